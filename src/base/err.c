@@ -1,0 +1,62 @@
+/** \file err.c
+ *  The thread-local error record. */
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static _Thread_local struct {
+  char text[4096];
+  char trace[1024];
+} record;
+
+#define ERROR_CODE(name, code, text) [name] = (code),
+static const int exit_codes[] = {RT_ERROR_LIST(ERROR_CODE)};
+#define ERROR_TEXT(name, code, text) [name] = (text),
+static const char *const meanings[] = {RT_ERROR_LIST(ERROR_TEXT)};
+
+int rt_err_exit_code(rt_err err)
+{
+  return exit_codes[err];
+}
+
+const char *rt_err_meaning(rt_err err)
+{
+  return meanings[err];
+}
+
+rt_err rt_err_set(rt_err err, const char *file, int line, const char *fmt, ...)
+{
+  char text[sizeof record.text]; // an argument may be the old record
+  va_list args;
+  va_start(args, fmt);
+  vsnprintf(text, sizeof text, fmt, args);
+  va_end(args);
+  memcpy(record.text, text, sizeof text);
+  snprintf(record.trace, sizeof record.trace, "%s:%d", file, line);
+  return err;
+}
+
+rt_err rt_err_forward(rt_err err, const char *file, int line)
+{
+  const size_t used = strlen(record.trace);
+  snprintf(record.trace + used, sizeof record.trace - used, " < %s:%d", file,
+           line);
+  return err;
+}
+
+const char *rt_err_text(void)
+{
+  return record.text;
+}
+
+const char *rt_err_trace(void)
+{
+  return record.trace;
+}
+
+void rt_err_clear(void)
+{
+  record.text[0] = record.trace[0] = '\0';
+}

@@ -1,0 +1,54 @@
+/** \file file.h
+ *  Files as the outside world gives them.  Layer: base.  Every error names the
+ *  path and the system's reason. */
+#ifndef RT_FILE_H
+#define RT_FILE_H
+
+#include "base/err.h"
+#include <stddef.h>
+#include <stdint.h>
+
+/** Longest path that retort takes. */
+#define RT_PATH_MAX 4096
+
+/** Join with a "/"; RT_ERR_CONFIG when it does not fit. */
+RT_MUST rt_err rt_path_join(char out[RT_PATH_MAX], const char *folder,
+                            const char *name);
+bool rt_file_exists(const char *path);
+bool rt_folder_exists(const char *path);
+RT_MUST rt_err rt_file_size(const char *path, int64_t *bytes);
+
+/** A whole file, at most \a max_bytes, 0-terminated; the caller frees. */
+RT_MUST rt_err rt_file_slurp(const char *path, size_t max_bytes, char **text,
+                             size_t *n);
+/** Read exactly \a n bytes at \a offset of an open file; short = RT_ERR_DATA
+ *  "truncated".  \a path is for the message. */
+RT_MUST rt_err rt_file_read_at(int fd, const char *path, void *to, size_t n,
+                               int64_t offset);
+RT_MUST rt_err rt_file_write_at(int fd, const char *path, const void *from,
+                                size_t n, int64_t offset);
+
+/** A read-only mapping of a whole file. */
+typedef struct rt_map {
+  const unsigned char *data; // [bytes], NULL for an empty file
+  size_t bytes;
+} rt_map;
+RT_MUST rt_err rt_map_open(const char *path, rt_map *out);
+void rt_map_close(rt_map *map);
+
+/** mkdir -p. */
+RT_MUST rt_err rt_folder_create(const char *path);
+/** Remove a file or a folder with all in it; absent is fine. */
+RT_MUST rt_err rt_path_remove(const char *path);
+/** fsync a file or folder by name. */
+RT_MUST rt_err rt_path_sync(const char *path);
+/** Publish: fsync \a tmp, rename it to \a path, fsync the folder. */
+RT_MUST rt_err rt_path_publish(const char *tmp, const char *path);
+/** Write a small file atomically (tmp, fsync, rename, fsync folder). */
+RT_MUST rt_err rt_file_put(const char *path, const void *data, size_t n);
+/** Copy a file. */
+RT_MUST rt_err rt_file_copy(const char *from, const char *to);
+/** Free bytes for us on the file system of \a folder. */
+RT_MUST rt_err rt_disk_free(const char *folder, int64_t *bytes);
+
+#endif

@@ -1,0 +1,19 @@
+/** \file log.h
+ *  Lines for people.  Layer: base.  Rank 0 speaks; errors come from app. */
+#ifndef RT_LOG_H
+#define RT_LOG_H
+
+#include "base/err.h"
+
+typedef enum rt_log_level { RT_LOG_QUIET, RT_LOG_INFO, RT_LOG_DEBUG } rt_log_level;
+
+/** Set once by app: this process's level and whether it is rank 0. */
+void rt_log_setup(rt_log_level level, bool speaks);
+/** One line to stdout on the speaking rank; the newline is added. */
+void rt_info(const char *fmt, ...) RT_PRINTF(1, 2);
+/** One line to stderr, "retort: warning: ...", on the speaking rank. */
+void rt_warn(const char *fmt, ...) RT_PRINTF(1, 2);
+/** As rt_info, at level RT_LOG_DEBUG only. */
+void rt_debug(const char *fmt, ...) RT_PRINTF(1, 2);
+
+#endif
