@@ -1,0 +1,54 @@
+/** \file device.h
+ *  Where numbers are computed: memory, queues, events, and launching kernels.
+ *
+ *  Layer: dev.  Backends: "cpu" runs a kernel inside rt_launch; "check" is the
+ *  same CPU as a *lazy* queue: it copies the arguments and runs only at
+ *  rt_dev_sync or rt_dev_event_wait, poisons 'o' views (NaN bytes) just before
+ *  each kernel, and verifies views; so a missing wait fails a CPU test. */
+#ifndef RT_DEVICE_H
+#define RT_DEVICE_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "kernels.h"
+
+typedef struct rt_dev rt_dev;
+
+/** Create a device.  \a kind: "cpu" or "check" ("cuda" is refused with one
+ *  sentence until its backend is built in).  \a real: RT_F32 or RT_F64.
+ *  Workspace for kernels is sized by rt_dev_workspace(). */
+RT_MUST rt_err rt_dev_create(const char *kind, rt_dtype real, int n_threads,
+                             rt_dev **out);
+void rt_dev_destroy(rt_dev **dev);
+
+rt_dtype rt_dev_real(const rt_dev *dev);   /**< RT_F32 or RT_F64 */
+const char *rt_dev_name(const rt_dev *dev);
+int rt_dev_threads(const rt_dev *dev);
+
+/** Memory functions for arenas on this device ("check" poisons at alloc). */
+rt_arena_memory rt_dev_memory(rt_dev *dev);
+
+/** Put a kernel on the queue. \a args is copied.  Never waits.  Errors stick
+ *  and come out of the next rt_dev_sync. */
+void rt_launch(rt_dev *dev, k_id kernel, const void *args);
+/** RT_RUN(dev, rmsnorm_fwd, .x = x, .w = w, ...) */
+#define RT_RUN(dev, op, ...)                                                   \
+  rt_launch((dev), K_##op, &(k_##op##_args){__VA_ARGS__})
+
+/** Wait for all work of the queue; returns the first kernel error. */
+RT_MUST rt_err rt_dev_sync(rt_dev *dev);
+
+/** A mark in the queue. */
+typedef struct rt_event {
+  int64_t at; /**< number of launches before it; 0 = none */
+} rt_event;
+rt_event rt_dev_event(rt_dev *dev);
+/** Wait until all work before the event is done. */
+RT_MUST rt_err rt_dev_event_wait(rt_dev *dev, rt_event event);
+
+/** Host <-> device copies, in queue order; the device side is a contiguous
+ *  view.  to_dev copies \a host at call time; to_host waits. */
+RT_MUST rt_err rt_dev_put(rt_dev *dev, rt_view to, const void *host);
+RT_MUST rt_err rt_dev_get(rt_dev *dev, void *host, rt_view from);
+
+#endif

@@ -1,0 +1,69 @@
+/** \file model.h
+ *  A decoder-only transformer on one grid: forward and backward of everything
+ *  but the head's loss.  Layer: model. */
+#ifndef RT_MODEL_H
+#define RT_MODEL_H
+
+#include "model/params.h"
+
+/** The rows a model sees.  Shapes in tokens: N = n_rows * seq. */
+typedef struct rt_tokens_in {
+  rt_view tok;       /**< i32 [N, 1], on the device */
+  rt_view pos;       /**< i32 [N, 1] */
+  rt_view doc_start; /**< i32 [N, 1] position in the row where its document
+                          starts (0: attend to the whole prefix) */
+  int64_t n_rows, seq;
+} rt_tokens_in;
+
+typedef struct rt_model rt_model;
+
+/** What a model is made for. */
+typedef struct rt_model_spec {
+  const rt_arch *arch;  // copied
+  const rt_grid *grid;  // borrowed
+  rt_dev *dev;          // borrowed
+  int64_t max_rows;     /**< rows of one micro-batch */
+  int64_t seq;          /**< T */
+  bool train;           /**< gradients and saved activations */
+} rt_model_spec;
+
+/** Plan (parameters and activations go into the model's own arenas, named
+ *  after \a name).  Nothing is allocated until rt_model_commit.  Collective. */
+RT_MUST rt_err rt_model_create(const char *name, const rt_model_spec *spec,
+                               rt_model **out);
+/** The plans: [0] parameters and gradients, [1] activations. */
+const rt_arena *rt_model_arena(const rt_model *m, int which);
+RT_MUST rt_err rt_model_commit(rt_model *m);
+void rt_model_destroy(rt_model **m);
+
+const rt_arch *rt_model_arch(const rt_model *m);
+rt_params *rt_model_params(rt_model *m);
+
+/** Last hidden state after the final norm, [N, D], borrowed until the next
+ *  forward; replicated over tp.  Collective over tp. */
+RT_MUST rt_err rt_model_forward(rt_model *m, const rt_tokens_in *in,
+                                rt_view *hidden);
+
+/** The head's weight tile [V_pad / tp, D] and its gradient (tied: the
+ *  embedding's), first id of the tile, true V. */
+typedef struct rt_head {
+  rt_view w, g;
+  int64_t v0, vocab;
+} rt_head;
+rt_head rt_model_head(const rt_model *m);
+
+/** Called when bucket \a bucket's gradients of this rank are complete. */
+typedef rt_err rt_bucket_fn(void *self, int bucket);
+
+/** Backward from d_hidden [N, D] (this rank's partial sum over its vocabulary
+ *  shard: the model reduces it over tp).  Gradients are added to.  \a done
+ *  (may be NULL) is called after each bucket, last block first; for the tied
+ *  head and embedding last.  d_hidden is overwritten.  Collective over tp. */
+RT_MUST rt_err rt_model_backward(rt_model *m, const rt_tokens_in *in,
+                                 rt_view d_hidden, rt_bucket_fn *done,
+                                 void *self);
+
+/** A buffer [max N, D] that the objective may use for d_hidden. */
+rt_view rt_model_d_hidden(rt_model *m);
+
+#endif

@@ -1,0 +1,26 @@
+/** \file gradsync.h
+ *  Sum gradient buckets over dp while backward still runs.
+ *  Layer: optim (it knows rt_params). */
+#ifndef RT_GRADSYNC_H
+#define RT_GRADSYNC_H
+
+#include "model/params.h"
+
+typedef struct rt_gradsync rt_gradsync;
+
+/** \a params and \a dev are borrowed. */
+RT_MUST rt_err rt_gradsync_create(rt_params *params, rt_dev *dev,
+                                  rt_gradsync **out);
+void rt_gradsync_destroy(rt_gradsync **gs);
+
+/** Bucket \a bucket is complete on this rank: start its sum over dp.  Also sums
+ *  the replicated kv tiles over comm_kv first (blocking, small).  This is an
+ *  rt_bucket_fn: pass the gradsync as self.  Collective over dp, same order. */
+RT_MUST rt_err rt_gradsync_bucket(void *gs, int bucket);
+/** Wait for every started bucket.  Collective. */
+RT_MUST rt_err rt_gradsync_finish(rt_gradsync *gs);
+/** Order of events, for tests: buckets started so far, buckets whose start came
+ *  before the backward ended. */
+int rt_gradsync_started(const rt_gradsync *gs);
+
+#endif
