@@ -1,0 +1,19 @@
+/** \file lock.h
+ *  One run per output folder.  Layer: io. */
+#ifndef RT_LOCK_H
+#define RT_LOCK_H
+
+#include "base/err.h"
+
+typedef struct rt_lock rt_lock;
+
+/** Create FOLDER/lock (O_EXCL) holding host, pid and Slurm job.  Held by a live
+ *  owner: RT_ERR_LOCKED naming it.  A dead owner on this host (pid gone), or
+ *  another host's owner that has not refreshed it for 10 minutes, is taken over
+ *  with a warning.  One rank. */
+RT_MUST rt_err rt_lock_take(const char *folder, rt_lock **out);
+/** Say that the owner lives; call now and then. */
+void rt_lock_refresh(rt_lock *lock);
+void rt_lock_release(rt_lock **lock);
+
+#endif

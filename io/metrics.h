@@ -1,0 +1,27 @@
+/** \file metrics.h
+ *  Metrics as JSON lines.  Layer: io.  One object a line; NaN and Inf become
+ *  null.  Written by one rank. */
+#ifndef RT_METRICS_H
+#define RT_METRICS_H
+
+#include "base/err.h"
+#include <stdint.h>
+
+typedef struct rt_metrics rt_metrics;
+
+/** Open for appending.  Lines whose "step" is above \a resume_step are cut off
+ *  (they will be written again); -1 keeps nothing. */
+RT_MUST rt_err rt_metrics_open(const char *path, int64_t resume_step,
+                               rt_metrics **out);
+/** Start an object {"kind": kind, "step": step ...}. */
+void rt_metrics_begin(rt_metrics *m, const char *kind, int64_t step);
+void rt_metrics_real(rt_metrics *m, const char *name, double value);
+void rt_metrics_int(rt_metrics *m, const char *name, int64_t value);
+void rt_metrics_text(rt_metrics *m, const char *name, const char *value);
+/** End the object and write its line. */
+RT_MUST rt_err rt_metrics_end(rt_metrics *m);
+/** fsync. */
+RT_MUST rt_err rt_metrics_sync(rt_metrics *m);
+void rt_metrics_close(rt_metrics **m);
+
+#endif
