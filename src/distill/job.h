@@ -1,0 +1,67 @@
+/** \file job.h
+ *  What every verb that computes needs, made from the deck.  Layer: distill. */
+#ifndef RT_JOB_H
+#define RT_JOB_H
+
+#include "base/deck.h"
+#include "base/hash.h"
+#include "distill/phases.h"
+#include "io/checkpoint.h"
+#include "io/logits.h"
+#include "io/tokens.h"
+#include "model/model.h"
+
+/** What app lends to the layers below: they never end the process. */
+typedef struct rt_hooks {
+  rt_fatal_fn *fatal; /**< print and abort the whole job */
+  void (*beat)(int64_t step, const char *phase); /**< watchdog: alive */
+  bool (*stop_asked)(void); /**< SIGUSR1, SIGTERM: checkpoint and stop */
+} rt_hooks;
+
+enum { /**< parts of a job, or'ed */
+  RT_NEED_STUDENT = 1,
+  RT_NEED_TEACHER = 2, /**< live: teacher.weights must be given */
+  RT_NEED_CORPUS = 4,
+  RT_NEED_DATASET = 8
+};
+
+typedef struct rt_job {
+  const rt_deck *deck;   // borrowed
+  const rt_comm *world;  // borrowed
+  const rt_hooks *hooks; // borrowed
+  int needs;
+  rt_dev *dev;           // owned
+  rt_grid grid_s, grid_t;
+  rt_arch arch_s, arch_t;
+  rt_corpus *corpus; // owned, NULL when not needed or no data.files
+  rt_logits *dataset; // owned, NULL
+  char tokenizer_hash[RT_SHA256_HEX]; /**< "" without data.tokenizer */
+  rt_phases phases;
+  int64_t seq, batch_rows;   /**< T; rows of one step over all ranks */
+  int64_t rows_per_rank;     /**< batch_rows / dp */
+  int64_t micro_rows;        /**< divides rows_per_rank */
+  int64_t n_steps;           /**< of the run */
+  int64_t n_rows;            /**< rows of the training stream that are used */
+} rt_job;
+
+/** Read shapes, make grids and device, open corpus and dataset, check that all
+ *  fits together (vocabularies, hashes, tp, batch).  Allocates no model memory.
+ *  Errors are agreed upon by all ranks.  Collective. */
+RT_MUST rt_err rt_job_init(rt_job *job, const rt_deck *deck,
+                           const rt_comm *world, const rt_hooks *hooks,
+                           int needs);
+void rt_job_clear(rt_job *job);
+
+/** Sum of the plans' bytes on every rank of this node against what the node
+ *  has (run.memory_gib); RT_ERR_MEM with the plan when it cannot fit.
+ *  \a print: also print the plan (rank 0).  Collective. */
+RT_MUST rt_err rt_job_check_memory(const rt_job *job,
+                                   const rt_arena *const *plans, int n_plans,
+                                   bool print);
+
+/** Load weights from a Hugging Face folder into a committed model; each rank
+ *  reads its slices.  Collective. */
+RT_MUST rt_err rt_job_load_weights(const rt_job *job, rt_model *model,
+                                   const char *folder);
+
+#endif

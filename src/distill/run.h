@@ -1,0 +1,39 @@
+/** \file run.h
+ *  The loops around a step: training, capture, evaluation, export.
+ *  Layer: distill.  The verbs of app are thin callers of these. */
+#ifndef RT_RUN_H
+#define RT_RUN_H
+
+#include "distill/evaluate.h"
+
+/** `retort train`: resume, steps, log, metrics, evaluation, checkpoints, stop
+ *  conditions (stop file OUTPUT/stop, hooks->stop_asked, wall limit), end table.
+ *  RT_ERR_STOPPED: stopped early with a checkpoint.  Collective. */
+RT_MUST rt_err rt_run_train(rt_job *job);
+
+/** `retort plan`: the plans and estimates, nothing allocated. */
+RT_MUST rt_err rt_run_plan(rt_job *job);
+
+/** `retort capture`: teacher.weights over data.* into capture.dir.  A shard is
+ *  computed by one dp group (shard s by group s mod dp); sealed shards of an
+ *  interrupted capture are kept.  Collective. */
+RT_MUST rt_err rt_run_capture(rt_job *job);
+
+/** `retort eval`: student.weights (or the newest checkpoint of output.dir) on
+ *  the held-out part; prints and writes eval.json into output.dir when given. */
+RT_MUST rt_err rt_run_eval(rt_job *job);
+
+/** `retort export RUN OUT`: the newest checkpoint of a run as a Hugging Face
+ *  folder. \a tokenizer: folder to copy tokenizer files from, or "". */
+RT_MUST rt_err rt_run_export(const rt_comm *world, const char *run_folder,
+                             const char *out_folder);
+
+/** Student state to and from checkpoints (train, eval). */
+RT_MUST rt_err rt_state_save(rt_trainer *trainer, int64_t step);
+/** *step = -1 when there is none. */
+RT_MUST rt_err rt_state_resume(rt_trainer *trainer, int64_t *step);
+/** Weights only, into a committed model. */
+RT_MUST rt_err rt_state_load_weights(const rt_job *job, rt_model *model,
+                                     const char *run_folder, int64_t *step);
+
+#endif

@@ -1,0 +1,64 @@
+/** \file teacher.h
+ *  A teacher gives the target of each token: sparse entries, or a dense tile of
+ *  logits.  One interface, two rooms: teacher_live.c, teacher_disk.c.
+ *  Layer: distill. */
+#ifndef RT_TEACHER_H
+#define RT_TEACHER_H
+
+#include "distill/batch.h"
+#include "distill/truncate.h"
+
+/** Targets of tokens [tok0, tok0 + n) of the micro-batch, on the device. */
+typedef struct rt_targets {
+  rt_view count, ids, t; /**< sparse: i32 [n, 1], i32 [n, K], real [n, K] */
+  const double *entropy; /**< sparse: [n] entropy of the target, host */
+  const float *label_logp; /**< sparse: [n] teacher's log-prob of the label */
+  bool dense;            /**< then the teacher wrote the given tile instead */
+} rt_targets;
+
+typedef struct rt_teacher rt_teacher;
+
+/** From the deck: NULL in *out when teacher.source is none.  Collective. */
+RT_MUST rt_err rt_teacher_create(const rt_job *job, rt_teacher **out);
+/** Plans of its memory; returns how many of at most 4. */
+int rt_teacher_arenas(const rt_teacher *t, const rt_arena *plans[4]);
+/** Allocate, and load a live teacher's weights.  Collective. */
+RT_MUST rt_err rt_teacher_commit(rt_teacher *t, rt_job *job);
+void rt_teacher_destroy(rt_teacher **t);
+/** Does it fill dense tiles (teacher.target: full)? */
+bool rt_teacher_dense(const rt_teacher *t);
+
+/** A new micro-batch: a live teacher runs its forward.  Collective. */
+RT_MUST rt_err rt_teacher_begin(rt_teacher *t, rt_job *job, const rt_batch *b);
+/** Targets of a chunk.  Dense: \a tile [n, V_pad / tp] is filled with the
+ *  teacher's logits in the student's layout; else \a tile is ignored. */
+RT_MUST rt_err rt_teacher_chunk(rt_teacher *t, int64_t tok0, int64_t n,
+                                rt_view tile, rt_targets *out);
+
+/** --- for capture: a live teacher's sparse entries, tokens x K --- */
+typedef struct rt_entries {
+  int64_t n, k;      /**< tokens, room per token */
+  int32_t *count;    /**< [n] */
+  int32_t *ids;      /**< [n, k], largest first, ties by id */
+  float *logp;       /**< [n, k] log-prob of the full softmax */
+  float *lse;        /**< [n] log-sum-exp of the raw logits */
+  float *label_logp; /**< [n] */
+} rt_entries;
+
+/** The truncating head of a model: hidden states to entries, chunk by chunk,
+ *  exact over the vocabulary shards of its grid. */
+typedef struct rt_trunc_head rt_trunc_head;
+RT_MUST rt_err rt_trunc_head_create(const rt_model *model, const rt_grid *grid,
+                                    rt_dev *dev, rt_truncation rule,
+                                    double chunk_bytes, int64_t max_tokens,
+                                    rt_trunc_head **out);
+const rt_arena *rt_trunc_head_arena(const rt_trunc_head *th);
+RT_MUST rt_err rt_trunc_head_commit(rt_trunc_head *th);
+void rt_trunc_head_destroy(rt_trunc_head **th);
+/** Entries of hidden [n, D] with labels [n], into caller's arrays (k = the
+ *  rule's top_k, at most V).  The same on every rank of the tp group.
+ *  Collective over tp. */
+RT_MUST rt_err rt_trunc_head_run(rt_trunc_head *th, rt_view hidden,
+                                 const int32_t *label, rt_entries *out);
+
+#endif
