@@ -56,8 +56,8 @@
     } tests[] = {__VA_ARGS__};                                                 \
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)                \
       CU_add_test(suite, tests[i].name, tests[i].run);                         \
-    if (rank != 0)                                                             \
-      freopen("/dev/null", "w", stdout);                                       \
+    if (rank != 0 && freopen("/dev/null", "w", stdout) == NULL)                \
+      return 1;                                                                \
     CU_basic_set_mode(CU_BRM_NORMAL);                                          \
     CU_basic_run_tests();                                                      \
     int failed = (int)CU_get_number_of_failures(), worst;                      \

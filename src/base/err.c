@@ -7,7 +7,7 @@
 #include <string.h>
 
 static _Thread_local struct {
-  char text[4096];
+  char text[16384]; // a bad deck gives up to 50 lines at once
   char trace[1024];
 } record;
 

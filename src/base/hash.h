@@ -16,7 +16,8 @@ uint64_t rt_hash_xxh3(const void *data, size_t n);
 typedef struct rt_sha256 rt_sha256;
 RT_MUST rt_err rt_sha256_create(rt_sha256 **out);
 void rt_sha256_update(rt_sha256 *h, const void *data, size_t n);
-/** Hex digest; the hash is destroyed. */
+/** Hex digest; the hash is destroyed.  "" if libcrypto failed on the way, which
+ *  equals no digest. */
 void rt_sha256_finish(rt_sha256 **h, char hex[RT_SHA256_HEX]);
 
 /** SHA-256 of a whole file, as hex. */

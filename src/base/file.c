@@ -1,0 +1,361 @@
+/** \file file.c
+ *  POSIX files with errors that name the path and the reason. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+/** What went wrong with an input, from errno. */
+static rt_err input_error(int reason)
+{
+  switch (reason) {
+  case EIO:
+    return RT_ERR_IO;
+  case ENOMEM:
+    return RT_ERR_MEM;
+  default:
+    return RT_ERR_NOINPUT; // missing, not a file, not ours to read
+  }
+}
+
+/** What went wrong with an output, from errno. */
+static rt_err output_error(int reason)
+{
+  switch (reason) {
+  case EACCES:
+  case EPERM:
+  case EROFS:
+    return RT_ERR_PERM;
+  case ENOENT:
+  case ENOTDIR:
+  case EISDIR:
+  case EEXIST:
+    return RT_ERR_LOCKED; // "cannot create"
+  default:
+    return RT_ERR_IO; // disk full, quota, a broken disk
+  }
+}
+
+#define CHECK_INPUT(condition, verb, path)                                     \
+  RT_CHECK(condition, input_error(errno), "cannot " verb " %s: %s", path,      \
+           strerror(errno))
+#define CHECK_OUTPUT(condition, verb, path)                                    \
+  RT_CHECK(condition, output_error(errno), "cannot " verb " %s: %s", path,     \
+           strerror(errno))
+
+rt_err rt_path_join(char out[RT_PATH_MAX], const char *folder, const char *name)
+{
+  const size_t n = strlen(folder);
+  const char *slash = n == 0 || folder[n - 1] == '/' ? "" : "/";
+  const int used = snprintf(out, RT_PATH_MAX, "%s%s%s", folder, slash, name);
+  RT_CHECK(used >= 0 && used < RT_PATH_MAX, RT_ERR_CONFIG,
+           "path of %d bytes is too long, expected fewer than %d: %.80s.../%s; "
+           "use a shorter folder",
+           used, RT_PATH_MAX, folder, name);
+  return RT_OK;
+}
+
+bool rt_file_exists(const char *path)
+{
+  struct stat s;
+  return stat(path, &s) == 0 && S_ISREG(s.st_mode);
+}
+
+bool rt_folder_exists(const char *path)
+{
+  struct stat s;
+  return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
+rt_err rt_file_size(const char *path, int64_t *bytes)
+{
+  struct stat s;
+  CHECK_INPUT(stat(path, &s) == 0, "look at", path);
+  RT_CHECK(S_ISREG(s.st_mode), RT_ERR_NOINPUT, "%s is not a regular file",
+           path);
+  *bytes = s.st_size;
+  return RT_OK;
+}
+
+/** Read until the end of file or until \a n bytes came; a pipe gives less at a
+ *  time than asked. */
+static rt_err read_up_to(int fd, const char *path, char *to, size_t n,
+                         size_t *got)
+{
+  *got = 0;
+  while (*got < n) {
+    const ssize_t r = read(fd, to + *got, n - *got);
+    if (r == 0)
+      break;
+    if (r < 0 && errno == EINTR)
+      continue;
+    CHECK_INPUT(r > 0, "read", path);
+    *got += (size_t)r;
+  }
+  return RT_OK;
+}
+
+static rt_err slurp(int fd, const char *path, size_t max_bytes, char **text,
+                    size_t *n)
+{
+  struct stat s;
+  CHECK_INPUT(fstat(fd, &s) == 0, "look at", path);
+  size_t room = max_bytes; // pipes and /proc do not tell their size
+  if (S_ISREG(s.st_mode) && s.st_size > 0 && (size_t)s.st_size < max_bytes)
+    room = (size_t)s.st_size;
+  char *data = malloc(room + 2); // one more to see that there is more, and 0
+  RT_CHECK(data != NULL, RT_ERR_MEM, "%zu bytes to read %s", room + 2, path);
+  *text = data;
+  RT_TRY(read_up_to(fd, path, data, room + 1, n));
+  RT_CHECK(*n <= max_bytes, RT_ERR_DATA,
+           "%s is larger than the %zu bytes expected of such a file", path,
+           max_bytes);
+  RT_CHECK(*n <= room, RT_ERR_DATA, "%s grew while it was read", path);
+  data[*n] = '\0';
+  return RT_OK;
+}
+
+rt_err rt_file_slurp(const char *path, size_t max_bytes, char **text, size_t *n)
+{
+  *text = NULL;
+  *n = 0;
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  CHECK_INPUT(fd >= 0, "open", path);
+  const rt_err err = slurp(fd, path, max_bytes, text, n);
+  close(fd);
+  if (err != RT_OK) {
+    free(*text);
+    *text = NULL;
+    return rt_err_forward(err, __FILE__, __LINE__);
+  }
+  return RT_OK;
+}
+
+rt_err rt_file_read_at(int fd, const char *path, void *to, size_t n,
+                       int64_t offset)
+{
+  size_t done = 0;
+  while (done < n) {
+    const ssize_t r =
+        pread(fd, (char *)to + done, n - done, offset + (int64_t)done);
+    if (r < 0 && errno == EINTR)
+      continue;
+    RT_CHECK(r >= 0, RT_ERR_IO,
+             "cannot read %zu bytes at offset %lld of %s: %s", n - done,
+             (long long)offset + (long long)done, path, strerror(errno));
+    RT_CHECK(r > 0, RT_ERR_DATA,
+             "%s is truncated: it ends at byte %lld, expected %zu bytes at "
+             "offset %lld",
+             path, (long long)offset + (long long)done, n, (long long)offset);
+    done += (size_t)r;
+  }
+  return RT_OK;
+}
+
+rt_err rt_file_write_at(int fd, const char *path, const void *from, size_t n,
+                        int64_t offset)
+{
+  size_t done = 0;
+  while (done < n) {
+    const ssize_t w =
+        pwrite(fd, (const char *)from + done, n - done, offset + (int64_t)done);
+    if (w < 0 && errno == EINTR)
+      continue;
+    RT_CHECK(w > 0, RT_ERR_IO,
+             "cannot write %zu bytes at offset %lld of %s: %s", n - done,
+             (long long)offset + (long long)done, path,
+             w < 0 ? strerror(errno) : "nothing was written");
+    done += (size_t)w;
+  }
+  return RT_OK;
+}
+
+static rt_err map_file(int fd, const char *path, rt_map *out)
+{
+  struct stat s;
+  CHECK_INPUT(fstat(fd, &s) == 0, "look at", path);
+  RT_CHECK(S_ISREG(s.st_mode), RT_ERR_NOINPUT, "%s is not a regular file",
+           path);
+  if (s.st_size == 0)
+    return RT_OK; // mmap refuses length 0
+  void *data = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_SHARED, fd, 0);
+  CHECK_INPUT(data != MAP_FAILED, "map", path);
+  *out = (rt_map){.data = data, .bytes = (size_t)s.st_size};
+  return RT_OK;
+}
+
+rt_err rt_map_open(const char *path, rt_map *out)
+{
+  *out = (rt_map){0};
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  CHECK_INPUT(fd >= 0, "open", path);
+  const rt_err err = map_file(fd, path, out);
+  close(fd); // the mapping outlives it
+  RT_TRY(err);
+  return RT_OK;
+}
+
+void rt_map_close(rt_map *map)
+{
+  if (map->data != NULL)
+    munmap((void *)(uintptr_t)map->data, map->bytes);
+  *map = (rt_map){0};
+}
+
+static rt_err make_folder(const char *path)
+{
+  // other ranks make the same folders: one that exists is fine
+  CHECK_OUTPUT(mkdir(path, 0777) == 0 || rt_folder_exists(path),
+               "create folder", path);
+  return RT_OK;
+}
+
+rt_err rt_folder_create(const char *path)
+{
+  char part[RT_PATH_MAX];
+  RT_TRY(rt_path_join(part, "", path));
+  RT_CHECK(part[0] != '\0', RT_ERR_CONFIG,
+           "cannot create a folder without a "
+           "name");
+  for (char *p = part + 1; *p != '\0'; p++) {
+    if (*p != '/')
+      continue;
+    *p = '\0';
+    RT_TRY(make_folder(part));
+    *p = '/';
+  }
+  return make_folder(part);
+}
+
+static int remove_one(const char *path, const struct stat *s, int type,
+                      struct FTW *where)
+{
+  (void)s, (void)type, (void)where;
+  return remove(path);
+}
+
+rt_err rt_path_remove(const char *path)
+{
+  const int n_open = 16;
+  if (nftw(path, remove_one, n_open, FTW_DEPTH | FTW_PHYS) != 0)
+    CHECK_OUTPUT(errno == ENOENT, "remove", path);
+  return RT_OK;
+}
+
+rt_err rt_path_sync(const char *path)
+{
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  CHECK_OUTPUT(fd >= 0, "open", path);
+  const int failed = fsync(fd), reason = errno;
+  close(fd);
+  // some file systems cannot sync a folder (EINVAL); they order renames
+  RT_CHECK(failed == 0 || reason == EINVAL, output_error(reason),
+           "cannot flush %s to disk: %s", path, strerror(reason));
+  return RT_OK;
+}
+
+/** The folder that \a path lies in. */
+static void parent_of(const char *path, char out[RT_PATH_MAX])
+{
+  snprintf(out, RT_PATH_MAX, "%s", path);
+  size_t n = strlen(out);
+  while (n > 1 && out[n - 1] == '/')
+    out[--n] = '\0';
+  char *slash = strrchr(out, '/');
+  if (slash == NULL)
+    strcpy(out, ".");
+  else
+    slash[slash == out ? 1 : 0] = '\0';
+}
+
+rt_err rt_path_publish(const char *tmp, const char *path)
+{
+  char folder[RT_PATH_MAX];
+  RT_TRY(rt_path_sync(tmp));
+  RT_CHECK(rename(tmp, path) == 0, output_error(errno),
+           "cannot rename %s to %s: %s", tmp, path, strerror(errno));
+  parent_of(path, folder);
+  RT_TRY(rt_path_sync(folder));
+  return RT_OK;
+}
+
+/** A new file beside \a path, under a name that no other process takes. */
+static rt_err open_tmp(const char *path, char tmp[RT_PATH_MAX], int *fd)
+{
+  const int n = snprintf(tmp, RT_PATH_MAX, "%s.tmp.%ld", path, (long)getpid());
+  RT_CHECK(n >= 0 && n < RT_PATH_MAX, RT_ERR_CONFIG,
+           "path of %d bytes is too long, expected fewer than %d: %.80s...", n,
+           RT_PATH_MAX, path);
+  *fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  CHECK_OUTPUT(*fd >= 0, "create", tmp);
+  return RT_OK;
+}
+
+/** Close \a tmp and publish it, or remove it when \a err or closing failed. */
+static rt_err finish_tmp(rt_err err, int fd, const char *tmp, const char *path)
+{
+  if (close(fd) != 0 && err == RT_OK) // NFS reports a full disk here
+    err = RT_FAIL(RT_ERR_IO, "cannot close %s: %s", tmp, strerror(errno));
+  if (err == RT_OK)
+    err = rt_path_publish(tmp, path);
+  if (err != RT_OK) {
+    unlink(tmp);
+    return rt_err_forward(err, __FILE__, __LINE__);
+  }
+  return RT_OK;
+}
+
+rt_err rt_file_put(const char *path, const void *data, size_t n)
+{
+  char tmp[RT_PATH_MAX];
+  int fd;
+  RT_TRY(open_tmp(path, tmp, &fd));
+  const rt_err err = rt_file_write_at(fd, tmp, data, n, 0);
+  return finish_tmp(err, fd, tmp, path);
+}
+
+static rt_err copy_data(int from, const char *from_path, int to,
+                        const char *to_path)
+{
+  char piece[1 << 16];
+  int64_t offset = 0;
+  size_t n;
+  do {
+    RT_TRY(read_up_to(from, from_path, piece, sizeof piece, &n));
+    RT_TRY(rt_file_write_at(to, to_path, piece, n, offset));
+    offset += (int64_t)n;
+  } while (n > 0);
+  return RT_OK;
+}
+
+rt_err rt_file_copy(const char *from, const char *to)
+{
+  char tmp[RT_PATH_MAX];
+  const int in = open(from, O_RDONLY | O_CLOEXEC);
+  CHECK_INPUT(in >= 0, "open", from);
+  int out;
+  rt_err err = open_tmp(to, tmp, &out);
+  if (err == RT_OK) {
+    err = copy_data(in, from, out, tmp);
+    err = finish_tmp(err, out, tmp, to);
+  }
+  close(in);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+rt_err rt_disk_free(const char *folder, int64_t *bytes)
+{
+  struct statvfs s;
+  CHECK_INPUT(statvfs(folder, &s) == 0, "ask for the free space of", folder);
+  *bytes = (int64_t)s.f_bavail * (int64_t)s.f_frsize;
+  return RT_OK;
+}
