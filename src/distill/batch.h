@@ -12,12 +12,12 @@
 /** Host arrays of one micro-batch, N = n_rows * seq. */
 typedef struct rt_batch {
   int64_t n_rows, seq;
-  int64_t *row;       /**< [n_rows] row of the training stream */
-  int32_t *tok;       /**< [N] */
-  int32_t *label;     /**< [N] */
-  int32_t *pos;       /**< [N] */
-  int32_t *doc_start; /**< [N], 0 unless data.mask_documents */
-  float *weight;      /**< [N] */
+  int64_t *row;          /**< [n_rows] row of the training stream */
+  int32_t *tok;          /**< [N] */
+  int32_t *label;        /**< [N] */
+  int32_t *pos;          /**< [N] */
+  int32_t *doc_start;    /**< [N], 0 unless data.mask_documents */
+  float *weight;         /**< [N] */
   rt_logits_row *logits; /**< [n_rows] with a dataset, else NULL */
 } rt_batch;
 

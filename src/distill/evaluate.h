@@ -7,10 +7,10 @@
 
 typedef struct rt_eval_result {
   int64_t tokens;
-  double loss;  /**< cross-entropy, nats per token */
-  double ppl;   /**< exp(loss) */
-  double top1;  /**< share of tokens whose argmax is the text's token */
-  double ece;   /**< expected calibration error, 15 equal bins of top-1 prob */
+  double loss; /**< cross-entropy, nats per token */
+  double ppl;  /**< exp(loss) */
+  double top1; /**< share of tokens whose argmax is the text's token */
+  double ece;  /**< expected calibration error, 15 equal bins of top-1 prob */
   bool with_teacher;
   double kl;    /**< mean KL(teacher || student), full vocabulary, nats */
   double agree; /**< share of tokens where both argmax agree */

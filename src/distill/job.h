@@ -19,10 +19,10 @@ typedef struct rt_hooks {
 } rt_hooks;
 
 enum { /**< parts of a job, or'ed */
-  RT_NEED_STUDENT = 1,
-  RT_NEED_TEACHER = 2, /**< live: teacher.weights must be given */
-  RT_NEED_CORPUS = 4,
-  RT_NEED_DATASET = 8
+       RT_NEED_STUDENT = 1,
+       RT_NEED_TEACHER = 2, /**< live: teacher.weights must be given */
+       RT_NEED_CORPUS = 4,
+       RT_NEED_DATASET = 8
 };
 
 typedef struct rt_job {
@@ -30,18 +30,18 @@ typedef struct rt_job {
   const rt_comm *world;  // borrowed
   const rt_hooks *hooks; // borrowed
   int needs;
-  rt_dev *dev;           // owned
+  rt_dev *dev; // owned
   rt_grid grid_s, grid_t;
   rt_arch arch_s, arch_t;
-  rt_corpus *corpus; // owned, NULL when not needed or no data.files
+  rt_corpus *corpus;  // owned, NULL when not needed or no data.files
   rt_logits *dataset; // owned, NULL
   char tokenizer_hash[RT_SHA256_HEX]; /**< "" without data.tokenizer */
   rt_phases phases;
-  int64_t seq, batch_rows;   /**< T; rows of one step over all ranks */
-  int64_t rows_per_rank;     /**< batch_rows / dp */
-  int64_t micro_rows;        /**< divides rows_per_rank */
-  int64_t n_steps;           /**< of the run */
-  int64_t n_rows;            /**< rows of the training stream that are used */
+  int64_t seq, batch_rows; /**< T; rows of one step over all ranks */
+  int64_t rows_per_rank;   /**< batch_rows / dp */
+  int64_t micro_rows;      /**< divides rows_per_rank */
+  int64_t n_steps;         /**< of the run */
+  int64_t n_rows;          /**< rows of the training stream that are used */
 } rt_job;
 
 /** Read shapes, make grids and device, open corpus and dataset, check that all

@@ -11,7 +11,7 @@
 typedef struct rt_loss {
   double lm;      /**< cross-entropy with the text */
   double kd;      /**< KL(t || q), or soft cross-entropy for loss.kind nll */
-  double entries; /**< mean entries per token (not weighted) */
+  double entries; /**< teacher entries per token */
 } rt_loss;
 
 typedef struct rt_objective rt_objective;
@@ -22,8 +22,7 @@ typedef struct rt_objective_spec {
   rt_dev *dev;         // borrowed
   const rt_grid *grid; // borrowed
   double chunk_bytes;
-  int64_t max_tokens; /**< N of a micro-batch */
-  int64_t max_entries;
+  int64_t max_tokens;  /**< N of a micro-batch */
   int64_t vocab_local; /**< columns of a tile */
   bool dense;          /**< a second tile for the teacher */
   bool kld;            /**< report KL instead of soft cross-entropy */
@@ -35,9 +34,9 @@ const rt_arena *rt_objective_arena(const rt_objective *o);
 RT_MUST rt_err rt_objective_commit(rt_objective *o);
 void rt_objective_destroy(rt_objective **o);
 
-/** One micro-batch: \a head's gradient is added to, d_hidden [N, D] written (this
- *  rank's partial sum over its vocabulary).  \a teacher may be NULL (alpha is
- *  then 0).  weight_total: over the whole step.  \a loss is added to.
+/** One micro-batch: \a head's gradient is added to, d_hidden [N, D] written
+ * (this rank's partial sum over its vocabulary).  \a teacher may be NULL (alpha
+ * is then 0).  weight_total: over the whole step.  \a loss is added to.
  *  Collective over tp. */
 RT_MUST rt_err rt_objective_run(rt_objective *o, rt_teacher *teacher,
                                 const rt_head *head, rt_view hidden,

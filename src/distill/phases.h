@@ -27,7 +27,8 @@ typedef enum rt_phase { RT_PHASE_LIST(RT_PHASE_ENUM) RT_N_PHASES } rt_phase;
 #undef RT_PHASE_ENUM
 
 /** Plain data; zero it, then rt_phases_start(). Communication inside a phase is
- *  split off into comm_s, so that phases plus communication add up to the whole. */
+ *  split off into comm_s, so that phases plus communication add up to the
+ * whole. */
 typedef struct rt_phases {
   double seconds[RT_N_PHASES];
   double comm_s;
@@ -42,8 +43,8 @@ rt_phase rt_phases_to(rt_phases *p, rt_phase next);
 const char *rt_phase_name(rt_phase phase);
 /** Seconds of a phase so far (the open one included). */
 double rt_phases_seconds(const rt_phases *p, rt_phase phase);
-/** The end table: min, average, max over ranks and share, which add up to 100 %.
- *  Collective; printed by rank 0 to \a to. */
+/** The end table: min, average, max over ranks and share, which add up to 100
+ * %. Collective; printed by rank 0 to \a to. */
 RT_MUST rt_err rt_phases_print(rt_phases *p, const rt_comm *world, FILE *to);
 
 #endif

@@ -7,8 +7,8 @@
 #include "distill/evaluate.h"
 
 /** `retort train`: resume, steps, log, metrics, evaluation, checkpoints, stop
- *  conditions (stop file OUTPUT/stop, hooks->stop_asked, wall limit), end table.
- *  RT_ERR_STOPPED: stopped early with a checkpoint.  Collective. */
+ *  conditions (stop file OUTPUT/stop, hooks->stop_asked, wall limit), end
+ * table. RT_ERR_STOPPED: stopped early with a checkpoint.  Collective. */
 RT_MUST rt_err rt_run_train(rt_job *job);
 
 /** `retort plan`: the plans and estimates, nothing allocated. */
@@ -20,7 +20,8 @@ RT_MUST rt_err rt_run_plan(rt_job *job);
 RT_MUST rt_err rt_run_capture(rt_job *job);
 
 /** `retort eval`: student.weights (or the newest checkpoint of output.dir) on
- *  the held-out part; prints and writes eval.json into output.dir when given. */
+ *  the held-out part; prints and writes eval.json into output.dir when given.
+ */
 RT_MUST rt_err rt_run_eval(rt_job *job);
 
 /** `retort export RUN OUT`: the newest checkpoint of a run as a Hugging Face

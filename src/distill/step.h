@@ -9,8 +9,8 @@
 #include "optim/schedule.h"
 
 typedef struct rt_trainer {
-  rt_job *job;      // borrowed
-  rt_model *model;  // owned, as all below
+  rt_job *job;         // borrowed
+  rt_model *model;     // owned, as all below
   rt_teacher *teacher; /**< NULL: language modelling only */
   rt_objective *objective;
   rt_adamw *opt;
@@ -19,7 +19,8 @@ typedef struct rt_trainer {
   rt_schedule lr, alpha;
   int64_t n_updates; /**< t of AdamW: steps that were not skipped */
   int64_t n_skipped;
-  double norm_mean;  /**< running mean of the gradient norm, 0 at the start */
+  double norm_mean; /**< running mean of the gradient norm, 0 at the start */
+  rt_arena *input;  /**< owned: the three below */
   rt_view tok, pos, doc_start; /**< i32 [N, 1] on the device */
 } rt_trainer;
 

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 typedef struct rt_truncation {
-  double top_p;  /**< mass of the full softmax at temperature 1; the crossing
-                      token is kept; >= 1 keeps all */
+  double top_p; /**< mass of the full softmax at temperature 1; the crossing
+                     token is kept; >= 1 keeps all */
   int64_t top_k;
 } rt_truncation;
 

@@ -1,0 +1,373 @@
+/** \file job.c
+ *  From a deck to shapes, grids, device, corpus and dataset that fit together.
+ */
+#include "distill/job.h"
+
+#include "base/split.h"
+#include "io/hfconfig.h"
+#include "io/safetensors.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/** The student's shape from the deck's student.* keys. */
+static void arch_from_keys(const rt_deck *d, rt_arch *a)
+{
+  const int64_t width = rt_deck_int(d, RT_KEY_STU_WIDTH);
+  const int64_t heads = rt_deck_int(d, RT_KEY_STU_HEADS);
+  const int64_t kv = rt_deck_int(d, RT_KEY_STU_KV_HEADS);
+  const int64_t head_dim = rt_deck_int(d, RT_KEY_STU_HEAD_DIM);
+  const int64_t ffn = rt_deck_int(d, RT_KEY_STU_FFN);
+  const int64_t positions = rt_deck_int(d, RT_KEY_STU_POSITIONS);
+  *a =
+      (rt_arch){.family = "llama",
+                .vocab = rt_deck_int(d, RT_KEY_STU_VOCAB),
+                .width = width,
+                .n_blocks = rt_deck_int(d, RT_KEY_STU_BLOCKS),
+                .n_heads = heads,
+                .n_kv_heads = kv > 0 ? kv : heads,
+                .head_dim = head_dim > 0 ? head_dim : width / heads,
+                .ffn = ffn > 0 ? ffn : rt_round_up((8 * width + 2) / 3, 32),
+                .max_positions =
+                    positions > 0 ? positions : rt_deck_int(d, RT_KEY_DATA_SEQ),
+                .norm_eps = rt_deck_real(d, RT_KEY_STU_NORM_EPS),
+                .rope_theta = rt_deck_real(d, RT_KEY_STU_ROPE_THETA),
+                .tied = rt_deck_bool(d, RT_KEY_STU_TIED),
+                .qkv_bias = rt_deck_bool(d, RT_KEY_STU_QKV_BIAS),
+                .init_std = rt_deck_real(d, RT_KEY_STU_INIT_STD),
+                .bos_id = -1,
+                .eos_id = rt_deck_int(d, RT_KEY_DATA_EOT)};
+}
+
+static rt_err read_teacher_shape(rt_job *job)
+{
+  const char *folder = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
+  RT_CHECK(folder[0] != '\0', RT_ERR_CONFIG,
+           "teacher.weights is not given: name the Hugging Face folder of the "
+           "teacher");
+  RT_TRY(rt_hfconfig_read(folder, &job->arch_t));
+  RT_TRY(rt_arch_check(&job->arch_t, folder));
+  return rt_arch_check_tp(&job->arch_t, job->grid_t.tp, "teacher.tp");
+}
+
+/** What the student takes its vocabulary from when the deck does not say. */
+static int64_t vocab_of_targets(const rt_job *job)
+{
+  if (job->dataset != NULL)
+    return rt_logits_about(job->dataset)->vocab;
+  return (job->needs & RT_NEED_TEACHER) != 0 ? job->arch_t.vocab : 0;
+}
+
+static rt_err read_student_shape(rt_job *job)
+{
+  const rt_deck *d = job->deck;
+  const char *weights = rt_deck_text(d, RT_KEY_STU_WEIGHTS);
+  const char *config = rt_deck_text(d, RT_KEY_STU_CONFIG);
+  const char *from = weights[0] != '\0' ? weights : config;
+  if (from[0] != '\0')
+    RT_TRY(rt_hfconfig_read(from, &job->arch_s));
+  else
+    arch_from_keys(d, &job->arch_s);
+  const int64_t targets = vocab_of_targets(job);
+  if (job->arch_s.vocab == 0)
+    job->arch_s.vocab = targets;
+  RT_CHECK(job->arch_s.vocab > 0, RT_ERR_CONFIG,
+           "student.vocab is 0 and no teacher gives it: set student.vocab to "
+           "the tokenizer's size");
+  RT_CHECK(targets == 0 || targets == job->arch_s.vocab, RT_ERR_CONFIG,
+           "the student's vocabulary has %lld ids, the teacher's %lld: "
+           "distillation needs one tokenizer for both",
+           (long long)job->arch_s.vocab, (long long)targets);
+  RT_TRY(rt_arch_check(&job->arch_s, from[0] != '\0' ? from : "student.*"));
+  return rt_arch_check_tp(&job->arch_s, job->grid_s.tp, "student.tp");
+}
+
+static rt_err open_corpus(rt_job *job)
+{
+  const rt_deck *d = job->deck;
+  const int n = rt_deck_n(d, RT_KEY_DATA_FILES);
+  const int n_weights = rt_deck_n(d, RT_KEY_DATA_WEIGHTS);
+  RT_CHECK(n > 0, RT_ERR_CONFIG,
+           "data.files is empty: name at least one tokenised corpus");
+  RT_CHECK(n_weights == 0 || n_weights == n, RT_ERR_CONFIG,
+           "data.weights has %d numbers for %d files: give one for each, or "
+           "none to blend by size",
+           n_weights, n);
+  const char **files = calloc((size_t)n, sizeof *files);
+  double *weights = calloc((size_t)n, sizeof *weights);
+  rt_err err = RT_OK;
+  if (files == NULL || weights == NULL)
+    err = RT_FAIL(RT_ERR_MEM, "%d names of corpora", n);
+  for (int i = 0; err == RT_OK && i < n; i++) {
+    files[i] = rt_deck_text_at(d, RT_KEY_DATA_FILES, i);
+    weights[i] = n_weights > 0 ? rt_deck_real_at(d, RT_KEY_DATA_WEIGHTS, i) : 0;
+  }
+  const int64_t vocab = rt_deck_int(d, RT_KEY_DATA_VOCAB);
+  const rt_corpus_spec spec = {
+      .n_files = n,
+      .files = files,
+      .weights = n_weights > 0 ? weights : NULL,
+      .seq = job->seq,
+      .vocab = vocab > 0                             ? vocab
+               : (job->needs & RT_NEED_STUDENT) != 0 ? job->arch_s.vocab
+                                                     : job->arch_t.vocab,
+      .eot = rt_deck_int(d, RT_KEY_DATA_EOT),
+      .valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID),
+      .split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED)};
+  if (err == RT_OK)
+    err = rt_corpus_open(&spec, &job->corpus);
+  free(files);
+  free(weights);
+  return err;
+}
+
+/** Hashes that both sides know must be equal; rows are compared when read. */
+static rt_err check_dataset(const rt_job *job)
+{
+  const rt_deck *d = job->deck;
+  const rt_logits_info *info = rt_logits_about(job->dataset);
+  const char *folder = rt_deck_text(d, RT_KEY_TEA_DATASET);
+  RT_CHECK(info->seq == job->seq, RT_ERR_CONFIG,
+           "%s holds rows of %lld tokens, data.seq is %lld: a student's row "
+           "must start where the captured row starts; set data.seq=%lld",
+           folder, (long long)info->seq, (long long)job->seq,
+           (long long)info->seq);
+  RT_CHECK(job->tokenizer_hash[0] == '\0' || info->tokenizer_hash[0] == '\0' ||
+               strcmp(job->tokenizer_hash, info->tokenizer_hash) == 0,
+           RT_ERR_CONFIG,
+           "%s was captured with tokenizer %s, data.tokenizer is %s: use the "
+           "same tokenizer, or capture again",
+           folder, info->tokenizer_hash, job->tokenizer_hash);
+  RT_CHECK(rt_deck_real(d, RT_KEY_TEA_TOP_P) <= info->top_p, RT_ERR_CONFIG,
+           "teacher.top_p is %g, %s was captured with %g: choose a smaller p "
+           "or capture again",
+           rt_deck_real(d, RT_KEY_TEA_TOP_P), folder, info->top_p);
+  RT_CHECK(rt_deck_int(d, RT_KEY_TEA_TOP_K) <= info->top_k, RT_ERR_CONFIG,
+           "teacher.top_k is %lld, %s was captured with %lld: choose a smaller "
+           "k or capture again",
+           (long long)rt_deck_int(d, RT_KEY_TEA_TOP_K), folder,
+           (long long)info->top_k);
+  RT_CHECK(rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS) == info->mask_documents,
+           RT_ERR_CONFIG,
+           "%s was captured with data.mask_documents %s: the student must see "
+           "what the teacher saw",
+           folder, info->mask_documents ? "true" : "false");
+  return RT_OK;
+}
+
+static rt_err check_corpus_hash(const rt_job *job)
+{
+  const rt_logits_info *info = rt_logits_about(job->dataset);
+  char hex[RT_SHA256_HEX];
+  RT_TRY(rt_corpus_hash(job->corpus, hex));
+  RT_CHECK(strcmp(hex, info->corpus_hash) == 0, RT_ERR_CONFIG,
+           "%s was captured from corpus %s, data.files hash to %s: name the "
+           "files of the capture, in its order, or capture again",
+           rt_deck_text(job->deck, RT_KEY_TEA_DATASET), info->corpus_hash, hex);
+  RT_CHECK(info->eot == rt_deck_int(job->deck, RT_KEY_DATA_EOT) &&
+               info->valid_fraction ==
+                   rt_deck_real(job->deck, RT_KEY_DATA_VALID) &&
+               info->split_seed ==
+                   (uint64_t)rt_deck_int(job->deck, RT_KEY_DATA_SPLIT_SEED),
+           RT_ERR_CONFIG,
+           "%s was captured with data.eot=%lld data.valid_fraction=%.17g "
+           "data.split_seed=%llu: set the same, else rows differ",
+           rt_deck_text(job->deck, RT_KEY_TEA_DATASET), (long long)info->eot,
+           info->valid_fraction, (unsigned long long)info->split_seed);
+  return RT_OK;
+}
+
+/** Rows of the training stream in use: what is there, cut by data.rows. */
+static rt_err count_rows(rt_job *job)
+{
+  const int64_t asked = rt_deck_int(job->deck, RT_KEY_DATA_ROWS);
+  job->n_rows = job->dataset != NULL ? rt_logits_about(job->dataset)->n_rows
+                                     : rt_corpus_n_rows(job->corpus, RT_TRAIN);
+  RT_CHECK(asked <= job->n_rows, RT_ERR_CONFIG,
+           "data.rows is %lld, but only %lld rows are there", (long long)asked,
+           (long long)job->n_rows);
+  if (asked > 0)
+    job->n_rows = asked;
+  return RT_OK;
+}
+
+static rt_err plan_batches(rt_job *job)
+{
+  const rt_deck *d = job->deck;
+  const int dp = job->grid_s.dp;
+  job->batch_rows = rt_deck_int(d, RT_KEY_TRAIN_BATCH);
+  RT_CHECK(job->batch_rows % dp == 0, RT_ERR_CONFIG,
+           "train.batch_rows is %lld, not a multiple of the student's dp %d "
+           "(%d ranks / student.tp %d): take %lld",
+           (long long)job->batch_rows, dp, job->grid_s.n_ranks, job->grid_s.tp,
+           (long long)rt_round_up(job->batch_rows, dp));
+  job->rows_per_rank = job->batch_rows / dp;
+  job->micro_rows = rt_deck_int(d, RT_KEY_TRAIN_MICRO);
+  if (job->micro_rows == 0 || job->micro_rows > job->rows_per_rank)
+    job->micro_rows = job->rows_per_rank;
+  RT_CHECK(job->rows_per_rank % job->micro_rows == 0, RT_ERR_CONFIG,
+           "train.micro_rows is %lld, does not divide the %lld rows of a rank "
+           "(train.batch_rows %lld / dp %d)",
+           (long long)job->micro_rows, (long long)job->rows_per_rank,
+           (long long)job->batch_rows, dp);
+  job->n_steps =
+      rt_deck_steps(d, RT_KEY_TRAIN_LENGTH, job->batch_rows * job->seq, 0);
+  RT_CHECK(job->n_steps > 0, RT_ERR_CONFIG, "train.length gives no step");
+  return RT_OK;
+}
+
+/** All that one rank can find wrong by itself. */
+static rt_err read_inputs(rt_job *job)
+{
+  const char *tokenizer = rt_deck_text(job->deck, RT_KEY_DATA_TOKENIZER);
+  if (tokenizer[0] != '\0')
+    RT_TRY(rt_tokenizer_hash(tokenizer, job->tokenizer_hash));
+  if ((job->needs & RT_NEED_TEACHER) != 0)
+    RT_TRY(read_teacher_shape(job));
+  if (job->dataset != NULL)
+    RT_TRY(check_dataset(job));
+  if ((job->needs & RT_NEED_STUDENT) != 0)
+    RT_TRY(read_student_shape(job));
+  // A dataset carries its rows: the corpus is then only for validation.
+  const bool has_files = rt_deck_n(job->deck, RT_KEY_DATA_FILES) > 0;
+  if ((job->needs & RT_NEED_CORPUS) != 0 && (has_files || job->dataset == NULL))
+    RT_TRY(open_corpus(job));
+  if (job->dataset != NULL && job->corpus != NULL && job->grid_s.rank == 0)
+    RT_TRY(check_corpus_hash(job)); // one reader is enough
+  if (job->corpus != NULL || job->dataset != NULL)
+    RT_TRY(count_rows(job));
+  return (job->needs & RT_NEED_STUDENT) != 0 ? plan_batches(job) : RT_OK;
+}
+
+rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,
+                   const rt_hooks *hooks, int needs)
+{
+  *job = (rt_job){.deck = deck, .world = world, .hooks = hooks, .needs = needs};
+  rt_phases_start(&job->phases, RT_PHASE_SETUP);
+  job->seq = rt_deck_int(deck, RT_KEY_DATA_SEQ);
+  RT_TRY(rt_agree(
+      world,
+      rt_dev_create(rt_deck_text(deck, RT_KEY_RUN_DEVICE),
+                    rt_deck_is(deck, RT_KEY_RUN_REAL, "f64") ? RT_F64 : RT_F32,
+                    (int)rt_deck_int(deck, RT_KEY_RUN_THREADS), &job->dev)));
+  RT_TRY(rt_grid_init(&job->grid_s, world,
+                      (int)rt_deck_int(deck, RT_KEY_STU_TP), "student.tp"));
+  RT_TRY(rt_grid_init(&job->grid_t, world,
+                      (int)rt_deck_int(deck, RT_KEY_TEA_TP), "teacher.tp"));
+  if ((needs & RT_NEED_DATASET) != 0) {
+    const char *folder = rt_deck_text(deck, RT_KEY_TEA_DATASET);
+    RT_CHECK(folder[0] != '\0', RT_ERR_CONFIG,
+             "teacher.source is dataset, but teacher.dataset names no folder");
+    RT_TRY(rt_logits_open(rt_comm_mpi(world), folder, &job->dataset));
+  }
+  return rt_agree(world, read_inputs(job));
+}
+
+void rt_job_clear(rt_job *job)
+{
+  rt_logits_close(&job->dataset);
+  rt_corpus_close(&job->corpus);
+  rt_grid_clear(&job->grid_t);
+  rt_grid_clear(&job->grid_s);
+  rt_dev_destroy(&job->dev);
+}
+
+/** Bytes that this node may use, all ranks together. */
+static double node_bytes(const rt_deck *deck)
+{
+  const double gib = rt_deck_real(deck, RT_KEY_RUN_MEMORY_GIB);
+  if (gib > 0.0)
+    return gib * 0x1p30;
+  return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE);
+}
+
+rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
+                           int n_plans, bool print)
+{
+  double mine = 0.0;
+  for (int i = 0; i < n_plans; i++)
+    mine += (double)rt_arena_bytes(plans[i]);
+  rt_comm *node = NULL;
+  MPI_Comm shared;
+  MPI_Comm_split_type(rt_comm_mpi(job->world), MPI_COMM_TYPE_SHARED, 0,
+                      MPI_INFO_NULL, &shared);
+  const rt_err made = rt_comm_create(shared, &node);
+  MPI_Comm_free(&shared);
+  RT_TRY(made);
+  double all = mine;
+  rt_err err = rt_comm_allreduce_host(node, &all, 1, RT_F64, RT_SUM);
+  const int n_local = rt_comm_size(node);
+  rt_comm_destroy(&node);
+  RT_TRY(err);
+  const double limit = node_bytes(job->deck);
+  if (all > limit)
+    err = RT_FAIL(RT_ERR_MEM,
+                  "the plan needs %.2f GiB on a node (%d ranks, this one %.2f "
+                  "GiB), it has %.2f GiB: fewer train.micro_rows, a smaller "
+                  "loss.chunk_mib, more tp or more nodes; `retort plan` shows "
+                  "the parts",
+                  all * 0x1p-30, n_local, mine * 0x1p-30, limit * 0x1p-30);
+  if ((print || err != RT_OK) && job->grid_s.rank == 0)
+    for (int i = 0; i < n_plans; i++)
+      rt_arena_print(plans[i], err == RT_OK ? stdout : stderr);
+  if (print && job->grid_s.rank == 0)
+    printf("memory plan: %.2f GiB on this rank, %.2f of %.2f GiB on its node\n",
+           mine * 0x1p-30, all * 0x1p-30, limit * 0x1p-30);
+  return rt_agree(job->world, err);
+}
+
+/** One tensor's tile, by way of host memory. */
+static rt_err load_tile(rt_dev *dev, const rt_safetensors *st,
+                        const rt_param *p)
+{
+  const size_t n = (size_t)(p->n_rows + p->pad_rows) * (size_t)p->n_cols;
+  const rt_dtype real = rt_dev_real(dev);
+  void *host = calloc(n, rt_dtype_size(real)); // padding rows stay zero
+  RT_CHECK(host != NULL, RT_ERR_MEM, "%zu values of %s", n, p->name);
+  rt_err err =
+      rt_safetensors_read(st, p->name, p->row0, p->col0,
+                          rt_view_of(host, real, p->n_rows, p->n_cols));
+  if (err == RT_OK)
+    err = rt_dev_put(dev, p->w, host);
+  free(host);
+  return err;
+}
+
+/** The file's tensor must have the model's shape. */
+static rt_err check_shape(const rt_safetensors *st, const char *folder,
+                          const rt_param *p)
+{
+  const rt_st_tensor *t = rt_safetensors_find(st, p->name);
+  RT_CHECK(t != NULL, RT_ERR_DATA,
+           "%s: has no tensor %s, config.json asks "
+           "for it",
+           folder, p->name);
+  const int64_t rows = t->n_dims == 1 ? 1 : t->shape[0];
+  const int64_t cols = t->shape[t->n_dims - 1];
+  RT_CHECK(
+      t->n_dims == (p->vector ? 1 : 2) && rows == p->rows && cols == p->cols,
+      RT_ERR_DATA, "%s: %s is [%lld, %lld], config.json makes it [%lld, %lld]",
+      folder, p->name, (long long)rows, (long long)cols, (long long)p->rows,
+      (long long)p->cols);
+  return RT_OK;
+}
+
+static rt_err load_all(rt_dev *dev, const rt_params *params, const char *folder)
+{
+  rt_safetensors *st = NULL;
+  rt_err err = rt_safetensors_open(folder, &st);
+  for (int i = 0; err == RT_OK && i < params->n; i++) {
+    err = check_shape(st, folder, &params->item[i]);
+    if (err == RT_OK)
+      err = load_tile(dev, st, &params->item[i]);
+  }
+  rt_safetensors_close(&st);
+  return err;
+}
+
+rt_err rt_job_load_weights(const rt_job *job, rt_model *model,
+                           const char *folder)
+{
+  return rt_agree(job->world,
+                  load_all(job->dev, rt_model_params(model), folder));
+}

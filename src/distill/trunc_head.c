@@ -1,0 +1,239 @@
+/** \file trunc_head.c
+ *  The truncating head: hidden states to a token's likeliest entries, exact
+ * over vocabulary shards.
+ *
+ *  The K largest of the whole vocabulary are among the K largest of every
+ *  shard, so ranks exchange K candidates a token and three statistics, never
+ *  logits; then each rank merges the same lists in the same order. */
+#include "distill/teacher.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct rt_trunc_head {
+  const rt_model *model; // borrowed
+  const rt_grid *grid;   // borrowed
+  rt_dev *dev;           // borrowed
+  rt_truncation rule;
+  rt_arena *arena;           // owned
+  int64_t n_chunk;           // tokens of a chunk
+  int64_t k;                 // candidates a token
+  rt_view tile;              // [n_chunk, V_pad / tp]
+  rt_view label;             // i32 [n_chunk, 1]
+  rt_view ids, top;          // [n_chunk, k]
+  rt_view stats;             // f64 [n_chunk, K_N_STAT]
+  unsigned char *mine, *all; // owned: one rank's candidates, every rank's
+  float *merged;             // owned [k]
+};
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+  return a < b ? a : b;
+}
+
+/** Bytes of the parts of one rank's message about n tokens. */
+static size_t stats_bytes(int64_t n)
+{
+  return (size_t)n * K_N_STAT * sizeof(double);
+}
+
+static size_t top_bytes(const rt_trunc_head *th, int64_t n)
+{
+  return (size_t)(n * th->k) * rt_dtype_size(rt_dev_real(th->dev));
+}
+
+static size_t ids_bytes(const rt_trunc_head *th, int64_t n)
+{
+  return (size_t)(n * th->k) * sizeof(int32_t);
+}
+
+static size_t message_bytes(const rt_trunc_head *th, int64_t n)
+{
+  return stats_bytes(n) + top_bytes(th, n) + ids_bytes(th, n);
+}
+
+rt_err rt_trunc_head_create(const rt_model *model, const rt_grid *grid,
+                            rt_dev *dev, rt_truncation rule, double chunk_bytes,
+                            int64_t max_tokens, rt_trunc_head **out)
+{
+  rt_trunc_head *th = calloc(1, sizeof *th);
+  *out = th;
+  RT_CHECK(th != NULL, RT_ERR_MEM, "a truncating head");
+  const rt_head head = rt_model_head(model);
+  const rt_dtype real = rt_dev_real(dev);
+  const double row_bytes = (double)head.w.rows * (double)rt_dtype_size(real);
+  th->model = model;
+  th->grid = grid;
+  th->dev = dev;
+  th->rule = rule;
+  th->k = smaller(rule.top_k, head.vocab);
+  th->n_chunk = smaller((int64_t)(chunk_bytes / row_bytes), max_tokens);
+  if (th->n_chunk < 1)
+    th->n_chunk = 1;
+  const int64_t n = th->n_chunk;
+  RT_TRY(rt_arena_create("truncating head", &th->arena));
+  RT_TRY(rt_arena_reserve(th->arena, "teacher logit tile", real, n, head.w.rows,
+                          &th->tile));
+  RT_TRY(rt_arena_reserve(th->arena, "label", RT_I32, n, 1, &th->label));
+  RT_TRY(
+      rt_arena_reserve(th->arena, "candidate ids", RT_I32, n, th->k, &th->ids));
+  RT_TRY(rt_arena_reserve(th->arena, "candidate logits", real, n, th->k,
+                          &th->top));
+  return rt_arena_reserve(th->arena, "row statistics", RT_F64, n, K_N_STAT,
+                          &th->stats);
+}
+
+const rt_arena *rt_trunc_head_arena(const rt_trunc_head *th)
+{
+  return th->arena;
+}
+
+rt_err rt_trunc_head_commit(rt_trunc_head *th)
+{
+  const size_t bytes = message_bytes(th, th->n_chunk);
+  th->mine = malloc(bytes);
+  th->all = malloc(bytes * (size_t)th->grid->tp);
+  th->merged = malloc((size_t)th->k * sizeof *th->merged);
+  RT_CHECK(th->mine && th->all && th->merged, RT_ERR_MEM,
+           "candidates of %lld tokens x %lld entries", (long long)th->n_chunk,
+           (long long)th->k);
+  return rt_arena_commit(th->arena, rt_dev_memory(th->dev));
+}
+
+void rt_trunc_head_destroy(rt_trunc_head **out)
+{
+  rt_trunc_head *th = *out;
+  *out = NULL;
+  if (th == NULL)
+    return;
+  rt_arena_destroy(&th->arena);
+  free(th->mine);
+  free(th->all);
+  free(th->merged);
+  free(th);
+}
+
+/** What every rank of the tp group sent about n tokens. */
+typedef struct message {
+  const double *stats; // [n, K_N_STAT]
+  const void *top;     // real [n, k]
+  const int32_t *ids;  // [n, k]
+} message;
+
+static message message_of(const rt_trunc_head *th, int i_tp, int64_t n)
+{
+  const unsigned char *at = th->all + (size_t)i_tp * message_bytes(th, n);
+  return (message){(const double *)at, at + stats_bytes(n),
+                   (const int32_t *)(at + stats_bytes(n) + top_bytes(th, n))};
+}
+
+static double logit_at(const rt_trunc_head *th, const void *top, int64_t i)
+{
+  return rt_dev_real(th->dev) == RT_F64 ? ((const double *)top)[i]
+                                        : (double)((const float *)top)[i];
+}
+
+/** Log-sum-exp of a token over all shards, and its label's logit. */
+static double combine_stats(const rt_trunc_head *th, int64_t n, int64_t i,
+                            double *label)
+{
+  double top = -INFINITY, sum = 0.0;
+  *label = 0.0;
+  for (int r = 0; r < th->grid->tp; r++)
+    top = fmax(top, message_of(th, r, n).stats[i * K_N_STAT + K_STAT_MAX]);
+  for (int r = 0; r < th->grid->tp; r++) {
+    const double *s = message_of(th, r, n).stats + i * K_N_STAT;
+    sum += s[K_STAT_SUM] * exp(s[K_STAT_MAX] - top);
+    *label += s[K_STAT_LABEL];
+  }
+  return top + log(sum);
+}
+
+/** Merge the shards' sorted lists of token \a i: largest first; on ties the
+ * lower id, which is the lower shard's.  Returns how many. */
+static int64_t merge(const rt_trunc_head *th, int64_t n, int64_t i, double lse,
+                     int32_t *ids, float *logp)
+{
+  const int tp = th->grid->tp;
+  int64_t next[tp]; // place in each shard's list
+  memset(next, 0, sizeof next);
+  int64_t count = 0;
+  while (count < th->k) {
+    int best = -1;
+    double best_logit = -INFINITY;
+    for (int r = 0; r < tp; r++) {
+      const message m = message_of(th, r, n);
+      const int64_t at = i * th->k + next[r];
+      if (next[r] == th->k || m.ids[at] < 0)
+        continue;
+      const double logit = logit_at(th, m.top, at);
+      if (best < 0 || logit > best_logit) {
+        best = r;
+        best_logit = logit;
+      }
+    }
+    if (best < 0)
+      break;
+    ids[count] = message_of(th, best, n).ids[i * th->k + next[best]++];
+    logp[count++] = (float)(best_logit - lse);
+  }
+  return count;
+}
+
+/** Candidates of one chunk from every shard, in th->all. */
+static rt_err gather(rt_trunc_head *th, int64_t n)
+{
+  unsigned char *to = th->grid->tp > 1 ? th->mine : th->all;
+  RT_TRY(rt_dev_get(th->dev, to, rt_view_rows(th->stats, 0, n)));
+  RT_TRY(rt_dev_get(th->dev, to + stats_bytes(n), rt_view_rows(th->top, 0, n)));
+  RT_TRY(rt_dev_get(th->dev, to + stats_bytes(n) + top_bytes(th, n),
+                    rt_view_rows(th->ids, 0, n)));
+  if (th->grid->tp == 1)
+    return RT_OK;
+  return rt_comm_allgather(th->grid->comm_tp, th->mine, message_bytes(th, n),
+                           th->all);
+}
+
+static rt_err run_chunk(rt_trunc_head *th, rt_view hidden, const int32_t *label,
+                        int64_t tok0, rt_entries *out)
+{
+  const rt_head head = rt_model_head(th->model);
+  const int64_t n = hidden.rows;
+  const rt_view tile = rt_view_rows(th->tile, 0, n);
+  const rt_view d_label = rt_view_rows(th->label, 0, n);
+  RT_TRY(rt_dev_put(th->dev, d_label, label));
+  RT_RUN(th->dev, gemm, .a = hidden, .b = head.w, .c = tile, .trans_b = true,
+         .alpha = 1.0);
+  RT_RUN(th->dev, topk, .z = tile, .label = d_label,
+         .ids = rt_view_rows(th->ids, 0, n), .top = rt_view_rows(th->top, 0, n),
+         .stats = rt_view_rows(th->stats, 0, n), .v0 = head.v0,
+         .v_true = head.vocab);
+  RT_TRY(gather(th, n));
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t at = tok0 + i;
+    double label_logit;
+    const double lse = combine_stats(th, n, i, &label_logit);
+    int32_t *ids = out->ids + at * out->k;
+    const int64_t found = merge(th, n, i, lse, ids, th->merged);
+    memcpy(out->logp + at * out->k, th->merged,
+           (size_t)found * sizeof *th->merged);
+    out->count[at] = (int32_t)rt_truncate_count(th->merged, found, th->rule);
+    out->lse[at] = (float)lse;
+    out->label_logp[at] = (float)(label_logit - lse);
+  }
+  return RT_OK;
+}
+
+rt_err rt_trunc_head_run(rt_trunc_head *th, rt_view hidden,
+                         const int32_t *label, rt_entries *out)
+{
+  RT_ASSERT(out->k == th->k && out->n >= hidden.rows);
+  for (int64_t tok0 = 0; tok0 < hidden.rows; tok0 += th->n_chunk) {
+    const int64_t n = smaller(th->n_chunk, hidden.rows - tok0);
+    RT_TRY(
+        run_chunk(th, rt_view_rows(hidden, tok0, n), label + tok0, tok0, out));
+    rt_comm_progress();
+  }
+  return RT_OK;
+}
