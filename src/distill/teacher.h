@@ -11,6 +11,7 @@
 /** Targets of tokens [tok0, tok0 + n) of the micro-batch, on the device. */
 typedef struct rt_targets {
   rt_view count, ids, t;   /**< sparse: i32 [n, 1], i32 [n, K], real [n, K] */
+  const int32_t *h_count;  /**< sparse: [n] count again, host */
   const double *entropy;   /**< sparse: [n] entropy of the target, host */
   const float *label_logp; /**< sparse: [n] teacher's log-prob of the label */
   bool dense;              /**< then the teacher wrote the given tile instead */
