@@ -12,15 +12,17 @@
 /** How a tensor lies over tp. */
 typedef enum rt_split {
   RT_SPLIT_NONE, /**< whole on every rank (norms; biases after a sum) */
-  RT_SPLIT_ROWS, /**< output features: q, gate, up, embedding, head */
+  RT_SPLIT_ROWS, /**< output features: q, gate, up, embedding, head; a vector
+                      [1, n] of output features (a bias) along its cols */
   RT_SPLIT_COLS, /**< input features: o, down */
-  RT_SPLIT_KV    /**< rows by kv head; replicated when tp > G */
+  RT_SPLIT_KV    /**< as ROWS, by kv head; replicated when tp > G */
 } rt_split;
 
 typedef enum rt_init { RT_INIT_NORMAL, RT_INIT_ONES, RT_INIT_ZEROS } rt_init;
 
 typedef struct rt_param {
   char name[96];      /**< Hugging Face name */
+  int kind;           /**< its row, an rt_tensor_id (model/tensors.h) */
   int64_t rows, cols; /**< whole tensor, true sizes; vectors are [1, n] in cols */
   bool vector;        /**< 1-D in files */
   rt_split split;
@@ -41,17 +43,23 @@ typedef struct rt_param {
 typedef struct rt_params {
   rt_param *item; // owned [n]
   int n, n_buckets;
-  rt_view *bucket_grad; // owned [n_buckets]: flat contiguous gradients
+  rt_view *bucket_grad; // owned [n_buckets]: flat [1, n] gradients, tensor by
+                        // tensor, each filled up to 64 bytes; or NULL
   const rt_grid *grid;  // borrowed
   rt_comm *comm_kv;     // owned: ranks with the same kv head, NULL if no replicas
 } rt_params;
 
-/** Lay out all tensors of \a arch on this rank's place in \a grid and reserve
- *  memory in \a arena.  Collective over the grid (comm_kv). */
+/** Lay out all tensors of \a arch on this rank's place in \a grid (borrowed)
+ *  and reserve memory in \a arena; \a p must stay where it is until the arena is
+ *  committed.  The caller clears \a p, also after an error.  Collective over the
+ *  grid (comm_kv). */
 RT_MUST rt_err rt_params_init(rt_params *p, const rt_arch *arch,
                               const rt_grid *grid, rt_arena *arena,
                               rt_dtype real, bool with_grad);
 void rt_params_clear(rt_params *p);
+
+/** Fill gradients and vocabulary padding with zeros, after the commit. */
+void rt_params_zero(rt_params *p, rt_dev *dev);
 
 /** Random start, the same numbers for any layout: normal(0, init_std) by
  *  (seed, tensor, row, col); residual outputs (o, down) get
@@ -60,5 +68,8 @@ RT_MUST rt_err rt_params_random(rt_params *p, rt_dev *dev, uint64_t seed);
 
 /** Row of a name, NULL when absent. */
 const rt_param *rt_params_find(const rt_params *p, const char *name);
+
+/** Elements of this rank's tiles, padding included. */
+int64_t rt_params_n_local(const rt_params *p);
 
 #endif

@@ -1,0 +1,245 @@
+/** \file params.c
+ *  Where every tensor of a model lies on this rank. */
+#include "model/params.h"
+
+#include "base/rng.h"
+#include "base/split.h"
+#include "model/tensors.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/** This rank's part of a tensor of \a n_kv key/value heads. */
+static void place_tile(rt_param *p, const rt_grid *grid, int64_t n_kv)
+{
+  int64_t parts = 1;
+  if (p->split == RT_SPLIT_ROWS || p->split == RT_SPLIT_COLS)
+    parts = grid->tp;
+  else if (p->split == RT_SPLIT_KV)
+    parts = grid->tp < n_kv ? grid->tp : n_kv;
+  p->n_replicas = (int)(grid->tp / parts);
+  p->owner = grid->i_tp % p->n_replicas == 0;
+
+  const bool by_rows = p->split != RT_SPLIT_COLS && !p->vector;
+  const int64_t n = by_rows ? p->rows : p->cols;
+  const int64_t each = rt_round_up(n, parts) / parts;
+  const int64_t begin = each * (grid->i_tp / p->n_replicas);
+  const int64_t i0 = begin < n ? begin : n; // a small vocabulary may run out
+  const int64_t count = n - i0 < each ? n - i0 : each;
+  p->row0 = by_rows ? i0 : 0;
+  p->n_rows = by_rows ? count : p->rows;
+  p->col0 = by_rows ? 0 : i0;
+  p->n_cols = by_rows ? p->cols : count;
+  p->pad_rows = by_rows ? each - count : 0;
+  RT_ASSERT(by_rows || count == each);
+}
+
+static rt_param param_of(const rt_tensor *t, int kind, int block, int n_blocks)
+{
+  rt_param p = {.kind = kind,
+                .rows = t->rows,
+                .cols = t->cols,
+                .vector = t->vector,
+                .split = t->split,
+                .decay = t->decay,
+                .init = t->init,
+                .init_std = t->init_std,
+                .bucket = t->place == RT_AT_START   ? 0
+                          : t->place == RT_AT_BLOCK ? 1 + block
+                                                    : 1 + n_blocks};
+  const char *number = strstr(t->name, "%d");
+  if (number == NULL)
+    snprintf(p.name, sizeof p.name, "%s", t->name);
+  else
+    snprintf(p.name, sizeof p.name, "%.*s%d%s", (int)(number - t->name),
+             t->name, block, number + 2);
+  return p;
+}
+
+/** Fill p->item with all tensors, in the order start, blocks, end. */
+static rt_err list_items(rt_params *p, const rt_arch *arch)
+{
+  rt_tensor t[RT_N_TENSORS];
+  rt_tensors_of(arch, t);
+  const int n_blocks = (int)arch->n_blocks;
+  const size_t max = (size_t)(n_blocks + 2) * RT_N_TENSORS;
+  p->item = calloc(max, sizeof *p->item);
+  p->n_buckets = n_blocks + 2;
+  RT_CHECK(p->item, RT_ERR_MEM, "no memory for a list of %zu tensors", max);
+  for (int bucket = 0; bucket < p->n_buckets; bucket++) {
+    const rt_place place = bucket == 0          ? RT_AT_START
+                           : bucket <= n_blocks ? RT_AT_BLOCK
+                                                : RT_AT_END;
+    for (int k = 0; k < RT_N_TENSORS; k++) {
+      if (!t[k].present || t[k].place != place)
+        continue;
+      p->item[p->n] = param_of(&t[k], k, bucket - 1, n_blocks);
+      place_tile(&p->item[p->n], p->grid, arch->n_kv_heads);
+      p->n++;
+    }
+  }
+  return RT_OK;
+}
+
+static rt_err reserve_weights(rt_params *p, rt_arena *arena, rt_dtype real)
+{
+  for (int i = 0; i < p->n; i++) {
+    rt_param *t = &p->item[i];
+    RT_TRY(rt_arena_reserve(arena, t->name, real, t->n_rows + t->pad_rows,
+                            t->n_cols, &t->w));
+  }
+  return RT_OK;
+}
+
+/** A flat range for the bucket of tensors [first, end), and their gradients in
+ *  the same bytes: one all-reduce then takes the whole bucket. */
+static rt_err reserve_bucket(rt_params *p, int first, int end, rt_arena *arena)
+{
+  const int bucket = p->item[first].bucket;
+  const rt_dtype real = p->item[first].w.dtype;
+  int64_t n = 0;
+  for (int i = first; i < end; i++) // ranges begin at multiples of 64 bytes
+    n += rt_round_up((int64_t)rt_view_size(&p->item[i].w),
+                     64 / (int64_t)rt_dtype_size(real));
+  char name[64];
+  snprintf(name, sizeof name, "gradients, bucket %d", bucket);
+  const size_t mark = rt_arena_mark(arena);
+  RT_TRY(rt_arena_reserve(arena, name, real, 1, n, &p->bucket_grad[bucket]));
+  rt_arena_rewind(arena, mark);
+  for (int i = first; i < end; i++) {
+    rt_param *t = &p->item[i];
+    RT_TRY(rt_arena_reserve(arena, t->name, real, t->w.rows, t->w.cols, &t->g));
+  }
+  return RT_OK;
+}
+
+static rt_err reserve_grads(rt_params *p, rt_arena *arena)
+{
+  p->bucket_grad = calloc((size_t)p->n_buckets, sizeof *p->bucket_grad);
+  RT_CHECK(p->bucket_grad, RT_ERR_MEM, "no memory for %d gradient buckets",
+           p->n_buckets);
+  for (int first = 0, end = 0; first < p->n; first = end) {
+    while (end < p->n && p->item[end].bucket == p->item[first].bucket)
+      end++;
+    RT_TRY(reserve_bucket(p, first, end, arena));
+  }
+  return RT_OK;
+}
+
+/** What needs no other rank. */
+static rt_err lay_out(rt_params *p, const rt_arch *arch, rt_arena *arena,
+                      rt_dtype real, bool with_grad)
+{
+  RT_TRY(rt_arch_check(arch, "model"));
+  RT_TRY(rt_arch_check_tp(arch, p->grid->tp, "tp"));
+  RT_TRY(list_items(p, arch));
+  RT_TRY(reserve_weights(p, arena, real));
+  if (with_grad)
+    RT_TRY(reserve_grads(p, arena));
+  return RT_OK;
+}
+
+rt_err rt_params_init(rt_params *p, const rt_arch *arch, const rt_grid *grid,
+                      rt_arena *arena, rt_dtype real, bool with_grad)
+{
+  *p = (rt_params){.grid = grid};
+  RT_TRY(rt_agree(grid->world, lay_out(p, arch, arena, real, with_grad)));
+  if (grid->tp > arch->n_kv_heads) {
+    const int n_replicas = grid->tp / (int)arch->n_kv_heads;
+    RT_TRY(rt_comm_split(grid->comm_tp, grid->i_tp / n_replicas, grid->i_tp,
+                         &p->comm_kv));
+  }
+  return RT_OK;
+}
+
+void rt_params_clear(rt_params *p)
+{
+  rt_comm_destroy(&p->comm_kv);
+  free(p->item);
+  free(p->bucket_grad);
+  *p = (rt_params){0};
+}
+
+void rt_params_zero(rt_params *p, rt_dev *dev)
+{
+  for (int i = 0; i < p->n; i++) {
+    const rt_param *t = &p->item[i];
+    if (t->pad_rows > 0)
+      RT_RUN(dev, fill, .y = rt_view_rows(t->w, t->n_rows, t->pad_rows));
+  }
+  for (int b = 0; p->bucket_grad != NULL && b < p->n_buckets; b++)
+    RT_RUN(dev, fill, .y = p->bucket_grad[b]);
+}
+
+/** Normal numbers for rows [i0, i0 + n) of tensor \a index's tile. */
+static void draw_rows(double *out, const rt_param *t, int index, uint64_t seed,
+                      int64_t i0, int64_t n)
+{
+#pragma omp parallel for
+  for (int64_t i = 0; i < n; i++) {
+    const uint64_t row = (uint64_t)index << 32 | (uint64_t)(t->row0 + i0 + i);
+    for (int64_t j = 0; j < t->n_cols; j++)
+      out[i * t->n_cols + j] =
+          t->init_std *
+          rt_rng_normal(seed, RT_RNG_INIT, row, (uint64_t)(t->col0 + j));
+  }
+}
+
+/** Random rows of one tensor, a piece at a time, through \a host (two buffers
+ *  of \a n_max doubles). */
+static rt_err randomize(const rt_param *t, int index, rt_dev *dev,
+                        uint64_t seed, double *host, int64_t n_max)
+{
+  const int64_t step = n_max / t->n_cols;
+  for (int64_t i0 = 0; i0 < t->n_rows; i0 += step) {
+    const int64_t n = t->n_rows - i0 < step ? t->n_rows - i0 : step;
+    draw_rows(host, t, index, seed, i0, n);
+    rt_dtype_convert(host + n_max, t->w.dtype, host, RT_F64,
+                     (size_t)(n * t->n_cols));
+    RT_TRY(rt_dev_put(dev, rt_view_rows(t->w, i0, n), host + n_max));
+  }
+  return RT_OK;
+}
+
+static rt_err randomize_all(rt_params *p, rt_dev *dev, uint64_t seed,
+                            double *host, int64_t n_max)
+{
+  for (int i = 0; i < p->n; i++) {
+    rt_param *t = &p->item[i];
+    if (t->init == RT_INIT_NORMAL)
+      RT_TRY(randomize(t, i, dev, seed, host, n_max));
+    else
+      RT_RUN(dev, fill, .y = t->w, .value = t->init == RT_INIT_ONES);
+  }
+  return RT_OK;
+}
+
+rt_err rt_params_random(rt_params *p, rt_dev *dev, uint64_t seed)
+{
+  int64_t n_max = 1 << 18; // 2 MiB a piece, or one row
+  for (int i = 0; i < p->n; i++)
+    n_max = p->item[i].n_cols > n_max ? p->item[i].n_cols : n_max;
+  double *host = malloc(2 * (size_t)n_max * sizeof *host);
+  RT_CHECK(host, RT_ERR_MEM, "no memory to draw weights: 2 x %lld doubles",
+           (long long)n_max);
+  const rt_err err = randomize_all(p, dev, seed, host, n_max);
+  free(host);
+  RT_TRY(err);
+  return rt_dev_sync(dev);
+}
+
+const rt_param *rt_params_find(const rt_params *p, const char *name)
+{
+  for (int i = 0; i < p->n; i++)
+    if (strcmp(p->item[i].name, name) == 0)
+      return &p->item[i];
+  return NULL;
+}
+
+int64_t rt_params_n_local(const rt_params *p)
+{
+  int64_t n = 0;
+  for (int i = 0; i < p->n; i++)
+    n += (int64_t)rt_view_size(&p->item[i].w);
+  return n;
+}
