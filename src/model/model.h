@@ -19,20 +19,23 @@ typedef struct rt_model rt_model;
 
 /** What a model is made for. */
 typedef struct rt_model_spec {
-  const rt_arch *arch;  // copied
-  const rt_grid *grid;  // borrowed
-  rt_dev *dev;          // borrowed
-  int64_t max_rows;     /**< rows of one micro-batch */
-  int64_t seq;          /**< T */
-  bool train;           /**< gradients and saved activations */
+  const rt_arch *arch; // copied
+  const rt_grid *grid; // borrowed
+  rt_dev *dev;         // borrowed
+  int64_t max_rows;    /**< rows of one micro-batch */
+  int64_t seq;         /**< T */
+  bool train;          /**< gradients and saved activations */
 } rt_model_spec;
 
 /** Plan (parameters and activations go into the model's own arenas, named
- *  after \a name).  Nothing is allocated until rt_model_commit.  Collective. */
+ *  after \a name).  Nothing is allocated until rt_model_commit.  The caller
+ *  destroys it, also after an error.  Collective over the grid. */
 RT_MUST rt_err rt_model_create(const char *name, const rt_model_spec *spec,
                                rt_model **out);
 /** The plans: [0] parameters and gradients, [1] activations. */
 const rt_arena *rt_model_arena(const rt_model *m, int which);
+/** Allocate; gradients and vocabulary padding become 0, weights are raw until
+ *  rt_params_random or a reader fills them.  Collective. */
 RT_MUST rt_err rt_model_commit(rt_model *m);
 void rt_model_destroy(rt_model **m);
 
@@ -63,7 +66,8 @@ RT_MUST rt_err rt_model_backward(rt_model *m, const rt_tokens_in *in,
                                  rt_view d_hidden, rt_bucket_fn *done,
                                  void *self);
 
-/** A buffer [max N, D] that the objective may use for d_hidden. */
+/** A buffer [max N, D] that the objective may use for d_hidden; free from the
+ *  end of a forward until the backward. */
 rt_view rt_model_d_hidden(rt_model *m);
 
 #endif

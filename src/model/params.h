@@ -21,19 +21,20 @@ typedef enum rt_split {
 typedef enum rt_init { RT_INIT_NORMAL, RT_INIT_ONES, RT_INIT_ZEROS } rt_init;
 
 typedef struct rt_param {
-  char name[96];      /**< Hugging Face name */
-  int kind;           /**< its row, an rt_tensor_id (model/tensors.h) */
-  int64_t rows, cols; /**< whole tensor, true sizes; vectors are [1, n] in cols */
-  bool vector;        /**< 1-D in files */
+  char name[96]; /**< Hugging Face name */
+  int kind;      /**< its row, an rt_tensor_id (model/tensors.h) */
+  int64_t rows,
+      cols;    /**< whole tensor, true sizes; vectors are [1, n] in cols */
+  bool vector; /**< 1-D in files */
   rt_split split;
   int64_t row0, n_rows; /**< this rank's tile, true rows (without padding) */
   int64_t col0, n_cols;
-  int64_t pad_rows;   /**< further rows of the tile that are vocabulary padding */
-  int n_replicas;     /**< tp ranks that hold the same tile */
-  bool owner;         /**< this rank is the first of them */
-  int bucket;         /**< gradient bucket: 0 embedding (and tied head), 1..L
-                           blocks, L+1 final norm and untied head */
-  bool decay;         /**< takes weight decay */
+  int64_t pad_rows; /**< further rows of the tile that are vocabulary padding */
+  int n_replicas;   /**< tp ranks that hold the same tile */
+  bool owner;       /**< this rank is the first of them */
+  int bucket;       /**< gradient bucket: 0 embedding (and tied head), 1..L
+                         blocks, L+1 final norm and untied head */
+  bool decay;       /**< takes weight decay */
   rt_init init;
   double init_std;
   rt_view w; /**< [n_rows + pad_rows, n_cols] */
@@ -46,13 +47,13 @@ typedef struct rt_params {
   rt_view *bucket_grad; // owned [n_buckets]: flat [1, n] gradients, tensor by
                         // tensor, each filled up to 64 bytes; or NULL
   const rt_grid *grid;  // borrowed
-  rt_comm *comm_kv;     // owned: ranks with the same kv head, NULL if no replicas
+  rt_comm *comm_kv; // owned: ranks with the same kv head, NULL if no replicas
 } rt_params;
 
 /** Lay out all tensors of \a arch on this rank's place in \a grid (borrowed)
- *  and reserve memory in \a arena; \a p must stay where it is until the arena is
- *  committed.  The caller clears \a p, also after an error.  Collective over the
- *  grid (comm_kv). */
+ *  and reserve memory in \a arena; \a p must stay where it is until the arena
+ * is committed.  The caller clears \a p, also after an error.  Collective over
+ * the grid (comm_kv). */
 RT_MUST rt_err rt_params_init(rt_params *p, const rt_arch *arch,
                               const rt_grid *grid, rt_arena *arena,
                               rt_dtype real, bool with_grad);

@@ -1,0 +1,69 @@
+/** \file acts.c
+ *  Plan of the activations. */
+#include "model/acts.h"
+
+typedef struct row {
+  const char *name;
+  int64_t cols;
+  rt_life life;
+  rt_half half;
+} row;
+
+static void rows_of(const rt_acts_size *s, row out[RT_N_ACTS])
+{
+  const int64_t D = s->width, H = s->n_heads, F = s->ffn;
+  const int64_t Q = H * s->head_dim, G = s->n_kv_heads * s->head_dim;
+#define ROW(id, cols_, life_, half_)                                           \
+  out[RT_ACT_##id] = (row){#id, cols_, RT_LIFE_##life_, RT_HALF_##half_};
+  RT_ACT_LIST(ROW)
+#undef ROW
+}
+
+static rt_err reserve(rt_arena *arena, const rt_acts_size *s, const row *r,
+                      rt_view *view)
+{
+  return rt_arena_reserve(arena, r->name, s->real, s->n_tokens, r->cols, view);
+}
+
+/** The shared rows of one half of a block. */
+static rt_err reserve_half(rt_arena *arena, const rt_acts_size *s, bool train,
+                           rt_half half, rt_acts *shared)
+{
+  row r[RT_N_ACTS];
+  rows_of(s, r);
+  for (int i = 0; i < RT_N_ACTS; i++) {
+    const rt_life absent = train ? RT_LIFE_SAVE : RT_LIFE_SCRATCH;
+    if (r[i].half == half && r[i].life != absent)
+      RT_TRY(reserve(arena, s, &r[i], &shared->v[i]));
+  }
+  return RT_OK;
+}
+
+rt_err rt_acts_reserve(rt_arena *arena, const rt_acts_size *size, bool train,
+                       int n_blocks, rt_acts *save, rt_acts *shared)
+{
+  row r[RT_N_ACTS];
+  rows_of(size, r);
+  for (int b = 0; train && b < n_blocks; b++)
+    for (int i = 0; i < RT_N_ACTS; i++)
+      if (r[i].life == RT_LIFE_SAVE)
+        RT_TRY(reserve(arena, size, &r[i], &save[b].v[i]));
+  RT_TRY(reserve_half(arena, size, train, RT_HALF_BOTH, shared));
+  // one half of a block is over when the other begins
+  const size_t mark = rt_arena_mark(arena);
+  RT_TRY(reserve_half(arena, size, train, RT_HALF_ATTN, shared));
+  rt_arena_rewind(arena, mark);
+  return reserve_half(arena, size, train, RT_HALF_MLP, shared);
+}
+
+rt_acts rt_acts_of(const rt_acts *save, const rt_acts *shared, int64_t n)
+{
+  rt_acts out = *shared;
+  for (int i = 0; i < RT_N_ACTS; i++) {
+    if (save != NULL && save->v[i].data != NULL)
+      out.v[i] = save->v[i];
+    if (out.v[i].data != NULL)
+      out.v[i] = rt_view_rows(out.v[i], 0, n);
+  }
+  return out;
+}

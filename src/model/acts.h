@@ -1,0 +1,74 @@
+/** \file acts.h
+ *  What a pass over the blocks keeps between kernels: one row each.
+ *  Layer: model. */
+#ifndef RT_ACTS_H
+#define RT_ACTS_H
+
+#include "base/arena.h"
+#include "base/shape.h"
+
+/** How long an activation lives. */
+typedef enum rt_life {
+  RT_LIFE_SAVE,      /**< training: one per block, from forward to backward */
+  RT_LIFE_RECOMPUTE, /**< made in forward, made again in backward */
+  RT_LIFE_SCRATCH    /**< backward only */
+} rt_life;
+
+/** Which half of a block uses it; halves may share bytes. */
+typedef enum rt_half { RT_HALF_BOTH, RT_HALF_ATTN, RT_HALF_MLP } rt_half;
+
+// clang-format off
+/** A(id, columns, life, half).  Rows are tokens; columns in this rank's sizes:
+ *  D width, Q query heads times head_dim, G kv heads times head_dim, H query
+ *  heads, F ffn. */
+#define RT_ACT_LIST(A)                                                         \
+  A(X,         D, SAVE,      BOTH) /* the block's input                 */     \
+  A(ATTN_RSTD, 1, SAVE,      BOTH)                                             \
+  A(Q,         Q, SAVE,      ATTN) /* q, k after rope                   */     \
+  A(K,         G, SAVE,      ATTN)                                             \
+  A(V,         G, SAVE,      ATTN)                                             \
+  A(O,         Q, SAVE,      ATTN) /* heads' outputs, before o_proj     */     \
+  A(LSE,       H, SAVE,      ATTN)                                             \
+  A(MID,       D, SAVE,      BOTH) /* x + attention                     */     \
+  A(MLP_RSTD,  1, SAVE,      BOTH)                                             \
+  A(GATE,      F, SAVE,      MLP)                                              \
+  A(UP,        F, SAVE,      MLP)                                              \
+  A(Y,         D, RECOMPUTE, BOTH) /* normed input; its gradient        */     \
+  A(S,         F, RECOMPUTE, MLP)  /* swiglu; its gradient              */     \
+  A(DX,        D, SCRATCH,   BOTH) /* gradient to output, mid, input    */     \
+  A(DO,        Q, SCRATCH,   ATTN)                                             \
+  A(DQ,        Q, SCRATCH,   ATTN)                                             \
+  A(DK,        G, SCRATCH,   ATTN)                                             \
+  A(DV,        G, SCRATCH,   ATTN)
+// clang-format on
+
+#define RT_ACT_ENUM(id, ...) RT_ACT_##id,
+typedef enum rt_act { RT_ACT_LIST(RT_ACT_ENUM) RT_N_ACTS } rt_act;
+#undef RT_ACT_ENUM
+
+/** The activations that one block works on. */
+typedef struct rt_acts {
+  rt_view v[RT_N_ACTS]; /**< by rt_act; [N, columns] */
+} rt_acts;
+
+/** This rank's sizes and the number of rows to plan for. */
+typedef struct rt_acts_size {
+  int64_t n_tokens;
+  int64_t width, n_heads, n_kv_heads, head_dim, ffn; // D, then local ones
+  rt_dtype real;
+} rt_acts_size;
+
+/** Plan the activations of \a n_blocks blocks.  Training: SAVE rows for each
+ *  block in \a save [n_blocks], the others in \a shared.  Else everything but
+ *  SCRATCH once, in \a shared, whatever the number of blocks; \a save is not
+ *  used then.  These are the arena's last ranges (halves share bytes by a
+ *  rewind).  Views must stay where they are until the arena's commit. */
+RT_MUST rt_err rt_acts_reserve(rt_arena *arena, const rt_acts_size *size,
+                               bool train, int n_blocks, rt_acts *save,
+                               rt_acts *shared);
+
+/** The first \a n tokens of what block \a save (NULL: not training) and \a
+ *  shared hold together. */
+rt_acts rt_acts_of(const rt_acts *save, const rt_acts *shared, int64_t n);
+
+#endif

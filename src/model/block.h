@@ -1,0 +1,39 @@
+/** \file block.h
+ *  Forward and backward of one transformer block.  Layer: model.
+ *
+ *    mid = x + Wo attention(rope(Wq n1), rope(Wk n1), Wv n1),  n1 = norm(x)
+ *    out = mid + Wdown (silu(Wgate n2) * (Wup n2)),            n2 = norm(mid)
+ */
+#ifndef RT_BLOCK_H
+#define RT_BLOCK_H
+
+#include "model/acts.h"
+#include "model/model.h"
+#include "model/tensors.h"
+
+/** The tensors of one block, by rt_tensor_id; absent ones are NULL. */
+typedef struct rt_block {
+  const rt_param *t[RT_N_TENSORS]; // borrowed
+} rt_block;
+
+/** What all blocks of a pass share. */
+typedef struct rt_block_env {
+  const rt_arch *arch;         // borrowed
+  const rt_grid *grid;         // borrowed
+  rt_dev *dev;                 // borrowed
+  const rt_tokens_in *in;      // borrowed
+  int64_t n_heads, n_kv_heads; /**< this rank's */
+  rt_view rope;                /**< real [seq, head_dim] */
+} rt_block_env;
+
+/** From acts X to \a out [N, D], which may be X's memory when no backward
+ *  follows.  Collective over tp. */
+RT_MUST rt_err rt_block_forward(const rt_block *block, const rt_block_env *env,
+                                const rt_acts *acts, rt_view out);
+
+/** acts DX: gradient to the block's output in, to its input out.  Weight
+ *  gradients are added to.  Overwrites GATE and UP.  Collective over tp. */
+RT_MUST rt_err rt_block_backward(const rt_block *block, const rt_block_env *env,
+                                 const rt_acts *acts);
+
+#endif
