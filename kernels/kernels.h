@@ -65,6 +65,8 @@ typedef struct k_row {
 
 /** The CPU table, indexed by k_id.  Complete. */
 const k_row *k_table_cpu(void);
+/** Bytes of k_ctx.workspace that every CPU kernel can live with. */
+size_t k_workspace_bytes(int n_threads);
 
 /** C = alpha op(A) op(B) + beta C.  c [m, n]; a is [m, k], or [k, m] when
  *  trans_a; b is [k, n], or [n, k] when trans_b. beta 0 never reads C. */

@@ -21,7 +21,7 @@ RT_MUST rt_err rt_dev_create(const char *kind, rt_dtype real, int n_threads,
                              rt_dev **out);
 void rt_dev_destroy(rt_dev **dev);
 
-rt_dtype rt_dev_real(const rt_dev *dev);   /**< RT_F32 or RT_F64 */
+rt_dtype rt_dev_real(const rt_dev *dev); /**< RT_F32 or RT_F64 */
 const char *rt_dev_name(const rt_dev *dev);
 int rt_dev_threads(const rt_dev *dev);
 

@@ -1,0 +1,69 @@
+/** \file gradsync.c
+ *  Sum gradient buckets over dp while backward still runs. */
+#include "optim/gradsync.h"
+
+#include <stdlib.h>
+
+struct rt_gradsync {
+  rt_params *params; // borrowed
+  rt_dev *dev;       // borrowed
+  rt_pending **open; // owned [n_buckets]
+  int n_started;
+};
+
+rt_err rt_gradsync_create(rt_params *params, rt_dev *dev, rt_gradsync **out)
+{
+  rt_gradsync *gs = calloc(1, sizeof *gs);
+  *out = gs;
+  RT_CHECK(gs != NULL, RT_ERR_MEM, "a gradient sum");
+  gs->params = params;
+  gs->dev = dev;
+  gs->open = calloc((size_t)params->n_buckets, sizeof *gs->open);
+  RT_CHECK(gs->open != NULL, RT_ERR_MEM, "%d buckets", params->n_buckets);
+  return RT_OK;
+}
+
+void rt_gradsync_destroy(rt_gradsync **gs)
+{
+  if (*gs != NULL)
+    free((*gs)->open);
+  free(*gs);
+  *gs = NULL;
+}
+
+/** Ranks that hold the same kv heads each saw only their own query heads. */
+static rt_err sum_replicas(rt_gradsync *gs, int bucket)
+{
+  const rt_params *p = gs->params;
+  for (int i = 0; i < p->n; i++) {
+    const rt_param *t = &p->item[i];
+    if (t->bucket == bucket && t->split == RT_SPLIT_KV && t->n_replicas > 1)
+      RT_TRY(rt_comm_allreduce(p->comm_kv, gs->dev, t->g, RT_SUM));
+  }
+  return RT_OK;
+}
+
+rt_err rt_gradsync_bucket(void *self, int bucket)
+{
+  rt_gradsync *gs = self;
+  RT_ASSERT(gs->open[bucket] == NULL);
+  RT_TRY(sum_replicas(gs, bucket));
+  RT_TRY(rt_comm_allreduce_start(
+      gs->params->grid->comm_dp, gs->dev, rt_dev_event(gs->dev),
+      gs->params->bucket_grad[bucket], RT_SUM, &gs->open[bucket]));
+  gs->n_started++;
+  return RT_OK;
+}
+
+rt_err rt_gradsync_finish(rt_gradsync *gs)
+{
+  for (int i = gs->params->n_buckets - 1; i >= 0; i--)
+    RT_TRY(rt_comm_finish(&gs->open[i]));
+  gs->n_started = 0;
+  return RT_OK;
+}
+
+int rt_gradsync_started(const rt_gradsync *gs)
+{
+  return gs->n_started;
+}

@@ -1,0 +1,51 @@
+/** \file schedule.c
+ *  Learning rate and alpha over a run.
+ *
+ *  warm-up, s < W:         max (s + 1) / W
+ *  cosine, after warm-up:  floor + (max - floor) (1 + cos(pi x)) / 2,
+ *                          x = (s - W) / (n - 1 - W)
+ *  wsd:                    max until s = n - D, then the same cosine with
+ *                          x = (s - (n - D) + 1) / D, so the last step is floor
+ *  linear up, down:        between floor and max, x = s / (n - 1) */
+#include "optim/schedule.h"
+
+#include <math.h>
+
+static double cosine(const rt_schedule *s, double x)
+{
+  return s->floor + (s->max - s->floor) * 0.5 * (1.0 + cos(M_PI * x));
+}
+
+/** a / b kept within 0..1; an empty range is at its end. */
+static double share(int64_t a, int64_t b)
+{
+  if (b <= 0 || a >= b)
+    return 1.0;
+  return a <= 0 ? 0.0 : (double)a / (double)b;
+}
+
+static double warmed_up(const rt_schedule *s, int64_t step)
+{
+  if (s->shape == RT_SHAPE_COSINE)
+    return cosine(s, share(step - s->warmup, s->n_steps - 1 - s->warmup));
+  if (s->shape != RT_SHAPE_WSD)
+    return s->max;
+  const int64_t decay_from = s->n_steps - s->decay;
+  if (step < decay_from)
+    return s->max;
+  return cosine(s, share(step - decay_from + 1, s->decay));
+}
+
+double rt_schedule_at(const rt_schedule *s, int64_t step)
+{
+  const int64_t last = s->n_steps - 1;
+  const int64_t at = step > last ? last : step;
+  const double x = share(at, last);
+  if (s->shape == RT_SHAPE_LINEAR_UP)
+    return s->floor + (s->max - s->floor) * x;
+  if (s->shape == RT_SHAPE_LINEAR_DOWN)
+    return s->max - (s->max - s->floor) * x;
+  if (at < s->warmup)
+    return s->max * (double)(at + 1) / (double)s->warmup;
+  return warmed_up(s, at);
+}
