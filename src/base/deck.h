@@ -4,7 +4,12 @@
  *  Every key is one row of base/deck_keys.h; from it come the reader, --help,
  *  doc/parameters.md, inputs/all_parameters.yaml and the resolved copy in every
  *  output folder.  A bad deck gives *all* its errors at once, each with file,
- *  line, column, what was got, what was expected and the nearest key. */
+ *  line, column, what was got, what was expected and the nearest key.
+ *
+ *  A deck is one YAML mapping of sections of "key: value", of at most 1 MiB;
+ *  "section.key: value" at the top is the same.  No anchors, aliases, tags or
+ *  further documents.  A key is given once; an override may be repeated, the
+ *  last one wins. */
 #ifndef RT_DECK_H
 #define RT_DECK_H
 
@@ -13,7 +18,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define RT_KEY_ENUM(id, path, type, dflt, lo, hi, choices, unit, help) RT_KEY_##id,
+#define RT_KEY_ENUM(id, path, type, dflt, lo, hi, choices, unit, help)         \
+  RT_KEY_##id,
 typedef enum rt_key { RT_DECK_KEYS(RT_KEY_ENUM) RT_N_KEYS } rt_key;
 #undef RT_KEY_ENUM
 
@@ -24,13 +30,17 @@ typedef enum rt_key_type {
   RT_KEY_TYPE_TEXT,   /**< any string */
   RT_KEY_TYPE_CHOICE, /**< one of the words in choices */
   RT_KEY_TYPE_LENGTH, /**< "200" or "200 steps", "3e6 tokens", "10 %" (of the
-                           run); stays text until the step is known */
+                           run); see rt_deck_steps */
   RT_KEY_TYPE_TEXTS,  /**< list of strings */
   RT_KEY_TYPE_REALS   /**< list of numbers */
 } rt_key_type;
 
 /** Where a value came from. */
-typedef enum rt_source { RT_FROM_DEFAULT, RT_FROM_DECK, RT_FROM_COMMAND_LINE } rt_source;
+typedef enum rt_source {
+  RT_FROM_DEFAULT,
+  RT_FROM_DECK,
+  RT_FROM_COMMAND_LINE
+} rt_source;
 
 typedef struct rt_deck rt_deck;
 
@@ -55,7 +65,8 @@ bool rt_deck_is(const rt_deck *deck, rt_key key, const char *word);
 int rt_deck_n(const rt_deck *deck, rt_key key); /**< length of a list */
 const char *rt_deck_text_at(const rt_deck *deck, rt_key key, int i);
 double rt_deck_real_at(const rt_deck *deck, rt_key key, int i);
-/** A length in steps: \a tokens_per_step and \a run_steps resolve the units. */
+/** A length in steps: \a tokens_per_step and \a run_steps resolve the units.
+ *  Tokens are rounded up to whole steps, shares of the run to the nearest. */
 int64_t rt_deck_steps(const rt_deck *deck, rt_key key, int64_t tokens_per_step,
                       int64_t run_steps);
 rt_source rt_deck_source(const rt_deck *deck, rt_key key);
@@ -68,8 +79,9 @@ RT_MUST rt_err rt_deck_print(const rt_deck *deck, FILE *to);
 RT_MUST rt_err rt_deck_to_text(const rt_deck *deck, char **text);
 
 /** Differences that matter for a restart, one "key: old -> new" a line into a
- *  fresh string the caller frees; "" when none.  Keys of groups run., output.,
- *  eval., log. and capture.* may differ freely. */
+ *  fresh string the caller frees; "" when none.  What does not change the
+ * numbers may differ freely: run.* (but run.seed and run.real), output.*,
+ * eval.*, capture.*, checkpoint.*, student.tp and teacher.tp. */
 RT_MUST rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
                             char **text);
 

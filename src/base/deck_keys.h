@@ -2,10 +2,27 @@
  *  The one table of deck keys.  Layer: base.
  *
  *  K(id, path, type, default, low, high, choices, unit, help).  Defaults are
- *  text, parsed like a deck's.  low > high: no range.  An empty TEXT default
- *  means "not given". */
+ *  text, parsed like a deck's.  low > high: no range.  choices: the words of a
+ *  CHOICE; the units (steps tokens %) that a LENGTH takes, all when empty.  An
+ *  empty TEXT default means "not given".  To add a key, add a row and run
+ *  `make docs`. */
 #ifndef RT_DECK_KEYS_H
 #define RT_DECK_KEYS_H
+
+// clang-format off
+
+/** S(section, what it is about), in the order they are shown. */
+#define RT_DECK_SECTIONS(S) \
+  S("run", "How and where the program computes") \
+  S("output", "Where the run's files go") \
+  S("checkpoint", "Stopping and going on") \
+  S("data", "The corpus and its rows") \
+  S("student", "The model that learns") \
+  S("teacher", "The model that teaches") \
+  S("loss", "What the student minimises") \
+  S("train", "The optimizer and the length of the run") \
+  S("eval", "Held-out measures") \
+  S("capture", "Datasets of a teacher's logits")
 
 #define RT_DECK_KEYS(K) \
   K(RUN_DEVICE, "run.device", CHOICE, "cpu", 1, 0, "cpu check", "", "where numbers are computed; check is the lazy CPU queue that finds missing waits") \
@@ -64,7 +81,7 @@
   K(LOSS_KIND, "loss.kind", CHOICE, "kld", 1, 0, "kld nll", "", "forward KL, or soft cross-entropy (the same gradient)") \
   K(LOSS_TAU, "loss.tau", REAL, "1", 1e-3, 1000, "", "", "temperature of the teacher, applied after truncation") \
   K(LOSS_CHUNK_MIB, "loss.chunk_mib", REAL, "64", 0.01, 65536, "", "MiB", "memory for logit tiles; the whole batch's logits never exist") \
-  K(TRAIN_LENGTH, "train.length", LENGTH, "100 steps", 1, 0, "", "", "length of the run") \
+  K(TRAIN_LENGTH, "train.length", LENGTH, "100 steps", 1, 0, "steps tokens", "", "length of the run") \
   K(TRAIN_BATCH, "train.batch_rows", INT, "8", 1, 100000000, "", "rows", "rows of one step over all ranks") \
   K(TRAIN_MICRO, "train.micro_rows", INT, "0", 0, 100000000, "", "rows", "rows of one rank's micro-step; 0: all its rows at once") \
   K(TRAIN_LR, "train.lr", REAL, "6e-4", 0, 100, "", "", "largest learning rate") \
@@ -93,5 +110,7 @@
   K(CAP_TOP_P, "capture.top_p", REAL, "0.95", 1e-6, 1, "", "", "mass kept of each token's full softmax") \
   K(CAP_TOP_K, "capture.top_k", INT, "100", 1, 4294967295, "", "entries", "then at most this many; at least V keeps all") \
   K(CAP_LICENSE, "capture.license", TEXT, "unspecified", 1, 0, "", "", "licence and terms of use, written into the dataset")
+
+// clang-format on
 
 #endif

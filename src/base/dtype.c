@@ -10,9 +10,9 @@ static const struct {
   size_t size;
   const char *name;
 } table[RT_N_DTYPE] = {
-    [RT_F32] = {4, "f32"},   [RT_F64] = {8, "f64"}, [RT_BF16] = {2, "bf16"},
-    [RT_F16] = {2, "f16"},   [RT_I32] = {4, "i32"}, [RT_U8] = {1, "u8"},
-    [RT_U16] = {2, "u16"},   [RT_U32] = {4, "u32"}, [RT_U64] = {8, "u64"},
+    [RT_F32] = {4, "f32"}, [RT_F64] = {8, "f64"}, [RT_BF16] = {2, "bf16"},
+    [RT_F16] = {2, "f16"}, [RT_I32] = {4, "i32"}, [RT_U8] = {1, "u8"},
+    [RT_U16] = {2, "u16"}, [RT_U32] = {4, "u32"}, [RT_U64] = {8, "u64"},
 };
 
 size_t rt_dtype_size(rt_dtype type)
@@ -89,7 +89,7 @@ static double load(const void *from, rt_dtype type, size_t i)
   case RT_F16:
     return half_to_double(((const uint16_t *)from)[i]);
   default:
-    RT_ASSERT(!"a floating-point type");
+    RT_ASSERT(false && "a floating-point type");
     return 0.0;
   }
 }
@@ -110,7 +110,7 @@ static void store(void *to, rt_dtype type, size_t i, double x)
     ((uint16_t *)to)[i] = double_to_half(x);
     break;
   default:
-    RT_ASSERT(!"a floating-point type");
+    RT_ASSERT(false && "a floating-point type");
   }
 }
 
