@@ -30,5 +30,10 @@ void rt_evaluator_destroy(rt_evaluator **e);
  *  included: every row exactly once, over any layout). Collective. */
 RT_MUST rt_err rt_evaluate(rt_evaluator *e, rt_part part, int64_t n_rows,
                            rt_eval_result *out);
+/** The same, and raw f32 logits [rows, T, V] of the student into \a path, in
+ *  the machine's byte order: each rank writes its own part.  Collective. */
+RT_MUST rt_err rt_evaluator_write_logits(rt_evaluator *e, const char *path,
+                                         rt_part part, int64_t n_rows,
+                                         rt_eval_result *out);
 
 #endif

@@ -4,6 +4,7 @@
 #ifndef RT_RUN_H
 #define RT_RUN_H
 
+#include "base/file.h"
 #include "distill/evaluate.h"
 
 /** `retort train`: resume, steps, log, metrics, evaluation, checkpoints, stop
@@ -19,21 +20,26 @@ RT_MUST rt_err rt_run_plan(rt_job *job);
  *  interrupted capture are kept.  Collective. */
 RT_MUST rt_err rt_run_capture(rt_job *job);
 
-/** `retort eval`: student.weights (or the newest checkpoint of output.dir) on
- *  the held-out part; prints and writes eval.json into output.dir when given.
- */
+/** `retort eval`: the newest checkpoint of output.dir, else student.weights, on
+ *  the held-out part; prints and writes eval.json into output.dir when given. */
 RT_MUST rt_err rt_run_eval(rt_job *job);
 
 /** `retort export RUN OUT`: the newest checkpoint of a run as a Hugging Face
- *  folder. \a tokenizer: folder to copy tokenizer files from, or "". */
+ *  folder, in f32, published when complete.  Tokenizer files come from the deck's
+ *  data.tokenizer, else student.weights, else teacher.weights.  Collective. */
 RT_MUST rt_err rt_run_export(const rt_comm *world, const char *run_folder,
                              const char *out_folder);
 
-/** Student state to and from checkpoints (train, eval). */
+/** Where a run's checkpoints lie: RUN_FOLDER/checkpoints.  Not collective. */
+RT_MUST rt_err rt_state_folder(char out[RT_PATH_MAX], const char *run_folder);
+
+/** Student state to and from checkpoints (train, eval).  A restart on the same
+ *  layout (ranks, tp, micro-rows) is bit-identical; any other continues with
+ *  the same rows, equal to rounding. All are collective. */
 RT_MUST rt_err rt_state_save(rt_trainer *trainer, int64_t step);
 /** *step = -1 when there is none. */
 RT_MUST rt_err rt_state_resume(rt_trainer *trainer, int64_t *step);
-/** Weights only, into a committed model. */
+/** Weights only, into a committed model; *step = -1: there are none. */
 RT_MUST rt_err rt_state_load_weights(const rt_job *job, rt_model *model,
                                      const char *run_folder, int64_t *step);
 
