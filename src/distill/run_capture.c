@@ -1,0 +1,437 @@
+/** \file run_capture.c
+ *  A teacher over a corpus, into a dataset of truncated logits.
+ *
+ *  Shard s is computed by dp group s mod dp, cut into the same micro-batches on
+ *  any layout, so its bits depend on the teacher's tp only.  Groups never wait
+ *  for each other.  The first rank of a group writes its shards. */
+#include "base/build_info.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "distill/run.h"
+#include "io/safetensors.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct rt_capture {
+  rt_job *job;         // borrowed
+  const char *folder;  // borrowed, capture.dir
+  rt_logits_info info; // the same on every rank
+  int64_t micro_rows;  // of one forward
+  int64_t n_shards;
+  bool *done;                   // owned [n_shards]: sealed by an earlier run
+  rt_model *model;              // owned
+  rt_trunc_head *head;          // owned
+  rt_arena *arena;              // owned, of the three views
+  rt_view tok, pos, doc_start;  // i32 [micro_rows * T, 1]
+  rt_batch *batch;              // owned
+  rt_entries entries;           // owned arrays, micro_rows * T tokens
+  rt_logits_row *row;           // owned [shard_rows], the writer's
+  int64_t rows_mine, rows_done; // of this group, in this run
+  double began_s, said_s;       // first forward, last progress line
+} rt_capture;
+
+static bool is_writer(const rt_capture *c)
+{
+  return c->job->grid_t.i_tp == 0;
+}
+
+/** Rows of shard \a s; the last one may be short. */
+static int64_t shard_rows(const rt_capture *c, int64_t s)
+{
+  const int64_t left = c->info.n_rows - s * c->info.shard_rows;
+  return left < c->info.shard_rows ? left : c->info.shard_rows;
+}
+
+static bool is_mine(const rt_capture *c, int64_t s)
+{
+  return s % c->job->grid_t.dp == c->job->grid_t.i_dp && !c->done[s];
+}
+
+/** The last part of a folder's name: no paths of this machine in a dataset. */
+static void name_of(const char *folder, char *name, size_t n)
+{
+  size_t len = strlen(folder);
+  while (len > 1 && folder[len - 1] == '/')
+    len--;
+  size_t at = len;
+  while (at > 0 && folder[at - 1] != '/')
+    at--;
+  snprintf(name, n, "%.*s", (int)(len - at), folder + at);
+}
+
+/** All that is known of the dataset before it exists; hashes by one rank. */
+static rt_err fill_info(const rt_job *job, rt_logits_info *info)
+{
+  const rt_deck *d = job->deck;
+  const char *teacher = rt_deck_text(d, RT_KEY_TEA_WEIGHTS);
+  const int64_t asked = rt_deck_int(d, RT_KEY_CAP_ROWS);
+  *info = (rt_logits_info){
+      .seq = job->seq,
+      .vocab = job->arch_t.vocab,
+      .n_rows = asked > 0 ? asked : job->n_rows,
+      .shard_rows = rt_deck_int(d, RT_KEY_CAP_SHARD),
+      .top_p = rt_deck_real(d, RT_KEY_CAP_TOP_P),
+      .top_k = rt_deck_int(d, RT_KEY_CAP_TOP_K),
+      .eot = rt_deck_int(d, RT_KEY_DATA_EOT),
+      .valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID),
+      .split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED),
+      .mask_documents = rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS)};
+  RT_CHECK(asked <= job->n_rows, RT_ERR_CONFIG,
+           "capture.rows is %lld, the training stream has %lld rows of %lld "
+           "tokens",
+           (long long)asked, (long long)job->n_rows, (long long)job->seq);
+  RT_TRY(rt_safetensors_hash(teacher, info->teacher_hash));
+  RT_TRY(rt_corpus_hash(job->corpus, info->corpus_hash));
+  memcpy(info->tokenizer_hash, job->tokenizer_hash,
+         sizeof info->tokenizer_hash);
+  name_of(teacher, info->teacher, sizeof info->teacher);
+  snprintf(info->license, sizeof info->license, "%s",
+           rt_deck_text(d, RT_KEY_CAP_LICENSE));
+  snprintf(info->creator, sizeof info->creator, "retort %s (%s)", RT_VERSION,
+           rt_build_commit());
+  rt_clock_iso(info->created, sizeof info->created);
+  return RT_OK;
+}
+
+/** Entries of a token at most. */
+static int64_t max_entries(const rt_logits_info *info)
+{
+  return info->top_k < info->vocab ? info->top_k : info->vocab;
+}
+
+/** Bytes of \a n_tokens with \a n_entries entries: id and log-prob each, and
+ *  four numbers a token. */
+static double raw_bytes(double n_tokens, double n_entries)
+{
+  return 16.0 * n_tokens + 8.0 * n_entries;
+}
+
+/** Say how much it may become; refuse what can not fit in any case. */
+static rt_err preflight(const rt_capture *c)
+{
+  const rt_logits_info *info = &c->info;
+  const double tokens = (double)info->n_rows * (double)info->seq;
+  const double most = raw_bytes(tokens, tokens * (double)max_entries(info));
+  const double least = raw_bytes(tokens, tokens);
+  int64_t free_bytes;
+  RT_TRY(rt_disk_free(c->folder, &free_bytes));
+  rt_info("capture: %lld rows of %lld tokens, top-p %g, top-k %lld, %lld "
+          "shards in %s; at most %.3f GiB, %.3f GiB are free",
+          (long long)info->n_rows, (long long)info->seq, info->top_p,
+          (long long)max_entries(info), (long long)c->n_shards, c->folder,
+          most * 0x1p-30, (double)free_bytes * 0x1p-30);
+  RT_CHECK(least <= (double)free_bytes, RT_ERR_IO,
+           "%s has %.3f GiB free, the smallest dataset of %lld rows needs "
+           "%.3f GiB: free some, or fewer capture.rows",
+           c->folder, (double)free_bytes * 0x1p-30, (long long)info->n_rows,
+           least * 0x1p-30);
+  if (most > (double)free_bytes)
+    rt_warn("%s may run full: %.3f GiB free, up to %.3f GiB needed", c->folder,
+            (double)free_bytes * 0x1p-30, most * 0x1p-30);
+  return RT_OK;
+}
+
+/** The dataset's folder, on the rank that speaks for all. */
+static rt_err create_dataset(rt_capture *c)
+{
+  char *deck = NULL;
+  RT_TRY(rt_folder_create(c->folder));
+  RT_TRY(preflight(c));
+  RT_TRY(rt_deck_to_text(c->job->deck, &deck));
+  rt_err err = rt_logits_create(c->folder, &c->info, deck);
+  if (err == RT_OK)
+    err = rt_logits_done(c->folder, &c->info, c->done);
+  free(deck);
+  return err;
+}
+
+static rt_err open_dataset(rt_capture *c)
+{
+  const rt_job *job = c->job;
+  const bool first = rt_comm_rank(job->world) == 0;
+  RT_TRY(rt_agree(job->world, first ? fill_info(job, &c->info) : RT_OK));
+  RT_TRY(rt_comm_bcast(job->world, &c->info, sizeof c->info, 0));
+  c->n_shards = (c->info.n_rows + c->info.shard_rows - 1) / c->info.shard_rows;
+  c->done = calloc((size_t)c->n_shards, sizeof *c->done);
+  rt_err err = RT_OK;
+  if (c->done == NULL)
+    err = RT_FAIL(RT_ERR_MEM, "a list of %lld shards", (long long)c->n_shards);
+  RT_TRY(rt_agree(job->world, err));
+  RT_TRY(rt_agree(job->world, first ? create_dataset(c) : RT_OK));
+  return rt_comm_bcast(job->world, c->done,
+                       (size_t)c->n_shards * sizeof *c->done, 0);
+}
+
+static rt_err plan(rt_capture *c)
+{
+  rt_job *job = c->job;
+  const int64_t n = c->micro_rows * job->seq;
+  const rt_model_spec spec = {.arch = &job->arch_t,
+                              .grid = &job->grid_t,
+                              .dev = job->dev,
+                              .max_rows = c->micro_rows,
+                              .seq = job->seq,
+                              .train = false};
+  const rt_truncation rule = {c->info.top_p, max_entries(&c->info)};
+  RT_TRY(rt_model_create("teacher", &spec, &c->model));
+  RT_TRY(rt_trunc_head_create(
+      c->model, &job->grid_t, job->dev, rule,
+      rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20, n, &c->head));
+  RT_TRY(rt_arena_create("capture input", &c->arena));
+  RT_TRY(rt_arena_reserve(c->arena, "tok", RT_I32, n, 1, &c->tok));
+  RT_TRY(rt_arena_reserve(c->arena, "pos", RT_I32, n, 1, &c->pos));
+  RT_TRY(rt_arena_reserve(c->arena, "doc_start", RT_I32, n, 1, &c->doc_start));
+  const rt_arena *const plans[] = {rt_model_arena(c->model, 0),
+                                   rt_model_arena(c->model, 1),
+                                   rt_trunc_head_arena(c->head), c->arena};
+  return rt_job_check_memory(job, plans, 4, true);
+}
+
+static rt_err allocate(rt_capture *c)
+{
+  rt_job *job = c->job;
+  rt_entries *e = &c->entries;
+  e->n = c->micro_rows * job->seq;
+  e->k = max_entries(&c->info);
+  const size_t n = (size_t)e->n, nk = n * (size_t)e->k;
+  e->count = malloc(n * sizeof *e->count);
+  e->lse = malloc(n * sizeof *e->lse);
+  e->label_logp = malloc(n * sizeof *e->label_logp);
+  e->ids = malloc(nk * sizeof *e->ids);
+  e->logp = malloc(nk * sizeof *e->logp);
+  c->row = calloc((size_t)c->info.shard_rows, sizeof *c->row);
+  RT_CHECK(e->count && e->lse && e->label_logp && e->ids && e->logp && c->row,
+           RT_ERR_MEM,
+           "entries of %zu tokens, %lld each: fewer capture.micro_rows", n,
+           (long long)e->k);
+  RT_TRY(rt_batch_create(job, c->micro_rows, &c->batch));
+  RT_TRY(rt_model_commit(c->model));
+  RT_TRY(rt_trunc_head_commit(c->head));
+  return rt_arena_commit(c->arena, rt_dev_memory(job->dev));
+}
+
+static rt_err prepare(rt_capture *c)
+{
+  rt_job *job = c->job;
+  RT_CHECK(c->folder[0] != '\0', RT_ERR_CONFIG,
+           "capture.dir is empty: name the folder of the dataset");
+  c->micro_rows = rt_deck_int(job->deck, RT_KEY_CAP_MICRO);
+  RT_TRY(open_dataset(c));
+  for (int64_t s = 0; s < c->n_shards; s++)
+    if (is_mine(c, s))
+      c->rows_mine += shard_rows(c, s);
+  RT_TRY(plan(c));
+  RT_TRY(rt_agree(job->world, allocate(c)));
+  return rt_job_load_weights(job, c->model,
+                             rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
+}
+
+/** Rows [first, first + n) through the teacher, into c->entries. */
+static rt_err run_teacher(rt_capture *c, int64_t first, int64_t n)
+{
+  rt_job *job = c->job;
+  const int64_t n_tokens = n * job->seq;
+  int64_t rows[n];
+  rt_view hidden;
+  for (int64_t r = 0; r < n; r++)
+    rows[r] = first + r;
+  rt_phases_to(&job->phases, RT_PHASE_INPUT);
+  RT_TRY(rt_batch_fill(c->batch, job, RT_TRAIN, rows, n));
+  rt_phases_to(&job->phases, RT_PHASE_TEACHER);
+  const rt_tokens_in in = {.tok = rt_view_rows(c->tok, 0, n_tokens),
+                           .pos = rt_view_rows(c->pos, 0, n_tokens),
+                           .doc_start = rt_view_rows(c->doc_start, 0, n_tokens),
+                           .n_rows = n,
+                           .seq = job->seq};
+  RT_TRY(rt_dev_put(job->dev, in.tok, c->batch->tok));
+  RT_TRY(rt_dev_put(job->dev, in.pos, c->batch->pos));
+  RT_TRY(rt_dev_put(job->dev, in.doc_start, c->batch->doc_start));
+  RT_TRY(rt_model_forward(c->model, &in, &hidden));
+  return rt_trunc_head_run(c->head, hidden, c->batch->label, &c->entries);
+}
+
+static rt_err allocate_row(rt_logits_row *row, int64_t seq)
+{
+  const size_t n = (size_t)seq, n_entries = (size_t)row->n_entries;
+  row->tok = malloc((n + 1) * sizeof *row->tok);
+  row->count = malloc(n * sizeof *row->count);
+  row->lse = malloc(n * sizeof *row->lse);
+  row->label_logp = malloc(n * sizeof *row->label_logp);
+  row->ids = malloc((n_entries + 1) * sizeof *row->ids);
+  row->logp = malloc((n_entries + 1) * sizeof *row->logp);
+  row->cap_entries = row->n_entries;
+  RT_CHECK(row->tok && row->count && row->lse && row->label_logp && row->ids &&
+               row->logp,
+           RT_ERR_MEM, "a row of %zu entries: fewer capture.shard_rows",
+           n_entries);
+  return RT_OK;
+}
+
+/** Row \a r of the micro-batch, packed: only the entries that were kept. */
+static rt_err take_row(const rt_capture *c, int64_t r, rt_logits_row *row)
+{
+  const int64_t seq = c->job->seq, k = c->entries.k;
+  const rt_entries *e = &c->entries;
+  const int64_t at = r * seq;
+  *row = (rt_logits_row){0};
+  for (int64_t t = 0; t < seq; t++)
+    row->n_entries += e->count[at + t];
+  RT_TRY(allocate_row(row, seq));
+  int64_t to = 0;
+  for (int64_t t = 0; t < seq; t++) {
+    const size_t n = (size_t)e->count[at + t];
+    row->tok[t] = (uint32_t)c->batch->tok[at + t];
+    row->count[t] = (uint32_t)n;
+    row->lse[t] = e->lse[at + t];
+    row->label_logp[t] = e->label_logp[at + t];
+    memcpy(row->ids + to, e->ids + (at + t) * k, n * sizeof *row->ids);
+    memcpy(row->logp + to, e->logp + (at + t) * k, n * sizeof *row->logp);
+    to += (int64_t)n;
+  }
+  row->tok[seq] = (uint32_t)c->batch->label[at + seq - 1];
+  return RT_OK;
+}
+
+/** Write and forget the rows of a shard. */
+static rt_err write_shard(rt_capture *c, int64_t s)
+{
+  const int64_t n = shard_rows(c, s);
+  double entries = 0.0;
+  int64_t free_bytes;
+  rt_phases_to(&c->job->phases, RT_PHASE_WRITE);
+  for (int64_t r = 0; r < n; r++)
+    entries += (double)c->row[r].n_entries;
+  const double bytes = raw_bytes((double)(n * c->job->seq), entries);
+  RT_TRY(rt_disk_free(c->folder, &free_bytes));
+  RT_CHECK(1.1 * bytes <= (double)free_bytes, RT_ERR_IO,
+           "%s has %.3f GiB free, shard %lld needs %.3f GiB: free some and run "
+           "again, finished shards are kept",
+           c->folder, (double)free_bytes * 0x1p-30, (long long)s,
+           1.1 * bytes * 0x1p-30);
+  RT_TRY(rt_logits_write_shard(c->folder, &c->info, s, c->row, n));
+  for (int64_t r = 0; r < n; r++)
+    rt_logits_row_clear(&c->row[r]);
+  return RT_OK;
+}
+
+static rt_err run_shard(rt_capture *c, int64_t s)
+{
+  const int64_t first = s * c->info.shard_rows, n = shard_rows(c, s);
+  for (int64_t r = 0; r < n; r += c->micro_rows) {
+    const int64_t n_micro = n - r < c->micro_rows ? n - r : c->micro_rows;
+    c->job->hooks->beat(first + r, "capture");
+    RT_TRY(run_teacher(c, first + r, n_micro));
+    for (int64_t i = 0; i < n_micro && is_writer(c); i++)
+      RT_TRY(take_row(c, i, &c->row[r + i]));
+  }
+  c->rows_done += n;
+  return is_writer(c) ? write_shard(c, s) : RT_OK;
+}
+
+/** Rank 0 speaks of its own group, about once a second: groups do not meet. */
+static void progress(rt_capture *c)
+{
+  const double now_s = rt_now_s(), s = now_s - c->began_s;
+  const double share = (double)c->rows_done / (double)c->rows_mine;
+  const int dp = c->job->grid_t.dp;
+  if (now_s - c->said_s < 1.0 && c->rows_done < c->rows_mine)
+    return;
+  c->said_s = now_s;
+  rt_info("capture %.1f%%: %lld of %lld rows in group 1 of %d, %.0f tok/s of "
+          "all groups, ETA %.0f s",
+          100.0 * share, (long long)c->rows_done, (long long)c->rows_mine, dp,
+          (double)(dp * c->rows_done * c->info.seq) / s, s / share - s);
+}
+
+/** This group's shards, until done or told to stop.  The tp ranks of a group
+ *  agree on a stop; other groups get the signal themselves. */
+static rt_err run_share(rt_capture *c, int32_t *stop)
+{
+  rt_job *job = c->job;
+  c->began_s = rt_now_s();
+  for (int64_t s = 0; s < c->n_shards && *stop == 0; s++) {
+    if (!is_mine(c, s))
+      continue;
+    RT_TRY(run_shard(c, s));
+    rt_phases_to(&job->phases, RT_PHASE_LOG);
+    progress(c);
+    *stop = job->hooks->stop_asked();
+    RT_TRY(
+        rt_comm_allreduce_host(job->grid_t.comm_tp, stop, 1, RT_I32, RT_MAX));
+  }
+  rt_phases_to(&job->phases, RT_PHASE_OTHER);
+  return RT_OK;
+}
+
+/** The final manifest; then the dataset is opened as a reader would. */
+static rt_err finish(rt_capture *c)
+{
+  const rt_comm *world = c->job->world;
+  rt_err err = RT_OK;
+  char *deck = NULL;
+  rt_phases_to(&c->job->phases, RT_PHASE_WRITE);
+  if (rt_comm_rank(world) == 0) {
+    err = rt_deck_to_text(c->job->deck, &deck);
+    if (err == RT_OK)
+      err = rt_logits_finish(c->folder, &c->info, deck);
+    free(deck);
+  }
+  RT_TRY(rt_agree(world, err));
+  rt_logits *ds = NULL;
+  RT_TRY(rt_logits_open(rt_comm_mpi(world), c->folder, &ds));
+  const double tokens = (double)c->info.n_rows * (double)c->info.seq;
+  const double entries = (double)rt_logits_total_entries(ds);
+  const double bytes = (double)rt_logits_total_bytes(ds);
+  rt_logits_close(&ds);
+  rt_phases_to(&c->job->phases, RT_PHASE_OTHER);
+  RT_TRY(rt_phases_print(&c->job->phases, world, stdout));
+  rt_info("captured %lld rows, %.0f tokens: %.2f entries and %.1f bytes per "
+          "token, %.3f GiB in %s",
+          (long long)c->info.n_rows, tokens, entries / tokens, bytes / tokens,
+          bytes * 0x1p-30, c->folder);
+  return RT_OK;
+}
+
+static rt_err run(rt_capture *c)
+{
+  rt_job *job = c->job;
+  int32_t stop = 0;
+  RT_TRY(prepare(c));
+  const rt_err err = run_share(c, &stop);
+  if (err != RT_OK) // peers may be inside the teacher: they cannot be told
+    job->hooks->fatal(err);
+  RT_TRY(err);
+  RT_TRY(rt_comm_allreduce_host(job->world, &stop, 1, RT_I32, RT_MAX));
+  RT_CHECK(stop == 0, RT_ERR_STOPPED,
+           "capture stopped by a signal: finished shards are kept in %s, the "
+           "same command goes on",
+           c->folder);
+  return finish(c);
+}
+
+static void clear(rt_capture *c)
+{
+  for (int64_t r = 0; c->row != NULL && r < c->info.shard_rows; r++)
+    rt_logits_row_clear(&c->row[r]);
+  rt_batch_destroy(&c->batch);
+  rt_trunc_head_destroy(&c->head);
+  rt_model_destroy(&c->model);
+  rt_arena_destroy(&c->arena);
+  free(c->row);
+  free(c->done);
+  free(c->entries.count);
+  free(c->entries.lse);
+  free(c->entries.label_logp);
+  free(c->entries.ids);
+  free(c->entries.logp);
+}
+
+rt_err rt_run_capture(rt_job *job)
+{
+  rt_capture c = {.job = job,
+                  .folder = rt_deck_text(job->deck, RT_KEY_CAP_DIR)};
+  const rt_err err = run(&c);
+  clear(&c);
+  return err;
+}

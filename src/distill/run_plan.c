@@ -1,0 +1,104 @@
+/** \file run_plan.c
+ *  What a run would need: memory, work, disk, communication. */
+#include "base/log.h"
+#include "distill/progress.h"
+#include "distill/run.h"
+
+/** Parameters of this rank's tiles, padding included. */
+static double local_params(rt_trainer *t)
+{
+  const rt_params *p = rt_model_params(t->model);
+  double n = 0.0;
+  for (int i = 0; i < p->n; i++)
+    n += (double)(p->item[i].n_rows + p->item[i].pad_rows) *
+         (double)p->item[i].n_cols;
+  return n;
+}
+
+static void print_work(const rt_job *job)
+{
+  const double tokens = (double)(job->batch_rows * job->seq);
+  const double flops = rt_progress_flops(job);
+  const double rows = (double)job->batch_rows * (double)job->n_steps;
+  const double peak = rt_deck_real(job->deck, RT_KEY_RUN_PEAK_GFLOPS) * 1e9 *
+                      rt_comm_size(job->world);
+  rt_info("student          %.3f M parameters, tied head counted once",
+          (double)rt_arch_n_params(&job->arch_s) * 1e-6);
+  if ((job->needs & RT_NEED_TEACHER) != 0)
+    rt_info("teacher          %.3f M parameters",
+            (double)rt_arch_n_params(&job->arch_t) * 1e-6);
+  rt_info(
+      "run              %lld steps of %.0f tokens, %.4g tokens, %.2f epochs "
+      "of %lld rows",
+      (long long)job->n_steps, tokens, tokens * (double)job->n_steps,
+      rows / (double)job->n_rows, (long long)job->n_rows);
+  rt_info("work             %.4g FLOP a step, %.4g in all", flops,
+          flops * (double)job->n_steps);
+  if (peak > 0.0)
+    rt_info("time at peak     %.3f s a step, %.3f h in all (run.peak_gflops on "
+            "%d ranks; expect 40-80 %% of peak)",
+            flops / peak, flops / peak * (double)job->n_steps / 3600.0,
+            rt_comm_size(job->world));
+}
+
+/** Weights and both moments, once; those kept at the same time. */
+static void print_checkpoints(const rt_job *job)
+{
+  const double one = 3.0 * (double)rt_arch_n_params(&job->arch_s) *
+                     (double)rt_dtype_size(rt_dev_real(job->dev));
+  const double kept = (double)rt_deck_int(job->deck, RT_KEY_CKPT_KEEP_LAST);
+  const int64_t every = rt_deck_int(job->deck, RT_KEY_CKPT_KEEP_EVERY);
+  const double for_ever = every > 0 ? (double)(job->n_steps / every) : 0.0;
+  rt_info("checkpoint       %.3f GiB each, up to %.3f GiB on disk",
+          one * 0x1p-30, one * (kept + 1.0 + for_ever) * 0x1p-30);
+}
+
+/** Bytes that one rank sends in a step; a ring moves 2 (n - 1) / n of what it
+ *  reduces and (n - 1) / n of what it gathers. */
+static void print_communication(const rt_job *job, rt_trainer *t)
+{
+  const rt_grid *g = &job->grid_s;
+  const double real = (double)rt_dtype_size(rt_dev_real(job->dev));
+  const double params = local_params(t) * real;
+  const double ring_dp = (double)(g->dp - 1) / g->dp;
+  const double ring_tp = (double)(g->tp - 1) / g->tp;
+  const double hidden = (double)(job->rows_per_rank * job->seq) *
+                        (double)job->arch_s.width * real;
+  // two sums forward and two backward in a block; embedding and d_hidden
+  const double sums = 4.0 * (double)job->arch_s.n_blocks + 2.0;
+  rt_info("communication    a step and rank: %.2f MiB gradients and weights "
+          "over dp %d, %.2f MiB activations over tp %d",
+          3.0 * ring_dp * params * 0x1p-20, g->dp,
+          2.0 * ring_tp * sums * hidden * 0x1p-20, g->tp);
+}
+
+static void print_capture(const rt_job *job)
+{
+  const rt_deck *d = job->deck;
+  const int64_t asked = rt_deck_int(d, RT_KEY_CAP_ROWS);
+  const int64_t top_k = rt_deck_int(d, RT_KEY_CAP_TOP_K);
+  if (rt_deck_text(d, RT_KEY_CAP_DIR)[0] == '\0' ||
+      (job->needs & RT_NEED_TEACHER) == 0)
+    return;
+  const double tokens = (double)((asked > 0 ? asked : job->n_rows) * job->seq);
+  const double k =
+      (double)(top_k < job->arch_t.vocab ? top_k : job->arch_t.vocab);
+  rt_info("capture          %.4g tokens, %.4g FLOP, at most %.3f GiB on disk "
+          "(%.0f entries a token)",
+          tokens, tokens * rt_arch_flops_fwd(&job->arch_t, job->seq),
+          tokens * (16.0 + 8.0 * k) * 0x1p-30, k);
+}
+
+rt_err rt_run_plan(rt_job *job)
+{
+  rt_trainer *t = NULL;
+  const rt_err err = rt_trainer_create(job, true, true, &t);
+  if (err == RT_OK) {
+    print_work(job);
+    print_checkpoints(job);
+    print_communication(job, t);
+    print_capture(job);
+  }
+  rt_trainer_destroy(&t);
+  return err;
+}
