@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include <mpi.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /** Bytes [offset, offset + bytes) of a file. */
@@ -25,5 +26,19 @@ RT_MUST rt_err rt_seal_write(MPI_Comm comm, const char *path,
 /** Check PATH against PATH.seal; RT_ERR_DATA names file, block, got, expected.
  *  Collective; every rank gets the same answer. */
 RT_MUST rt_err rt_seal_check(MPI_Comm comm, const char *path);
+/** The hash that closes PATH.seal, once it was found to be right: what a list
+ *  of files keeps of each.  Not collective. */
+RT_MUST rt_err rt_seal_hash(const char *path, uint64_t *hash);
+
+/** Small JSON texts that prove themselves: an object whose last member is
+ *  "seal", the XXH3-64 of every byte before it as 16 hex digits. */
+
+/** Write one: \a text [n] is the object up to and with its last comma.  Atomic;
+ *  not collective. */
+RT_MUST rt_err rt_seal_text_put(const char *path, const char *text, size_t n);
+/** Read one of at most \a max_bytes and check it; \a hash may be NULL.  The
+ *  caller frees \a text [n], which is the whole file.  Not collective. */
+RT_MUST rt_err rt_seal_text_get(const char *path, size_t max_bytes, char **text,
+                                size_t *n, uint64_t *hash);
 
 #endif
