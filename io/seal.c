@@ -37,8 +37,14 @@ rt_err rt_seal_text_put(const char *path, const char *text, size_t n)
 rt_err rt_seal_text_get(const char *path, size_t max_bytes, char **text,
                         size_t *n, uint64_t *hash)
 {
+  *text = NULL;
+  int64_t bytes;
+  RT_TRY(rt_file_size(path, &bytes));
+  RT_CHECK(bytes >= TAIL, RT_ERR_DATA,
+           "%s has only %lld bytes: it is truncated or damaged", path,
+           (long long)bytes);
   RT_TRY(rt_file_slurp(path, max_bytes, text, n));
-  const size_t body = *n < TAIL ? 0 : *n - TAIL;
+  const size_t body = *n < TAIL ? 0 : *n - TAIL; // it may shrink meanwhile
   const uint64_t got = rt_hash_xxh3(*text, body);
   char tail[TAIL + 1];
   snprintf(tail, sizeof tail, tail_format, got);

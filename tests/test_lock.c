@@ -1,0 +1,199 @@
+/** \file test_lock.c
+ *  One run per folder: held, released, taken over.
+ *  ranks: 1 */
+#include "io/lock.h"
+
+#include "base/log.h"
+#include "rt_test.h"
+#include "scratch.h"
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+static char folder[RT_PATH_MAX], path[RT_PATH_MAX];
+
+static void begin(void)
+{
+  rt_log_setup(RT_LOG_INFO, false);
+  unsetenv("SLURM_JOB_ID");
+  unsetenv("SLURM_RESTART_COUNT");
+  scratch_create(folder);
+  RT_OKAY(rt_path_join(path, folder, "lock"));
+}
+
+/** A lock as another owner left it \a age_s seconds ago. */
+static void leave(const char *text, int age_s)
+{
+  RT_OKAY(rt_file_put(path, text, strlen(text)));
+  const struct timespec then[2] = {{time(NULL) - age_s, 0},
+                                   {time(NULL) - age_s, 0}};
+  CU_ASSERT_EQUAL(utimensat(AT_FDCWD, path, then, 0), 0);
+}
+
+static void this_host(char *text, size_t n, long pid, const char *more)
+{
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  snprintf(text, n, "host=%s\npid=%ld\n%s", host, pid, more);
+}
+
+static void expect_taken(void)
+{
+  rt_lock *lock;
+  RT_OKAY(rt_lock_take(folder, &lock));
+  rt_lock_release(&lock);
+  CU_ASSERT_PTR_NULL(lock);
+  CU_ASSERT_FALSE(rt_file_exists(path));
+}
+
+static void expect_refused(const char *part)
+{
+  rt_lock *lock;
+  RT_FAILS(rt_lock_take(folder, &lock), RT_ERR_LOCKED, part);
+  CU_ASSERT_PTR_NULL(lock);
+  CU_ASSERT_TRUE(rt_file_exists(path));
+}
+
+static void test_held(void)
+{
+  begin();
+  rt_lock *lock;
+  char deep[RT_PATH_MAX], pid[64];
+  RT_OKAY(rt_path_join(deep, folder, "a/b")); // made when absent
+  RT_OKAY(rt_lock_take(deep, &lock));
+  rt_lock_release(&lock);
+  RT_OKAY(rt_lock_take(folder, &lock));
+  snprintf(pid, sizeof pid, "pid %ld", (long)getpid());
+  expect_refused(pid);
+  rt_lock_release(&lock);
+  rt_lock_release(&lock); // NULL is accepted
+  expect_taken();
+  scratch_remove(folder);
+}
+
+/** However old: a process that lives keeps its lock. */
+static void test_alive(void)
+{
+  begin();
+  char text[512];
+  this_host(text, sizeof text, (long)getppid(), "job=7\n");
+  leave(text, 100000);
+  expect_refused("Slurm job 7");
+  scratch_remove(folder);
+}
+
+static void test_dead(void)
+{
+  begin();
+  const pid_t child = fork();
+  if (child == 0)
+    _exit(0);
+  waitpid(child, NULL, 0);
+  char text[512];
+  this_host(text, sizeof text, (long)child, "start=12345\n");
+  leave(text, 0);
+  expect_taken();
+  // our own number, but of a process that started at another time
+  this_host(text, sizeof text, (long)getpid(), "start=1\n");
+  leave(text, 0);
+  expect_taken();
+  scratch_remove(folder);
+}
+
+static void test_other_host(void)
+{
+  begin();
+  leave("host=elsewhere\npid=1\njob=12\nsince=2026-01-01T00:00:00Z\n", 590);
+  expect_refused("host elsewhere, pid 1, Slurm job 12, since 2026-01-01");
+  leave("host=elsewhere\npid=1\n", 620);
+  expect_taken();
+  leave("", 10); // killed between creating and writing
+  expect_refused("host unknown");
+  leave("", 620);
+  expect_taken();
+  scratch_remove(folder);
+}
+
+/** Requeued after its node died: no need to wait for 10 minutes. */
+static void test_requeued(void)
+{
+  begin();
+  setenv("SLURM_JOB_ID", "12", 1);
+  leave("host=elsewhere\npid=1\njob=12\nrestart=0\n", 5);
+  expect_refused("Slurm job 12"); // a second step of the same start
+  setenv("SLURM_RESTART_COUNT", "1", 1);
+  expect_taken();
+  leave("host=elsewhere\npid=1\njob=13\nrestart=0\n", 5);
+  expect_refused("Slurm job 13");
+  unsetenv("SLURM_JOB_ID");
+  unsetenv("SLURM_RESTART_COUNT");
+  scratch_remove(folder);
+}
+
+static void test_refresh(void)
+{
+  begin();
+  rt_lock *lock;
+  struct stat s;
+  RT_OKAY(rt_lock_take(folder, &lock));
+  const struct timespec then[2] = {{1000, 0}, {1000, 0}};
+  CU_ASSERT_EQUAL(utimensat(AT_FDCWD, path, then, 0), 0);
+  rt_lock_refresh(lock);
+  CU_ASSERT_EQUAL(stat(path, &s), 0);
+  CU_ASSERT_TRUE(s.st_mtime > 1000);
+  // taken over while we slept: not refreshed, not removed
+  leave("host=elsewhere\npid=1\n", 100);
+  rt_lock_refresh(lock);
+  CU_ASSERT_EQUAL(stat(path, &s), 0);
+  CU_ASSERT_TRUE(s.st_mtime < time(NULL) - 50);
+  rt_lock_release(&lock);
+  CU_ASSERT_TRUE(rt_file_exists(path));
+  scratch_remove(folder);
+}
+
+/** Many at once find a dead owner's lock: one gets it. */
+static void test_race(void)
+{
+  enum { N = 16 };
+  begin();
+  for (int round = 0; round < 5; round++) {
+    leave("host=elsewhere\npid=1\n", 10000);
+    pid_t child[N];
+    for (int i = 0; i < N; i++)
+      if ((child[i] = fork()) == 0) {
+        rt_lock *lock;
+        const bool mine = rt_lock_take(folder, &lock) == RT_OK;
+        usleep(mine ? 500000 : 0); // alive while the others try
+        _exit(mine);
+      }
+    int winners = 0;
+    for (int i = 0; i < N; i++) {
+      int status = 0;
+      waitpid(child[i], &status, 0);
+      winners += WEXITSTATUS(status);
+    }
+    CU_ASSERT_EQUAL(winners, 1);
+  }
+  scratch_remove(folder);
+}
+
+static void test_cannot(void)
+{
+  begin();
+  char door[RT_PATH_MAX + 16];
+  snprintf(door, sizeof door, "%s.takeover", path);
+  leave("host=elsewhere\npid=1\n", 10000);
+  RT_OKAY(rt_file_put(door, "", 0));
+  expect_refused("lock.takeover is there");
+  rt_lock *lock;
+  RT_FAILS(rt_lock_take("/proc/nothing", &lock), RT_ERR_LOCKED, "/proc");
+  scratch_remove(folder);
+}
+
+RT_TEST_MAIN("lock", {"held and released", test_held},
+             {"a living owner keeps it", test_alive},
+             {"a dead owner loses it", test_dead},
+             {"another host has 10 minutes", test_other_host},
+             {"a requeued job goes on at once", test_requeued},
+             {"refresh", test_refresh}, {"one of many gets it", test_race},
+             {"where no lock can be", test_cannot})
