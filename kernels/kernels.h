@@ -1,13 +1,13 @@
 /** \file kernels.h
  *  The table of kernels: one row per operation, the same on every backend.
  *
- *  Layer: kernels.  A kernel takes a context, then one struct of arguments whose
- *  views come first.  It allocates nothing, prints nothing, never synchronises;
- *  an error sticks in the context.  Views are row-major; "real" is f32 or f64,
- *  the same for all real views of a call unless said.  Letters: N tokens, D
- *  width, H query heads, G key/value heads, V vocabulary, K entries per token;
- *  all sizes are this rank's.  Sums have a fixed order: same input, same number
- *  of threads, same bits. */
+ *  Layer: kernels.  A kernel takes a context, then one struct of arguments
+ * whose views come first.  It allocates nothing, prints nothing, never
+ * synchronises; an error sticks in the context.  Views are row-major; "real" is
+ * f32 or f64, the same for all real views of a call unless said.  Letters: N
+ * tokens, D width, H query heads, G key/value heads, V vocabulary, K entries
+ * per token; all sizes are this rank's.  Sums have a fixed order: same input,
+ * same number of threads, same bits. */
 #ifndef K_KERNELS_H
 #define K_KERNELS_H
 
@@ -234,7 +234,8 @@ typedef struct k_argmax_args {
   int64_t v0, v_true;
 } k_argmax_args;
 
-/** out f64 [1, 1] = sum x^2 in double over fixed chunks; NaN and Inf survive. */
+/** out f64 [1, 1] = sum x^2 in double over fixed chunks; NaN and Inf survive.
+ */
 typedef struct k_sumsq_args {
   rt_view x, out;
 } k_sumsq_args;
@@ -242,9 +243,9 @@ typedef struct k_sumsq_args {
 /** What changes from step to step, read by kernels through a pointer. */
 typedef struct k_adamw_step {
   double lr;
-  double grad_scale;          /**< clip factor; multiplies the gradient */
-  double bias1, bias2;        /**< 1 - beta^t */
-  double skip;                /**< not 0: change nothing */
+  double grad_scale;   /**< clip factor; multiplies the gradient */
+  double bias1, bias2; /**< 1 - beta^t */
+  double skip;         /**< not 0: change nothing */
 } k_adamw_step;
 /** AdamW with decoupled decay (Loshchilov & Hutter, alg. 2, as torch.optim):
  *  p -= lr wd p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;

@@ -1,0 +1,22 @@
+/** \file table_cpu.c
+ *  The table of CPU kernels. */
+#include "real.h"
+#include "table_cpu.h"
+
+#define k_gemm_cpu_f32 k_gemm_cpu
+#define k_gemm_cpu_f64 k_gemm_cpu
+
+#define K_ENTRY(name, modes)                                                   \
+  [K_##name] = {#name, modes, k_##name##_cpu_f32, k_##name##_cpu_f64,          \
+                sizeof(k_##name##_args)},
+static const k_row table[K_COUNT] = {K_LIST(K_ENTRY)};
+
+const k_row *k_table_cpu(void)
+{
+  return table;
+}
+
+size_t k_workspace_bytes(int n_threads)
+{
+  return (size_t)n_threads * K_THREAD_BYTES;
+}

@@ -1,0 +1,184 @@
+/** \file topk_real.c
+ *  The K largest logits of each row, exactly; and the largest.
+ *
+ *  The K-th largest of the block maxima bounds the K-th largest element from
+ *  below, so that only blocks that reach it are looked into; what passes goes
+ *  through a heap of K that lives in the output row itself. */
+#include "real.h"
+#include "table_cpu.h"
+
+#include <omp.h>
+
+/** a comes after b: smaller, or equal with the higher id. */
+static bool is_worse(real a, int32_t id_a, real b, int32_t id_b)
+{
+  return a < b || (a == b && id_a > id_b);
+}
+
+/** A heap whose root is the worst of its n entries. */
+typedef struct heap {
+  real *z;
+  int32_t *id;
+  int64_t n;
+} heap;
+
+static void swap(heap *h, int64_t i, int64_t j)
+{
+  const real z = h->z[i];
+  const int32_t id = h->id[i];
+  h->z[i] = h->z[j];
+  h->id[i] = h->id[j];
+  h->z[j] = z;
+  h->id[j] = id;
+}
+
+static void sift_down(heap *h, int64_t i)
+{
+  for (;;) {
+    int64_t worst = i;
+    for (int64_t child = 2 * i + 1; child <= 2 * i + 2; child++)
+      if (child < h->n &&
+          is_worse(h->z[child], h->id[child], h->z[worst], h->id[worst]))
+        worst = child;
+    if (worst == i)
+      return;
+    swap(h, i, worst);
+    i = worst;
+  }
+}
+
+static void push(heap *h, int64_t room, real z, int32_t id)
+{
+  if (h->n == room) {
+    if (!is_worse(h->z[0], h->id[0], z, id))
+      return;
+    h->z[0] = z;
+    h->id[0] = id;
+    sift_down(h, 0);
+    return;
+  }
+  int64_t i = h->n++;
+  h->z[i] = z;
+  h->id[i] = id;
+  while (i > 0 &&
+         is_worse(h->z[i], h->id[i], h->z[(i - 1) / 2], h->id[(i - 1) / 2])) {
+    swap(h, i, (i - 1) / 2);
+    i = (i - 1) / 2;
+  }
+}
+
+/** Best first. */
+static void sort(heap *h)
+{
+  const int64_t n = h->n;
+  while (h->n > 1) {
+    swap(h, 0, --h->n);
+    sift_down(h, 0);
+  }
+  h->n = n;
+}
+
+/** Maxima of blocks of \a width; their largest is returned. */
+static real block_maxima(const real *z, int64_t n, int64_t width, real *maxima)
+{
+  real top = (real)-INFINITY;
+  for (int64_t b = 0; b * width < n; b++) {
+    const int64_t end = (b + 1) * width < n ? (b + 1) * width : n;
+    real m = (real)-INFINITY;
+#pragma omp simd reduction(max : m)
+    for (int64_t v = b * width; v < end; v++)
+      m = z[v] > m ? z[v] : m;
+    maxima[b] = m;
+    top = m > top ? m : top;
+  }
+  return top;
+}
+
+static double sum_exp(const real *z, int64_t n, real top)
+{
+  enum { CHUNK = 512 };
+  double sum = 0.0;
+  for (int64_t v0 = 0; v0 < n; v0 += CHUNK) {
+    const int64_t v1 = v0 + CHUNK < n ? v0 + CHUNK : n;
+    real part = 0;
+#pragma omp simd reduction(+ : part)
+    for (int64_t v = v0; v < v1; v++)
+      part += k_exp(z[v] - top);
+    sum += (double)part;
+  }
+  return sum;
+}
+
+/** The K best of z[0..n) into the heap; width: of the blocks in maxima. */
+static void select_best(const real *z, int64_t n, int64_t width,
+                        const real *maxima, int64_t k, int64_t v0, heap *h)
+{
+  const int64_t n_blocks = (n + width - 1) / width;
+  real bound = (real)-INFINITY;
+  if (n_blocks >= k) { // the K-th best block maximum, by the same heap
+    for (int64_t b = 0; b < n_blocks; b++)
+      push(h, k, maxima[b], (int32_t)b);
+    bound = h->z[0];
+    h->n = 0;
+  }
+  for (int64_t b = 0; b < n_blocks; b++) {
+    if (maxima[b] < bound)
+      continue;
+    const int64_t end = (b + 1) * width < n ? (b + 1) * width : n;
+    for (int64_t v = b * width; v < end; v++)
+      if (z[v] >= bound)
+        push(h, k, z[v], (int32_t)(v0 + v));
+  }
+}
+
+void K_NAME(topk)(k_ctx *ctx, const void *args)
+{
+  const k_topk_args *a = args;
+  const int64_t left = a->v_true - a->v0, k = a->ids.cols;
+  const int64_t n = left < 0 ? 0 : left < a->z.cols ? left : a->z.cols;
+  // block maxima must fit one thread's workspace
+  const int64_t room = (int64_t)(K_THREAD_BYTES / sizeof(real));
+  int64_t width = 64;
+  while ((n + width - 1) / width > room)
+    width *= 2;
+  K_PARALLEL_FOR
+  for (int64_t r = 0; r < a->z.rows; r++) {
+    const real *z = k_row_of(&a->z, r);
+    double *s = (double *)a->stats.data + r * K_N_STAT;
+    real *maxima = (real *)((char *)ctx->workspace +
+                            (size_t)omp_get_thread_num() * K_THREAD_BYTES);
+    heap h = {k_row_of(&a->top, r), (int32_t *)a->ids.data + r * a->ids.ld, 0};
+    const real top = block_maxima(z, n, width, maxima);
+    select_best(z, n, width, maxima, k, a->v0, &h);
+    sort(&h);
+    for (int64_t i = h.n; i < k; i++) {
+      h.z[i] = (real)-INFINITY;
+      h.id[i] = -1;
+    }
+    const int64_t label = ((const int32_t *)a->label.data)[r] - a->v0;
+    memset(s, 0, K_N_STAT * sizeof *s);
+    s[K_STAT_MAX] = (double)top;
+    s[K_STAT_SUM] = sum_exp(z, n, top);
+    s[K_STAT_LABEL] = label >= 0 && label < n ? (double)z[label] : 0.0;
+  }
+}
+
+void K_NAME(argmax)(k_ctx *ctx, const void *args)
+{
+  const k_argmax_args *a = args;
+  const int64_t left = a->v_true - a->v0;
+  const int64_t n = left < 0 ? 0 : left < a->z.cols ? left : a->z.cols;
+  K_PARALLEL_FOR
+  for (int64_t r = 0; r < a->z.rows; r++) {
+    const real *z = k_row_of(&a->z, r);
+    real top = (real)-INFINITY;
+#pragma omp simd reduction(max : top)
+    for (int64_t v = 0; v < n; v++)
+      top = z[v] > top ? z[v] : top;
+    int64_t at = 0;
+    while (at < n && z[at] != top)
+      at++;
+    ((int32_t *)a->id.data)[r] = at < n ? (int32_t)(a->v0 + at) : -1;
+    ((double *)a->best.data)[r] = (double)top;
+  }
+}
