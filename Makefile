@@ -9,6 +9,8 @@ ARCH ?= native
 PREFIX ?= /usr/local
 CC = gcc
 SHELL = bash
+# make V=1 shows the commands
+Q = $(if $(V),,@echo "  $@";)
 
 # Debian keeps the OpenMP flavour of OpenBLAS in a folder of its own; it shares
 # its threads with ours.
@@ -49,27 +51,27 @@ all: $(BUILD)/bin/retort
 
 $(BUILD)/bin/retort: $(APP_OBJ) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -fopenmp -o $@ $(APP_OBJ) $(LIB) $(DEPS_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -fopenmp -o $@ $(APP_OBJ) $(LIB) $(DEPS_LIBS)
 
 $(LIB): $(OBJ) $(KOBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 $(BUILD)/obj/%_f32.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(KFLAGS) -DK_REAL_F32 $(DEPS_CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(CFLAGS) $(KFLAGS) -DK_REAL_F32 $(DEPS_CFLAGS) -c $< -o $@
 $(BUILD)/obj/%_f64.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(KFLAGS) -DK_REAL_F64 $(DEPS_CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(CFLAGS) $(KFLAGS) -DK_REAL_F64 $(DEPS_CFLAGS) -c $< -o $@
 $(BUILD)/obj/src/base/build_info.o: CFLAGS += \
   -DRT_COMMIT='"$(COMMIT)"' -DRT_CFLAGS='"$(CFLAGS_OPT) -march=$(ARCH)"'
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(DEPS_CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(CFLAGS) $(DEPS_CFLAGS) -c $< -o $@
 
 $(BUILD)/tests/%: tests/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) \
+	$(Q)$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) \
 	  -lcunit $(DEPS_LIBS)
 
 .PHONY: tests

@@ -101,7 +101,7 @@ static MPI_Datatype type_of(rt_dtype type)
   case RT_U64:
     return MPI_UINT64_T;
   default:
-    RT_ASSERT(!"a type that MPI can add");
+    RT_ASSERT(false); // no type that MPI can add
     return MPI_DATATYPE_NULL;
   }
 }
