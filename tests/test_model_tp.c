@@ -56,6 +56,10 @@ static void check_split(rt_arch arch, bool docs)
   const int64_t padded = (arch.vocab + many.grid.tp - 1) / many.grid.tp;
   CU_ASSERT(head.w.rows == padded && head.g.rows == padded);
   CU_ASSERT(head.v0 == padded * many.grid.i_tp && head.vocab == arch.vocab);
+  const rt_param *t = rt_params_find(rt_model_params(many.m),
+                                     arch.tied ? "model.embed_tokens.weight"
+                                               : "lm_head.weight");
+  CU_ASSERT(head.w.data == t->w.data && head.g.data == t->g.data);
   finish(&many);
   finish(&one);
 }
