@@ -37,6 +37,7 @@ const rt_arena *rt_model_arena(const rt_model *m, int which);
 /** Allocate; gradients and vocabulary padding become 0, weights are raw until
  *  rt_params_random or a reader fills them.  Collective. */
 RT_MUST rt_err rt_model_commit(rt_model *m);
+/** Free and set to NULL; NULL is accepted.  Collective over the grid. */
 void rt_model_destroy(rt_model **m);
 
 const rt_arch *rt_model_arch(const rt_model *m);

@@ -57,6 +57,7 @@ typedef struct rt_params {
 RT_MUST rt_err rt_params_init(rt_params *p, const rt_arch *arch,
                               const rt_grid *grid, rt_arena *arena,
                               rt_dtype real, bool with_grad);
+/** Collective, as the start was. */
 void rt_params_clear(rt_params *p);
 
 /** Fill gradients and vocabulary padding with zeros, after the commit. */
