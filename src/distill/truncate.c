@@ -25,7 +25,7 @@ double rt_truncate_target(const float *logp, int64_t n, double tau, double *t)
     return 0.0;
   double sum = 0.0, dot = 0.0;
   for (int64_t i = 0; i < n; i++) { // logp[0] is the largest
-    const double shifted = (double)(logp[i] - logp[0]) / tau;
+    const double shifted = ((double)logp[i] - (double)logp[0]) / tau;
     t[i] = exp(shifted);
     sum += t[i];
     dot += t[i] * shifted;
