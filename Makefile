@@ -1,5 +1,8 @@
 # Retort.  `make demo` and `make check` do all the set-up on a fresh machine.
+#   CC=gcc|clang|...            a C17 compiler with OpenMP
 #   BLAS=openblas|mkl|blis|...  any CBLAS that pkg-config knows
+#   MPI=ompi-c HDF5=hdf5-openmpi  pkg-config's names; empty: CC is a wrapper
+#                               that brings them (Cray's cc)
 #   ARCH=native                 -march of the build
 #   BUILD=build                 where everything goes
 #   SANITIZE=address,undefined  build with sanitizers (own BUILD folder, please)
@@ -16,7 +19,10 @@ Q = $(if $(V),,@echo "  $@";)
 # its threads with ours.
 BLAS_PC := $(wildcard /usr/lib/*/openblas-openmp/pkgconfig)
 PC = PKG_CONFIG_PATH=$(BLAS_PC):$$PKG_CONFIG_PATH pkg-config
-PACKAGES = hdf5-openmpi ompi-c yaml-0.1 jansson libxxhash libcrypto $(BLAS)
+first_pc = $(firstword $(foreach p,$(1),$(shell $(PC) --exists $(p) && echo $(p))))
+MPI = $(eval MPI := $$(call first_pc,ompi-c mpich))$(MPI)
+HDF5 = $(eval HDF5 := $$(call first_pc,hdf5-openmpi hdf5-mpich hdf5))$(HDF5)
+PACKAGES = $(HDF5) $(MPI) yaml-0.1 jansson libxxhash libcrypto $(BLAS)
 CFLAGS_WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 ifdef SANITIZE
 CFLAGS_OPT ?= -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE)
@@ -47,39 +53,112 @@ TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 LIB = $(BUILD)/libretort.a
 COMMIT := $(shell git describe --always --dirty=+ 2>/dev/null || echo unknown)
 
+
 .PHONY: all
-all: $(BUILD)/bin/retort
+all: $(BUILD)/bin/retort ## build the program (the default)
 
 $(BUILD)/bin/retort: $(APP_OBJ) $(LIB)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -fopenmp -o $@ $(APP_OBJ) $(LIB) $(DEPS_LIBS)
+	$(CC) $(LDFLAGS) -fopenmp -o $@ $(APP_OBJ) $(LIB) $(DEPS_LIBS)
 
 $(LIB): $(OBJ) $(KOBJ)
 	@rm -f $@
-	$(Q)ar rcs $@ $^
+	ar rcs $@ $^
 
-$(BUILD)/obj/%_f32.o: %.c
+# everything is built anew when the flags change; says what is missing first
+FLAGS_NOW = $(CC) $(CFLAGS) $(KFLAGS) $(PACKAGES)
+$(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(KFLAGS) -DK_REAL_F32 $(DEPS_CFLAGS) -c $< -o $@
-$(BUILD)/obj/%_f64.o: %.c
+	@echo '$(FLAGS_NOW)' | cmp -s - $@ || \
+	  { CC='$(CC)' .ci/deps.sh --only-tell build && echo '$(FLAGS_NOW)' >$@; }
+$(BUILD)/commit: FORCE
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(KFLAGS) -DK_REAL_F64 $(DEPS_CFLAGS) -c $< -o $@
-$(BUILD)/obj/src/base/build_info.o: CFLAGS += \
-  -DRT_COMMIT='"$(COMMIT)"' -DRT_CFLAGS='"$(CFLAGS_OPT) -march=$(ARCH)"'
-$(BUILD)/obj/%.o: %.c
+	@echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' >$@
+FORCE:
+
+$(BUILD)/obj/%_f32.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(DEPS_CFLAGS) -c $< -o $@
+	$(CC) $(CFLAGS) $(KFLAGS) -DK_REAL_F32 $(DEPS_CFLAGS) -c $< -o $@
+$(BUILD)/obj/%_f64.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(KFLAGS) -DK_REAL_F64 $(DEPS_CFLAGS) -c $< -o $@
+BUILD_INFO = -DRT_COMMIT='"$(COMMIT)"' -DRT_CFLAGS='"$(CFLAGS_OPT) -march=$(ARCH)"'
+$(BUILD)/obj/src/base/build_info.o: private CFLAGS += $(BUILD_INFO)
+$(BUILD)/obj/src/base/build_info.o: $(BUILD)/commit
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(DEPS_CFLAGS) -c $< -o $@
 
 $(BUILD)/tests/%: tests/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) \
+	$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) \
 	  -lcunit $(DEPS_LIBS)
 
 .PHONY: tests
-tests: $(TESTS)
+tests: $(TESTS) $(BUILD)/tests/gen_docs
+
+# The packages may only now be installed: what pkg-config says of them is asked
+# by a second make.
+.PHONY: deps check run-check
+deps: ## install what is missing (root, Debian or Ubuntu), or say it
+	@CC='$(CC)' .ci/deps.sh build check
+check: deps ## set up, build and run every test (ONLY="deck comm": some)
+	@$(MAKE) --no-print-directory -j$$(nproc) all tests
+	@$(MAKE) --no-print-directory run-check
+run-check:
+	@tests/run.sh $(BUILD) $(ONLY)
+
+.PHONY: docs
+docs: $(BUILD)/tests/gen_docs ## write what is made from the table of deck keys
+	$< markdown >doc/parameters.md
+	$< yaml >inputs/all_parameters.yaml
+
+TOPS = src kernels io tests
+C_FILES = $(shell find $(TOPS) -name '*.c' | sort)
+H_FILES = $(shell find $(TOPS) -name '*.h' -o -name '*.cu' -o -name '*.cuh' | sort)
+SH_FILES = .ci/run $(shell find .ci tests inputs $(wildcard jobs) -name '*.sh' | sort)
+CLANG_FORMAT = $(firstword $(wildcard /usr/bin/clang-format-14) clang-format)
+TIDY_FLAGS = -std=c17 -D_GNU_SOURCE -march=$(ARCH) -fopenmp -Isrc -Ikernels -I. \
+  -Itests -DK_REAL_F32 $(BUILD_INFO) $(DEPS_CFLAGS)
+.PHONY: lint run-lint lint-layers lint-format lint-tidy lint-shell
+lint: ## layers, form, clang-tidy and shellcheck
+	@CC='$(CC)' .ci/deps.sh build lint
+	@$(MAKE) --no-print-directory -k run-lint
+run-lint: lint-layers lint-format lint-shell lint-tidy
+	@echo "lint: all is well"
+lint-layers:
+	@python3 tests/lint_layers.py
+lint-format:
+	@failed=0; for f in $(C_FILES) $(H_FILES); do \
+	  $(CLANG_FORMAT) $$f | cmp -s - $$f || \
+	    { echo "$$f: form differs; run make format"; failed=1; }; \
+	done; exit $$failed
+.PHONY: format
+format: ## give C files the form that lint checks
+	@$(CLANG_FORMAT) -i $(C_FILES) $(H_FILES)
+lint-shell:
+	@shellcheck $(SH_FILES)
+# one file at a time: given several, the analyzer mistakes va_list
+lint-tidy:
+	@printf '%s\n' $(C_FILES) | xargs -P $$(nproc) -n 1 ./tests/lint_tidy.sh \
+	  $(TIDY_FLAGS)
+
+.PHONY: install
+DEST = $(DESTDIR)$(PREFIX)
+install: all ## copy program, documents and inputs to DESTDIR and PREFIX
+	install -D -m 755 $(BUILD)/bin/retort $(DEST)/bin/retort
+	mkdir -p $(DEST)/share/doc/retort $(DEST)/share/retort/inputs
+	cp -R doc/. $(wildcard README.md LICENSE CHANGELOG.md) $(DEST)/share/doc/retort
+	cp -R inputs/. $(DEST)/share/retort/inputs
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^#   \([A-Z].*\)/  \1/p' Makefile
+	@awk -F '## ' '/^[a-z-]+:.*## / {split($$1, name, ":"); \
+	  printf "  make %-10s %s\n", name[1], $$2}' Makefile
 
 .PHONY: clean
-clean:
+clean: ## remove what was built
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

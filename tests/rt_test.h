@@ -22,8 +22,8 @@
 #define RT_OKAY(call)                                                          \
   do {                                                                         \
     if ((call) != RT_OK) {                                                     \
-      fprintf(stderr, "%s:%d: %s\n  %s\n", __FILE__, __LINE__,                 \
-              rt_err_text(), rt_err_trace());                                  \
+      fprintf(stderr, "%s:%d: %s\n  %s\n", __FILE__, __LINE__, rt_err_text(),  \
+              rt_err_trace());                                                 \
       CU_FAIL_FATAL(#call);                                                    \
     } else                                                                     \
       CU_PASS(#call);                                                          \
@@ -35,7 +35,7 @@
     const rt_err rt_fails_err_ = (call);                                       \
     CU_ASSERT_EQUAL(rt_fails_err_, (code));                                    \
     if (rt_fails_err_ != (code) || strstr(rt_err_text(), (part)) == NULL) {    \
-      fprintf(stderr, "%s:%d: got error %d \"%s\", expected \"%s\"\n",        \
+      fprintf(stderr, "%s:%d: got error %d \"%s\", expected \"%s\"\n",         \
               __FILE__, __LINE__, (int)rt_fails_err_, rt_err_text(), (part));  \
       CU_FAIL(#call);                                                          \
     }                                                                          \

@@ -181,7 +181,7 @@ static void describe_limits(rt_key key, char *out, size_t n)
   for (const char *p = row->choices; *p != '\0' && used < n;) {
     const size_t length = strcspn(p, " ");
     used += (size_t)snprintf(out + used, n - used, "%s%.*s",
-                             used > 0 ? " or " : "", (int)length, p);
+                             used > 0 ? ", " : "", (int)length, p);
     p += length;
     p += strspn(p, " ");
   }
@@ -238,13 +238,17 @@ static void print_section_head(document_kind kind, const char *section,
 static void print_preamble(document_kind kind, FILE *to)
 {
   if (kind == MARKDOWN)
-    fputs("# Deck keys\n\nGenerated from `src/base/deck_keys.h` by `make "
-          "docs`; do not edit.\n\nA deck is YAML; any key can be given on the "
-          "command line too, as\n`section.key=value`, which wins. Lists are "
-          "`[a, b]`, on the command line also\n`a,b`. Numbers are plain: "
-          "`1000`, `6e-4`, and `3e6` where a whole number is\nexpected. A "
-          "length is a number of steps, or of tokens (`3e6 tokens`, rounded "
-          "up to\nwhole steps), or a share of the run (`10 %`).\n",
+    fputs("# Deck keys\n\n"
+          "Generated from `src/base/deck_keys.h` by `make docs`; do not edit."
+          "\n\n"
+          "A deck is YAML; any key can be given on the command line too, as\n"
+          "`section.key=value`, which wins.  Lists are `[a, b]`, on the "
+          "command line also\n"
+          "`a,b`.  Numbers are plain: `1000`, `6e-4`, and `3e6` where a whole "
+          "number is\n"
+          "expected.  A length is a number of steps, or of tokens (`3e6 "
+          "tokens`, rounded\n"
+          "up to whole steps), or a share of the run (`10 %`).\n",
           to);
   else if (kind == YAML)
     fputs("# Every deck key with its default.  Generated from\n"

@@ -26,7 +26,8 @@ const char *rt_err_meaning(rt_err err)
   return meanings[err];
 }
 
-rt_err rt_err_set(rt_err err, const char *file, int line, const char *fmt, ...)
+// in parentheses: err.h has macros of these names for the analyzer
+rt_err(rt_err_set)(rt_err err, const char *file, int line, const char *fmt, ...)
 {
   char text[sizeof record.text]; // an argument may be the old record
   va_list args;
@@ -38,7 +39,7 @@ rt_err rt_err_set(rt_err err, const char *file, int line, const char *fmt, ...)
   return err;
 }
 
-rt_err rt_err_forward(rt_err err, const char *file, int line)
+rt_err(rt_err_forward)(rt_err err, const char *file, int line)
 {
   const size_t used = strlen(record.trace);
   snprintf(record.trace + used, sizeof record.trace - used, " < %s:%d", file,

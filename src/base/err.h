@@ -70,4 +70,9 @@ void rt_err_clear(void);
 
 #define RT_ASSERT(condition) assert(condition)
 
+#ifdef __clang_analyzer__ // it cannot see that these return what they are given
+#define rt_err_set(err, ...) ((rt_err_set)((err), __VA_ARGS__), (err))
+#define rt_err_forward(err, ...) ((rt_err_forward)((err), __VA_ARGS__), (err))
+#endif
+
 #endif

@@ -5,7 +5,11 @@
 
 #include "base/err.h"
 
-typedef enum rt_log_level { RT_LOG_QUIET, RT_LOG_INFO, RT_LOG_DEBUG } rt_log_level;
+typedef enum rt_log_level {
+  RT_LOG_QUIET,
+  RT_LOG_INFO,
+  RT_LOG_DEBUG
+} rt_log_level;
 
 /** Set once by app: this process's level and whether it is rank 0. */
 void rt_log_setup(rt_log_level level, bool speaks);

@@ -8,9 +8,8 @@
 void rt_rng_bits(uint64_t seed, rt_rng_purpose purpose, uint64_t row,
                  uint64_t index, uint32_t out[4])
 {
-  const philox4x32_ctr_t counter = {
-      {(uint32_t)index, (uint32_t)(index >> 32), (uint32_t)row,
-       (uint32_t)(row >> 32)}};
+  const philox4x32_ctr_t counter = {{(uint32_t)index, (uint32_t)(index >> 32),
+                                     (uint32_t)row, (uint32_t)(row >> 32)}};
   // the purpose takes the key's upper byte: seeds are 56 bits (deck's range)
   const uint64_t mixed = seed ^ ((uint64_t)purpose << 56);
   const philox4x32_key_t key = {{(uint32_t)mixed, (uint32_t)(mixed >> 32)}};

@@ -15,23 +15,23 @@ typedef struct rt_rope_scaling {
 } rt_rope_scaling;
 
 typedef struct rt_arch {
-  char family[32];      /**< "llama" (config.json model_type) */
-  int64_t vocab;        /**< V, true */
-  int64_t width;        /**< D */
-  int64_t n_blocks;     /**< L */
-  int64_t n_heads;      /**< H */
-  int64_t n_kv_heads;   /**< G */
-  int64_t head_dim;     /**< may differ from D / H */
-  int64_t ffn;          /**< F */
+  char family[32];    /**< "llama" (config.json model_type) */
+  int64_t vocab;      /**< V, true */
+  int64_t width;      /**< D */
+  int64_t n_blocks;   /**< L */
+  int64_t n_heads;    /**< H */
+  int64_t n_kv_heads; /**< G */
+  int64_t head_dim;   /**< may differ from D / H */
+  int64_t ffn;        /**< F */
   int64_t max_positions;
   double norm_eps;
   double rope_theta;
   rt_rope_scaling rope_scaling;
-  bool tied;            /**< head = embedding */
-  bool qkv_bias;        /**< biases on q, k, v */
-  bool o_bias;          /**< bias on the attention output */
-  bool mlp_bias;        /**< biases on gate, up, down */
-  double init_std;      /**< initializer_range */
+  bool tied;              /**< head = embedding */
+  bool qkv_bias;          /**< biases on q, k, v */
+  bool o_bias;            /**< bias on the attention output */
+  bool mlp_bias;          /**< biases on gate, up, down */
+  double init_std;        /**< initializer_range */
   int64_t bos_id, eos_id; /**< -1 when unknown */
 } rt_arch;
 

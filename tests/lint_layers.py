@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""The house rules that a compiler does not know.
+
+  python3 tests/lint_layers.py [ROOT]
+
+Who may include whom (doc/layers.txt), one owner per library, no communicator
+and no end of the process below app, sizes of files and functions.  Prints one
+line per breach, "file:line: what", and ends 1 when there is any.
+"""
+import fnmatch
+import os
+import re
+import sys
+
+# header (fnmatch) -> files that may include it
+OWNERS = {
+    "hdf5*.h": ["io/h5.c"],
+    "cblas.h": ["kernels/gemm_blas.c"],
+    "mkl*.h": ["kernels/gemm_blas.c"],
+    "dnnl*": ["kernels/gemm_onednn.c"],
+    "cublas*": ["kernels/gemm_cublas.c"],
+    "nccl.h": ["src/par/comm_nccl.c"],
+    "cuda_runtime*": ["src/dev/device_cuda.c", "src/par/comm_nccl.c",
+                      "kernels/*.cu"],
+    "yaml.h": ["src/base/deck_yaml.c"],
+    "jansson.h": ["io/json.c"],
+    "xxhash.h": ["src/base/hash.c"],
+    "openssl/*": ["src/base/hash.c"],
+    "Random123/*": ["src/base/rng.c"],
+}
+# file -> why it may be longer
+LONGER = {
+    "kernels/kernels.h": "the one table of kernels, each row with its formula",
+}
+MAX_FILE, MAX_HEADER, MAX_FUNCTION = 600, 200, 80
+INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
+FORBIDDEN = [
+    (re.compile(r"\bMPI_COMM_WORLD\b"),
+     "MPI_COMM_WORLD below app; take the caller's communicator"),
+    (re.compile(r"(?<![\w.>])(exit|abort|quick_exit)\s*\("),
+     "only app ends the process; return an error"),
+]
+
+
+def read_layers(path, breaches):
+    """{layer: layers it may include}; they must be free of loops."""
+    layers = {}
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            line = line.split("#")[0].strip()
+            if line:
+                name, below = line.split(":")
+                layers[name] = below.split()
+    done = []
+
+    def visit(name, above):
+        if name in above:
+            breaches.append(f"{path}: loop {' -> '.join(above + [name])}")
+        elif name not in layers:
+            breaches.append(f"{path}: {above[-1]} includes {name}, which has "
+                            "no line of its own")
+        elif name not in done:
+            for below in layers[name]:
+                visit(below, above + [name])
+            done.append(name)
+
+    for name in list(layers):
+        visit(name, [])
+    return layers
+
+
+def layer_of(path):
+    parts = path.split("/")
+    return parts[1] if parts[0] == "src" else parts[0]
+
+
+def check_include(path, kind, header, layers):
+    """What is wrong with this include, or None."""
+    if kind == "<":
+        for pattern, owners in OWNERS.items():
+            if fnmatch.fnmatch(header, pattern) and not any(
+                    fnmatch.fnmatch(path, owner) for owner in owners):
+                return f"<{header}> belongs to {' '.join(owners)} alone"
+        return None
+    layer = layer_of(path)
+    if "/" not in header:
+        if layer == "kernels" or header == "kernels.h":
+            target = "kernels"
+        else:
+            return f'"{header}" names no layer; write "layer/{header}"'
+    else:
+        target = header.split("/")[0]
+    if target not in layers:
+        return f'"{header}" is of no layer in doc/layers.txt'
+    if target != layer and target not in layers[layer]:
+        return f"{layer} may not include {target} (doc/layers.txt)"
+    return None
+
+
+def strip_comments(text):
+    """Comments and strings become blanks; lines stay where they are."""
+    pattern = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)
+    return pattern.sub(lambda m: "\n" * m.group().count("\n"), text)
+
+
+def check_code(path, text, breaches):
+    begin = None
+    for i, line in enumerate(text.split("\n"), 1):
+        if line == "{":  # Linux braces: only functions begin so
+            begin = i
+        elif line == "}" and begin is not None:
+            if i - begin - 1 > MAX_FUNCTION:
+                breaches.append(f"{path}:{begin}: function of {i - begin - 1} "
+                                f"lines, at most {MAX_FUNCTION}")
+            begin = None
+    if layer_of(path) == "app":
+        return
+    for i, line in enumerate(strip_comments(text).split("\n"), 1):
+        for pattern, why in FORBIDDEN:
+            if pattern.search(line):
+                breaches.append(f"{path}:{i}: {why}")
+
+
+def check_file(root, path, layers, breaches):
+    with open(os.path.join(root, path), encoding="utf-8") as file:
+        text = file.read()
+    n = text.count("\n")
+    limit = MAX_HEADER if path.endswith(".h") else MAX_FILE
+    if n > limit and path not in LONGER:
+        breaches.append(f"{path}:{n}: {n} lines, at most {limit}")
+    if layer_of(path) not in layers:
+        breaches.append(f"{path}:1: {layer_of(path)} is not in doc/layers.txt")
+        return
+    for i, line in enumerate(text.split("\n"), 1):
+        found = INCLUDE.match(line)
+        wrong = found and check_include(path, *found.groups(), layers)
+        if wrong:
+            breaches.append(f"{path}:{i}: {wrong}")
+    check_code(path, text, breaches)
+
+
+def main():
+    root = sys.argv[1] if len(sys.argv) > 1 else "."
+    breaches = []
+    layers = read_layers(os.path.join(root, "doc/layers.txt"), breaches)
+    n_files = 0
+    for top in ("src", "kernels", "io"):
+        for folder, _, names in sorted(os.walk(os.path.join(root, top))):
+            for name in sorted(names):
+                if name.endswith((".c", ".h", ".cu", ".cuh")):
+                    path = os.path.relpath(os.path.join(folder, name), root)
+                    check_file(root, path, layers, breaches)
+                    n_files += 1
+    print("\n".join(breaches + [f"layers: {n_files} files, "
+                                f"{len(breaches)} breaches"]))
+    return 1 if breaches or n_files == 0 else 0
+
+
+sys.exit(main())
