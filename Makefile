@@ -5,6 +5,7 @@
 #                               that brings them (Cray's cc)
 #   ARCH=native                 -march of the build
 #   BUILD=build                 where everything goes
+#   V=1                         print whole commands
 #   SANITIZE=address,undefined  build with sanitizers (own BUILD folder, please)
 BUILD ?= build
 BLAS ?= openblas
@@ -12,6 +13,7 @@ ARCH ?= native
 PREFIX ?= /usr/local
 CC = gcc
 SHELL = bash
+say = $(if $(V),,@echo "  $(1)";)
 # make V=1 shows the commands
 Q = $(if $(V),,@echo "  $@";)
 
@@ -59,11 +61,11 @@ all: $(BUILD)/bin/retort ## build the program (the default)
 
 $(BUILD)/bin/retort: $(APP_OBJ) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -fopenmp -o $@ $(APP_OBJ) $(LIB) $(DEPS_LIBS)
+	$(call say,LD $@)$(CC) $(LDFLAGS) -fopenmp -o $@ $(APP_OBJ) $(LIB) $(DEPS_LIBS)
 
 $(LIB): $(OBJ) $(KOBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR $@)ar rcs $@ $^
 
 # everything is built anew when the flags change; says what is missing first
 FLAGS_NOW = $(CC) $(CFLAGS) $(KFLAGS) $(PACKAGES)
@@ -78,20 +80,20 @@ FORCE:
 
 $(BUILD)/obj/%_f32.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(KFLAGS) -DK_REAL_F32 $(DEPS_CFLAGS) -c $< -o $@
+	$(call say,CC $@)$(CC) $(CFLAGS) $(KFLAGS) -DK_REAL_F32 $(DEPS_CFLAGS) -c $< -o $@
 $(BUILD)/obj/%_f64.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(KFLAGS) -DK_REAL_F64 $(DEPS_CFLAGS) -c $< -o $@
+	$(call say,CC $@)$(CC) $(CFLAGS) $(KFLAGS) -DK_REAL_F64 $(DEPS_CFLAGS) -c $< -o $@
 BUILD_INFO = -DRT_COMMIT='"$(COMMIT)"' -DRT_CFLAGS='"$(CFLAGS_OPT) -march=$(ARCH)"'
 $(BUILD)/obj/src/base/build_info.o: private CFLAGS += $(BUILD_INFO)
 $(BUILD)/obj/src/base/build_info.o: $(BUILD)/commit
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(DEPS_CFLAGS) -c $< -o $@
+	$(call say,CC $@)$(CC) $(CFLAGS) $(DEPS_CFLAGS) -c $< -o $@
 
 $(BUILD)/tests/%: tests/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) \
+	$(call say,CC $@)$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) \
 	  -lcunit $(DEPS_LIBS)
 
 .PHONY: tests
