@@ -4,17 +4,6 @@
 #include "distill/progress.h"
 #include "distill/run.h"
 
-/** Parameters of this rank's tiles, padding included. */
-static double local_params(rt_trainer *t)
-{
-  const rt_params *p = rt_model_params(t->model);
-  double n = 0.0;
-  for (int i = 0; i < p->n; i++)
-    n += (double)(p->item[i].n_rows + p->item[i].pad_rows) *
-         (double)p->item[i].n_cols;
-  return n;
-}
-
 static void print_work(const rt_job *job)
 {
   const double tokens = (double)(job->batch_rows * job->seq);
@@ -59,7 +48,8 @@ static void print_communication(const rt_job *job, rt_trainer *t)
 {
   const rt_grid *g = &job->grid_s;
   const double real = (double)rt_dtype_size(rt_dev_real(job->dev));
-  const double params = local_params(t) * real;
+  const double params =
+      (double)rt_params_n_local(rt_model_params(t->model)) * real;
   const double ring_dp = (double)(g->dp - 1) / g->dp;
   const double ring_tp = (double)(g->tp - 1) / g->tp;
   const double hidden = (double)(job->rows_per_rank * job->seq) *

@@ -200,18 +200,14 @@ rt_err rt_state_save(rt_trainer *t, int64_t step)
 }
 
 /** Keys that may differ at a restart beyond those that rt_deck_diff passes
- *  over: how the work lies over ranks and memory, and checkpoint.*. */
+ *  over: how the work is cut, and what the user allows. */
 static bool is_free(const rt_deck *deck, const char *key)
 {
-  static const char *const layout[] = {"student.tp", "teacher.tp",
-                                       "train.micro_rows", "loss.chunk_mib"};
-  for (size_t i = 0; i < sizeof layout / sizeof layout[0]; i++)
-    if (strcmp(key, layout[i]) == 0)
-      return true;
   for (int i = 0; i < rt_deck_n(deck, RT_KEY_CKPT_ALLOW); i++)
     if (strcmp(key, rt_deck_text_at(deck, RT_KEY_CKPT_ALLOW, i)) == 0)
       return true;
-  return strncmp(key, "checkpoint.", strlen("checkpoint.")) == 0;
+  return strcmp(key, rt_key_path(RT_KEY_TRAIN_MICRO)) == 0 ||
+         strcmp(key, rt_key_path(RT_KEY_LOSS_CHUNK_MIB)) == 0;
 }
 
 /** Keep of \a diff ("key: old -> new" a line) what is not free, in place. */
@@ -231,19 +227,6 @@ static void drop_free_lines(const rt_deck *deck, char *diff)
   *to = '\0';
 }
 
-/** The seed stands among run.*, which may differ, but it decides the rows. */
-static rt_err check_seed(const rt_deck *old_deck, const rt_deck *deck)
-{
-  const int64_t was = rt_deck_int(old_deck, RT_KEY_RUN_SEED);
-  const int64_t is = rt_deck_int(deck, RT_KEY_RUN_SEED);
-  RT_CHECK(was == is || is_free(deck, "run.seed"), RT_ERR_CONFIG,
-           "the deck is not the checkpoint's:\nrun.seed: %lld -> %lld\nIt "
-           "decides the order of rows: set it back, or name it in "
-           "checkpoint.allow_change",
-           (long long)was, (long long)is);
-  return RT_OK;
-}
-
 static rt_err compare_decks(const rt_job *job, const rt_checkpoint_meta *meta)
 {
   const rt_deck *deck = job->deck;
@@ -251,8 +234,6 @@ static rt_err compare_decks(const rt_job *job, const rt_checkpoint_meta *meta)
   char *diff = NULL;
   rt_err err =
       rt_deck_parse("the checkpoint's deck", meta->deck, 0, NULL, &old_deck);
-  if (err == RT_OK)
-    err = check_seed(old_deck, deck);
   if (err == RT_OK)
     err = rt_deck_diff(old_deck, deck, &diff);
   if (err == RT_OK) {

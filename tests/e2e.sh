@@ -1,0 +1,113 @@
+# shellcheck shell=bash
+# What the end-to-end scripts share: a tiny corpus, a deck, launching, checks.
+# RETORT names the binary; MPIRUN the launcher.
+set -u
+RETORT=${RETORT:-${BUILD:-build}/bin/retort}
+RETORT=$(realpath "$RETORT")
+MPIRUN=${MPIRUN:-mpirun --oversubscribe --mca btl self,vader}
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMP_NUM_THREADS=1
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+work=$(mktemp -d "${TMPDIR:-/tmp}/retort_script_XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failed=0
+
+fail() {
+  echo "FAIL: $*"
+  failed=$((failed + 1))
+}
+
+# A Markov chain over 64 ids: three in four steps follow a fixed rule, so that a
+# model has something to learn.  Documents are closed by id 0.
+python3 - <<'PY'
+import array, random
+rng = random.Random(1)
+out = array.array("H")
+while len(out) < 40000:
+    x = rng.randrange(1, 64)
+    for _ in range(rng.randrange(40, 160)):
+        out.append(x)
+        x = 1 + (x * 5 + 3) % 63 if rng.random() < 0.75 else rng.randrange(1, 64)
+    out.append(0)
+out.tofile(open("corpus.u16", "wb"))
+PY
+
+cat >deck.yaml <<'YAML'
+run: {threads: 1}
+output: {log_every: 4}
+data: {files: [corpus.u16], seq: 16, eot: 0, valid_fraction: 0.05}
+student: {vocab: 64, width: 32, blocks: 2, heads: 4, kv_heads: 2, ffn: 48}
+train: {length: 10, batch_rows: 8, lr: 1e-2}
+eval: {rows: 9}
+YAML
+
+# launch N ARGS...: retort on N ranks; output into out.txt, err.txt; sets code
+launch() {
+  local n=$1
+  shift
+  # shellcheck disable=SC2086
+  timeout 60 $MPIRUN -np "$n" "$RETORT" "$@" >out.txt 2>err.txt
+  code=$?
+}
+
+# expect CODE N ARGS...
+expect() {
+  local want=$1
+  shift
+  launch "$@"
+  if [ "$code" != "$want" ]; then
+    fail "exit $code, expected $want: retort on $*"
+    tail -n 15 out.txt err.txt
+    return 1
+  fi
+}
+
+# says FILE TEXT: the file must contain the text
+says() {
+  grep -qF -- "$2" "$1" || {
+    fail "$1 does not say '$2'"
+    tail -n 5 "$1"
+  }
+}
+
+# metrics RUN: step, loss and gradient norm of each training step, one a line
+metrics() {
+  python3 "$here/e2e_losses.py" "$1/metrics.jsonl"
+}
+
+# same_bits A B: both runs have the same metrics and the same final weights
+same_bits() {
+  [ -s "$1/metrics.jsonl" ] || fail "$1 has no metrics"
+  cmp -s <(metrics "$1") <(metrics "$2") || {
+    fail "metrics of $1 and $2 differ"
+    diff <(metrics "$1") <(metrics "$2") | head -n 4
+  }
+  for run in "$1" "$2"; do
+    rm -rf "$run.hf"
+    expect 0 1 export "$run" "$run.hf"
+  done
+  cmp "$1.hf/model.safetensors" "$2.hf/model.safetensors" ||
+    fail "final weights of $1 and $2 differ"
+}
+
+# close_to A B: losses of each step agree to 1e-5 relative
+close_to() {
+  python3 "$here/e2e_losses.py" "$1/metrics.jsonl" "$2/metrics.jsonl" 1e-5 ||
+    fail "losses of $1 and $2 are not within 1e-5"
+}
+
+# A teacher for those who need one: trained here, 30 steps, on one rank.
+make_teacher() {
+  expect 0 1 train deck.yaml output.dir=teacher train.length=30 run.seed=7 \
+    student.width=48 eval.rows=0
+  expect 0 1 export teacher teacher.hf
+}
+
+finish() {
+  [ "$failed" = 0 ] || {
+    echo "$failed checks failed"
+    exit 1
+  }
+  echo "all checks hold"
+}

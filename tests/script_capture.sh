@@ -1,0 +1,44 @@
+#!/bin/bash
+# Capture: the same entries on 1 and 2 ranks, training on them, and going on
+# with an interrupted capture.
+# shellcheck source=tests/e2e.sh
+. "$(dirname "${BASH_SOURCE[0]}")/e2e.sh"
+
+make_teacher
+from=(teacher.weights=teacher.hf capture.rows=88 capture.shard_rows=16
+  capture.micro_rows=6)
+
+# --- dp: the same entries, bit for bit
+expect 0 1 capture deck.yaml "${from[@]}" capture.dir=a
+says out.txt "captured 88 rows, 1408 tokens"
+says out.txt "entries"
+expect 0 2 capture deck.yaml "${from[@]}" capture.dir=b
+expect 0 1 logits verify b
+expect 0 1 logits diff a b
+# --- tp: the same to rounding
+expect 0 2 capture deck.yaml "${from[@]}" capture.dir=c teacher.tp=2
+stored=(teacher.source=dataset)
+for d in a b c; do
+  expect 0 2 train deck.yaml output.dir="run-$d" "${stored[@]}" \
+    teacher.dataset="$d"
+done
+same_bits run-a run-b
+close_to run-a run-c
+
+# --- all entries kept: the stored teacher has the bits of the live one
+whole=(teacher.top_p=1 teacher.top_k=64)
+expect 0 1 capture deck.yaml "${from[@]}" capture.dir=all capture.top_p=1 \
+  capture.top_k=64 capture.micro_rows=8
+says out.txt "64.00 entries"
+expect 0 1 train deck.yaml output.dir=run-all "${stored[@]}" \
+  teacher.dataset=all data.rows=88 "${whole[@]}"
+expect 0 1 train deck.yaml output.dir=run-live teacher.source=live \
+  teacher.weights=teacher.hf data.rows=88 "${whole[@]}"
+same_bits run-all run-live
+
+# --- refusals
+expect 78 1 capture deck.yaml "${from[@]}" capture.dir=d capture.rows=1000000
+says err.txt "capture.rows"
+expect 78 1 capture deck.yaml "${from[@]}"
+says err.txt "capture.dir"
+finish

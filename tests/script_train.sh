@@ -1,0 +1,72 @@
+#!/bin/bash
+# Training end to end: the loss falls, the same on every layout, held-out
+# measures, export, and bad steps.
+# shellcheck source=tests/e2e.sh
+. "$(dirname "${BASH_SOURCE[0]}")/e2e.sh"
+
+# --- the loss falls
+expect 0 1 train deck.yaml output.dir=one train.length=60 eval.every=30
+metrics one >losses.txt
+[ "$(wc -l <losses.txt)" = 60 ] || fail "metrics do not have 60 steps"
+python3 - <<'PY' || fail "the loss does not fall by 1 nat"
+import sys
+loss = [float(line.split()[1]) for line in open("losses.txt")]
+print(f"loss {loss[0]:.3f} -> {loss[-1]:.3f}")
+sys.exit(not loss[-1] < loss[0] - 1.0)
+PY
+says out.txt "step 60/60 100.0% loss "
+says out.txt "tok/s"
+says out.txt "ETA"
+grep -qE '^total .* 100\.0 %$' out.txt || fail "the end table has no 100.0 %"
+[ "$(grep -c '"kind": *"eval"' one/metrics.jsonl)" = 2 ] ||
+  fail "not two evaluations in the metrics"
+says one/deck.yaml "length"
+grep -q $'\r' out.txt && fail "carriage returns in the output"
+
+# --- the same on other layouts; a live and a stored teacher
+expect 0 1 train deck.yaml output.dir=base
+expect 0 2 train deck.yaml output.dir=dp
+close_to base dp
+expect 0 2 train deck.yaml output.dir=tp student.tp=2
+close_to base tp
+make_teacher
+live=(teacher.source=live teacher.weights=teacher.hf)
+expect 0 1 train deck.yaml output.dir=live "${live[@]}"
+says out.txt " kd "
+expect 0 2 train deck.yaml output.dir=live2 student.tp=2 "${live[@]}"
+close_to live live2
+
+# --- held-out measures of the run, again by `retort eval`
+expect 0 2 eval deck.yaml output.dir=base student.tp=2 eval.logits_out=z.f32
+[ "$(stat -c %s z.f32)" = $((9 * 16 * 64 * 4)) ] || fail "size of z.f32"
+expect 0 2 eval deck.yaml output.dir=live eval.teacher=true \
+  teacher.weights=teacher.hf
+says out.txt "KL(teacher, student)"
+python3 - <<'PY' || fail "retort eval and the run's last evaluation differ"
+import json, sys
+def last(run):
+    return [x for x in map(json.loads, open(f"{run}/metrics.jsonl"))
+            if x["kind"] == "eval"][-1]
+def again(run):
+    return json.load(open(f"{run}/eval.json"))
+worst = max(abs(last(r)["loss"] - again(r)["loss"]) for r in ("base", "live"))
+print(f"largest difference {worst:.1e}; KL {again('live')['kl']:.3f}")
+sys.exit(not (worst < 1e-5 and again("live")["kl"] > 0.0))
+PY
+
+# --- a bad step: nothing is updated, the rows are named
+expect 76 2 train deck.yaml output.dir=bad train.lr=1e30 train.clip=0 \
+  train.lr_warmup=0 checkpoint.every=1
+says err.txt "rows of the training stream"
+says err.txt "nothing was updated"
+expect 76 1 train deck.yaml output.dir=bad2 train.lr=1e30 train.clip=0 \
+  train.lr_warmup=0 train.on_bad_step=skip train.max_skips=2
+says err.txt "train.max_skips"
+[ "$(grep -c 'skipped: loss' err.txt)" = 2 ] || fail "not two skipped steps"
+
+# --- without a folder nothing is kept
+before=$(ls)
+expect 0 1 train deck.yaml train.length=2
+says out.txt "output.dir is empty"
+[ "$before" = "$(ls)" ] || fail "a run without output.dir left files"
+finish
