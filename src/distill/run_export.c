@@ -55,23 +55,26 @@ static rt_err put_config(rt_export *x, const char *to)
                         false);
 }
 
-/** One tensor from the checkpoint into the writer's place \a i. */
+/** One tensor from the checkpoint into the writer's place \a i; it lies there
+ *  in the run's type. */
 static rt_err copy_tensor(const rt_export *x, rt_st_writer *writer, int i)
 {
   const rt_param *p = &x->params.item[i];
+  const rt_dtype type =
+      rt_deck_is(x->deck, RT_KEY_RUN_REAL, "f64") ? RT_F64 : RT_F32;
   char name[104];
   snprintf(name, sizeof name, "w/%s", p->name);
-  float *data = malloc((size_t)p->rows * (size_t)p->cols * sizeof *data);
-  RT_CHECK(data != NULL, RT_ERR_MEM, "tensor %s", p->name);
   rt_slab slab = {.name = name,
                   .rows = p->rows,
                   .cols = p->cols,
-                  .data = rt_view_of(data, RT_F32, p->rows, p->cols)};
+                  .data = rt_view_of(NULL, type, p->rows, p->cols)};
+  slab.data.data = malloc(rt_view_bytes(&slab.data));
+  RT_CHECK(slab.data.data != NULL, RT_ERR_MEM, "tensor %s", p->name);
   rt_err err =
       rt_checkpoint_read(MPI_COMM_SELF, x->checkpoints, x->step, &slab, 1);
   if (err == RT_OK)
     err = rt_st_writer_put(writer, i, 0, slab.data);
-  free(data);
+  free(slab.data.data);
   return err;
 }
 

@@ -299,16 +299,12 @@ static rt_err resume_from(rt_trainer *t, const char *folder, int64_t step)
   return err;
 }
 
-/** Newest step; -1 when the folder is not there or empty.  Collective. */
+/** Newest step and the folder of checkpoints; -1 when there is none. */
 static rt_err newest(const rt_job *job, const char *run_folder,
                      char folder[RT_PATH_MAX], int64_t *step)
 {
-  *step = -1;
   RT_TRY(rt_state_folder(folder, run_folder));
-  int there = rt_comm_rank(job->world) == 0 && rt_folder_exists(folder);
-  RT_TRY(rt_comm_bcast(job->world, &there, sizeof there, 0));
-  return there ? rt_checkpoint_newest(rt_comm_mpi(job->world), folder, step)
-               : RT_OK;
+  return rt_checkpoint_newest(rt_comm_mpi(job->world), folder, step);
 }
 
 rt_err rt_state_resume(rt_trainer *t, int64_t *step)
