@@ -55,12 +55,17 @@ sys.exit(not (worst < 1e-5 and again("live")["kl"] > 0.0))
 PY
 
 # --- a bad step: nothing is updated, the rows are named
-expect 76 2 train deck.yaml output.dir=bad train.lr=1e30 train.clip=0 \
-  train.lr_warmup=0 checkpoint.every=1
+expect 76 2 train deck.yaml output.dir=bad train.lr=100 train.weight_decay=10 \
+  train.lr_warmup=0 train.length=40 checkpoint.every=1
 says err.txt "rows of the training stream"
 says err.txt "nothing was updated"
-expect 76 1 train deck.yaml output.dir=bad2 train.lr=1e30 train.clip=0 \
-  train.lr_warmup=0 train.on_bad_step=skip train.max_skips=2
+bad_step=$(grep -o 'step [0-9]*: loss' err.txt | head -n 1 | grep -o '[0-9]*')
+newest=$(cd bad/checkpoints && echo step-* | awk '{print $NF}')
+[ "$((10#${newest#step-}))" = "$((bad_step - 1))" ] ||
+  fail "bad step $bad_step, newest checkpoint $newest"
+# by this measure each step after the first is a spike
+expect 76 1 train deck.yaml output.dir=spikes train.spike_factor=1e-3 \
+  train.on_bad_step=skip train.max_skips=2
 says err.txt "train.max_skips"
 [ "$(grep -c 'skipped: loss' err.txt)" = 2 ] || fail "not two skipped steps"
 

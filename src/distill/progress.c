@@ -103,13 +103,15 @@ static void duration(double s, char *text, size_t n)
     snprintf(text, n, "%lldd%02lldh", all / 86400, all / 3600 % 24);
 }
 
-/** The line's middle: parts of the loss when there is more than one. */
-static void parts_of(const rt_job *job, const rt_step_result *r, char *text,
-                     size_t n)
+/** The line's middle: with a teacher, the loss has parts and alpha a place. */
+static void middle_of(const rt_job *job, const rt_step_result *r, char *text,
+                      size_t n)
 {
-  text[0] = '\0';
-  if (!rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "none"))
-    snprintf(text, n, " (lm %.3f kd %.3f) alpha %.2f", r->lm, r->kd, r->alpha);
+  if (rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "none"))
+    snprintf(text, n, "lr %.2e", r->lr);
+  else
+    snprintf(text, n, "(lm %.3f kd %.3f) lr %.2e alpha %.2f", r->lm, r->kd,
+             r->lr, r->alpha);
 }
 
 /** Model FLOPs utilisation, when the peak of a rank is known. */
@@ -129,18 +131,18 @@ void rt_progress_line(rt_progress *p, int64_t step, const rt_step_result *r,
   const double now_s = rt_now_s();
   const double n_steps = (double)(step - p->step);
   const double step_s = (now_s - p->since - p->paused) / n_steps;
-  char speed[48], eta[32], parts[96], mfu[32];
+  char speed[48], eta[32], middle[128], mfu[32];
   // half of the past: follows a change of speed, yet does not jump about
   p->step_s = p->step_s > 0.0 ? 0.5 * (p->step_s + step_s) : step_s;
   with_commas((double)(job->batch_rows * job->seq) / step_s, speed,
               sizeof speed);
   duration(p->step_s * (double)(job->n_steps - step), eta, sizeof eta);
-  parts_of(job, r, parts, sizeof parts);
+  middle_of(job, r, middle, sizeof middle);
   mfu_of(p, step_s, mfu, sizeof mfu);
-  rt_info("step %lld/%lld %.1f%% loss %.4f%s lr %.2e gnorm %.3f %s tok/s%s "
+  rt_info("step %lld/%lld %.1f%% loss %.4f %s gnorm %.3f %s tok/s%s "
           "%.2f GiB wait %.1f%% ETA %s%s",
           (long long)step, (long long)job->n_steps,
-          100.0 * (double)step / (double)job->n_steps, r->loss, parts, r->lr,
+          100.0 * (double)step / (double)job->n_steps, r->loss, middle,
           r->grad_norm, speed, mfu, rss_bytes * 0x1p-30, 100.0 * wait, eta,
           r->bad ? " BAD: skipped" : "");
   p->step = step;
