@@ -598,3 +598,8 @@ rt_err rt_h5_get_real(const rt_h5 *h5, const char *name, double *value)
 {
   return get_number(h5, name, H5T_IEEE_F64LE, value);
 }
+
+const char *rt_h5_version(void)
+{
+  return H5_VERS_INFO[0] != '\0' ? strrchr(H5_VERS_INFO, ' ') + 1 : "?";
+}

@@ -19,6 +19,9 @@
 
 typedef struct rt_h5 rt_h5;
 
+/** Version of the HDF5 library, "1.10.8". */
+const char *rt_h5_version(void);
+
 /** Type and shape of a dataset; vectors are n_dims 1, [rows] with cols 1. */
 typedef struct rt_h5_shape {
   rt_dtype dtype; /**< f32, f64, u8, u32 or u64 */

@@ -245,11 +245,12 @@ rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,
   *job = (rt_job){.deck = deck, .world = world, .hooks = hooks, .needs = needs};
   rt_phases_start(&job->phases, RT_PHASE_SETUP);
   job->seq = rt_deck_int(deck, RT_KEY_DATA_SEQ);
-  RT_TRY(rt_agree(
-      world,
-      rt_dev_create(rt_deck_text(deck, RT_KEY_RUN_DEVICE),
-                    rt_deck_is(deck, RT_KEY_RUN_REAL, "f64") ? RT_F64 : RT_F32,
-                    (int)rt_deck_int(deck, RT_KEY_RUN_THREADS), &job->dev)));
+  RT_TRY(rt_threads_choose(world, (int)rt_deck_int(deck, RT_KEY_RUN_THREADS),
+                           &job->threads));
+  const bool f64 = rt_deck_is(deck, RT_KEY_RUN_REAL, "f64");
+  RT_TRY(rt_agree(world, rt_dev_create(rt_deck_text(deck, RT_KEY_RUN_DEVICE),
+                                       f64 ? RT_F64 : RT_F32, job->threads.n,
+                                       &job->dev)));
   RT_TRY(rt_grid_init(&job->grid_s, world,
                       (int)rt_deck_int(deck, RT_KEY_STU_TP), "student.tp"));
   RT_TRY(rt_grid_init(&job->grid_t, world,

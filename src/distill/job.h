@@ -10,6 +10,7 @@
 #include "io/logits.h"
 #include "io/tokens.h"
 #include "model/model.h"
+#include "par/threads.h"
 
 /** What app lends to the layers below: they never end the process. */
 typedef struct rt_hooks {
@@ -30,7 +31,8 @@ typedef struct rt_job {
   const rt_comm *world;  // borrowed
   const rt_hooks *hooks; // borrowed
   int needs;
-  rt_dev *dev; // owned
+  rt_threads threads; /**< of this rank */
+  rt_dev *dev;        // owned
   rt_grid grid_s, grid_t;
   rt_arch arch_s, arch_t;
   rt_corpus *corpus;  // owned, NULL when not needed or no data.files

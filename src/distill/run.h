@@ -21,12 +21,14 @@ RT_MUST rt_err rt_run_plan(rt_job *job);
 RT_MUST rt_err rt_run_capture(rt_job *job);
 
 /** `retort eval`: the newest checkpoint of output.dir, else student.weights, on
- *  the held-out part; prints and writes eval.json into output.dir when given. */
+ *  the held-out part; prints and writes eval.json into output.dir when given.
+ */
 RT_MUST rt_err rt_run_eval(rt_job *job);
 
 /** `retort export RUN OUT`: the newest checkpoint of a run as a Hugging Face
- *  folder, in f32, published when complete.  Tokenizer files come from the deck's
- *  data.tokenizer, else student.weights, else teacher.weights.  Collective. */
+ *  folder, in f32, published when complete.  Tokenizer files come from the
+ * deck's data.tokenizer, else student.weights, else teacher.weights.
+ * Collective. */
 RT_MUST rt_err rt_run_export(const rt_comm *world, const char *run_folder,
                              const char *out_folder);
 

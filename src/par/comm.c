@@ -231,8 +231,8 @@ rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
   RT_CHECK(p != NULL, RT_ERR_MEM, "an open all-reduce");
   if (comm->size == 1)
     return RT_OK;
-  RT_CHECK(state.n < MOST_PENDING, RT_ERR_INTERNAL, "more than %d open all-reduces",
-           (int)MOST_PENDING);
+  RT_CHECK(state.n < MOST_PENDING, RT_ERR_INTERNAL,
+           "more than %d open all-reduces", (int)MOST_PENDING);
   const size_t n = rt_view_size(&x);
   const int parts = (int)((n + MOST_COUNT - 1) / MOST_COUNT);
   p->requests = calloc((size_t)parts + 1, sizeof(MPI_Request));

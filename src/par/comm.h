@@ -32,8 +32,8 @@ typedef enum rt_op { RT_SUM, RT_MAX, RT_MIN } rt_op;
 RT_MUST rt_err rt_agree(const rt_comm *comm, rt_err err);
 
 /** In-place all-reduce of host data: f32, f64, i32, u64. */
-RT_MUST rt_err rt_comm_allreduce_host(const rt_comm *comm, void *data,
-                                      size_t n, rt_dtype type, rt_op op);
+RT_MUST rt_err rt_comm_allreduce_host(const rt_comm *comm, void *data, size_t n,
+                                      rt_dtype type, rt_op op);
 RT_MUST rt_err rt_comm_bcast(const rt_comm *comm, void *data, size_t bytes,
                              int root);
 /** Gather \a bytes of each rank into out [size][bytes]. */

@@ -10,7 +10,7 @@
 typedef struct rt_grid {
   int n_ranks, rank;
   int dp, tp, i_dp, i_tp;
-  rt_comm *world; // owned
+  rt_comm *world;   // owned
   rt_comm *comm_tp; // owned: the ranks that share this model replica
   rt_comm *comm_dp; // owned: the ranks that hold the same tensor slices
 } rt_grid;
