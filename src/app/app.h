@@ -44,7 +44,8 @@ RT_MUST rt_err rt_app_deck(const rt_comm *world, const rt_cli *cli, int i_word,
  *  is cleared again.  Collective. */
 typedef struct rt_work {
   int (*needs)(const rt_deck *deck);          /**< RT_NEED_... of this deck */
-  const char *(*folder)(const rt_deck *deck); /**< locked; "" for none */
+  const char *(*folder)(const rt_deck *deck); /**< its output; "" for none */
+  bool locks; /**< app locks the folder (training does it itself) */
   rt_err (*run)(rt_job *job);
 } rt_work;
 RT_MUST rt_err rt_app_work(const rt_comm *world, const rt_cli *cli, int i_word,

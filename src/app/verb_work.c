@@ -48,24 +48,25 @@ rt_err rt_verb_train(const rt_comm *world, const rt_cli *cli)
 {
   return rt_app_work(
       world, cli, 0,
-      &(rt_work){needs_of_training, output_folder, rt_run_train});
+      &(rt_work){needs_of_training, output_folder, false, rt_run_train});
 }
 
 rt_err rt_verb_capture(const rt_comm *world, const rt_cli *cli)
 {
   return rt_app_work(
       world, cli, 0,
-      &(rt_work){needs_of_capture, capture_folder, rt_run_capture});
+      &(rt_work){needs_of_capture, capture_folder, true, rt_run_capture});
 }
 
 rt_err rt_verb_eval(const rt_comm *world, const rt_cli *cli)
 {
   return rt_app_work(world, cli, 0,
-                     &(rt_work){needs_of_eval, no_folder, rt_run_eval});
+                     &(rt_work){needs_of_eval, no_folder, false, rt_run_eval});
 }
 
 rt_err rt_verb_plan(const rt_comm *world, const rt_cli *cli)
 {
-  return rt_app_work(world, cli, 0,
-                     &(rt_work){needs_of_training, no_folder, rt_run_plan});
+  return rt_app_work(
+      world, cli, 0,
+      &(rt_work){needs_of_training, no_folder, false, rt_run_plan});
 }

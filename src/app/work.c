@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "io/lock.h"
 #include <stdlib.h>
-#include <string.h>
 
 enum { MOST_DECK = 1 << 20 };
 
@@ -54,29 +53,20 @@ rt_err rt_app_deck(const rt_comm *world, const rt_cli *cli, int i_word,
 typedef struct folder {
   const char *path; // borrowed; "" for none
   rt_lock *lock;    // owned by rank 0
+  bool watched;     // the heartbeat file is ours to remove
 } folder;
 
-/** Make and lock it, and keep the resolved deck there.  Rank 0. */
-static rt_err take_folder(folder *f, const rt_deck *deck)
-{
-  char path[RT_PATH_MAX];
-  char *text = NULL;
-  RT_TRY(rt_folder_create(f->path));
-  RT_TRY(rt_lock_take(f->path, &f->lock));
-  RT_TRY(rt_path_join(path, f->path, "deck.yaml"));
-  RT_TRY(rt_deck_to_text(deck, &text));
-  const rt_err err = rt_file_put(path, text, strlen(text));
-  free(text);
-  return err;
-}
-
-static rt_err open_folder(const rt_comm *world, const rt_deck *deck, folder *f)
+static rt_err open_folder(const rt_comm *world, const rt_deck *deck, bool locks,
+                          folder *f)
 {
   const int rank = rt_comm_rank(world);
   char beats[RT_PATH_MAX] = "";
   rt_err err = RT_OK;
-  if (f->path[0] != '\0' && rank == 0)
-    err = take_folder(f, deck);
+  if (f->path[0] != '\0' && rank == 0) {
+    err = rt_folder_create(f->path);
+    if (err == RT_OK && locks)
+      err = rt_lock_take(f->path, &f->lock);
+  }
   RT_TRY(rt_agree(world, err));
   if (f->path[0] != '\0')
     RT_TRY(rt_path_join(beats, f->path, "heartbeat"));
@@ -89,7 +79,7 @@ static void close_folder(folder *f)
 {
   char beats[RT_PATH_MAX];
   rt_watchdog_stop();
-  if (f->lock != NULL && rt_path_join(beats, f->path, "heartbeat") == RT_OK &&
+  if (f->watched && rt_path_join(beats, f->path, "heartbeat") == RT_OK &&
       rt_path_remove(beats) != RT_OK)
     rt_warn("%s", rt_err_text());
   rt_lock_release(&f->lock);
@@ -103,7 +93,8 @@ static rt_err run_job(const rt_comm *world, const rt_deck *deck,
       rt_job_init(&job, deck, world, rt_app_hooks(), work->needs(deck));
   folder f = {.path = work->folder(deck)};
   if (err == RT_OK)
-    err = open_folder(world, deck, &f);
+    err = open_folder(world, deck, work->locks, &f);
+  f.watched = err == RT_OK && f.path[0] != '\0' && rt_comm_rank(world) == 0;
   if (err == RT_OK)
     err = rt_app_banner(&job, cli->verb);
   if (err == RT_OK)
