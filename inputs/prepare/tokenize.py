@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Text files into a corpus that retort reads: Megatron's OUT.bin and OUT.idx.
+
+Each document becomes its token ids and the id of end-of-text.  Needs the
+`tokenizers` package (inputs/prepare/venv.sh makes an environment with it).
+
+  python inputs/prepare/tokenize.py --tokenizer FOLDER --out corpus a.txt b.txt
+"""
+import sys
+
+sys.path.pop(0)  # this folder, where this file hides the standard tokenize
+
+import argparse
+import array
+import json
+import os
+import random
+import struct
+
+from tokenizers import Tokenizer
+
+# Megatron's type codes, array's, bytes, and how many ids fit
+U16 = (8, "H", 2, 1 << 16)
+I32 = (4, "i", 4, 1 << 31)
+BATCH = 1000  # documents encoded at a time
+
+
+def arguments():
+    p = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--tokenizer", required=True, metavar="FOLDER",
+                   help="Hugging Face folder with tokenizer.json")
+    p.add_argument("--out", required=True, metavar="PREFIX",
+                   help="writes PREFIX.bin and PREFIX.idx")
+    p.add_argument("--documents", choices=["blank-line", "line", "file"],
+                   default="blank-line",
+                   help="what separates documents (default: a blank line)")
+    p.add_argument("--eot", metavar="TOKEN",
+                   help="text of the end-of-text token (default: the "
+                        "eos_token of tokenizer_config.json)")
+    p.add_argument("--shuffle", type=int, metavar="SEED",
+                   help="shuffle the documents; holds all text in memory")
+    p.add_argument("text", nargs="+", help="UTF-8 text files")
+    return p.parse_args()
+
+
+def read_json(path):
+    try:
+        with open(path, encoding="utf-8") as f:
+            return json.load(f)
+    except FileNotFoundError:
+        return {}
+    except ValueError as e:
+        sys.exit(f"{path}: {e}")
+
+
+def load_tokenizer(folder):
+    path = os.path.join(folder, "tokenizer.json")
+    if not os.path.isfile(path):
+        sys.exit(f"{path} is missing: --tokenizer wants a folder that a "
+                 "transformers tokenizer was saved to")
+    try:
+        tokenizer = Tokenizer.from_file(path)
+    except Exception as e:  # the package raises nothing more precise
+        sys.exit(f"{path}: {e}")
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.encode_special_tokens = True  # text cannot end its document
+    return tokenizer
+
+
+def find_eot(tokenizer, folder, wanted):
+    """Id of the token put after each document."""
+    where = "--eot"
+    if wanted is None:
+        where = os.path.join(folder, "tokenizer_config.json")
+        wanted = read_json(where).get("eos_token")
+    if isinstance(wanted, dict):  # an added token with its properties
+        wanted = wanted.get("content")
+    if wanted is None:
+        sys.exit(f"{where} names no eos_token: say which token ends a "
+                 "document with --eot")
+    eot = tokenizer.token_to_id(wanted)
+    if eot is None:
+        sys.exit(f"{where}: {wanted!r} is no token of this tokenizer")
+    return eot
+
+
+def documents_of(path, separator):
+    """The documents of one file, none of them empty."""
+    try:
+        with open(path, encoding="utf-8") as f:
+            if separator == "file":
+                text = f.read()
+                if text.strip():
+                    yield text
+                return
+            lines = []
+            for line in f:
+                line = line.rstrip("\n")
+                if separator == "blank-line" and line.strip():
+                    lines.append(line)
+                    continue
+                if separator == "line" and line.strip():
+                    lines = [line]
+                if lines:
+                    yield "\n".join(lines)
+                lines = []
+            if lines:
+                yield "\n".join(lines)
+    except OSError as e:
+        sys.exit(f"{path}: {e.strerror}")
+    except UnicodeDecodeError as e:
+        sys.exit(f"{path}: not UTF-8 text ({e}); convert it with iconv")
+
+
+def all_documents(args):
+    documents = (d for path in args.text
+                 for d in documents_of(path, args.documents))
+    if args.shuffle is None:
+        return documents
+    documents = list(documents)
+    random.Random(args.shuffle).shuffle(documents)
+    return documents
+
+
+def batches(things, n):
+    batch = []
+    for thing in things:
+        batch.append(thing)
+        if len(batch) == n:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def write_bin(f, tokenizer, documents, eot, typecode):
+    """All ids; returns the length of each document and the bytes of text."""
+    lengths, text_bytes = array.array("i"), 0
+    for batch in batches(documents, BATCH):
+        for text, encoded in zip(batch, tokenizer.encode_batch(
+                batch, add_special_tokens=False)):
+            ids = array.array(typecode, encoded.ids)
+            ids.append(eot)
+            if sys.byteorder == "big":
+                ids.byteswap()
+            f.write(ids.tobytes())
+            lengths.append(len(ids))
+            text_bytes += len(text.encode("utf-8"))
+    return lengths, text_bytes
+
+
+def write_idx(f, lengths, code, size):
+    """One sequence per document."""
+    f.write(b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, code, len(lengths),
+                                         len(lengths) + 1))
+    offsets, at = array.array("q"), 0
+    for n in lengths:
+        offsets.append(at)
+        at += n * size
+    marks = array.array("q", range(len(lengths) + 1))
+    for a in (lengths, offsets, marks):
+        if sys.byteorder == "big":
+            a.byteswap()
+        f.write(a.tobytes())
+
+
+def main():
+    args = arguments()
+    tokenizer = load_tokenizer(args.tokenizer)
+    eot = find_eot(tokenizer, args.tokenizer, args.eot)
+    n_vocab = 1 + max(tokenizer.get_vocab().values())  # ids may have gaps
+    code, typecode, size, room = U16 if n_vocab <= U16[3] else I32
+    tmp = [args.out + end + ".tmp" for end in (".bin", ".idx")]
+    try:
+        os.makedirs(os.path.dirname(args.out) or ".", exist_ok=True)
+        with open(tmp[0], "wb") as f:
+            lengths, text_bytes = write_bin(
+                f, tokenizer, all_documents(args), eot, typecode)
+        if not lengths:
+            sys.exit("no documents: the text files are empty")
+        n_tokens = sum(lengths)
+        with open(tmp[1], "wb") as f:
+            write_idx(f, lengths, code, size)
+        for path in tmp:  # only whole files get their names
+            os.replace(path, path.removesuffix(".tmp"))
+    except OSError as e:
+        sys.exit(f"{e.filename}: {e.strerror}")
+    finally:
+        for path in tmp:
+            if os.path.exists(path):
+                os.remove(path)
+    print(f"{args.out}.bin, {args.out}.idx: {len(lengths)} documents, "
+          f"{n_tokens} tokens of {size} bytes, "
+          f"{text_bytes / n_tokens:.2f} bytes of text per token\n"
+          f"in the deck: data.files: [{args.out}], data.vocab: {n_vocab}, "
+          f"data.eot: {eot}")
+
+
+if __name__ == "__main__":
+    main()
