@@ -1,10 +1,10 @@
 /** \file logits.h
- *  Sparse teacher logits on disk: a folder of sealed HDF5 shards and a manifest.
- *  Layer: io.  Format: doc/formats.md.
+ *  Sparse teacher logits on disk: a folder of sealed HDF5 shards and a
+ * manifest. Layer: io.  Format: doc/formats.md.
  *
  *  Row i belongs to row i of the training stream it was captured from, whose
- *  token ids are stored beside it; so any seed, order, batch and layout may read
- *  it.  Entries of a token are sorted by probability (ties by id). */
+ *  token ids are stored beside it; so any seed, order, batch and layout may
+ * read it.  Entries of a token are sorted by probability (ties by id). */
 #ifndef RT_LOGITS_H
 #define RT_LOGITS_H
 
@@ -34,12 +34,12 @@ typedef struct rt_logits_info {
 /** One row in memory.  All arrays borrowed when written, owned by the buffer
  *  when read. */
 typedef struct rt_logits_row {
-  uint32_t *tok;      /**< [T + 1] */
-  uint32_t *count;    /**< [T] entries of each token */
-  uint32_t *ids;      /**< [n_entries] */
-  float *logp;        /**< [n_entries] natural log-prob of the full softmax */
-  float *lse;         /**< [T] log-sum-exp of the raw logits */
-  float *label_logp;  /**< [T] log-prob of the corpus token tok[t + 1] */
+  uint32_t *tok;     /**< [T + 1] */
+  uint32_t *count;   /**< [T] entries of each token */
+  uint32_t *ids;     /**< [n_entries] */
+  float *logp;       /**< [n_entries] natural log-prob of the full softmax */
+  float *lse;        /**< [T] log-sum-exp of the raw logits */
+  float *label_logp; /**< [T] log-prob of the corpus token tok[t + 1] */
   int64_t n_entries;
   int64_t cap_entries; /**< room in ids and logp (read buffers grow) */
 } rt_logits_row;
@@ -57,8 +57,9 @@ RT_MUST rt_err rt_logits_done(const char *folder, const rt_logits_info *info,
 /** Write shard \a i_shard (rows [i_shard * shard_rows, ...)): temporary name,
  *  HDF5, close, seal, rename. \a rows [n_rows].  One rank, not collective. */
 RT_MUST rt_err rt_logits_write_shard(const char *folder,
-                                     const rt_logits_info *info, int64_t i_shard,
-                                     const rt_logits_row *rows, int64_t n_rows);
+                                     const rt_logits_info *info,
+                                     int64_t i_shard, const rt_logits_row *rows,
+                                     int64_t n_rows);
 /** All shards are sealed: write the final manifest and README.md.  One rank. */
 RT_MUST rt_err rt_logits_finish(const char *folder, const rt_logits_info *info,
                                 const char *deck);

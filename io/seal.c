@@ -64,6 +64,13 @@ rt_err rt_seal_text_get(const char *path, size_t max_bytes, char **text,
 
 /** --- seals --- */
 
+rt_err rt_seal_path(char out[RT_PATH_MAX], const char *path)
+{
+  const int n = snprintf(out, RT_PATH_MAX, "%s.seal", path);
+  RT_CHECK(n < RT_PATH_MAX, RT_ERR_CONFIG, "path is too long: %.80s...", path);
+  return RT_OK;
+}
+
 /** A seal in memory.  Blocks that are checked are numbered on their own. */
 typedef struct seal {
   int64_t bytes, block_bytes, n_raw, n_checked;
@@ -169,14 +176,6 @@ static rt_err hash_share(MPI_Comm comm, const seal *s, const char *path,
   return RT_OK;
 }
 
-/** Name of the seal of \a path. */
-static rt_err seal_path(const char *path, char to[RT_PATH_MAX])
-{
-  const int n = snprintf(to, RT_PATH_MAX, "%s.seal", path);
-  RT_CHECK(n < RT_PATH_MAX, RT_ERR_CONFIG, "path is too long: %.80s...", path);
-  return RT_OK;
-}
-
 /** --- writing --- */
 
 static void print(const seal *s, FILE *to)
@@ -198,7 +197,7 @@ static void print(const seal *s, FILE *to)
 static rt_err put(const seal *s, const char *path)
 {
   char to_path[RT_PATH_MAX];
-  RT_TRY(seal_path(path, to_path));
+  RT_TRY(rt_seal_path(to_path, path));
   char *text = NULL;
   size_t n = 0;
   FILE *const to = open_memstream(&text, &n);
@@ -324,7 +323,7 @@ static rt_err get(MPI_Comm comm, const char *path, seal *s)
   size_t n = 0;
   int rank;
   RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
-  RT_TRY(seal_path(path, name));
+  RT_TRY(rt_seal_path(name, path));
   rt_err err = RT_OK;
   if (rank == 0 && !rt_file_exists(name))
     err = RT_FAIL(RT_ERR_DATA,
@@ -378,7 +377,7 @@ rt_err rt_seal_hash(const char *path, uint64_t *hash)
 {
   char name[RT_PATH_MAX], *text;
   size_t n;
-  RT_TRY(seal_path(path, name));
+  RT_TRY(rt_seal_path(name, path));
   RT_TRY(rt_seal_text_get(name, max_seal_bytes, &text, &n, hash));
   free(text);
   return RT_OK;

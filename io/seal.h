@@ -9,6 +9,7 @@
 #define RT_SEAL_H
 
 #include "base/err.h"
+#include "base/file.h"
 #include <mpi.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,9 @@
 typedef struct rt_extent {
   int64_t offset, bytes;
 } rt_extent;
+
+/** PATH.seal */
+RT_MUST rt_err rt_seal_path(char out[RT_PATH_MAX], const char *path);
 
 /** Write PATH.seal for a closed file.  \a raw [n_raw], sorted: extents that
  *  readers check themselves (n_raw may be 0: everything is checked).

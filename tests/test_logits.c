@@ -1,0 +1,705 @@
+/** \file test_logits.c
+ *  Logit datasets: written by many, read at random, never believed.
+ *  ranks: 1 2 4 */
+#include "io/logits.h"
+
+#include "base/log.h"
+#include "io/h5.h"
+#include "io/logits_manifest.h"
+#include "io/seal.h"
+#include "rt_test.h"
+#include "scratch.h"
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+
+static char folder[RT_PATH_MAX];
+static int my_rank, n_ranks;
+
+static void begin(void)
+{
+  MPI_Comm_rank(MPI_COMM_WORLD, &my_rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
+  rt_log_setup(RT_LOG_INFO, false);
+  scratch_create(folder);
+}
+
+static rt_logits_info info_of(int64_t seq, int64_t vocab, int64_t n_rows,
+                              int64_t shard_rows)
+{
+  return (rt_logits_info){.seq = seq,
+                          .vocab = vocab,
+                          .n_rows = n_rows,
+                          .shard_rows = shard_rows,
+                          .top_p = 0.95,
+                          .top_k = 50,
+                          .teacher_hash = "00ff",
+                          .teacher = "a \"teacher\"",
+                          .license = "CC0",
+                          .created = "2026-01-31T12:00:00Z",
+                          .eot = -1,
+                          .valid_fraction = 0.01,
+                          .split_seed = 1,
+                          .mask_documents = true};
+}
+
+static const rt_logits_info small = {.seq = 5,
+                                     .vocab = 70000,
+                                     .n_rows = 23,
+                                     .shard_rows = 8,
+                                     .top_p = 1.0 / 3.0,
+                                     .top_k = 9,
+                                     .license = "CC0",
+                                     .split_seed = 72057594037927935};
+
+/** Row \a i of every dataset here: a function of (info, i).  Every seventh has
+ *  no entries. */
+static rt_logits_row make_row(const rt_logits_info *info, int64_t i)
+{
+  const int64_t T = info->seq;
+  const int64_t most = info->top_k < info->vocab ? info->top_k : info->vocab;
+  rt_logits_row row = {.tok = malloc((size_t)(T + 1) * 4),
+                       .count = malloc((size_t)T * 4),
+                       .lse = malloc((size_t)T * 4),
+                       .label_logp = malloc((size_t)T * 4),
+                       .ids = malloc((size_t)(T * most + 1) * 4),
+                       .logp = malloc((size_t)(T * most + 1) * 4)};
+  for (int64_t t = 0; t <= T; t++) {
+    uint32_t x[4];
+    rt_rng_bits(3, RT_RNG_TEST, (uint64_t)i, (uint64_t)t, x);
+    row.tok[t] = (uint32_t)(x[0] % (uint64_t)info->vocab);
+    if (t == T)
+      break;
+    row.count[t] = i % 7 == 3 ? 0 : (uint32_t)(x[1] % (uint64_t)(most + 1));
+    row.lse[t] = (float)x[2] * 1e-8F;
+    row.label_logp[t] = -(float)x[3] * 1e-9F;
+    for (uint32_t k = 0; k < row.count[t]; k++) {
+      row.ids[row.n_entries] = (uint32_t)((x[2] + k) % (uint64_t)info->vocab);
+      row.logp[row.n_entries++] = -(float)(k / 2) - (float)x[3] * 1e-10F;
+    }
+  }
+  return row;
+}
+
+static bool same_rows(const rt_logits_info *info, const rt_logits_row *a,
+                      const rt_logits_row *b)
+{
+  const size_t T = (size_t)info->seq, n = (size_t)a->n_entries;
+  return a->n_entries == b->n_entries &&
+         memcmp(a->tok, b->tok, (T + 1) * 4) == 0 &&
+         memcmp(a->count, b->count, T * 4) == 0 &&
+         memcmp(a->lse, b->lse, T * 4) == 0 &&
+         memcmp(a->label_logp, b->label_logp, T * 4) == 0 &&
+         memcmp(a->ids, b->ids, n * 4) == 0 &&
+         memcmp(a->logp, b->logp, n * 4) == 0;
+}
+
+static rt_err write_shard(const char *to, const rt_logits_info *info, int64_t i)
+{
+  const int64_t n = rt_logits_shard_rows(info, i);
+  rt_logits_row *const rows = calloc((size_t)n, sizeof *rows);
+  for (int64_t r = 0; r < n; r++)
+    rows[r] = make_row(info, i * info->shard_rows + r);
+  const rt_err err = rt_logits_write_shard(to, info, i, rows, n);
+  for (int64_t r = 0; r < n; r++)
+    rt_logits_row_clear(&rows[r]);
+  free(rows);
+  return err;
+}
+
+/** A whole dataset by this rank alone. */
+static void write_alone(const char *to, const rt_logits_info *info)
+{
+  RT_OKAY(rt_logits_create(to, info, "deck: 1\n"));
+  for (int64_t i = 0; i < rt_logits_n_shards(info); i++)
+    RT_OKAY(write_shard(to, info, i));
+  RT_OKAY(rt_logits_finish(to, info, "deck: 1\n"));
+}
+
+/** A whole dataset, each shard by one of the ranks. */
+static void write_together(const char *to, const rt_logits_info *info)
+{
+  if (my_rank == 0)
+    RT_OKAY(rt_logits_create(to, info, "deck: 1\n"));
+  MPI_Barrier(MPI_COMM_WORLD);
+  for (int64_t i = my_rank; i < rt_logits_n_shards(info); i += n_ranks)
+    RT_OKAY(write_shard(to, info, i));
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (my_rank == 0)
+    RT_OKAY(rt_logits_finish(to, info, "deck: 1\n"));
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
+typedef rt_err read_fn(const rt_logits *ds, int64_t row, rt_logits_row *out);
+
+/** Rows that are not as written; -1 when one cannot be read. */
+static int64_t n_wrong(const rt_logits *ds, read_fn *read)
+{
+  const rt_logits_info *const info = rt_logits_about(ds);
+  rt_logits_row got = {0};
+  int64_t wrong = 0;
+  for (int64_t k = 0; k < info->n_rows; k++) {
+    const int64_t i = k * 7919 % info->n_rows; // in no order
+    rt_logits_row expected = make_row(info, i);
+    if (read(ds, i, &got) != RT_OK) {
+      rt_logits_row_clear(&expected);
+      rt_logits_row_clear(&got);
+      return -1;
+    }
+    wrong += !same_rows(info, &got, &expected);
+    rt_logits_row_clear(&expected);
+  }
+  rt_logits_row_clear(&got);
+  return wrong;
+}
+
+static void check_dataset(MPI_Comm comm, const char *from,
+                          const rt_logits_info *info)
+{
+  rt_logits *ds;
+  char diff[512];
+  RT_OKAY(rt_logits_open(comm, from, &ds));
+  rt_logits_info_diff(rt_logits_about(ds), info, diff, sizeof diff);
+  CU_ASSERT_STRING_EQUAL(diff, "");
+  CU_ASSERT_EQUAL(n_wrong(ds, rt_logits_read), 0);
+  CU_ASSERT_EQUAL(n_wrong(ds, rt_logits_read_h5), 0);
+  int64_t entries = 0;
+  for (int64_t i = 0; i < info->n_rows; i++) {
+    rt_logits_row row = make_row(info, i);
+    entries += row.n_entries;
+    rt_logits_row_clear(&row);
+  }
+  CU_ASSERT_EQUAL(rt_logits_total_entries(ds), entries);
+  CU_ASSERT_TRUE(rt_logits_total_bytes(ds) > entries * 8);
+  rt_logits_row none = {0};
+  RT_FAILS(rt_logits_read(ds, -1, &none), RT_ERR_DATA, "row -1");
+  RT_FAILS(rt_logits_read(ds, info->n_rows, &none), RT_ERR_DATA, "it has");
+  rt_logits_close(&ds);
+  CU_ASSERT_PTR_NULL(ds);
+}
+
+static void test_round_trip(void)
+{
+  begin();
+  write_together(folder, &small);
+  check_dataset(MPI_COMM_WORLD, folder, &small);
+  check_dataset(MPI_COMM_SELF, folder, &small);
+  scratch_remove(folder);
+}
+
+/** Rows of 200 kB that cross chunks, and every entry of the vocabulary. */
+static void test_long_rows(void)
+{
+  begin();
+  rt_logits_info info = info_of(64, 500, 70, 70);
+  info.top_k = 1000000; // all of them
+  write_together(folder, &info);
+  check_dataset(MPI_COMM_WORLD, folder, &info);
+  char path[RT_PATH_MAX];
+  RT_OKAY(rt_logits_shard_path(path, folder, 0));
+  rt_h5 *h5;
+  rt_extent *extents;
+  int64_t n;
+  RT_OKAY(rt_h5_open(path, &h5));
+  RT_OKAY(rt_h5_extents(h5, "ids", &extents, &n));
+  CU_ASSERT_TRUE(n >= 3); // so that chunks were crossed indeed
+  free(extents);
+  RT_OKAY(rt_h5_close(&h5));
+  scratch_remove(folder);
+}
+
+/** More shards than are kept open; none has more than a row. */
+static void test_many_shards(void)
+{
+  begin();
+  const rt_logits_info info = info_of(2, 10, 300, 1);
+  write_together(folder, &info);
+  rt_logits *ds;
+  RT_OKAY(rt_logits_open(MPI_COMM_WORLD, folder, &ds));
+  for (int k = 0; k < 2; k++)
+    CU_ASSERT_EQUAL(n_wrong(ds, rt_logits_read), 0);
+  rt_logits_close(&ds);
+  scratch_remove(folder);
+}
+
+/** No entry at all, in the whole dataset. */
+static void test_no_entries(void)
+{
+  begin();
+  rt_logits_info info = info_of(3, 10, 4, 2);
+  info.top_k = 0;
+  write_together(folder, &info);
+  check_dataset(MPI_COMM_WORLD, folder, &info);
+  scratch_remove(folder);
+}
+
+/** The same rows give the same files, whoever wrote them. */
+static void test_same_bytes(void)
+{
+  begin();
+  char a[RT_PATH_MAX], b[RT_PATH_MAX], path[RT_PATH_MAX];
+  RT_OKAY(rt_path_join(a, folder, "a"));
+  RT_OKAY(rt_path_join(b, folder, "b"));
+  write_together(a, &small);
+  if (my_rank == 0)
+    write_alone(b, &small);
+  MPI_Barrier(MPI_COMM_WORLD);
+  for (int64_t i = 0; i < rt_logits_n_shards(&small); i++) {
+    uint64_t x, y;
+    RT_OKAY(rt_logits_shard_path(path, a, i));
+    RT_OKAY(rt_seal_hash(path, &x));
+    RT_OKAY(rt_logits_shard_path(path, b, i));
+    RT_OKAY(rt_seal_hash(path, &y));
+    CU_ASSERT_EQUAL(x, y);
+  }
+  scratch_remove(folder);
+}
+
+static void *read_all(void *ds)
+{
+  for (int k = 0; k < 20; k++)
+    if (n_wrong(ds, rt_logits_read) != 0)
+      return ds;
+  return NULL;
+}
+
+static void test_threads(void)
+{
+  enum { N = 4 };
+  begin();
+  write_together(folder, &small);
+  rt_logits *ds;
+  RT_OKAY(rt_logits_open(MPI_COMM_WORLD, folder, &ds));
+  pthread_t thread[N];
+  for (int i = 0; i < N; i++)
+    pthread_create(&thread[i], NULL, read_all, ds);
+  for (int i = 0; i < N; i++) {
+    void *failed = ds;
+    pthread_join(thread[i], &failed);
+    CU_ASSERT_PTR_NULL(failed);
+  }
+  rt_logits_close(&ds);
+  scratch_remove(folder);
+}
+
+/** Killed at any moment, a capture goes on with what is sealed. */
+static void test_resume(void)
+{
+  begin();
+  rt_logits_info info = small;
+  bool done[3];
+  if (my_rank == 0) {
+    char path[RT_PATH_MAX];
+    rt_logits *ds;
+    RT_OKAY(rt_logits_create(folder, &info, "deck: 1\n"));
+    RT_OKAY(rt_logits_done(folder, &info, done));
+    CU_ASSERT_FALSE(done[0] || done[1] || done[2]);
+    RT_OKAY(write_shard(folder, &info, 1));
+    RT_OKAY(write_shard(folder, &info, 2));
+    // what a killed writer leaves
+    RT_OKAY(rt_path_join(path, folder, "shard-000000.h5.tmp"));
+    scratch_fill(path, 100);
+    RT_OKAY(rt_path_join(path, folder, "manifest.json.tmp.123"));
+    scratch_fill(path, 100);
+    RT_OKAY(rt_path_join(path, folder, "shard-000002.h5"));
+    scratch_flip(path, 600, 1);
+    RT_FAILS(rt_logits_open(MPI_COMM_SELF, folder, &ds), RT_ERR_DATA,
+             "unfinished capture");
+    strcpy(info.created, "another day"); // of the second start
+    RT_OKAY(rt_logits_create(folder, &info, "deck: 2\n"));
+    RT_OKAY(rt_logits_done(folder, &info, done));
+    CU_ASSERT_FALSE(done[0]);
+    CU_ASSERT_TRUE(done[1]);
+    CU_ASSERT_FALSE(done[2]);
+    CU_ASSERT_TRUE(rt_file_exists(path)); // until it is written again
+    RT_OKAY(rt_path_join(path, folder, "shard-000000.h5.tmp"));
+    CU_ASSERT_FALSE(rt_file_exists(path));
+    RT_OKAY(rt_path_join(path, folder, "manifest.json.tmp.123"));
+    CU_ASSERT_FALSE(rt_file_exists(path));
+    RT_FAILS(rt_logits_finish(folder, &info, ""), RT_ERR_DATA,
+             "shard 0 of 3 is not written");
+    RT_OKAY(write_shard(folder, &info, 0));
+    RT_OKAY(write_shard(folder, &info, 2));
+    RT_OKAY(rt_logits_finish(folder, &info, "deck: 2\n"));
+    RT_OKAY(rt_path_join(path, folder, "README.md"));
+    CU_ASSERT_TRUE(rt_file_exists(path));
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  check_dataset(MPI_COMM_WORLD, folder, &small);
+  scratch_remove(folder);
+}
+
+static void test_other_captures(void)
+{
+  begin();
+  if (my_rank == 0) {
+    rt_logits_info other = small;
+    RT_OKAY(rt_logits_create(folder, &small, ""));
+    other.top_k = 40;
+    other.mask_documents = true;
+    strcpy(other.license, "MIT");
+    RT_FAILS(rt_logits_create(folder, &other, ""), RT_ERR_LOCKED,
+             "an unfinished capture of something else: top_k is 9, not 40; "
+             "license is \"CC0\", not \"MIT\"; mask_documents is false, not "
+             "true;");
+    RT_FAILS(write_shard(folder, &other, 0), RT_ERR_LOCKED, "top_k is 9");
+    for (int64_t i = 0; i < 3; i++)
+      RT_OKAY(write_shard(folder, &small, i));
+    RT_OKAY(rt_logits_finish(folder, &small, ""));
+    RT_FAILS(rt_logits_create(folder, &small, ""), RT_ERR_LOCKED,
+             "holds a finished capture; choose another folder");
+    RT_FAILS(write_shard(folder, &small, 0), RT_ERR_LOCKED, "finished");
+    char path[RT_PATH_MAX];
+    RT_OKAY(rt_logits_manifest_path(path, folder));
+    CU_ASSERT_EQUAL(unlink(path), 0);
+    RT_FAILS(rt_logits_create(folder, &small, ""), RT_ERR_LOCKED,
+             "but no manifest.json");
+    other.seq = 0;
+    RT_FAILS(rt_logits_create(folder, &other, ""), RT_ERR_DATA, "seq 0");
+    // a deck that no JSON can hold is found now, not by the reader
+    RT_OKAY(rt_path_join(path, folder, "new"));
+    RT_FAILS(rt_logits_create(path, &small, "\xff"), RT_ERR_DATA,
+             "decode byte 0xff");
+  }
+  scratch_remove(folder);
+}
+
+/** Rows that break a rule are not written. */
+static void test_bad_rows(void)
+{
+  begin();
+  if (my_rank == 0) {
+    rt_logits_info info = info_of(4, 50, 1, 1);
+    rt_logits_row row = make_row(&info, 1);
+    CU_ASSERT_TRUE(row.count[0] >= 3); // else choose another row
+    RT_OKAY(rt_logits_create(folder, &info, ""));
+    row.ids[1] = 50;
+    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 1), RT_ERR_DATA,
+             "row 0, token 0: entry 1 is id 50, expected less than 50");
+    row.ids[1] = 4;
+    const float was = row.logp[2];
+    row.logp[2] = 0.0F;
+    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 1), RT_ERR_DATA,
+             "token 0: entry 2 has log-prob 0");
+    row.logp[2] = (float)NAN;
+    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 1), RT_ERR_DATA,
+             "log-prob nan");
+    row.logp[2] = was;
+    row.count[3]++;
+    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 1), RT_ERR_DATA,
+             "token 3");
+    row.count[3]--;
+    row.n_entries++;
+    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 1), RT_ERR_DATA,
+             "counts add up");
+    row.n_entries--;
+    row.tok[4] = 50;
+    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 1), RT_ERR_DATA,
+             "token 4 is id 50");
+    row.tok[4] = 49;
+    row.lse[1] = (float)INFINITY;
+    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 1), RT_ERR_DATA,
+             "log-sum-exp inf");
+    row.lse[1] = 1;
+    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 0), RT_ERR_INTERNAL,
+             "0 rows");
+    RT_OKAY(rt_logits_write_shard(folder, &info, 0, &row, 1));
+    rt_logits_row_clear(&row);
+  }
+  scratch_remove(folder);
+}
+
+/** Replace the first \a from in a sealed JSON text, and seal it again. */
+static void edit(const char *path, const char *from, const char *to)
+{
+  char *text, *whole = NULL;
+  size_t n, n_whole;
+  RT_OKAY(rt_seal_text_get(path, 1 << 20, &text, &n, NULL));
+  const char *const at = strstr(text, from);
+  CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+  FILE *const f = open_memstream(&whole, &n_whole);
+  fprintf(f, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+  fclose(f);
+  *(strrchr(whole, ',') + 1) = '\0'; // cut the old seal off
+  RT_OKAY(rt_seal_text_put(path, whole, strlen(whole)));
+  free(whole);
+  free(text);
+}
+
+static void test_lying_manifest(void)
+{
+  static const struct {
+    const char *from, *to, *part;
+  } lies[] = {
+      {"\"retort-logits\"", "\"other\"", "is no retort-logits"},
+      {"\"version\": 1", "\"version\": 2", "of version 1"},
+      {"\"seq\": 5", "\"seq\": 6", "shard-000000.h5: version 1"},
+      {"\"seq\": 5", "\"seq\": -5", "senseless"},
+      {"\"seq\": 5", "\"seq\": 5.0", "seq is absent, of another type"},
+      {"\"vocab\": 70000", "\"vocab\": 5000000000", "senseless"},
+      {"\"vocab\": 70000", "\"vocab\": 60000", "vocab 70000"},
+      {"\"n_rows\": 23", "\"n_rows\": 24", "entry 2 of shards"},
+      {"\"n_rows\": 23", "\"n_rows\": 1000000000000", "3 shards are listed"},
+      {"\"shard_rows\": 8", "\"shard_rows\": 0", "senseless"},
+      {"\"shard_rows\": 8", "\"shard_rows\": 9", "entry 0 of shards"},
+      {"\"shard_rows\": 8", "\"shard_rows\": 9223372036854775807",
+       "3 shards are listed, expected 1"},
+      {"\"license\": \"CC0\"", "\"license\": 7", "license is absent"},
+      {"\"license\": \"CC0\"",
+       "\"license\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+       "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+       "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+       "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+       "\"",
+       "license is absent"},
+      {"\"deck\": \"deck: 1\\u000a\"", "\"deck\": null", "deck or complete"},
+      {"\"complete\": true", "\"complete\": false", "3 shards are listed"},
+      {"\"shard-000001.h5\"", "\"../shard-000001.h5\"", "entry 1 of shards"},
+      {"\"row0\": 8", "\"row0\": 0", "entry 1 of shards"},
+      {"\"bytes\": ", "\"bytes\": 1", "it is of another dataset"},
+      {"\"seal\": \"", "\"seal\": \"G", "entry 0 of shards"},
+  };
+  begin();
+  char path[RT_PATH_MAX], *good;
+  size_t n;
+  write_together(folder, &small);
+  RT_OKAY(rt_logits_manifest_path(path, folder));
+  RT_OKAY(rt_file_slurp(path, 1 << 20, &good, &n));
+  MPI_Barrier(MPI_COMM_WORLD);
+  for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+    if (my_rank == 0)
+      edit(path, lies[i].from, lies[i].to);
+    MPI_Barrier(MPI_COMM_WORLD);
+    rt_logits *ds;
+    RT_FAILS(rt_logits_open(MPI_COMM_WORLD, folder, &ds), RT_ERR_DATA,
+             lies[i].part);
+    CU_ASSERT_PTR_NULL(ds);
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (my_rank == 0)
+      RT_OKAY(rt_file_put(path, good, n));
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+  check_dataset(MPI_COMM_WORLD, folder, &small);
+  free(good);
+  scratch_remove(folder);
+}
+
+static void test_missing(void)
+{
+  begin();
+  char a[RT_PATH_MAX], b[RT_PATH_MAX], from[RT_PATH_MAX], to[RT_PATH_MAX];
+  rt_logits *ds;
+  RT_FAILS(rt_logits_open(MPI_COMM_WORLD, folder, &ds), RT_ERR_NOINPUT,
+           "is no logit dataset");
+  RT_OKAY(rt_path_join(a, folder, "a"));
+  RT_OKAY(rt_path_join(b, folder, "b"));
+  rt_logits_info other = small;
+  other.top_k = 3;
+  write_together(a, &small);
+  write_together(b, &other);
+  RT_OKAY(rt_logits_shard_path(from, b, 1));
+  RT_OKAY(rt_logits_shard_path(to, a, 1));
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (my_rank == 0) // a whole, sealed shard, but of another dataset
+    for (int k = 0; k < 2; k++) {
+      RT_OKAY(rt_file_copy(from, to));
+      strcat(from, ".seal");
+      strcat(to, ".seal");
+    }
+  MPI_Barrier(MPI_COMM_WORLD);
+  RT_FAILS(rt_logits_open(MPI_COMM_WORLD, a, &ds), RT_ERR_DATA,
+           "it is of another dataset");
+  RT_OKAY(rt_logits_shard_path(to, a, 1));
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (my_rank == 0)
+    CU_ASSERT_EQUAL(unlink(to), 0);
+  MPI_Barrier(MPI_COMM_WORLD);
+  RT_FAILS(rt_logits_open(MPI_COMM_WORLD, a, &ds), RT_ERR_DATA,
+           "shard-000001.h5 is missing");
+  scratch_remove(folder);
+}
+
+/** What a lying shard says; sealed and listed as if all were well. */
+typedef struct lie {
+  uint64_t ptr[3];
+  int64_t n_ids, n_logp, tok_cols, row0;
+  rt_dtype lse;
+  const char *part;
+} lie;
+
+/** Shard 0 of a dataset with rows of T = 3. */
+static void write_lie(const char *path, const lie *x)
+{
+  const int64_t rows = 2, T = 3;
+  const struct {
+    const char *name;
+    rt_h5_shape shape;
+  } sets[] = {{"entry_ptr", {RT_U64, 1, rows + 1, 1, 0}},
+              {"row_xxh3", {RT_U64, 1, rows, 1, 0}},
+              {"tok", {RT_U32, 2, rows, x->tok_cols, 1}},
+              {"count", {RT_U32, 2, rows, T, 1}},
+              {"lse", {x->lse, 2, rows, T, 1}},
+              {"label_logp", {RT_F32, 2, rows, T, 1}},
+              {"ids", {RT_U32, 1, x->n_ids, 1, 4}},
+              {"logp", {RT_F32, 1, x->n_logp, 1, 4}}};
+  uint64_t zeros[64] = {0};
+  rt_h5 *h5;
+  RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
+  RT_OKAY(rt_h5_put_text(h5, "format", RT_LOGITS_FORMAT));
+  RT_OKAY(rt_h5_put_int(h5, "version", 1));
+  RT_OKAY(rt_h5_put_int(h5, "row0", x->row0));
+  RT_OKAY(rt_h5_put_int(h5, "seq", T));
+  RT_OKAY(rt_h5_put_int(h5, "vocab", 10));
+  for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
+    const rt_h5_shape *const s = &sets[i].shape;
+    RT_OKAY(rt_h5_declare(h5, sets[i].name, s));
+    void *const data = i == 0 ? (void *)(uintptr_t)x->ptr : zeros;
+    RT_OKAY(rt_h5_write(h5, sets[i].name, 0, 0,
+                        rt_view_of(data, s->dtype, s->rows, s->cols)));
+  }
+  RT_OKAY(rt_h5_close(&h5));
+  RT_OKAY(rt_seal_write(MPI_COMM_SELF, path, NULL, 0));
+}
+
+static void test_lying_shard(void)
+{
+  static const lie lies[] = {
+      {{0, 3, 6}, 6, 6, 4, 0, RT_F32, NULL}, // nothing wrong at open
+      {{0, 3, 7}, 6, 6, 4, 0, RT_F32, "entry_ptr does not rise"},
+      {{0, 7, 6}, 6, 6, 4, 0, RT_F32, "entry_ptr does not rise"},
+      {{1, 3, 6}, 6, 6, 4, 0, RT_F32, "entry_ptr does not rise"},
+      {{0, 3, 6}, 6, 5, 4, 0, RT_F32, "logp: is 1-d 5 x 1 f32"},
+      {{0, 3, 6}, 6, 6, 5, 0, RT_F32, "tok: is 2-d 2 x 5 u32"},
+      {{0, 3, 6}, 6, 6, 4, 2, RT_F32, "row0 2"},
+      {{0, 3, 6}, 6, 6, 4, 0, RT_F64, "lse: is 2-d 2 x 3 f64"},
+  };
+  begin();
+  if (my_rank == 0) {
+    const rt_logits_info info = info_of(3, 10, 2, 2);
+    char path[RT_PATH_MAX];
+    RT_OKAY(rt_logits_shard_path(path, folder, 0));
+    for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+      write_lie(path, &lies[i]);
+      rt_logits_shard s = {.n_rows = 2};
+      RT_OKAY(rt_file_size(path, &s.bytes));
+      RT_OKAY(rt_seal_hash(path, &s.seal));
+      const rt_logits_manifest m = {info, true, "", &s, 1};
+      RT_OKAY(rt_logits_manifest_write(folder, &m));
+      rt_logits *ds;
+      if (lies[i].part != NULL) {
+        RT_FAILS(rt_logits_open(MPI_COMM_SELF, folder, &ds), RT_ERR_DATA,
+                 lies[i].part);
+        continue;
+      }
+      rt_logits_row row = {0};
+      RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder, &ds));
+      RT_FAILS(rt_logits_read(ds, 0, &row), RT_ERR_DATA, "expected 0000");
+      CU_ASSERT_PTR_NULL(row.tok);
+      rt_logits_close(&ds);
+    }
+  }
+  scratch_remove(folder);
+}
+
+/** Open and read everything: true unless something is refused; what is read
+ *  must then be as written. */
+static bool survives(const char *from)
+{
+  rt_logits *ds;
+  if (rt_logits_open(MPI_COMM_SELF, from, &ds) != RT_OK)
+    return false;
+  const int64_t wrong = n_wrong(ds, rt_logits_read);
+  rt_logits_close(&ds);
+  CU_ASSERT_TRUE(wrong <= 0);
+  return wrong == 0;
+}
+
+/** Random flips in every file, and truncations: each rank its share, on its own
+ *  dataset.  4 MiB in one shard, so that some blocks are only behind row
+ *  hashes. */
+static void test_damage(void)
+{
+  begin();
+  char own[RT_PATH_MAX], path[3][RT_PATH_MAX];
+  snprintf(own, sizeof own, "%.3000s/%d", folder, my_rank);
+  rt_logits_info info = info_of(64, 5000, 50, 50);
+  info.top_k = 400;
+  write_alone(own, &info);
+  RT_OKAY(rt_logits_shard_path(path[0], own, 0));
+  RT_OKAY(rt_seal_path(path[1], path[0]));
+  RT_OKAY(rt_logits_manifest_path(path[2], own));
+  static const int trials[3] = {2000, 300, 300};
+  int harmless = 0;
+  for (int k = 0; k < 3; k++) {
+    int64_t bytes;
+    RT_OKAY(rt_file_size(path[k], &bytes));
+    CU_ASSERT_TRUE(k > 0 || bytes > 4 << 20);
+    for (int i = my_rank; i < trials[k]; i += n_ranks) {
+      const int64_t at = scratch_random(i, bytes);
+      scratch_flip(path[k], at, 1 << i % 8);
+      const bool taken = survives(own);
+      harmless += taken;
+      CU_ASSERT_TRUE(k == 0 || !taken);
+      scratch_flip(path[k], at, 1 << i % 8);
+    }
+    CU_ASSERT_TRUE(survives(own));
+  }
+  // the end of the last chunk may be padding; nothing else is
+  CU_ASSERT_TRUE(harmless <= trials[0] / 100);
+  for (int k = 0; k < 3; k++) {
+    int64_t bytes;
+    char *whole;
+    size_t n;
+    RT_OKAY(rt_file_slurp(path[k], 1 << 30, &whole, &n));
+    RT_OKAY(rt_file_size(path[k], &bytes));
+    for (int64_t i = 99; i >= 0; i--) {
+      CU_ASSERT_EQUAL(truncate(path[k], bytes * i / 100), 0);
+      CU_ASSERT_FALSE(survives(own));
+    }
+    RT_OKAY(rt_file_put(path[k], whole, n));
+    free(whole);
+  }
+  CU_ASSERT_TRUE(survives(own));
+  scratch_remove(folder);
+}
+
+/** Each row's words in the order of its hash: for tests/script_h5py.sh, which
+ *  compares them with what h5py reads.  Only when it asks for them. */
+static void test_for_h5py(void)
+{
+  begin();
+  const char *const to = getenv("RT_TEST_DATASET");
+  if (to != NULL && my_rank == 0) {
+    char path[RT_PATH_MAX];
+    write_alone(to, &small);
+    RT_OKAY(rt_path_join(path, to, "rows.bin"));
+    FILE *const f = fopen(path, "wb");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    for (int64_t i = 0; i < small.n_rows; i++) {
+      rt_logits_row row = make_row(&small, i);
+      for (int k = 0; k < RT_LOGITS_N_FIELDS; k++)
+        fwrite(rt_logits_array(&row, (rt_logits_field)k), 4,
+               (size_t)rt_logits_width((rt_logits_field)k, small.seq,
+                                       row.n_entries),
+               f);
+      rt_logits_row_clear(&row);
+    }
+    CU_ASSERT_EQUAL(fclose(f), 0);
+  }
+  scratch_remove(folder);
+}
+
+RT_TEST_MAIN("logits", {"written together, read by anyone", test_round_trip},
+             {"rows longer than chunks", test_long_rows},
+             {"more shards than are kept open", test_many_shards},
+             {"no entries", test_no_entries},
+             {"the same rows are the same files", test_same_bytes},
+             {"threads", test_threads},
+             {"an interrupted capture goes on", test_resume},
+             {"folders that hold something else", test_other_captures},
+             {"bad rows are not written", test_bad_rows},
+             {"manifests that lie", test_lying_manifest},
+             {"missing and foreign shards", test_missing},
+             {"shards that lie", test_lying_shard},
+             {"flips and truncations", test_damage},
+             {"a dataset for h5py", test_for_h5py})
