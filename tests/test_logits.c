@@ -94,6 +94,22 @@ static bool same_rows(const rt_logits_info *info, const rt_logits_row *a,
          memcmp(a->logp, b->logp, n * 4) == 0;
 }
 
+/** All rows as they should be; free with free_rows. */
+static rt_logits_row *make_rows(const rt_logits_info *info)
+{
+  rt_logits_row *const rows = calloc((size_t)info->n_rows, sizeof *rows);
+  for (int64_t i = 0; i < info->n_rows; i++)
+    rows[i] = make_row(info, i);
+  return rows;
+}
+
+static void free_rows(rt_logits_row *rows, int64_t n)
+{
+  for (int64_t i = 0; i < n; i++)
+    rt_logits_row_clear(&rows[i]);
+  free(rows);
+}
+
 static rt_err write_shard(const char *to, const rt_logits_info *info, int64_t i)
 {
   const int64_t n = rt_logits_shard_rows(info, i);
@@ -101,9 +117,7 @@ static rt_err write_shard(const char *to, const rt_logits_info *info, int64_t i)
   for (int64_t r = 0; r < n; r++)
     rows[r] = make_row(info, i * info->shard_rows + r);
   const rt_err err = rt_logits_write_shard(to, info, i, rows, n);
-  for (int64_t r = 0; r < n; r++)
-    rt_logits_row_clear(&rows[r]);
-  free(rows);
+  free_rows(rows, n);
   return err;
 }
 
@@ -132,22 +146,19 @@ static void write_together(const char *to, const rt_logits_info *info)
 
 typedef rt_err read_fn(const rt_logits *ds, int64_t row, rt_logits_row *out);
 
-/** Rows that are not as written; -1 when one cannot be read. */
-static int64_t n_wrong(const rt_logits *ds, read_fn *read)
+/** Rows that are not as expected; -1 when one cannot be read. */
+static int64_t n_wrong(const rt_logits *ds, read_fn *read,
+                       const rt_logits_row *expected)
 {
   const rt_logits_info *const info = rt_logits_about(ds);
   rt_logits_row got = {0};
   int64_t wrong = 0;
-  for (int64_t k = 0; k < info->n_rows; k++) {
+  for (int64_t k = 0; k < info->n_rows && wrong >= 0; k++) {
     const int64_t i = k * 7919 % info->n_rows; // in no order
-    rt_logits_row expected = make_row(info, i);
-    if (read(ds, i, &got) != RT_OK) {
-      rt_logits_row_clear(&expected);
-      rt_logits_row_clear(&got);
-      return -1;
-    }
-    wrong += !same_rows(info, &got, &expected);
-    rt_logits_row_clear(&expected);
+    if (read(ds, i, &got) != RT_OK)
+      wrong = -1;
+    else
+      wrong += !same_rows(info, &got, &expected[i]);
   }
   rt_logits_row_clear(&got);
   return wrong;
@@ -161,14 +172,13 @@ static void check_dataset(MPI_Comm comm, const char *from,
   RT_OKAY(rt_logits_open(comm, from, &ds));
   rt_logits_info_diff(rt_logits_about(ds), info, diff, sizeof diff);
   CU_ASSERT_STRING_EQUAL(diff, "");
-  CU_ASSERT_EQUAL(n_wrong(ds, rt_logits_read), 0);
-  CU_ASSERT_EQUAL(n_wrong(ds, rt_logits_read_h5), 0);
+  rt_logits_row *const rows = make_rows(info);
+  CU_ASSERT_EQUAL(n_wrong(ds, rt_logits_read, rows), 0);
+  CU_ASSERT_EQUAL(n_wrong(ds, rt_logits_read_h5, rows), 0);
   int64_t entries = 0;
-  for (int64_t i = 0; i < info->n_rows; i++) {
-    rt_logits_row row = make_row(info, i);
-    entries += row.n_entries;
-    rt_logits_row_clear(&row);
-  }
+  for (int64_t i = 0; i < info->n_rows; i++)
+    entries += rows[i].n_entries;
+  free_rows(rows, info->n_rows);
   CU_ASSERT_EQUAL(rt_logits_total_entries(ds), entries);
   CU_ASSERT_TRUE(rt_logits_total_bytes(ds) > entries * 8);
   rt_logits_row none = {0};
@@ -216,8 +226,10 @@ static void test_many_shards(void)
   write_together(folder, &info);
   rt_logits *ds;
   RT_OKAY(rt_logits_open(MPI_COMM_WORLD, folder, &ds));
+  rt_logits_row *const rows = make_rows(&info);
   for (int k = 0; k < 2; k++)
-    CU_ASSERT_EQUAL(n_wrong(ds, rt_logits_read), 0);
+    CU_ASSERT_EQUAL(n_wrong(ds, rt_logits_read, rows), 0);
+  free_rows(rows, info.n_rows);
   rt_logits_close(&ds);
   scratch_remove(folder);
 }
@@ -257,10 +269,12 @@ static void test_same_bytes(void)
 
 static void *read_all(void *ds)
 {
+  rt_logits_row *const rows = make_rows(&small);
+  bool good = true;
   for (int k = 0; k < 20; k++)
-    if (n_wrong(ds, rt_logits_read) != 0)
-      return ds;
-  return NULL;
+    good = good && n_wrong(ds, rt_logits_read, rows) == 0;
+  free_rows(rows, small.n_rows);
+  return good ? NULL : ds;
 }
 
 static void test_threads(void)
@@ -603,12 +617,12 @@ static void test_lying_shard(void)
 
 /** Open and read everything: true unless something is refused; what is read
  *  must then be as written. */
-static bool survives(const char *from)
+static bool survives(const char *from, const rt_logits_row *expected)
 {
   rt_logits *ds;
   if (rt_logits_open(MPI_COMM_SELF, from, &ds) != RT_OK)
     return false;
-  const int64_t wrong = n_wrong(ds, rt_logits_read);
+  const int64_t wrong = n_wrong(ds, rt_logits_read, expected);
   rt_logits_close(&ds);
   CU_ASSERT_TRUE(wrong <= 0);
   return wrong == 0;
@@ -625,6 +639,7 @@ static void test_damage(void)
   rt_logits_info info = info_of(64, 5000, 50, 50);
   info.top_k = 400;
   write_alone(own, &info);
+  rt_logits_row *const rows = make_rows(&info);
   RT_OKAY(rt_logits_shard_path(path[0], own, 0));
   RT_OKAY(rt_seal_path(path[1], path[0]));
   RT_OKAY(rt_logits_manifest_path(path[2], own));
@@ -637,12 +652,12 @@ static void test_damage(void)
     for (int i = my_rank; i < trials[k]; i += n_ranks) {
       const int64_t at = scratch_random(i, bytes);
       scratch_flip(path[k], at, 1 << i % 8);
-      const bool taken = survives(own);
+      const bool taken = survives(own, rows);
       harmless += taken;
       CU_ASSERT_TRUE(k == 0 || !taken);
       scratch_flip(path[k], at, 1 << i % 8);
     }
-    CU_ASSERT_TRUE(survives(own));
+    CU_ASSERT_TRUE(survives(own, rows));
   }
   // the end of the last chunk may be padding; nothing else is
   CU_ASSERT_TRUE(harmless <= trials[0] / 100);
@@ -654,12 +669,13 @@ static void test_damage(void)
     RT_OKAY(rt_file_size(path[k], &bytes));
     for (int64_t i = 99; i >= 0; i--) {
       CU_ASSERT_EQUAL(truncate(path[k], bytes * i / 100), 0);
-      CU_ASSERT_FALSE(survives(own));
+      CU_ASSERT_FALSE(survives(own, rows));
     }
     RT_OKAY(rt_file_put(path[k], whole, n));
     free(whole);
   }
-  CU_ASSERT_TRUE(survives(own));
+  CU_ASSERT_TRUE(survives(own, rows));
+  free_rows(rows, info.n_rows);
   scratch_remove(folder);
 }
 
