@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # What the end-to-end scripts share: a tiny corpus, a deck, launching, checks.
-# RETORT names the binary; MPIRUN the launcher.
+# The first argument of a script names the binary; MPIRUN and PYTHON may be set.
 set -u
-RETORT=${RETORT:-${BUILD:-build}/bin/retort}
-RETORT=$(realpath "$RETORT")
+RETORT=$(realpath "${1:-build/bin/retort}")
+PYTHON=${PYTHON:-python3}
 MPIRUN=${MPIRUN:-mpirun --oversubscribe --mca btl self,vader}
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMP_NUM_THREADS=1
@@ -20,7 +20,7 @@ fail() {
 
 # A Markov chain over 64 ids: three in four steps follow a fixed rule, so that a
 # model has something to learn.  Documents are closed by id 0.
-python3 - <<'PY'
+"$PYTHON" - <<'PY'
 import array, random
 rng = random.Random(1)
 out = array.array("H")
@@ -73,7 +73,7 @@ says() {
 
 # metrics RUN: step, loss and gradient norm of each training step, one a line
 metrics() {
-  python3 "$here/e2e_losses.py" "$1/metrics.jsonl"
+  "$PYTHON" "$here/e2e_losses.py" "$1/metrics.jsonl"
 }
 
 # same_bits A B: both runs have the same metrics and the same final weights
@@ -93,7 +93,7 @@ same_bits() {
 
 # close_to A B: losses of each step agree to 1e-5 relative
 close_to() {
-  python3 "$here/e2e_losses.py" "$1/metrics.jsonl" "$2/metrics.jsonl" 1e-5 ||
+  "$PYTHON" "$here/e2e_losses.py" "$1/metrics.jsonl" "$2/metrics.jsonl" 1e-5 ||
     fail "losses of $1 and $2 are not within 1e-5"
 }
 

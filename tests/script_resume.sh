@@ -46,9 +46,14 @@ cut lm other-tp 5
 expect 0 2 train deck.yaml output.dir=other-tp "${every[@]}" student.tp=2
 close_to lm other-tp
 
+# --- on a device whose memory is not the host's (the lazy check device)
+cut lm lazy 5
+expect 0 2 train deck.yaml output.dir=lazy "${every[@]}" run.device=check
+same_bits lm lazy
+
 # --- a damaged checkpoint: the one before is taken, with a warning
 cut lm damaged 6
-python3 - damaged/checkpoints/step-00000006/state.h5 <<'PY'
+"$PYTHON" - damaged/checkpoints/step-00000006/state.h5 <<'PY'
 import os, sys
 with open(sys.argv[1], "r+b") as f:
     f.seek(os.path.getsize(sys.argv[1]) // 2)

@@ -8,7 +8,7 @@
 expect 0 1 train deck.yaml output.dir=one train.length=60 eval.every=30
 metrics one >losses.txt
 [ "$(wc -l <losses.txt)" = 60 ] || fail "metrics do not have 60 steps"
-python3 - <<'PY' || fail "the loss does not fall by 1 nat"
+"$PYTHON" - <<'PY' || fail "the loss does not fall by 1 nat"
 import sys
 loss = [float(line.split()[1]) for line in open("losses.txt")]
 print(f"loss {loss[0]:.3f} -> {loss[-1]:.3f}")
@@ -42,7 +42,7 @@ expect 0 2 eval deck.yaml output.dir=base student.tp=2 eval.logits_out=z.f32
 expect 0 2 eval deck.yaml output.dir=live eval.teacher=true \
   teacher.weights=teacher.hf
 says out.txt "KL(teacher, student)"
-python3 - <<'PY' || fail "retort eval and the run's last evaluation differ"
+"$PYTHON" - <<'PY' || fail "retort eval and the run's last evaluation differ"
 import json, sys
 def last(run):
     return [x for x in map(json.loads, open(f"{run}/metrics.jsonl"))

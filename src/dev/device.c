@@ -131,6 +131,11 @@ rt_err rt_dev_event_wait(rt_dev *dev, rt_event event)
   return finish(dev, event.at);
 }
 
+bool rt_dev_on_host(const rt_dev *dev)
+{
+  return dev->backend->on_host;
+}
+
 rt_err rt_dev_put(rt_dev *dev, rt_view to, const void *host)
 {
   RT_ASSERT(to.ld == to.cols);

@@ -46,6 +46,10 @@ rt_event rt_dev_event(rt_dev *dev);
 /** Wait until all work before the event is done. */
 RT_MUST rt_err rt_dev_event_wait(rt_dev *dev, rt_event event);
 
+/** Is device memory the host's?  Then views may be used in place after a
+ *  rt_dev_sync, where a copy of everything would be too much (checkpoints). */
+bool rt_dev_on_host(const rt_dev *dev);
+
 /** Host <-> device copies, in queue order; the device side is a contiguous
  *  view.  to_dev copies \a host at call time; to_host waits. */
 RT_MUST rt_err rt_dev_put(rt_dev *dev, rt_view to, const void *host);

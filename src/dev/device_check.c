@@ -112,5 +112,5 @@ static void clear(rt_dev *dev)
   free(q);
 }
 
-const rt_dev_backend rt_dev_check_backend = {"check", POISON, launch, run_until,
-                                             clear};
+const rt_dev_backend rt_dev_check_backend = {"check", false,     POISON,
+                                             launch,  run_until, clear};

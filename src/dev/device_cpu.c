@@ -18,4 +18,5 @@ static void clear(rt_dev *dev)
   (void)dev;
 }
 
-const rt_dev_backend rt_dev_cpu_backend = {"cpu", 0, launch, run_until, clear};
+const rt_dev_backend rt_dev_cpu_backend = {"cpu",  true,      0,
+                                           launch, run_until, clear};

@@ -7,6 +7,7 @@
 
 typedef struct rt_dev_backend {
   const char *name;
+  bool on_host; /**< see rt_dev_on_host; check says no, it stands for a GPU */
   unsigned char poison; /**< fill of fresh memory; 0 leaves it as it comes */
   void (*launch)(rt_dev *dev, k_id kernel, const void *args);
   /** Do everything up to launch number \a at. */

@@ -23,8 +23,8 @@ typedef struct rt_pieces {
   rt_dev *dev; // borrowed
   int n;
   rt_piece *piece; // owned [n]
-  rt_slab *slab;   // owned [n]; data lie in host
-  char *host;      // owned
+  rt_slab *slab;   // owned [n]
+  char *host;      // owned, NULL: the device's own memory is used
 } rt_pieces;
 
 static rt_err pieces_init(rt_pieces *s, rt_dev *dev, int n_max)
@@ -64,16 +64,18 @@ static void pieces_add(rt_pieces *s, char kind, const rt_param *p, int64_t row0,
   s->n++;
 }
 
-/** Host memory for all slabs, in one block. */
+/** Where the file's side of each slab lies: on the device itself when the host
+ *  can reach it, else in one block of host memory. */
 static rt_err pieces_stage(rt_pieces *s)
 {
-  size_t bytes = 0;
+  size_t bytes = 0, at = 0;
+  if (rt_dev_on_host(s->dev))
+    return rt_dev_sync(s->dev);
   for (int i = 0; i < s->n; i++)
     bytes += rt_view_bytes(&s->slab[i].data);
   s->host = malloc(bytes + 1);
   RT_CHECK(s->host != NULL, RT_ERR_MEM,
            "%zu bytes to pass a checkpoint through", bytes);
-  size_t at = 0;
   for (int i = 0; i < s->n; i++) {
     const rt_view v = s->piece[i].on_dev;
     s->slab[i].data = rt_view_of(s->host + at, v.dtype, v.rows, v.cols);
@@ -85,7 +87,7 @@ static rt_err pieces_stage(rt_pieces *s)
 static rt_err pieces_from_device(rt_pieces *s)
 {
   RT_TRY(pieces_stage(s));
-  for (int i = 0; i < s->n; i++)
+  for (int i = 0; s->host != NULL && i < s->n; i++)
     if (s->piece[i].on_dev.rows > 0)
       RT_TRY(rt_dev_get(s->dev, s->slab[i].data.data, s->piece[i].on_dev));
   return RT_OK;
@@ -94,7 +96,7 @@ static rt_err pieces_from_device(rt_pieces *s)
 static rt_err pieces_to_device(rt_pieces *s)
 {
   for (int i = 0; i < s->n; i++) {
-    if (s->piece[i].on_dev.rows > 0)
+    if (s->host != NULL && s->piece[i].on_dev.rows > 0)
       RT_TRY(rt_dev_put(s->dev, s->piece[i].on_dev, s->slab[i].data.data));
     if (s->piece[i].padding.rows > 0)
       RT_RUN(s->dev, fill, .y = s->piece[i].padding, .value = 0.0);
