@@ -14,7 +14,6 @@ says out.txt "captured 88 rows, 1408 tokens"
 says out.txt "entries"
 expect 0 2 capture deck.yaml "${from[@]}" capture.dir=b
 expect 0 1 logits verify b
-expect 0 1 logits diff a b
 # --- tp: the same to rounding
 expect 0 2 capture deck.yaml "${from[@]}" capture.dir=c teacher.tp=2
 stored=(teacher.source=dataset)
@@ -25,15 +24,17 @@ done
 same_bits run-a run-b
 close_to run-a run-c
 
-# --- all entries kept: the stored teacher has the bits of the live one
-whole=(teacher.top_p=1 teacher.top_k=64)
-expect 0 1 capture deck.yaml "${from[@]}" capture.dir=all capture.top_p=1 \
-  capture.top_k=64 capture.micro_rows=8
+# --- all entries kept: the stored teacher has the bits of the live one.  BLAS
+# sums a token in an order that depends on its place in the batch, so the same
+# bits need the same place: one row at a time, on both sides.
+whole=(teacher.top_p=1 teacher.top_k=64 train.micro_rows=1 data.rows=88)
+expect 0 2 capture deck.yaml "${from[@]}" capture.dir=all capture.top_p=1 \
+  capture.top_k=64 capture.micro_rows=1
 says out.txt "64.00 entries"
-expect 0 1 train deck.yaml output.dir=run-all "${stored[@]}" \
-  teacher.dataset=all data.rows=88 "${whole[@]}"
-expect 0 1 train deck.yaml output.dir=run-live teacher.source=live \
-  teacher.weights=teacher.hf data.rows=88 "${whole[@]}"
+expect 0 2 train deck.yaml output.dir=run-all "${stored[@]}" \
+  teacher.dataset=all "${whole[@]}" train.length=50
+expect 0 2 train deck.yaml output.dir=run-live teacher.source=live \
+  teacher.weights=teacher.hf "${whole[@]}" train.length=50
 same_bits run-all run-live
 
 # --- refusals

@@ -1,140 +1,12 @@
 /** \file test_evaluate.c
  *  Held-out measures against sums over written logits, on every layout.
  *  ranks: 1 2 4 */
-#include "distill/run.h"
-#include "io/hfconfig.h"
-#include "io/safetensors.h"
-#include "rt_test.h"
+#include "scene.h"
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { V = 301, T = 8, N_TOKENS = 2400, N_BINS = 15 };
-
-static void on_fatal(rt_err err)
-{
-  fprintf(stderr, "fatal %d: %s\n", (int)err, rt_err_text());
-  MPI_Abort(MPI_COMM_WORLD, 1);
-}
-
-static void on_beat(int64_t step, const char *phase)
-{
-  (void)step;
-  (void)phase;
-}
-
-static bool never(void)
-{
-  return false;
-}
-
-static const rt_hooks hooks = {on_fatal, on_beat, never};
-
-/** Files of the test, the same on all ranks. */
-typedef struct scene {
-  rt_comm *world;
-  char folder[RT_PATH_MAX];
-  char corpus[RT_PATH_MAX], teacher[RT_PATH_MAX], student[RT_PATH_MAX],
-      logits[RT_PATH_MAX];
-} scene;
-
-static const rt_arch arch = {.family = "llama",
-                             .vocab = V,
-                             .width = 16,
-                             .n_blocks = 2,
-                             .n_heads = 4,
-                             .n_kv_heads = 4,
-                             .head_dim = 4,
-                             .ffn = 24,
-                             .max_positions = T,
-                             .norm_eps = 1e-5,
-                             .rope_theta = 1e4,
-                             .tied = true,
-                             .init_std = 0.7, // far from flat
-                             .bos_id = -1,
-                             .eos_id = 0};
-
-/** A model with random weights as a Hugging Face folder. */
-static void write_model(const char *folder, uint64_t seed)
-{
-  rt_comm *self = NULL;
-  rt_dev *dev = NULL;
-  rt_model *m = NULL;
-  rt_grid grid;
-  RT_OKAY(rt_comm_create(MPI_COMM_SELF, &self));
-  RT_OKAY(rt_grid_init(&grid, self, 1, "tp"));
-  RT_OKAY(rt_dev_create("cpu", RT_F32, 1, &dev));
-  const rt_model_spec spec = {&arch, &grid, dev, 1, T, false};
-  RT_OKAY(rt_model_create("written", &spec, &m));
-  RT_OKAY(rt_model_commit(m));
-  const rt_params *p = rt_model_params(m);
-  RT_OKAY(rt_params_random(rt_model_params(m), dev, seed));
-  RT_OKAY(rt_dev_sync(dev));
-  rt_st_tensor tensors[64] = {0};
-  for (int i = 0; i < p->n; i++) {
-    const rt_param *t = &p->item[i];
-    tensors[i].name = t->name;
-    tensors[i].dtype = RT_F32;
-    tensors[i].n_dims = t->vector ? 1 : 2;
-    tensors[i].shape[0] = t->vector ? t->cols : t->rows;
-    tensors[i].shape[1] = t->vector ? 0 : t->cols;
-  }
-  char path[RT_PATH_MAX];
-  rt_st_writer *w = NULL;
-  RT_OKAY(rt_folder_create(folder));
-  RT_OKAY(rt_hfconfig_write(folder, &arch));
-  RT_OKAY(rt_path_join(path, folder, "model.safetensors"));
-  RT_OKAY(rt_st_writer_create(path, tensors, p->n, &w));
-  for (int i = 0; i < p->n; i++) // one rank has no padding: V is V_pad
-    RT_OKAY(rt_st_writer_put(w, i, 0, p->item[i].w));
-  RT_OKAY(rt_st_writer_publish(w));
-  rt_st_writer_destroy(&w);
-  rt_model_destroy(&m);
-  rt_dev_destroy(&dev);
-  rt_grid_clear(&grid);
-  rt_comm_destroy(&self);
-}
-
-static void write_corpus(const char *path)
-{
-  uint16_t tok[N_TOKENS]; // documents of 30 tokens, closed by id 0
-  for (int i = 0; i < N_TOKENS; i++)
-    tok[i] = i % 30 == 29 ? 0 : (uint16_t)(1 + (i * i + 7 * i) % (V - 1));
-  RT_OKAY(rt_file_put(path, tok, sizeof tok));
-}
-
-static void scene_create(scene *s)
-{
-  memset(s, 0, sizeof *s);
-  RT_OKAY(rt_comm_create(MPI_COMM_WORLD, &s->world));
-  if (rt_comm_rank(s->world) == 0) {
-    const char *tmp = getenv("TMPDIR");
-    snprintf(s->folder, sizeof s->folder, "%s/retort_test_XXXXXX",
-             tmp != NULL ? tmp : "/tmp");
-    if (mkdtemp(s->folder) == NULL)
-      abort();
-  }
-  RT_OKAY(rt_comm_bcast(s->world, s->folder, sizeof s->folder, 0));
-  RT_OKAY(rt_path_join(s->corpus, s->folder, "corpus.u16"));
-  RT_OKAY(rt_path_join(s->teacher, s->folder, "teacher"));
-  RT_OKAY(rt_path_join(s->student, s->folder, "student"));
-  RT_OKAY(rt_path_join(s->logits, s->folder, "logits.f32"));
-  if (rt_comm_rank(s->world) == 0) {
-    write_corpus(s->corpus);
-    write_model(s->teacher, 1);
-    write_model(s->student, 2);
-  }
-  RT_OKAY(rt_comm_barrier(s->world));
-}
-
-static void scene_clear(scene *s)
-{
-  RT_OKAY(rt_comm_barrier(s->world));
-  if (rt_comm_rank(s->world) == 0)
-    RT_OKAY(rt_path_remove(s->folder));
-  rt_comm_destroy(&s->world);
-}
+enum { V = SCENE_V, T = SCENE_T, N_BINS = 15 };
 
 /** How an evaluation is laid out. */
 typedef struct layout {
@@ -173,7 +45,7 @@ static rt_eval_result evaluate(const scene *s, const char *model, layout l,
   rt_evaluator *e = NULL;
   rt_eval_result r = {0};
   rt_deck *deck = make_deck(s, model, l);
-  RT_OKAY(rt_job_init(&job, deck, s->world, &hooks,
+  RT_OKAY(rt_job_init(&job, deck, s->world, &scene_hooks,
                       RT_NEED_STUDENT | RT_NEED_CORPUS |
                           (l.with_teacher ? RT_NEED_TEACHER : 0)));
   const rt_model_spec spec = {&job.arch_s,    &job.grid_s, job.dev,

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "distill/progress.h"
 #include "distill/run.h"
+#include "io/lock.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +20,14 @@ typedef struct rt_train_run {
   rt_trainer *trainer;                  // owned
   rt_evaluator *evaluator;              // owned, NULL: no evaluation
   rt_progress progress;                 // owned
+  rt_lock *lock;                        // owned, rank 0 of a run with a folder
   const char *folder;                   // output.dir, "" without one
   int64_t first, step;                  // updates done when it began, and now
   int64_t saved;                        // step of the last checkpoint, -1 none
   int64_t checkpoint_every, eval_every; // steps, 0: only at the end
   int64_t eval_rows;
-  double wall_end_s; // on the clock of rt_now_s, 0: no limit
+  double wall_end_s;  // on the clock of rt_now_s, 0: no limit
+  double refreshed_s; // the lock was, last
 } rt_train_run;
 
 static int64_t interval(const rt_job *job, rt_key key)
@@ -44,6 +47,37 @@ static double wall_end(const rt_job *job)
   if (slurm == NULL || strtod(slurm, NULL) <= 0.0)
     return 0.0;
   return rt_now_s() + (strtod(slurm, NULL) - (double)time(NULL)) - margin_s;
+}
+
+static rt_err open_folder(rt_train_run *run)
+{
+  rt_err err = RT_OK;
+  if (run->folder[0] == '\0') {
+    rt_info("output.dir is empty: no checkpoints and no metrics are kept");
+    return RT_OK;
+  }
+  if (rt_comm_rank(run->job->world) == 0) {
+    err = rt_folder_create(run->folder);
+    if (err == RT_OK)
+      err = rt_lock_take(run->folder, &run->lock);
+  }
+  return rt_agree(run->job->world, err);
+}
+
+/** The resolved deck, with the source of each value. */
+static rt_err keep_deck(const rt_train_run *run)
+{
+  char path[RT_PATH_MAX], *text = NULL;
+  rt_err err = RT_OK;
+  if (run->lock != NULL) {
+    err = rt_path_join(path, run->folder, "deck.yaml");
+    if (err == RT_OK)
+      err = rt_deck_to_text(run->job->deck, &text);
+    if (err == RT_OK)
+      err = rt_file_put(path, text, strlen(text));
+    free(text);
+  }
+  return rt_agree(run->job->world, err);
 }
 
 /** All plans of the run together must fit, the evaluator's included. */
@@ -87,8 +121,7 @@ static rt_err make_evaluator(rt_train_run *run)
 static rt_err prepare(rt_train_run *run)
 {
   rt_job *job = run->job;
-  if (run->folder[0] == '\0')
-    rt_info("output.dir is empty: no checkpoints and no metrics are kept");
+  RT_TRY(open_folder(run));
   RT_TRY(rt_trainer_create(job, true, false, &run->trainer));
   RT_TRY(make_evaluator(run));
   RT_TRY(rt_state_resume(run->trainer, &run->saved));
@@ -96,6 +129,7 @@ static rt_err prepare(rt_train_run *run)
   if (run->saved >= 0)
     rt_info("resumed at step %lld of %lld from %s", (long long)run->step,
             (long long)job->n_steps, run->folder);
+  RT_TRY(keep_deck(run));
   run->checkpoint_every = interval(job, RT_KEY_CKPT_EVERY);
   run->eval_every = interval(job, RT_KEY_EVAL_EVERY);
   run->wall_end_s = wall_end(job);
@@ -173,20 +207,14 @@ static rt_err judge_bad_step(const rt_train_run *run, const rt_step_result *r)
   return RT_OK;
 }
 
-/** Where the stop file would lie; rank 0 looks and removes for all. */
-static bool stop_path(const rt_train_run *run, char path[RT_PATH_MAX])
-{
-  return run->folder[0] != '\0' && rt_comm_rank(run->job->world) == 0 &&
-         rt_path_join(path, run->folder, "stop") == RT_OK;
-}
-
 /** Why this rank would stop now. */
 static rt_stop wish(const rt_train_run *run, double step_s)
 {
   char path[RT_PATH_MAX];
   if (run->job->hooks->stop_asked())
     return STOP_ASKED;
-  if (stop_path(run, path) && rt_file_exists(path))
+  if (run->lock != NULL && // rank 0 looks for all
+      rt_path_join(path, run->folder, "stop") == RT_OK && rt_file_exists(path))
     return STOP_FILE;
   // one more step must still fit
   if (run->wall_end_s > 0.0 && rt_now_s() + step_s >= run->wall_end_s)
@@ -228,6 +256,10 @@ static rt_err report(rt_train_run *run, const rt_step_result *r,
   RT_TRY(rt_progress_step(&run->progress, run->step, r));
   if (now)
     rt_progress_line(&run->progress, run->step, r, rss_bytes, wait);
+  if (run->lock != NULL && rt_now_s() - run->refreshed_s > 30.0) {
+    rt_lock_refresh(run->lock); // well within the 10 minutes of io/lock.h
+    run->refreshed_s = rt_now_s();
+  }
   rt_phases_to(&job->phases, was);
   return RT_OK;
 }
@@ -310,7 +342,7 @@ static rt_err finish(rt_train_run *run, rt_stop stop)
   RT_TRY(summary(run, complete ? GO_ON : stop));
   if (complete)
     return RT_OK;
-  if (stop_path(run, path))
+  if (run->lock != NULL && rt_path_join(path, run->folder, "stop") == RT_OK)
     unlink(path); // it has done its work; the next run shall go on
   return RT_FAIL(RT_ERR_STOPPED, "%s at step %lld of %lld: %s", reason(stop),
                  (long long)run->step, (long long)job->n_steps,
@@ -334,5 +366,6 @@ rt_err rt_run_train(rt_job *job)
   rt_progress_clear(&run.progress);
   rt_evaluator_destroy(&run.evaluator);
   rt_trainer_destroy(&run.trainer);
+  rt_lock_release(&run.lock);
   return err;
 }

@@ -1,0 +1,173 @@
+/** \file test_run.c
+ *  Capture: the same entries on any number of groups, near ones over tp, and
+ *  going on after a stop.
+ *  ranks: 1 2 4 */
+#include "scene.h"
+
+#include <math.h>
+
+enum { N_ROWS = 22, SHARD_ROWS = 4, MICRO_ROWS = 3, N_SHARDS = 6 };
+
+// The hooks of a run have no argument of ours: what they do stands here.
+static int n_beats;  // micro-batches of this rank
+static int n_before; // questions that stop_asked answers with no
+
+static void count_beat(int64_t step, const char *phase)
+{
+  (void)step;
+  (void)phase;
+  n_beats++;
+}
+
+static bool stop_soon(void)
+{
+  return n_before-- <= 0;
+}
+
+static const rt_hooks counting = {scene_on_fatal, count_beat, stop_soon};
+
+/** Capture into \a folder; \a n_shards of a group before it is told to stop. */
+static rt_err capture(const scene *s, const rt_comm *world, const char *folder,
+                      int tp, int n_shards)
+{
+  char text[4 * RT_PATH_MAX];
+  rt_deck *deck = NULL;
+  rt_job job;
+  snprintf(text, sizeof text,
+           "run: {threads: 1}\n"
+           "data: {files: [%s], seq: %d, eot: 0}\n"
+           "teacher: {weights: %s, tp: %d}\n"
+           "capture: {dir: \"%s\", rows: %d, shard_rows: %d, micro_rows: %d,\n"
+           "  top_p: 0.9, top_k: 40}\n",
+           s->corpus, SCENE_T, s->teacher, tp, folder, N_ROWS, SHARD_ROWS,
+           MICRO_ROWS);
+  n_beats = 0;
+  n_before = n_shards;
+  RT_OKAY(rt_deck_parse("test", text, 0, NULL, &deck));
+  rt_err err = rt_job_init(&job, deck, world, &counting,
+                           RT_NEED_TEACHER | RT_NEED_CORPUS);
+  if (err == RT_OK)
+    err = rt_run_capture(&job);
+  rt_job_clear(&job);
+  rt_deck_destroy(&deck);
+  return err;
+}
+
+/** How two datasets differ. */
+typedef struct difference {
+  int64_t n_entries;
+  int64_t n_counts, n_ids; /**< tokens with other counts, entries other ids */
+  double logp;             /**< largest */
+} difference;
+
+static void compare_row(const rt_logits_row *a, const rt_logits_row *b,
+                        difference *d)
+{
+  int64_t at_a = 0, at_b = 0;
+  for (int t = 0; t < SCENE_T; t++) {
+    CU_ASSERT_EQUAL(a->tok[t], b->tok[t]);
+    d->n_counts += a->count[t] != b->count[t];
+    d->logp = fmax(d->logp, fabs((double)(a->lse[t] - b->lse[t])));
+    d->logp =
+        fmax(d->logp, fabs((double)(a->label_logp[t] - b->label_logp[t])));
+    for (uint32_t i = 0; i < a->count[t] && i < b->count[t]; i++) {
+      d->n_ids += a->ids[at_a + i] != b->ids[at_b + i];
+      d->logp =
+          fmax(d->logp, fabs((double)(a->logp[at_a + i] - b->logp[at_b + i])));
+    }
+    d->n_entries += a->count[t];
+    at_a += a->count[t];
+    at_b += b->count[t];
+  }
+}
+
+/** One rank alone. */
+static difference compare(const char *folder_a, const char *folder_b)
+{
+  rt_logits *a = NULL, *b = NULL;
+  rt_logits_row row_a = {0}, row_b = {0};
+  difference d = {0};
+  RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder_a, &a));
+  RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder_b, &b));
+  CU_ASSERT_EQUAL(rt_logits_about(a)->n_rows, N_ROWS);
+  CU_ASSERT_EQUAL(rt_logits_about(b)->n_rows, N_ROWS);
+  for (int64_t r = 0; r < N_ROWS; r++) {
+    RT_OKAY(rt_logits_read(a, r, &row_a));
+    RT_OKAY(rt_logits_read(b, r, &row_b));
+    compare_row(&row_a, &row_b, &d);
+  }
+  CU_ASSERT_EQUAL(d.n_entries, rt_logits_total_entries(a));
+  rt_logits_row_clear(&row_a);
+  rt_logits_row_clear(&row_b);
+  rt_logits_close(&a);
+  rt_logits_close(&b);
+  return d;
+}
+
+/** What one rank alone captures, in FOLDER/alone. */
+static void capture_alone(const scene *s, char folder[RT_PATH_MAX])
+{
+  RT_OKAY(rt_path_join(folder, s->folder, "alone"));
+  if (rt_comm_rank(s->world) == 0) {
+    rt_comm *self = NULL;
+    RT_OKAY(rt_comm_create(MPI_COMM_SELF, &self));
+    RT_OKAY(capture(s, self, folder, 1, N_SHARDS));
+    rt_comm_destroy(&self);
+  }
+  RT_OKAY(rt_comm_barrier(s->world));
+}
+
+static void test_layouts(void)
+{
+  scene s;
+  char alone[RT_PATH_MAX], dp[RT_PATH_MAX], tp[RT_PATH_MAX];
+  scene_create(&s);
+  const int n = rt_comm_size(s.world);
+  capture_alone(&s, alone);
+  RT_OKAY(rt_path_join(dp, s.folder, "dp"));
+  RT_OKAY(rt_path_join(tp, s.folder, "tp"));
+  RT_OKAY(capture(&s, s.world, dp, 1, N_SHARDS));
+  // shards are dealt out: nobody does another's work
+  CU_ASSERT(n_beats <= 2 * ((N_SHARDS + n - 1) / n));
+  RT_OKAY(capture(&s, s.world, tp, n, N_SHARDS));
+  if (rt_comm_rank(s.world) == 0) {
+    const difference d = compare(alone, dp);
+    CU_ASSERT(d.n_entries > N_ROWS * SCENE_T); // it is not one entry a token
+    CU_ASSERT(d.n_counts == 0 && d.n_ids == 0 && d.logp == 0.0);
+    const difference e = compare(alone, tp);
+    CU_ASSERT(e.logp < 1e-4);
+    CU_ASSERT(e.n_counts <= 1 && e.n_ids <= 2); // near-ties only
+  }
+  scene_clear(&s);
+}
+
+static void test_go_on(void)
+{
+  scene s;
+  char alone[RT_PATH_MAX], folder[RT_PATH_MAX];
+  scene_create(&s);
+  const int n = rt_comm_size(s.world);
+  capture_alone(&s, alone);
+  RT_OKAY(rt_path_join(folder, s.folder, "halves"));
+  RT_FAILS(capture(&s, s.world, folder, n, 2), RT_ERR_STOPPED, "goes on");
+  const int first = n_beats;
+  RT_OKAY(capture(&s, s.world, folder, n, N_SHARDS));
+  CU_ASSERT_EQUAL(first, 3 * 2); // stop_asked said no twice: three shards
+  CU_ASSERT_EQUAL(n_beats, 5);   // the rest: two, two and, short, one
+  if (rt_comm_rank(s.world) == 0)
+    CU_ASSERT(compare(alone, folder).logp < 1e-4);
+  // finished: not once more
+  RT_FAILS(capture(&s, s.world, folder, n, N_SHARDS), RT_ERR_LOCKED, folder);
+  scene_clear(&s);
+}
+
+static void test_refusals(void)
+{
+  scene s;
+  scene_create(&s);
+  RT_FAILS(capture(&s, s.world, "", 1, N_SHARDS), RT_ERR_CONFIG, "capture.dir");
+  scene_clear(&s);
+}
+
+RT_TEST_MAIN("run", {"capture on any layout", test_layouts},
+             {"capture goes on", test_go_on}, {"refusals", test_refusals})
