@@ -1,65 +1,142 @@
 /** \file banner.c
- *  What runs, where, on what. */
-#include "app/app.h"
+ *  What a person wants to know of a run in its first lines. */
+#include "app/banner.h"
 
 #include "base/build_info.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "gemm.h"
 #include "io/h5.h"
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static void print_model(const char *what, const rt_arch *a, const rt_grid *grid)
+enum { HOST = 64, HOSTS_SHOWN = 4 };
+
+/** "Open MPI v4.1.4": the library's text up to its first comma or line. */
+static void mpi_version(char *text, size_t n)
 {
-  rt_info("%-8s %s, %.1f M parameters: D %lld, L %lld, H %lld, G %lld, F %lld, "
-          "V %lld; dp %d x tp %d",
-          what, a->family, (double)rt_arch_n_params(a) * 1e-6,
-          (long long)a->width, (long long)a->n_blocks, (long long)a->n_heads,
-          (long long)a->n_kv_heads, (long long)a->ffn, (long long)a->vocab,
-          grid->dp, grid->tp);
+  char all[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length = 0;
+  MPI_Get_library_version(all, &length);
+  snprintf(text, n, "%.*s", (int)strcspn(all, ",\n"), all);
 }
 
-static void print_threads(const rt_job *job)
+/** How MPI reads and writes files. */
+static const char *mpi_io(void)
 {
-  const rt_threads *t = &job->threads;
-  rt_info("ranks    %d, threads %d each (%s; %d of the node's %d cores, shared "
-          "by %d), device %s %s",
-          job->grid_s.n_ranks, t->n, t->why, t->n_cores, t->n_node_cores,
-          t->n_sharing, rt_dev_name(job->dev),
-          rt_dtype_name(rt_dev_real(job->dev)));
-  if (job->grid_s.n_ranks == 1 && t->n_cores < t->n_node_cores)
-    rt_info("note     this rank is bound to %d of %d cores; mpirun --bind-to "
-            "none lets it use all",
-            t->n_cores, t->n_node_cores);
+  const char *chosen = getenv("OMPI_MCA_io"); // mpirun --mca io NAME sets it
+  return chosen != NULL ? chosen : "the library's choice";
 }
 
-rt_err rt_app_banner(const rt_job *job, const char *verb)
+void rt_banner_version(FILE *to)
 {
-  char mpi[MPI_MAX_LIBRARY_VERSION_STRING], host[256] = "", when[32];
-  int n;
-  MPI_Get_library_version(mpi, &n);
-  mpi[strcspn(mpi, ",\n")] = '\0';
-  gethostname(host, sizeof host - 1);
+  char mpi[128];
+  mpi_version(mpi, sizeof mpi);
+  fprintf(to,
+          "retort %s (%s)\n"
+          "compiler   %s\n"
+          "MPI        %s\n"
+          "HDF5       %s\n"
+          "BLAS       %s\n"
+          "Apache License 2.0. There is NO WARRANTY, to the extent permitted "
+          "by law.\n",
+          RT_VERSION, rt_build_commit(), rt_build_compiler(), mpi,
+          rt_h5_version(), rt_dev_library());
+}
+
+/** "2 hosts (a, b)".  Collective. */
+static rt_err describe_hosts(const rt_comm *world, char *text, size_t n)
+{
+  const int n_ranks = rt_comm_size(world);
+  char mine[HOST] = "";
+  gethostname(mine, sizeof mine - 1);
+  char(*all)[HOST] = calloc((size_t)n_ranks, sizeof *all);
+  rt_err err = RT_OK;
+  if (all == NULL)
+    err = RT_FAIL(RT_ERR_MEM, "host names of %d ranks", n_ranks);
+  RT_TRY(rt_agree(world, err));
+  err = rt_comm_allgather(world, mine, sizeof mine, all);
+  int n_hosts = 0;
+  char names[HOSTS_SHOWN * (HOST + 2) + 8] = "";
+  for (int r = 0; err == RT_OK && r < n_ranks; r++) {
+    int s = 0;
+    while (s < r && strcmp(all[s], all[r]) != 0)
+      s++;
+    if (s < r)
+      continue; // counted already
+    n_hosts++;
+    const size_t used = strlen(names);
+    if (n_hosts <= HOSTS_SHOWN)
+      snprintf(names + used, sizeof names - used, "%s%s",
+               n_hosts > 1 ? ", " : "", all[r]);
+    else if (n_hosts == HOSTS_SHOWN + 1)
+      snprintf(names + used, sizeof names - used, ", ...");
+  }
+  snprintf(text, n, "%d host%s (%s)", n_hosts, n_hosts == 1 ? "" : "s", names);
+  free(all);
+  return err;
+}
+
+static void print_threads(const rt_threads *t)
+{
+  char number[32];
+  if (t->n_least == t->n_most)
+    snprintf(number, sizeof number, "%d", t->n_most);
+  else
+    snprintf(number, sizeof number, "%d to %d", t->n_least, t->n_most);
+  rt_info("threads    %s per rank (%s); rank 0 %s core%s %s", number, t->why,
+          t->bound ? "bound to" : "on", t->n_cores == 1 ? "" : "s", t->cores);
+  if (t->crowded)
+    rt_warn("more threads than cores: %d ranks with up to %d threads each on "
+            "%d cores of a node; expect a slow run",
+            t->n_ranks_node, t->n_most, t->n_given_node);
+  else if (t->n_given_node < t->n_node_cores && getenv("SLURM_JOB_ID") == NULL)
+    rt_warn("this node's ranks may use %d of its %d cores: mpirun --bind-to "
+            "none, or --map-by slot:PE=CORES, gives them more",
+            t->n_given_node, t->n_node_cores);
+}
+
+static void print_model(const char *who, const rt_arch *a, const rt_grid *grid)
+{
+  rt_info("%-10s dp %d x tp %d; %s, %.2f M parameters: D %lld, L %lld, H %lld, "
+          "G %lld, F %lld, V %lld",
+          who, grid->dp, grid->tp, a->family,
+          (double)rt_arch_n_params(a) * 1e-6, (long long)a->width,
+          (long long)a->n_blocks, (long long)a->n_heads,
+          (long long)a->n_kv_heads, (long long)a->ffn, (long long)a->vocab);
+}
+
+static void print_data(const rt_job *job)
+{
+  if (job->dataset != NULL) {
+    const rt_logits_info *i = rt_logits_about(job->dataset);
+    rt_info("targets    %s: %lld rows of %s, top-%g-%lld",
+            rt_deck_text(job->deck, RT_KEY_TEA_DATASET), (long long)i->n_rows,
+            i->teacher, i->top_p, (long long)i->top_k);
+  }
+  if (job->n_rows > 0)
+    rt_info("rows       %lld of %lld tokens in the training stream",
+            (long long)job->n_rows, (long long)job->seq);
+}
+
+rt_err rt_banner_print(const rt_job *job, const char *verb)
+{
+  char hosts[512], mpi[128], when[32];
+  RT_TRY(describe_hosts(job->world, hosts, sizeof hosts));
+  mpi_version(mpi, sizeof mpi);
   rt_clock_iso(when, sizeof when);
-  rt_info("retort %s, commit %s: %s, %s on %s", RT_VERSION, rt_build_commit(),
-          verb, when, host);
-  rt_info("built    %s; %s, HDF5 %s, %s", rt_build_compiler(), mpi,
-          rt_h5_version(), k_gemm_library());
-  print_threads(job);
+  rt_info("retort %s (%s): %s, %s", RT_VERSION, rt_build_commit(), verb, when);
+  rt_info("compiler   %s", rt_build_compiler());
+  rt_info("libraries  %s, HDF5 %s, %s", mpi, rt_h5_version(), rt_dev_library());
+  rt_info("ranks      %d on %s; MPI-IO by %s", rt_comm_size(job->world), hosts,
+          mpi_io());
+  print_threads(&job->threads);
+  rt_info("device     %s, %s", rt_dev_name(job->dev),
+          rt_dtype_name(rt_dev_real(job->dev)));
   if ((job->needs & RT_NEED_STUDENT) != 0)
     print_model("student", &job->arch_s, &job->grid_s);
   if ((job->needs & RT_NEED_TEACHER) != 0)
     print_model("teacher", &job->arch_t, &job->grid_t);
-  if (job->dataset != NULL)
-    rt_info("targets  %s: %lld rows of %s, top-%g-%lld",
-            rt_deck_text(job->deck, RT_KEY_TEA_DATASET),
-            (long long)rt_logits_about(job->dataset)->n_rows,
-            rt_logits_about(job->dataset)->teacher,
-            rt_logits_about(job->dataset)->top_p,
-            (long long)rt_logits_about(job->dataset)->top_k);
-  if (job->n_rows > 0)
-    rt_info("rows     %lld of %lld tokens to train on", (long long)job->n_rows,
-            (long long)job->seq);
+  print_data(job);
   return RT_OK;
 }

@@ -1,169 +1,123 @@
 /** \file main.c
- *  retort VERB ...: find the verb, run it, leave with its exit code. */
+ *  retort: read the command line, start MPI, run one verb, say how it went. */
 #include "app/app.h"
-
-#include "base/build_info.h"
+#include "app/banner.h"
+#include "app/fatal.h"
+#include "app/signals.h"
+#include "app/watchdog.h"
 #include "base/log.h"
-#include "base/nearest.h"
-#include "gemm.h"
-#include "io/h5.h"
 #include <stdlib.h>
 #include <string.h>
 
-static const rt_verb verbs[] = {
-    {"train", "DECK", "train a student: LM only, live or captured teacher", 0,
-     1, rt_verb_train},
-    {"capture", "DECK", "run a teacher over a corpus, write a logit dataset", 0,
-     1, rt_verb_capture},
-    {"eval", "DECK", "held-out loss, perplexity, calibration, KL to a teacher",
-     0, 1, rt_verb_eval},
-    {"export", "RUN OUT", "newest checkpoint of a run as a Hugging Face folder",
-     2, 2, rt_verb_export},
-    {"plan", "DECK", "memory, bytes, FLOPs and communication, without running",
-     0, 1, rt_verb_plan},
-    {"data", "check|info DECK", "look at a corpus before a job waits for it", 1,
-     2, rt_verb_data},
-    {"logits", "info|verify FOLDER", "look at, or check, a logit dataset", 2, 2,
-     rt_verb_logits},
-};
-enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
-
-static void print_help(FILE *to)
+/** Is this the process that speaks, as far as the launcher's variables tell?
+ *  Only needed before MPI has started. */
+static bool speaks_before_mpi(void)
 {
-  fprintf(to, "Usage: [mpirun -n RANKS] retort VERB ... [key.path=value ...]\n"
-              "Distil large language models while they pre-train.\n\n");
-  for (int i = 0; i < N_VERBS; i++)
-    fprintf(to, "  retort %-8s %-22s %s\n", verbs[i].name, verbs[i].args,
-            verbs[i].help);
-  fprintf(to,
-          "\nEvery verb that takes a DECK (YAML) also takes overrides.\n"
-          "  --print-config   the deck with every default and its source\n"
-          "  --help=keys      every key: type, default, range, unit\n"
-          "  --debug          traces of errors, more lines\n"
-          "  --help, --version\n"
-          "Exit codes: 0 done, 64 usage, 65 bad data, 66 no input, 71 memory,\n"
-          "73 locked, 74 I/O, 75 hung, 76 NaN or spike, 78 deck, 85 stopped\n"
-          "with a checkpoint (run again).\n");
-}
-
-static void print_version(void)
-{
-  char mpi[MPI_MAX_LIBRARY_VERSION_STRING];
-  int n;
-  MPI_Get_library_version(mpi, &n);
-  mpi[strcspn(mpi, ",\n")] = '\0';
-  printf("retort (Retort) %s\ncommit %s, %s\n%s, HDF5 %s, %s\n"
-         "Apache License 2.0. There is NO WARRANTY, to the extent permitted by "
-         "law.\n",
-         RT_VERSION, rt_build_commit(), rt_build_compiler(), mpi,
-         rt_h5_version(), k_gemm_library());
-}
-
-static const rt_verb *find_verb(const char *name)
-{
-  for (int i = 0; i < N_VERBS; i++)
-    if (strcmp(name, verbs[i].name) == 0)
-      return &verbs[i];
-  return NULL;
-}
-
-static rt_err unknown_verb(const char *name)
-{
-  const rt_verb *best = &verbs[0];
-  for (int i = 1; i < N_VERBS; i++)
-    if (rt_nearest_distance(name, verbs[i].name) <
-        rt_nearest_distance(name, best->name))
-      best = &verbs[i];
-  const bool close =
-      rt_nearest_distance(name, best->name) <= rt_nearest_limit(name);
-  return RT_FAIL(RT_ERR_USAGE, "there is no verb '%s'%s%s%s; see retort --help",
-                 name, close ? ", did you mean '" : "", close ? best->name : "",
-                 close ? "'?" : "");
-}
-
-static rt_err take_option(rt_cli *cli, const char *arg)
-{
-  if (strcmp(arg, "--print-config") == 0)
-    cli->print_config = true;
-  else if (strcmp(arg, "--debug") == 0)
-    cli->debug = true;
-  else
-    return RT_FAIL(RT_ERR_USAGE, "there is no option '%s'; see retort --help",
-                   arg);
-  return RT_OK;
-}
-
-/** Sort the arguments after the verb into words, overrides and options. */
-static rt_err parse(const rt_verb *verb, int argc, char **argv, rt_cli *cli)
-{
-  cli->verb = verb->name;
-  for (int i = 2; i < argc; i++) {
-    if (strncmp(argv[i], "--", 2) == 0)
-      RT_TRY(take_option(cli, argv[i]));
-    else if (strchr(argv[i], '=') != NULL)
-      cli->overrides[cli->n_overrides++] = argv[i];
-    else
-      cli->words[cli->n_words++] = argv[i];
+  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK",
+                                      "PMI_RANK", "SLURM_PROCID"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    const char *rank = getenv(names[i]);
+    if (rank != NULL)
+      return strcmp(rank, "0") == 0;
   }
-  RT_CHECK(cli->n_words >= verb->least_words &&
-               cli->n_words <= verb->most_words,
-           RT_ERR_USAGE, "retort %s takes %s, got %d words", verb->name,
-           verb->args, cli->n_words);
-  return RT_OK;
+  return true;
 }
 
-static rt_err run_verb(const rt_comm *world, int argc, char **argv, rt_cli *cli)
+/** What needs neither ranks nor a deck: help, version, a wrong command line.
+ *  True when that was all; then *code is the exit code. */
+static bool answer_early(const rt_cli *cli, rt_err err, int *code)
 {
-  const rt_verb *verb = find_verb(argv[1]);
-  if (verb == NULL)
-    return unknown_verb(argv[1]);
-  RT_TRY(parse(verb, argc, argv, cli));
-  rt_log_setup(cli->debug ? RT_LOG_DEBUG : RT_LOG_INFO,
+  const bool speaks = speaks_before_mpi();
+  *code = rt_err_exit_code(err);
+  if (err != RT_OK) {
+    if (speaks) {
+      rt_fatal_print(err, "");
+      fprintf(stderr, "Try `retort%s%s --help`.\n",
+              cli->verb != NULL ? " " : "",
+              cli->verb != NULL ? cli->verb->name : "");
+    }
+    return true;
+  }
+  if (cli->help == RT_HELP_NONE && !cli->version)
+    return false;
+  if (!speaks)
+    return true;
+  if (cli->version)
+    rt_banner_version(stdout);
+  else if (cli->help == RT_HELP_GENERAL)
+    rt_cli_print_help(cli->verb, stdout);
+  else if ((err = rt_deck_document("help", stdout)) != RT_OK)
+    rt_fatal_print(err, "");
+  *code = rt_err_exit_code(err);
+  return true;
+}
+
+/** The verb, with its deck. */
+static rt_err run_verb(const rt_cli *cli, const rt_comm *world)
+{
+  rt_deck *deck = NULL;
+  rt_err err = RT_OK;
+  if (cli->verb->takes_deck)
+    err = rt_app_read_deck(world, cli, cli->n_paths > 0 ? cli->paths[0] : "",
+                           &deck);
+  const rt_app app = {.cli = cli,
+                      .world = world,
+                      .deck = deck,
+                      .hooks = {.fatal = rt_fatal_abort,
+                                .beat = rt_watchdog_beat,
+                                .stop_asked = rt_signals_stop_asked}};
+  if (err == RT_OK && cli->print_config)
+    err = rt_comm_rank(world) == 0 ? rt_deck_print(deck, stdout) : RT_OK;
+  else if (err == RT_OK)
+    err = cli->verb->run(&app);
+  rt_deck_destroy(&deck);
+  return err;
+}
+
+/** All between MPI_Init and MPI_Finalize; the exit code. */
+static int run(const rt_cli *cli)
+{
+  rt_comm *world = NULL;
+  rt_err err = rt_comm_create(MPI_COMM_WORLD, &world);
+  if (err != RT_OK)
+    rt_fatal_abort(err);
+  rt_fatal_setup(world, cli->debug);
+  rt_log_setup(cli->debug   ? RT_LOG_DEBUG
+               : cli->quiet ? RT_LOG_QUIET
+                            : RT_LOG_INFO,
                rt_comm_rank(world) == 0);
-  return verb->run(world, cli);
-}
-
-/** --help, --help=keys and --version anywhere; true when one was there. */
-static bool answer_questions(const rt_comm *world, int argc, char **argv,
-                             rt_err *err)
-{
-  const bool speaks = rt_comm_rank(world) == 0;
-  for (int i = 1; i < argc; i++) {
-    const bool help = strcmp(argv[i], "--help") == 0;
-    const bool keys = strcmp(argv[i], "--help=keys") == 0;
-    const bool version = strcmp(argv[i], "--version") == 0;
-    if (help && speaks)
-      print_help(stdout);
-    if (version && speaks)
-      print_version();
-    if (keys && speaks)
-      *err = rt_deck_document("help", stdout);
-    if (help || keys || version)
-      return true;
-  }
-  return false;
+  err = rt_agree(world, rt_signals_install());
+  if (err == RT_OK)
+    err = run_verb(cli, world);
+  err = rt_fatal_meet(world, err);
+  if (err != RT_OK && rt_comm_rank(world) == 0)
+    rt_fatal_print(err, "");
+  rt_fatal_setup(NULL, cli->debug);
+  rt_comm_destroy(&world);
+  return rt_err_exit_code(err);
 }
 
 int main(int argc, char **argv)
 {
-  int provided;
-  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
-  rt_comm *world = NULL;
-  rt_cli cli = {.words = calloc((size_t)argc + 1, sizeof(char *)),
-                .overrides = calloc((size_t)argc + 1, sizeof(char *))};
-  rt_err err = rt_comm_create(MPI_COMM_WORLD, &world);
-  if (err == RT_OK && (cli.words == NULL || cli.overrides == NULL))
-    err = RT_FAIL(RT_ERR_MEM, "the command line");
-  if (err == RT_OK && !answer_questions(world, argc, argv, &err)) {
-    if (argc < 2)
-      err = RT_FAIL(RT_ERR_USAGE, "no verb; see retort --help");
-    else
-      err = run_verb(world, argc, argv, &cli);
+  rt_cli cli;
+  int code, level = MPI_THREAD_SINGLE;
+  // 1. The command line; questions that need no ranks are answered here.
+  const rt_err err = rt_cli_parse(argc, argv, &cli);
+  // Lines appear when they are complete, also through mpirun's pipe.
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  if (answer_early(&cli, err, &code)) {
+    rt_cli_clear(&cli);
+    return code;
   }
-  const int code = rt_app_report(world, err, cli.debug);
-  free(cli.words);
-  free(cli.overrides);
-  rt_comm_destroy(&world);
+  // 2. Ranks.  Only the main thread calls MPI; others compute and read.
+  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
+  if (level < MPI_THREAD_FUNNELED)
+    rt_warn("MPI does not allow threads beside the one that calls it "
+            "(MPI_THREAD_FUNNELED): expect trouble");
+  // 3. The verb.
+  code = run(&cli);
+  // 4. The end, with one exit code for all.
   MPI_Finalize();
+  rt_cli_clear(&cli);
   return code;
 }

@@ -1,72 +1,133 @@
 /** \file verb_data.c
- *  retort data info|check DECK: the corpus as training would see it. */
+ *  retort data check|info PATH ...: one rank looks at corpora. */
 #include "app/app.h"
-
+#include "base/clock.h"
 #include "base/log.h"
+#include "io/tokens.h"
+#include <stdlib.h>
 #include <string.h>
 
-static void print_corpus(const rt_deck *deck, const rt_corpus *c)
+static const char *const actions[] = {"check", "info"};
+
+static bool is_deck(const char *path)
 {
-  rt_info("%-32s %-9s %14s %10s %10s %8s %7s", "file", "format", "tokens",
-          "documents", "train rows", "valid", "weight");
-  for (int i = 0; i < rt_corpus_n_files(c); i++) {
-    const rt_corpus_info f = rt_corpus_file_info(c, i);
-    rt_info("%-32s %-9s %14lld %10lld %10lld %8lld %7.4f",
-            rt_deck_text_at(deck, RT_KEY_DATA_FILES, i), f.format,
-            (long long)f.n_tokens, (long long)f.n_docs,
-            (long long)f.n_rows[RT_TRAIN], (long long)f.n_rows[RT_VALID],
-            f.weight);
-  }
+  const char *dot = strrchr(path, '.');
+  return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
 }
 
-static rt_err look(const rt_deck *deck, bool check)
+/** The vocabulary that ids must be in, as far as the deck says. */
+static int64_t vocab_of(const rt_deck *deck)
 {
-  const int n = rt_deck_n(deck, RT_KEY_DATA_FILES);
-  const int64_t vocab = rt_deck_int(deck, RT_KEY_DATA_VOCAB);
-  RT_CHECK(n > 0, RT_ERR_CONFIG,
-           "data.files is empty: name a corpus, e.g. "
-           "data.files=[corpus.bin]");
-  const char *files[n];
-  double weights[n];
-  const bool weighted = rt_deck_n(deck, RT_KEY_DATA_WEIGHTS) == n;
-  for (int i = 0; i < n; i++) {
-    files[i] = rt_deck_text_at(deck, RT_KEY_DATA_FILES, i);
-    weights[i] = weighted ? rt_deck_real_at(deck, RT_KEY_DATA_WEIGHTS, i) : 0;
-  }
+  const int64_t data = rt_deck_int(deck, RT_KEY_DATA_VOCAB);
   const int64_t student = rt_deck_int(deck, RT_KEY_STU_VOCAB);
+  return data > 0 ? data : student > 0 ? student : (int64_t)UINT32_MAX + 1;
+}
+
+/** Open the corpus of \a files [n], or of the deck when n is 0. */
+static rt_err open_corpus(const rt_deck *deck, char *const *files, int n,
+                          rt_corpus **out)
+{
+  const int n_files = n > 0 ? n : rt_deck_n(deck, RT_KEY_DATA_FILES);
+  const int n_weights = rt_deck_n(deck, RT_KEY_DATA_WEIGHTS);
+  RT_CHECK(n_files > 0, RT_ERR_CONFIG, "data.files of the deck is empty");
+  RT_CHECK(n_weights == 0 || n_weights == n_files, RT_ERR_CONFIG,
+           "data.weights has %d numbers for %d files", n_weights, n_files);
+  const char **names = calloc((size_t)n_files, sizeof *names);
+  double *weights = calloc((size_t)n_files, sizeof *weights);
+  rt_err err = RT_OK;
+  if (names == NULL || weights == NULL)
+    err = RT_FAIL(RT_ERR_MEM, "%d names of corpora", n_files);
+  for (int i = 0; err == RT_OK && i < n_files; i++) {
+    names[i] = n > 0 ? files[i] : rt_deck_text_at(deck, RT_KEY_DATA_FILES, i);
+    if (n_weights > 0)
+      weights[i] = rt_deck_real_at(deck, RT_KEY_DATA_WEIGHTS, i);
+  }
   const rt_corpus_spec spec = {
-      .n_files = n,
-      .files = files,
-      .weights = weighted ? weights : NULL,
+      .n_files = n_files,
+      .files = names,
+      .weights = n_weights > 0 ? weights : NULL,
       .seq = rt_deck_int(deck, RT_KEY_DATA_SEQ),
-      .vocab = vocab > 0     ? vocab
-               : student > 0 ? student
-                             : UINT32_MAX,
+      .vocab = vocab_of(deck),
       .eot = rt_deck_int(deck, RT_KEY_DATA_EOT),
       .valid_fraction = rt_deck_real(deck, RT_KEY_DATA_VALID),
       .split_seed = (uint64_t)rt_deck_int(deck, RT_KEY_DATA_SPLIT_SEED)};
-  rt_corpus *c = NULL;
-  rt_err err = rt_corpus_open(&spec, &c);
   if (err == RT_OK)
-    print_corpus(deck, c);
-  if (err == RT_OK && check)
-    err = rt_corpus_check(c);
-  if (err == RT_OK && check)
-    rt_info("every id is below %lld", (long long)spec.vocab);
-  rt_corpus_close(&c);
+    err = rt_corpus_open(&spec, out);
+  free(names);
+  free(weights);
   return err;
 }
 
-rt_err rt_verb_data(const rt_comm *world, const rt_cli *cli)
+static void print_files(const rt_deck *deck, char *const *files, int n,
+                        const rt_corpus *corpus)
 {
-  const bool check = strcmp(cli->words[0], "check") == 0;
-  RT_CHECK(check || strcmp(cli->words[0], "info") == 0, RT_ERR_USAGE,
-           "retort data takes check or info, got '%s'", cli->words[0]);
+  rt_info("%-10s %14s %10s %11s %11s %7s  %s", "format", "tokens", "documents",
+          "train rows", "valid rows", "weight", "file");
+  for (int i = 0; i < rt_corpus_n_files(corpus); i++) {
+    const rt_corpus_info info = rt_corpus_file_info(corpus, i);
+    rt_info("%-10s %14lld %10lld %11lld %11lld %7.4f  %s", info.format,
+            (long long)info.n_tokens, (long long)info.n_docs,
+            (long long)info.n_rows[RT_TRAIN], (long long)info.n_rows[RT_VALID],
+            info.weight,
+            n > 0 ? files[i] : rt_deck_text_at(deck, RT_KEY_DATA_FILES, i));
+  }
+  rt_info(
+      "corpus: %lld training and %lld held-out rows of %lld tokens an epoch",
+      (long long)rt_corpus_n_rows(corpus, RT_TRAIN),
+      (long long)rt_corpus_n_rows(corpus, RT_VALID),
+      (long long)rt_deck_int(deck, RT_KEY_DATA_SEQ));
+}
+
+static rt_err check_ids(const rt_deck *deck, const rt_corpus *corpus)
+{
+  const double since = rt_now_s();
+  const int64_t vocab = vocab_of(deck);
+  RT_TRY(rt_corpus_check(corpus));
+  if (vocab > UINT32_MAX)
+    rt_info("check: every id was read in %.1f s; give data.vocab=V to compare "
+            "them with a vocabulary",
+            rt_now_s() - since);
+  else
+    rt_info("check: every id was read in %.1f s and is below %lld",
+            rt_now_s() - since, (long long)vocab);
+  return RT_OK;
+}
+
+static rt_err look(const rt_deck *deck, char *const *files, int n, bool check)
+{
+  rt_corpus *corpus = NULL;
+  rt_err err = open_corpus(deck, files, n, &corpus);
+  if (err == RT_OK)
+    print_files(deck, files, n, corpus);
+  if (err == RT_OK && check)
+    err = check_ids(deck, corpus);
+  rt_corpus_close(&corpus);
+  return err;
+}
+
+rt_err rt_verb_data(const rt_app *app)
+{
+  // 1. What is asked.
+  const rt_cli *cli = app->cli;
+  RT_CHECK(cli->n_paths >= 1, RT_ERR_USAGE,
+           "`retort data` needs check or info, and a path");
+  const bool check = strcmp(cli->paths[0], "check") == 0;
+  if (!check && strcmp(cli->paths[0], "info") != 0)
+    return rt_cli_unknown("action", cli->paths[0], actions, 2);
+  RT_CHECK(cli->n_paths >= 2 || cli->n_overrides > 0, RT_ERR_USAGE,
+           "`retort data %s` needs a corpus or a deck", cli->paths[0]);
+  char *const *files = cli->paths + 1;
+  const bool by_deck = cli->n_paths >= 2 && is_deck(files[0]);
+  RT_CHECK(!by_deck || cli->n_paths == 2, RT_ERR_USAGE,
+           "`retort data %s` takes one deck or several corpora, not both",
+           cli->paths[0]);
+  // 2. Keys of the deck or of the command line.
   rt_deck *deck = NULL;
-  bool done;
-  rt_err err = rt_app_deck(world, cli, 1, &deck, &done);
-  if (err == RT_OK && !done && rt_comm_rank(world) == 0)
-    err = look(deck, check);
+  rt_err err =
+      rt_app_read_deck(app->world, cli, by_deck ? files[0] : "", &deck);
+  // 3. One rank looks.
+  if (err == RT_OK && rt_comm_rank(app->world) == 0)
+    err = look(deck, files, by_deck ? 0 : cli->n_paths - 1, check);
   rt_deck_destroy(&deck);
-  return rt_agree(world, err);
+  return rt_agree(app->world, err);
 }

@@ -1,15 +1,14 @@
 /** \file verb_export.c
  *  retort export RUN OUT. */
 #include "app/app.h"
-
-#include "base/log.h"
 #include "distill/run.h"
 
-rt_err rt_verb_export(const rt_comm *world, const rt_cli *cli)
+rt_err rt_verb_export(const rt_app *app)
 {
-  RT_TRY(rt_run_export(world, cli->words[0], cli->words[1]));
-  rt_info("%s: a Hugging Face folder; transformers loads it with "
-          "AutoModelForCausalLM.from_pretrained",
-          cli->words[1]);
-  return RT_OK;
+  const rt_cli *cli = app->cli;
+  RT_CHECK(cli->n_paths == 2 && cli->n_overrides == 0, RT_ERR_USAGE,
+           "`retort export RUN OUT` takes two folders, got %d and %d "
+           "overrides: RUN is a run's output.dir, OUT is made",
+           cli->n_paths, cli->n_overrides);
+  return rt_run_export(app->world, cli->paths[0], cli->paths[1]);
 }

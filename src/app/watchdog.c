@@ -1,187 +1,289 @@
 /** \file watchdog.c
- *  Ends a job that hangs.
- *
- *  Each rank's thread stamps a slot of a shared file every second with its wall
- *  clock, the age of the main thread's last beat, the collectives entered and
- *  the phase.  A rank whose stamp stands still is stopped (or its host is);
- *  among ranks that still stamp, the one that entered the fewest collectives is
- *  what the others wait for. */
+ *  The thread that watches, and its verdict. */
 #include "app/watchdog.h"
 
+#include "app/heartbeat.h"
 #include "base/clock.h"
-#include "par/comm.h"
-#include <fcntl.h>
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-/** What a rank says of itself, fixed size in the file. */
-typedef struct slot {
-  int64_t stamp_s; // wall clock of the thread
-  int64_t step;
-  uint64_t collectives;
-  double beat_age_s;
-  char phase[32], host[64];
-} slot;
+enum {
+  SETUP_FACTOR = 10,   // set-up may take so many limits
+  ROUNDS = 3,          // lines that a living rank must write to be believed
+  RANKS_A_SECOND = 64, // lines written per second over all ranks, about
+  SPEAKER_S = 10,      // the others wait this long for the speaker to end all
+  NAMED = 8            // ranks named in the message
+};
 
-enum { STALE_S = 5 };
-
-// One watchdog a process: its hook, rt_watchdog_beat, has no state to be given.
+// The hook that beats has no argument for it, and a process has one watchdog.
 static struct {
   pthread_t thread;
-  atomic_bool running, stop;
-  int fd, rank, n_ranks;
-  double limit_s;
-  char host[64];
-  _Atomic double beat_s;
-  atomic_int_fast64_t step;
-  const char *_Atomic phase;
-} dog = {.fd = -1};
+  bool running;
+  pthread_mutex_t lock; // of stop
+  pthread_cond_t wake;
+  bool stop;
+  double limit_s, every_s;
+  int rank, n_ranks;
+  const rt_phases *phases; // borrowed
+  rt_heartbeat beats;      // of the thread alone
+  // written by the main thread, read by the watchdog's
+  _Atomic int64_t step;
+  _Atomic(const char *) phase;
+  _Atomic double beat_s; // when, by rt_now_s
+  _Atomic uint64_t n_beats;
+} dog;
 
 void rt_watchdog_beat(int64_t step, const char *phase)
 {
-  atomic_store(&dog.beat_s, rt_now_s());
-  atomic_store(&dog.step, step);
-  atomic_store(&dog.phase, phase);
+  atomic_store_explicit(&dog.step, step, memory_order_relaxed);
+  atomic_store_explicit(&dog.phase, phase, memory_order_relaxed);
+  atomic_store_explicit(&dog.beat_s, rt_now_s(), memory_order_relaxed);
+  atomic_fetch_add_explicit(&dog.n_beats, 1, memory_order_release);
 }
 
-static slot my_slot(void)
+static double age_s(void)
 {
-  slot s = {.stamp_s = (int64_t)time(NULL),
-            .step = atomic_load(&dog.step),
-            .collectives = rt_comm_count(),
-            .beat_age_s = rt_now_s() - atomic_load(&dog.beat_s)};
-  snprintf(s.phase, sizeof s.phase, "%s", atomic_load(&dog.phase));
-  memcpy(s.host, dog.host, sizeof s.host);
-  return s;
+  return rt_now_s() - atomic_load(&dog.beat_s);
 }
 
-static void stamp(void)
+/** Write this rank's line; \a surely: so that other nodes see it at once. */
+static void stamp(bool surely)
 {
-  const slot s = my_slot();
-  const off_t at = (off_t)dog.rank * (off_t)sizeof s;
-  if (dog.fd >= 0 && pwrite(dog.fd, &s, sizeof s, at) < 0)
-    return; // a full disk must not end a healthy run
+  rt_pulse *p = &dog.beats.mine;
+  p->tick++;
+  p->age_s = age_s();
+  p->n_collectives = rt_comm_count(); // an aligned word, read as it goes by
+  p->step = atomic_load(&dog.step);
+  snprintf(p->doing, sizeof p->doing, "%s, %s", atomic_load(&dog.phase),
+           rt_phase_name(dog.phases->now));
+  rt_heartbeat_write(&dog.beats, surely);
 }
 
-/** Slot of a rank; this rank's own needs no file. */
-static bool read_slot(int rank, slot *s)
+/** Wait \a s seconds; false: told to stop. */
+static bool wait_s(double s)
 {
-  if (rank == dog.rank) {
-    *s = my_slot();
-    return true;
-  }
-  const off_t at = (off_t)rank * (off_t)sizeof *s;
-  return dog.fd >= 0 && pread(dog.fd, s, sizeof *s, at) == sizeof *s;
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until); // as the condition's clock
+  const double whole = (double)(time_t)s;
+  until.tv_sec += (time_t)s;
+  until.tv_nsec += (long)((s - whole) * 1e9);
+  until.tv_sec += until.tv_nsec / 1000000000L;
+  until.tv_nsec %= 1000000000L;
+  pthread_mutex_lock(&dog.lock);
+  int code = 0;
+  while (!dog.stop && code != ETIMEDOUT)
+    code = pthread_cond_timedwait(&dog.wake, &dog.lock, &until);
+  const bool go_on = !dog.stop;
+  pthread_mutex_unlock(&dog.lock);
+  return go_on;
 }
 
-static bool is_stopped(const slot *s)
-{
-  return (int64_t)time(NULL) - s->stamp_s > STALE_S;
-}
+/** Who is to blame, best guess first. */
+typedef struct verdict {
+  const rt_pulse *now; // borrowed [n_ranks]
+  const bool *frozen;  // borrowed [n_ranks]
+  int n_frozen;
+  uint64_t least; // collectives of any rank that is known
+  uint64_t most;
+} verdict;
 
-static void name_rank(int rank, const slot *s, const char *what)
+static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen)
 {
-  fprintf(stderr,
-          "retort: error: hung: rank %d on %s %s (step %lld, %s, %llu "
-          "collectives)\n",
-          rank, s->host, what, (long long)s->step, s->phase,
-          (unsigned long long)s->collectives);
-}
-
-/** Lowest rank that still stamps; how many do not; the fewest collectives. */
-static int survey(int *n_stopped, uint64_t *fewest)
-{
-  int first_alive = dog.rank;
-  slot s;
-  *n_stopped = 0;
-  *fewest = UINT64_MAX;
-  for (int r = dog.n_ranks - 1; r >= 0; r--) {
-    if (!read_slot(r, &s))
-      continue;
-    if (is_stopped(&s))
-      ++*n_stopped;
-    else
-      first_alive = r;
-    if (s.collectives < *fewest)
-      *fewest = s.collectives;
-  }
-  return first_alive;
-}
-
-static void accuse(int n_stopped, uint64_t fewest)
-{
-  slot s;
+  verdict v = {.now = now, .frozen = frozen, .least = UINT64_MAX};
   for (int r = 0; r < dog.n_ranks; r++) {
-    if (!read_slot(r, &s))
+    // Without a folder other nodes' ranks are out of sight, not frozen.
+    frozen[r] = r != dog.rank && now[r].tick == before[r].tick &&
+                (now[r].tick > 0 || dog.beats.everyone);
+    v.n_frozen += frozen[r];
+    if (now[r].tick == 0)
       continue;
-    if (n_stopped > 0 && is_stopped(&s))
-      name_rank(r, &s, "is stopped: its process no longer runs");
-    else if (n_stopped == 0 && s.collectives == fewest)
-      name_rank(r, &s, "is behind the others");
+    if (now[r].n_collectives < v.least)
+      v.least = now[r].n_collectives;
+    if (now[r].n_collectives > v.most)
+      v.most = now[r].n_collectives;
   }
+  return v;
 }
 
-static void end_job(void)
+static bool is_suspect(const verdict *v, int r)
 {
-  int n_stopped;
-  uint64_t fewest;
-  if (survey(&n_stopped, &fewest) != dog.rank)
-    sleep(10); // one voice is enough, and it goes first
-  accuse(n_stopped, fewest);
-  fprintf(stderr,
-          "retort: error: no step for %.0f s (run.watchdog_s): the job is "
-          "ended; run it again to go on from its last checkpoint\n",
-          dog.limit_s);
-  fflush(stderr);
-  _exit(rt_err_exit_code(RT_ERR_HANG));
+  if (v->n_frozen > 0)
+    return v->frozen[r];
+  return v->now[r].tick > 0 && v->now[r].n_collectives == v->least;
+}
+
+/** "rank 1 on host x, pid 12 (step 17, ...)" into \a text. */
+static size_t name_rank(const verdict *v, int r, char *text, size_t n)
+{
+  const rt_pulse *p = &v->now[r];
+  int used;
+  if (p->tick == 0)
+    used = snprintf(text, n, "\n  rank %d gave no sign of life", r);
+  else
+    used = snprintf(text, n,
+                    "\n  rank %d on host %s, pid %d: at %lld (%s), %llu "
+                    "collectives",
+                    r, p->host, p->pid, (long long)p->step, p->doing,
+                    (unsigned long long)p->n_collectives);
+  return (size_t)used < n ? (size_t)used : n;
+}
+
+static void say(const verdict *v, const char *first)
+{
+  char text[4096];
+  int n_named = 0, n_suspects = 0;
+  size_t at = (size_t)snprintf(
+      text, sizeof text,
+      "retort: error: no progress for %.0f s (run.watchdog_s is %g): %s",
+      age_s(), dog.limit_s, first);
+  for (int r = 0; r < dog.n_ranks && at < sizeof text; r++) {
+    if (!is_suspect(v, r))
+      continue;
+    n_suspects++;
+    if (n_named < NAMED) {
+      at += name_rank(v, r, text + at, sizeof text - at);
+      n_named++;
+    }
+  }
+  if (n_suspects > n_named && at < sizeof text)
+    at += (size_t)snprintf(text + at, sizeof text - at, "\n  and %d more",
+                           n_suspects - n_named);
+  if (at < sizeof text)
+    at += (size_t)snprintf(text + at, sizeof text - at,
+                           "\n  the job ends with exit code %d; the same "
+                           "command goes on from the last checkpoint\n",
+                           rt_err_exit_code(RT_ERR_HANG));
+  const size_t n = at < sizeof text ? at : sizeof text - 1;
+  // not stdio: the main thread may hang while it holds stderr's lock
+  if (write(STDERR_FILENO, text, n) < 0)
+    return; // nobody listens; the exit code still tells
+}
+
+static void end_job(const verdict *v)
+{
+  int speaker = 0;
+  while (speaker < dog.rank &&
+         (v->frozen[speaker] || v->now[speaker].tick == 0))
+    speaker++;
+  // One rank speaks and goes first; the launcher then ends all the others, also
+  // a frozen one.  They go by themselves if it does not.
+  if (dog.rank != speaker)
+    nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
+  const char *first = "all ranks wait for each other; furthest behind:";
+  if (v->n_frozen > 0)
+    first = "frozen (stopped, or its node is gone):";
+  else if (v->least == v->most)
+    first = "all ranks are at the same place:";
+  say(v, first);
+  rt_heartbeat_close(&dog.beats, dog.rank == speaker && !dog.beats.everyone);
+  _exit(rt_err_exit_code(RT_ERR_HANG)); // main is blocked: no exit handlers
+}
+
+/** The limit is over: look who lives, and end the job unless a beat comes. */
+static void suspect(void)
+{
+  const uint64_t n_beats = atomic_load(&dog.n_beats);
+  const size_t n = (size_t)dog.n_ranks;
+  rt_pulse *before = calloc(n, sizeof *before);
+  rt_pulse *now = calloc(n, sizeof *now);
+  bool *frozen = calloc(n, sizeof *frozen);
+  bool judged = before != NULL && now != NULL && frozen != NULL;
+  if (judged) {
+    rt_heartbeat_read(&dog.beats, before);
+    for (int i = 0; judged && i < ROUNDS; i++) {
+      stamp(true);
+      judged = wait_s(dog.every_s) && atomic_load(&dog.n_beats) == n_beats;
+    }
+  }
+  if (judged) {
+    stamp(true);
+    rt_heartbeat_read(&dog.beats, now);
+    const verdict v = judge(before, now, frozen);
+    const bool setting_up =
+        n_beats == 0 && age_s() < SETUP_FACTOR * dog.limit_s;
+    if (v.n_frozen > 0 || !setting_up)
+      end_job(&v);
+  }
+  free(before);
+  free(now);
+  free(frozen);
 }
 
 static void *watch(void *unused)
 {
   (void)unused;
-  while (!atomic_load(&dog.stop)) {
-    stamp();
-    if (rt_now_s() - atomic_load(&dog.beat_s) > dog.limit_s)
-      end_job();
-    const struct timespec a_while = {.tv_nsec = 200000000};
-    nanosleep(&a_while, NULL);
+  while (wait_s(dog.every_s)) {
+    const bool doubt = dog.limit_s > 0.0 && age_s() > 0.5 * dog.limit_s;
+    // The folder exists from the first beat on, and is ours.
+    if (!dog.beats.open && (doubt || atomic_load(&dog.n_beats) > 0))
+      rt_heartbeat_open(&dog.beats);
+    stamp(doubt);
+    if (dog.limit_s > 0.0 && age_s() > dog.limit_s)
+      suspect();
   }
   return NULL;
 }
 
-rt_err rt_watchdog_start(const char *path, int rank, int n_ranks,
-                         double limit_s)
+/** Signals are for the main thread. */
+static int start_thread(void)
 {
-  rt_watchdog_beat(0, "set-up");
-  if (limit_s <= 0.0)
-    return RT_OK;
-  dog.rank = rank;
-  dog.n_ranks = n_ranks;
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int code = pthread_create(&dog.thread, NULL, watch, NULL);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return code;
+}
+
+rt_err rt_watchdog_start(const rt_comm *world, const char *folder,
+                         double limit_s, const rt_phases *phases)
+{
+  dog.rank = rt_comm_rank(world);
+  dog.n_ranks = rt_comm_size(world);
   dog.limit_s = limit_s;
-  gethostname(dog.host, sizeof dog.host - 1);
-  if (path[0] != '\0') {
-    dog.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    RT_CHECK(dog.fd >= 0, RT_ERR_IO, "%s: cannot be opened for heartbeats",
-             path);
-  }
-  stamp();
-  RT_CHECK(pthread_create(&dog.thread, NULL, watch, NULL) == 0, RT_ERR_MEM,
-           "cannot start the watchdog thread");
-  atomic_store(&dog.running, true);
-  return RT_OK;
+  dog.phases = phases;
+  dog.every_s = 1.0 + dog.n_ranks / RANKS_A_SECOND;
+  if (limit_s > 0.0 && dog.every_s > limit_s / 8.0)
+    dog.every_s = limit_s / 8.0;
+  uint64_t run = (uint64_t)time(NULL) << 20 ^ (uint64_t)getpid();
+  RT_TRY(rt_comm_bcast(world, &run, sizeof run, 0));
+  rt_heartbeat_init(&dog.beats, folder, run, dog.rank, dog.n_ranks);
+  atomic_store(&dog.step, 0);
+  atomic_store(&dog.phase, "set-up");
+  atomic_store(&dog.n_beats, 0);
+  atomic_store(&dog.beat_s, rt_now_s());
+  dog.stop = false;
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_mutex_init(&dog.lock, NULL);
+  pthread_cond_init(&dog.wake, &monotonic);
+  pthread_condattr_destroy(&monotonic);
+  const int code = start_thread();
+  dog.running = code == 0;
+  return rt_agree(world, code == 0
+                             ? RT_OK
+                             : RT_FAIL(RT_ERR_MEM, "no thread to watch: %s",
+                                       strerror(code)));
 }
 
 void rt_watchdog_stop(void)
 {
-  if (atomic_exchange(&dog.running, false)) {
-    atomic_store(&dog.stop, true);
-    pthread_join(dog.thread, NULL);
-  }
-  if (dog.fd >= 0)
-    close(dog.fd);
-  dog.fd = -1;
+  if (!dog.running)
+    return;
+  pthread_mutex_lock(&dog.lock);
+  dog.stop = true;
+  pthread_cond_signal(&dog.wake);
+  pthread_mutex_unlock(&dog.lock);
+  pthread_join(dog.thread, NULL);
+  dog.running = false;
+  pthread_cond_destroy(&dog.wake);
+  pthread_mutex_destroy(&dog.lock);
+  rt_heartbeat_close(&dog.beats, dog.rank == 0);
 }

@@ -1,22 +1,27 @@
 /** \file watchdog.h
- *  A thread per rank that ends a job which hangs, naming the rank.
- *  Layer: app.  It never calls MPI. */
+ *  A thread of every rank that ends a hung job and says who hangs.
+ *
+ *  Layer: app.  The main thread only stores two numbers per beat.  The thread
+ *  never calls MPI: about once a second it writes this rank's line of the file
+ *  FOLDER/heartbeat, so that a frozen process is known by its old line, and a
+ *  process that waits in vain by how far it came. */
 #ifndef RT_WATCHDOG_H
 #define RT_WATCHDOG_H
 
-#include "base/err.h"
-#include <stdint.h>
+#include "distill/job.h"
 
-/** Watch this process: when no beat comes for \a limit_s (0: never), every
- *  watchdog reads the slots of all ranks in \a path (a shared file; "" when
- *  there is none), the lowest live one prints who is stuck and ends the job
- * with exit code 75.  A stopped process is known by its own thread's stamp
- * standing still. */
-RT_MUST rt_err rt_watchdog_start(const char *path, int rank, int n_ranks,
-                                 double limit_s);
-void rt_watchdog_stop(void);
+/** Watch this rank's beats: none for \a limit_s (0: never ends a job) and the
+ *  job ends with exit code 75.  Set-up, before the first beat, may read whole
+ *  corpora and has ten times as long, unless a rank is frozen.  \a folder: of
+ *  the run, or "" (then only ranks of one node see each other).  \a phases is
+ *  borrowed until the stop.  Collective; errors are agreed upon. */
+RT_MUST rt_err rt_watchdog_start(const rt_comm *world, const char *folder,
+                                 double limit_s, const rt_phases *phases);
 
-/** This rank is alive: at \a step, doing \a phase (a literal). */
+/** This rank does something: for rt_hooks.  Main thread; costs nothing. */
 void rt_watchdog_beat(int64_t step, const char *phase);
+
+/** Stop watching; rank 0 removes the file.  Fine when never started. */
+void rt_watchdog_stop(void);
 
 #endif

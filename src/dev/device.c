@@ -2,6 +2,7 @@
  *  What all devices share. */
 #include "dev/device_impl.h"
 
+#include "gemm.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -61,6 +62,11 @@ rt_dtype rt_dev_real(const rt_dev *dev)
 const char *rt_dev_name(const rt_dev *dev)
 {
   return dev->backend->name;
+}
+
+const char *rt_dev_library(void)
+{
+  return k_gemm_library();
 }
 
 int rt_dev_threads(const rt_dev *dev)

@@ -23,6 +23,8 @@ void rt_dev_destroy(rt_dev **dev);
 
 rt_dtype rt_dev_real(const rt_dev *dev); /**< RT_F32 or RT_F64 */
 const char *rt_dev_name(const rt_dev *dev);
+/** Name and version of the library that multiplies matrices. */
+const char *rt_dev_library(void);
 int rt_dev_threads(const rt_dev *dev);
 
 /** Memory functions for arenas on this device ("check" poisons at alloc). */

@@ -1,21 +1,31 @@
 /** \file threads.h
- *  How many threads a rank should use.  Layer: par. */
+ *  How many OpenMP threads a rank has, and on which cores.  Layer: par. */
 #ifndef RT_THREADS_H
 #define RT_THREADS_H
 
 #include "par/comm.h"
 
 typedef struct rt_threads {
-  int n;            /**< threads for this rank */
-  int n_cores;      /**< cores that this rank may run on */
-  int n_sharing;    /**< ranks of this node with some of the same cores */
+  int n;       /**< OpenMP threads of this rank */
+  int n_least; /**< the fewest and most of any rank */
+  int n_most;
+  const char *why; /**< "run.threads", "OMP_NUM_THREADS", "its cores" */
+  char cores[96];  /**< cores of this rank, "0-3,8" */
+  int n_cores;     /**< how many those are */
+  int n_sharing;   /**< ranks of this node that may use the same cores */
+  bool bound;   /**< they have shared those out; this rank keeps to its part */
+  bool crowded; /**< on some node threads outnumber cores */
+  int n_ranks_node; /**< ranks on this node */
+  int n_given_node; /**< cores that any of them may use */
   int n_node_cores; /**< cores of the node */
-  const char *why;  /**< "run.threads", "OMP_NUM_THREADS", "its cores" */
 } rt_threads;
 
-/** \a asked > 0 decides; else OMP_NUM_THREADS; else the cores of this rank's
- *  affinity mask, shared with the ranks of the node that may run on them.
- *  Collective. */
+/** Share the cores among the ranks of a node that may use the same ones, bind
+ *  this process to its part (unless OMP_PROC_BIND or OMP_PLACES is set), and
+ *  set OpenMP's number of threads: \a asked, or, when that is 0,
+ *  OMP_NUM_THREADS, or one for each core.  Before the first parallel region, as
+ *  threads keep the cores they start on.  Collective; errors are agreed upon.
+ */
 RT_MUST rt_err rt_threads_choose(const rt_comm *world, int asked,
                                  rt_threads *out);
 

@@ -1,0 +1,78 @@
+/** \file app.c
+ *  The steps that verbs share. */
+#include "app/app.h"
+
+#include "app/banner.h"
+#include "app/watchdog.h"
+#include "base/file.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DECK_BYTES = 1 << 20 };
+
+static rt_err read_text(const char *path, char **text, size_t *n)
+{
+  *n = 0;
+  if (path[0] == '\0')
+    return RT_OK;
+  RT_TRY(rt_file_slurp(path, MAX_DECK_BYTES, text, n));
+  RT_CHECK(memchr(*text, '\0', *n) == NULL, RT_ERR_CONFIG,
+           "%s: not a deck, it holds a zero byte", path);
+  return RT_OK;
+}
+
+/** The text of rank 0's file on all ranks; NULL without a file. */
+static rt_err share_text(const rt_comm *world, const char *path, char **text)
+{
+  const bool reads = rt_comm_rank(world) == 0;
+  size_t n = 0;
+  RT_TRY(rt_agree(world, reads ? read_text(path, text, &n) : RT_OK));
+  RT_TRY(rt_comm_bcast(world, &n, sizeof n, 0));
+  rt_err err = RT_OK;
+  if (*text == NULL && (*text = calloc(n + 1, 1)) == NULL)
+    err = RT_FAIL(RT_ERR_MEM, "a deck of %zu bytes", n);
+  RT_TRY(rt_agree(world, err));
+  return n > 0 ? rt_comm_bcast(world, *text, n, 0) : RT_OK;
+}
+
+rt_err rt_app_read_deck(const rt_comm *world, const rt_cli *cli,
+                        const char *path, rt_deck **out)
+{
+  char *text = NULL;
+  *out = NULL;
+  rt_err err = share_text(world, path, &text);
+  if (err == RT_OK)
+    err =
+        rt_agree(world, rt_deck_parse(path[0] != '\0' ? path : "no deck", text,
+                                      cli->n_overrides, cli->overrides, out));
+  free(text);
+  return err;
+}
+
+rt_err rt_app_start_job(const rt_app *app, int needs, const char *folder,
+                        rt_job *job)
+{
+  *job = (rt_job){0};
+  RT_TRY(rt_job_init(job, app->deck, app->world, &app->hooks, needs));
+  RT_TRY(rt_banner_print(job, app->cli->verb->name));
+  return rt_watchdog_start(app->world, folder,
+                           rt_deck_real(app->deck, RT_KEY_RUN_WATCHDOG_S),
+                           &job->phases);
+}
+
+void rt_app_end_job(rt_job *job)
+{
+  rt_watchdog_stop();
+  rt_job_clear(job);
+}
+
+int rt_app_needs_of_training(const rt_deck *deck)
+{
+  int needs = RT_NEED_STUDENT | RT_NEED_CORPUS;
+  if (rt_deck_is(deck, RT_KEY_TEA_SOURCE, "live") ||
+      rt_deck_bool(deck, RT_KEY_EVAL_TEACHER))
+    needs |= RT_NEED_TEACHER;
+  if (rt_deck_is(deck, RT_KEY_TEA_SOURCE, "dataset"))
+    needs |= RT_NEED_DATASET;
+  return needs;
+}

@@ -1,0 +1,81 @@
+/** \file cli.h
+ *  The command line: a verb, paths, key=value overrides, a few options.
+ *
+ *  Layer: app.  Read before MPI starts, so that --help and a typing error are
+ *  answered on a login node, where MPI may not start at all. */
+#ifndef RT_CLI_H
+#define RT_CLI_H
+
+#include "base/err.h"
+#include <stdio.h>
+
+typedef struct rt_app rt_app;
+
+/** V(name, takes a deck, arguments, summary, more help).  The one list of
+ *  verbs; rt_verb_NAME runs it. */
+#define RT_VERBS(V)                                                            \
+  V(train, true, "DECK [KEY=VALUE ...]",                                       \
+    "train a student, with or without a teacher",                              \
+    "Language modelling only, distillation from a live teacher, or from a\n"   \
+    "captured dataset (teacher.source).  Goes on from the newest checkpoint\n" \
+    "in output.dir.  SIGUSR1, SIGTERM or a file output.dir/stop: checkpoint\n" \
+    "and stop with exit code 85.\n")                                           \
+  V(capture, true, "DECK [KEY=VALUE ...]",                                     \
+    "run a teacher over a corpus, keep its logits",                            \
+    "teacher.weights over data.files into the dataset capture.dir.  An\n"      \
+    "interrupted capture goes on where it stopped.\n")                         \
+  V(eval, true, "DECK [KEY=VALUE ...]",                                        \
+    "held-out loss, perplexity, calibration",                                  \
+    "The newest checkpoint of output.dir, else student.weights, on the\n"      \
+    "held-out part of the corpus; with eval.teacher also KL to the "           \
+    "teacher.\n")                                                              \
+  V(export, false, "RUN OUT", "a checkpoint as a Hugging Face folder",         \
+    "The newest checkpoint of the run in folder RUN becomes the new folder\n"  \
+    "OUT, which transformers loads; tokenizer files are copied along.\n")      \
+  V(plan, true, "DECK [KEY=VALUE ...]",                                        \
+    "what a run would need, without running it",                               \
+    "Memory per rank, work, disk and communication.  Start it with as many\n"  \
+    "ranks as the run would have.\n")                                          \
+  V(data, false, "check|info PATH ... [KEY=VALUE ...]",                        \
+    "look at a corpus before a job waits for it",                              \
+    "PATH is a corpus (data.files), or a deck (.yaml) that names some.\n"      \
+    "info: formats, sizes, rows.  check: also reads every id and compares "    \
+    "it\n"                                                                     \
+    "with the vocabulary (data.vocab, else student.vocab).\n")                 \
+  V(logits, false, "info|verify PATH",                                         \
+    "look after a dataset of captured logits",                                 \
+    "info: what it holds, from whom, its size per token.  verify: reads "      \
+    "every\n"                                                                  \
+    "row and checks it against its hash; ranks share the rows.\n")
+
+typedef struct rt_verb {
+  const char *name, *arguments, *summary, *help;
+  bool takes_deck;
+  rt_err (*run)(const rt_app *app); /**< collective */
+} rt_verb;
+
+/** Which help is wanted. */
+typedef enum rt_help { RT_HELP_NONE, RT_HELP_GENERAL, RT_HELP_KEYS } rt_help;
+
+typedef struct rt_cli {
+  const rt_verb *verb; // NULL: none named
+  char **paths;        // owned [n_paths] of borrowed: arguments of the verb
+  char **overrides;    // owned [n_overrides] of borrowed: key.path=value
+  int n_paths, n_overrides;
+  rt_help help;
+  bool version, print_config, debug, quiet;
+} rt_cli;
+
+/** Read \a argv, which getopt reorders.  RT_ERR_USAGE: the text names what was
+ *  meant.  \param[out] cli  to be cleared by the caller, even after an error */
+RT_MUST rt_err rt_cli_parse(int argc, char **argv, rt_cli *cli);
+void rt_cli_clear(rt_cli *cli);
+
+/** General help, or that of \a verb when it is not NULL. */
+void rt_cli_print_help(const rt_verb *verb, FILE *to);
+
+/** RT_ERR_USAGE: \a got is no \a what ("verb"); the nearest of \a names [n]. */
+RT_MUST rt_err rt_cli_unknown(const char *what, const char *got,
+                              const char *const *names, int n);
+
+#endif

@@ -1,0 +1,100 @@
+/** \file heartbeat.c
+ *  The lines of the heartbeat file. */
+#include "app/heartbeat.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINE = 256 };
+
+void rt_heartbeat_init(rt_heartbeat *h, const char *folder, uint64_t run,
+                       int rank, int n_ranks)
+{
+  *h = (rt_heartbeat){
+      .folder = folder, .run = run, .rank = rank, .n_ranks = n_ranks, .fd = -1};
+  h->mine.pid = (int)getpid();
+  gethostname(h->mine.host, sizeof h->mine.host - 1);
+}
+
+void rt_heartbeat_open(rt_heartbeat *h)
+{
+  const char *tmp = getenv("TMPDIR");
+  h->everyone = h->folder[0] != '\0' && rt_folder_exists(h->folder);
+  const int n =
+      h->everyone
+          ? snprintf(h->path, sizeof h->path, "%s/heartbeat", h->folder)
+          : snprintf(h->path, sizeof h->path, "%s/retort-heartbeat-%016" PRIx64,
+                     tmp != NULL ? tmp : "/tmp", h->run);
+  if (n >= (int)sizeof h->path)
+    return;
+  h->fd = open(h->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+  h->open = h->fd >= 0;
+}
+
+void rt_heartbeat_write(rt_heartbeat *h, bool surely)
+{
+  const rt_pulse *p = &h->mine;
+  char line[LINE + 1];
+  if (!h->open)
+    return;
+  const int n = snprintf(line, sizeof line,
+                         "%016" PRIx64 " rank %d tick %" PRIu64
+                         " pid %d beat %.1f s ago, %" PRIu64
+                         " collectives, at %" PRId64 " host %s doing %s",
+                         h->run, h->rank, p->tick, p->pid, p->age_s,
+                         p->n_collectives, p->step, p->host, p->doing);
+  for (int i = n < LINE ? n : LINE - 1; i < LINE; i++)
+    line[i] = i == LINE - 1 ? '\n' : ' ';
+  // Without its line a rank would look frozen, so a full disk must not matter:
+  // lines have their place in the file after the first write.
+  if (pwrite(h->fd, line, LINE, (off_t)h->rank * LINE) == LINE && surely)
+    fdatasync(h->fd);
+}
+
+/** A line of this run; else \a p keeps tick 0. */
+static void parse(const rt_heartbeat *h, int rank, char *line, rt_pulse *p)
+{
+  uint64_t run = 0;
+  int of = -1;
+  rt_pulse got = {0};
+  line[LINE - 1] = '\0';
+  const int n = sscanf(line,
+                       "%" SCNx64 " rank %d tick %" SCNu64
+                       " pid %d beat %lf s ago, %" SCNu64
+                       " collectives, at %" SCNd64 " host %63s doing %63[^\n]",
+                       &run, &of, &got.tick, &got.pid, &got.age_s,
+                       &got.n_collectives, &got.step, got.host, got.doing);
+  if (n != 9 || run != h->run || of != rank)
+    return;
+  for (size_t i = strlen(got.doing); i > 0 && got.doing[i - 1] == ' '; i--)
+    got.doing[i - 1] = '\0';
+  *p = got;
+}
+
+void rt_heartbeat_read(const rt_heartbeat *h, rt_pulse *all)
+{
+  char line[LINE];
+  memset(all, 0, (size_t)h->n_ranks * sizeof *all);
+  // Opened anew: a network file system then asks the server.
+  const int fd = h->open ? open(h->path, O_RDONLY | O_CLOEXEC) : -1;
+  for (int r = 0; fd >= 0 && r < h->n_ranks; r++)
+    if (pread(fd, line, LINE, (off_t)r * LINE) == LINE)
+      parse(h, r, line, &all[r]);
+  if (fd >= 0)
+    close(fd);
+  all[h->rank] = h->mine;
+}
+
+void rt_heartbeat_close(rt_heartbeat *h, bool remove)
+{
+  if (!h->open)
+    return;
+  close(h->fd);
+  h->open = false;
+  if (remove)
+    unlink(h->path);
+}

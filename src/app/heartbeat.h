@@ -1,0 +1,44 @@
+/** \file heartbeat.h
+ *  The file in which ranks see each other without MPI: a line of fixed size for
+ *  each rank, written by that rank alone.  Layer: app.  Plain text, so that a
+ *  person can read it too. */
+#ifndef RT_HEARTBEAT_H
+#define RT_HEARTBEAT_H
+
+#include "base/file.h"
+#include <stdint.h>
+
+/** What a rank says of itself. */
+typedef struct rt_pulse {
+  uint64_t tick; /**< lines written so far; 0: none of this run is there */
+  int pid;
+  double age_s; /**< since the last beat */
+  uint64_t n_collectives;
+  int64_t step;
+  char host[64], doing[64];
+} rt_pulse;
+
+/** Caller's storage.  Not for several threads. */
+typedef struct rt_heartbeat {
+  const char *folder; // borrowed, "" without one
+  char path[RT_PATH_MAX];
+  uint64_t run; // tells this run's lines from those of one that died
+  int rank, n_ranks, fd;
+  bool open;
+  bool everyone; /**< the file is in the run's folder: all ranks are in it */
+  rt_pulse mine;
+} rt_heartbeat;
+
+void rt_heartbeat_init(rt_heartbeat *h, const char *folder, uint64_t run,
+                       int rank, int n_ranks);
+/** FOLDER/heartbeat, or a file of this node when there is no folder.  A file
+ *  that cannot be written leaves \a open false: the watchdog then knows its
+ *  own rank only. */
+void rt_heartbeat_open(rt_heartbeat *h);
+/** Write h->mine; \a surely: also flush it to where other nodes look. */
+void rt_heartbeat_write(rt_heartbeat *h, bool surely);
+/** All ranks' lines into \a all [n_ranks]; tick 0 where there is none. */
+void rt_heartbeat_read(const rt_heartbeat *h, rt_pulse *all);
+void rt_heartbeat_close(rt_heartbeat *h, bool remove);
+
+#endif

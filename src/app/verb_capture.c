@@ -1,0 +1,57 @@
+/** \file verb_capture.c
+ *  retort capture DECK. */
+#include "app/app.h"
+#include "app/watchdog.h"
+#include "base/clock.h"
+#include "distill/run.h"
+#include "io/lock.h"
+
+/** A lock is refreshed so often; others take it over after ten minutes. */
+static const double REFRESH_S = 60.0;
+
+// The hook that beats has no argument for it.
+static struct {
+  rt_lock *lock; // owned, rank 0
+  double refreshed_s;
+} held;
+
+/** Each micro-batch: alive for the watchdog and for who waits for the folder.
+ */
+static void beat(int64_t row, const char *phase)
+{
+  rt_watchdog_beat(row, phase);
+  if (held.lock != NULL && rt_now_s() - held.refreshed_s > REFRESH_S) {
+    rt_lock_refresh(held.lock);
+    held.refreshed_s = rt_now_s();
+  }
+}
+
+/** One run per dataset: rank 0 makes the folder and locks it. */
+static rt_err take_folder(const rt_comm *world, const char *folder)
+{
+  rt_err err = RT_OK;
+  if (rt_comm_rank(world) == 0 && folder[0] != '\0')
+    err = rt_lock_take(folder, &held.lock);
+  held.refreshed_s = rt_now_s();
+  return rt_agree(world, err);
+}
+
+rt_err rt_verb_capture(const rt_app *app)
+{
+  const char *folder = rt_deck_text(app->deck, RT_KEY_CAP_DIR);
+  rt_app with_lock = *app;
+  rt_job job;
+  with_lock.hooks.beat = beat;
+  // 1. Shapes, grids and inputs that fit together, before anything is created.
+  rt_err err = rt_app_start_job(&with_lock, RT_NEED_TEACHER | RT_NEED_CORPUS,
+                                folder, &job);
+  // 2. The dataset's folder is ours.
+  if (err == RT_OK)
+    err = take_folder(app->world, folder);
+  // 3. Shard by shard; finished shards of an interrupted capture are kept.
+  if (err == RT_OK)
+    err = rt_run_capture(&job);
+  rt_app_end_job(&job);
+  rt_lock_release(&held.lock);
+  return err;
+}
