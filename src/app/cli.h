@@ -13,6 +13,7 @@ typedef struct rt_app rt_app;
 
 /** V(name, takes a deck, arguments, summary, more help).  The one list of
  *  verbs; rt_verb_NAME runs it. */
+// clang-format off
 #define RT_VERBS(V)                                                            \
   V(train, true, "DECK [KEY=VALUE ...]",                                       \
     "train a student, with or without a teacher",                              \
@@ -25,28 +26,29 @@ typedef struct rt_app rt_app;
     "teacher.weights over data.files into the dataset capture.dir.  An\n"      \
     "interrupted capture goes on where it stopped.\n")                         \
   V(eval, true, "DECK [KEY=VALUE ...]",                                        \
-    "held-out loss, perplexity, calibration",                                  \
+    "measure held-out loss, perplexity, calibration",                          \
     "The newest checkpoint of output.dir, else student.weights, on the\n"      \
-    "held-out part of the corpus; with eval.teacher also KL to the "           \
-    "teacher.\n")                                                              \
-  V(export, false, "RUN OUT", "a checkpoint as a Hugging Face folder",         \
+    "held-out part of the corpus; eval.teacher adds KL to the teacher.\n")     \
+  V(export, false, "RUN OUT",                                                  \
+    "write a checkpoint as a Hugging Face folder",                             \
     "The newest checkpoint of the run in folder RUN becomes the new folder\n"  \
     "OUT, which transformers loads; tokenizer files are copied along.\n")      \
   V(plan, true, "DECK [KEY=VALUE ...]",                                        \
-    "what a run would need, without running it",                               \
+    "tell what a run would need, without running it",                          \
     "Memory per rank, work, disk and communication.  Start it with as many\n"  \
     "ranks as the run would have.\n")                                          \
   V(data, false, "check|info PATH ... [KEY=VALUE ...]",                        \
     "look at a corpus before a job waits for it",                              \
     "PATH is a corpus (data.files), or a deck (.yaml) that names some.\n"      \
-    "info: formats, sizes, rows.  check: also reads every id and compares "    \
-    "it\n"                                                                     \
-    "with the vocabulary (data.vocab, else student.vocab).\n")                 \
-  V(logits, false, "info|verify PATH",                                         \
-    "look after a dataset of captured logits",                                 \
-    "info: what it holds, from whom, its size per token.  verify: reads "      \
-    "every\n"                                                                  \
-    "row and checks it against its hash; ranks share the rows.\n")
+    "info: formats, sizes, rows.  check: also reads every id and compares\n"   \
+    "it with the vocabulary (data.vocab, else student.vocab).\n")              \
+  V(logits, false, "info|verify PATH | diff PATH PATH",                        \
+    "look after datasets of captured logits",                                  \
+    "info: what it holds, from whom, its size per token.  verify: reads\n"     \
+    "every row and checks it against its hash.  diff: compares two, entry by\n"\
+    "entry; exit code 0 when they are the same bit for bit.  Ranks share the\n"\
+    "rows.\n")
+// clang-format on
 
 typedef struct rt_verb {
   const char *name, *arguments, *summary, *help;

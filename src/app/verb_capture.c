@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "distill/run.h"
 #include "io/lock.h"
+#include <stdlib.h>
+#include <string.h>
 
 /** A lock is refreshed so often; others take it over after ten minutes. */
 static const double REFRESH_S = 60.0;
@@ -36,6 +38,22 @@ static rt_err take_folder(const rt_comm *world, const char *folder)
   return rt_agree(world, err);
 }
 
+/** The resolved deck beside the data (the manifest has it, too). */
+static rt_err keep_deck(const rt_app *app, const char *folder)
+{
+  char path[RT_PATH_MAX], *text = NULL;
+  rt_err err = RT_OK;
+  if (held.lock != NULL) {
+    err = rt_path_join(path, folder, "deck.yaml");
+    if (err == RT_OK)
+      err = rt_deck_to_text(app->deck, &text);
+    if (err == RT_OK)
+      err = rt_file_put(path, text, strlen(text));
+    free(text);
+  }
+  return rt_agree(app->world, err);
+}
+
 rt_err rt_verb_capture(const rt_app *app)
 {
   const char *folder = rt_deck_text(app->deck, RT_KEY_CAP_DIR);
@@ -51,6 +69,9 @@ rt_err rt_verb_capture(const rt_app *app)
   // 3. Shard by shard; finished shards of an interrupted capture are kept.
   if (err == RT_OK)
     err = rt_run_capture(&job);
+  // 4. Not before: the folder may hold another capture, which is refused.
+  if (err == RT_OK)
+    err = keep_deck(app, folder);
   rt_app_end_job(&job);
   rt_lock_release(&held.lock);
   return err;
