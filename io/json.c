@@ -98,13 +98,19 @@ rt_json_kind rt_json_kind_of(const rt_json *value)
 
 void rt_json_show(const rt_json *value, char *to, size_t n)
 {
-  size_t used = 6;
-  if (value == NULL)
+  RT_ASSERT(n >= 4);
+  memset(to, 0, n); // jansson skips the pieces that do not fit
+  if (value == NULL) {
     snprintf(to, n, "absent");
-  else
-    used = json_dumpb(node(value), to, n - 1,
-                      JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
-  to[used < n ? used : n - 1] = '\0'; // jansson adds none
+    return;
+  }
+  const size_t used =
+      json_dumpb(node(value), to, n - 1,
+                 JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
+  if (used >= n) {
+    const size_t kept = strlen(to);
+    strcpy(to + (kept < n - 4 ? kept : n - 4), "...");
+  }
 }
 
 const rt_json *rt_json_get(const rt_json *object, const char *key)

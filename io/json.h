@@ -41,8 +41,8 @@ RT_MUST rt_err rt_json_read(const char *path, size_t max_bytes, rt_json **out);
 void rt_json_free(rt_json **root);
 
 rt_json_kind rt_json_kind_of(const rt_json *value);
-/** The value as compact text of at most \a n - 1 bytes, for messages; "absent"
- *  for NULL. */
+/** The value as compact ASCII text of at most \a n - 1 >= 3 bytes, for
+ * messages: "absent" for NULL, ending in "..." when cut. */
 void rt_json_show(const rt_json *value, char *to, size_t n);
 
 /** Member of an object; NULL when absent or \a object is no object. */

@@ -6,7 +6,13 @@
  *  each closed by end-of-text, joined.  Row i of a file is stream positions
  *  [i T, i T + T].  Row j of the *corpus* interleaves the files' rows by blend
  *  weight; it is a function of j alone.  All of it is read-only and may be used
- *  by several threads. */
+ *  by several threads.
+ *
+ *  By size, an epoch has every row once.  By weight, a file's rows start again
+ *  when they are used up, and an epoch ends when every file was seen whole.
+ *  Files without an index are cut into documents at eot; a file of one document
+ *  gives the last valid_fraction of its tokens to validation.  Opening looks at
+ *  the last token of every document (it may lack eot). */
 #ifndef RT_TOKENS_H
 #define RT_TOKENS_H
 

@@ -14,7 +14,8 @@ static void test_json_values(void)
 {
   static const char text[] = "{\"b\": true, \"i\": -9223372036854775808, "
                              "\"r\": 1.5, \"t\": \"\\u00e9\","
-                             " \"n\": null, \"a\": [1, [2], {\"z\": 3}]}";
+                             " \"n\": null, \"a\": [1, [2], {\"z\": 3}],"
+                             " \"long\": [8, \"0123456789abcdef\"]}";
   rt_json *root;
   bool b = false;
   int64_t i = 0;
@@ -32,20 +33,23 @@ static void test_json_values(void)
   CU_ASSERT_EQUAL(rt_json_kind_of(rt_json_get(root, "q")), RT_JSON_ABSENT);
   const rt_json *a = rt_json_get(root, "a");
   CU_ASSERT_EQUAL(rt_json_n(a), 3);
-  CU_ASSERT_EQUAL(rt_json_n(root), 6);
+  CU_ASSERT_EQUAL(rt_json_n(root), 7);
   CU_ASSERT_PTR_NULL(rt_json_at(a, 3));
   CU_ASSERT(rt_json_int(rt_json_get(rt_json_at(a, 2), "z"), &i) && i == 3);
   rt_json_show(a, shown, sizeof shown);
   CU_ASSERT_STRING_EQUAL(shown, "[1,[2],{\"z\":3}]");
   rt_json_show(a, shown, 6); // what does not fit is cut
-  CU_ASSERT_STRING_EQUAL(shown, "[1,[2");
+  CU_ASSERT_STRING_EQUAL(shown, "[1...");
+  memset(shown, 'x', sizeof shown); // a piece that does not fit: no rubbish
+  rt_json_show(rt_json_get(root, "long"), shown, 12);
+  CU_ASSERT_STRING_EQUAL(shown, "[8,\"...");
   rt_json_show(NULL, shown, sizeof shown);
   CU_ASSERT_STRING_EQUAL(shown, "absent");
   rt_json_member m = {0};
-  char keys[8] = "";
+  char keys[12] = "";
   while (rt_json_next(root, &m))
     strcat(keys, m.key);
-  CU_ASSERT_STRING_EQUAL(keys, "birtna");
+  CU_ASSERT_STRING_EQUAL(keys, "birtnalong");
   rt_json_free(&root);
   CU_ASSERT_PTR_NULL(root);
   rt_json_free(&root);
@@ -81,10 +85,10 @@ static void test_json_refusals(void)
   deep[RT_JSON_MAX_DEPTH] = '[';
   RT_FAILS(rt_json_parse("x", deep, strlen(deep), &root), RT_ERR_DATA,
            "x:1:65: more than 64 levels");
-  static const char brackets[] =
-      "[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["
-      "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[\"]";
-  RT_OKAY(rt_json_parse("x", brackets, strlen(brackets), &root)); // a text
+  char brackets[100] = "[\"\\\""; // a text of a quote and brackets
+  memset(brackets + 4, '[', 80);
+  strcpy(brackets + 84, "\"]");
+  RT_OKAY(rt_json_parse("x", brackets, strlen(brackets), &root));
   rt_json_free(&root);
 }
 

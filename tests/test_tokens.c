@@ -322,6 +322,11 @@ static void test_single_document(void)
   RT_OKAY(rt_corpus_row(c, RT_VALID, 1, tok, NULL, NULL));
   CU_ASSERT(tok[0] == 1086 && tok[10] == 1096);
   rt_corpus_close(&c);
+  spec.seq = 4; // 76 tokens: one more, an eot at the cut, would be one more row
+  RT_OKAY(rt_corpus_open(&spec, &c));
+  CU_ASSERT_EQUAL(rt_corpus_n_rows(c, RT_TRAIN), 18);
+  rt_corpus_close(&c);
+  spec.seq = 10;
   spec.valid_fraction = 0.0;
   RT_OKAY(rt_corpus_open(&spec, &c));
   CU_ASSERT_EQUAL(rt_corpus_n_rows(c, RT_TRAIN), 10); // 101 and eot
@@ -616,6 +621,15 @@ static void test_lying_index(void)
   check_lie(folder, &x, 34 + 48 + 32, &two, 8, "mark 4 is 2");
   const int64_t three = 3;
   check_lie(folder, &x, 34 + 48 + 32, &three, 8, "last document mark is 3");
+  static buffer bin, idx; // bytes after the last mark: modes, or rubbish
+  char path[RT_PATH_MAX];
+  rt_corpus *c;
+  make_megatron(&x, 4, 1000, &bin, &idx);
+  add(&idx, "\0\0\0\0", 4);
+  rt_put_bytes(rt_in(folder, "p.idx", path), idx.data, idx.n);
+  const char *const files[] = {path};
+  const rt_corpus_spec spec = spec_of(files, 1);
+  RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "the file has 126");
   RT_OKAY(rt_path_remove(folder));
 }
 
@@ -655,6 +669,9 @@ static void test_bad_files(void)
   rt_put_bytes(path, header, sizeof header);
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA,
            "header says 89 tokens, the file has 88");
+  header[2] = 87;
+  rt_put_bytes(path, header, sizeof header);
+  RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "header says 87 tokens");
   RT_OKAY(rt_path_remove(folder));
 }
 
