@@ -2,6 +2,7 @@
  *  The lines of the heartbeat file. */
 #include "app/heartbeat.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,9 +44,9 @@ void rt_heartbeat_write(rt_heartbeat *h, bool surely)
     return;
   const int n = snprintf(line, sizeof line,
                          "%016" PRIx64 " rank %d tick %" PRIu64
-                         " pid %d beat %.1f s ago, %" PRIu64
+                         " pid %d %c beat %.1f s ago, %" PRIu64
                          " collectives, at %" PRId64 " host %s doing %s",
-                         h->run, h->rank, p->tick, p->pid, p->age_s,
+                         h->run, h->rank, p->tick, p->pid, p->main, p->age_s,
                          p->n_collectives, p->step, p->host, p->doing);
   for (int i = n < LINE ? n : LINE - 1; i < LINE; i++)
     line[i] = i == LINE - 1 ? '\n' : ' ';
@@ -64,18 +65,18 @@ static void parse(const rt_heartbeat *h, int rank, char *line, rt_pulse *p)
   line[LINE - 1] = '\0';
   const int n = sscanf(line,
                        "%" SCNx64 " rank %d tick %" SCNu64
-                       " pid %d beat %lf s ago, %" SCNu64
+                       " pid %d %c beat %lf s ago, %" SCNu64
                        " collectives, at %" SCNd64 " host %63s doing %63[^\n]",
-                       &run, &of, &got.tick, &got.pid, &got.age_s,
+                       &run, &of, &got.tick, &got.pid, &got.main, &got.age_s,
                        &got.n_collectives, &got.step, got.host, got.doing);
-  if (n != 9 || run != h->run || of != rank)
+  if (n != 10 || run != h->run || of != rank)
     return;
   for (size_t i = strlen(got.doing); i > 0 && got.doing[i - 1] == ' '; i--)
     got.doing[i - 1] = '\0';
   *p = got;
 }
 
-void rt_heartbeat_read(const rt_heartbeat *h, rt_pulse *all)
+bool rt_heartbeat_read(const rt_heartbeat *h, rt_pulse *all)
 {
   char line[LINE];
   memset(all, 0, (size_t)h->n_ranks * sizeof *all);
@@ -84,9 +85,11 @@ void rt_heartbeat_read(const rt_heartbeat *h, rt_pulse *all)
   for (int r = 0; fd >= 0 && r < h->n_ranks; r++)
     if (pread(fd, line, LINE, (off_t)r * LINE) == LINE)
       parse(h, r, line, &all[r]);
+  const bool gone = h->open && fd < 0 && errno == ENOENT;
   if (fd >= 0)
     close(fd);
   all[h->rank] = h->mine;
+  return !gone;
 }
 
 void rt_heartbeat_close(rt_heartbeat *h, bool remove)

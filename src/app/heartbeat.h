@@ -15,6 +15,7 @@ typedef struct rt_pulse {
   double age_s; /**< since the last beat */
   uint64_t n_collectives;
   int64_t step;
+  char main; /**< state of the main thread: R runs, S sleeps, D waits for I/O */
   char host[64], doing[64];
 } rt_pulse;
 
@@ -37,8 +38,9 @@ void rt_heartbeat_init(rt_heartbeat *h, const char *folder, uint64_t run,
 void rt_heartbeat_open(rt_heartbeat *h);
 /** Write h->mine; \a surely: also flush it to where other nodes look. */
 void rt_heartbeat_write(rt_heartbeat *h, bool surely);
-/** All ranks' lines into \a all [n_ranks]; tick 0 where there is none. */
-void rt_heartbeat_read(const rt_heartbeat *h, rt_pulse *all);
+/** All ranks' lines into \a all [n_ranks]; tick 0 where there is none.  False:
+ *  the file was removed, which is what a rank does that ends the job. */
+bool rt_heartbeat_read(const rt_heartbeat *h, rt_pulse *all);
 void rt_heartbeat_close(rt_heartbeat *h, bool remove);
 
 #endif

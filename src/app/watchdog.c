@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -52,11 +53,28 @@ static double age_s(void)
   return rt_now_s() - atomic_load(&dog.beat_s);
 }
 
+/** What the main thread does, as the system sees it: 'R' runs (MPI polls), 'S'
+ *  sleeps, 'D' waits for I/O; '?' unknown.  Its id is the process's. */
+static char state_of_main(int pid)
+{
+  char path[64], text[512] = "";
+  snprintf(path, sizeof path, "/proc/self/task/%d/stat", pid);
+  FILE *const from = fopen(path, "r");
+  if (from == NULL)
+    return '?';
+  const size_t n = fread(text, 1, sizeof text - 1, from);
+  fclose(from);
+  text[n] = '\0';
+  const char *name_end = strrchr(text, ')');
+  return name_end != NULL && name_end[1] == ' ' ? name_end[2] : '?';
+}
+
 /** Write this rank's line; \a surely: so that other nodes see it at once. */
 static void stamp(bool surely)
 {
   rt_pulse *p = &dog.beats.mine;
   p->tick++;
+  p->main = surely ? state_of_main(p->pid) : 'R'; // only asked when in doubt
   p->age_s = age_s();
   p->n_collectives = rt_comm_count(); // an aligned word, read as it goes by
   p->step = atomic_load(&dog.step);
@@ -88,21 +106,25 @@ static bool wait_s(double s)
 typedef struct verdict {
   const rt_pulse *now; // borrowed [n_ranks]
   const bool *frozen;  // borrowed [n_ranks]
-  int n_frozen;
+  int n_frozen, n_known;
+  int n_idle;     // whose main thread does not run
   uint64_t least; // collectives of any rank that is known
   uint64_t most;
 } verdict;
 
-static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen)
+static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen,
+                     bool seen)
 {
   verdict v = {.now = now, .frozen = frozen, .least = UINT64_MAX};
   for (int r = 0; r < dog.n_ranks; r++) {
     // Without a folder other nodes' ranks are out of sight, not frozen.
-    frozen[r] = r != dog.rank && now[r].tick == before[r].tick &&
+    frozen[r] = seen && r != dog.rank && now[r].tick == before[r].tick &&
                 (now[r].tick > 0 || dog.beats.everyone);
     v.n_frozen += frozen[r];
     if (now[r].tick == 0)
       continue;
+    v.n_known++;
+    v.n_idle += now[r].main != 'R';
     if (now[r].n_collectives < v.least)
       v.least = now[r].n_collectives;
     if (now[r].n_collectives > v.most)
@@ -111,11 +133,30 @@ static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen)
   return v;
 }
 
+/** All are in the same collective, and some of them do not poll in it. */
+static bool some_idle(const verdict *v)
+{
+  return v->least == v->most && v->n_idle > 0 && v->n_idle < v->n_known;
+}
+
 static bool is_suspect(const verdict *v, int r)
 {
   if (v->n_frozen > 0)
     return v->frozen[r];
-  return v->now[r].tick > 0 && v->now[r].n_collectives == v->least;
+  if (v->now[r].tick == 0)
+    return false;
+  return some_idle(v) ? v->now[r].main != 'R'
+                      : v->now[r].n_collectives == v->least;
+}
+
+static const char *what_hangs(const verdict *v)
+{
+  if (v->n_frozen > 0)
+    return "frozen (stopped, or its node is gone):";
+  if (some_idle(v))
+    return "its main thread sleeps where the others wait:";
+  return v->least < v->most ? "furthest behind, the others wait for it:"
+                            : "all ranks are at the same place:";
 }
 
 /** "rank 1 on host x, pid 12 (step 17, ...)" into \a text. */
@@ -127,21 +168,21 @@ static size_t name_rank(const verdict *v, int r, char *text, size_t n)
     used = snprintf(text, n, "\n  rank %d gave no sign of life", r);
   else
     used = snprintf(text, n,
-                    "\n  rank %d on host %s, pid %d: at %lld (%s), %llu "
+                    "\n  rank %d on host %s, pid %d: last at %lld (%s), %llu "
                     "collectives",
                     r, p->host, p->pid, (long long)p->step, p->doing,
                     (unsigned long long)p->n_collectives);
   return (size_t)used < n ? (size_t)used : n;
 }
 
-static void say(const verdict *v, const char *first)
+static void say(const verdict *v)
 {
   char text[4096];
   int n_named = 0, n_suspects = 0;
   size_t at = (size_t)snprintf(
       text, sizeof text,
       "retort: error: no progress for %.0f s (run.watchdog_s is %g): %s",
-      age_s(), dog.limit_s, first);
+      age_s(), dog.limit_s, what_hangs(v));
   for (int r = 0; r < dog.n_ranks && at < sizeof text; r++) {
     if (!is_suspect(v, r))
       continue;
@@ -165,23 +206,20 @@ static void say(const verdict *v, const char *first)
     return; // nobody listens; the exit code still tells
 }
 
+/** One rank speaks and goes first; the launcher then ends all the others, also
+ *  a frozen one.  They go by themselves if it does not. */
 static void end_job(const verdict *v)
 {
   int speaker = 0;
   while (speaker < dog.rank &&
          (v->frozen[speaker] || v->now[speaker].tick == 0))
     speaker++;
-  // One rank speaks and goes first; the launcher then ends all the others, also
-  // a frozen one.  They go by themselves if it does not.
-  if (dog.rank != speaker)
+  if (dog.rank == speaker) {
+    say(v);
+    rt_heartbeat_close(&dog.beats, true); // the others see that it is said
+  } else {
     nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
-  const char *first = "all ranks wait for each other; furthest behind:";
-  if (v->n_frozen > 0)
-    first = "frozen (stopped, or its node is gone):";
-  else if (v->least == v->most)
-    first = "all ranks are at the same place:";
-  say(v, first);
-  rt_heartbeat_close(&dog.beats, dog.rank == speaker && !dog.beats.everyone);
+  }
   _exit(rt_err_exit_code(RT_ERR_HANG)); // main is blocked: no exit handlers
 }
 
@@ -203,8 +241,10 @@ static void suspect(void)
   }
   if (judged) {
     stamp(true);
-    rt_heartbeat_read(&dog.beats, now);
-    const verdict v = judge(before, now, frozen);
+    const bool seen = rt_heartbeat_read(&dog.beats, now);
+    if (!seen) // another rank has spoken: this one has no time to wake up
+      nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
+    const verdict v = judge(before, now, frozen, seen);
     const bool setting_up =
         n_beats == 0 && age_s() < SETUP_FACTOR * dog.limit_s;
     if (v.n_frozen > 0 || !setting_up)
