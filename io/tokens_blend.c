@@ -101,7 +101,7 @@ static rt_err share_by_weight(rt_blend *b, const double *weights)
     sum += b->rows[f] > 0 ? weights[f] : 0.0;
   if (sum <= 0.0)
     return RT_OK; // no rows to share
-  double *rest = malloc((size_t)b->n_files * sizeof *rest);
+  double *rest = calloc((size_t)b->n_files, sizeof *rest);
   RT_CHECK(rest != NULL, RT_ERR_MEM, "weights of %d files", b->n_files);
   b->n_slots = WEIGHT_SLOTS;
   share_out(b, weights, sum, rest);
