@@ -54,11 +54,12 @@ static rt_err describe_hosts(const rt_comm *world, char *text, size_t n)
   rt_err err = RT_OK;
   if (all == NULL)
     err = RT_FAIL(RT_ERR_MEM, "host names of %d ranks", n_ranks);
-  RT_TRY(rt_agree(world, err));
-  err = rt_comm_allgather(world, mine, sizeof mine, all);
+  err = rt_agree(world, err);
+  if (err == RT_OK && all != NULL)
+    err = rt_comm_allgather(world, mine, sizeof mine, all);
   int n_hosts = 0;
   char names[HOSTS_SHOWN * (HOST + 2) + 8] = "";
-  for (int r = 0; err == RT_OK && r < n_ranks; r++) {
+  for (int r = 0; err == RT_OK && all != NULL && r < n_ranks; r++) {
     int s = 0;
     while (s < r && strcmp(all[s], all[r]) != 0)
       s++;

@@ -288,7 +288,7 @@ rt_err rt_watchdog_start(const rt_comm *world, const char *folder,
   dog.n_ranks = rt_comm_size(world);
   dog.limit_s = limit_s;
   dog.phases = phases;
-  dog.every_s = 1.0 + dog.n_ranks / RANKS_A_SECOND;
+  dog.every_s = 1.0 + (double)dog.n_ranks / RANKS_A_SECOND;
   if (limit_s > 0.0 && dog.every_s > limit_s / 8.0)
     dog.every_s = limit_s / 8.0;
   uint64_t run = (uint64_t)time(NULL) << 20 ^ (uint64_t)getpid();

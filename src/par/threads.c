@@ -69,7 +69,7 @@ static cpu_set_t share(const cpu_set_t *sets, int n, int me, rt_threads *out)
   out->n_ranks_node = n;
   out->n_given_node = CPU_COUNT(&any);
   // alone, too many, or in overlapping sets that no simple rule divides
-  if (out->n_sharing == 1 || n_alike != out->n_sharing || n_cores < n_alike)
+  if (n_alike < 2 || n_alike != out->n_sharing || n_cores < n_alike)
     return *mine;
   out->bound = true;
   return part_of(mine, place * n_cores / n_alike,
@@ -138,8 +138,9 @@ static void settle(const cpu_set_t *all, const cpu_set_t *part, int asked,
   out->n_cores = CPU_COUNT(part);
   print_cores(part, out->cores, sizeof out->cores);
   out->n_node_cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
-  out->crowded =
-      out->n * out->n_ranks_node > out->n_given_node || out->n > out->n_cores;
+  // OMP_PROC_BIND has tied this thread to one core already: nothing to count
+  out->crowded = !by_user && (out->n * out->n_ranks_node > out->n_given_node ||
+                              out->n > out->n_cores);
   omp_set_num_threads(out->n);
 }
 
