@@ -145,6 +145,24 @@ lint-tidy:
 	@printf '%s\n' $(C_FILES) | xargs -P $$(nproc) -n 1 ./tests/lint_tidy.sh \
 	  $(TIDY_FLAGS)
 
+.PHONY: demo parity smollm2
+demo: deps ## capture a small teacher, train three students, compare
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@inputs/demo/run.sh $(BUILD)/bin/retort $(BUILD)/demo
+
+parity: deps ## against transformers: logits, loss, five steps (venv: 90 s)
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@inputs/prepare/venv.sh $(BUILD)/venv
+	@inputs/smollm2/prepare.sh $(BUILD)/venv $(BUILD)/smollm2 teacher
+	@$(BUILD)/venv/bin/python tests/parity.py $(BUILD)/bin/retort \
+	  $(BUILD)/parity --smollm2 $(BUILD)/smollm2/teacher
+
+smollm2: deps ## a real teacher and real text: capture, three students, compare
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@inputs/prepare/venv.sh $(BUILD)/venv
+	@inputs/smollm2/prepare.sh $(BUILD)/venv $(BUILD)/smollm2 teacher corpus
+	@inputs/smollm2/run.sh $(BUILD)/bin/retort $(BUILD)/smollm2
+
 .PHONY: install
 DEST = $(DESTDIR)$(PREFIX)
 install: all ## copy program, documents and inputs to DESTDIR and PREFIX

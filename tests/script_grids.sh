@@ -6,7 +6,11 @@
 . "$(dirname "${BASH_SOURCE[0]}")/e2e.sh"
 make_teacher
 steps=(train.length=50 eval.rows=0)
-live=(teacher.source=live teacher.weights=teacher.hf)
+# top-k: a near-tie at k swaps equals; the token that crosses top-p may come or
+# go with the last bit of its logit, so that rule is compared in f64
+live=(teacher.source=live teacher.weights=teacher.hf teacher.top_p=1
+  teacher.top_k=12)
+topp=(run.real=f64 teacher.top_p=0.9 teacher.top_k=50)
 
 # grids NAME ARGS...: every (dp, tp) against one rank; TEACHER_TP follows tp
 grids() {
@@ -25,11 +29,17 @@ grids sparse "${live[@]}"
 grids full "${live[@]}" teacher.target=full
 
 # teacher and student on grids of their own
+expect 0 1 train deck.yaml output.dir=topp-1-1 "${steps[@]}" "${live[@]}" \
+  "${topp[@]}"
 for pair in "2 1 2" "2 2 1" "4 1 4" "4 4 2" "4 2 1"; do
   read -r ranks tp_t tp_s <<<"$pair"
   expect 0 "$ranks" train deck.yaml output.dir="pair-$ranks-$tp_t-$tp_s" \
     "${steps[@]}" "${live[@]}" teacher.tp="$tp_t" student.tp="$tp_s"
   close_to sparse-1-1 "pair-$ranks-$tp_t-$tp_s"
+  expect 0 "$ranks" train deck.yaml output.dir="topp-$ranks-$tp_t-$tp_s" \
+    "${steps[@]}" "${live[@]}" "${topp[@]}" teacher.tp="$tp_t" \
+    student.tp="$tp_s"
+  close_to topp-1-1 "topp-$ranks-$tp_t-$tp_s"
 done
 expect 78 2 train deck.yaml "${live[@]}" teacher.target=full student.tp=2
 says err.txt "equal tp"
