@@ -10,9 +10,12 @@ import gzip
 import os
 import re
 import sys
+import warnings
 from multiprocessing import Pool
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, XMLParsedAsHTMLWarning
+
+warnings.filterwarnings("ignore", category=XMLParsedAsHTMLWarning)
 
 # name: package, part of the path that its pages have
 SOURCES = {"postgresql": ("postgresql-doc-15", "html"),
