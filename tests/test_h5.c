@@ -3,6 +3,8 @@
  *  ranks: 1 2 4 */
 #include "io/h5.h"
 
+#include "io/logits_manifest.h"
+#include "logits_rows.h"
 #include "rt_test.h"
 #include "scratch.h"
 
@@ -245,6 +247,35 @@ static void test_odd(void)
   scratch_remove(folder);
 }
 
+/** A dataset, and its rows' words in the order of their hashes, for
+ *  tests/script_h5py.sh to compare with what h5py reads. */
+static void test_dataset(void)
+{
+  begin();
+  const char *const to = getenv("RT_TEST_DATASET");
+  rt_logits_row *const rows = make_rows(&small);
+  if (to != NULL && my_rank == 0) {
+    RT_OKAY(rt_logits_create(to, &small, "deck: 1\n"));
+    for (int64_t i = 0; i < rt_logits_n_shards(&small); i++)
+      RT_OKAY(rt_logits_write_shard(to, &small, i, rows + i * small.shard_rows,
+                                    rt_logits_shard_rows(&small, i)));
+    RT_OKAY(rt_logits_finish(to, &small, "deck: 1\n"));
+    RT_OKAY(rt_path_join(path, to, "rows.bin"));
+    FILE *const f = fopen(path, "wb");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    for (int64_t i = 0; i < small.n_rows; i++)
+      for (int k = 0; k < RT_LOGITS_N_FIELDS; k++)
+        fwrite(rt_logits_array(&rows[i], (rt_logits_field)k), 4,
+               (size_t)rt_logits_width((rt_logits_field)k, small.seq,
+                                       rows[i].n_entries),
+               f);
+    CU_ASSERT_EQUAL(fclose(f), 0);
+  }
+  free_rows(rows, small.n_rows);
+  scratch_remove(folder);
+}
+
 RT_TEST_MAIN("h5", {"written together, read by anyone", test_together},
              {"extents", test_extents}, {"attributes", test_attributes},
-             {"what cannot be", test_refused}, {"odd files", test_odd})
+             {"what cannot be", test_refused}, {"odd files", test_odd},
+             {"a dataset for h5py", test_dataset})

@@ -7,6 +7,7 @@
 #include "io/h5.h"
 #include "io/logits_manifest.h"
 #include "io/seal.h"
+#include "logits_rows.h"
 #include "rt_test.h"
 #include "scratch.h"
 #include <inttypes.h>
@@ -43,44 +44,6 @@ static rt_logits_info info_of(int64_t seq, int64_t vocab, int64_t n_rows,
                           .mask_documents = true};
 }
 
-static const rt_logits_info small = {.seq = 5,
-                                     .vocab = 70000,
-                                     .n_rows = 23,
-                                     .shard_rows = 8,
-                                     .top_p = 1.0 / 3.0,
-                                     .top_k = 9,
-                                     .license = "CC0",
-                                     .split_seed = 72057594037927935};
-
-/** Row \a i of every dataset here: a function of (info, i).  Every seventh has
- *  no entries. */
-static rt_logits_row make_row(const rt_logits_info *info, int64_t i)
-{
-  const int64_t T = info->seq;
-  const int64_t most = info->top_k < info->vocab ? info->top_k : info->vocab;
-  rt_logits_row row = {.tok = malloc((size_t)(T + 1) * 4),
-                       .count = malloc((size_t)T * 4),
-                       .lse = malloc((size_t)T * 4),
-                       .label_logp = malloc((size_t)T * 4),
-                       .ids = malloc((size_t)(T * most + 1) * 4),
-                       .logp = malloc((size_t)(T * most + 1) * 4)};
-  for (int64_t t = 0; t <= T; t++) {
-    uint32_t x[4];
-    rt_rng_bits(3, RT_RNG_TEST, (uint64_t)i, (uint64_t)t, x);
-    row.tok[t] = (uint32_t)(x[0] % (uint64_t)info->vocab);
-    if (t == T)
-      break;
-    row.count[t] = i % 7 == 3 ? 0 : (uint32_t)(x[1] % (uint64_t)(most + 1));
-    row.lse[t] = (float)x[2] * 1e-8F;
-    row.label_logp[t] = -(float)x[3] * 1e-9F;
-    for (uint32_t k = 0; k < row.count[t]; k++) {
-      row.ids[row.n_entries] = (uint32_t)((x[2] + k) % (uint64_t)info->vocab);
-      row.logp[row.n_entries++] = -(float)(k / 2) - (float)x[3] * 1e-10F;
-    }
-  }
-  return row;
-}
-
 static bool same_rows(const rt_logits_info *info, const rt_logits_row *a,
                       const rt_logits_row *b)
 {
@@ -92,22 +55,6 @@ static bool same_rows(const rt_logits_info *info, const rt_logits_row *a,
          memcmp(a->label_logp, b->label_logp, T * 4) == 0 &&
          memcmp(a->ids, b->ids, n * 4) == 0 &&
          memcmp(a->logp, b->logp, n * 4) == 0;
-}
-
-/** All rows as they should be; free with free_rows. */
-static rt_logits_row *make_rows(const rt_logits_info *info)
-{
-  rt_logits_row *const rows = calloc((size_t)info->n_rows, sizeof *rows);
-  for (int64_t i = 0; i < info->n_rows; i++)
-    rows[i] = make_row(info, i);
-  return rows;
-}
-
-static void free_rows(rt_logits_row *rows, int64_t n)
-{
-  for (int64_t i = 0; i < n; i++)
-    rt_logits_row_clear(&rows[i]);
-  free(rows);
 }
 
 static rt_err write_shard(const char *to, const rt_logits_info *info, int64_t i)
@@ -679,32 +626,6 @@ static void test_damage(void)
   scratch_remove(folder);
 }
 
-/** Each row's words in the order of its hash: for tests/script_h5py.sh, which
- *  compares them with what h5py reads.  Only when it asks for them. */
-static void test_for_h5py(void)
-{
-  begin();
-  const char *const to = getenv("RT_TEST_DATASET");
-  if (to != NULL && my_rank == 0) {
-    char path[RT_PATH_MAX];
-    write_alone(to, &small);
-    RT_OKAY(rt_path_join(path, to, "rows.bin"));
-    FILE *const f = fopen(path, "wb");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-    for (int64_t i = 0; i < small.n_rows; i++) {
-      rt_logits_row row = make_row(&small, i);
-      for (int k = 0; k < RT_LOGITS_N_FIELDS; k++)
-        fwrite(rt_logits_array(&row, (rt_logits_field)k), 4,
-               (size_t)rt_logits_width((rt_logits_field)k, small.seq,
-                                       row.n_entries),
-               f);
-      rt_logits_row_clear(&row);
-    }
-    CU_ASSERT_EQUAL(fclose(f), 0);
-  }
-  scratch_remove(folder);
-}
-
 RT_TEST_MAIN("logits", {"written together, read by anyone", test_round_trip},
              {"rows longer than chunks", test_long_rows},
              {"more shards than are kept open", test_many_shards},
@@ -717,5 +638,4 @@ RT_TEST_MAIN("logits", {"written together, read by anyone", test_round_trip},
              {"manifests that lie", test_lying_manifest},
              {"missing and foreign shards", test_missing},
              {"shards that lie", test_lying_shard},
-             {"flips and truncations", test_damage},
-             {"a dataset for h5py", test_for_h5py})
+             {"flips and truncations", test_damage})

@@ -1,0 +1,64 @@
+/** \file logits_rows.h
+ *  Rows of logits that are a function of their number. */
+#ifndef RT_LOGITS_ROWS_H
+#define RT_LOGITS_ROWS_H
+
+#include "base/rng.h"
+#include "io/logits.h"
+#include <stdlib.h>
+
+static const rt_logits_info small = {.seq = 5,
+                                     .vocab = 70000,
+                                     .n_rows = 23,
+                                     .shard_rows = 8,
+                                     .top_p = 1.0 / 3.0,
+                                     .top_k = 9,
+                                     .license = "CC0",
+                                     .split_seed = 72057594037927935};
+
+/** Row \a i of every dataset here: a function of (info, i).  Every seventh has
+ *  no entries. */
+static inline rt_logits_row make_row(const rt_logits_info *info, int64_t i)
+{
+  const int64_t T = info->seq;
+  const int64_t most = info->top_k < info->vocab ? info->top_k : info->vocab;
+  rt_logits_row row = {.tok = malloc((size_t)(T + 1) * 4),
+                       .count = malloc((size_t)T * 4),
+                       .lse = malloc((size_t)T * 4),
+                       .label_logp = malloc((size_t)T * 4),
+                       .ids = malloc((size_t)(T * most + 1) * 4),
+                       .logp = malloc((size_t)(T * most + 1) * 4)};
+  for (int64_t t = 0; t <= T; t++) {
+    uint32_t x[4];
+    rt_rng_bits(3, RT_RNG_TEST, (uint64_t)i, (uint64_t)t, x);
+    row.tok[t] = (uint32_t)(x[0] % (uint64_t)info->vocab);
+    if (t == T)
+      break;
+    row.count[t] = i % 7 == 3 ? 0 : (uint32_t)(x[1] % (uint64_t)(most + 1));
+    row.lse[t] = (float)x[2] * 1e-8F;
+    row.label_logp[t] = -(float)x[3] * 1e-9F;
+    for (uint32_t k = 0; k < row.count[t]; k++) {
+      row.ids[row.n_entries] = (uint32_t)((x[2] + k) % (uint64_t)info->vocab);
+      row.logp[row.n_entries++] = -(float)(k / 2) - (float)x[3] * 1e-10F;
+    }
+  }
+  return row;
+}
+
+/** All rows as they should be; free with free_rows. */
+static inline rt_logits_row *make_rows(const rt_logits_info *info)
+{
+  rt_logits_row *const rows = calloc((size_t)info->n_rows, sizeof *rows);
+  for (int64_t i = 0; i < info->n_rows; i++)
+    rows[i] = make_row(info, i);
+  return rows;
+}
+
+static inline void free_rows(rt_logits_row *rows, int64_t n)
+{
+  for (int64_t i = 0; i < n; i++)
+    rt_logits_row_clear(&rows[i]);
+  free(rows);
+}
+
+#endif
