@@ -77,6 +77,7 @@ static uint64_t signature(int64_t step, const rt_slab *slabs, int n)
 static rt_err check_together(MPI_Comm comm, int64_t step, const rt_slab *slabs,
                              int n, int64_t *elements, int *dtypes)
 {
+  RT_ASSERT(elements != NULL && dtypes != NULL);
   uint64_t mine[2], most[2];
   mine[0] = signature(step, slabs, n);
   mine[1] = ~mine[0];
@@ -230,8 +231,8 @@ rt_err rt_checkpoint_write(MPI_Comm comm, const char *folder,
                            int n_slabs, rt_fatal_fn *fatal)
 {
   const size_t n = (size_t)n_slabs;
-  int64_t *const elements = malloc((n + 1) * sizeof *elements);
-  int *const dtypes = malloc((2 * n + 1) * sizeof *dtypes);
+  int64_t *const elements = calloc(n + 1, sizeof *elements);
+  int *const dtypes = calloc(2 * n + 1, sizeof *dtypes);
   rt_err err = elements == NULL || dtypes == NULL
                    ? RT_FAIL(RT_ERR_MEM, "a list of %zu tensors", n)
                    : check_pieces(slabs, n_slabs);
@@ -310,7 +311,7 @@ static rt_err first_good(MPI_Comm comm, const char *folder,
   RT_TRY(rt_group_bcast(comm, &n, sizeof n));
   char newest[512] = "";
   for (int64_t i = 0; i < n; i++) {
-    int64_t tried = rank == 0 ? steps[i] : 0;
+    int64_t tried = steps != NULL ? steps[i] : 0;
     RT_TRY(rt_group_bcast(comm, &tried, sizeof tried));
     if (check_step(comm, folder, tried) == RT_OK) {
       *step = tried;
@@ -497,8 +498,8 @@ rt_err rt_checkpoint_prune(const char *folder, int keep_last,
   RT_TRY(remove_temporary(folder));
   int64_t *steps, n;
   rt_err err = list_steps(folder, &steps, &n);
-  for (int64_t i = keep_last; i < n && err == RT_OK; i++)
-    if (keep_every <= 0 || steps[i] % keep_every != 0)
+  for (int64_t i = keep_last > 0 ? keep_last : 0; steps != NULL && i < n; i++)
+    if (err == RT_OK && (keep_every <= 0 || steps[i] % keep_every != 0))
       err = remove_step(folder, steps[i]);
   free(steps);
   RT_TRY(err);

@@ -14,10 +14,10 @@
 
 /** A piece of one tensor in this rank's host memory. */
 typedef struct rt_slab {
-  const char *name;     /**< dataset, e.g. "w/model.norm.weight", "m/..." */
-  int64_t rows, cols;   /**< whole tensor */
-  int64_t row0, col0;   /**< where this piece lies; its size is data's */
-  rt_view data;         /**< f32 or f64; zero rows: this rank has none */
+  const char *name;   /**< dataset, e.g. "w/model.norm.weight", "m/..." */
+  int64_t rows, cols; /**< whole tensor */
+  int64_t row0, col0; /**< where this piece lies; its size is data's */
+  rt_view data;       /**< f32 or f64; zero rows: this rank has none */
 } rt_slab;
 
 typedef struct rt_checkpoint_meta {
@@ -26,8 +26,8 @@ typedef struct rt_checkpoint_meta {
   int64_t tokens;   /**< tokens consumed */
   int64_t skipped;  /**< bad steps skipped so far */
   double norm_mean; /**< running mean of the gradient norm (spikes) */
-  char *deck;       /**< resolved deck; owned, free by rt_checkpoint_meta_clear */
-  char *arch;       /**< config.json text; owned */
+  char *deck; /**< resolved deck; owned, free by rt_checkpoint_meta_clear */
+  char *arch; /**< config.json text; owned */
 } rt_checkpoint_meta;
 void rt_checkpoint_meta_clear(rt_checkpoint_meta *meta);
 

@@ -31,8 +31,6 @@ static hid_t type_of(rt_dtype dtype)
                            : H5I_INVALID_HID;
 }
 
-/** --- errors --- */
-
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *e, void *text)
 {
   if (n == 0 && e->desc != NULL)
@@ -224,8 +222,7 @@ static rt_err check_links(const rt_h5 *h5, const char *name)
       DATA_CHECK(H5Lget_info(h5->file, part, &info, H5P_DEFAULT) >= 0, h5, name,
                  "is not in the file");
       DATA_CHECK(info.type == H5L_TYPE_HARD, h5, name,
-                 "%s is a soft or external link, which retort does not follow",
-                 part);
+                 "%s is a soft or external link", part);
     }
   return RT_OK;
 }
@@ -236,8 +233,7 @@ static rt_err look_storage(const rt_h5 *h5, const char *name, hid_t dcpl,
 {
   const H5D_layout_t layout = H5Pget_layout(dcpl);
   DATA_CHECK(layout == H5D_CONTIGUOUS || layout == H5D_CHUNKED, h5, name,
-             "has HDF5 layout %d, expected contiguous (%d) or chunked (%d)",
-             (int)layout, (int)H5D_CONTIGUOUS, (int)H5D_CHUNKED);
+             "has HDF5 layout %d: not contiguous, not chunked", (int)layout);
   DATA_CHECK(H5Pget_nfilters(dcpl) == 0 && H5Pget_external_count(dcpl) == 0, h5,
              name, "has filters or external storage");
   if (layout == H5D_CONTIGUOUS)
@@ -253,14 +249,13 @@ static rt_err look_storage(const rt_h5 *h5, const char *name, hid_t dcpl,
 static rt_err look_type(const rt_h5 *h5, const char *name, hid_t type,
                         rt_h5_shape *out)
 {
-  for (int i = 0; i < RT_N_DTYPE; i++)
-    if (type_of((rt_dtype)i) >= 0 && H5Tequal(type, type_of((rt_dtype)i)) > 0) {
-      out->dtype = (rt_dtype)i;
-      return RT_OK;
-    }
-  return RT_FAIL(RT_ERR_DATA,
-                 "%s, %s: is not of little-endian f32, f64, u8, u32 or u64",
-                 h5->path, name);
+  int i = 0;
+  while (i < RT_N_DTYPE && (type_of((rt_dtype)i) < 0 ||
+                            H5Tequal(type, type_of((rt_dtype)i)) <= 0))
+    i++;
+  DATA_CHECK(i < RT_N_DTYPE, h5, name, "is no little-endian f32, f64, u8 ...");
+  out->dtype = (rt_dtype)i;
+  return RT_OK;
 }
 
 static rt_err look_dims(const rt_h5 *h5, const char *name, hid_t space,

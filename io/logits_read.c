@@ -192,6 +192,7 @@ static rt_err add_shard(const rt_logits *ds, int64_t i, table *t)
 /** Point the places into the joined tables. */
 static void index_tables(rt_logits *ds)
 {
+  RT_ASSERT(ds->words != NULL && ds->places != NULL);
   const uint64_t *at = ds->words;
   for (int64_t i = 0; i < ds->manifest.n_shards; i++) {
     const int64_t n = ds->manifest.shards[i].n_rows;
@@ -212,6 +213,7 @@ static void index_tables(rt_logits *ds)
 /** Rank 0 reads the manifest, all ranks parse it. */
 static rt_err open_manifest(MPI_Comm comm, rt_logits *ds)
 {
+  RT_ASSERT(ds != NULL); // the ranks have agreed
   char path[RT_PATH_MAX], *text = NULL;
   size_t n = 0;
   int rank;
@@ -238,6 +240,7 @@ static rt_err open_manifest(MPI_Comm comm, rt_logits *ds)
 static rt_err new_places(rt_logits *ds)
 {
   const size_t n = (size_t)ds->manifest.n_shards;
+  RT_ASSERT(n > 0);
   ds->places = calloc(n, sizeof *ds->places);
   ds->fd = calloc(n, sizeof *ds->fd);
   ds->n_open = calloc(1, sizeof *ds->n_open);
@@ -265,6 +268,7 @@ static rt_err size_seals(const rt_logits *ds, int64_t first, int64_t n,
 /** Each shard is checked and located by one rank; all get all tables. */
 static rt_err open_shards(MPI_Comm comm, rt_logits *ds)
 {
+  RT_ASSERT(ds != NULL);
   int rank, n_ranks;
   RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
   RT_TRY_MPI(MPI_Comm_size(comm, &n_ranks));

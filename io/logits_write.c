@@ -361,11 +361,11 @@ static void print_readme(const rt_logits_manifest *m, FILE *to)
   fprintf(to,
           "# Teacher logits\n\n"
           "Sparse next-token log-probabilities of a language model over a "
-          "corpus, made by\nRetort (format %s %d, doc/formats.md): HDF5 "
-          "shards that plain h5py reads, each\nwith a seal (hashes), listed "
+          "corpus, made\nby Retort (format %s %d, doc/formats.md): HDF5 "
+          "shards that plain h5py\nreads, each with a seal (hashes), listed "
           "in manifest.json.\n\n"
           "The log-probs are natural and of the teacher's full softmax; each "
-          "token keeps the\nsmallest set with mass top_p, then at most top_k, "
+          "token keeps\nthe smallest set with mass top_p, then at most top_k, "
           "most probable first.\n\n| key | value |\n|---|---|\n",
           RT_LOGITS_FORMAT, RT_LOGITS_VERSION);
   rt_logits_info_print(&m->info, to);

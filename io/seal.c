@@ -115,7 +115,7 @@ static rt_err plan_blocks(seal *s, const char *path)
 /** Copy the extents, joining those that touch. */
 static rt_err join_raw(seal *s, const char *path, const rt_extent *raw, int n)
 {
-  s->raw = malloc((size_t)(n + 1) * sizeof *s->raw);
+  s->raw = calloc((size_t)n + 1, sizeof *s->raw);
   RT_CHECK(s->raw != NULL, RT_ERR_MEM, "%d extents of %s", n, path);
   for (int i = 0; i < n; i++) {
     rt_extent *const last = s->n_raw > 0 ? &s->raw[s->n_raw - 1] : NULL;
@@ -170,6 +170,7 @@ static rt_err hash_share(MPI_Comm comm, const seal *s, const char *path,
   RT_TRY_MPI(MPI_Comm_size(comm, &n_ranks));
   *first = rt_split_begin(s->n_checked, n_ranks, rank);
   *n = rt_split_count(s->n_checked, n_ranks, rank);
+  RT_ASSERT(s->block_bytes > 0 && s->block != NULL && s->hash != NULL);
   *hash = malloc((size_t)(*n + 1) * sizeof **hash);
   RT_CHECK(*hash != NULL, RT_ERR_MEM, "%lld hashes", (long long)*n);
   RT_TRY(hash_blocks(s, path, *first, *n, *hash));
@@ -252,7 +253,7 @@ rt_err rt_seal_write(MPI_Comm comm, const char *path, const rt_extent *raw,
 static rt_err parse_raw(seal *s, const char *name, const rt_json *list)
 {
   const size_t n = rt_json_n(list);
-  s->raw = malloc((n + 1) * sizeof *s->raw);
+  s->raw = calloc(n + 1, sizeof *s->raw);
   RT_CHECK(s->raw != NULL, RT_ERR_MEM, "%zu extents of %s", n, name);
   int64_t end = 0;
   for (size_t i = 0; i < n; i++) {
@@ -278,7 +279,7 @@ static bool parse_hex(const char *text, uint64_t *hash)
   static const char digits[] = "0123456789abcdef";
   *hash = 0;
   for (int i = 0; i < HEX; i++) {
-    const char *const digit = memchr(digits, text[i], 16);
+    const char *const digit = text[i] ? strchr(digits, text[i]) : NULL;
     if (digit == NULL)
       return false;
     *hash = *hash << 4 | (uint64_t)(digit - digits);

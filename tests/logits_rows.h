@@ -39,7 +39,8 @@ static inline rt_logits_row make_row(const rt_logits_info *info, int64_t i)
     row.label_logp[t] = -(float)x[3] * 1e-9F;
     for (uint32_t k = 0; k < row.count[t]; k++) {
       row.ids[row.n_entries] = (uint32_t)((x[2] + k) % (uint64_t)info->vocab);
-      row.logp[row.n_entries++] = -(float)(k / 2) - (float)x[3] * 1e-10F;
+      row.logp[row.n_entries++] =
+          -0.5F * (float)(k - k % 2) - (float)x[3] * 1e-10F;
     }
   }
   return row;

@@ -389,7 +389,7 @@ static void test_damage(void)
       scratch_flip(path, at, 1 << i % 8);
     }
     RT_OKAY(rt_checkpoint_newest(MPI_COMM_SELF, own, &step));
-    for (int64_t i = 99; i >= 0; i--) {
+    for (int64_t i = 99 - my_rank; i >= 0; i -= n_ranks) {
       CU_ASSERT_EQUAL(truncate(path, bytes * i / 100), 0);
       taken += rt_checkpoint_newest(MPI_COMM_SELF, own, &step) == RT_OK;
     }
