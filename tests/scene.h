@@ -99,8 +99,10 @@ static inline void scene_write_model(const char *folder, uint64_t seed)
 static inline void scene_write_corpus(const char *path)
 {
   uint16_t tok[SCENE_TOKENS]; // documents of 30 tokens, closed by id 0
-  for (int i = 0; i < SCENE_TOKENS; i++)
-    tok[i] = i % 30 == 29 ? 0 : (uint16_t)(1 + (i * i + 7 * i) % (SCENE_V - 1));
+  for (int i = 0; i < SCENE_TOKENS; i++) {
+    const int id = i % 30 == 29 ? 0 : 1 + (i * i + 7 * i) % (SCENE_V - 1);
+    tok[i] = (uint16_t)id;
+  }
   RT_OKAY(rt_file_put(path, tok, sizeof tok));
 }
 

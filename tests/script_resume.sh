@@ -86,6 +86,11 @@ says err.txt "the same command goes on"
 expect 0 2 train deck.yaml output.dir=stopped
 same_bits lm stopped
 
+# --- a finished run, started again, has nothing to do
+expect 0 2 train deck.yaml output.dir=stopped
+says out.txt "finished at step 10 of 10: 0 tokens"
+same_bits lm stopped
+
 # --- the wall limit: stops before it
 expect 85 2 train deck.yaml output.dir=wall run.wall_s=0.001 run.wall_margin_s=0
 says err.txt "wall limit"

@@ -81,6 +81,51 @@ static void compare_row(const rt_logits_row *a, const rt_logits_row *b,
   }
 }
 
+/** The row is the corpus' row, and its numbers fit each other. */
+static void check_row(const rt_corpus *c, int64_t r, const rt_logits_row *row)
+{
+  uint32_t tok[SCENE_T + 1];
+  int64_t at = 0;
+  RT_OKAY(rt_corpus_row(c, RT_TRAIN, r, tok, NULL, NULL));
+  CU_ASSERT(memcmp(tok, row->tok, sizeof tok) == 0);
+  for (int t = 0; t < SCENE_T; t++) {
+    double mass = 0.0;
+    for (uint32_t i = 0; i < row->count[t]; i++) {
+      if (row->ids[at + i] == tok[t + 1])
+        CU_ASSERT_DOUBLE_EQUAL(row->logp[at + i], row->label_logp[t], 1e-5);
+      mass += exp((double)row->logp[at + i]);
+    }
+    CU_ASSERT(mass < 1.0 + 1e-5);
+    CU_ASSERT(mass > 0.9 - 1e-5 || row->count[t] == 40);
+    at += row->count[t];
+  }
+}
+
+/** One rank alone. */
+static void check(const scene *s, const char *folder)
+{
+  const char *files[] = {s->corpus};
+  const rt_corpus_spec spec = {.n_files = 1,
+                               .files = files,
+                               .seq = SCENE_T,
+                               .vocab = SCENE_V,
+                               .eot = 0,
+                               .valid_fraction = 0.01,
+                               .split_seed = 1};
+  rt_corpus *c = NULL;
+  rt_logits *ds = NULL;
+  rt_logits_row row = {0};
+  RT_OKAY(rt_corpus_open(&spec, &c));
+  RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder, &ds));
+  for (int64_t r = 0; r < N_ROWS; r++) {
+    RT_OKAY(rt_logits_read(ds, r, &row));
+    check_row(c, r, &row);
+  }
+  rt_logits_row_clear(&row);
+  rt_logits_close(&ds);
+  rt_corpus_close(&c);
+}
+
 /** One rank alone. */
 static difference compare(const char *folder_a, const char *folder_b)
 {
@@ -131,6 +176,7 @@ static void test_layouts(void)
   CU_ASSERT(n_beats <= 2 * ((N_SHARDS + n - 1) / n));
   RT_OKAY(capture(&s, s.world, tp, n, N_SHARDS));
   if (rt_comm_rank(s.world) == 0) {
+    check(&s, alone);
     const difference d = compare(alone, dp);
     CU_ASSERT(d.n_entries > N_ROWS * SCENE_T); // it is not one entry a token
     CU_ASSERT(d.n_counts == 0 && d.n_ids == 0 && d.logp == 0.0);

@@ -29,7 +29,7 @@ enum {
 /** Sums over tokens; plain doubles, so that one all-reduce adds them up. */
 typedef struct rt_sums {
   double tokens, ce, correct, kl, agree;
-  double bin_n[N_BINS], bin_confidence[N_BINS], bin_correct[N_BINS];
+  double bin_confidence[N_BINS], bin_correct[N_BINS];
 } rt_sums;
 
 struct rt_evaluator {
@@ -257,77 +257,82 @@ static rt_err gather(rt_evaluator *e, int64_t n)
                            (size_t)n * N_COLS * sizeof *e->mine, e->all);
 }
 
+/** What all tp ranks tell of one token. */
+typedef struct rt_told {
+  const double *at; // borrowed, rank 0's columns
+  int64_t stride;   // from a rank's columns to the next rank's
+  int tp;
+} rt_told;
+
+static double told(const rt_told *t, int rank, int col)
+{
+  return t->at[rank * t->stride + col];
+}
+
 /** log-sum-exp over the tiles: max of column \a max, \a sum scaled to it. */
-static void join_tiles(const double *const *tile, int tp, int max, int sum,
-                       double *top, double *total)
+static void join_tiles(const rt_told *t, int max, int sum, double *top,
+                       double *total)
 {
   *top = -INFINITY;
   *total = 0.0;
-  for (int r = 0; r < tp; r++)
-    *top = fmax(*top, tile[r][max]);
-  for (int r = 0; r < tp; r++)
-    *total += tile[r][sum] * exp(tile[r][max] - *top);
+  for (int r = 0; r < t->tp; r++)
+    *top = fmax(*top, told(t, r, max));
+  for (int r = 0; r < t->tp; r++)
+    *total += told(t, r, sum) * exp(told(t, r, max) - *top);
 }
 
-/** The best id over the tiles; ties go to the lower id, that of the lower rank.
+/** The best id over the tiles; ties go to the lower id, which a lower rank has.
  */
-static double best_id(const double *const *tile, int tp, int col)
+static double best_id(const rt_told *t, int col)
 {
-  int at = 0;
-  for (int r = 1; r < tp; r++)
-    if (tile[r][col] > tile[at][col])
-      at = r;
-  return tile[at][col + 1];
+  int best = 0;
+  for (int r = 1; r < t->tp; r++)
+    if (told(t, r, col) > told(t, best, col))
+      best = r;
+  return told(t, best, col + 1);
 }
 
 /** KL(t || s) = sum_v p_t (z_t - z_s) - lse_t + lse_s. */
-static double token_kl(const double *const *tile, int tp, double lse_s)
+static double token_kl(const rt_told *t, double lse_s)
 {
   double top, total, dot = 0.0;
-  join_tiles(tile, tp, K_STAT_T_MAX, K_STAT_T_SUM, &top, &total);
-  for (int r = 0; r < tp; r++)
-    dot += tile[r][K_STAT_DOT] * exp(tile[r][K_STAT_T_MAX] - top);
+  join_tiles(t, K_STAT_T_MAX, K_STAT_T_SUM, &top, &total);
+  for (int r = 0; r < t->tp; r++)
+    dot += told(t, r, K_STAT_DOT) * exp(told(t, r, K_STAT_T_MAX) - top);
   return dot / total - (top + log(total)) + lse_s;
 }
 
-/** One token from every tile's row of the table. */
-static void add_token(const double *const *tile, int tp, int32_t label,
-                      bool with_teacher, rt_sums *sums)
+static void add_token(const rt_told *t, int32_t label, bool with_teacher,
+                      rt_sums *sums)
 {
   double top, total, label_logit = 0.0;
-  join_tiles(tile, tp, K_STAT_MAX, K_STAT_SUM, &top, &total);
-  for (int r = 0; r < tp; r++)
-    label_logit += tile[r][K_STAT_LABEL];
+  join_tiles(t, K_STAT_MAX, K_STAT_SUM, &top, &total);
+  for (int r = 0; r < t->tp; r++)
+    label_logit += told(t, r, K_STAT_LABEL);
   const double lse = top + log(total);
   const double confidence = 1.0 / total; // exp(top - lse)
-  const double id = best_id(tile, tp, COL_BEST_S);
+  const double id = best_id(t, COL_BEST_S);
   const double correct = id == (double)label ? 1.0 : 0.0;
   const int bin = (int)fmin(N_BINS - 1, confidence * N_BINS);
   sums->tokens += 1.0;
   sums->ce += lse - label_logit;
   sums->correct += correct;
-  sums->bin_n[bin] += 1.0;
   sums->bin_confidence[bin] += confidence;
   sums->bin_correct[bin] += correct;
   if (with_teacher) {
-    sums->kl += token_kl(tile, tp, lse);
-    sums->agree += id == best_id(tile, tp, COL_BEST_T) ? 1.0 : 0.0;
+    sums->kl += token_kl(t, lse);
+    sums->agree += id == best_id(t, COL_BEST_T) ? 1.0 : 0.0;
   }
 }
 
 static rt_err add_chunk(rt_evaluator *e, const int32_t *label, int64_t n,
                         rt_sums *sums)
 {
-  const int tp = e->job->grid_s.tp;
   RT_TRY(gather(e, n));
-  const double **tile = calloc((size_t)tp, sizeof *tile);
-  RT_CHECK(tile != NULL, RT_ERR_MEM, "%d tiles", tp);
   for (int64_t i = 0; i < n; i++) {
-    for (int r = 0; r < tp; r++)
-      tile[r] = e->all + (r * n + i) * N_COLS;
-    add_token(tile, tp, label[i], e->teacher != NULL, sums);
+    const rt_told t = {e->all + i * N_COLS, n * N_COLS, e->job->grid_s.tp};
+    add_token(&t, label[i], e->teacher != NULL, sums);
   }
-  free(tile);
   return RT_OK;
 }
 

@@ -37,9 +37,9 @@ static void print_checkpoints(const rt_job *job)
                      (double)rt_dtype_size(rt_dev_real(job->dev));
   const double kept = (double)rt_deck_int(job->deck, RT_KEY_CKPT_KEEP_LAST);
   const int64_t every = rt_deck_int(job->deck, RT_KEY_CKPT_KEEP_EVERY);
-  const double for_ever = every > 0 ? (double)(job->n_steps / every) : 0.0;
+  const int64_t for_ever = every > 0 ? job->n_steps / every : 0;
   rt_info("checkpoint       %.3f GiB each, up to %.3f GiB on disk",
-          one * 0x1p-30, one * (kept + 1.0 + for_ever) * 0x1p-30);
+          one * 0x1p-30, one * (kept + 1.0 + (double)for_ever) * 0x1p-30);
 }
 
 /** Bytes that one rank sends in a step; a ring moves 2 (n - 1) / n of what it
