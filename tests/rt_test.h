@@ -41,6 +41,15 @@
     }                                                                          \
   } while (0)
 
+/** Says what failed on a rank whose standard output is not shown. */
+static inline void rt_test_tell(int rank)
+{
+  for (CU_pFailureRecord f = CU_get_failure_list(); f != NULL; f = f->pNext)
+    fprintf(stderr, "rank %d: %s: %s:%u: %s\n", rank,
+            f->pTest != NULL ? f->pTest->pName : "suite", f->strFileName,
+            f->uiLineNumber, f->strCondition);
+}
+
 /** Runs the tests on every rank; exit status 1 everywhere on any failure. */
 #define RT_TEST_MAIN(suite_name, ...)                                          \
   int main(int argc, char **argv)                                              \
@@ -60,6 +69,8 @@
       return 1;                                                                \
     CU_basic_set_mode(CU_BRM_NORMAL);                                          \
     CU_basic_run_tests();                                                      \
+    if (rank != 0)                                                             \
+      rt_test_tell(rank);                                                      \
     int failed = (int)CU_get_number_of_failures(), worst;                      \
     MPI_Allreduce(&failed, &worst, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);       \
     CU_cleanup_registry();                                                     \
