@@ -74,7 +74,7 @@ def layer_of(path):
     return parts[1] if parts[0] == "src" else parts[0]
 
 
-def check_include(path, kind, header, layers):
+def check_include(root, path, kind, header, layers):
     """What is wrong with this include, or None."""
     if kind == "<":
         for pattern, owners in OWNERS.items():
@@ -84,7 +84,7 @@ def check_include(path, kind, header, layers):
         return None
     layer = layer_of(path)
     if "/" not in header:
-        if layer == "kernels" or header == "kernels.h":
+        if os.path.exists(os.path.join(root, "kernels", header)):
             target = "kernels"
         else:
             return f'"{header}" names no layer; write "layer/{header}"'
@@ -133,7 +133,7 @@ def check_file(root, path, layers, breaches):
         return
     for i, line in enumerate(text.split("\n"), 1):
         found = INCLUDE.match(line)
-        wrong = found and check_include(path, *found.groups(), layers)
+        wrong = found and check_include(root, path, *found.groups(), layers)
         if wrong:
             breaches.append(f"{path}:{i}: {wrong}")
     check_code(path, text, breaches)

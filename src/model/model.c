@@ -104,9 +104,10 @@ rt_err rt_model_create(const char *name, const rt_model_spec *spec,
   *out = NULL;
   RT_TRY(check_spec(name, spec)); // the same on all ranks
   rt_model *m = calloc(1, sizeof *m);
+  *out = m; // another rank may lack the memory: the caller's destroy frees ours
   RT_TRY(rt_agree(spec->grid->world,
                   m ? RT_OK : RT_FAIL(RT_ERR_MEM, "no memory for a model")));
-  *out = m;
+  RT_ASSERT(m != NULL);
   m->arch = *spec->arch;
   m->grid = spec->grid;
   m->dev = spec->dev;

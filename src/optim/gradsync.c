@@ -18,6 +18,7 @@ rt_err rt_gradsync_create(rt_params *params, rt_dev *dev, rt_gradsync **out)
   RT_CHECK(gs != NULL, RT_ERR_MEM, "a gradient sum");
   gs->params = params;
   gs->dev = dev;
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers
   gs->open = calloc((size_t)params->n_buckets, sizeof *gs->open);
   RT_CHECK(gs->open != NULL, RT_ERR_MEM, "%d buckets", params->n_buckets);
   return RT_OK;
