@@ -37,7 +37,8 @@ make_corpus() {
   unpack_packages
   "$venv/bin/python" "$here/text.py" "$out/unpacked" "$out/text"
   "$venv/bin/python" "$here/../prepare/tokenize.py" \
-    --tokenizer "$out/teacher" --out "$out/docs" --shuffle 1 "$out"/text/*.txt
+    --tokenizer "$out/teacher" --out "$out/docs" \
+    --eot '<|endoftext|>' --shuffle 1 "$out"/text/*.txt
 }
 
 for what in "$@"; do
