@@ -17,7 +17,8 @@
 
 typedef struct rt_st_tensor {
   const char *name;
-  rt_dtype dtype; /**< RT_F32, RT_F16 or RT_BF16 (others are refused when read) */
+  rt_dtype
+      dtype; /**< RT_F32, RT_F16 or RT_BF16 (others are refused when read) */
   int n_dims;
   int64_t shape[RT_ST_MAX_DIMS];
 } rt_st_tensor;
@@ -35,7 +36,7 @@ int rt_safetensors_n(const rt_safetensors *st);
 const rt_st_tensor *rt_safetensors_at(const rt_safetensors *st, int i);
 
 /** Read rows [row0, row0 + to.rows), columns [col0, col0 + to.cols) of a 2-D
- *  tensor (a 1-D one counts as [1, n]), converting to to.dtype (f32, f64).  Only
+ *  tensor (a 1-D one counts as [1, n]), converting to to.dtype (f32, f64). Only
  *  the bytes of the slice are read. \a to is host memory. */
 RT_MUST rt_err rt_safetensors_read(const rt_safetensors *st, const char *name,
                                    int64_t row0, int64_t col0, rt_view to);
@@ -45,9 +46,11 @@ RT_MUST rt_err rt_safetensors_hash(const char *path, char hex[RT_SHA256_HEX]);
 
 /** Writing one model.safetensors: declare, then write tensors in any order. */
 typedef struct rt_st_writer rt_st_writer;
-/** \a tensors [n]: all f32 (or bf16); names are copied.  Creates path + ".tmp" */
-RT_MUST rt_err rt_st_writer_create(const char *path, const rt_st_tensor *tensors,
-                                   int n, rt_st_writer **out);
+/** \a tensors [n]: all f32 (or bf16); names are copied.  Creates path + ".tmp"
+ */
+RT_MUST rt_err rt_st_writer_create(const char *path,
+                                   const rt_st_tensor *tensors, int n,
+                                   rt_st_writer **out);
 /** Rows from \a row0 of tensor \a i; from is host memory, converted. */
 RT_MUST rt_err rt_st_writer_put(rt_st_writer *w, int i, int64_t row0,
                                 rt_view from);

@@ -156,6 +156,7 @@ static int64_t merge(const rt_trunc_head *th, int64_t n, int64_t i, double lse,
                      int32_t *ids, float *logp)
 {
   const int tp = th->grid->tp;
+  RT_ASSERT(tp > 0);
   int64_t next[tp]; // place in each shard's list
   memset(next, 0, sizeof next);
   int64_t count = 0;
