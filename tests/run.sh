@@ -13,7 +13,7 @@ only=" $* "
 # a suite belongs to the highest layer that it includes
 suites=(
   # base
-  base deck
+  base arena deck
   # kernels
   kernels kernels_real gemm attention
   # dev

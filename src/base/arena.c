@@ -11,6 +11,7 @@ enum { ALIGN = 64, NAME = 48 };
 typedef struct range {
   char name[NAME];
   rt_view *view; // borrowed until commit
+  rt_view shape; // without data
   size_t offset;
 } range;
 
@@ -62,7 +63,7 @@ rt_err rt_arena_reserve(rt_arena *arena, const char *name, rt_dtype dtype,
   snprintf(r->name, sizeof r->name, "%s", name);
   r->view = view;
   r->offset = arena->top;
-  *view = rt_view_of(NULL, dtype, rows, cols);
+  *view = r->shape = rt_view_of(NULL, dtype, rows, cols);
   arena->top += (size_t)rt_round_up((int64_t)bytes, ALIGN);
   if (arena->top > arena->peak)
     arena->peak = arena->top;
@@ -91,18 +92,18 @@ void rt_arena_print(const rt_arena *arena, FILE *to)
   double small = 0.0;
   fprintf(to, "%-18s %38.1f MiB\n", arena->name, (double)arena->peak * mib);
   for (int i = 0; i < arena->n_ranges; i++) {
-    const rt_view *v = arena->ranges[i].view;
-    const double bytes = (double)rt_view_bytes(v);
+    const range *r = &arena->ranges[i];
+    const double bytes = (double)rt_view_bytes(&r->shape);
     if (bytes < 0x1p20) {
       small += bytes;
       continue;
     }
-    fprintf(to, "  %-26s %4s [%9lld, %6lld] %9.1f MiB\n", arena->ranges[i].name,
-            rt_dtype_name(v->dtype), (long long)v->rows, (long long)v->cols,
-            bytes * mib);
+    fprintf(to, "  %-26s %4s [%9lld, %6lld] %7.1f MiB at %.1f\n", r->name,
+            rt_dtype_name(r->shape.dtype), (long long)r->shape.rows,
+            (long long)r->shape.cols, bytes * mib, (double)r->offset * mib);
   }
   if (small > 0.0)
-    fprintf(to, "  %-51s %6.1f MiB\n", "ranges below 1 MiB", small * mib);
+    fprintf(to, "  %-46s %8.1f MiB\n", "ranges below 1 MiB", small * mib);
 }
 
 rt_err rt_arena_commit(rt_arena *arena, rt_arena_memory memory)

@@ -144,15 +144,15 @@ bool rt_dev_on_host(const rt_dev *dev)
 
 rt_err rt_dev_put(rt_dev *dev, rt_view to, const void *host)
 {
-  RT_ASSERT(to.ld == to.cols);
-  RT_TRY(rt_dev_sync(dev)); // earlier kernels may still read the old bytes
-  memcpy(to.data, host, rt_view_bytes(&to));
+  RT_ASSERT(to.ld == to.cols || to.rows <= 1);
+  RT_TRY(dev->backend->put(dev, &to, host));
+  dev->n_launched++;
   return RT_OK;
 }
 
 rt_err rt_dev_get(rt_dev *dev, void *host, rt_view from)
 {
-  RT_ASSERT(from.ld == from.cols);
+  RT_ASSERT(from.ld == from.cols || from.rows <= 1);
   RT_TRY(rt_dev_sync(dev));
   memcpy(host, from.data, rt_view_bytes(&from));
   return RT_OK;

@@ -3,8 +3,9 @@
  *
  *  Layer: dev.  Backends: "cpu" runs a kernel inside rt_launch; "check" is the
  *  same CPU as a *lazy* queue: it copies the arguments and runs only at
- *  rt_dev_sync or rt_dev_event_wait, poisons 'o' views (NaN bytes) just before
- *  each kernel, and verifies views; so a missing wait fails a CPU test. */
+ *  rt_dev_sync, rt_dev_get or rt_dev_event_wait, poisons 'o' views (NaN bytes)
+ *  just before each kernel unless they share memory with an input, and verifies
+ *  views; so a missing wait fails a CPU test. */
 #ifndef RT_DEVICE_H
 #define RT_DEVICE_H
 
@@ -16,7 +17,8 @@ typedef struct rt_dev rt_dev;
 
 /** Create a device.  \a kind: "cpu" or "check" ("cuda" is refused with one
  *  sentence until its backend is built in).  \a real: RT_F32 or RT_F64.
- *  Workspace for kernels is sized by rt_dev_workspace(). */
+ *  The workspace for kernels has k_workspace_bytes(n_threads).  The caller
+ *  destroys *out, also after an error. */
 RT_MUST rt_err rt_dev_create(const char *kind, rt_dtype real, int n_threads,
                              rt_dev **out);
 void rt_dev_destroy(rt_dev **dev);
@@ -30,8 +32,9 @@ int rt_dev_threads(const rt_dev *dev);
 /** Memory functions for arenas on this device ("check" poisons at alloc). */
 rt_arena_memory rt_dev_memory(rt_dev *dev);
 
-/** Put a kernel on the queue. \a args is copied.  Never waits.  Errors stick
- *  and come out of the next rt_dev_sync. */
+/** Put a kernel on the queue. \a args is copied.  Never waits.  The first error
+ *  sticks, comes out of the next wait (sync, event_wait, get), and is then
+ *  forgotten. */
 void rt_launch(rt_dev *dev, k_id kernel, const void *args);
 /** RT_RUN(dev, rmsnorm_fwd, .x = x, .w = w, ...) */
 #define RT_RUN(dev, op, ...)                                                   \
@@ -53,7 +56,8 @@ RT_MUST rt_err rt_dev_event_wait(rt_dev *dev, rt_event event);
 bool rt_dev_on_host(const rt_dev *dev);
 
 /** Host <-> device copies, in queue order; the device side is a contiguous
- *  view.  to_dev copies \a host at call time; to_host waits. */
+ *  view.  put reads \a host before it returns and waits for nothing; get
+ *  waits for all work. */
 RT_MUST rt_err rt_dev_put(rt_dev *dev, rt_view to, const void *host);
 RT_MUST rt_err rt_dev_get(rt_dev *dev, void *host, rt_view from);
 

@@ -8,8 +8,11 @@
 
 enum { POISON = 0xff, MOST_ARGS = 1024 }; // 0xff.. is a NaN of every real type
 
+/** A kernel with its arguments, or a copy to the device. */
 typedef struct call {
-  k_id kernel;
+  k_id kernel; // K_COUNT: a copy
+  rt_view to;  // of a copy
+  void *bytes; // of a copy, owned
   _Alignas(16) unsigned char args[MOST_ARGS];
 } call;
 
@@ -26,38 +29,95 @@ static queue *queue_of(rt_dev *dev)
   return dev->queue;
 }
 
-static void fail(rt_dev *dev, const char *what, const char *kernel)
+static void fail(rt_dev *dev, const char *kernel, int i_view, const char *what)
 {
   if (dev->ctx.err != RT_OK)
     return;
   dev->ctx.err = RT_ERR_INTERNAL;
-  snprintf(dev->error, sizeof dev->error, "kernel %s: %s", kernel, what);
+  snprintf(dev->error, sizeof dev->error, "kernel %s: view %d %s", kernel,
+           i_view, what);
 }
 
-static bool view_is_sound(const rt_view *v)
+/** The next free call at the end of the queue; NULL: no memory. */
+static call *append(rt_dev *dev)
 {
-  return v->data == NULL || (v->rows >= 0 && v->cols >= 0 && v->ld >= v->cols);
+  queue *q = queue_of(dev);
+  if (q == NULL)
+    return NULL;
+  if (q->n_waiting == q->room) {
+    const int64_t room = q->room == 0 ? 256 : 2 * q->room;
+    call *more = realloc(q->calls, (size_t)room * sizeof *more);
+    if (more == NULL)
+      return NULL;
+    q->calls = more;
+    q->room = room;
+  }
+  return &q->calls[q->n_waiting++];
 }
 
 static void launch(rt_dev *dev, k_id kernel, const void *args)
 {
-  queue *q = queue_of(dev);
   const k_row *row = &k_table_cpu()[kernel];
-  if (q != NULL && q->n_waiting == q->room) {
-    const int64_t room = q->room == 0 ? 256 : 2 * q->room;
-    call *more = realloc(q->calls, (size_t)room * sizeof *more);
-    if (more != NULL) {
-      q->calls = more;
-      q->room = room;
-    }
-  }
-  if (q == NULL || q->n_waiting == q->room || row->args_bytes > MOST_ARGS) {
-    fail(dev, "no room in the queue", row->name);
+  RT_ASSERT(row->args_bytes <= MOST_ARGS);
+  call *c = append(dev);
+  if (c == NULL) {
+    dev->ctx.err = RT_ERR_MEM;
+    snprintf(dev->error, sizeof dev->error, "kernel %s: no room in the queue",
+             row->name);
     return;
   }
-  call *c = &q->calls[q->n_waiting++];
   c->kernel = kernel;
   memcpy(c->args, args, row->args_bytes);
+}
+
+static rt_err put(rt_dev *dev, const rt_view *to, const void *host)
+{
+  const size_t n = rt_view_bytes(to);
+  void *bytes = malloc(n + 1);
+  call *c = bytes != NULL ? append(dev) : NULL;
+  if (c == NULL) {
+    free(bytes);
+    return RT_FAIL(RT_ERR_MEM, "a copy of %zu bytes on its way", n);
+  }
+  memcpy(bytes, host, n);
+  c->kernel = K_COUNT;
+  c->to = *to;
+  c->bytes = bytes;
+  return RT_OK;
+}
+
+/** An input may be absent, all zeros; anything that is written must be there,
+ *  and nothing may have a shape without memory. */
+static const char *fault_of(const rt_view *v, char mode)
+{
+  if (v->rows < 0 || v->cols < 0)
+    return "has a negative size";
+  if (v->data == NULL && v->rows * v->cols > 0)
+    return "has a shape but no memory";
+  if (v->data == NULL && v->cols == 0 && mode != 'i')
+    return "is written but absent";
+  if (v->ld < v->cols)
+    return "has an ld smaller than its columns";
+  return NULL;
+}
+
+static const char *end_of(const rt_view *v)
+{
+  if (v->data == NULL || v->rows == 0)
+    return v->data;
+  const int64_t n = (v->rows - 1) * v->ld + v->cols;
+  return (const char *)v->data + (size_t)n * rt_dtype_size(v->dtype);
+}
+
+/** An output that shares its memory with an input is not poisoned. */
+static bool meets_input(const rt_view *views, const char *modes, size_t i)
+{
+  const char *from = views[i].data, *to = end_of(&views[i]);
+  for (size_t k = 0; modes[k] != '\0'; k++)
+    if (modes[k] != 'o' && (const char *)views[k].data < to &&
+        from < end_of(&views[k]))
+      return true;
+  return false;
 }
 
 static void poison(const rt_view *v)
@@ -68,23 +128,17 @@ static void poison(const rt_view *v)
            (size_t)v->cols * size);
 }
 
-/** An output that shares its memory with an input is not poisoned. */
-static bool aliases_input(const rt_view *views, const char *modes, size_t i)
-{
-  for (size_t k = 0; modes[k] != '\0'; k++)
-    if (modes[k] != 'o' && views[k].data == views[i].data)
-      return true;
-  return false;
-}
-
-static void run_call(rt_dev *dev, call *c)
+static void run_kernel(rt_dev *dev, const call *c)
 {
   const k_row *row = &k_table_cpu()[c->kernel];
   const rt_view *views = (const rt_view *)c->args; // views come first
   for (size_t i = 0; row->modes[i] != '\0'; i++) {
-    if (!view_is_sound(&views[i]))
-      fail(dev, "a view's ld is smaller than its columns", row->name);
-    else if (row->modes[i] == 'o' && !aliases_input(views, row->modes, i))
+    const char *fault = fault_of(&views[i], row->modes[i]);
+    if (fault != NULL) {
+      fail(dev, row->name, (int)i, fault);
+      return; // it would only crash
+    }
+    if (row->modes[i] == 'o' && !meets_input(views, row->modes, i))
       poison(&views[i]);
   }
   rt_dev_run(dev, c->kernel, c->args);
@@ -94,9 +148,14 @@ static void run_until(rt_dev *dev, int64_t at)
 {
   queue *q = queue_of(dev);
   int64_t n = 0;
-  while (q != NULL && n < q->n_waiting && q->n_done < at) {
-    run_call(dev, &q->calls[n++]);
-    q->n_done++;
+  for (; q != NULL && n < q->n_waiting && q->n_done < at; n++, q->n_done++) {
+    call *c = &q->calls[n];
+    if (c->kernel != K_COUNT) {
+      run_kernel(dev, c);
+      continue;
+    }
+    memcpy(c->to.data, c->bytes, rt_view_bytes(&c->to));
+    free(c->bytes);
   }
   if (n == 0)
     return;
@@ -107,10 +166,17 @@ static void run_until(rt_dev *dev, int64_t at)
 static void clear(rt_dev *dev)
 {
   queue *q = dev->queue;
+  for (int64_t i = 0; q != NULL && i < q->n_waiting; i++)
+    if (q->calls[i].kernel == K_COUNT)
+      free(q->calls[i].bytes);
   if (q != NULL)
     free(q->calls);
   free(q);
 }
 
-const rt_dev_backend rt_dev_check_backend = {"check", false,     POISON,
-                                             launch,  run_until, clear};
+const rt_dev_backend rt_dev_check_backend = {.name = "check",
+                                             .poison = POISON,
+                                             .launch = launch,
+                                             .put = put,
+                                             .run_until = run_until,
+                                             .clear = clear};

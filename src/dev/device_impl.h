@@ -10,6 +10,8 @@ typedef struct rt_dev_backend {
   bool on_host; /**< see rt_dev_on_host; check says no, it stands for a GPU */
   unsigned char poison; /**< fill of fresh memory; 0 leaves it as it comes */
   void (*launch)(rt_dev *dev, k_id kernel, const void *args);
+  /** Copy to the device in queue order; \a host is read at once. */
+  rt_err (*put)(rt_dev *dev, const rt_view *to, const void *host);
   /** Do everything up to launch number \a at. */
   void (*run_until)(rt_dev *dev, int64_t at);
   void (*clear)(rt_dev *dev);
@@ -21,7 +23,7 @@ struct rt_dev {
   const rt_dev_backend *backend;
   rt_dtype real;
   k_ctx ctx;          // its workspace is owned
-  int64_t n_launched; /**< since the start */
+  int64_t n_launched; /**< kernels and copies since the start */
   void *queue;        // owned by the backend
   char error[1024];   // text of ctx.err
 };

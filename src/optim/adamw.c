@@ -16,6 +16,7 @@ struct rt_adamw {
   rt_view step;          // f64 [1, 5]: a k_adamw_step
   double *h_sums;        // owned [params->n]
   double *rank_sums;     // owned [n_ranks]
+  size_t *bytes_of;      // owned [dp]: what each gives of a tensor
 };
 
 /** Rows of the local tile that dp rank \a i_dp updates. */
@@ -43,10 +44,15 @@ rt_err rt_adamw_create(rt_params *params, rt_dev *dev,
   o->dev = dev;
   o->spec = *spec;
   const size_t n = (size_t)params->n;
+  for (int i = 0; i < params->n; i++)
+    RT_CHECK(params->item[i].g.data != NULL || params->bucket_grad != NULL,
+             RT_ERR_INTERNAL, "no gradient of %s to follow",
+             params->item[i].name);
   o->shard = calloc(n, sizeof *o->shard);
   o->h_sums = calloc(n, sizeof *o->h_sums);
   o->rank_sums = calloc((size_t)params->grid->n_ranks, sizeof *o->rank_sums);
-  RT_CHECK(o->shard && o->h_sums && o->rank_sums, RT_ERR_MEM,
+  o->bytes_of = calloc((size_t)params->grid->dp, sizeof *o->bytes_of);
+  RT_CHECK(o->shard && o->h_sums && o->rank_sums && o->bytes_of, RT_ERR_MEM,
            "an optimizer of %zu tensors", n);
   RT_TRY(rt_arena_create("optimizer", &o->arena));
   for (int i = 0; i < params->n; i++) {
@@ -89,6 +95,7 @@ void rt_adamw_destroy(rt_adamw **out)
   free(o->shard);
   free(o->h_sums);
   free(o->rank_sums);
+  free(o->bytes_of);
   free(o);
 }
 
@@ -140,16 +147,14 @@ static rt_err gather_tensor(rt_adamw *opt, int i)
 {
   const rt_params *p = opt->params;
   const rt_view w = p->item[i].w;
-  const int dp = p->grid->dp;
-  size_t bytes_of[dp];
   int64_t row0, n;
-  for (int r = 0; r < dp; r++) {
+  for (int r = 0; r < p->grid->dp; r++) {
     place_shard(p, i, r, &row0, &n);
-    bytes_of[r] = (size_t)(n * w.cols) * rt_dtype_size(w.dtype);
+    opt->bytes_of[r] = (size_t)(n * w.cols) * rt_dtype_size(w.dtype);
   }
   const rt_adamw_shard *s = &opt->shard[i];
   const rt_view mine = rt_view_rows(w, s->row0, s->n);
-  return rt_comm_allgatherv(p->grid->comm_dp, mine.data, bytes_of, w.data);
+  return rt_comm_allgatherv(p->grid->comm_dp, mine.data, opt->bytes_of, w.data);
 }
 
 rt_err rt_adamw_update(rt_adamw *opt, int64_t t, double lr, double grad_scale)

@@ -8,28 +8,37 @@ struct rt_gradsync {
   rt_params *params; // borrowed
   rt_dev *dev;       // borrowed
   rt_pending **open; // owned [n_buckets]
+  int *started;      // owned [n_buckets], the first n_started: in this order
   int n_started;
 };
 
 rt_err rt_gradsync_create(rt_params *params, rt_dev *dev, rt_gradsync **out)
 {
+  *out = NULL;
+  RT_CHECK(params->bucket_grad != NULL, RT_ERR_INTERNAL,
+           "a gradient sum of parameters that have no gradients");
   rt_gradsync *gs = calloc(1, sizeof *gs);
-  *out = gs;
   RT_CHECK(gs != NULL, RT_ERR_MEM, "a gradient sum");
+  *out = gs;
   gs->params = params;
   gs->dev = dev;
   // NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers
   gs->open = calloc((size_t)params->n_buckets, sizeof *gs->open);
-  RT_CHECK(gs->open != NULL, RT_ERR_MEM, "%d buckets", params->n_buckets);
+  gs->started = calloc((size_t)params->n_buckets, sizeof *gs->started);
+  RT_CHECK(gs->open != NULL && gs->started != NULL, RT_ERR_MEM, "%d buckets",
+           params->n_buckets);
   return RT_OK;
 }
 
-void rt_gradsync_destroy(rt_gradsync **gs)
+void rt_gradsync_destroy(rt_gradsync **out)
 {
-  if (*gs != NULL)
-    free((*gs)->open);
-  free(*gs);
-  *gs = NULL;
+  rt_gradsync *gs = *out;
+  *out = NULL;
+  if (gs == NULL)
+    return;
+  free(gs->open);
+  free(gs->started);
+  free(gs);
 }
 
 /** Ranks that hold the same kv heads each saw only their own query heads. */
@@ -47,19 +56,25 @@ static rt_err sum_replicas(rt_gradsync *gs, int bucket)
 rt_err rt_gradsync_bucket(void *self, int bucket)
 {
   rt_gradsync *gs = self;
-  RT_ASSERT(gs->open[bucket] == NULL);
+  const rt_params *p = gs->params;
+  for (int i = 0; i < gs->n_started; i++)
+    RT_CHECK(gs->started[i] != bucket, RT_ERR_INTERNAL,
+             "gradient bucket %d is started twice", bucket);
   RT_TRY(sum_replicas(gs, bucket));
-  RT_TRY(rt_comm_allreduce_start(
-      gs->params->grid->comm_dp, gs->dev, rt_dev_event(gs->dev),
-      gs->params->bucket_grad[bucket], RT_SUM, &gs->open[bucket]));
-  gs->n_started++;
+  RT_TRY(rt_comm_allreduce_start(p->grid->comm_dp, gs->dev,
+                                 rt_dev_event(gs->dev), p->bucket_grad[bucket],
+                                 RT_SUM, &gs->open[bucket]));
+  gs->started[gs->n_started++] = bucket;
   return RT_OK;
 }
 
 rt_err rt_gradsync_finish(rt_gradsync *gs)
 {
-  for (int i = gs->params->n_buckets - 1; i >= 0; i--)
-    RT_TRY(rt_comm_finish(&gs->open[i]));
+  RT_CHECK(gs->n_started == 0 || gs->n_started == gs->params->n_buckets,
+           RT_ERR_INTERNAL, "only %d of %d gradient buckets were started",
+           gs->n_started, gs->params->n_buckets);
+  for (int i = 0; i < gs->n_started; i++) // the first is the most advanced
+    RT_TRY(rt_comm_finish(&gs->open[gs->started[i]]));
   gs->n_started = 0;
   return RT_OK;
 }

@@ -6,7 +6,10 @@
  *                          x = (s - W) / (n - 1 - W)
  *  wsd:                    max until s = n - D, then the same cosine with
  *                          x = (s - (n - D) + 1) / D, so the last step is floor
- *  linear up, down:        between floor and max, x = s / (n - 1) */
+ *  linear up, down:        between floor and max, x = s / (n - 1)
+ *
+ *  n steps, W of them warm-up, D of them decay; alpha has W = 0 unless asked,
+ *  and floor 0. */
 #include "optim/schedule.h"
 
 #include <math.h>
@@ -16,12 +19,13 @@ static double cosine(const rt_schedule *s, double x)
   return s->floor + (s->max - s->floor) * 0.5 * (1.0 + cos(M_PI * x));
 }
 
-/** a / b kept within 0..1; an empty range is at its end. */
+/** a / b kept within 0..1; an empty range is at its begin, so that a run of one
+ *  step does not have rate 0. */
 static double share(int64_t a, int64_t b)
 {
-  if (b <= 0 || a >= b)
-    return 1.0;
-  return a <= 0 ? 0.0 : (double)a / (double)b;
+  if (b <= 0 || a <= 0)
+    return 0.0;
+  return a >= b ? 1.0 : (double)a / (double)b;
 }
 
 static double warmed_up(const rt_schedule *s, int64_t step)

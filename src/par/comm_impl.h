@@ -1,0 +1,45 @@
+/** \file comm_impl.h
+ *  The inside of a communicator.  Layer: par; for comm*.c alone. */
+#ifndef RT_COMM_IMPL_H
+#define RT_COMM_IMPL_H
+
+#include "par/comm_shm.h"
+
+/** Elements of one MPI call: int counts, and bounded temporary buffers. */
+enum { RT_COMM_MOST = 1 << 28 };
+
+/** What a group finds out about itself at its first large operation. */
+typedef struct rt_comm_lane {
+  bool known;
+  rt_shm *shm; // owned; NULL: MPI carries everything
+} rt_comm_lane;
+
+struct rt_comm {
+  MPI_Comm comm; // owned duplicate
+  int rank, size;
+  rt_comm_lane *lane; // owned
+  size_t most;        /**< elements of one MPI call */
+};
+
+RT_MUST rt_err rt_comm_check_mpi(int code, const char *what);
+#define RT_TRY_MPI(call) RT_TRY(rt_comm_check_mpi((call), #call))
+
+MPI_Datatype rt_comm_mpi_type(rt_dtype type);
+MPI_Op rt_comm_mpi_op(rt_op op);
+
+/** Time inside communication, for the end table: enter counts a collective;
+ *  leave adds the seconds since. */
+double rt_comm_enter(void);
+void rt_comm_leave(double since);
+
+/** The group's shared memory, set up at the first call; NULL: none.
+ *  Collective. */
+RT_MUST rt_err rt_comm_shm(const rt_comm *comm, rt_shm **out);
+/** Start an operation and wait until it is done.  Collective. */
+RT_MUST rt_err rt_comm_shm_run(const rt_comm *comm, rt_shm *shm, rt_shm_op *op);
+
+/** For tests: at most \a most elements in one MPI call, and shared memory used
+ *  or not.  Before the first operation, on all ranks alike. */
+void rt_comm_limit(rt_comm *comm, size_t most, bool shared_memory);
+
+#endif
