@@ -319,7 +319,7 @@ static void test_fall_back(void)
     RT_OKAY(write_step(s, BY_ROWS));
   if (my_rank == 0) {
     // 50 killed while writing, 40 without its seal, 30 with a flipped bit
-    snprintf(path, sizeof path, "%.3000s/.tmp-step-00000050", folder);
+    snprintf(path, sizeof path, "%.3000s/.tmp-step-00000050/junk", folder);
     RT_OKAY(rt_folder_create(path));
     CU_ASSERT_EQUAL(unlink(file_of(40, "state.h5.seal", path)), 0);
     scratch_flip(file_of(30, "state.h5", path), 3000, 1);
@@ -338,6 +338,10 @@ static void test_fall_back(void)
   MPI_Barrier(MPI_COMM_WORLD);
   RT_FAILS(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step), RT_ERR_DATA,
            "none of the 4 checkpoints");
+  RT_OKAY(write_step(50, BY_ROWS)); // over what was left of the first try
+  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  CU_ASSERT_EQUAL(step, 50);
+  CU_ASSERT_FALSE(rt_folder_exists(file_of(50, "junk", path)));
   scratch_remove(folder);
 }
 

@@ -74,19 +74,20 @@ static void test_any_byte(void)
 }
 
 /** Raw extents 1.5..3.5 and 3.5..5 blocks: blocks 2, 3, 4 are wholly inside
- *  their union. */
+ *  their union; so is the short last one, inside its own. */
 static void test_raw(void)
 {
   const rt_extent raw[] = {{BLOCK + BLOCK / 2, 2 * BLOCK},
                            {3 * BLOCK + BLOCK / 2, BLOCK + BLOCK / 2},
-                           {6 * BLOCK + 5, 10}};
+                           {6 * BLOCK + 5, 10},
+                           {7 * BLOCK, BLOCK - 1}};
   char path[RT_PATH_MAX];
-  begin(path, 7 * BLOCK);
-  RT_OKAY(rt_seal_write(MPI_COMM_WORLD, path, raw, 3));
-  for (int block = 0; block < 7; block++) {
+  begin(path, 8 * BLOCK - 1);
+  RT_OKAY(rt_seal_write(MPI_COMM_WORLD, path, raw, 4));
+  for (int block = 0; block < 8; block++) {
     const int64_t at = (int64_t)block * BLOCK + BLOCK / 2 + 9;
     flip(path, at, 16);
-    if (block >= 2 && block <= 4)
+    if ((block >= 2 && block <= 4) || block == 7)
       RT_OKAY(rt_seal_check(MPI_COMM_WORLD, path));
     else
       RT_FAILS(rt_seal_check(MPI_COMM_WORLD, path), RT_ERR_DATA, "block");
@@ -95,7 +96,7 @@ static void test_raw(void)
   const rt_extent wrong[] = {{BLOCK, BLOCK}, {BLOCK, 5}};
   RT_FAILS(rt_seal_write(MPI_COMM_WORLD, path, wrong, 2), RT_ERR_INTERNAL,
            "out of order");
-  const rt_extent outside[] = {{6 * BLOCK, BLOCK + 1}};
+  const rt_extent outside[] = {{7 * BLOCK, BLOCK}};
   RT_FAILS(rt_seal_write(MPI_COMM_WORLD, path, outside, 1), RT_ERR_INTERNAL,
            "outside");
   scratch_remove(folder);
