@@ -341,18 +341,21 @@ rt_err rt_h5_expect(const rt_h5 *h5, const char *name, const rt_h5_shape *shape)
 static rt_err move(const rt_h5 *h5, const char *name, hid_t set, int64_t row0,
                    int64_t col0, rt_view v)
 {
-  const hsize_t room[] = {(hsize_t)(v.rows > 0 ? v.rows : 1),
-                          (hsize_t)(v.rows > 0 ? v.ld : 1)};
-  const hsize_t from[] = {0, 0}, at[] = {(hsize_t)row0, (hsize_t)col0};
-  const hsize_t count[] = {(hsize_t)v.rows, (hsize_t)v.cols};
   const hid_t space = H5Dget_space(set);
-  const hid_t memory = H5Screate_simple(2, room, NULL);
+  // as many dimensions in memory: else HDF5 1.10 goes element by element
+  const int n_dims = H5Sget_simple_extent_ndims(space);
+  const hsize_t ld = (hsize_t)(v.rows > 0 ? v.ld : 1);
+  const hsize_t rows = (hsize_t)(v.rows > 0 ? v.rows : 1);
+  const hsize_t room[] = {n_dims == 1 ? rows * ld : rows, ld};
+  const hsize_t from[] = {0, 0}, stride[] = {n_dims == 1 ? ld : 1, 1};
+  const hsize_t at[] = {(hsize_t)row0, (hsize_t)col0};
+  const hsize_t count[] = {rows, (hsize_t)v.cols};
+  const hid_t memory = H5Screate_simple(n_dims, room, NULL);
+  H5Sselect_hyperslab(memory, H5S_SELECT_SET, from, stride, count, NULL);
+  H5Sselect_hyperslab(space, H5S_SELECT_SET, at, NULL, count, NULL);
   if (v.rows == 0) {
     H5Sselect_none(memory);
     H5Sselect_none(space);
-  } else {
-    H5Sselect_hyperslab(memory, H5S_SELECT_SET, from, NULL, count, NULL);
-    H5Sselect_hyperslab(space, H5S_SELECT_SET, at, NULL, count, NULL);
   }
   const hid_t type = type_of(v.dtype), dxpl = H5Pcreate(H5P_DATASET_XFER);
   if (h5->writing && h5->shared)
@@ -360,11 +363,7 @@ static rt_err move(const rt_h5 *h5, const char *name, hid_t set, int64_t row0,
   const herr_t ok = h5->writing
                         ? H5Dwrite(set, type, memory, space, dxpl, v.data)
                         : H5Dread(set, type, memory, space, dxpl, v.data);
-  char what[96]; // said before the next call forgets the reason
-  snprintf(what, sizeof what, "%s rows %lld..%lld",
-           h5->writing ? "write" : "read", (long long)row0,
-           (long long)(row0 + v.rows));
-  const rt_err err = ok >= 0 ? RT_OK : failed(h5, name, what);
+  const rt_err err = ok >= 0 ? RT_OK : failed(h5, name, "move its data");
   H5Pclose(dxpl);
   H5Sclose(memory);
   H5Sclose(space);
@@ -377,8 +376,8 @@ static rt_err move_slices(const rt_h5 *h5, const char *name, hid_t set,
                           const rt_h5_shape *s, int64_t row0, int64_t col0,
                           rt_view v)
 {
-  if (v.rows == 0)
-    v.dtype = s->dtype; // an empty piece needs no type
+  if (v.rows == 0 || v.cols == 0) // an empty piece needs no type
+    v = rt_view_of(v.data, s->dtype, 0, 0);
   RT_CHECK(v.dtype == s->dtype && row0 >= 0 && col0 >= 0 &&
                (v.rows == 0 || (row0 <= s->rows - v.rows &&
                                 col0 <= s->cols - v.cols && v.ld >= v.cols)),
