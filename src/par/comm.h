@@ -2,9 +2,12 @@
  *  Collectives over a group of ranks, on host or device buffers.
  *
  *  Layer: par.  Each rt_comm owns a private duplicate of its communicator.
- *  Counts beyond 2^31 are split.  A group of one rank costs nothing.  Every
- *  function is collective over the group unless said otherwise.  A failing MPI
- *  call returns RT_ERR_INTERNAL (MPI_ERRORS_RETURN). */
+ *  Counts beyond 2^31 are split.  A group of one rank costs nothing.  A group
+ * on one node sums device buffers and gathers 64 KiB or more through shared
+ * memory (2 MiB a rank, made at the first such call), other groups through MPI;
+ * every rank gets the same bits either way.  Every function is collective over
+ * the group unless said otherwise.  A failing MPI call returns RT_ERR_INTERNAL
+ *  (MPI_ERRORS_RETURN). */
 #ifndef RT_COMM_H
 #define RT_COMM_H
 
@@ -27,8 +30,9 @@ MPI_Comm rt_comm_mpi(const rt_comm *comm); /**< borrowed, for io and tests */
 
 typedef enum rt_op { RT_SUM, RT_MAX, RT_MIN } rt_op;
 
-/** All ranks learn the worst: returns RT_OK when every rank passed RT_OK;
- *  else the error of the lowest failing rank, with its text on every rank. */
+/** All ranks learn the worst: returns RT_OK when every rank passed RT_OK; else
+ *  the error of the lowest failing rank, with its text on every rank.  Where
+ *  only some failed, the others get it as "rank 3: text". */
 RT_MUST rt_err rt_agree(const rt_comm *comm, rt_err err);
 
 /** In-place all-reduce of host data: f32, f64, i32, u64. */
@@ -39,7 +43,8 @@ RT_MUST rt_err rt_comm_bcast(const rt_comm *comm, void *data, size_t bytes,
 /** Gather \a bytes of each rank into out [size][bytes]. */
 RT_MUST rt_err rt_comm_allgather(const rt_comm *comm, const void *mine,
                                  size_t bytes, void *out);
-/** As above with own lengths; out has room for all; bytes_of [size]. */
+/** As above with own lengths; out has room for all; bytes_of [size], the same
+ *  on all ranks.  \a mine may be its place in \a out. */
 RT_MUST rt_err rt_comm_allgatherv(const rt_comm *comm, const void *mine,
                                   const size_t *bytes_of, void *out);
 RT_MUST rt_err rt_comm_barrier(const rt_comm *comm);
@@ -51,11 +56,13 @@ RT_MUST rt_err rt_comm_allreduce(const rt_comm *comm, rt_dev *dev, rt_view x,
 
 /** A non-blocking all-reduce. */
 typedef struct rt_pending rt_pending;
-/** Start one; \a x is borrowed until the finish.  Host code must call
- *  rt_comm_progress() now and then, or nothing moves (Open MPI). */
+/** Start one as soon as \a ready is over on \a dev; \a x is borrowed until the
+ *  finish.  Host code must call rt_comm_progress() now and then, or nothing
+ *  moves.  Any number may be open; all ranks start them in the same order. */
 RT_MUST rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev,
                                        rt_event ready, rt_view x, rt_op op,
                                        rt_pending **out);
+/** Wait for one, and set to NULL; NULL is accepted. */
 RT_MUST rt_err rt_comm_finish(rt_pending **pending);
 /** Let MPI move open operations of this process.  Cheap; not collective. */
 void rt_comm_progress(void);
