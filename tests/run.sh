@@ -15,21 +15,19 @@ suites=(
   # base
   base arena deck
   # kernels
-  kernels kernels_real gemm attention
+  kernels
   # dev
   device
   # par
   comm grid
   # io
-  json hfconfig safetensors tokens seal h5 logits lock checkpoint metrics
+  hfconfig safetensors tokens seal h5 logits lock checkpoint metrics
   # model
   arch params model model_tp
   # optim
   adamw schedule gradsync
   # distill
-  batch truncate objective teacher step phases evaluate run
-  # app
-  app
+  truncate objective phases evaluate run
 )
 
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1
