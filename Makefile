@@ -145,7 +145,14 @@ lint-tidy:
 	@printf '%s\n' $(C_FILES) | xargs -P $$(nproc) -n 1 ./tests/lint_tidy.sh \
 	  $(TIDY_FLAGS)
 
-.PHONY: demo parity smollm2
+.PHONY: demo parity smollm2 bench
+bench: deps ## speed as ratios, into bench.json (REAL=1: with PyTorch, SmolLM2)
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(BUILD)/tests/bench_gemm
+	$(if $(REAL),@inputs/prepare/venv.sh $(BUILD)/venv && \
+	  inputs/smollm2/prepare.sh $(BUILD)/venv $(BUILD)/smollm2 teacher)
+	@tests/bench.py $(BUILD) $(if $(REAL),--real $(BUILD)/venv \
+	  $(BUILD)/smollm2/teacher) $(if $(ONLY),--only $(ONLY))
+
 demo: deps ## capture a small teacher, train three students, compare
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@inputs/demo/run.sh $(BUILD)/bin/retort $(BUILD)/demo

@@ -1,0 +1,68 @@
+"""The rival: the same step in PyTorch with torch.compile, as a user of
+transformers would write it.  Waits for commands so that both sides alternate:
+
+  rival_torch.py lm|online [TEACHER]     then, a line each on stdin: N (steps)
+
+answers each with one JSON line: seconds of the median step, peak MiB (PSS).
+"""
+import json
+import statistics
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+V, ROWS, SEQ = 49152, 4, 512
+mode = sys.argv[1]
+torch.set_num_threads(2)
+torch.manual_seed(0)
+student = LlamaForCausalLM(LlamaConfig(
+    vocab_size=V, hidden_size=512, num_hidden_layers=8, intermediate_size=1408,
+    num_attention_heads=8, num_key_value_heads=4, tie_word_embeddings=True,
+    max_position_embeddings=SEQ, attn_implementation="sdpa")).train()
+optimizer = torch.optim.AdamW(student.parameters(), lr=1e-4, fused=True)
+teacher = None
+if mode == "online":
+    teacher = AutoModelForCausalLM.from_pretrained(
+        sys.argv[2], dtype=torch.float32).eval()
+
+
+def loss_of(x, y):
+    logits = student(input_ids=x).logits.view(-1, V)
+    ce = F.cross_entropy(logits, y.view(-1))
+    if teacher is None:
+        return ce
+    with torch.no_grad():
+        target = F.log_softmax(teacher(input_ids=x).logits.view(-1, V), -1)
+    kl = F.kl_div(F.log_softmax(logits, -1), target, log_target=True,
+                  reduction="batchmean")
+    return 0.1 * ce + 0.9 * kl
+
+
+compiled = torch.compile(loss_of)
+
+
+def step():
+    x = torch.randint(0, V, (ROWS, SEQ))
+    y = torch.randint(0, V, (ROWS, SEQ))
+    begin = time.perf_counter()
+    compiled(x, y).backward()
+    torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return time.perf_counter() - begin
+
+
+def peak_mib():
+    """Largest resident set; one process, so PSS and RSS are alike."""
+    with open("/proc/self/status") as f:
+        return int(next(x for x in f if "VmHWM" in x).split()[1]) / 1024
+
+
+step()
+step()
+for line in sys.stdin:
+    seconds = statistics.median(step() for _ in range(int(line)))
+    print(json.dumps(dict(step_s=seconds, peak_mib=peak_mib())), flush=True)
