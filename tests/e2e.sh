@@ -47,7 +47,7 @@ launch() {
   local n=$1
   shift
   # shellcheck disable=SC2086
-  timeout 60 $MPIRUN -np "$n" "$RETORT" "$@" >out.txt 2>err.txt </dev/null
+  timeout 200 $MPIRUN -np "$n" "$RETORT" "$@" >out.txt 2>err.txt </dev/null
   code=$?
 }
 
