@@ -96,7 +96,7 @@ for script in tests/script_*.sh; do
   name=$(basename "$script" .sh)
   if ! [ -f "$script" ] || ! wanted "$name"; then continue; fi
   begin=$SECONDS
-  timeout -k 10 "${TIMEOUT:-300}" bash "$script" "$build/bin/retort" \
+  timeout -k 10 "${TIMEOUT:-900}" bash "$script" "$build/bin/retort" \
     >"$log" 2>&1 </dev/null
   finish "$name" "$?" "$((SECONDS - begin))"
 done
