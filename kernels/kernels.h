@@ -22,35 +22,37 @@ typedef struct k_ctx {
   rt_err err; // sticky: the first error of a kernel on this queue
 } k_ctx;
 
-/** K(name, modes): modes has a letter per view, in order:
- *  i read, o written whole, b both read and written. */
+/** K(name, modes, shapes).  modes has a letter per view, in order: i read,
+ *  o written whole, b both read and written.  shapes has three per view: type
+ *  (r real, i i32, d f64; upper case: may be absent), rows, columns (a letter
+ *  means one size within a call, * any).  Every call is checked against it. */
 #define K_LIST(K)                                                              \
-  K(gemm, "iib")                                                               \
-  K(copy, "io")                                                                \
-  K(fill, "o")                                                                 \
-  K(add, "ib")                                                                 \
-  K(scale, "b")                                                                \
-  K(bias_fwd, "ib")                                                            \
-  K(bias_bwd, "ib")                                                            \
-  K(embed_fwd, "iio")                                                          \
-  K(embed_bwd, "iib")                                                          \
-  K(rmsnorm_fwd, "iioo")                                                       \
-  K(rmsnorm_bwd, "iiiibb")                                                     \
-  K(rope, "iib")                                                               \
-  K(attn_fwd, "iiiioo")                                                        \
-  K(attn_bwd, "iiiiiiiooo")                                                    \
-  K(swiglu_fwd, "iio")                                                         \
-  K(swiglu_bwd, "iiioo")                                                       \
-  K(xent_stats, "biiiio")                                                      \
-  K(xent_grad, "biiiii")                                                       \
-  K(dense_stats, "bbio")                                                       \
-  K(dense_grad, "biii")                                                        \
-  K(topk, "iiooo")                                                             \
-  K(argmax, "ioo")                                                             \
-  K(sumsq, "io")                                                               \
-  K(adamw, "bbbii")
+  K(gemm, "iib", "r** r** r**")                                                \
+  K(copy, "io", "rND rND")                                                     \
+  K(fill, "o", "rND")                                                          \
+  K(add, "ib", "rND rND")                                                      \
+  K(scale, "b", "rND")                                                         \
+  K(bias_fwd, "ib", "r1D rND")                                                 \
+  K(bias_bwd, "ib", "rND r1D")                                                 \
+  K(embed_fwd, "iio", "iN1 rVD rND")                                           \
+  K(embed_bwd, "iib", "iN1 rND rVD")                                           \
+  K(rmsnorm_fwd, "iioo", "rND r1D rND rN1")                                    \
+  K(rmsnorm_bwd, "iiiibb", "rND r1D rN1 rND rND r1D")                          \
+  K(rope, "iib", "iN1 r** rN*")                                                \
+  K(attn_fwd, "iiiioo", "rND rMC rMC iN1 rND rNH")                             \
+  K(attn_bwd, "iiiiiiiooo", "rND rMC rMC iN1 rND rNH rND rND rMC rMC")         \
+  K(swiglu_fwd, "iio", "rNF rNF rNF")                                          \
+  K(swiglu_bwd, "iiioo", "rNF rNF rNF rNF rNF")                                \
+  K(xent_stats, "biiiio", "rNV iN1 IN1 INK RNK dN6")                           \
+  K(xent_grad, "biiiii", "rNV iN1 IN1 INK RNK dN4")                            \
+  K(dense_stats, "bbio", "rNV rNV iN1 dN6")                                    \
+  K(dense_grad, "biii", "rNV rNV iN1 dN5")                                     \
+  K(topk, "iiooo", "rNV iN1 iNK rNK dN6")                                      \
+  K(argmax, "ioo", "rNV iN1 dN1")                                              \
+  K(sumsq, "io", "r** d11")                                                    \
+  K(adamw, "bbbii", "rNC rNC rNC rNC d15")
 
-#define K_ENUM(name, modes) K_##name,
+#define K_ENUM(name, modes, shapes) K_##name,
 typedef enum k_id { K_LIST(K_ENUM) K_COUNT } k_id;
 #undef K_ENUM
 
@@ -58,7 +60,8 @@ typedef void k_fn(k_ctx *ctx, const void *args);
 
 typedef struct k_row {
   const char *name;
-  const char *modes; /**< one letter per view */
+  const char *modes;  /**< one letter per view */
+  const char *shapes; /**< three letters per view, a space between views */
   k_fn *f32, *f64;
   size_t args_bytes;
 } k_row;

@@ -6,7 +6,8 @@
 
 #include "kernels.h"
 
-#define K_DECLARE(name, modes) k_fn k_##name##_cpu_f32, k_##name##_cpu_f64;
+#define K_DECLARE(name, modes, shapes)                                         \
+  k_fn k_##name##_cpu_f32, k_##name##_cpu_f64;
 K_LIST(K_DECLARE)
 #undef K_DECLARE
 
