@@ -39,9 +39,9 @@ DEPS_CFLAGS = $(eval DEPS_CFLAGS := $$(shell $(PC) --cflags $(PACKAGES) 2>/dev/n
 DEPS_LIBS = $(eval DEPS_LIBS := $$(shell $(PC) --libs $(PACKAGES) 2>/dev/null) $$(patsubst -L%,-Wl$$(comma)-rpath$$(comma)%,$$(filter -L%,$$(shell $(PC) --libs-only-L $(BLAS) 2>/dev/null))) -lm -lpthread)$(DEPS_LIBS)
 comma := ,
 
-# vector loops: no errno, no traps; NaN and Inf keep their meaning (which is why
-# clang leaves maxima scalar, and may say so)
-KFLAGS = -fno-math-errno -fno-trapping-math -Wno-pass-failed
+# vector loops: fused multiply-add, no errno, no traps; NaN and Inf keep their
+# meaning
+KFLAGS = -fno-math-errno -fno-trapping-math -ffp-contract=fast
 LAYERS = base dev par model optim distill
 SRC = $(foreach l,$(LAYERS),$(wildcard src/$(l)/*.c)) $(wildcard io/*.c)
 OBJ = $(SRC:%.c=$(BUILD)/obj/%.o)

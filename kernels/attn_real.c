@@ -11,7 +11,9 @@
 
 #include <omp.h>
 
-enum { BQ = 64, BK = 256 }; // a tile: 64 x 256
+enum { BQ = 64, BK = 128 }; // a tile of queries x keys
+_Static_assert((2 * BQ * BK + 2 * BQ) * sizeof(real) <= K_THREAD_BYTES,
+               "a thread's workspace is too small for attention");
 
 /** One head's tile: queries [q0, q0 + nq) x keys [k0, k0 + nk) of a sequence.
  */
@@ -75,17 +77,14 @@ static bool is_visible(const tile *t)
 }
 
 /** Fold one tile of scores into the running maximum, sum and output. */
-static void online_softmax(const tile *t, scratch *w, rt_view o, double scale)
+static void online_softmax(const tile *t, scratch *w, rt_view o)
 {
   for (int64_t i = 0; i < t->nq; i++) {
     real *s = w->s + i * BK;
     int64_t from, to;
     seen(t, i, &from, &to);
-    real top = w->m[i];
-    for (int64_t j = from; j < to; j++) {
-      s[j] *= (real)scale;
-      top = s[j] > top ? s[j] : top;
-    }
+    const real most = k_max(s + from, to - from);
+    const real top = most > w->m[i] ? most : w->m[i];
     const real fade = from < to ? k_exp(w->m[i] - top) : 1;
     real sum = 0;
     for (int64_t j = 0; j < from; j++)
@@ -127,8 +126,8 @@ static void forward_block(const k_attn_fwd_args *a, scratch *w, int64_t b,
                        .b = head_of(&a->k, b * a->t_k + t.k0, t.nk, g, hd),
                        .c = s,
                        .trans_b = true,
-                       .alpha = 1.0});
-    online_softmax(&t, w, o, a->scale);
+                       .alpha = a->scale});
+    online_softmax(&t, w, o);
     k_gemm_inside(
         &(k_gemm_args){.a = s,
                        .b = head_of(&a->v, b * a->t_k + t.k0, t.nk, g, hd),
@@ -150,6 +149,7 @@ void K_NAME(attn_fwd)(k_ctx *ctx, const void *args)
 {
   const k_attn_fwd_args *a = args;
   const int64_t n_blocks = (a->t_q + BQ - 1) / BQ;
+  omp_set_num_threads(ctx->n_threads); // a region of one is no region to BLAS
   // heads and query blocks are independent: the longest blocks come first
   K_PARALLEL_FOR_DYNAMIC
   for (int64_t i = 0; i < a->batch * a->n_heads * n_blocks; i++) {
@@ -165,8 +165,8 @@ void K_NAME(attn_fwd)(k_ctx *ctx, const void *args)
   }
 }
 
-/** delta_i = sum_c do_ic o_ic (= sum_j p_ij dp_ij). */
-static void make_delta(rt_view o, rt_view d_o, real *delta)
+/** delta_i = scale sum_c do_ic o_ic (= sum_j p_ij dp_ij). */
+static void make_delta(rt_view o, rt_view d_o, double scale, real *delta)
 {
   for (int64_t i = 0; i < o.rows; i++) {
     const real *x = k_row_of(&o, i), *y = k_row_of(&d_o, i);
@@ -174,13 +174,13 @@ static void make_delta(rt_view o, rt_view d_o, real *delta)
 #pragma omp simd reduction(+ : sum)
     for (int64_t c = 0; c < o.cols; c++)
       sum += x[c] * y[c];
-    delta[i] = sum;
+    delta[i] = (real)scale * sum;
   }
 }
 
-/** s: scores to probabilities p; ds: dp to scale p (dp - delta). */
+/** s: scores to probabilities p; ds: scaled dp to p (dp - delta). */
 static void softmax_backward(const tile *t, scratch *w, const rt_view *lse,
-                             int64_t row0, int64_t h, double scale)
+                             int64_t row0, int64_t h)
 {
   for (int64_t i = 0; i < t->nq; i++) {
     real *s = w->s + i * BK, *ds = w->ds + i * BK;
@@ -191,8 +191,8 @@ static void softmax_backward(const tile *t, scratch *w, const rt_view *lse,
       s[j] = ds[j] = 0;
 #pragma omp simd
     for (int64_t j = from; j < to; j++) {
-      s[j] = k_exp(s[j] * (real)scale - z);
-      ds[j] = (real)scale * s[j] * (ds[j] - delta);
+      s[j] = k_exp(s[j] - z);
+      ds[j] = s[j] * (ds[j] - delta);
     }
     for (int64_t j = to; j < t->nk; j++)
       s[j] = ds[j] = 0;
@@ -208,7 +208,7 @@ static void backward_block(const k_attn_bwd_args *a, scratch *w, int64_t b,
   const rt_view q = head_of(&a->q, row0, t.nq, h, hd);
   const rt_view d_o = head_of(&a->d_o, row0, t.nq, h, hd);
   const rt_view dq = head_of(&a->dq, row0, t.nq, h, hd);
-  make_delta(head_of(&a->o, row0, t.nq, h, hd), d_o, w->m);
+  make_delta(head_of(&a->o, row0, t.nq, h, hd), d_o, a->scale, w->m);
   const int64_t end = smaller(t.q0 + t.nq + t.shift, a->t_k);
   for (t.k0 = 0; t.k0 < end; t.k0 += BK) {
     t.nk = smaller(BK, end - t.k0);
@@ -218,11 +218,11 @@ static void backward_block(const k_attn_bwd_args *a, scratch *w, int64_t b,
     const rt_view k = head_of(&a->k, key0, t.nk, g, hd);
     const rt_view v = head_of(&a->v, key0, t.nk, g, hd);
     const rt_view p = tile_view(w->s, &t), ds = tile_view(w->ds, &t);
-    k_gemm_inside(
-        &(k_gemm_args){.a = q, .b = k, .c = p, .trans_b = true, .alpha = 1.0});
     k_gemm_inside(&(k_gemm_args){
-        .a = d_o, .b = v, .c = ds, .trans_b = true, .alpha = 1.0});
-    softmax_backward(&t, w, &a->lse, row0, h, a->scale);
+        .a = q, .b = k, .c = p, .trans_b = true, .alpha = a->scale});
+    k_gemm_inside(&(k_gemm_args){
+        .a = d_o, .b = v, .c = ds, .trans_b = true, .alpha = a->scale});
+    softmax_backward(&t, w, &a->lse, row0, h);
     k_gemm_inside(&(k_gemm_args){.a = p,
                                  .b = d_o,
                                  .c = head_of(&a->dv, key0, t.nk, g, hd),
@@ -269,6 +269,7 @@ static void backward_kv_head(const k_attn_bwd_args *a, scratch *w, int64_t b,
 void K_NAME(attn_bwd)(k_ctx *ctx, const void *args)
 {
   const k_attn_bwd_args *a = args;
+  omp_set_num_threads(ctx->n_threads);
   K_PARALLEL_FOR_DYNAMIC
   for (int64_t i = 0; i < a->batch * a->n_kv_heads; i++) {
     scratch w = scratch_of(ctx);

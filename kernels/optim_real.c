@@ -47,6 +47,8 @@ void K_NAME(sumsq)(k_ctx *ctx, const void *args)
 {
   const k_sumsq_args *a = args;
   enum { MOST_CHUNKS = 16384, SMALLEST = 1 << 16 };
+  _Static_assert(MOST_CHUNKS * sizeof(double) <= K_THREAD_BYTES,
+                 "partial sums must fit the workspace of one thread");
   const int64_t size = a->x.rows * a->x.cols;
   int64_t chunk = (size + MOST_CHUNKS - 1) / MOST_CHUNKS;
   chunk = chunk < SMALLEST ? SMALLEST : chunk;

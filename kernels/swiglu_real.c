@@ -3,6 +3,13 @@
 #include "real.h"
 #include "table_cpu.h"
 
+/** 1 / (1 + e^-x) by the exponential of -|x|, which cannot overflow. */
+static inline real sigmoid(real x)
+{
+  const real e = k_exp(x < 0 ? x : -x);
+  return (x < 0 ? e : 1) / (1 + e);
+}
+
 void K_NAME(swiglu_fwd)(k_ctx *ctx, const void *args)
 {
   const k_swiglu_fwd_args *a = args;
@@ -12,7 +19,7 @@ void K_NAME(swiglu_fwd)(k_ctx *ctx, const void *args)
     real *y = k_row_of(&a->y, n);
 #pragma omp simd
     for (int64_t i = 0; i < a->y.cols; i++)
-      y[i] = gate[i] / (1 + k_exp(-gate[i])) * up[i];
+      y[i] = gate[i] * sigmoid(gate[i]) * up[i];
   }
 }
 
@@ -28,7 +35,7 @@ void K_NAME(swiglu_bwd)(k_ctx *ctx, const void *args)
 #pragma omp simd
     for (int64_t i = 0; i < a->dy.cols; i++) {
       const real x = gate[i], u = up[i], d = dy[i];
-      const real s = 1 / (1 + k_exp(-x));
+      const real s = sigmoid(x);
       d_gate[i] = d * u * s * (1 + x * (1 - s));
       d_up[i] = d * x * s;
     }

@@ -1,7 +1,7 @@
 /** \file topk_real.c
  *  The K largest logits of each row, exactly; and the largest.
  *
- *  The K-th largest of the block maxima bounds the K-th largest element from
+ *  A number that K block maxima reach bounds the K-th largest element from
  *  below, so that only blocks that reach it are looked into; what passes goes
  *  through a heap of K that lives in the output row itself. */
 #include "real.h"
@@ -50,7 +50,7 @@ static void sift_down(heap *h, int64_t i)
 static void push(heap *h, int64_t room, real z, int32_t id)
 {
   if (h->n == room) {
-    if (!is_worse(h->z[0], h->id[0], z, id))
+    if (room == 0 || !is_worse(h->z[0], h->id[0], z, id))
       return;
     h->z[0] = z;
     h->id[0] = id;
@@ -84,10 +84,7 @@ static real block_maxima(const real *z, int64_t n, int64_t width, real *maxima)
   real top = (real)-INFINITY;
   for (int64_t b = 0; b * width < n; b++) {
     const int64_t end = (b + 1) * width < n ? (b + 1) * width : n;
-    real m = (real)-INFINITY;
-#pragma omp simd reduction(max : m)
-    for (int64_t v = b * width; v < end; v++)
-      m = z[v] > m ? z[v] : m;
+    const real m = k_max(z + b * width, end - b * width);
     maxima[b] = m;
     top = m > top ? m : top;
   }
@@ -109,18 +106,38 @@ static double sum_exp(const real *z, int64_t n, real top)
   return sum;
 }
 
+/** A number that at least k of x[0..n) reach, and few more: bisection between
+ *  the least and the most, which vectorises where a selection would not. */
+static real bound_of(const real *x, int64_t n, int64_t k, real top)
+{
+  if (n < k)
+    return (real)-INFINITY;
+  real low = top, high = top;
+  for (int64_t i = 0; i < n; i++)
+    low = x[i] < low ? x[i] : low;
+  for (int step = 0; step < 16; step++) {
+    const real middle = low + (high - low) / 2;
+    int32_t reach = 0;
+    for (int64_t i = 0; i < n; i++)
+      reach += x[i] >= middle;
+    if (reach < k) {
+      high = middle;
+      continue;
+    }
+    low = middle;
+    if (reach <= k + k / 8)
+      break;
+  }
+  return low;
+}
+
 /** The K best of z[0..n) into the heap; width: of the blocks in maxima. */
 static void select_best(const real *z, int64_t n, int64_t width,
-                        const real *maxima, int64_t k, int64_t v0, heap *h)
+                        const real *maxima, int64_t k, int64_t v0, real top,
+                        heap *h)
 {
   const int64_t n_blocks = (n + width - 1) / width;
-  real bound = (real)-INFINITY;
-  if (n_blocks >= k) { // the K-th best block maximum, by the same heap
-    for (int64_t b = 0; b < n_blocks; b++)
-      push(h, k, maxima[b], (int32_t)b);
-    bound = h->z[0];
-    h->n = 0;
-  }
+  const real bound = bound_of(maxima, n_blocks, k, top);
   for (int64_t b = 0; b < n_blocks; b++) {
     if (maxima[b] < bound)
       continue;
@@ -144,12 +161,12 @@ void K_NAME(topk)(k_ctx *ctx, const void *args)
   K_PARALLEL_FOR
   for (int64_t r = 0; r < a->z.rows; r++) {
     const real *z = k_row_of(&a->z, r);
-    double *s = (double *)a->stats.data + r * K_N_STAT;
+    double *s = (double *)a->stats.data + r * a->stats.ld;
     real *maxima = (real *)((char *)ctx->workspace +
                             (size_t)omp_get_thread_num() * K_THREAD_BYTES);
     heap h = {k_row_of(&a->top, r), (int32_t *)a->ids.data + r * a->ids.ld, 0};
     const real top = block_maxima(z, n, width, maxima);
-    select_best(z, n, width, maxima, k, a->v0, &h);
+    select_best(z, n, width, maxima, k, a->v0, top, &h);
     sort(&h);
     for (int64_t i = h.n; i < k; i++) {
       h.z[i] = (real)-INFINITY;
@@ -166,16 +183,20 @@ void K_NAME(topk)(k_ctx *ctx, const void *args)
 void K_NAME(argmax)(k_ctx *ctx, const void *args)
 {
   const k_argmax_args *a = args;
+  enum { BLOCK = 1024 };
   const int64_t left = a->v_true - a->v0;
   const int64_t n = left < 0 ? 0 : left < a->z.cols ? left : a->z.cols;
   K_PARALLEL_FOR
   for (int64_t r = 0; r < a->z.rows; r++) {
     const real *z = k_row_of(&a->z, r);
     real top = (real)-INFINITY;
-#pragma omp simd reduction(max : top)
-    for (int64_t v = 0; v < n; v++)
-      top = z[v] > top ? z[v] : top;
-    int64_t at = 0;
+    int64_t first = 0; // of the first block that has the maximum
+    for (int64_t v = 0; v < n; v += BLOCK) {
+      const real m = k_max(z + v, v + BLOCK < n ? BLOCK : n - v);
+      first = m > top ? v : first;
+      top = m > top ? m : top;
+    }
+    int64_t at = first;
     while (at < n && z[at] != top)
       at++;
     ((int32_t *)a->id.data)[r] = at < n ? (int32_t)(a->v0 + at) : -1;

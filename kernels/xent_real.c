@@ -14,15 +14,6 @@ static int64_t true_cols(int64_t cols, int64_t v0, int64_t v_true)
   return n < 0 ? 0 : n < cols ? n : cols;
 }
 
-static real row_max(const real *z, int64_t n)
-{
-  real top = (real)-INFINITY;
-#pragma omp simd reduction(max : top)
-  for (int64_t v = 0; v < n; v++)
-    top = z[v] > top ? z[v] : top;
-  return top;
-}
-
 /** z = exp(z - top); their sum, in double over short chunks: V is ~10^5, a
  * float would lose the small terms. */
 static double exp_row(real *z, int64_t n, real top)
@@ -61,14 +52,14 @@ void K_NAME(xent_stats)(k_ctx *ctx, const void *args)
   K_PARALLEL_FOR
   for (int64_t r = 0; r < a->z.rows; r++) {
     real *z = k_row_of(&a->z, r);
-    double *s = (double *)a->stats.data + r * K_N_STAT;
+    double *s = (double *)a->stats.data + r * a->stats.ld;
     const int32_t count = entries_of(&a->count, r);
     double dot = 0.0;
     for (int32_t i = 0; i < count; i++)
       dot +=
           (double)k_row_of(&a->t, r)[i] *
           pick(z, n, ((const int32_t *)a->ids.data)[r * a->ids.ld + i] - a->v0);
-    const real top = row_max(z, n);
+    const real top = k_max(z, n);
     s[K_STAT_MAX] = (double)top;
     s[K_STAT_LABEL] = pick(z, n, label[r] - a->v0);
     s[K_STAT_DOT] = dot;
@@ -138,10 +129,10 @@ void K_NAME(dense_stats)(k_ctx *ctx, const void *args)
   K_PARALLEL_FOR
   for (int64_t r = 0; r < a->z_s.rows; r++) {
     real *z_s = k_row_of(&a->z_s, r), *z_t = k_row_of(&a->z_t, r);
-    double *s = (double *)a->stats.data + r * K_N_STAT;
+    double *s = (double *)a->stats.data + r * a->stats.ld;
     for (int64_t v = 0; v < n; v++)
       z_t[v] *= cool;
-    const real t_top = row_max(z_t, n), top = row_max(z_s, n);
+    const real t_top = k_max(z_t, n), top = k_max(z_s, n);
     s[K_STAT_LABEL] = pick(z_s, n, label[r] - a->v0);
     s[K_STAT_DOT] = exp_row_dot(z_t, z_s, n, t_top, &s[K_STAT_T_SUM]);
     s[K_STAT_T_MAX] = (double)t_top;
