@@ -15,7 +15,7 @@ suites=(
   # base
   base arena deck
   # kernels
-  kernels
+  gemm kernels kernels_real kernels_loss attention
   # dev
   device
   # par

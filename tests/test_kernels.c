@@ -89,6 +89,27 @@ static void test_topk(void)
   check_topk(V, V, V + 20, false); // more asked than there are
 }
 
+/** One high logit in each block of 64: the bound must let exactly k pass. */
+static void test_topk_spikes(void)
+{
+  static double z[MOST], top[MOST / 64];
+  double stats[K_N_STAT];
+  int32_t ids[MOST / 64], want[MOST / 64], label = 0;
+  for (int64_t i = 0; i < MOST; i++)
+    z[i] = i % 64 == 17 ? normal(7, i) : -100.0;
+  for (int64_t k = 1; k <= MOST / 64; k++) {
+    run(K_topk, true,
+        &(k_topk_args){.z = f64(z, 1, MOST),
+                       .label = i32(&label, 1, 1),
+                       .ids = i32(ids, 1, k),
+                       .top = f64(top, 1, k),
+                       .stats = f64(stats, 1, K_N_STAT),
+                       .v_true = MOST});
+    plain_topk(z, MOST, k, want);
+    CU_ASSERT_EQUAL(memcmp(want, ids, (size_t)k * sizeof *want), 0);
+  }
+}
+
 /** A dense teacher and the sparse kernel with all entries: one gradient. */
 static void test_dense_is_sparse(void)
 {
@@ -234,9 +255,19 @@ static void test_argmax(void)
   CU_ASSERT_EQUAL(id[0], 11);
   CU_ASSERT_EQUAL(id[1], 11);
   CU_ASSERT_EQUAL(best[1], -2.0);
+  static double wide[MOST]; // the same maximum at 1500 and far behind
+  wide[1500] = wide[1501] = wide[4000] = 2.5;
+  run(K_argmax, true,
+      &(k_argmax_args){.z = f64(wide, 1, MOST),
+                       .id = i32(id, 1, 1),
+                       .best = f64(best, 1, 1),
+                       .v_true = MOST});
+  CU_ASSERT_EQUAL(id[0], 1500);
+  CU_ASSERT_EQUAL(best[0], 2.5);
 }
 
 RT_TEST_MAIN("kernels", {"top-k is exact, ties by id", test_topk},
+             {"top-k of spikes", test_topk_spikes},
              {"a dense teacher is a sparse one with all", test_dense_is_sparse},
              {"AdamW as in torch", test_adamw},
              {"exponentials to 2e-7", test_exp},
