@@ -151,27 +151,39 @@ static void test_refresh(void)
   scratch_remove(folder);
 }
 
-/** Many at once find a dead owner's lock: one gets it. */
+/** Many at once find a dead owner's lock: one gets it.  It lives until all
+ *  have tried: a lock whose process is gone may be taken over. */
 static void test_race(void)
 {
   enum { N = 16 };
   begin();
   for (int round = 0; round < 5; round++) {
+    int said[2], stay[2];
     leave("host=elsewhere\npid=1\n", 10000);
-    pid_t child[N];
+    CU_ASSERT_EQUAL_FATAL(pipe(said), 0);
+    CU_ASSERT_EQUAL_FATAL(pipe(stay), 0);
     for (int i = 0; i < N; i++)
-      if ((child[i] = fork()) == 0) {
+      if (fork() == 0) {
         rt_lock *lock;
-        const bool mine = rt_lock_take(folder, &lock) == RT_OK;
-        usleep(mine ? 500000 : 0); // alive while the others try
-        _exit(mine);
+        char mine = rt_lock_take(folder, &lock) == RT_OK;
+        close(stay[1]);
+        const bool heard = write(said[1], &mine, 1) == 1 &&
+                           read(stay[0], &mine, 1) == 0; // until it closes
+        _exit(!heard);
       }
     int winners = 0;
     for (int i = 0; i < N; i++) {
-      int status = 0;
-      waitpid(child[i], &status, 0);
-      winners += WEXITSTATUS(status);
+      char mine = 0;
+      CU_ASSERT_EQUAL(read(said[0], &mine, 1), 1);
+      winners += mine;
     }
+    close(stay[1]);
+    for (int i = 0; i < N; i++) {
+      int status = 1;
+      CU_ASSERT_TRUE(wait(&status) > 0);
+      CU_ASSERT_EQUAL(status, 0);
+    }
+    close(said[0]), close(said[1]), close(stay[0]);
     CU_ASSERT_EQUAL(winners, 1);
   }
   scratch_remove(folder);
