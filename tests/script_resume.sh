@@ -77,10 +77,10 @@ expect 0 2 train deck.yaml output.dir=changed "${every[@]}" train.lr=1e-3 \
 expect 78 2 train deck.yaml output.dir=lm checkpoint.resume=false
 says err.txt "checkpoint.resume"
 
-# --- the stop file: a checkpoint, exit 85; the same command goes on
+# --- the stop file: a checkpoint, exit 86; the same command goes on
 mkdir stopped
 touch stopped/stop
-expect 85 2 train deck.yaml output.dir=stopped
+expect 86 2 train deck.yaml output.dir=stopped
 says err.txt "the same command goes on"
 [ -e stopped/stop ] && fail "the stop file is still there"
 expect 0 2 train deck.yaml output.dir=stopped

@@ -19,8 +19,8 @@ typedef struct rt_app rt_app;
     "train a student, with or without a teacher",                              \
     "Language modelling only, distillation from a live teacher, or from a\n"   \
     "captured dataset (teacher.source).  Goes on from the newest checkpoint\n" \
-    "in output.dir.  SIGUSR1, SIGTERM or a file output.dir/stop: checkpoint\n" \
-    "and stop with exit code 85.\n")                                           \
+    "in output.dir.  SIGUSR1, SIGTERM: checkpoint and stop with exit code 85;\n"\
+    "a file output.dir/stop: the same with 86.\n")                             \
   V(capture, true, "DECK [KEY=VALUE ...]",                                     \
     "run a teacher over a corpus, keep its logits",                            \
     "teacher.weights over data.files into the dataset capture.dir.  An\n"      \

@@ -31,7 +31,8 @@ void rt_fatal_print(rt_err err, const char *who)
   if ((us.debug || err == RT_ERR_INTERNAL) && rt_err_trace()[0] != '\0')
     snprintf(trace, sizeof trace, "\n  at %s", rt_err_trace());
   fprintf(stderr, "retort: %s%s%s%s%s\n",
-          err == RT_ERR_STOPPED ? "" : "error: ", who, rt_err_text(), trace,
+          err == RT_ERR_STOPPED || err == RT_ERR_HALTED ? "" : "error: ", who,
+          rt_err_text(), trace,
           err == RT_ERR_INTERNAL
               ? "\n  This is a bug in retort: please report these lines."
               : "");

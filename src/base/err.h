@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 /** X(name, process exit code, meaning).  Exit codes follow sysexits.h, plus 75,
- *  76 and 85 (README "Exit codes"). */
+ *  76, 85 and 86 (README "Exit codes"). */
 #define RT_ERROR_LIST(X)                                                       \
   X(RT_OK, 0, "success")                                                       \
   X(RT_ERR_USAGE, 64, "wrong command line")                                    \
@@ -26,7 +26,8 @@
   X(RT_ERR_NUMBER, 76, "NaN, Inf or a spike")                                  \
   X(RT_ERR_PERM, 77, "permission denied")                                      \
   X(RT_ERR_CONFIG, 78, "bad deck or model configuration")                      \
-  X(RT_ERR_STOPPED, 85, "stopped early with a checkpoint: run again")
+  X(RT_ERR_STOPPED, 85, "stopped early with a checkpoint: run again")          \
+  X(RT_ERR_HALTED, 86, "stopped by the stop file, with a checkpoint")
 
 #define RT_ERROR_ENUM(name, code, text) name,
 typedef enum rt_err { RT_ERROR_LIST(RT_ERROR_ENUM) RT_N_ERR } rt_err;

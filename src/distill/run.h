@@ -9,7 +9,8 @@
 
 /** `retort train`: resume, steps, log, metrics, evaluation, checkpoints, stop
  *  conditions (stop file OUTPUT/stop, hooks->stop_asked, wall limit), end
- * table. RT_ERR_STOPPED: stopped early with a checkpoint.  Collective. */
+ * table. RT_ERR_STOPPED: stopped early with a checkpoint, by
+ *  the stop file RT_ERR_HALTED.  Collective. */
 RT_MUST rt_err rt_run_train(rt_job *job);
 
 /** `retort plan`: the plans and estimates, nothing allocated. */

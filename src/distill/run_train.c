@@ -344,7 +344,8 @@ static rt_err finish(rt_train_run *run, rt_stop stop)
     return RT_OK;
   if (run->lock != NULL && rt_path_join(path, run->folder, "stop") == RT_OK)
     unlink(path); // it has done its work; the next run shall go on
-  return RT_FAIL(RT_ERR_STOPPED, "%s at step %lld of %lld: %s", reason(stop),
+  return RT_FAIL(stop == STOP_FILE ? RT_ERR_HALTED : RT_ERR_STOPPED,
+                 "%s at step %lld of %lld: %s", reason(stop),
                  (long long)run->step, (long long)job->n_steps,
                  run->folder[0] != '\0'
                      ? "a checkpoint is written, the same command goes on"
