@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/hash.h"
+#include "io/logits_buffer.h"
 #include "io/seal.h"
 #include <mpi.h>
 #include <stdint.h>
@@ -30,20 +31,6 @@ typedef struct rt_logits_info {
   uint64_t split_seed;
   bool mask_documents;
 } rt_logits_info;
-
-/** One row in memory.  All arrays borrowed when written, owned by the buffer
- *  when read. */
-typedef struct rt_logits_row {
-  uint32_t *tok;     /**< [T + 1] */
-  uint32_t *count;   /**< [T] entries of each token */
-  uint32_t *ids;     /**< [n_entries] */
-  float *logp;       /**< [n_entries] natural log-prob of the full softmax */
-  float *lse;        /**< [T] log-sum-exp of the raw logits */
-  float *label_logp; /**< [T] log-prob of the corpus token tok[t + 1] */
-  int64_t n_entries;
-  int64_t cap_entries; /**< room in ids and logp (read buffers grow) */
-} rt_logits_row;
-void rt_logits_row_clear(rt_logits_row *row);
 
 /** --- writing: one writer per shard, no rank ever waits for a peer --- */
 

@@ -3,7 +3,6 @@
 #include "io/logits_manifest.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 /** A log-prob is a difference of two rounded floats: it may exceed 0 by this.
  */
@@ -12,13 +11,6 @@ static const float max_logp = 1e-4F;
 #define ABOUT(name, type, n) {#name, type},
 const rt_logits_field_about rt_logits_fields[] = {RT_LOGITS_FIELDS(ABOUT)};
 #undef ABOUT
-
-void rt_logits_row_clear(rt_logits_row *row)
-{
-  for (int f = 0; f < RT_LOGITS_N_FIELDS; f++)
-    free(rt_logits_array(row, (rt_logits_field)f));
-  *row = (rt_logits_row){0};
-}
 
 int64_t rt_logits_width(rt_logits_field field, int64_t seq, int64_t n_entries)
 {

@@ -1,0 +1,39 @@
+/** \file codec_parts.h
+ *  What the files of the codec share.  Layer: io, for io/codec*.c only. */
+#ifndef RT_CODEC_PARTS_H
+#define RT_CODEC_PARTS_H
+
+#include "io/codec.h"
+
+struct rt_codec {
+  rt_codec_spec spec;
+};
+
+/** A record as it is read: nothing beyond \a n bytes is touched. */
+typedef struct rt_codec_in {
+  const unsigned char *data; // borrowed [n]
+  size_t n, at;
+  const char *name; // borrowed: for messages
+} rt_codec_in;
+/** The next \a n bytes; RT_ERR_DATA when there are fewer. */
+RT_MUST rt_err rt_codec_take(rt_codec_in *in, size_t n,
+                             const unsigned char **out);
+/** Little-endian numbers. */
+RT_MUST rt_err rt_codec_take_u32(rt_codec_in *in, uint32_t *out);
+RT_MUST rt_err rt_codec_take_u64(rt_codec_in *in, uint64_t *out);
+RT_MUST rt_err rt_codec_put(rt_bytes *out, const void *data, size_t n);
+RT_MUST rt_err rt_codec_put_u32(rt_bytes *out, uint32_t x);
+RT_MUST rt_err rt_codec_put_u64(rt_bytes *out, uint64_t x);
+
+/** RT_ERR_DATA naming the first token of \a row that breaks a rule of
+ *  rt_logits_row or of \a spec, prefixed with \a name. */
+RT_MUST rt_err rt_codec_check_row(const rt_codec_spec *spec, const char *name,
+                                  const rt_logits_row *row);
+
+/** The record of `exact`. */
+RT_MUST rt_err rt_codec_encode_exact(const rt_codec_spec *spec,
+                                     const rt_logits_row *row, rt_bytes *out);
+RT_MUST rt_err rt_codec_decode_exact(const rt_codec_spec *spec, rt_codec_in *in,
+                                     rt_logits_row *out);
+
+#endif

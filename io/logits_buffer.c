@@ -1,0 +1,67 @@
+/** \file logits_buffer.c
+ *  Memory of a row of logits. */
+#include "io/logits_buffer.h"
+
+#include <stdlib.h>
+
+void rt_logits_row_clear(rt_logits_row *row)
+{
+  void *const arrays[] = {row->tok,     row->count,    row->ids,
+                          row->logp,    row->lse,      row->label_logp,
+                          row->entropy, row->deviation};
+  for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
+    free(arrays[i]);
+  *row = (rt_logits_row){0};
+}
+
+/** Every element has 4 bytes; one more than asked, as tok has T + 1. */
+static rt_err grow(void **array, int64_t n)
+{
+  void *const more = realloc(*array, ((size_t)n + 1) * 4);
+  RT_CHECK(more != NULL, RT_ERR_MEM, "%lld bytes for a row of logits",
+           (long long)n * 4);
+  *array = more;
+  return RT_OK;
+}
+#define GROW(member, n)                                                        \
+  do {                                                                         \
+    void *array_ = (member);                                                   \
+    RT_TRY(grow(&array_, n));                                                  \
+    (member) = array_;                                                         \
+  } while (0)
+
+rt_err rt_logits_row_tokens(rt_logits_row *row, int64_t n)
+{
+  if (n <= row->cap_tokens && row->tok != NULL)
+    return RT_OK;
+  GROW(row->tok, n);
+  GROW(row->count, n);
+  GROW(row->lse, n);
+  GROW(row->label_logp, n);
+  if (row->entropy != NULL)
+    GROW(row->entropy, n);
+  if (row->deviation != NULL)
+    GROW(row->deviation, n);
+  row->cap_tokens = n;
+  return RT_OK;
+}
+
+rt_err rt_logits_row_optional(rt_logits_row *row, bool entropy, bool deviation)
+{
+  if (entropy && row->entropy == NULL)
+    GROW(row->entropy, row->cap_tokens);
+  if (deviation && row->deviation == NULL)
+    GROW(row->deviation, row->cap_tokens);
+  return RT_OK;
+}
+
+rt_err rt_logits_row_entries(rt_logits_row *row, int64_t n)
+{
+  if (n <= row->cap_entries && row->ids != NULL)
+    return RT_OK;
+  GROW(row->ids, n);
+  GROW(row->logp, n);
+  row->cap_entries = n;
+  return RT_OK;
+}
+#undef GROW
