@@ -3,44 +3,105 @@
 
   tests/bench.py BUILD [--rounds 5] [--real VENV TEACHER] [--only KEY,...]
 
-Prints each figure with its bar and writes BUILD/bench.json.  The step: a student
-of 48.8 M parameters (D 512, L 8, F 1408, 8/4 heads, V 49152, tied), 4 rows of 512
-tokens, fp32, 2 threads.  --real adds PyTorch with torch.compile and SmolLM2-135M
-as live teacher.  OpenBLAS chooses its own kernels (OPENBLAS_CORETYPE is unset).
+Prints each figure with its bar and writes BUILD/bench.json, a list of {key,
+value, unit, bar, holds}; keys that were not measured now keep their rows.  The
+step: a student of 48.8 M parameters (D 512, L 8, F 1408, 8/4 heads, V 49152,
+tied), 4 rows of 512 tokens, fp32, 2 threads.  --real adds PyTorch with
+torch.compile and takes SmolLM2-135M, a Hugging Face folder, as live teacher;
+without it the teacher has that shape and random weights.  OpenBLAS chooses its
+own kernels: OPENBLAS_CORETYPE and the like are taken out of the environment.
 """
 import argparse
 import array
+import glob
 import json
 import os
 import random
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 
-N, D, L, FFN, V = 2048, 512, 8, 1408, 49152
+N, D, L, FFN, KV, V = 2048, 512, 8, 1408, 256, 49152
 DECK = f"""data: {{seq: 512, valid_fraction: 0, files: [rows.u32]}}
 student: {{vocab: {V}, width: {D}, blocks: {L}, heads: 8, kv_heads: 4, ffn: {FFN}}}
-train: {{length: 5 steps, batch_rows: 4, lr: 1e-4}}
+train: {{length: 4 steps, batch_rows: 4, lr: 1e-4}}
 eval: {{rows: 0}}
 output: {{log_every: 1}}
 """
+SMOLLM2 = ["student.width=576", "student.blocks=30", "student.heads=9",
+           "student.kv_heads=3", "student.ffn=1536"]
+TINY = ["student.width=64", "student.blocks=1", "student.heads=1",
+        "student.kv_heads=1", "student.ffn=64"]
+ONLINE = ["teacher.source=live", "teacher.weights=teacher",
+          "teacher.target=full"]
+OFFLINE = ["teacher.source=dataset", "teacher.dataset=dataset"]
 
 
-def environment(threads):
+def environment(threads, **more):
     env = {k: v for k, v in os.environ.items()
            if not k.startswith("OPENBLAS_")}
     env.update(OMP_NUM_THREADS=str(threads), OMPI_ALLOW_RUN_AS_ROOT="1",
-               OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+               OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", **more)
     return env
 
 
+def pss_mib(pid):
+    """Proportional share of memory: what ranks share counts once."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup") as f:
+            return next(int(x.split()[1]) for x in f if x[:4] == "Pss:") / 1024
+    except (OSError, StopIteration):
+        return 0.0  # it has just ended
+
+
+def children(pid, name):
+    """Descendants of a process that run the program called name."""
+    found = []
+    for path in glob.glob(f"/proc/{pid}/task/*/children"):
+        try:
+            with open(path) as f:
+                below = f.read().split()
+            for child in below:
+                with open(f"/proc/{child}/comm") as f:
+                    if f.read().strip() == name:
+                        found.append(child)
+                found += children(child, name)
+        except OSError:
+            continue
+    return found
+
+
+class Peak:
+    """Largest sum of PSS while it is open, looked at 20 times a second."""
+
+    def __init__(self, pids):
+        self.pids, self.mib, self.over = pids, 0.0, threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+
+    def watch(self):
+        while not self.over.wait(0.05):
+            self.mib = max(self.mib, sum(map(pss_mib, self.pids())))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
 class Bench:
-    def __init__(self, build, rounds, only):
+    def __init__(self, build, rounds, only, real):
         self.build, self.rounds, self.only = build, rounds, only
+        self.venv, self.teacher = real or (None, None)
         self.work = tempfile.mkdtemp(prefix="retort_bench_")
         self.file = os.path.join(build, "bench.json")
+        self.made = set()
         with open(os.path.join(self.work, "deck.yaml"), "w") as f:
             f.write(DECK)
         rng = random.Random(1)
@@ -52,6 +113,8 @@ class Bench:
         return not self.only or any(k in self.only for k in keys)
 
     def put(self, key, value, unit, bar, at_least):
+        if not self.wants(key):
+            return
         holds = value >= bar if at_least else value <= bar
         if unit == "ratio":  # within 3 % counts as equal
             holds = holds or abs(value / bar - 1) <= 0.03
@@ -66,104 +129,190 @@ class Bench:
         with open(self.file, "w") as f:
             json.dump(rows, f, indent=1)
 
-    def train(self, ranks, threads, *keys):
-        """Median step in seconds and memory in MiB of a short run."""
-        out = os.path.join(self.work, "run")
-        shutil.rmtree(out, ignore_errors=True)
-        done = subprocess.run(
-            ["mpirun", "--bind-to", "none", "--oversubscribe", "--mca", "btl",
-             "self,vader", "-n", str(ranks), self.build + "/bin/retort",
-             "train", "deck.yaml", "output.dir=run", *keys], cwd=self.work,
-            env=environment(threads), capture_output=True, text=True)
-        if done.returncode != 0:
-            sys.exit(done.stdout + done.stderr)
-        with open(os.path.join(out, "metrics.jsonl")) as f:
-            times = [json.loads(x)["time_s"] for x in f if '"train"' in x]
-        line = [x for x in done.stdout.splitlines() if x.startswith("step")][-1]
-        gib = float(line.split(" GiB")[0].split()[-1])
-        return (statistics.median(b - a for a, b in zip(times, times[1:])),
-                gib * 1024 * ranks)
+    # --- retort
 
-    def gemm(self, threads):
-        done = subprocess.run(
-            [self.build + "/tests/bench_gemm", *map(str, (
-                N, D, L, FFN, 512, 256, V, threads))], check=True,
-            env=environment(threads), capture_output=True, text=True)
-        return float(done.stdout)
+    def start(self, ranks, threads, *args, **env):
+        return subprocess.Popen(
+            ["mpirun", "--bind-to", "none", "--oversubscribe", "--mca", "btl",
+             "self,vader", "-n", str(ranks), self.build + "/bin/retort", *args],
+            cwd=self.work, env=environment(threads, **env), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def retort(self, ranks, threads, *args, **env):
+        run = self.start(ranks, threads, *args, **env)
+        said = run.communicate()[0]
+        if run.returncode != 0:
+            sys.exit(said)
+        return said
+
+    def train(self, ranks, threads, *keys, **env):
+        """Its metrics lines, one a step."""
+        shutil.rmtree(os.path.join(self.work, "run"), ignore_errors=True)
+        self.retort(ranks, threads, "train", "deck.yaml", "output.dir=run",
+                    *keys, **env)
+        with open(os.path.join(self.work, "run", "metrics.jsonl")) as f:
+            return [json.loads(x) for x in f if '"train"' in x]
+
+    def step(self, ranks, threads, *keys):
+        """Median seconds of a step; the first is not counted."""
+        times = [x["time_s"] for x in self.train(ranks, threads, *keys)]
+        return statistics.median(b - a for a, b in zip(times, times[1:]))
+
+    def bench(self, part, *keys):
+        """Numbers of one line of `retort bench`, and the whole line."""
+        said = self.retort(1, 2, "bench", part, "deck.yaml", *keys)
+        line = next(x for x in said.splitlines() if x.startswith("bench "))
+        return [float(x) for x in re.findall(r" (\d+\.\d+) ", line)], line
+
+    def alternate(self, *sides):
+        """Medians of all sides, each run once a round."""
+        seconds = [[] for _ in sides]
+        for _ in range(self.rounds):
+            for side, taken in zip(sides, seconds):
+                taken.append(side())
+        return [statistics.median(s) for s in seconds]
+
+    def make(self, what):
+        """A folder that keys above name, made when first needed."""
+        if what in self.made:
+            return
+        self.made.add(what)
+        to = os.path.join(self.work, what)
+        if what == "teacher" and self.teacher:
+            os.symlink(self.teacher, to)
+        elif what == "dataset":  # of 50 entries a token, as random as can be
+            self.make("tiny")
+            self.retort(1, 2, "capture", "deck.yaml", "teacher.weights=tiny",
+                        "capture.dir=dataset", "capture.top_k=50")
+        else:
+            self.train(1, 2, "train.length=1 steps", "train.batch_rows=1",
+                       *(TINY if what == "tiny" else SMOLLM2))
+            self.retort(1, 2, "export", "run", what)
+
+    # --- figures
+
+    def core_types(self):
+        """Which kernels OpenBLAS takes; others must give the same loss."""
+        line = self.bench("gemm")[1]
+        print(f"  {line.split(', ', 2)[2]}; load {os.getloadavg()[0]:.2f} on "
+              f"{os.cpu_count()} cores", flush=True)
+        if "DYNAMIC_ARCH" not in line:
+            return
+        own, plain = (self.train(1, 2, "train.length=1 steps", **env)[0]["loss"]
+                      for env in ({}, {"OPENBLAS_CORETYPE": "Haswell"}))
+        print(f"  first loss {own:.7f}, by OpenBLAS for Haswell {plain:.7f}")
+        if abs(own / plain - 1) > 1e-5:
+            sys.exit("the loss depends on the kernels of OpenBLAS")
 
     def efficiency(self):
         """Step FLOP/s, attention as computed, over CBLAS alone."""
-        gemm_flop = 6 * N * (L * (2 * D * 512 + 2 * D * 256 + 3 * D * FFN)
-                             + D * V)
+        gemm_flop = 6 * N * (L * (2 * D * D + 2 * D * KV + 3 * D * FFN) + D * V)
         # causal halves: 2 products forward, 5 backward (one is made again)
         attention = 7 * 2 * 4 * L * 512 * 512 * 512 / 2
-        step, alone = [], []
-        for _ in range(self.rounds):
-            step.append(self.train(1, 2)[0])
-            alone.append(self.gemm(2))
-        s, a = statistics.median(step), statistics.median(alone)
-        print(f"  step {s:.3f} s = {N / s:.0f} tokens/s; CBLAS alone "
-              f"{gemm_flop / a * 1e-9:.0f} GFLOP/s")
+        step, alone = self.alternate(lambda: self.step(1, 2),
+                                     lambda: self.bench("gemm")[0][0])
+        print(f"  step {step:.3f} s = {N / step:.0f} tokens/s; CBLAS alone "
+              f"{alone:.3f} s = {gemm_flop / alone * 1e-9:.0f} GFLOP/s")
         self.put("train.gemm_efficiency",
-                 (gemm_flop + attention) / s / (gemm_flop / a), "ratio", 0.80,
-                 True)
+                 (gemm_flop + attention) / step / (gemm_flop / alone), "ratio",
+                 0.80, True)
 
     def two_ranks(self):
-        one, dp, tp = [], [], []
-        for _ in range(self.rounds):
-            one.append(self.train(1, 2)[0])
-            dp.append(self.train(2, 1)[0])
-            tp.append(self.train(2, 1, "student.tp=2")[0])
-        one = statistics.median(one)
-        self.put("train.two_ranks.dp", one / statistics.median(dp), "ratio",
-                 0.9, True)
-        self.put("train.two_ranks.tp", one / statistics.median(tp), "ratio",
-                 0.8, True)
+        one, dp, tp = self.alternate(
+            lambda: self.step(1, 2), lambda: self.step(2, 1),
+            lambda: self.step(2, 1, "student.tp=2"))
+        print(f"  1 rank {one:.3f} s, 2 ranks dp {dp:.3f} s, tp {tp:.3f} s")
+        self.put("train.two_ranks.dp", one / dp, "ratio", 0.9, True)
+        self.put("train.two_ranks.tp", one / tp, "ratio", 0.8, True)
 
-    def rival(self, key, venv, bar, mode, keys, teacher=None):
+    def online(self):
+        self.make("teacher")
+        student, teacher, both = self.alternate(
+            lambda: self.step(1, 2),
+            lambda: self.bench("teacher", *ONLINE)[0][0],
+            lambda: self.step(1, 2, *ONLINE))
+        print(f"  student {student:.3f} s, teacher {teacher:.3f} s, online "
+              f"{both:.3f} s")
+        self.put("train.online_overhead", both / (student + teacher), "ratio",
+                 1.05, False)
+
+    def offline(self):
+        self.make("dataset")
+        lm, kd = self.alternate(lambda: self.step(1, 2),
+                                lambda: self.step(1, 2, *OFFLINE))
+        print(f"  LM only {lm:.3f} s, offline top-50 {kd:.3f} s")
+        self.put("train.offline_overhead", kd / lm, "ratio", 1.03, False)
+
+    def loss(self):
+        self.make("dataset")
+        numbers, line = self.bench(
+            "loss", "student.width=576", "student.heads=9",
+            "student.kv_heads=3", "train.batch_rows=8", "loss.chunk_mib=64",
+            *OFFLINE)
+        print("  " + line)
+        self.put("loss.extra_mib", max(numbers[:2]), "MiB", 64, False)
+
+    def rival(self, mode, keys):
+        """Seconds of our step and of PyTorch's; peaks of memory in MiB."""
         rival = subprocess.Popen(
-            [venv + "/bin/python", os.path.join(os.path.dirname(__file__),
-                                                "rival_torch.py"), mode,
-             *([teacher] if teacher else [])], env=environment(2), text=True,
+            [self.venv + "/bin/python",
+             os.path.join(os.path.dirname(__file__), "rival_torch.py"), mode,
+             os.path.join(self.work, "teacher")], env=environment(2), text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL)
-        ours, theirs = [], []
-        for _ in range(self.rounds):
+
+        def theirs():
             print("3", file=rival.stdin, flush=True)
-            theirs.append(json.loads(rival.stdout.readline()))
-            ours.append(self.train(1, 2, *keys))
+            return statistics.median(json.loads(rival.stdout.readline()))
+
+        theirs()  # when it answers, it has compiled
+        ours_s, theirs_s = self.alternate(lambda: self.step(1, 2, *keys), theirs)
+        with Peak(lambda: [rival.pid]) as torch:
+            theirs()
         rival.stdin.close()
         rival.wait()
-        step = statistics.median(t for t, _ in ours)
-        torch = statistics.median(r["step_s"] for r in theirs)
-        print(f"  {mode}: ours {N / step:.0f}, torch.compile {N / torch:.0f} "
-              "tokens/s")
-        self.put(key, torch / step, "ratio", bar, True)
-        return max(m for _, m in ours) / max(r["peak_mib"] for r in theirs)
+        run = self.start(1, 2, "train", "deck.yaml", *keys)
+        with Peak(lambda: children(run.pid, "retort")) as ours:
+            run.communicate()
+        print(f"  {mode}: ours {N / ours_s:.0f} tokens/s, {ours.mib:.0f} MiB; "
+              f"torch.compile {N / theirs_s:.0f}, {torch.mib:.0f}")
+        return theirs_s / ours_s, ours.mib / torch.mib
 
 
 def main():
-    ap = argparse.ArgumentParser(description=__doc__)
+    ap = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     ap.add_argument("build")
     ap.add_argument("--rounds", type=int, default=5)
-    ap.add_argument("--real", nargs=2, metavar=("VENV", "TEACHER"))
+    ap.add_argument("--real", nargs=2, metavar=("VENV", "TEACHER"),
+                    type=os.path.abspath)
     ap.add_argument("--only", type=lambda x: x.split(","))
     a = ap.parse_args()
-    b = Bench(os.path.abspath(a.build), a.rounds, a.only)
-    if b.wants("train.gemm_efficiency"):
-        b.efficiency()
-    if b.wants("train.two_ranks.dp", "train.two_ranks.tp"):
-        b.two_ranks()
-    if a.real and b.wants("train.lm.fp32.vs_torch_compile"):
-        memory = b.rival("train.lm.fp32.vs_torch_compile", a.real[0], 1.1, "lm",
-                         [])
-        b.put("train.lm.memory_vs_torch", memory, "ratio", 0.6, False)
-    if a.real and b.wants("train.online.fp32.vs_torch_compile"):
-        teacher = os.path.abspath(a.real[1])
-        b.rival("train.online.fp32.vs_torch_compile", a.real[0], 1.25, "online",
-                ["teacher.source=live", f"teacher.weights={teacher}",
-                 "teacher.target=full"], teacher)
-    shutil.rmtree(b.work)
+    b = Bench(os.path.abspath(a.build), a.rounds, a.only, a.real)
+    try:
+        b.core_types()
+        if b.wants("loss.extra_mib"):
+            b.loss()
+        if b.wants("train.gemm_efficiency"):
+            b.efficiency()
+        if b.wants("train.two_ranks.dp", "train.two_ranks.tp"):
+            b.two_ranks()
+        if b.wants("train.offline_overhead"):
+            b.offline()
+        if b.wants("train.online_overhead"):
+            b.online()
+        if a.real and b.wants("train.lm.fp32.vs_torch_compile",
+                              "train.lm.memory_vs_torch"):
+            speed, memory = b.rival("lm", [])
+            b.put("train.lm.fp32.vs_torch_compile", speed, "ratio", 1.1, True)
+            b.put("train.lm.memory_vs_torch", memory, "ratio", 0.6, False)
+        if a.real and b.wants("train.online.fp32.vs_torch_compile"):
+            b.make("teacher")
+            speed, _ = b.rival("online", ONLINE)
+            b.put("train.online.fp32.vs_torch_compile", speed, "ratio", 1.25,
+                  True)
+    finally:
+        shutil.rmtree(b.work)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ once() {
 
 # --- questions
 alone 0 --help
-for verb in train capture eval export plan data logits; do
+for verb in train capture eval export plan bench data logits; do
   says out.txt "  $verb "
 done
 says out.txt "85  stopped early"

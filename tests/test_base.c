@@ -171,6 +171,21 @@ static void test_splits(void)
   CU_ASSERT_EQUAL(rt_round_up(64, 32), 64);
 }
 
+static void test_chunks(void)
+{
+  CU_ASSERT_EQUAL(rt_chunk_rows(2048, 1e9), 2048); // all at once
+  CU_ASSERT_EQUAL(rt_chunk_rows(2048, 2048.0), 2048);
+  CU_ASSERT_EQUAL(rt_chunk_rows(2048, 341.3), 304); // 7 chunks, not 6 + 32
+  CU_ASSERT_EQUAL(rt_chunk_rows(2048, 170.9), 160);
+  CU_ASSERT_EQUAL(rt_chunk_rows(100, 15.9), 15); // too few for multiples
+  CU_ASSERT_EQUAL(rt_chunk_rows(100, 0.2), 1);
+  for (int64_t n = 1; n < 200; n++)
+    for (int64_t most = 1; most < 200; most++) {
+      const int64_t rows = rt_chunk_rows(n, (double)most);
+      CU_ASSERT(rows >= 1 && rows <= most && rows <= n);
+    }
+}
+
 static void test_views(void)
 {
   float x[4 * 6];
@@ -327,6 +342,7 @@ RT_TEST_MAIN("base", {"hashes have their published values", test_hash_vectors},
              {"read, write and map at offsets", test_file_at},
              {"paths that do not fit", test_path_too_long},
              {"splits are even and cover", test_splits},
+             {"chunks are few, alike and fit", test_chunks},
              {"views of rows and columns", test_views},
              {"16-bit types round as known", test_dtype_known_values},
              {"16-bit types survive f64", test_dtype_every_16_bits},

@@ -37,6 +37,11 @@ typedef struct rt_app rt_app;
     "tell what a run would need, without running it",                          \
     "Memory per rank, work, disk and communication.  Start it with as many\n"  \
     "ranks as the run would have.\n")                                          \
+  V(bench, false, "gemm|teacher|loss DECK [KEY=VALUE ...]",                    \
+    "measure parts of a deck's step on this machine",                          \
+    "gemm: seconds of the matrix products of one step alone.  teacher: of a\n" \
+    "live teacher's forward over one step's rows.  loss: memory that the\n"    \
+    "loss needs beyond its inputs and outputs.\n")                             \
   V(data, false, "check|info PATH ... [KEY=VALUE ...]",                        \
     "look at a corpus before a job waits for it",                              \
     "PATH is a corpus (data.files), or a deck (.yaml) that names some.\n"      \

@@ -8,6 +8,7 @@
 #include "distill/evaluate.h"
 
 #include "base/file.h"
+#include "base/split.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -64,9 +65,7 @@ static rt_err reserve_views(rt_evaluator *e)
       rt_deck_real(e->job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20;
   const double fits =
       bytes / ((double)v_local * (double)rt_dtype_size(real) * n_tiles);
-  e->chunk = fits < 1.0                ? 1
-             : fits > (double)n_tokens ? n_tokens
-                                       : (int64_t)fits;
+  e->chunk = rt_chunk_rows(n_tokens, fits);
   const struct {
     const char *name;
     rt_dtype type;

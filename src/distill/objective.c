@@ -10,6 +10,8 @@
  * of the soft cross-entropy; it does not touch the gradient. */
 #include "distill/objective.h"
 
+#include "base/split.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,21 @@ struct rt_objective {
   double *h_coef;       // owned [n_chunk, N_COEF]
 };
 
+/** Bytes of host arrays for each token of a chunk. */
+static size_t host_row_bytes(const rt_objective_spec *spec)
+{
+  return sizeof(double) * (K_N_STAT * (size_t)(spec->grid->tp + 1) + N_COEF);
+}
+
+/** Bytes of everything for each token of a chunk. */
+static double row_bytes(const rt_objective_spec *spec)
+{
+  const size_t tile =
+      (size_t)spec->vocab_local * rt_dtype_size(rt_dev_real(spec->dev));
+  return (double)(tile * (spec->dense ? 2 : 1) + sizeof(int32_t) +
+                  (K_N_STAT + N_COEF) * sizeof(double) + host_row_bytes(spec));
+}
+
 rt_err rt_objective_create(const rt_objective_spec *spec, rt_objective **out)
 {
   rt_objective *o = calloc(1, sizeof *o);
@@ -35,13 +52,8 @@ rt_err rt_objective_create(const rt_objective_spec *spec, rt_objective **out)
   RT_CHECK(o != NULL, RT_ERR_MEM, "an objective");
   o->spec = *spec;
   const rt_dtype real = rt_dev_real(spec->dev);
-  const double row_bytes = (double)spec->vocab_local *
-                           (double)rt_dtype_size(real) * (spec->dense ? 2 : 1);
-  o->n_chunk = (int64_t)(spec->chunk_bytes / row_bytes);
-  if (o->n_chunk > spec->max_tokens)
-    o->n_chunk = spec->max_tokens;
-  if (o->n_chunk < 1)
-    o->n_chunk = 1;
+  o->n_chunk =
+      rt_chunk_rows(spec->max_tokens, spec->chunk_bytes / row_bytes(spec));
   const int64_t n = o->n_chunk, v = spec->vocab_local;
   RT_TRY(rt_arena_create("loss", &o->arena));
   RT_TRY(rt_arena_reserve(o->arena, "logit tile", real, n, v, &o->tile));
@@ -58,6 +70,12 @@ rt_err rt_objective_create(const rt_objective_spec *spec, rt_objective **out)
 const rt_arena *rt_objective_arena(const rt_objective *o)
 {
   return o->arena;
+}
+
+size_t rt_objective_bytes(const rt_objective *o)
+{
+  return rt_arena_bytes(o->arena) +
+         (size_t)o->n_chunk * host_row_bytes(&o->spec);
 }
 
 rt_err rt_objective_commit(rt_objective *o)

@@ -16,8 +16,9 @@ typedef struct rt_loss {
 
 typedef struct rt_objective rt_objective;
 
-/** Chunks of at most chunk_bytes for tiles (one, or two with a dense teacher);
- *  a chunk has at least one token.  \a real of the device. */
+/** Chunks of at most chunk_bytes for all that the objective keeps: tiles (one,
+ *  or two with a dense teacher) and a few numbers a token; a chunk has at least
+ *  one token.  \a real of the device. */
 typedef struct rt_objective_spec {
   rt_dev *dev;         // borrowed
   const rt_grid *grid; // borrowed
@@ -31,6 +32,8 @@ typedef struct rt_objective_spec {
 RT_MUST rt_err rt_objective_create(const rt_objective_spec *spec,
                                    rt_objective **out);
 const rt_arena *rt_objective_arena(const rt_objective *o);
+/** Bytes of all that it keeps: the arena and numbers on the host. */
+size_t rt_objective_bytes(const rt_objective *o);
 RT_MUST rt_err rt_objective_commit(rt_objective *o);
 void rt_objective_destroy(rt_objective **o);
 

@@ -7,6 +7,8 @@
  *  logits; then each rank merges the same lists in the same order. */
 #include "distill/teacher.h"
 
+#include "base/split.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,9 +70,7 @@ rt_err rt_trunc_head_create(const rt_model *model, const rt_grid *grid,
   th->dev = dev;
   th->rule = rule;
   th->k = smaller(rule.top_k, head.vocab);
-  th->n_chunk = smaller((int64_t)(chunk_bytes / row_bytes), max_tokens);
-  if (th->n_chunk < 1)
-    th->n_chunk = 1;
+  th->n_chunk = rt_chunk_rows(max_tokens, chunk_bytes / row_bytes);
   const int64_t n = th->n_chunk;
   RT_TRY(rt_arena_create("truncating head", &th->arena));
   RT_TRY(rt_arena_reserve(th->arena, "teacher logit tile", real, n, head.w.rows,
