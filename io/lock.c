@@ -31,7 +31,10 @@ typedef struct owner {
   int restart;              // of the Slurm job
 } owner;
 
-/** When process \a pid started; 0 when the system does not tell.  Tells a
+enum { ENDED = 1 }; // no process that writes locks starts at this tick
+
+/** When process \a pid started; 0 when the system does not tell; ENDED when it
+ *  only waits for its parent to look (after a crash, for seconds).  Tells a
  *  process from a later one with the same number. */
 static unsigned long long start_of(long pid)
 {
@@ -45,10 +48,11 @@ static unsigned long long start_of(long pid)
   // the name in parentheses may hold anything; field 22 is the 20th after it
   if (getdelim(&text, &(size_t){0}, '\0', f) > 0) {
     const char *c = strrchr(text, ')');
+    const bool ended = c != NULL && strncmp(c, ") Z", 3) == 0;
     for (n = 0; n < 20 && c != NULL; n++)
       c = strchr(c + 1, ' ');
     if (c != NULL)
-      start = strtoull(c, NULL, 10);
+      start = ended ? ENDED : strtoull(c, NULL, 10);
   }
   free(text);
   fclose(f);
@@ -115,7 +119,9 @@ static const char *why_gone(const owner *o, const owner *me, double age_s)
       return "its process is gone";
     const unsigned long long start = start_of(o->pid);
     return o->start != 0 && start != 0 && start != o->start
-               ? "its process is gone (another one has its number)"
+               ? start == ENDED
+                     ? "its process is gone"
+                     : "its process is gone (another one has its number)"
                : NULL;
   }
   return age_s > STALE_S ? "it gave no sign for more than 10 minutes" : NULL;

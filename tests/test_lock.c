@@ -151,6 +151,25 @@ static void test_refresh(void)
   scratch_remove(folder);
 }
 
+/** A killed owner whose parent has not looked yet holds nothing. */
+static void test_zombie(void)
+{
+  begin();
+  const pid_t child = fork();
+  if (child == 0) {
+    rt_lock *lock;
+    _exit(rt_lock_take(folder, &lock) != RT_OK);
+  }
+  siginfo_t how;
+  CU_ASSERT_EQUAL(waitid(P_PID, (id_t)child, &how, WEXITED | WNOWAIT), 0);
+  CU_ASSERT_EQUAL(how.si_status, 0);
+  rt_lock *lock;
+  RT_OKAY(rt_lock_take(folder, &lock));
+  rt_lock_release(&lock);
+  CU_ASSERT_EQUAL(waitpid(child, NULL, 0), child);
+  scratch_remove(folder);
+}
+
 /** Many at once find a dead owner's lock: one gets it.  It lives until all
  *  have tried: a lock whose process is gone may be taken over. */
 static void test_race(void)
@@ -207,5 +226,6 @@ RT_TEST_MAIN("lock", {"held and released", test_held},
              {"a dead owner loses it", test_dead},
              {"another host has 10 minutes", test_other_host},
              {"a requeued job goes on at once", test_requeued},
-             {"refresh", test_refresh}, {"one of many gets it", test_race},
+             {"refresh", test_refresh}, {"a zombie holds nothing", test_zombie},
+             {"one of many gets it", test_race},
              {"where no lock can be", test_cannot})
