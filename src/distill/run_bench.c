@@ -333,7 +333,7 @@ static rt_err touch(loss_bench *b, rt_job *job)
 
 static rt_err measure_loss(loss_bench *b, rt_job *job)
 {
-  double before_b, after_b;
+  double before_b = 0.0, after_b = 0.0;
   rt_loss loss = {0};
   const rt_head head = {.w = b->w,
                         .g = b->g,
