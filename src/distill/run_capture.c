@@ -1,8 +1,8 @@
 /** \file run_capture.c
  *  A teacher over a corpus, into a dataset of truncated logits.
  *
- *  Shard s is computed by dp group s mod dp, cut into the same micro-batches on
- *  any layout, so its bits depend on the teacher's tp only.  Groups never wait
+ *  Shard s is computed by dp group s mod dp, row by row, so that its bits
+ * depend on the teacher's tp and the logit tile's size only.  Groups never wait
  *  for each other.  The first rank of a group writes its shards. */
 #include "base/build_info.h"
 #include "base/clock.h"
@@ -17,13 +17,11 @@ typedef struct rt_capture {
   rt_job *job;         // borrowed
   const char *folder;  // borrowed, capture.dir
   rt_logits_info info; // the same on every rank
-  int64_t micro_rows;  // of one forward
+  int64_t micro_rows;  // between two beats
   int64_t n_shards;
   bool *done;                   // owned [n_shards]: sealed by an earlier run
   rt_model *model;              // owned
   rt_trunc_head *head;          // owned
-  rt_arena *arena;              // owned, of the three views
-  rt_view tok, pos, doc_start;  // i32 [micro_rows * T, 1]
   rt_batch *batch;              // owned
   rt_entries entries;           // owned arrays, micro_rows * T tokens
   rt_logits_row *row;           // owned [shard_rows], the writer's
@@ -166,26 +164,22 @@ static rt_err open_dataset(rt_capture *c)
 static rt_err plan(rt_capture *c)
 {
   rt_job *job = c->job;
-  const int64_t n = c->micro_rows * job->seq;
   const rt_model_spec spec = {.arch = &job->arch_t,
                               .grid = &job->grid_t,
                               .dev = job->dev,
-                              .max_rows = c->micro_rows,
+                              .max_rows = 1,
                               .seq = job->seq,
                               .train = false};
   const rt_truncation rule = {c->info.top_p, max_entries(&c->info)};
   RT_TRY(rt_model_create("teacher", &spec, &c->model));
-  RT_TRY(rt_trunc_head_create(
-      c->model, &job->grid_t, job->dev, rule,
-      rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20, n, &c->head));
-  RT_TRY(rt_arena_create("capture input", &c->arena));
-  RT_TRY(rt_arena_reserve(c->arena, "tok", RT_I32, n, 1, &c->tok));
-  RT_TRY(rt_arena_reserve(c->arena, "pos", RT_I32, n, 1, &c->pos));
-  RT_TRY(rt_arena_reserve(c->arena, "doc_start", RT_I32, n, 1, &c->doc_start));
+  RT_TRY(rt_trunc_head_create(c->model, &job->grid_t, job->dev, rule,
+                              rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) *
+                                  0x1p20,
+                              job->seq, &c->head));
   const rt_arena *const plans[] = {rt_model_arena(c->model, 0),
                                    rt_model_arena(c->model, 1),
-                                   rt_trunc_head_arena(c->head), c->arena};
-  return rt_job_check_memory(job, plans, 4, true);
+                                   rt_trunc_head_arena(c->head)};
+  return rt_job_check_memory(job, plans, 3, true);
 }
 
 static rt_err allocate(rt_capture *c)
@@ -207,8 +201,7 @@ static rt_err allocate(rt_capture *c)
            (long long)e->k);
   RT_TRY(rt_batch_create(job, c->micro_rows, &c->batch));
   RT_TRY(rt_model_commit(c->model));
-  RT_TRY(rt_trunc_head_commit(c->head));
-  return rt_arena_commit(c->arena, rt_dev_memory(job->dev));
+  return rt_trunc_head_commit(c->head);
 }
 
 static rt_err prepare(rt_capture *c)
@@ -231,24 +224,15 @@ static rt_err prepare(rt_capture *c)
 static rt_err run_teacher(rt_capture *c, int64_t first, int64_t n)
 {
   rt_job *job = c->job;
-  const int64_t n_tokens = n * job->seq;
   int64_t rows[n];
-  rt_view hidden;
   for (int64_t r = 0; r < n; r++)
     rows[r] = first + r;
   rt_phases_to(&job->phases, RT_PHASE_INPUT);
   RT_TRY(rt_batch_fill(c->batch, job, RT_TRAIN, rows, n));
   rt_phases_to(&job->phases, RT_PHASE_TEACHER);
-  const rt_tokens_in in = {.tok = rt_view_rows(c->tok, 0, n_tokens),
-                           .pos = rt_view_rows(c->pos, 0, n_tokens),
-                           .doc_start = rt_view_rows(c->doc_start, 0, n_tokens),
-                           .n_rows = n,
-                           .seq = job->seq};
-  RT_TRY(rt_dev_put(job->dev, in.tok, c->batch->tok));
-  RT_TRY(rt_dev_put(job->dev, in.pos, c->batch->pos));
-  RT_TRY(rt_dev_put(job->dev, in.doc_start, c->batch->doc_start));
-  RT_TRY(rt_model_forward(c->model, &in, &hidden));
-  return rt_trunc_head_run(c->head, hidden, c->batch->label, &c->entries);
+  const rt_batch *b = c->batch;
+  const rt_host_rows in = {b->tok, b->pos, b->doc_start, b->label, n};
+  return rt_trunc_head_run(c->head, &in, &c->entries);
 }
 
 static rt_err allocate_row(rt_logits_row *row, int64_t seq)
@@ -417,7 +401,6 @@ static void clear(rt_capture *c)
   rt_batch_destroy(&c->batch);
   rt_trunc_head_destroy(&c->head);
   rt_model_destroy(&c->model);
-  rt_arena_destroy(&c->arena);
   free(c->row);
   free(c->done);
   free(c->entries.count);

@@ -46,20 +46,29 @@ typedef struct rt_entries {
   float *label_logp; /**< [n] */
 } rt_entries;
 
-/** The truncating head of a model: hidden states to entries, chunk by chunk,
- *  exact over the vocabulary shards of its grid. */
+/** Rows on the host, each array [n_rows, T]; borrowed. */
+typedef struct rt_host_rows {
+  const int32_t *tok, *pos, *doc_start, *label;
+  int64_t n_rows;
+} rt_host_rows;
+
+/** A model and its truncating head: rows to entries, exact over the vocabulary
+ *  shards of its grid.  Row by row, so that the entries of a row are a function
+ *  of the row, the weights, T, tp and \a chunk_bytes, not of the rows beside
+ *  it: BLAS rounds a token by its place in the batch.
+ *  \param model  borrowed; has room for one row of \a seq tokens */
 typedef struct rt_trunc_head rt_trunc_head;
-RT_MUST rt_err rt_trunc_head_create(const rt_model *model, const rt_grid *grid,
+RT_MUST rt_err rt_trunc_head_create(rt_model *model, const rt_grid *grid,
                                     rt_dev *dev, rt_truncation rule,
-                                    double chunk_bytes, int64_t max_tokens,
+                                    double chunk_bytes, int64_t seq,
                                     rt_trunc_head **out);
 const rt_arena *rt_trunc_head_arena(const rt_trunc_head *th);
 RT_MUST rt_err rt_trunc_head_commit(rt_trunc_head *th);
 void rt_trunc_head_destroy(rt_trunc_head **th);
-/** Entries of hidden [n, D] with labels [n], into caller's arrays (k = the
- *  rule's top_k, at most V).  The same on every rank of the tp group.
+/** Forward of the rows and their entries, into caller's arrays (k = the rule's
+ *  top_k, at most V).  The same on every rank of the tp group.
  *  Collective over tp. */
-RT_MUST rt_err rt_trunc_head_run(rt_trunc_head *th, rt_view hidden,
-                                 const int32_t *label, rt_entries *out);
+RT_MUST rt_err rt_trunc_head_run(rt_trunc_head *th, const rt_host_rows *rows,
+                                 rt_entries *out);
 
 #endif

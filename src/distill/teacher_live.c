@@ -17,9 +17,9 @@ typedef struct live {
   rt_model *model;     // owned
   rt_trunc_head *head; // owned; NULL when dense
   rt_target_store store;
-  rt_view tok, pos, doc_start; // device i32 [rows * T, 1]
+  rt_view tok, pos, doc_start; // dense: device i32 [rows * T, 1]
   rt_arena *arena;             // owned: the three above
-  rt_view hidden;              // of the last begin
+  rt_view hidden;              // dense: of the last begin
   rt_comm *circle;             // owned
   int n_student, n_teacher;    // groups in the circle
   int i_student, i_teacher;    // mine
@@ -58,13 +58,23 @@ static rt_err make_circle(const rt_job *job, live *l)
   return rt_comm_split(job->world, job->grid_s.rank / size, place, &l->circle);
 }
 
+/** All rows at once: nothing stored has to have the same bits. */
+static rt_err plan_dense(live *l, int64_t tokens)
+{
+  RT_TRY(rt_arena_create("teacher input", &l->arena));
+  RT_TRY(rt_arena_reserve(l->arena, "tok", RT_I32, tokens, 1, &l->tok));
+  RT_TRY(rt_arena_reserve(l->arena, "pos", RT_I32, tokens, 1, &l->pos));
+  return rt_arena_reserve(l->arena, "doc_start", RT_I32, tokens, 1,
+                          &l->doc_start);
+}
+
 static rt_err plan_entries(const rt_job *job, live *l, int64_t tokens)
 {
   const rt_truncation rule = rt_teacher_rule(job);
   RT_TRY(rt_trunc_head_create(l->model, &job->grid_t, job->dev, rule,
                               rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) *
                                   0x1p20,
-                              tokens, &l->head));
+                              l->seq, &l->head));
   l->mine.n = tokens;
   l->mine.k = rule.top_k;
   return rt_target_store_init(&l->store, job->dev, l->micro_rows * l->seq,
@@ -82,21 +92,15 @@ rt_err rt_teacher_live_create(const rt_job *job, void **self)
   l->seq = job->seq;
   RT_TRY(make_circle(job, l));
   const int64_t rows = n_rows(l, 0); // the first group has the most
+  const bool dense = rt_deck_is(job->deck, RT_KEY_TEA_TARGET, "full");
   const rt_model_spec spec = {.arch = &job->arch_t,
                               .grid = &job->grid_t,
                               .dev = job->dev,
-                              .max_rows = rows,
+                              .max_rows = dense ? rows : 1,
                               .seq = l->seq};
   RT_TRY(rt_model_create("teacher", &spec, &l->model));
-  const int64_t tokens = rows * l->seq;
-  RT_TRY(rt_arena_create("teacher input", &l->arena));
-  RT_TRY(rt_arena_reserve(l->arena, "tok", RT_I32, tokens, 1, &l->tok));
-  RT_TRY(rt_arena_reserve(l->arena, "pos", RT_I32, tokens, 1, &l->pos));
-  RT_TRY(rt_arena_reserve(l->arena, "doc_start", RT_I32, tokens, 1,
-                          &l->doc_start));
-  if (rt_deck_is(job->deck, RT_KEY_TEA_TARGET, "full"))
-    return RT_OK;
-  return plan_entries(job, l, tokens);
+  return dense ? plan_dense(l, rows * l->seq)
+               : plan_entries(job, l, rows * l->seq);
 }
 
 static int live_arenas(void *self, const rt_arena *plans[4])
@@ -104,8 +108,10 @@ static int live_arenas(void *self, const rt_arena *plans[4])
   live *l = self;
   plans[0] = rt_model_arena(l->model, 0);
   plans[1] = rt_model_arena(l->model, 1);
-  if (l->head == NULL)
-    return 2;
+  if (l->head == NULL) {
+    plans[2] = l->arena;
+    return 3;
+  }
   plans[2] = rt_trunc_head_arena(l->head);
   plans[3] = l->store.arena;
   return 4;
@@ -139,8 +145,9 @@ static rt_err live_commit(void *self, rt_job *job)
 {
   live *l = self;
   RT_TRY(rt_model_commit(l->model));
-  RT_TRY(rt_arena_commit(l->arena, rt_dev_memory(job->dev)));
-  if (l->head != NULL) {
+  if (l->head == NULL) {
+    RT_TRY(rt_arena_commit(l->arena, rt_dev_memory(job->dev)));
+  } else {
     RT_TRY(rt_trunc_head_commit(l->head));
     RT_TRY(rt_target_store_commit(&l->store));
     RT_TRY(allocate_entries(l));
@@ -149,18 +156,17 @@ static rt_err live_commit(void *self, rt_job *job)
                              rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
 }
 
-static rt_err forward(live *l, const int32_t *tok, const int32_t *pos,
-                      const int32_t *doc_start, int64_t rows)
+static rt_err forward_dense(live *l, const rt_batch *b)
 {
-  const int64_t n = rows * l->seq;
+  const int64_t n = b->n_rows * l->seq;
   const rt_tokens_in in = {.tok = rt_view_rows(l->tok, 0, n),
                            .pos = rt_view_rows(l->pos, 0, n),
                            .doc_start = rt_view_rows(l->doc_start, 0, n),
-                           .n_rows = rows,
+                           .n_rows = b->n_rows,
                            .seq = l->seq};
-  RT_TRY(rt_dev_put(l->dev, in.tok, tok));
-  RT_TRY(rt_dev_put(l->dev, in.pos, pos));
-  RT_TRY(rt_dev_put(l->dev, in.doc_start, doc_start));
+  RT_TRY(rt_dev_put(l->dev, in.tok, b->tok));
+  RT_TRY(rt_dev_put(l->dev, in.pos, b->pos));
+  RT_TRY(rt_dev_put(l->dev, in.doc_start, b->doc_start));
   return rt_model_forward(l->model, &in, &l->hidden);
 }
 
@@ -229,11 +235,12 @@ static rt_err begin_circle(live *l, const rt_batch *b)
   RT_TRY(gather_rows(l, b->doc_start, g + 2 * all));
   RT_TRY(gather_rows(l, b->label, g + 3 * all));
   const int64_t at = first_row(l, l->i_teacher) * l->seq;
-  const int64_t rows = n_rows(l, l->i_teacher);
-  if (rows > 0) {
-    RT_TRY(forward(l, g + at, g + all + at, g + 2 * all + at, rows));
-    RT_TRY(rt_trunc_head_run(l->head, l->hidden, g + 3 * all + at, &l->mine));
-  }
+  const rt_host_rows rows = {.tok = g + at,
+                             .pos = g + all + at,
+                             .doc_start = g + 2 * all + at,
+                             .label = g + 3 * all + at,
+                             .n_rows = n_rows(l, l->i_teacher)};
+  RT_TRY(rt_trunc_head_run(l->head, &rows, &l->mine));
   RT_TRY(share_entries(l));
   take_my_rows(l);
   return RT_OK;
@@ -242,10 +249,10 @@ static rt_err begin_circle(live *l, const rt_batch *b)
 /** Equal tp: my rows are my teacher group's rows. */
 static rt_err begin_alone(live *l, const rt_batch *b)
 {
-  RT_TRY(forward(l, b->tok, b->pos, b->doc_start, b->n_rows));
   if (l->head == NULL)
-    return RT_OK;
-  RT_TRY(rt_trunc_head_run(l->head, l->hidden, b->label, &l->mine));
+    return forward_dense(l, b);
+  const rt_host_rows rows = {b->tok, b->pos, b->doc_start, b->label, b->n_rows};
+  RT_TRY(rt_trunc_head_run(l->head, &rows, &l->mine));
   for (int64_t i = 0; i < b->n_rows * b->seq; i++)
     rt_target_store_set(&l->store, i, l->mine.count[i],
                         l->mine.ids + i * l->mine.k,

@@ -1,6 +1,6 @@
 /** \file trunc_head.c
- *  The truncating head: hidden states to a token's likeliest entries, exact
- * over vocabulary shards.
+ *  The truncating head: rows to each token's likeliest entries, exact over
+ *  vocabulary shards.
  *
  *  The K largest of the whole vocabulary are among the K largest of every
  *  shard, so ranks exchange K candidates a token and three statistics, never
@@ -14,19 +14,21 @@
 #include <string.h>
 
 struct rt_trunc_head {
-  const rt_model *model; // borrowed
-  const rt_grid *grid;   // borrowed
-  rt_dev *dev;           // borrowed
+  rt_model *model;     // borrowed
+  const rt_grid *grid; // borrowed
+  rt_dev *dev;         // borrowed
   rt_truncation rule;
-  rt_arena *arena;           // owned
-  int64_t n_chunk;           // tokens of a chunk
-  int64_t k;                 // candidates a token
-  rt_view tile;              // [n_chunk, V_pad / tp]
-  rt_view label;             // i32 [n_chunk, 1]
-  rt_view ids, top;          // [n_chunk, k]
-  rt_view stats;             // f64 [n_chunk, K_N_STAT]
-  unsigned char *mine, *all; // owned: one rank's candidates, every rank's
-  float *merged;             // owned [k]
+  rt_arena *arena;             // owned
+  int64_t seq;                 // T
+  int64_t n_chunk;             // tokens of a chunk
+  int64_t k;                   // candidates a token
+  rt_view tok, pos, doc_start; // i32 [T, 1]
+  rt_view tile;                // [n_chunk, V_pad / tp]
+  rt_view label;               // i32 [n_chunk, 1]
+  rt_view ids, top;            // [n_chunk, k]
+  rt_view stats;               // f64 [n_chunk, K_N_STAT]
+  unsigned char *mine, *all;   // owned: one rank's candidates, every rank's
+  float *merged;               // owned [k]
 };
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -55,9 +57,17 @@ static size_t message_bytes(const rt_trunc_head *th, int64_t n)
   return stats_bytes(n) + top_bytes(th, n) + ids_bytes(th, n);
 }
 
-rt_err rt_trunc_head_create(const rt_model *model, const rt_grid *grid,
-                            rt_dev *dev, rt_truncation rule, double chunk_bytes,
-                            int64_t max_tokens, rt_trunc_head **out)
+static rt_err plan_row(rt_trunc_head *th)
+{
+  RT_TRY(rt_arena_reserve(th->arena, "tok", RT_I32, th->seq, 1, &th->tok));
+  RT_TRY(rt_arena_reserve(th->arena, "pos", RT_I32, th->seq, 1, &th->pos));
+  return rt_arena_reserve(th->arena, "doc_start", RT_I32, th->seq, 1,
+                          &th->doc_start);
+}
+
+rt_err rt_trunc_head_create(rt_model *model, const rt_grid *grid, rt_dev *dev,
+                            rt_truncation rule, double chunk_bytes, int64_t seq,
+                            rt_trunc_head **out)
 {
   rt_trunc_head *th = calloc(1, sizeof *th);
   *out = th;
@@ -70,9 +80,11 @@ rt_err rt_trunc_head_create(const rt_model *model, const rt_grid *grid,
   th->dev = dev;
   th->rule = rule;
   th->k = smaller(rule.top_k, head.vocab);
-  th->n_chunk = rt_chunk_rows(max_tokens, chunk_bytes / row_bytes);
+  th->seq = seq;
+  th->n_chunk = rt_chunk_rows(seq, chunk_bytes / row_bytes);
   const int64_t n = th->n_chunk;
   RT_TRY(rt_arena_create("truncating head", &th->arena));
+  RT_TRY(plan_row(th));
   RT_TRY(rt_arena_reserve(th->arena, "teacher logit tile", real, n, head.w.rows,
                           &th->tile));
   RT_TRY(rt_arena_reserve(th->arena, "label", RT_I32, n, 1, &th->label));
@@ -226,15 +238,31 @@ static rt_err run_chunk(rt_trunc_head *th, rt_view hidden, const int32_t *label,
   return RT_OK;
 }
 
-rt_err rt_trunc_head_run(rt_trunc_head *th, rt_view hidden,
-                         const int32_t *label, rt_entries *out)
+/** Row \a r: one forward, then its logits chunk by chunk. */
+static rt_err run_row(rt_trunc_head *th, const rt_host_rows *rows, int64_t r,
+                      rt_entries *out)
 {
-  RT_ASSERT(out->k == th->k && out->n >= hidden.rows);
-  for (int64_t tok0 = 0; tok0 < hidden.rows; tok0 += th->n_chunk) {
-    const int64_t n = smaller(th->n_chunk, hidden.rows - tok0);
-    RT_TRY(
-        run_chunk(th, rt_view_rows(hidden, tok0, n), label + tok0, tok0, out));
+  const int64_t first = r * th->seq;
+  const rt_tokens_in in = {th->tok, th->pos, th->doc_start, 1, th->seq};
+  rt_view hidden; // [T, D]
+  RT_TRY(rt_dev_put(th->dev, in.tok, rows->tok + first));
+  RT_TRY(rt_dev_put(th->dev, in.pos, rows->pos + first));
+  RT_TRY(rt_dev_put(th->dev, in.doc_start, rows->doc_start + first));
+  RT_TRY(rt_model_forward(th->model, &in, &hidden));
+  for (int64_t t = 0; t < th->seq; t += th->n_chunk) {
+    const int64_t n = smaller(th->n_chunk, th->seq - t);
+    RT_TRY(run_chunk(th, rt_view_rows(hidden, t, n), rows->label + first + t,
+                     first + t, out));
     rt_comm_progress();
   }
+  return RT_OK;
+}
+
+rt_err rt_trunc_head_run(rt_trunc_head *th, const rt_host_rows *rows,
+                         rt_entries *out)
+{
+  RT_ASSERT(out->k == th->k && out->n >= rows->n_rows * th->seq);
+  for (int64_t r = 0; r < rows->n_rows; r++)
+    RT_TRY(run_row(th, rows, r, out));
   return RT_OK;
 }
