@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -127,23 +128,44 @@ static const char *why_gone(const owner *o, const owner *me, double age_s)
   return age_s > STALE_S ? "it gave no sign for more than 10 minutes" : NULL;
 }
 
-/** Create \a path with \a text; *made is false when it exists. */
-static rt_err create(const char *path, const char *text, bool *made)
+/** Create the lock file whole, by a link: a run that is killed on the way
+ * leaves no empty one.  *made is false when there is one already. */
+static rt_err create(const rt_lock *lock, const owner *me, bool *made)
 {
-  const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  *made = fd >= 0;
-  if (fd < 0 && errno == EEXIST)
+  char mine[RT_PATH_MAX];
+  const int n = snprintf(mine, sizeof mine, "%s.%.100s.%ld", lock->path,
+                         me->host, me->pid);
+  RT_CHECK(n < RT_PATH_MAX, RT_ERR_CONFIG, "path is too long: %.80s...", mine);
+  RT_TRY(rt_file_put(mine, lock->text, strlen(lock->text)));
+  const int failed = link(mine, lock->path), reason = errno;
+  *made = failed == 0;
+  unlink(mine);
+  RT_CHECK(failed == 0 || reason == EEXIST, RT_ERR_LOCKED,
+           "cannot create %s, a hard link: %s; choose an output folder on a "
+           "file system that has them",
+           lock->path, strerror(reason));
+  return RT_OK;
+}
+
+/** The door is the file that all judges lock; the system unlocks it when its
+ *  holder is killed.  *fd < 0: another run is judging. */
+static rt_err close_door(const char *door, int *fd)
+{
+  struct stat there, ours;
+  *fd = open(door, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  RT_CHECK(*fd >= 0, RT_ERR_LOCKED, "cannot open %s: %s", door,
+           strerror(errno));
+  const int failed = flock(*fd, LOCK_EX | LOCK_NB), reason = errno;
+  // one that its last holder has removed by now is no door any more
+  if (failed == 0 && fstat(*fd, &ours) == 0 && stat(door, &there) == 0 &&
+      ours.st_ino == there.st_ino && futimens(*fd, NULL) == 0)
     return RT_OK;
-  RT_CHECK(fd >= 0,
-           errno == EACCES || errno == EROFS ? RT_ERR_PERM : RT_ERR_LOCKED,
-           "cannot create %s: %s", path, strerror(errno));
-  rt_err err = rt_file_write_at(fd, path, text, strlen(text), 0);
-  close(fd);
-  if (err == RT_OK)
-    err = rt_path_sync(path);
-  if (err != RT_OK)
-    unlink(path);
-  RT_TRY(err);
+  close(*fd);
+  *fd = -1;
+  RT_CHECK(failed == 0 || reason == EWOULDBLOCK, RT_ERR_LOCKED,
+           "cannot lock %s: %s; remove the file \"lock\" beside it if the run "
+           "that it names is gone",
+           door, strerror(reason));
   return RT_OK;
 }
 
@@ -176,20 +198,22 @@ static rt_err judge(const rt_lock *lock, const char *door, const owner *me)
 /** One try at the lock file; *done: we have it. */
 static rt_err try_once(const rt_lock *lock, const owner *me, bool *done)
 {
-  RT_TRY(create(lock->path, lock->text, done));
+  RT_TRY(create(lock, me, done));
   if (*done)
     return RT_OK;
   char door[RT_PATH_MAX];
+  int fd;
   const int n = snprintf(door, sizeof door, "%s.takeover", lock->path);
   RT_CHECK(n < RT_PATH_MAX, RT_ERR_CONFIG, "path is too long: %.80s...", door);
-  RT_TRY(create(door, lock->text, done));
-  if (!*done)
-    return RT_OK; // another run is judging just now
+  RT_TRY(close_door(door, &fd));
+  if (fd < 0)
+    return RT_OK;
   rt_err err = RT_OK;
   *done = rt_file_exists(lock->path); // else released meanwhile: try again
   if (*done)
     err = judge(lock, door, me);
   unlink(door);
+  close(fd);
   RT_TRY(err);
   return RT_OK;
 }
@@ -206,8 +230,8 @@ static rt_err take(rt_lock *lock)
     nanosleep(&(struct timespec){0, TRY_MS * 1000000L}, NULL);
   }
   return RT_FAIL(RT_ERR_LOCKED,
-                 "%s.takeover is there: another run is about to take this "
-                 "folder; remove that file if none is",
+                 "%s.takeover is locked: another run is about to take this "
+                 "folder; try again",
                  lock->path);
 }
 

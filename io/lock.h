@@ -7,9 +7,9 @@
 
 typedef struct rt_lock rt_lock;
 
-/** Create FOLDER/lock (O_EXCL) holding host, pid and Slurm job.  Held by a live
- *  owner: RT_ERR_LOCKED naming it.  A dead owner on this host (pid gone, or now
- *  another process's), an earlier start of this Slurm job (requeued), or
+/** Create FOLDER/lock (a hard link) holding host, pid and Slurm job.  Held by a
+ * live owner: RT_ERR_LOCKED naming it.  A dead owner on this host (pid gone, or
+ * now another process's), an earlier start of this Slurm job (requeued), or
  * another host's owner that has not refreshed it for 10 minutes, is taken over
  * with a warning.  One rank. */
 RT_MUST rt_err rt_lock_take(const char *folder, rt_lock **out);

@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "rt_test.h"
 #include "scratch.h"
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -107,7 +109,7 @@ static void test_other_host(void)
   expect_refused("host elsewhere, pid 1, Slurm job 12, since 2026-01-01");
   leave("host=elsewhere\npid=1\n", 620);
   expect_taken();
-  leave("", 10); // killed between creating and writing
+  leave("", 10); // by a disk that was full
   expect_refused("host unknown");
   leave("", 620);
   expect_taken();
@@ -208,14 +210,31 @@ static void test_race(void)
   scratch_remove(folder);
 }
 
-static void test_cannot(void)
+/** The door of a judge who was killed stands open. */
+static void test_door(void)
 {
   begin();
   char door[RT_PATH_MAX + 16];
   snprintf(door, sizeof door, "%s.takeover", path);
   leave("host=elsewhere\npid=1\n", 10000);
+  const int fd = open(door, O_RDWR | O_CREAT, 0666);
+  CU_ASSERT_EQUAL(flock(fd, LOCK_EX), 0);
+  expect_refused("lock.takeover is locked");
+  close(fd);
+  expect_taken();
+  CU_ASSERT_FALSE(rt_file_exists(door));
+  // an old door that was left: its age says nothing
   RT_OKAY(rt_file_put(door, "", 0));
-  expect_refused("lock.takeover is there");
+  const struct timespec then[2] = {{1000, 0}, {1000, 0}};
+  CU_ASSERT_EQUAL(utimensat(AT_FDCWD, door, then, 0), 0);
+  leave("host=elsewhere\npid=1\n", 620);
+  expect_taken();
+  scratch_remove(folder);
+}
+
+static void test_cannot(void)
+{
+  begin();
   rt_lock *lock;
   RT_FAILS(rt_lock_take("/proc/nothing", &lock), RT_ERR_LOCKED, "/proc");
   scratch_remove(folder);
@@ -228,4 +247,5 @@ RT_TEST_MAIN("lock", {"held and released", test_held},
              {"a requeued job goes on at once", test_requeued},
              {"refresh", test_refresh}, {"a zombie holds nothing", test_zombie},
              {"one of many gets it", test_race},
+             {"the door opens with its judge's end", test_door},
              {"where no lock can be", test_cannot})
