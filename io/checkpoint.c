@@ -221,7 +221,7 @@ static rt_err write_checkpoint(MPI_Comm comm, const char *folder,
   RT_TRY(rt_group_agree(comm, err));
   err = write_file(comm, path, meta, slabs, dtypes, n, fatal);
   RT_TRY(rt_group_agree(comm, err));
-  RT_TRY(rt_seal_write(comm, path, NULL, 0));
+  RT_TRY(rt_seal_write(comm, path, NULL, 0, false));
   err = rank == 0 ? publish(folder, tmp, meta->step) : RT_OK;
   return rt_group_agree(comm, err);
 }

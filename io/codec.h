@@ -82,6 +82,11 @@ RT_MUST rt_err rt_codec_encode(const rt_codec *codec, const rt_logits_row *row,
 RT_MUST rt_err rt_codec_decode(const rt_codec *codec, const void *record,
                                size_t n, const char *name, rt_logits_row *out);
 
+/** RT_ERR_DATA naming the first token of \a row that breaks a rule of
+ *  rt_logits_row or of \a spec, prefixed with \a name. */
+RT_MUST rt_err rt_codec_check_row(const rt_codec_spec *spec, const char *name,
+                                  const rt_logits_row *row);
+
 /** Largest |decoded - given| of a `packed` log-prob near \a logp: half the step
  *  of the quantiser there; 0 for the other kinds. */
 float rt_codec_bound(const rt_codec *codec, float logp);

@@ -25,11 +25,6 @@ RT_MUST rt_err rt_codec_put(rt_bytes *out, const void *data, size_t n);
 RT_MUST rt_err rt_codec_put_u32(rt_bytes *out, uint32_t x);
 RT_MUST rt_err rt_codec_put_u64(rt_bytes *out, uint64_t x);
 
-/** RT_ERR_DATA naming the first token of \a row that breaks a rule of
- *  rt_logits_row or of \a spec, prefixed with \a name. */
-RT_MUST rt_err rt_codec_check_row(const rt_codec_spec *spec, const char *name,
-                                  const rt_logits_row *row);
-
 /** The record of `exact`. */
 RT_MUST rt_err rt_codec_encode_exact(const rt_codec_spec *spec,
                                      const rt_logits_row *row, rt_bytes *out);

@@ -3,6 +3,7 @@
 #include "io/logits_buffer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void rt_logits_row_clear(rt_logits_row *row)
 {
@@ -65,3 +66,26 @@ rt_err rt_logits_row_entries(rt_logits_row *row, int64_t n)
   return RT_OK;
 }
 #undef GROW
+
+rt_err rt_logits_row_copy(const rt_logits_row *from, rt_logits_row *to)
+{
+  const size_t T = 4 * (size_t)from->n_tokens, n = 4 * (size_t)from->n_entries;
+  RT_TRY(rt_logits_row_tokens(to, from->n_tokens));
+  RT_TRY(rt_logits_row_optional(to, from->entropy != NULL,
+                                from->deviation != NULL));
+  RT_TRY(rt_logits_row_entries(to, from->n_entries));
+  memcpy(to->tok, from->tok, T + 4);
+  memcpy(to->count, from->count, T);
+  memcpy(to->lse, from->lse, T);
+  memcpy(to->label_logp, from->label_logp, T);
+  if (from->entropy != NULL)
+    memcpy(to->entropy, from->entropy, T);
+  if (from->deviation != NULL)
+    memcpy(to->deviation, from->deviation, T);
+  memcpy(to->ids, from->ids, n);
+  memcpy(to->logp, from->logp, n);
+  to->n_tokens = from->n_tokens;
+  to->n_entries = from->n_entries;
+  to->step = from->step;
+  return RT_OK;
+}

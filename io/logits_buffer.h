@@ -30,6 +30,9 @@ typedef struct rt_logits_row {
 /** Free the arrays and zero the row. */
 void rt_logits_row_clear(rt_logits_row *row);
 
+/** A copy of \a from in \a to's own arrays, which grow as needed. */
+RT_MUST rt_err rt_logits_row_copy(const rt_logits_row *from, rt_logits_row *to);
+
 /** Room for so many tokens, and entries; what is there is kept.  Only for rows
  *  that own their arrays, or empty ones ({0}). */
 RT_MUST rt_err rt_logits_row_tokens(rt_logits_row *row, int64_t n);

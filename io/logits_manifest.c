@@ -2,176 +2,14 @@
  *  manifest.json of a logit dataset. */
 #include "io/logits_manifest.h"
 
-#include "base/log.h"
-#include "io/json.h"
 #include "io/seal.h"
 #include <inttypes.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const size_t max_bytes = (size_t)256 << 20;
-
-/** --- rt_logits_info, member by member --- */
-
-typedef enum kind { INT, REAL, TEXT, BOOL } kind;
-
-/** Every member: its key is its name.  Those that say when and by what it was
- *  made may differ between the two halves of an interrupted capture. */
-static const struct member {
-  const char *name;
-  kind kind;
-  bool may_differ;
-  size_t offset, size;
-} members[] = {
-#define MEMBER(kind, name, may_differ)                                         \
-  {                                                                            \
-#name, kind, may_differ, offsetof(rt_logits_info, name),                   \
-        sizeof((rt_logits_info *)0)->name                                      \
-  }
-    MEMBER(INT, seq, false),
-    MEMBER(INT, vocab, false),
-    MEMBER(INT, n_rows, false),
-    MEMBER(INT, shard_rows, false),
-    MEMBER(REAL, top_p, false),
-    MEMBER(INT, top_k, false),
-    MEMBER(TEXT, teacher_hash, false),
-    MEMBER(TEXT, tokenizer_hash, false),
-    MEMBER(TEXT, corpus_hash, false),
-    MEMBER(TEXT, teacher, true),
-    MEMBER(TEXT, license, false),
-    MEMBER(TEXT, creator, true),
-    MEMBER(TEXT, created, true),
-    MEMBER(INT, eot, false),
-    MEMBER(REAL, valid_fraction, false),
-    MEMBER(INT, split_seed, false), // 64 bits, signed in the file
-    MEMBER(BOOL, mask_documents, false),
-#undef MEMBER
-};
-enum { N_MEMBERS = sizeof members / sizeof members[0] };
-
-static const void *place(const rt_logits_info *info, const struct member *m)
-{
-  return (const char *)info + m->offset;
-}
-
-static int64_t get_int(const rt_logits_info *info, const struct member *m)
-{
-  int64_t value;
-  memcpy(&value, place(info, m), sizeof value);
-  return value;
-}
-
-/** As JSON, which is also good to read. */
-static void print_value(const rt_logits_info *info, const struct member *m,
-                        FILE *to)
-{
-  switch (m->kind) {
-  case INT:
-    fprintf(to, "%lld", (long long)get_int(info, m));
-    break;
-  case REAL:
-    rt_json_put_real(to, *(const double *)place(info, m));
-    break;
-  case TEXT:
-    rt_json_put_text(to, place(info, m));
-    break;
-  case BOOL:
-    fputs(*(const bool *)place(info, m) ? "true" : "false", to);
-    break;
-  }
-}
-
-static bool parse_value(const rt_json *value, const struct member *m,
-                        rt_logits_info *info)
-{
-  void *const to = (char *)info + m->offset;
-  const char *text;
-  switch (m->kind) {
-  case INT:
-    return rt_json_int(value, to);
-  case REAL:
-    return rt_json_real(value, to);
-  case BOOL:
-    return rt_json_bool(value, to);
-  case TEXT:
-    text = rt_json_text(value);
-    if (text == NULL || strlen(text) >= m->size)
-      return false;
-    strcpy(to, text);
-    return true;
-  }
-  return false;
-}
-
-static bool same_value(const rt_logits_info *a, const rt_logits_info *b,
-                       const struct member *m)
-{
-  if (m->kind == TEXT)
-    return strcmp(place(a, m), place(b, m)) == 0;
-  return memcmp(place(a, m), place(b, m), m->size) == 0;
-}
-
-void rt_logits_info_diff(const rt_logits_info *is, const rt_logits_info *want,
-                         char *text, size_t n)
-{
-  text[0] = '\0';
-  FILE *const to = fmemopen(text, n, "w");
-  bool any = false;
-  for (int i = 0; i < N_MEMBERS && to != NULL; i++) {
-    const struct member *const m = &members[i];
-    if (m->may_differ || same_value(is, want, m))
-      continue;
-    fprintf(to, "%s%s is ", any ? "; " : "", m->name);
-    print_value(is, m, to);
-    fputs(", not ", to);
-    print_value(want, m, to);
-    any = true;
-  }
-  if (to != NULL)
-    fclose(to);
-  text[n - 1] = '\0';
-}
-
-rt_err rt_logits_info_put(rt_h5 *h5, const rt_logits_info *info)
-{
-  for (int i = 0; i < N_MEMBERS; i++) {
-    const struct member *const m = &members[i];
-    if (m->kind == TEXT)
-      RT_TRY(rt_h5_put_text(h5, m->name, place(info, m)));
-    else if (m->kind == REAL)
-      RT_TRY(rt_h5_put_real(h5, m->name, *(const double *)place(info, m)));
-    else
-      RT_TRY(rt_h5_put_int(h5, m->name,
-                           m->kind == BOOL ? *(const bool *)place(info, m)
-                                           : get_int(info, m)));
-  }
-  return RT_OK;
-}
-
-void rt_logits_info_print(const rt_logits_info *info, FILE *to)
-{
-  for (int i = 0; i < N_MEMBERS; i++) {
-    fprintf(to, "| %s | ", members[i].name);
-    print_value(info, &members[i], to);
-    fputs(" |\n", to);
-  }
-}
-
-rt_err rt_logits_info_check(const char *name, const rt_logits_info *info)
-{
-  // 2^40 rows of 2^20 tokens: no product below overflows
-  RT_CHECK(info->seq > 0 && info->seq <= 1 << 20 && info->vocab > 0 &&
-               info->vocab <= UINT32_MAX && info->n_rows > 0 &&
-               info->n_rows <= INT64_C(1) << 40 && info->shard_rows > 0,
-           RT_ERR_DATA,
-           "%s: seq %lld, vocab %lld, n_rows %lld or shard_rows %lld is "
-           "senseless",
-           name, (long long)info->seq, (long long)info->vocab,
-           (long long)info->n_rows, (long long)info->shard_rows);
-  return RT_OK;
-}
+static const int64_t max_shards = 1 << 20;
 
 /** --- shards --- */
 
@@ -217,24 +55,26 @@ static void print(const rt_logits_manifest *m, FILE *to)
 {
   fprintf(to, "{\"format\": \"%s\", \"version\": %d,\n", RT_LOGITS_FORMAT,
           RT_LOGITS_VERSION);
-  for (int i = 0; i < N_MEMBERS; i++) {
-    fprintf(to, "\"%s\": ", members[i].name);
-    print_value(&m->info, &members[i], to);
-    fputs(",\n", to);
-  }
+  rt_logits_info_json(&m->info, to);
   fputs("\"deck\": ", to);
   rt_json_put_text(to, m->deck);
   fprintf(to, ",\n\"complete\": %s,\n\"shards\": [",
           m->complete ? "true" : "false");
-  for (int64_t i = 0; i < m->n_shards && m->complete; i++) {
+  const char *comma = "";
+  for (int64_t i = 0; i < m->n_shards; i++) {
     const rt_logits_shard *const s = &m->shards[i];
+    if (s->bytes == 0)
+      continue;
     char name[32];
     rt_logits_shard_name(name, i);
     fprintf(to,
             "%s\n{\"file\": \"%s\", \"row0\": %lld, \"n_rows\": %lld, "
-            "\"bytes\": %lld, \"seal\": \"%016" PRIx64 "\"}",
-            i > 0 ? "," : "", name, (long long)s->row0, (long long)s->n_rows,
-            (long long)s->bytes, s->seal);
+            "\"bytes\": %lld, \"seal\": \"%016" PRIx64 "\",\n"
+            " \"sha256\": \"%s\"}",
+            comma, name, (long long)(i * m->info.shard_rows),
+            (long long)rt_logits_shard_rows(&m->info, i), (long long)s->bytes,
+            s->seal, s->sha256);
+    comma = ",";
   }
   fputs("],\n", to);
 }
@@ -264,28 +104,40 @@ rt_err rt_logits_manifest_write(const char *folder, const rt_logits_manifest *m)
   return RT_OK;
 }
 
-static rt_err parse_shard(const char *name, const rt_json *j,
-                          const rt_logits_info *info, int64_t i,
-                          rt_logits_shard *s)
+static bool is_hex(const char *text, size_t n)
 {
+  return text != NULL && strlen(text) == n &&
+         strspn(text, "0123456789abcdef") == n;
+}
+
+/** One object of the list; its shard is number *i or, of an unfinished capture,
+ *  a later one. */
+static rt_err parse_shard(const char *name, const rt_json *j,
+                          rt_logits_manifest *m, int64_t *i)
+{
+  const rt_logits_info *const info = &m->info;
   char expected[32];
-  rt_logits_shard_name(expected, i);
+  int64_t row0 = -1, n_rows = 0, bytes = 0;
+  if (rt_json_int(rt_json_get(j, "row0"), &row0) && !m->complete &&
+      row0 > *i * info->shard_rows && row0 < info->n_rows)
+    *i = row0 / info->shard_rows;
+  rt_logits_shard_name(expected, *i);
   const char *const file = rt_json_text(rt_json_get(j, "file"));
   const char *const seal = rt_json_text(rt_json_get(j, "seal"));
-  RT_CHECK(file != NULL && strcmp(file, expected) == 0 &&
-               rt_json_int(rt_json_get(j, "row0"), &s->row0) &&
-               s->row0 == i * info->shard_rows &&
-               rt_json_int(rt_json_get(j, "n_rows"), &s->n_rows) &&
-               s->n_rows == rt_logits_shard_rows(info, i) &&
-               rt_json_int(rt_json_get(j, "bytes"), &s->bytes) &&
-               s->bytes > 0 && seal != NULL && strlen(seal) == 16 &&
-               strspn(seal, "0123456789abcdef") == 16,
+  const char *const sha = rt_json_text(rt_json_get(j, "sha256"));
+  RT_CHECK(*i < m->n_shards && file != NULL && strcmp(file, expected) == 0 &&
+               row0 == *i * info->shard_rows &&
+               rt_json_int(rt_json_get(j, "n_rows"), &n_rows) &&
+               n_rows == rt_logits_shard_rows(info, *i) &&
+               rt_json_int(rt_json_get(j, "bytes"), &bytes) && bytes > 0 &&
+               is_hex(seal, 16) && is_hex(sha, 64),
            RT_ERR_DATA,
-           "%s: entry %lld of shards is not {file: %s, row0: %lld, n_rows: "
-           "%lld, bytes, seal}",
-           name, (long long)i, expected, (long long)(i * info->shard_rows),
-           (long long)rt_logits_shard_rows(info, i));
-  s->seal = strtoull(seal, NULL, 16);
+           "%s: shard %lld of the list is not {file: %s, row0: %lld, n_rows: "
+           "%lld, bytes, seal, sha256}",
+           name, (long long)*i, expected, (long long)(*i * info->shard_rows),
+           (long long)(*i < m->n_shards ? rt_logits_shard_rows(info, *i) : 0));
+  m->shards[*i] = (rt_logits_shard){bytes, strtoull(seal, NULL, 16), ""};
+  strcpy(m->shards[*i].sha256, sha);
   return RT_OK;
 }
 
@@ -293,16 +145,20 @@ static rt_err parse_shards(const char *name, const rt_json *list,
                            rt_logits_manifest *m)
 {
   const int64_t n = (int64_t)rt_json_n(list);
-  RT_CHECK(n == (m->complete ? m->n_shards : 0), RT_ERR_DATA,
+  RT_CHECK(m->complete ? n == m->n_shards : n <= m->n_shards, RT_ERR_DATA,
            "%s: %lld shards are listed, expected %lld for %lld rows", name,
-           (long long)n, (long long)(m->complete ? m->n_shards : 0),
-           (long long)m->info.n_rows);
-  m->shards = calloc((size_t)n + 1, sizeof *m->shards);
+           (long long)n, (long long)m->n_shards, (long long)m->info.n_rows);
+  // an unfinished capture lists few of many: their number is only a claim
+  RT_CHECK(m->n_shards <= max_shards, RT_ERR_DATA,
+           "%s: %lld shards of %lld rows, expected at most %lld: larger shards",
+           name, (long long)m->n_shards, (long long)m->info.shard_rows,
+           (long long)max_shards);
+  m->shards = calloc((size_t)m->n_shards + 1, sizeof *m->shards);
   RT_CHECK(m->shards != NULL, RT_ERR_MEM, "a list of %lld shards",
-           (long long)n);
-  for (int64_t i = 0; i < n; i++)
-    RT_TRY(parse_shard(name, rt_json_at(list, (size_t)i), &m->info, i,
-                       &m->shards[i]));
+           (long long)m->n_shards);
+  int64_t i = 0;
+  for (int64_t k = 0; k < n; k++, i++)
+    RT_TRY(parse_shard(name, rt_json_at(list, (size_t)k), m, &i));
   return RT_OK;
 }
 
@@ -313,14 +169,11 @@ static rt_err parse(const char *name, const rt_json *j, rt_logits_manifest *m)
   RT_CHECK(format != NULL && strcmp(format, RT_LOGITS_FORMAT) == 0 &&
                rt_json_int(rt_json_get(j, "version"), &version) &&
                version == RT_LOGITS_VERSION,
-           RT_ERR_DATA, "%s is no %s of version %d", name, RT_LOGITS_FORMAT,
-           RT_LOGITS_VERSION);
-  for (int i = 0; i < N_MEMBERS; i++)
-    RT_CHECK(
-        parse_value(rt_json_get(j, members[i].name), &members[i], &m->info),
-        RT_ERR_DATA, "%s: %s is absent, of another type or too long", name,
-        members[i].name);
-  RT_TRY(rt_logits_info_check(name, &m->info));
+           RT_ERR_DATA,
+           "%s is no %s of version %d (it has %lld): capture it again, or read "
+           "it with the version of retort that wrote it",
+           name, RT_LOGITS_FORMAT, RT_LOGITS_VERSION, (long long)version);
+  RT_TRY(rt_logits_info_parse(name, j, &m->info));
   m->n_shards = rt_logits_n_shards(&m->info);
   const char *const deck = rt_json_text(rt_json_get(j, "deck"));
   RT_CHECK(deck != NULL &&

@@ -74,9 +74,10 @@ rt_err rt_seal_path(char out[RT_PATH_MAX], const char *path)
 /** A seal in memory.  Blocks that are checked are numbered on their own. */
 typedef struct seal {
   int64_t bytes, block_bytes, n_raw, n_checked;
-  rt_extent *raw; // owned [n_raw], sorted, apart
-  int64_t *block; // owned [n_checked] which block of the file
-  uint64_t *hash; // owned [n_checked]
+  rt_extent *raw;             // owned [n_raw], sorted, apart
+  int64_t *block;             // owned [n_checked] which block of the file
+  uint64_t *hash;             // owned [n_checked]
+  char sha256[RT_SHA256_HEX]; // of the whole file; "": not kept
 } seal;
 
 static void clear(seal *s)
@@ -192,6 +193,8 @@ static void print(const seal *s, FILE *to)
   for (int64_t i = 0; i < s->n_checked; i++)
     fprintf(to, "%016" PRIx64, s->hash[i]);
   fprintf(to, "\",\n");
+  if (s->sha256[0] != '\0')
+    fprintf(to, "\"sha256\": \"%s\",\n", s->sha256);
 }
 
 /** One rank, with every hash in place. */
@@ -214,13 +217,16 @@ static rt_err put(const seal *s, const char *path)
 }
 
 static rt_err write_seal(MPI_Comm comm, const char *path, seal *s,
-                         const rt_extent *raw, int n_raw)
+                         const rt_extent *raw, int n_raw, bool whole)
 {
   int rank;
   RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
   rt_err err = rank == 0 ? rt_file_size(path, &s->bytes) : RT_OK;
   RT_TRY(rt_group_agree(comm, err));
   RT_TRY(rt_group_bcast(comm, &s->bytes, sizeof s->bytes));
+  if (rank == 0 && whole)
+    err = rt_hash_file(path, s->sha256);
+  RT_TRY(rt_group_agree(comm, err));
   s->block_bytes = block_bytes;
   err = join_raw(s, path, raw, n_raw);
   if (err == RT_OK)
@@ -239,10 +245,10 @@ static rt_err write_seal(MPI_Comm comm, const char *path, seal *s,
 }
 
 rt_err rt_seal_write(MPI_Comm comm, const char *path, const rt_extent *raw,
-                     int n_raw)
+                     int n_raw, bool whole)
 {
   seal s = {0};
-  const rt_err err = write_seal(comm, path, &s, raw, n_raw);
+  const rt_err err = write_seal(comm, path, &s, raw, n_raw, whole);
   clear(&s);
   RT_TRY(err);
   return RT_OK;
@@ -374,12 +380,19 @@ rt_err rt_seal_check(MPI_Comm comm, const char *path)
   return RT_OK;
 }
 
-rt_err rt_seal_hash(const char *path, uint64_t *hash)
+rt_err rt_seal_hash(const char *path, uint64_t *hash,
+                    char sha256[RT_SHA256_HEX])
 {
   char name[RT_PATH_MAX], *text;
   size_t n;
+  rt_json *j = NULL;
   RT_TRY(rt_seal_path(name, path));
   RT_TRY(rt_seal_text_get(name, max_seal_bytes, &text, &n, hash));
+  const rt_err err = rt_json_parse(name, text, n, &j);
   free(text);
+  RT_TRY(err);
+  const char *const digits = rt_json_text(rt_json_get(j, "sha256"));
+  snprintf(sha256, RT_SHA256_HEX, "%s", digits != NULL ? digits : "");
+  rt_json_free(&j);
   return RT_OK;
 }

@@ -10,7 +10,9 @@
 
 #include "base/err.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include <mpi.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,16 +25,19 @@ typedef struct rt_extent {
 RT_MUST rt_err rt_seal_path(char out[RT_PATH_MAX], const char *path);
 
 /** Write PATH.seal for a closed file.  \a raw [n_raw], sorted: extents that
- *  readers check themselves (n_raw may be 0: everything is checked).
+ *  readers check themselves (n_raw may be 0: everything is checked).  \a whole:
+ *  also its SHA-256, by rank 0.
  *  Collective over \a comm: ranks hash a share of the blocks each. */
 RT_MUST rt_err rt_seal_write(MPI_Comm comm, const char *path,
-                             const rt_extent *raw, int n_raw);
+                             const rt_extent *raw, int n_raw, bool whole);
 /** Check PATH against PATH.seal; RT_ERR_DATA names file, block, got, expected.
  *  Collective; every rank gets the same answer. */
 RT_MUST rt_err rt_seal_check(MPI_Comm comm, const char *path);
-/** The hash that closes PATH.seal, once it was found to be right: what a list
- *  of files keeps of each.  Not collective. */
-RT_MUST rt_err rt_seal_hash(const char *path, uint64_t *hash);
+/** The hash that closes PATH.seal, once it was found to be right, and the
+ * SHA-256 that it holds ("" when none): what a list of files keeps of each. Not
+ *  collective. */
+RT_MUST rt_err rt_seal_hash(const char *path, uint64_t *hash,
+                            char sha256[RT_SHA256_HEX]);
 
 /** Small JSON texts that prove themselves: an object whose last member is
  *  "seal", the XXH3-64 of every byte before it as 16 hex digits. */

@@ -11,8 +11,10 @@ static const rt_logits_info small = {.seq = 5,
                                      .vocab = 70000,
                                      .n_rows = 23,
                                      .shard_rows = 8,
+                                     .encoding = "exact",
                                      .top_p = 1.0 / 3.0,
                                      .top_k = 9,
+                                     .temperature = 1.0,
                                      .license = "CC0",
                                      .split_seed = 72057594037927935};
 
@@ -27,7 +29,8 @@ static inline rt_logits_row make_row(const rt_logits_info *info, int64_t i)
                        .lse = malloc((size_t)T * 4),
                        .label_logp = malloc((size_t)T * 4),
                        .ids = malloc((size_t)(T * most + 1) * 4),
-                       .logp = malloc((size_t)(T * most + 1) * 4)};
+                       .logp = malloc((size_t)(T * most + 1) * 4),
+                       .n_tokens = T};
   for (int64_t t = 0; t <= T; t++) {
     uint32_t x[4];
     rt_rng_bits(3, RT_RNG_TEST, (uint64_t)i, (uint64_t)t, x);
@@ -40,10 +43,29 @@ static inline rt_logits_row make_row(const rt_logits_info *info, int64_t i)
     for (uint32_t k = 0; k < row.count[t]; k++) {
       row.ids[row.n_entries] = (uint32_t)((x[2] + k) % (uint64_t)info->vocab);
       row.logp[row.n_entries++] =
-          -0.5F * (float)(k - k % 2) - (float)x[3] * 1e-10F;
+          -2.0F - 0.5F * (float)(k - k % 2) - (float)x[3] * 1e-10F;
     }
   }
   return row;
+}
+
+/** One rank writes shard \a i of make_row's rows. */
+static inline rt_err write_shard(const char *to, const rt_logits_info *info,
+                                 int64_t i)
+{
+  rt_logits_writer *w = NULL;
+  rt_err err = rt_logits_writer_open(to, &w);
+  if (err == RT_OK)
+    err = rt_logits_writer_begin(w, i);
+  for (int64_t r = 0; err == RT_OK && r < rt_logits_shard_rows(info, i); r++) {
+    rt_logits_row row = make_row(info, i * info->shard_rows + r);
+    err = rt_logits_writer_add(w, &row);
+    rt_logits_row_clear(&row);
+  }
+  if (err == RT_OK)
+    err = rt_logits_writer_seal(w);
+  rt_logits_writer_close(&w);
+  return err;
 }
 
 /** All rows as they should be; free with free_rows. */

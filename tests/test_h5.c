@@ -284,31 +284,33 @@ static void test_odd(void)
   scratch_remove(folder);
 }
 
-/** A dataset, and its rows' words in the order of their hashes, for
+/** A dataset, and its rows' arrays one behind the other, for
  *  tests/script_h5py.sh to compare with what h5py reads. */
 static void test_dataset(void)
 {
   begin();
   const char *const to = getenv("RT_TEST_DATASET");
-  rt_logits_row *const rows = make_rows(&small);
   if (to != NULL && my_rank == 0) {
     RT_OKAY(rt_logits_create(to, &small, "deck: 1\n"));
     for (int64_t i = 0; i < rt_logits_n_shards(&small); i++)
-      RT_OKAY(rt_logits_write_shard(to, &small, i, rows + i * small.shard_rows,
-                                    rt_logits_shard_rows(&small, i)));
-    RT_OKAY(rt_logits_finish(to, &small, "deck: 1\n"));
+      RT_OKAY(write_shard(to, &small, i));
+    RT_OKAY(rt_logits_finish(to));
     RT_OKAY(rt_path_join(path, to, "rows.bin"));
     FILE *const f = fopen(path, "wb");
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-    for (int64_t i = 0; i < small.n_rows; i++)
-      for (int k = 0; k < RT_LOGITS_N_FIELDS; k++)
-        fwrite(rt_logits_array(&rows[i], (rt_logits_field)k), 4,
-               (size_t)rt_logits_width((rt_logits_field)k, small.seq,
-                                       rows[i].n_entries),
-               f);
+    for (int64_t i = 0; i < small.n_rows; i++) {
+      rt_logits_row row = make_row(&small, i);
+      const size_t T = (size_t)row.n_tokens, n = (size_t)row.n_entries;
+      fwrite(row.tok, 4, T + 1, f);
+      fwrite(row.count, 4, T, f);
+      fwrite(row.lse, 4, T, f);
+      fwrite(row.label_logp, 4, T, f);
+      fwrite(row.ids, 4, n, f);
+      fwrite(row.logp, 4, n, f);
+      rt_logits_row_clear(&row);
+    }
     CU_ASSERT_EQUAL(fclose(f), 0);
   }
-  free_rows(rows, small.n_rows);
   scratch_remove(folder);
 }
 

@@ -32,8 +32,10 @@ static rt_logits_info info_of(int64_t seq, int64_t vocab, int64_t n_rows,
                           .vocab = vocab,
                           .n_rows = n_rows,
                           .shard_rows = shard_rows,
+                          .encoding = "exact",
                           .top_p = 0.95,
                           .top_k = 50,
+                          .temperature = 1.0,
                           .teacher_hash = "00ff",
                           .teacher = "a \"teacher\"",
                           .license = "CC0",
@@ -57,24 +59,13 @@ static bool same_rows(const rt_logits_info *info, const rt_logits_row *a,
          memcmp(a->logp, b->logp, n * 4) == 0;
 }
 
-static rt_err write_shard(const char *to, const rt_logits_info *info, int64_t i)
-{
-  const int64_t n = rt_logits_shard_rows(info, i);
-  rt_logits_row *const rows = calloc((size_t)n, sizeof *rows);
-  for (int64_t r = 0; r < n; r++)
-    rows[r] = make_row(info, i * info->shard_rows + r);
-  const rt_err err = rt_logits_write_shard(to, info, i, rows, n);
-  free_rows(rows, n);
-  return err;
-}
-
 /** A whole dataset by this rank alone. */
 static void write_alone(const char *to, const rt_logits_info *info)
 {
   RT_OKAY(rt_logits_create(to, info, "deck: 1\n"));
   for (int64_t i = 0; i < rt_logits_n_shards(info); i++)
     RT_OKAY(write_shard(to, info, i));
-  RT_OKAY(rt_logits_finish(to, info, "deck: 1\n"));
+  RT_OKAY(rt_logits_finish(to));
 }
 
 /** A whole dataset, each shard by one of the ranks. */
@@ -87,7 +78,7 @@ static void write_together(const char *to, const rt_logits_info *info)
     RT_OKAY(write_shard(to, info, i));
   MPI_Barrier(MPI_COMM_WORLD);
   if (my_rank == 0)
-    RT_OKAY(rt_logits_finish(to, info, "deck: 1\n"));
+    RT_OKAY(rt_logits_finish(to));
   MPI_Barrier(MPI_COMM_WORLD);
 }
 
@@ -116,7 +107,7 @@ static void check_dataset(MPI_Comm comm, const char *from,
 {
   rt_logits *ds;
   char diff[512];
-  RT_OKAY(rt_logits_open(comm, from, &ds));
+  RT_OKAY(rt_logits_open(comm, from, RT_LOGITS_FINISHED, &ds));
   rt_logits_info_diff(rt_logits_about(ds), info, diff, sizeof diff);
   CU_ASSERT_STRING_EQUAL(diff, "");
   rt_logits_row *const rows = make_rows(info);
@@ -126,8 +117,8 @@ static void check_dataset(MPI_Comm comm, const char *from,
   for (int64_t i = 0; i < info->n_rows; i++)
     entries += rows[i].n_entries;
   free_rows(rows, info->n_rows);
-  CU_ASSERT_EQUAL(rt_logits_total_entries(ds), entries);
-  CU_ASSERT_TRUE(rt_logits_total_bytes(ds) > entries * 8);
+  CU_ASSERT_EQUAL(rt_logits_count(ds).entries, entries);
+  CU_ASSERT_TRUE(rt_logits_count(ds).bytes > entries * 8);
   rt_logits_row none = {0};
   RT_FAILS(rt_logits_read(ds, -1, &none), RT_ERR_DATA, "row -1");
   RT_FAILS(rt_logits_read(ds, info->n_rows, &none), RT_ERR_DATA, "it has");
@@ -158,8 +149,8 @@ static void test_long_rows(void)
   rt_extent *extents;
   int64_t n;
   RT_OKAY(rt_h5_open(path, &h5));
-  RT_OKAY(rt_h5_extents(h5, "ids", &extents, &n));
-  CU_ASSERT_TRUE(n > 2 * 3); // so that a row has whole chunks inside
+  RT_OKAY(rt_h5_extents(h5, "records", &extents, &n));
+  CU_ASSERT_TRUE(n > 2 * 3); // so that a record has whole chunks inside
   free(extents);
   RT_OKAY(rt_h5_close(&h5));
   scratch_remove(folder);
@@ -172,7 +163,7 @@ static void test_many_shards(void)
   const rt_logits_info info = info_of(2, 10, 300, 1);
   write_together(folder, &info);
   rt_logits *ds;
-  RT_OKAY(rt_logits_open(MPI_COMM_WORLD, folder, &ds));
+  RT_OKAY(rt_logits_open(MPI_COMM_WORLD, folder, RT_LOGITS_FINISHED, &ds));
   rt_logits_row *const rows = make_rows(&info);
   for (int k = 0; k < 2; k++)
     CU_ASSERT_EQUAL(n_wrong(ds, rt_logits_read, rows), 0);
@@ -186,7 +177,8 @@ static void test_no_entries(void)
 {
   begin();
   rt_logits_info info = info_of(3, 10, 4, 2);
-  info.top_k = 0;
+  info.top_k = 1;
+  info.seq = 1; // make_row: rows 3, 10, ... have none; here few have any
   write_together(folder, &info);
   check_dataset(MPI_COMM_WORLD, folder, &info);
   scratch_remove(folder);
@@ -205,11 +197,14 @@ static void test_same_bytes(void)
   MPI_Barrier(MPI_COMM_WORLD);
   for (int64_t i = 0; i < rt_logits_n_shards(&small); i++) {
     uint64_t x, y;
+    char sha_x[RT_SHA256_HEX], sha_y[RT_SHA256_HEX];
     RT_OKAY(rt_logits_shard_path(path, a, i));
-    RT_OKAY(rt_seal_hash(path, &x));
+    RT_OKAY(rt_seal_hash(path, &x, sha_x));
     RT_OKAY(rt_logits_shard_path(path, b, i));
-    RT_OKAY(rt_seal_hash(path, &y));
+    RT_OKAY(rt_seal_hash(path, &y, sha_y));
     CU_ASSERT_EQUAL(x, y);
+    CU_ASSERT_STRING_EQUAL(sha_x, sha_y);
+    CU_ASSERT_EQUAL(strlen(sha_x), 64);
   }
   scratch_remove(folder);
 }
@@ -230,7 +225,7 @@ static void test_threads(void)
   begin();
   write_together(folder, &small);
   rt_logits *ds;
-  RT_OKAY(rt_logits_open(MPI_COMM_WORLD, folder, &ds));
+  RT_OKAY(rt_logits_open(MPI_COMM_WORLD, folder, RT_LOGITS_FINISHED, &ds));
   pthread_t thread[N];
   for (int i = 0; i < N; i++)
     pthread_create(&thread[i], NULL, read_all, ds);
@@ -241,6 +236,26 @@ static void test_threads(void)
   }
   rt_logits_close(&ds);
   scratch_remove(folder);
+}
+
+/** Of small, only shard 1 is there. */
+static void check_partial(void)
+{
+  rt_logits *ds;
+  rt_logits_row row = {0};
+  RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder, RT_LOGITS_ANY, &ds));
+  CU_ASSERT_FALSE(rt_logits_is_finished(ds));
+  CU_ASSERT_EQUAL(rt_logits_count(ds).rows, 8);
+  for (int64_t r = -1; r <= small.n_rows; r++) {
+    const bool there = r >= 8 && r < 16;
+    CU_ASSERT_EQUAL(rt_logits_has(ds, r), there);
+    CU_ASSERT_EQUAL(rt_logits_read(ds, r, &row) == RT_OK, there);
+  }
+  RT_FAILS(rt_logits_read(ds, 3, &row), RT_ERR_DATA, "not all of them yet");
+  for (int64_t i = 0; i < 3; i++)
+    RT_OKAY(rt_logits_verify_shard(ds, i));
+  rt_logits_row_clear(&row);
+  rt_logits_close(&ds);
 }
 
 /** Killed at any moment, a capture goes on with what is sealed. */
@@ -264,8 +279,8 @@ static void test_resume(void)
     scratch_fill(path, 100);
     RT_OKAY(rt_path_join(path, folder, "shard-000002.h5"));
     scratch_flip(path, 600, 1);
-    RT_FAILS(rt_logits_open(MPI_COMM_SELF, folder, &ds), RT_ERR_DATA,
-             "unfinished capture");
+    RT_FAILS(rt_logits_open(MPI_COMM_SELF, folder, RT_LOGITS_FINISHED, &ds),
+             RT_ERR_DATA, "unfinished capture");
     strcpy(info.created, "another day"); // of the second start
     RT_OKAY(rt_logits_create(folder, &info, "deck: 2\n"));
     RT_OKAY(rt_logits_done(folder, &info, done));
@@ -273,15 +288,18 @@ static void test_resume(void)
     CU_ASSERT_TRUE(done[1]);
     CU_ASSERT_FALSE(done[2]);
     CU_ASSERT_TRUE(rt_file_exists(path)); // until it is written again
+    CU_ASSERT_EQUAL(unlink(path), 0);
     RT_OKAY(rt_path_join(path, folder, "shard-000000.h5.tmp"));
     CU_ASSERT_FALSE(rt_file_exists(path));
     RT_OKAY(rt_path_join(path, folder, "manifest.json.tmp.123"));
     CU_ASSERT_FALSE(rt_file_exists(path));
-    RT_FAILS(rt_logits_finish(folder, &info, ""), RT_ERR_DATA,
+    RT_OKAY(rt_logits_enter(folder));
+    check_partial();
+    RT_FAILS(rt_logits_finish(folder), RT_ERR_DATA,
              "shard 0 of 3 is not written");
     RT_OKAY(write_shard(folder, &info, 0));
     RT_OKAY(write_shard(folder, &info, 2));
-    RT_OKAY(rt_logits_finish(folder, &info, "deck: 2\n"));
+    RT_OKAY(rt_logits_finish(folder));
     RT_OKAY(rt_path_join(path, folder, "README.md"));
     CU_ASSERT_TRUE(rt_file_exists(path));
   }
@@ -303,13 +321,13 @@ static void test_other_captures(void)
              "an unfinished capture of something else: top_k is 9, not 40; "
              "license is \"CC0\", not \"MIT\"; mask_documents is false, not "
              "true;");
-    RT_FAILS(write_shard(folder, &other, 0), RT_ERR_LOCKED, "top_k is 9");
     for (int64_t i = 0; i < 3; i++)
       RT_OKAY(write_shard(folder, &small, i));
-    RT_OKAY(rt_logits_finish(folder, &small, ""));
+    RT_OKAY(rt_logits_finish(folder));
     RT_FAILS(rt_logits_create(folder, &small, ""), RT_ERR_LOCKED,
              "holds a finished capture; choose another folder");
     RT_FAILS(write_shard(folder, &small, 0), RT_ERR_LOCKED, "finished");
+    RT_FAILS(rt_logits_enter(folder), RT_ERR_LOCKED, "finished");
     char path[RT_PATH_MAX];
     RT_OKAY(rt_logits_manifest_path(path, folder));
     CU_ASSERT_EQUAL(unlink(path), 0);
@@ -325,46 +343,39 @@ static void test_other_captures(void)
   scratch_remove(folder);
 }
 
-/** Rows that break a rule are not written. */
+/** Rows that break a rule are not written: neither those that tables are learnt
+ *  from, nor later ones. */
 static void test_bad_rows(void)
 {
   begin();
   if (my_rank == 0) {
-    rt_logits_info info = info_of(4, 50, 1, 1);
+    rt_logits_info info = info_of(40000, 50, 3, 3);
     rt_logits_row row = make_row(&info, 1);
+    rt_logits_writer *w;
     CU_ASSERT_TRUE(row.count[0] >= 3); // else choose another row
     RT_OKAY(rt_logits_create(folder, &info, ""));
-    row.ids[1] = 50;
-    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 1), RT_ERR_DATA,
-             "row 0, token 0: entry 1 is id 50, expected less than 50");
-    row.ids[1] = 4;
-    const float was = row.logp[2];
-    row.logp[2] = 0.0F;
-    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 1), RT_ERR_DATA,
-             "token 0: entry 2 has log-prob 0");
-    row.logp[2] = (float)NAN;
-    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 1), RT_ERR_DATA,
-             "log-prob nan");
-    row.logp[2] = was;
-    row.count[3]++;
-    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 1), RT_ERR_DATA,
-             "token 3");
-    row.count[3]--;
-    row.n_entries++;
-    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 1), RT_ERR_DATA,
-             "counts add up");
-    row.n_entries--;
-    row.tok[4] = 50;
-    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 1), RT_ERR_DATA,
-             "token 4 is id 50");
-    row.tok[4] = 49;
-    row.lse[1] = (float)INFINITY;
-    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 1), RT_ERR_DATA,
-             "log-sum-exp inf");
-    row.lse[1] = 1;
-    RT_FAILS(rt_logits_write_shard(folder, &info, 0, &row, 0), RT_ERR_INTERNAL,
-             "0 rows");
-    RT_OKAY(rt_logits_write_shard(folder, &info, 0, &row, 1));
+    RT_OKAY(rt_logits_writer_open(folder, &w));
+    RT_FAILS(rt_logits_writer_add(w, &row), RT_ERR_INTERNAL, "row 0 of shard");
+    RT_OKAY(rt_logits_writer_begin(w, 0));
+    for (int k = 0; k < 2; k++) { // one row is enough to learn from
+      row.ids[1] = 50;
+      RT_FAILS(rt_logits_writer_add(w, &row), RT_ERR_DATA,
+               "token 0: entry 1 is id 50, expected less than 50");
+      row.ids[1] = (row.ids[0] + 1) % 50;
+      const float was = row.logp[2];
+      row.logp[2] = (float)NAN;
+      RT_FAILS(rt_logits_writer_add(w, &row), RT_ERR_DATA, "log-prob nan");
+      row.logp[2] = was;
+      RT_OKAY(rt_logits_writer_add(w, &row));
+    }
+    RT_FAILS(rt_logits_writer_seal(w), RT_ERR_INTERNAL, "with 2 rows");
+    RT_OKAY(rt_logits_writer_add(w, &row));
+    RT_FAILS(rt_logits_writer_add(w, &row), RT_ERR_INTERNAL, "row 3 of shard");
+    CU_ASSERT(rt_logits_writer_bytes(w) > 3 * 8 * row.n_entries);
+    RT_OKAY(rt_logits_writer_seal(w));
+    RT_FAILS(rt_logits_writer_begin(w, 1), RT_ERR_INTERNAL, "shard 1 of 1");
+    rt_logits_writer_close(&w);
+    RT_OKAY(rt_logits_finish(folder));
     rt_logits_row_clear(&row);
   }
   scratch_remove(folder);
@@ -393,16 +404,18 @@ static void test_lying_manifest(void)
     const char *from, *to, *part;
   } lies[] = {
       {"\"retort-logits\"", "\"other\"", "is no retort-logits"},
-      {"\"version\": 1", "\"version\": 2", "of version 1"},
-      {"\"seq\": 5", "\"seq\": 6", "shard-000000.h5: version 1"},
+      {"\"version\": 2", "\"version\": 3", "of version 2"},
+      {"\"seq\": 5", "\"seq\": 6", "shard-000000.h5: version 2"},
+      {"\"exact\"", "\"sometimes\"", "sometimes"},
+      {"\"exact\"", "\"packed\"", "another encoding"},
       {"\"seq\": 5", "\"seq\": -5", "senseless"},
       {"\"seq\": 5", "\"seq\": 5.0", "seq is absent, of another type"},
       {"\"vocab\": 70000", "\"vocab\": 5000000000", "senseless"},
       {"\"vocab\": 70000", "\"vocab\": 60000", "vocab 70000"},
-      {"\"n_rows\": 23", "\"n_rows\": 24", "entry 2 of shards"},
+      {"\"n_rows\": 23", "\"n_rows\": 24", "shard 2 of the list"},
       {"\"n_rows\": 23", "\"n_rows\": 1000000000000", "3 shards are listed"},
       {"\"shard_rows\": 8", "\"shard_rows\": 0", "senseless"},
-      {"\"shard_rows\": 8", "\"shard_rows\": 9", "entry 0 of shards"},
+      {"\"shard_rows\": 8", "\"shard_rows\": 9", "shard 0 of the list"},
       {"\"shard_rows\": 8", "\"shard_rows\": 9223372036854775807",
        "3 shards are listed, expected 1"},
       {"\"license\": \"CC0\"", "\"license\": 7", "license is absent"},
@@ -414,11 +427,12 @@ static void test_lying_manifest(void)
        "\"",
        "license is absent"},
       {"\"deck\": \"deck: 1\\u000a\"", "\"deck\": null", "deck or complete"},
-      {"\"complete\": true", "\"complete\": false", "3 shards are listed"},
-      {"\"shard-000001.h5\"", "\"../shard-000001.h5\"", "entry 1 of shards"},
-      {"\"row0\": 8", "\"row0\": 0", "entry 1 of shards"},
+      {"\"complete\": true", "\"complete\": false", "unfinished capture"},
+      {"\"shard-000001.h5\"", "\"../shard-000001.h5\"", "shard 1 of the list"},
+      {"\"row0\": 8", "\"row0\": 0", "shard 1 of the list"},
       {"\"bytes\": ", "\"bytes\": 1", "it is of another dataset"},
-      {"\"seal\": \"", "\"seal\": \"G", "entry 0 of shards"},
+      {"\"seal\": \"", "\"seal\": \"G", "shard 0 of the list"},
+      {"\"sha256\": \"", "\"sha256\": \"0", "shard 0 of the list"},
   };
   begin();
   char path[RT_PATH_MAX], *good;
@@ -432,8 +446,8 @@ static void test_lying_manifest(void)
       edit(path, lies[i].from, lies[i].to);
     MPI_Barrier(MPI_COMM_WORLD);
     rt_logits *ds;
-    RT_FAILS(rt_logits_open(MPI_COMM_WORLD, folder, &ds), RT_ERR_DATA,
-             lies[i].part);
+    RT_FAILS(rt_logits_open(MPI_COMM_WORLD, folder, RT_LOGITS_FINISHED, &ds),
+             RT_ERR_DATA, lies[i].part);
     CU_ASSERT_PTR_NULL(ds);
     MPI_Barrier(MPI_COMM_WORLD);
     if (my_rank == 0)
@@ -450,8 +464,8 @@ static void test_missing(void)
   begin();
   char a[RT_PATH_MAX], b[RT_PATH_MAX], from[RT_PATH_MAX], to[RT_PATH_MAX];
   rt_logits *ds;
-  RT_FAILS(rt_logits_open(MPI_COMM_WORLD, folder, &ds), RT_ERR_NOINPUT,
-           "is no logit dataset");
+  RT_FAILS(rt_logits_open(MPI_COMM_WORLD, folder, RT_LOGITS_FINISHED, &ds),
+           RT_ERR_NOINPUT, "is no logit dataset");
   RT_OKAY(rt_path_join(a, folder, "a"));
   RT_OKAY(rt_path_join(b, folder, "b"));
   rt_logits_info other = small;
@@ -465,8 +479,8 @@ static void test_missing(void)
       scratch_flip(to, 40, 4);
     MPI_Barrier(MPI_COMM_WORLD);
     if (k == 0)
-      RT_FAILS(rt_logits_open(MPI_COMM_WORLD, a, &ds), RT_ERR_DATA,
-               "shard-000002.h5: block 0 (bytes 0..");
+      RT_FAILS(rt_logits_open(MPI_COMM_WORLD, a, RT_LOGITS_FINISHED, &ds),
+               RT_ERR_DATA, "shard-000002.h5: block 0 (bytes 0..");
   }
   RT_OKAY(rt_logits_shard_path(from, b, 1));
   RT_OKAY(rt_logits_shard_path(to, a, 1));
@@ -478,49 +492,47 @@ static void test_missing(void)
       strcat(to, ".seal");
     }
   MPI_Barrier(MPI_COMM_WORLD);
-  RT_FAILS(rt_logits_open(MPI_COMM_WORLD, a, &ds), RT_ERR_DATA,
-           "it is of another dataset");
+  RT_FAILS(rt_logits_open(MPI_COMM_WORLD, a, RT_LOGITS_FINISHED, &ds),
+           RT_ERR_DATA, "it is of another dataset");
   RT_OKAY(rt_logits_shard_path(to, a, 1));
   MPI_Barrier(MPI_COMM_WORLD);
   if (my_rank == 0)
     CU_ASSERT_EQUAL(unlink(to), 0);
   MPI_Barrier(MPI_COMM_WORLD);
-  RT_FAILS(rt_logits_open(MPI_COMM_WORLD, a, &ds), RT_ERR_DATA,
-           "shard-000001.h5 is missing");
+  RT_FAILS(rt_logits_open(MPI_COMM_WORLD, a, RT_LOGITS_FINISHED, &ds),
+           RT_ERR_DATA, "shard-000001.h5 is missing");
   scratch_remove(folder);
 }
 
 /** What a lying shard says; sealed and listed as if all were well. */
 typedef struct lie {
   uint64_t ptr[3];
-  int64_t n_ids, n_logp, tok_cols, row0;
-  rt_dtype lse;
+  int64_t n_records, row0, n_tables;
+  rt_dtype hash;
   const char *part;
 } lie;
 
 /** Shard 0 of a dataset with rows of T = 3. */
 static void write_lie(const char *path, const lie *x)
 {
-  const int64_t rows = 2, T = 3;
   const struct {
     const char *name;
     rt_h5_shape shape;
-  } sets[] = {{"entry_ptr", {RT_U64, 1, rows + 1, 1, 0}},
-              {"row_xxh3", {RT_U64, 1, rows, 1, 0}},
-              {"tok", {RT_U32, 2, rows, x->tok_cols, 1}},
-              {"count", {RT_U32, 2, rows, T, 1}},
-              {"lse", {x->lse, 2, rows, T, 1}},
-              {"label_logp", {RT_F32, 2, rows, T, 1}},
-              {"ids", {RT_U32, 1, x->n_ids, 1, 4}},
-              {"logp", {RT_F32, 1, x->n_logp, 1, 4}}};
+  } sets[] = {{"record_ptr", {RT_U64, 1, 3, 1, 0}},
+              {"row_xxh3", {x->hash, 1, 2, 1, 0}},
+              {"records", {RT_U8, 1, x->n_records, 1, 4}},
+              {"tables", {RT_U8, 1, x->n_tables, 1, 0}}};
   uint64_t zeros[64] = {0};
   rt_h5 *h5;
   RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
   RT_OKAY(rt_h5_put_text(h5, "format", RT_LOGITS_FORMAT));
-  RT_OKAY(rt_h5_put_int(h5, "version", 1));
+  RT_OKAY(rt_h5_put_text(h5, "encoding", "exact"));
+  RT_OKAY(rt_h5_put_int(h5, "version", 2));
   RT_OKAY(rt_h5_put_int(h5, "row0", x->row0));
-  RT_OKAY(rt_h5_put_int(h5, "seq", T));
+  RT_OKAY(rt_h5_put_int(h5, "seq", 3));
   RT_OKAY(rt_h5_put_int(h5, "vocab", 10));
+  RT_OKAY(rt_h5_put_int(h5, "n_tokens", 6));
+  RT_OKAY(rt_h5_put_int(h5, "n_entries", 6));
   for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
     const rt_h5_shape *const s = &sets[i].shape;
     RT_OKAY(rt_h5_declare(h5, sets[i].name, s));
@@ -529,20 +541,19 @@ static void write_lie(const char *path, const lie *x)
                         rt_view_of(data, s->dtype, s->rows, s->cols)));
   }
   RT_OKAY(rt_h5_close(&h5));
-  RT_OKAY(rt_seal_write(MPI_COMM_SELF, path, NULL, 0));
+  RT_OKAY(rt_seal_write(MPI_COMM_SELF, path, NULL, 0, true));
 }
 
 static void test_lying_shard(void)
 {
   static const lie lies[] = {
-      {{0, 3, 6}, 6, 6, 4, 0, RT_F32, NULL}, // nothing wrong at open
-      {{0, 3, 7}, 6, 6, 4, 0, RT_F32, "entry_ptr does not rise"},
-      {{0, 7, 6}, 6, 6, 4, 0, RT_F32, "entry_ptr does not rise"},
-      {{1, 3, 6}, 6, 6, 4, 0, RT_F32, "entry_ptr does not rise"},
-      {{0, 3, 6}, 6, 5, 4, 0, RT_F32, "logp: is 1-d 5 x 1 f32"},
-      {{0, 3, 6}, 6, 6, 5, 0, RT_F32, "tok: is 2-d 2 x 5 u32"},
-      {{0, 3, 6}, 6, 6, 4, 2, RT_F32, "row0 2"},
-      {{0, 3, 6}, 6, 6, 4, 0, RT_F64, "lse: is 2-d 2 x 3 f64"},
+      {{0, 3, 6}, 6, 0, 0, RT_U64, NULL}, // nothing wrong at open
+      {{0, 3, 7}, 6, 0, 0, RT_U64, "records: is 1-d 6 x 1 u8"},
+      {{0, 7, 6}, 6, 0, 0, RT_U64, "record_ptr does not rise"},
+      {{1, 3, 6}, 6, 0, 0, RT_U64, "record_ptr does not rise"},
+      {{0, 3, UINT64_MAX}, 6, 0, 0, RT_U64, "record_ptr does not rise"},
+      {{0, 3, 6}, 6, 2, 0, RT_U64, "row0 2"},
+      {{0, 3, 6}, 6, 0, 0, RT_F32, "row_xxh3: is 1-d 2 x 1 f32"},
   };
   begin();
   if (my_rank == 0) {
@@ -551,19 +562,19 @@ static void test_lying_shard(void)
     RT_OKAY(rt_logits_shard_path(path, folder, 0));
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
       write_lie(path, &lies[i]);
-      rt_logits_shard s = {.n_rows = 2};
+      rt_logits_shard s;
       RT_OKAY(rt_file_size(path, &s.bytes));
-      RT_OKAY(rt_seal_hash(path, &s.seal));
+      RT_OKAY(rt_seal_hash(path, &s.seal, s.sha256));
       const rt_logits_manifest m = {info, true, "", &s, 1};
       RT_OKAY(rt_logits_manifest_write(folder, &m));
       rt_logits *ds;
       if (lies[i].part != NULL) {
-        RT_FAILS(rt_logits_open(MPI_COMM_SELF, folder, &ds), RT_ERR_DATA,
-                 lies[i].part);
+        RT_FAILS(rt_logits_open(MPI_COMM_SELF, folder, RT_LOGITS_FINISHED, &ds),
+                 RT_ERR_DATA, lies[i].part);
         continue;
       }
       rt_logits_row row = {0};
-      RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder, &ds));
+      RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder, RT_LOGITS_FINISHED, &ds));
       RT_FAILS(rt_logits_read(ds, 0, &row), RT_ERR_DATA, "expected 0000");
       CU_ASSERT_PTR_NULL(row.tok);
       rt_logits_close(&ds);
@@ -577,7 +588,7 @@ static void test_lying_shard(void)
 static bool survives(const char *from, const rt_logits_row *expected)
 {
   rt_logits *ds;
-  if (rt_logits_open(MPI_COMM_SELF, from, &ds) != RT_OK)
+  if (rt_logits_open(MPI_COMM_SELF, from, RT_LOGITS_FINISHED, &ds) != RT_OK)
     return false;
   const int64_t wrong = n_wrong(ds, rt_logits_read, expected);
   rt_logits_close(&ds);

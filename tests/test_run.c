@@ -116,7 +116,7 @@ static void check(const scene *s, const char *folder)
   rt_logits *ds = NULL;
   rt_logits_row row = {0};
   RT_OKAY(rt_corpus_open(&spec, &c));
-  RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder, &ds));
+  RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder, RT_LOGITS_FINISHED, &ds));
   for (int64_t r = 0; r < N_ROWS; r++) {
     RT_OKAY(rt_logits_read(ds, r, &row));
     check_row(c, r, &row);
@@ -132,8 +132,8 @@ static difference compare(const char *folder_a, const char *folder_b)
   rt_logits *a = NULL, *b = NULL;
   rt_logits_row row_a = {0}, row_b = {0};
   difference d = {0};
-  RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder_a, &a));
-  RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder_b, &b));
+  RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder_a, RT_LOGITS_FINISHED, &a));
+  RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder_b, RT_LOGITS_FINISHED, &b));
   CU_ASSERT_EQUAL(rt_logits_about(a)->n_rows, N_ROWS);
   CU_ASSERT_EQUAL(rt_logits_about(b)->n_rows, N_ROWS);
   for (int64_t r = 0; r < N_ROWS; r++) {
@@ -141,7 +141,7 @@ static difference compare(const char *folder_a, const char *folder_b)
     RT_OKAY(rt_logits_read(b, r, &row_b));
     compare_row(&row_a, &row_b, &d);
   }
-  CU_ASSERT_EQUAL(d.n_entries, rt_logits_total_entries(a));
+  CU_ASSERT_EQUAL(d.n_entries, rt_logits_count(a).entries);
   rt_logits_row_clear(&row_a);
   rt_logits_row_clear(&row_b);
   rt_logits_close(&a);

@@ -111,9 +111,9 @@ static void print_data(const rt_job *job)
 {
   if (job->dataset != NULL) {
     const rt_logits_info *i = rt_logits_about(job->dataset);
-    rt_info("targets    %s: %lld rows of %s, top-%g-%lld",
+    rt_info("targets    %s: %lld rows of %s, top-%g-%lld, %s",
             rt_deck_text(job->deck, RT_KEY_TEA_DATASET), (long long)i->n_rows,
-            i->teacher, i->top_p, (long long)i->top_k);
+            i->teacher, i->top_p, (long long)i->top_k, i->encoding);
   }
   if (job->n_rows > 0)
     rt_info("rows       %lld of %lld tokens in the training stream",

@@ -47,12 +47,15 @@ typedef struct rt_app rt_app;
     "PATH is a corpus (data.files), or a deck (.yaml) that names some.\n"      \
     "info: formats, sizes, rows.  check: also reads every id and compares\n"   \
     "it with the vocabulary (data.vocab, else student.vocab).\n")              \
-  V(logits, false, "info|verify PATH | diff PATH PATH",                        \
+  V(logits, false, "info|verify PATH | diff|select|export PATH PATH [KEY=VALUE ...]", \
     "look after datasets of captured logits",                                  \
-    "info: what it holds, from whom, its size per token.  verify: reads\n"     \
-    "every row and checks it against its hash.  diff: compares two, entry by\n"\
-    "entry; exit code 0 when they are the same bit for bit.  Ranks share the\n"\
-    "rows.\n")
+    "info: what it holds, from whom, its size per token.  verify: every hash\n"\
+    "and every rule of every row, also of an unfinished capture.  diff:\n"     \
+    "compares two, entry by entry; exit code 0 when they are the same bit for\n"\
+    "bit.  select: a new dataset of rows (capture.first_row, capture.rows),\n" \
+    "with a narrower capture.top_p or capture.top_k, in another\n"             \
+    "capture.encoding.  export: rows as numpy arrays in a new folder, or as\n" \
+    "JSON lines (PATH.jsonl).  Ranks share the work.\n")
 // clang-format on
 
 typedef struct rt_verb {

@@ -1,16 +1,16 @@
 /** \file verb_logits.c
- *  retort logits info|verify|diff PATH [PATH]. */
-#include "app/app.h"
+ *  retort logits ACTION PATH [PATH] [KEY=VALUE ...]. */
+#include "app/logits_tools.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "io/logits.h"
-#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct action {
   const char *name;
   int n_paths;
-  rt_err (*run)(const rt_comm *world, char *const *paths);
+  bool takes_keys; // capture.* words of the command line
+  rt_err (*run)(const rt_app *app, char *const *paths);
 } action;
 
 static const char *known(const char *text)
@@ -18,14 +18,27 @@ static const char *known(const char *text)
   return text[0] != '\0' ? text : "unknown";
 }
 
+static void print_kept(const rt_logits_info *i)
+{
+  if (i->draws > 0)
+    rt_info("kept        %lld draws from the softmax (seed %llu), %s",
+            (long long)i->draws, (unsigned long long)i->draw_seed, i->encoding);
+  else
+    rt_info("kept        top-p %g, top-k %lld, %s", i->top_p,
+            (long long)i->top_k, i->encoding);
+  rt_info("optional    %s%s%s%s", i->entropy ? "entropy " : "",
+          i->deviation ? "deviation " : "", i->step ? "step" : "",
+          i->entropy || i->deviation || i->step ? "" : "no fields");
+}
+
 static void print_info(const rt_logits *ds, const char *path)
 {
   const rt_logits_info *i = rt_logits_about(ds);
-  const double tokens = (double)i->n_rows * (double)i->seq;
-  const double entries = (double)rt_logits_total_entries(ds);
-  const double bytes = (double)rt_logits_total_bytes(ds);
-  const double per = tokens > 0.0 ? 1.0 / tokens : 0.0;
-  rt_info("dataset     %s", path);
+  const rt_logits_totals n = rt_logits_count(ds);
+  const double per = n.tokens > 0 ? 1.0 / (double)n.tokens : 0.0;
+  const double entries = (double)n.entries, bytes = (double)n.bytes;
+  rt_info("dataset     %s%s", path,
+          rt_logits_is_finished(ds) ? "" : " (unfinished)");
   rt_info("teacher     %s, weights %s", known(i->teacher),
           known(i->teacher_hash));
   rt_info("tokenizer   %s; vocabulary %lld", known(i->tokenizer_hash),
@@ -37,24 +50,87 @@ static void print_info(const rt_logits *ds, const char *path)
       (unsigned long long)i->split_seed,
       i->mask_documents ? "masked" : "not masked");
   rt_info("made        %s by %s", known(i->created), known(i->creator));
+  if (i->source[0] != '\0')
+    rt_info("selected    from the dataset whose manifest ends in %s",
+            i->source);
   rt_info("license     %s", known(i->license));
-  rt_info("kept        top-p %g, top-k %lld", i->top_p, (long long)i->top_k);
-  rt_info("rows        %lld of %lld tokens (%.0f tokens), %lld a shard",
-          (long long)i->n_rows, (long long)i->seq, tokens,
-          (long long)i->shard_rows);
+  print_kept(i);
+  rt_info("rows        %lld of %lld, from row %lld of the stream on, up to "
+          "%lld tokens (%lld tokens), %lld a shard",
+          (long long)n.rows, (long long)i->n_rows, (long long)i->first_row,
+          (long long)i->seq, (long long)n.tokens, (long long)i->shard_rows);
   rt_info("entries     %.0f, %.2f per token", entries, entries * per);
-  rt_info("size        %.0f bytes, %.2f per token", bytes, bytes * per);
+  rt_info("size        %.0f bytes, %.2f per token, %.3f per entry", bytes,
+          bytes * per, n.entries > 0 ? bytes / entries : 0.0);
 }
 
-/** This rank's share of the rows. */
-static rt_err read_share(const rt_logits *ds, const rt_comm *world)
+/** Tokens by how many entries they have: 0, 1, 2, 3-4, 5-8, ... */
+enum { N_BINS = 22 };
+
+static int bin_of(uint32_t count)
 {
-  const int64_t n_rows = rt_logits_about(ds)->n_rows;
+  int bin = 0;
+  for (uint32_t most = 1; count > 0 && bin < N_BINS - 1; most *= 2) {
+    bin++;
+    if (count <= most)
+      break;
+  }
+  return bin;
+}
+
+/** This rank's share of the rows, counted. */
+static rt_err count_share(const rt_logits *ds, const rt_comm *world,
+                          double bins[N_BINS])
+{
   rt_logits_row row = {0};
   rt_err err = RT_OK;
-  for (int64_t r = rt_comm_rank(world); err == RT_OK && r < n_rows;
-       r += rt_comm_size(world))
+  for (int64_t r = rt_comm_rank(world);
+       err == RT_OK && r < rt_logits_about(ds)->n_rows;
+       r += rt_comm_size(world)) {
+    if (!rt_logits_has(ds, r))
+      continue;
     err = rt_logits_read(ds, r, &row);
+    for (int64_t t = 0; err == RT_OK && t < row.n_tokens; t++)
+      bins[bin_of(row.count[t])]++;
+  }
+  rt_logits_row_clear(&row);
+  return err;
+}
+
+static rt_err print_histogram(const rt_logits *ds, const rt_comm *world)
+{
+  double bins[N_BINS] = {0};
+  RT_TRY(rt_agree(world, count_share(ds, world, bins)));
+  RT_TRY(rt_comm_allreduce_host(world, bins, N_BINS, RT_F64, RT_SUM));
+  const double tokens = (double)rt_logits_count(ds).tokens;
+  for (int i = 0; i < N_BINS; i++) {
+    if (bins[i] == 0.0)
+      continue;
+    const long most = i == 0 ? 0 : 1L << (i - 1);
+    const long least = i < 2 ? most : most / 2 + 1;
+    rt_info("%10ld to %ld entries: %5.1f%% of the tokens", least, most,
+            100.0 * bins[i] / tokens);
+  }
+  return RT_OK;
+}
+
+/** This rank's share of the files and rows. */
+static rt_err verify_share(const rt_logits *ds, const rt_comm *world)
+{
+  const rt_logits_info *info = rt_logits_about(ds);
+  const int rank = rt_comm_rank(world), step = rt_comm_size(world);
+  rt_logits_row row = {0};
+  rt_err err = RT_OK;
+  for (int64_t i = rank; err == RT_OK && i < rt_logits_n_shards(info);
+       i += step)
+    err = rt_logits_verify_shard(ds, i);
+  for (int64_t r = rank; err == RT_OK && r < info->n_rows; r += step) {
+    if (!rt_logits_has(ds, r))
+      continue;
+    err = rt_logits_read(ds, r, &row);
+    if (err == RT_OK)
+      err = rt_logits_verify_row(ds, r, &row);
+  }
   rt_logits_row_clear(&row);
   return err;
 }
@@ -62,152 +138,81 @@ static rt_err read_share(const rt_logits *ds, const rt_comm *world)
 static rt_err verify(const rt_logits *ds, const rt_comm *world)
 {
   const double since = rt_now_s();
-  RT_TRY(rt_agree(world, read_share(ds, world)));
+  const rt_logits_totals n = rt_logits_count(ds);
+  RT_TRY(rt_agree(world, verify_share(ds, world)));
   const double s = rt_now_s() - since;
   rt_info("verify      all %lld rows are as they were written; %.2f s, %.2f "
-          "GB/s",
-          (long long)rt_logits_about(ds)->n_rows, s,
-          (double)rt_logits_total_bytes(ds) * 1e-9 / (s > 0.0 ? s : 1e-9));
+          "GB/s%s",
+          (long long)n.rows, s, (double)n.bytes * 1e-9 / (s > 0.0 ? s : 1e-9),
+          rt_logits_is_finished(ds)
+              ? ""
+              : "; the capture is unfinished: run it again to go on");
   return RT_OK;
 }
 
-static rt_err run_info(const rt_comm *world, char *const *paths)
+static rt_err run_info(const rt_app *app, char *const *paths)
 {
   rt_logits *ds = NULL;
-  const rt_err err = rt_logits_open(rt_comm_mpi(world), paths[0], &ds);
-  if (err == RT_OK)
-    print_info(ds, paths[0]);
-  rt_logits_close(&ds);
-  return err;
-}
-
-static rt_err run_verify(const rt_comm *world, char *const *paths)
-{
-  rt_logits *ds = NULL;
-  rt_err err = rt_logits_open(rt_comm_mpi(world), paths[0], &ds);
+  rt_err err =
+      rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_ANY, &ds);
   if (err == RT_OK) {
     print_info(ds, paths[0]);
-    err = verify(ds, world);
+    err = print_histogram(ds, app->world);
   }
   rt_logits_close(&ds);
   return err;
 }
 
-/** How two datasets differ: two sums, then three maxima (that is how ranks add
- *  them up). */
-typedef struct difference {
-  double rows;   // whose token ids differ: not the same text
-  double tokens; // whose kept ids, their order or number differ
-  double logp;   // largest, of entries at the same place
-  double lse;    // largest
-  double label;  // largest, of the log-prob of the text's token
-} difference;
-
-static void grow(double *most, float a, float b)
+static rt_err run_verify(const rt_app *app, char *const *paths)
 {
-  const double d = fabs((double)a - (double)b);
-  if (a != b && !(d <= *most)) // NaN against a number is a difference, too
-    *most = isnan(d) ? INFINITY : d;
-}
-
-static void compare_rows(const rt_logits_row *a, const rt_logits_row *b,
-                         int64_t seq, difference *d)
-{
-  int64_t at_a = 0, at_b = 0;
-  const size_t n_tok = (size_t)seq + 1;
-  d->rows += memcmp(a->tok, b->tok, n_tok * sizeof *a->tok) != 0;
-  for (int64_t t = 0; t < seq; t++) {
-    const uint32_t n_a = a->count[t], n_b = b->count[t];
-    const uint32_t n = n_a < n_b ? n_a : n_b;
-    d->tokens += n_a != n_b ||
-                 memcmp(a->ids + at_a, b->ids + at_b, n * sizeof *a->ids) != 0;
-    for (uint32_t i = 0; i < n; i++)
-      grow(&d->logp, a->logp[at_a + i], b->logp[at_b + i]);
-    grow(&d->lse, a->lse[t], b->lse[t]);
-    grow(&d->label, a->label_logp[t], b->label_logp[t]);
-    at_a += n_a;
-    at_b += n_b;
+  rt_logits *ds = NULL;
+  rt_err err =
+      rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_ANY, &ds);
+  if (err == RT_OK) {
+    print_info(ds, paths[0]);
+    err = verify(ds, app->world);
   }
-}
-
-/** This rank's share of the rows. */
-static rt_err compare_share(const rt_comm *world, const rt_logits *a,
-                            const rt_logits *b, difference *d)
-{
-  const rt_logits_info *info = rt_logits_about(a);
-  rt_logits_row row_a = {0}, row_b = {0};
-  rt_err err = RT_OK;
-  for (int64_t r = rt_comm_rank(world); err == RT_OK && r < info->n_rows;
-       r += rt_comm_size(world)) {
-    err = rt_logits_read(a, r, &row_a);
-    if (err == RT_OK)
-      err = rt_logits_read(b, r, &row_b);
-    if (err == RT_OK)
-      compare_rows(&row_a, &row_b, info->seq, d);
-  }
-  rt_logits_row_clear(&row_a);
-  rt_logits_row_clear(&row_b);
+  rt_logits_close(&ds);
   return err;
 }
 
-static rt_err compare(const rt_comm *world, const rt_logits *a,
-                      const rt_logits *b, char *const *paths)
+static rt_err run_action(const rt_app *app, const action *a)
 {
-  const rt_logits_info *i = rt_logits_about(a), *j = rt_logits_about(b);
-  difference d = {0};
-  RT_CHECK(i->seq == j->seq && i->n_rows == j->n_rows, RT_ERR_DATA,
-           "%s holds %lld rows of %lld tokens, %s %lld of %lld: they cannot be "
-           "compared row by row",
-           paths[0], (long long)i->n_rows, (long long)i->seq, paths[1],
-           (long long)j->n_rows, (long long)j->seq);
-  if (strcmp(i->teacher_hash, j->teacher_hash) != 0)
-    rt_warn("the teachers' weights differ");
-  RT_TRY(rt_agree(world, compare_share(world, a, b, &d)));
-  RT_TRY(rt_comm_allreduce_host(world, &d.rows, 2, RT_F64, RT_SUM));
-  RT_TRY(rt_comm_allreduce_host(world, &d.logp, 3, RT_F64, RT_MAX));
-  const double n_tokens = (double)i->n_rows * (double)i->seq;
-  rt_info("%.0f tokens: %.0f with other entries; largest difference of a "
-          "log-prob %.3g, of a log-sum-exp %.3g, of the text's log-prob %.3g",
-          n_tokens, d.tokens, d.logp, d.lse, d.label);
-  RT_CHECK(d.rows == 0.0, RT_ERR_DATA, "%.0f of %lld rows are of another text",
-           d.rows, (long long)i->n_rows);
-  RT_CHECK(d.tokens == 0.0 && d.logp == 0.0 && d.lse == 0.0 && d.label == 0.0,
-           RT_ERR_DATA, "%s and %s differ", paths[0], paths[1]);
-  rt_info("the same, bit for bit");
-  return RT_OK;
-}
-
-static rt_err run_diff(const rt_comm *world, char *const *paths)
-{
-  rt_logits *a = NULL, *b = NULL;
-  rt_err err = rt_logits_open(rt_comm_mpi(world), paths[0], &a);
-  if (err == RT_OK)
-    err = rt_logits_open(rt_comm_mpi(world), paths[1], &b);
-  if (err == RT_OK)
-    err = compare(world, a, b, paths);
-  rt_logits_close(&a);
-  rt_logits_close(&b);
+  const rt_cli *cli = app->cli;
+  RT_CHECK(cli->n_paths == 1 + a->n_paths &&
+               (cli->n_overrides == 0 || a->takes_keys),
+           RT_ERR_USAGE, "`retort logits %s` takes %d path%s%s", a->name,
+           a->n_paths, a->n_paths == 1 ? "" : "s",
+           a->takes_keys ? " and capture.KEY=VALUE" : " and no KEY=VALUE");
+  if (!a->takes_keys)
+    return a->run(app, cli->paths + 1);
+  rt_deck *deck = NULL;
+  RT_TRY(rt_app_read_deck(app->world, cli, "", &deck));
+  rt_app with_keys = *app;
+  with_keys.deck = deck;
+  const rt_err err = a->run(&with_keys, cli->paths + 1);
+  rt_deck_destroy(&deck);
   return err;
 }
 
 rt_err rt_verb_logits(const rt_app *app)
 {
-  static const action actions[] = {
-      {"info", 1, run_info}, {"verify", 1, run_verify}, {"diff", 2, run_diff}};
+  static const action actions[] = {{"info", 1, false, run_info},
+                                   {"verify", 1, false, run_verify},
+                                   {"diff", 2, false, rt_logits_diff_run},
+                                   {"select", 2, true, rt_logits_select_run},
+                                   {"export", 2, true, rt_logits_export_run}};
   enum { N_ACTIONS = sizeof actions / sizeof actions[0] };
   const char *names[N_ACTIONS];
   const rt_cli *cli = app->cli;
-  RT_CHECK(
-      cli->n_paths >= 1, RT_ERR_USAGE,
-      "`retort logits` needs info, verify or diff, and a dataset's folder");
+  RT_CHECK(cli->n_paths >= 1, RT_ERR_USAGE,
+           "`retort logits` needs info, verify, diff, select or export, and a "
+           "dataset's folder");
   for (int i = 0; i < N_ACTIONS; i++) {
-    names[i] = actions[i].name;
-    if (strcmp(cli->paths[0], names[i]) != 0)
-      continue;
-    RT_CHECK(cli->n_paths == 1 + actions[i].n_paths && cli->n_overrides == 0,
-             RT_ERR_USAGE, "`retort logits %s` takes %d folder%s of a dataset",
-             names[i], actions[i].n_paths, actions[i].n_paths == 1 ? "" : "s");
-    return actions[i].run(app->world, cli->paths + 1);
+    const action *const a = &actions[i];
+    names[i] = a->name;
+    if (strcmp(cli->paths[0], a->name) == 0)
+      return run_action(app, a);
   }
   return rt_cli_unknown("action", cli->paths[0], names, N_ACTIONS);
 }

@@ -104,11 +104,13 @@
   K(EVAL_PART, "eval.part", CHOICE, "valid", 1, 0, "valid train", "", "`retort eval`: which part of the corpus")                                                                                                                                                                                  \
   K(EVAL_LOGITS, "eval.logits_out", TEXT, "", 1, 0, "", "", "`retort eval`: write raw f32 logits [rows, T, V] of the student here") \
   K(CAP_DIR, "capture.dir", TEXT, "", 1, 0, "", "", "folder of the dataset that `retort capture` writes") \
-  K(CAP_ROWS, "capture.rows", INT, "0", 0, 9000000000000000, "", "rows", "rows to capture, from the first of the training stream; 0 all") \
+  K(CAP_FIRST, "capture.first_row", INT, "0", 0, 1000000000000, "", "rows", "row of the training stream where a capture begins") \
+  K(CAP_ROWS, "capture.rows", INT, "0", 0, 1000000000000, "", "rows", "rows to capture; 0: all from first_row on") \
   K(CAP_SHARD, "capture.shard_rows", INT, "128", 1, 1000000, "", "rows", "rows of one shard file") \
   K(CAP_MICRO, "capture.micro_rows", INT, "4", 1, 100000, "", "rows", "rows between two signs of life; changes no bits (rows are computed one by one)") \
   K(CAP_TOP_P, "capture.top_p", REAL, "0.95", 1e-6, 1, "", "", "mass kept of each token's full softmax") \
   K(CAP_TOP_K, "capture.top_k", INT, "100", 1, 4294967295, "", "entries", "then at most this many; at least V keeps all") \
+  K(CAP_ENCODING, "capture.encoding", CHOICE, "exact", 1, 0, "exact packed", "", "exact: 8 bytes an entry; packed: exact ids, log-probs in steps (doc/formats.md)") \
   K(CAP_LICENSE, "capture.license", TEXT, "unspecified", 1, 0, "", "", "licence and terms of use, written into the dataset")
 
 // clang-format on

@@ -64,12 +64,19 @@ static void place_row(rt_batch *b, int64_t r, const uint32_t *tok)
   }
 }
 
+/** Row \a r as the corpus counts it. */
+static int64_t stream_row(const rt_batch *b, const rt_job *job, rt_part part,
+                          int64_t r)
+{
+  return b->row[r] + (part == RT_TRAIN ? job->first_row : 0);
+}
+
 /** Positions and starts by document, for a row that the corpus gives. */
 static rt_err mask_documents(rt_batch *b, const rt_job *job, rt_part part,
                              int64_t r, uint32_t *tok)
 {
-  return rt_corpus_row(job->corpus, part, b->row[r], tok, b->pos + r * b->seq,
-                       b->doc_start + r * b->seq);
+  return rt_corpus_row(job->corpus, part, stream_row(b, job, part, r), tok,
+                       b->pos + r * b->seq, b->doc_start + r * b->seq);
 }
 
 static rt_err compare_tokens(const rt_job *job, const rt_batch *b, int64_t r,
@@ -85,15 +92,29 @@ static rt_err compare_tokens(const rt_job *job, const rt_batch *b, int64_t r,
   return RT_OK;
 }
 
+/** The whole row: what the teacher said of its beginning alone is no target for
+ *  the rest. */
+static rt_err read_logits(rt_batch *b, const rt_job *job, int64_t r)
+{
+  rt_logits_row *const row = &b->logits[r];
+  RT_TRY(rt_logits_read(job->dataset, b->row[r], row));
+  RT_CHECK(row->n_tokens == b->seq, RT_ERR_DATA,
+           "%s: row %lld has %lld tokens, data.seq is %lld",
+           rt_deck_text(job->deck, RT_KEY_TEA_DATASET), (long long)b->row[r],
+           (long long)row->n_tokens, (long long)b->seq);
+  return RT_OK;
+}
+
 static rt_err fill_row(rt_batch *b, const rt_job *job, rt_part part, int64_t r,
                        uint32_t *scratch)
 {
   const bool from_dataset = part == RT_TRAIN && job->dataset != NULL;
   const bool masked = rt_deck_bool(job->deck, RT_KEY_DATA_MASK_DOCS);
   if (from_dataset)
-    RT_TRY(rt_logits_read(job->dataset, b->row[r], &b->logits[r]));
+    RT_TRY(read_logits(b, job, r));
   if (job->corpus != NULL) {
-    RT_TRY(rt_corpus_row(job->corpus, part, b->row[r], scratch, NULL, NULL));
+    RT_TRY(rt_corpus_row(job->corpus, part, stream_row(b, job, part, r),
+                         scratch, NULL, NULL));
     if (from_dataset)
       RT_TRY(compare_tokens(job, b, r, scratch));
   }

@@ -181,8 +181,11 @@ static rt_err check_corpus_hash(const rt_job *job)
 static rt_err count_rows(rt_job *job)
 {
   const int64_t asked = rt_deck_int(job->deck, RT_KEY_DATA_ROWS);
-  job->n_rows = job->dataset != NULL ? rt_logits_about(job->dataset)->n_rows
-                                     : rt_corpus_n_rows(job->corpus, RT_TRAIN);
+  if (job->dataset != NULL) {
+    job->n_rows = rt_logits_about(job->dataset)->n_rows;
+    job->first_row = rt_logits_about(job->dataset)->first_row;
+  } else
+    job->n_rows = rt_corpus_n_rows(job->corpus, RT_TRAIN);
   RT_CHECK(asked <= job->n_rows, RT_ERR_CONFIG,
            "data.rows is %lld, but only %lld rows are there", (long long)asked,
            (long long)job->n_rows);
@@ -259,7 +262,8 @@ rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,
     const char *folder = rt_deck_text(deck, RT_KEY_TEA_DATASET);
     RT_CHECK(folder[0] != '\0', RT_ERR_CONFIG,
              "teacher.source is dataset, but teacher.dataset names no folder");
-    RT_TRY(rt_logits_open(rt_comm_mpi(world), folder, &job->dataset));
+    RT_TRY(rt_logits_open(rt_comm_mpi(world), folder, RT_LOGITS_FINISHED,
+                          &job->dataset));
   }
   return rt_agree(world, read_inputs(job));
 }

@@ -43,6 +43,7 @@ typedef struct rt_job {
   int64_t rows_per_rank;   /**< batch_rows / dp */
   int64_t micro_rows;      /**< divides rows_per_rank */
   int64_t n_steps;         /**< of the run */
+  int64_t first_row;       /**< of the training stream, where rows count from */
   int64_t n_rows;          /**< rows of the training stream that are used */
 } rt_job;
 

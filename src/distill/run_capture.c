@@ -24,7 +24,9 @@ typedef struct rt_capture {
   rt_trunc_head *head;          // owned
   rt_batch *batch;              // owned
   rt_entries entries;           // owned arrays, micro_rows * T tokens
-  rt_logits_row *row;           // owned [shard_rows], the writer's
+  rt_logits_row row;            // owned arrays: one row on its way
+  rt_logits_writer *writer;     // owned; the first rank of a group's
+  double entered_s, enter_s;    // when, and how long, the manifest was written
   int64_t rows_mine, rows_done; // of this group, in this run
   double began_s, said_s;       // first forward, last progress line
 } rt_capture;
@@ -32,13 +34,6 @@ typedef struct rt_capture {
 static bool is_writer(const rt_capture *c)
 {
   return c->job->grid_t.i_tp == 0;
-}
-
-/** Rows of shard \a s; the last one may be short. */
-static int64_t shard_rows(const rt_capture *c, int64_t s)
-{
-  const int64_t left = c->info.n_rows - s * c->info.shard_rows;
-  return left < c->info.shard_rows ? left : c->info.shard_rows;
 }
 
 static bool is_mine(const rt_capture *c, int64_t s)
@@ -64,23 +59,29 @@ static rt_err fill_info(const rt_job *job, rt_logits_info *info)
   const rt_deck *d = job->deck;
   const char *teacher = rt_deck_text(d, RT_KEY_TEA_WEIGHTS);
   const int64_t asked = rt_deck_int(d, RT_KEY_CAP_ROWS);
+  const int64_t first = rt_deck_int(d, RT_KEY_CAP_FIRST);
   *info = (rt_logits_info){
       .seq = job->seq,
       .vocab = job->arch_t.vocab,
-      .n_rows = asked > 0 ? asked : job->n_rows,
+      .first_row = first,
+      .n_rows = asked > 0 ? asked : job->n_rows - first,
       .shard_rows = rt_deck_int(d, RT_KEY_CAP_SHARD),
       .top_p = rt_deck_real(d, RT_KEY_CAP_TOP_P),
       .top_k = rt_deck_int(d, RT_KEY_CAP_TOP_K),
+      .temperature = 1.0,
       .eot = rt_deck_int(d, RT_KEY_DATA_EOT),
       .valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID),
       .split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED),
       .mask_documents = rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS)};
-  RT_CHECK(asked <= job->n_rows, RT_ERR_CONFIG,
-           "capture.rows is %lld, the training stream has %lld rows of %lld "
-           "tokens",
-           (long long)asked, (long long)job->n_rows, (long long)job->seq);
+  RT_CHECK(info->n_rows > 0 && asked <= job->n_rows - first, RT_ERR_CONFIG,
+           "capture.rows is %lld from row %lld on, the training stream has "
+           "%lld rows of %lld tokens",
+           (long long)asked, (long long)first, (long long)job->n_rows,
+           (long long)job->seq);
   RT_TRY(rt_safetensors_hash(teacher, info->teacher_hash));
   RT_TRY(rt_corpus_hash(job->corpus, info->corpus_hash));
+  snprintf(info->encoding, sizeof info->encoding, "%s",
+           rt_deck_text(d, RT_KEY_CAP_ENCODING));
   memcpy(info->tokenizer_hash, job->tokenizer_hash,
          sizeof info->tokenizer_hash);
   name_of(teacher, info->teacher, sizeof info->teacher);
@@ -150,7 +151,7 @@ static rt_err open_dataset(rt_capture *c)
   const bool first = rt_comm_rank(job->world) == 0;
   RT_TRY(rt_agree(job->world, first ? fill_info(job, &c->info) : RT_OK));
   RT_TRY(rt_comm_bcast(job->world, &c->info, sizeof c->info, 0));
-  c->n_shards = (c->info.n_rows + c->info.shard_rows - 1) / c->info.shard_rows;
+  c->n_shards = rt_logits_n_shards(&c->info);
   c->done = calloc((size_t)c->n_shards, sizeof *c->done);
   rt_err err = RT_OK;
   if (c->done == NULL)
@@ -194,12 +195,12 @@ static rt_err allocate(rt_capture *c)
   e->label_logp = malloc(n * sizeof *e->label_logp);
   e->ids = malloc(nk * sizeof *e->ids);
   e->logp = malloc(nk * sizeof *e->logp);
-  c->row = calloc((size_t)c->info.shard_rows, sizeof *c->row);
-  RT_CHECK(e->count && e->lse && e->label_logp && e->ids && e->logp && c->row,
-           RT_ERR_MEM,
+  RT_CHECK(e->count && e->lse && e->label_logp && e->ids && e->logp, RT_ERR_MEM,
            "entries of %zu tokens, %lld each: fewer capture.micro_rows", n,
            (long long)e->k);
   RT_TRY(rt_batch_create(job, c->micro_rows, &c->batch));
+  if (is_writer(c))
+    RT_TRY(rt_logits_writer_open(c->folder, &c->writer));
   RT_TRY(rt_model_commit(c->model));
   return rt_trunc_head_commit(c->head);
 }
@@ -213,7 +214,7 @@ static rt_err prepare(rt_capture *c)
   RT_TRY(open_dataset(c));
   for (int64_t s = 0; s < c->n_shards; s++)
     if (is_mine(c, s))
-      c->rows_mine += shard_rows(c, s);
+      c->rows_mine += rt_logits_shard_rows(&c->info, s);
   RT_TRY(plan(c));
   RT_TRY(rt_agree(job->world, allocate(c)));
   return rt_job_load_weights(job, c->model,
@@ -226,7 +227,7 @@ static rt_err run_teacher(rt_capture *c, int64_t first, int64_t n)
   rt_job *job = c->job;
   int64_t rows[n];
   for (int64_t r = 0; r < n; r++)
-    rows[r] = first + r;
+    rows[r] = c->info.first_row + first + r;
   rt_phases_to(&job->phases, RT_PHASE_INPUT);
   RT_TRY(rt_batch_fill(c->batch, job, RT_TRAIN, rows, n));
   rt_phases_to(&job->phases, RT_PHASE_TEACHER);
@@ -235,33 +236,19 @@ static rt_err run_teacher(rt_capture *c, int64_t first, int64_t n)
   return rt_trunc_head_run(c->head, &in, &c->entries);
 }
 
-static rt_err allocate_row(rt_logits_row *row, int64_t seq)
-{
-  const size_t n = (size_t)seq, n_entries = (size_t)row->n_entries;
-  row->tok = malloc((n + 1) * sizeof *row->tok);
-  row->count = malloc(n * sizeof *row->count);
-  row->lse = malloc(n * sizeof *row->lse);
-  row->label_logp = malloc(n * sizeof *row->label_logp);
-  row->ids = malloc((n_entries + 1) * sizeof *row->ids);
-  row->logp = malloc((n_entries + 1) * sizeof *row->logp);
-  row->cap_entries = row->n_entries;
-  RT_CHECK(row->tok && row->count && row->lse && row->label_logp && row->ids &&
-               row->logp,
-           RT_ERR_MEM, "a row of %zu entries: fewer capture.shard_rows",
-           n_entries);
-  return RT_OK;
-}
-
 /** Row \a r of the micro-batch, packed: only the entries that were kept. */
-static rt_err take_row(const rt_capture *c, int64_t r, rt_logits_row *row)
+static rt_err take_row(rt_capture *c, int64_t r)
 {
   const int64_t seq = c->job->seq, k = c->entries.k;
   const rt_entries *e = &c->entries;
   const int64_t at = r * seq;
-  *row = (rt_logits_row){0};
+  rt_logits_row *const row = &c->row;
+  row->n_tokens = seq;
+  row->n_entries = 0;
   for (int64_t t = 0; t < seq; t++)
     row->n_entries += e->count[at + t];
-  RT_TRY(allocate_row(row, seq));
+  RT_TRY(rt_logits_row_tokens(row, seq));
+  RT_TRY(rt_logits_row_entries(row, row->n_entries));
   int64_t to = 0;
   for (int64_t t = 0; t < seq; t++) {
     const size_t n = (size_t)e->count[at + t];
@@ -274,43 +261,52 @@ static rt_err take_row(const rt_capture *c, int64_t r, rt_logits_row *row)
     to += (int64_t)n;
   }
   row->tok[seq] = (uint32_t)c->batch->label[at + seq - 1];
+  return rt_logits_writer_add(c->writer, row);
+}
+
+/** The manifest follows the shards, at a tenth of a percent of the time. */
+static rt_err enter(rt_capture *c)
+{
+  const double now_s = rt_now_s();
+  if (rt_comm_rank(c->job->world) != 0 ||
+      now_s - c->entered_s < 1000.0 * c->enter_s)
+    return RT_OK;
+  RT_TRY(rt_logits_enter(c->folder));
+  c->entered_s = rt_now_s();
+  c->enter_s = c->entered_s - now_s;
   return RT_OK;
 }
 
-/** Write and forget the rows of a shard. */
-static rt_err write_shard(rt_capture *c, int64_t s)
+static rt_err seal_shard(rt_capture *c, int64_t s)
 {
-  const int64_t n = shard_rows(c, s);
-  double entries = 0.0;
+  const double bytes = (double)rt_logits_writer_bytes(c->writer);
   int64_t free_bytes;
-  rt_phases_to(&c->job->phases, RT_PHASE_WRITE);
-  for (int64_t r = 0; r < n; r++)
-    entries += (double)c->row[r].n_entries;
-  const double bytes = raw_bytes((double)(n * c->job->seq), entries);
   RT_TRY(rt_disk_free(c->folder, &free_bytes));
-  RT_CHECK(1.1 * bytes <= (double)free_bytes, RT_ERR_IO,
+  RT_CHECK(bytes <= (double)free_bytes, RT_ERR_IO,
            "%s has %.3f GiB free, shard %lld needs %.3f GiB: free some and run "
            "again, finished shards are kept",
            c->folder, (double)free_bytes * 0x1p-30, (long long)s,
-           1.1 * bytes * 0x1p-30);
-  RT_TRY(rt_logits_write_shard(c->folder, &c->info, s, c->row, n));
-  for (int64_t r = 0; r < n; r++)
-    rt_logits_row_clear(&c->row[r]);
-  return RT_OK;
+           bytes * 0x1p-30);
+  RT_TRY(rt_logits_writer_seal(c->writer));
+  return enter(c);
 }
 
 static rt_err run_shard(rt_capture *c, int64_t s)
 {
-  const int64_t first = s * c->info.shard_rows, n = shard_rows(c, s);
+  const int64_t first = s * c->info.shard_rows;
+  const int64_t n = rt_logits_shard_rows(&c->info, s);
+  if (is_writer(c))
+    RT_TRY(rt_logits_writer_begin(c->writer, s));
   for (int64_t r = 0; r < n; r += c->micro_rows) {
     const int64_t n_micro = n - r < c->micro_rows ? n - r : c->micro_rows;
     c->job->hooks->beat(first + r, "capture");
     RT_TRY(run_teacher(c, first + r, n_micro));
+    rt_phases_to(&c->job->phases, RT_PHASE_WRITE);
     for (int64_t i = 0; i < n_micro && is_writer(c); i++)
-      RT_TRY(take_row(c, i, &c->row[r + i]));
+      RT_TRY(take_row(c, i));
   }
   c->rows_done += n;
-  return is_writer(c) ? write_shard(c, s) : RT_OK;
+  return is_writer(c) ? seal_shard(c, s) : RT_OK;
 }
 
 /** Rank 0 speaks of its own group, about once a second: groups do not meet. */
@@ -352,27 +348,20 @@ static rt_err run_share(rt_capture *c, int32_t *stop)
 static rt_err finish(rt_capture *c)
 {
   const rt_comm *world = c->job->world;
-  rt_err err = RT_OK;
-  char *deck = NULL;
   rt_phases_to(&c->job->phases, RT_PHASE_WRITE);
-  if (rt_comm_rank(world) == 0) {
-    err = rt_deck_to_text(c->job->deck, &deck);
-    if (err == RT_OK)
-      err = rt_logits_finish(c->folder, &c->info, deck);
-    free(deck);
-  }
-  RT_TRY(rt_agree(world, err));
+  RT_TRY(rt_agree(world, rt_comm_rank(world) == 0 ? rt_logits_finish(c->folder)
+                                                  : RT_OK));
   rt_logits *ds = NULL;
-  RT_TRY(rt_logits_open(rt_comm_mpi(world), c->folder, &ds));
-  const double tokens = (double)c->info.n_rows * (double)c->info.seq;
-  const double entries = (double)rt_logits_total_entries(ds);
-  const double bytes = (double)rt_logits_total_bytes(ds);
+  RT_TRY(
+      rt_logits_open(rt_comm_mpi(world), c->folder, RT_LOGITS_FINISHED, &ds));
+  const rt_logits_totals n = rt_logits_count(ds);
+  const double tokens = (double)n.tokens, bytes = (double)n.bytes;
   rt_logits_close(&ds);
   rt_phases_to(&c->job->phases, RT_PHASE_OTHER);
   RT_TRY(rt_phases_print(&c->job->phases, world, stdout));
   rt_info("captured %lld rows, %.0f tokens: %.2f entries and %.1f bytes per "
           "token, %.3f GiB in %s",
-          (long long)c->info.n_rows, tokens, entries / tokens, bytes / tokens,
+          (long long)n.rows, tokens, (double)n.entries / tokens, bytes / tokens,
           bytes * 0x1p-30, c->folder);
   return RT_OK;
 }
@@ -396,12 +385,11 @@ static rt_err run(rt_capture *c)
 
 static void clear(rt_capture *c)
 {
-  for (int64_t r = 0; c->row != NULL && r < c->info.shard_rows; r++)
-    rt_logits_row_clear(&c->row[r]);
+  rt_logits_row_clear(&c->row);
+  rt_logits_writer_close(&c->writer);
   rt_batch_destroy(&c->batch);
   rt_trunc_head_destroy(&c->head);
   rt_model_destroy(&c->model);
-  free(c->row);
   free(c->done);
   free(c->entries.count);
   free(c->entries.lse);

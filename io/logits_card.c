@@ -1,0 +1,56 @@
+/** \file logits_card.c
+ *  README.md of a logit dataset: what whoever finds the folder must know. */
+#include "io/logits_manifest.h"
+
+#include <stdlib.h>
+
+static const char text_before[] =
+    "# Teacher logits\n\n"
+    "Sparse next-token log-probabilities of a language model over a corpus, "
+    "made\nby Retort (format " RT_LOGITS_FORMAT
+    " %d, its doc/formats.md specifies it): HDF5 shards\nthat plain h5py "
+    "reads, each with a seal (hashes), listed in manifest.json with\nthe "
+    "SHA-256 of each file.\n\n"
+    "The log-probs are natural and of the teacher's full softmax. Row i holds "
+    "the\ntoken ids of row first_row + i of the corpus and, for each of its "
+    "tokens, %s.\n\n| key | value |\n|---|---|\n";
+
+static const char text_after[] =
+    "\nLook at it and check it:\n\n"
+    "    retort logits info FOLDER\n"
+    "    retort logits verify FOLDER\n"
+    "    retort logits export FOLDER OUT    # numpy arrays, or JSON lines\n\n"
+    "Train a student on it: `teacher.source: dataset`, `teacher.dataset: "
+    "FOLDER`.\nA reader in Python, without Retort, stands in "
+    "doc/formats.md.\n";
+
+static void print(const rt_logits_manifest *m, FILE *to)
+{
+  char what[256];
+  if (m->info.draws > 0)
+    snprintf(what, sizeof what,
+             "which ids %lld\ndraws from the softmax gave, and how often",
+             (long long)m->info.draws);
+  else
+    snprintf(what, sizeof what,
+             "the\nsmallest set with mass top_p, then at most top_k, most "
+             "probable first");
+  fprintf(to, text_before, RT_LOGITS_VERSION, what);
+  rt_logits_info_print(&m->info, to);
+  fputs(text_after, to);
+}
+
+rt_err rt_logits_card_write(const char *folder, const rt_logits_manifest *m)
+{
+  char path[RT_PATH_MAX], *text = NULL;
+  size_t n = 0;
+  RT_TRY(rt_path_join(path, folder, "README.md"));
+  FILE *const to = open_memstream(&text, &n);
+  RT_CHECK(to != NULL, RT_ERR_MEM, "the text of %s", path);
+  print(m, to);
+  const rt_err err = fclose(to) == 0
+                         ? rt_file_put(path, text, n)
+                         : RT_FAIL(RT_ERR_MEM, "the text of %s", path);
+  free(text);
+  return err;
+}

@@ -1,0 +1,192 @@
+/** \file logits_folder.c
+ *  The folder of a logit dataset from its first file to its last. */
+#include "io/logits_manifest.h"
+
+#include "base/log.h"
+#include "io/seal.h"
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/** Names of files in \a folder that are \a match: the first one into \a name
+ *  ("" when none), or all removed. */
+static rt_err each_file(const char *folder, bool (*match)(const char *name),
+                        bool remove, char name[256])
+{
+  DIR *const dir = opendir(folder);
+  RT_CHECK(dir != NULL, RT_ERR_LOCKED, "cannot list %s: %s", folder,
+           strerror(errno));
+  name[0] = '\0';
+  rt_err err = RT_OK;
+  for (struct dirent *e; err == RT_OK && (e = readdir(dir)) != NULL;) {
+    char path[RT_PATH_MAX];
+    if (!match(e->d_name))
+      continue;
+    if (name[0] == '\0')
+      snprintf(name, 256, "%s", e->d_name);
+    err = remove ? rt_path_join(path, folder, e->d_name) : RT_OK;
+    if (err == RT_OK && remove)
+      err = rt_path_remove(path);
+  }
+  closedir(dir);
+  return err;
+}
+
+static bool is_shard(const char *name)
+{
+  return strncmp(name, "shard-", 6) == 0;
+}
+
+static bool is_temporary(const char *name)
+{
+  return (is_shard(name) || strncmp(name, "manifest.", 9) == 0) &&
+         strstr(name, ".tmp") != NULL;
+}
+
+/** The manifest in \a folder is of an unfinished capture like \a info. */
+static rt_err read_same(const char *folder, const rt_logits_info *info,
+                        rt_logits_manifest *m)
+{
+  RT_TRY(rt_logits_manifest_read(folder, m));
+  char diff[1024];
+  rt_logits_info_diff(&m->info, info, diff, sizeof diff);
+  const bool complete = m->complete, same = diff[0] == '\0';
+  if (same && !complete)
+    return RT_OK;
+  rt_logits_manifest_clear(m);
+  return RT_FAIL(RT_ERR_LOCKED,
+                 "%s holds %s capture%s%s; choose another folder, or remove "
+                 "this one",
+                 folder, complete ? "a finished" : "an unfinished",
+                 same ? "" : " of something else: ", diff);
+}
+
+rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
+                        const char *deck)
+{
+  char path[RT_PATH_MAX], found[256];
+  RT_TRY(rt_logits_info_check("capture", info));
+  RT_TRY(rt_folder_create(folder));
+  RT_TRY(rt_logits_manifest_path(path, folder));
+  if (rt_file_exists(path)) {
+    rt_logits_manifest m;
+    RT_TRY(read_same(folder, info, &m));
+    rt_logits_manifest_clear(&m); // the first half's is kept: its shards have
+    return RT_OK;                 // the same texts in them
+  }
+  RT_TRY(each_file(folder, is_shard, false, found));
+  RT_CHECK(found[0] == '\0', RT_ERR_LOCKED,
+           "%s holds %s but no manifest.json; choose another folder, or remove "
+           "this one",
+           folder, found);
+  rt_logits_manifest m = {.info = *info};
+  m.n_shards = rt_logits_n_shards(info);
+  m.shards = calloc((size_t)m.n_shards, sizeof *m.shards);
+  m.deck = strdup(deck);
+  const rt_err err = m.deck != NULL && m.shards != NULL
+                         ? rt_logits_manifest_write(folder, &m)
+                         : RT_FAIL(RT_ERR_MEM, "the manifest of %s", folder);
+  rt_logits_manifest_clear(&m);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+static rt_err find_done(const char *folder, rt_logits_manifest *m, bool *done)
+{
+  for (int64_t i = 0; i < m->n_shards; i++) {
+    char path[RT_PATH_MAX];
+    RT_TRY(rt_logits_shard_path(path, folder, i));
+    done[i] = rt_file_exists(path);
+    if (done[i] && rt_seal_check(MPI_COMM_SELF, path) != RT_OK) {
+      rt_warn("shard %lld is written again: %s", (long long)i, rt_err_text());
+      done[i] = false;
+    }
+    if (!done[i])
+      m->shards[i] = (rt_logits_shard){0};
+  }
+  return rt_logits_manifest_write(folder, m);
+}
+
+rt_err rt_logits_done(const char *folder, const rt_logits_info *info,
+                      bool *done)
+{
+  char found[256];
+  rt_logits_manifest m;
+  RT_TRY(each_file(folder, is_temporary, true, found));
+  RT_TRY(read_same(folder, info, &m));
+  const rt_err err = find_done(folder, &m, done);
+  rt_logits_manifest_clear(&m);
+  return err;
+}
+
+/** --- the manifest follows --- */
+
+/** List what was sealed since; *missing is the first shard that is not there,
+ *  or n_shards. */
+static rt_err list_shards(const char *folder, rt_logits_manifest *m,
+                          int64_t *missing)
+{
+  *missing = m->n_shards;
+  for (int64_t i = 0; i < m->n_shards; i++) {
+    rt_logits_shard *const s = &m->shards[i];
+    char path[RT_PATH_MAX];
+    RT_TRY(rt_logits_shard_path(path, folder, i));
+    if (s->bytes > 0)
+      continue;
+    if (!rt_file_exists(path)) {
+      *missing = i < *missing ? i : *missing;
+      continue;
+    }
+    RT_TRY(rt_seal_hash(path, &s->seal, s->sha256));
+    RT_CHECK(s->sha256[0] != '\0', RT_ERR_DATA,
+             "the seal of %s has no SHA-256: it is of another program", path);
+    RT_TRY(rt_file_size(path, &s->bytes));
+  }
+  return RT_OK;
+}
+
+/** The manifest of an unfinished capture, to be changed. */
+static rt_err read_unfinished(const char *folder, rt_logits_manifest *m)
+{
+  RT_TRY(rt_logits_manifest_read(folder, m));
+  if (!m->complete)
+    return RT_OK;
+  rt_logits_manifest_clear(m);
+  return RT_FAIL(RT_ERR_LOCKED, "%s holds a finished capture", folder);
+}
+
+rt_err rt_logits_enter(const char *folder)
+{
+  rt_logits_manifest m;
+  int64_t missing;
+  RT_TRY(read_unfinished(folder, &m));
+  rt_err err = list_shards(folder, &m, &missing);
+  if (err == RT_OK)
+    err = rt_logits_manifest_write(folder, &m);
+  rt_logits_manifest_clear(&m);
+  return err;
+}
+
+static rt_err finish(const char *folder, rt_logits_manifest *m)
+{
+  int64_t missing;
+  RT_TRY(list_shards(folder, m, &missing));
+  RT_CHECK(missing == m->n_shards, RT_ERR_DATA,
+           "%s: shard %lld of %lld is not written yet", folder,
+           (long long)missing, (long long)m->n_shards);
+  RT_TRY(rt_logits_card_write(folder, m));
+  m->complete = true;
+  return rt_logits_manifest_write(folder, m);
+}
+
+rt_err rt_logits_finish(const char *folder)
+{
+  rt_logits_manifest m;
+  RT_TRY(read_unfinished(folder, &m));
+  const rt_err err = finish(folder, &m);
+  rt_logits_manifest_clear(&m);
+  return err;
+}

@@ -1,0 +1,24 @@
+/** \file logits_tools.h
+ *  The actions of `retort logits` that have a file of their own.  Layer: app.
+ *  Collective; ranks share the rows.  \a paths: folders, borrowed. */
+#ifndef RT_LOGITS_TOOLS_H
+#define RT_LOGITS_TOOLS_H
+
+#include "app/app.h"
+#include "io/logits.h"
+
+/** Two datasets, entry by entry; RT_ERR_DATA when they differ. */
+RT_MUST rt_err rt_logits_diff_run(const rt_app *app, char *const *paths);
+/** Rows, a narrower rule, another encoding, into the new dataset paths[1]; by
+ *  the capture.* keys of the command line. */
+RT_MUST rt_err rt_logits_select_run(const rt_app *app, char *const *paths);
+/** Rows for numpy into the new folder paths[1], or as JSON lines into the new
+ *  file paths[1], whose name ends in .jsonl. */
+RT_MUST rt_err rt_logits_export_run(const rt_app *app, char *const *paths);
+
+/** Rows of \a ds that capture.first_row and capture.rows of the command line
+ *  ask for, counted in the dataset: [*begin, *end). */
+RT_MUST rt_err rt_logits_range(const rt_logits *ds, const rt_deck *deck,
+                               int64_t *begin, int64_t *end);
+
+#endif
