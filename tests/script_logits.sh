@@ -1,0 +1,91 @@
+#!/bin/bash
+# `retort logits`: datasets made from others, exported, looked at while they are
+# unfinished; and training on a part of a stream.
+# shellcheck source=tests/e2e.sh
+. "$(dirname "${BASH_SOURCE[0]}")/e2e.sh"
+
+make_teacher
+expect 0 2 capture deck.yaml teacher.weights=teacher.hf capture.dir=all \
+  capture.rows=88 capture.shard_rows=16 capture.top_p=0.99 capture.top_k=40
+expect 0 1 capture deck.yaml teacher.weights=teacher.hf capture.dir=part \
+  capture.first_row=24 capture.rows=40 capture.shard_rows=16 \
+  capture.top_p=0.9 capture.top_k=10
+
+# --- a narrower part of the wide one is what a narrow capture gives
+expect 0 2 logits select all chosen capture.first_row=24 capture.rows=40 \
+  capture.shard_rows=7 capture.top_p=0.9 capture.top_k=10
+says out.txt "40 rows, 640 tokens"
+expect 0 1 logits diff part chosen
+says out.txt "the same, bit for bit"
+expect 0 1 logits info chosen
+says out.txt "selected    from"
+says out.txt "top-p 0.9, top-k 10"
+says out.txt "from row 24 of the stream"
+says out.txt "entries: "
+expect 65 1 logits diff all chosen
+says err.txt "cannot be compared"
+
+# --- its rows are those of the stream
+stored=(teacher.source=dataset teacher.top_p=0.9 teacher.top_k=10
+  train.length=8 eval.every=0)
+expect 0 2 train deck.yaml output.dir=run-part "${stored[@]}" \
+  teacher.dataset=part
+expect 0 2 train deck.yaml output.dir=run-chosen "${stored[@]}" \
+  teacher.dataset=chosen
+same_bits run-part run-chosen
+
+# --- refusals
+expect 73 1 logits select all chosen
+says err.txt "chosen"
+expect 78 1 logits select all wider capture.top_k=41
+says err.txt "captured with 40"
+expect 78 1 logits select all beyond capture.first_row=80 capture.rows=9
+says err.txt "[0, 88)"
+expect 64 1 logits select all other train.lr=1
+says err.txt "makes nothing of train.lr"
+expect 64 1 logits verify all capture.rows=1
+says err.txt "no KEY=VALUE"
+for d in wider beyond other; do
+  [ -e "$d" ] && fail "a refused select left $d"
+done
+
+# --- exports
+expect 0 1 logits export chosen arrays
+expect 0 1 logits export chosen lines.jsonl capture.rows=2
+expect 74 1 logits export chosen lines.jsonl
+says err.txt "lines.jsonl"
+"$PYTHON" - <<'PY' || fail "what was exported is not what is in the dataset"
+import json
+import numpy as np
+
+a = {k: np.load("arrays/%s.npy" % k)
+     for k in ("tok", "count", "lse", "label_logp", "ids", "logp")}
+assert a["tok"].shape == (40 * 17,) and a["count"].shape == (640,)
+assert a["count"].sum() == len(a["ids"]) == len(a["logp"])
+at, lines = 0, [json.loads(x) for x in open("lines.jsonl")]
+assert len(lines) == 32
+for i, line in enumerate(lines):
+    row, t = divmod(i, 16)
+    n = int(a["count"][i])
+    assert (line["row"], line["position"]) == (24 + row, t)
+    assert line["token"] == a["tok"][17 * row + t]
+    assert line["next"] == a["tok"][17 * row + t + 1]
+    assert np.float32(line["lse"]) == a["lse"][i]
+    assert np.float32(line["next_logp"]) == a["label_logp"][i]
+    assert [e[0] for e in line["entries"]] == list(a["ids"][at:at + n])
+    assert [np.float32(e[1]) for e in line["entries"]] == \
+        list(a["logp"][at:at + n])
+    at += n
+PY
+
+# --- a flipped bit that only the SHA-256 of the whole file sees, or a hash
+"$PYTHON" - <<'PY'
+with open("all/shard-000002.h5", "r+b") as f:
+    f.seek(-3, 2)
+    byte = f.read(1)[0]
+    f.seek(-3, 2)
+    f.write(bytes([byte ^ 1]))
+PY
+expect 65 2 logits verify all
+says err.txt "shard-000002.h5"
+finish
