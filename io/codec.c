@@ -42,10 +42,10 @@ rt_err rt_codec_spec_check(const rt_codec_spec *s, const char *name)
            "%s: up to %lld entries of a token, expected 1 to 2^20 and to the "
            "vocabulary's %llu",
            name, (long long)s->max_entries, (unsigned long long)s->vocab);
-  RT_CHECK(sampled ? s->n_draws >= 1 && s->n_draws <= 65535 : s->n_draws == 0,
+  RT_CHECK(sampled ? s->n_draws >= 1 && s->n_draws <= 2048 : s->n_draws == 0,
            RT_ERR_DATA, "%s: %lld draws for %s, expected %s", name,
            (long long)s->n_draws, kind_names[s->kind],
-           sampled ? "1 to 65535" : "0");
+           sampled ? "1 to 2048" : "0");
   return RT_OK;
 }
 
@@ -117,8 +117,6 @@ static rt_err create(const rt_codec_spec *spec, const char *name,
 {
   *out = NULL;
   RT_TRY(rt_codec_spec_check(spec, name));
-  RT_CHECK(spec->kind == RT_CODEC_EXACT, RT_ERR_CONFIG,
-           "%s: encoding %s is not built in", name, kind_names[spec->kind]);
   rt_codec *const c = calloc(1, sizeof *c);
   RT_CHECK(c != NULL, RT_ERR_MEM, "tables of %zu bytes", sizeof *c);
   c->spec = *spec;
@@ -126,29 +124,40 @@ static rt_err create(const rt_codec_spec *spec, const char *name,
   return RT_OK;
 }
 
+/** Drop what could not be made. */
+static rt_err outcome(rt_err err, rt_codec **out)
+{
+  if (err != RT_OK)
+    rt_codec_destroy(out);
+  return err;
+}
+
 rt_err rt_codec_learn(const rt_codec_spec *spec, const rt_logits_row *rows,
                       int64_t n_rows, rt_codec **out)
 {
-  (void)rows;
-  (void)n_rows;
-  return create(spec, "encoding", out);
+  RT_TRY(create(spec, "encoding", out));
+  if (spec->kind == RT_CODEC_EXACT)
+    return RT_OK;
+  return outcome(rt_packed_learn(*out, rows, n_rows), out);
 }
 
 rt_err rt_codec_load(const rt_codec_spec *spec, const void *tables, size_t n,
                      const char *name, rt_codec **out)
 {
-  (void)tables;
+  rt_codec_in in = {.data = tables, .n = n, .name = name};
   RT_TRY(create(spec, name, out));
-  RT_CHECK(n == 0, RT_ERR_DATA, "%s: %zu bytes of tables, expected none", name,
-           n);
-  return RT_OK;
+  if (spec->kind != RT_CODEC_EXACT)
+    return outcome(rt_packed_load(*out, &in), out);
+  return n == 0 ? RT_OK
+                : outcome(RT_FAIL(RT_ERR_DATA,
+                                  "%s: %zu bytes of tables, expected none",
+                                  name, n),
+                          out);
 }
 
 rt_err rt_codec_store(const rt_codec *codec, rt_bytes *out)
 {
-  (void)codec;
-  (void)out;
-  return RT_OK;
+  return codec->packed != NULL ? rt_packed_store(codec, out) : RT_OK;
 }
 
 const rt_codec_spec *rt_codec_about(const rt_codec *codec)
@@ -158,6 +167,8 @@ const rt_codec_spec *rt_codec_about(const rt_codec *codec)
 
 void rt_codec_destroy(rt_codec **codec)
 {
+  if (*codec != NULL)
+    rt_packed_destroy((*codec)->packed);
   free(*codec);
   *codec = NULL;
 }
@@ -166,19 +177,19 @@ rt_err rt_codec_encode(const rt_codec *codec, const rt_logits_row *row,
                        rt_bytes *out)
 {
   RT_TRY(rt_codec_check_row(&codec->spec, "row to encode", row));
-  return rt_codec_encode_exact(&codec->spec, row, out);
+  return codec->packed != NULL ? rt_codec_encode_packed(codec, row, out)
+                               : rt_codec_encode_exact(&codec->spec, row, out);
 }
 
 rt_err rt_codec_decode(const rt_codec *codec, const void *record, size_t n,
                        const char *name, rt_logits_row *out)
 {
   rt_codec_in in = {.data = record, .n = n, .name = name};
-  return rt_codec_decode_exact(&codec->spec, &in, out);
+  return codec->packed != NULL ? rt_codec_decode_packed(codec, &in, out)
+                               : rt_codec_decode_exact(&codec->spec, &in, out);
 }
 
 float rt_codec_bound(const rt_codec *codec, float logp)
 {
-  (void)codec;
-  (void)logp;
-  return 0.0F;
+  return codec->spec.kind == RT_CODEC_PACKED ? rt_packed_bound(logp) : 0.0F;
 }

@@ -38,7 +38,7 @@ typedef struct rt_codec_spec {
   uint64_t vocab;      /**< true V, 1 to 2^32 */
   int64_t max_tokens;  /**< most tokens of a row, 1 to 2^24 */
   int64_t max_entries; /**< most entries of a token, 1 to V and to 2^20 */
-  int64_t n_draws;     /**< N of `sampled`, 1 to 65535; else 0 */
+  int64_t n_draws;     /**< N of `sampled`, 1 to 2048; else 0 */
   bool entropy, deviation, step; /**< optional fields of rt_logits_row kept */
 } rt_codec_spec;
 /** RT_ERR_DATA, prefixed with \a name, unless all members are in range. */

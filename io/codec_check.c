@@ -5,10 +5,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-/** A log-prob is a difference of two rounded floats, and a mass a sum of such:
- *  they may exceed 0 and 1 by this. */
+/** A log-prob is a difference of two rounded floats: it may exceed 0 by this.
+ */
 static const float max_logp = 1e-4F;
-static const double max_mass = 1.01;
 
 /** Ids seen in one token: open addressing; a slot holds token + 1 and id. */
 typedef struct id_set {
@@ -65,7 +64,7 @@ static rt_err check_entries(const rt_codec_spec *spec, const char *name,
              name, (long long)t, (long long)(e - begin), (double)logp);
     mass += exp((double)logp);
   }
-  RT_CHECK(mass <= max_mass, RT_ERR_DATA,
+  RT_CHECK(mass <= (double)rt_codec_max_mass, RT_ERR_DATA,
            "%s, token %lld: %lu entries have mass %g, expected at most 1", name,
            (long long)t, (unsigned long)row->count[t], mass);
   return RT_OK;

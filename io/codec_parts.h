@@ -7,7 +7,11 @@
 
 struct rt_codec {
   rt_codec_spec spec;
+  struct rt_packed *packed; // owned; NULL for `exact`
 };
+
+/** A token's mass is a sum of rounded numbers: it may exceed 1 by this. */
+static const float rt_codec_max_mass = 1.02F;
 
 /** A record as it is read: nothing beyond \a n bytes is touched. */
 typedef struct rt_codec_in {
@@ -30,5 +34,17 @@ RT_MUST rt_err rt_codec_encode_exact(const rt_codec_spec *spec,
                                      const rt_logits_row *row, rt_bytes *out);
 RT_MUST rt_err rt_codec_decode_exact(const rt_codec_spec *spec, rt_codec_in *in,
                                      rt_logits_row *out);
+
+/** Records of `packed` and `sampled`, their tables. */
+RT_MUST rt_err rt_packed_learn(rt_codec *codec, const rt_logits_row *rows,
+                               int64_t n_rows);
+RT_MUST rt_err rt_packed_load(rt_codec *codec, rt_codec_in *in);
+RT_MUST rt_err rt_packed_store(const rt_codec *codec, rt_bytes *out);
+void rt_packed_destroy(struct rt_packed *packed);
+RT_MUST rt_err rt_codec_encode_packed(const rt_codec *codec,
+                                      const rt_logits_row *row, rt_bytes *out);
+RT_MUST rt_err rt_codec_decode_packed(const rt_codec *codec, rt_codec_in *in,
+                                      rt_logits_row *out);
+float rt_packed_bound(float logp);
 
 #endif

@@ -13,7 +13,7 @@
 static const int64_t chunk_bytes = (1 << 20) + 1;
 static const int64_t max_chunks = 1024; // looking them up costs their square
 /** What tables are learnt from; more makes records hardly smaller. */
-static const int64_t learn_tokens = 32768;
+static const int64_t learn_tokens = 65536;
 
 struct rt_logits_writer {
   char folder[RT_PATH_MAX];

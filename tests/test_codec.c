@@ -5,6 +5,7 @@
 
 #include "base/rng.h"
 #include "io/codec.h"
+#include <math.h>
 #include <string.h>
 
 static const rt_codec_spec exact = {.kind = RT_CODEC_EXACT,
@@ -81,6 +82,194 @@ static void test_exact(void)
   rt_codec_destroy(&codec);
 }
 
+static rt_codec_spec packed_spec(void)
+{
+  rt_codec_spec spec = exact;
+  spec.kind = RT_CODEC_PACKED;
+  return spec;
+}
+
+/** Log-probs within the bound that is stated for them, the same ids, sorted. */
+static void compare_packed(const rt_codec *codec, const rt_logits_row *row,
+                           const rt_logits_row *got)
+{
+  int64_t at = 0;
+  CU_ASSERT_FATAL(row->n_tokens == got->n_tokens &&
+                  row->n_entries == got->n_entries);
+  CU_ASSERT_EQUAL(row->step, got->step);
+  CU_ASSERT(memcmp(row->tok, got->tok, 4 * (size_t)row->n_tokens + 4) == 0);
+  for (int64_t t = 0; t < row->n_tokens; t++) {
+    CU_ASSERT_EQUAL_FATAL(row->count[t], got->count[t]);
+    CU_ASSERT_DOUBLE_EQUAL(row->lse[t], got->lse[t], 1.0 / 64);
+    CU_ASSERT_DOUBLE_EQUAL(row->entropy[t], got->entropy[t], 1.0 / 128);
+    CU_ASSERT_DOUBLE_EQUAL(row->deviation[t], got->deviation[t], 1.0 / 128);
+    bool kept = false;
+    for (uint32_t i = 0; i < row->count[t]; i++) {
+      uint32_t k = 0;
+      while (k < row->count[t] && got->ids[at + k] != row->ids[at + i])
+        k++;
+      CU_ASSERT_FATAL(k < row->count[t]);
+      const float logp = row->logp[at + i];
+      CU_ASSERT_DOUBLE_EQUAL(got->logp[at + k], logp,
+                             rt_codec_bound(codec, logp) * 1.001);
+      kept = kept || row->ids[at + i] == row->tok[t + 1];
+    }
+    if (!kept)
+      CU_ASSERT_DOUBLE_EQUAL(got->label_logp[t], row->label_logp[t],
+                             rt_codec_bound(codec, row->label_logp[t]) * 1.001);
+    at += row->count[t];
+  }
+  RT_OKAY(rt_codec_check_row(rt_codec_about(codec), "got", got));
+}
+
+/** Tables learnt from one row serve others, stored and loaded too; what is
+ *  decoded does not depend on them. */
+static void test_packed(void)
+{
+  const rt_codec_spec spec = packed_spec();
+  rt_bytes tables = {0}, bytes = {0};
+  rt_logits_row got = {0}, again = {0};
+  rt_logits_row sample[3] = {make_row(&spec, 0), make_row(&spec, 1),
+                             make_row(&spec, 2)};
+  rt_codec *learnt, *loaded, *blank;
+  RT_OKAY(rt_codec_learn(&spec, sample, 3, &learnt));
+  RT_OKAY(rt_codec_learn(&spec, NULL, 0, &blank));
+  RT_OKAY(rt_codec_store(learnt, &tables));
+  RT_OKAY(rt_codec_load(&spec, tables.data, tables.n, "tables", &loaded));
+  for (int64_t i = 0; i < 9; i++) {
+    rt_logits_row row = make_row(&spec, i);
+    bytes.n = 0;
+    RT_OKAY(rt_codec_encode(learnt, &row, &bytes));
+    const size_t n = bytes.n;
+    RT_OKAY(rt_codec_decode(loaded, bytes.data, n, "record", &got));
+    compare_packed(learnt, &row, &got);
+    RT_OKAY(rt_codec_encode(blank, &row, &bytes));
+    RT_OKAY(rt_codec_decode(blank, bytes.data + n, bytes.n - n, "r", &again));
+    CU_ASSERT(same_shape(&got, &again));
+    CU_ASSERT(memcmp(got.logp, again.logp, 4 * (size_t)got.n_entries) == 0);
+    rt_logits_row_clear(&row);
+  }
+  for (int i = 0; i < 3; i++)
+    rt_logits_row_clear(&sample[i]);
+  rt_logits_row_clear(&got);
+  rt_logits_row_clear(&again);
+  rt_bytes_clear(&bytes);
+  rt_bytes_clear(&tables);
+  rt_codec_destroy(&learnt);
+  rt_codec_destroy(&loaded);
+  rt_codec_destroy(&blank);
+}
+
+/** A row of draws: counts that add up to N. */
+static rt_logits_row make_draws(const rt_codec_spec *spec, int64_t i)
+{
+  rt_logits_row row = make_row(spec, i);
+  row.n_entries = 0;
+  for (int64_t t = 0; t < row.n_tokens; t++) {
+    int64_t left = spec->n_draws;
+    uint32_t n = 0;
+    for (int64_t most = left; left > 0; n++) {
+      int64_t c = left / 2 + 1;
+      c = c < most ? c : most;
+      row.ids[row.n_entries] =
+          (uint32_t)((uint64_t)(t * 977 + i + n) * 7919 % spec->vocab);
+      row.logp[row.n_entries++] = (float)log((double)c / (double)spec->n_draws);
+      left -= c;
+      most = c;
+    }
+    row.count[t] = n;
+  }
+  // equal counts lie by id
+  int64_t at = 0;
+  for (int64_t t = 0; t < row.n_tokens; at += row.count[t++])
+    for (int64_t a = at; a < at + row.count[t]; a++)
+      for (int64_t b = a + 1; b < at + row.count[t]; b++)
+        if (row.logp[a] == row.logp[b] && row.ids[a] > row.ids[b]) {
+          const uint32_t id = row.ids[a];
+          row.ids[a] = row.ids[b];
+          row.ids[b] = id;
+        }
+  return row;
+}
+
+static void test_sampled(void)
+{
+  rt_codec_spec spec = exact;
+  spec.kind = RT_CODEC_SAMPLED;
+  spec.n_draws = 50;
+  rt_bytes bytes = {0};
+  rt_logits_row got = {0}, row = make_draws(&spec, 1);
+  rt_codec *codec;
+  RT_OKAY(rt_codec_learn(&spec, &row, 1, &codec));
+  for (int64_t i = 0; i < 4; i++) {
+    rt_logits_row_clear(&row);
+    row = make_draws(&spec, i);
+    bytes.n = 0;
+    RT_OKAY(rt_codec_encode(codec, &row, &bytes));
+    RT_OKAY(rt_codec_decode(codec, bytes.data, bytes.n, "record", &got));
+    CU_ASSERT(same_shape(&row, &got));
+    CU_ASSERT(memcmp(row.logp, got.logp, 4 * (size_t)row.n_entries) == 0);
+  }
+  row.logp[0] = -3.0F;
+  for (uint32_t k = 1; k < row.count[0]; k++)
+    row.logp[k] = -3.9F;
+  RT_FAILS(rt_codec_encode(codec, &row, &bytes), RT_ERR_DATA, "draws");
+  rt_logits_row_clear(&row);
+  rt_logits_row_clear(&got);
+  rt_bytes_clear(&bytes);
+  rt_codec_destroy(&codec);
+}
+
+/** Flipped, cut and random bytes: refused, or a row that keeps every rule. */
+static void test_damaged(void)
+{
+  const rt_codec_spec spec = packed_spec();
+  rt_bytes tables = {0}, bytes = {0};
+  rt_logits_row got = {0}, row = make_row(&spec, 4);
+  rt_codec *codec, *other;
+  int n_taken = 0;
+  RT_OKAY(rt_codec_learn(&spec, &row, 1, &codec));
+  RT_OKAY(rt_codec_store(codec, &tables));
+  RT_OKAY(rt_codec_encode(codec, &row, &bytes));
+  for (uint32_t i = 0; i < 4000; i++) {
+    uint32_t x[4];
+    rt_rng_bits(9, RT_RNG_TEST, 0, i, x);
+    unsigned char *const at = &bytes.data[x[0] % bytes.n];
+    const unsigned char was = *at;
+    *at ^= (unsigned char)(1U << x[1] % 8);
+    if (rt_codec_decode(codec, bytes.data, bytes.n, "r", &got) == RT_OK) {
+      n_taken++;
+      RT_OKAY(rt_codec_check_row(&spec, "taken", &got));
+    }
+    *at = was;
+  }
+  CU_ASSERT(n_taken < 4000);
+  for (size_t n = 0; n < bytes.n; n++)
+    RT_FAILS(rt_codec_decode(codec, bytes.data, n, "record", &got), RT_ERR_DATA,
+             "record");
+  for (uint32_t i = 0; i < 4000; i++) {
+    uint32_t x[4];
+    rt_rng_bits(9, RT_RNG_TEST, 1, i, x);
+    unsigned char *const at = &tables.data[x[0] % tables.n];
+    const unsigned char was = *at;
+    *at ^= (unsigned char)(1U << x[1] % 8);
+    if (rt_codec_load(&spec, tables.data, tables.n, "t", &other) == RT_OK) {
+      if (rt_codec_decode(other, bytes.data, bytes.n, "r", &got) == RT_OK)
+        RT_OKAY(rt_codec_check_row(&spec, "taken", &got));
+      rt_codec_destroy(&other);
+    }
+    *at = was;
+  }
+  for (size_t n = 0; n < tables.n; n++)
+    RT_FAILS(rt_codec_load(&spec, tables.data, n, "tables", &other),
+             RT_ERR_DATA, "tables");
+  rt_logits_row_clear(&row);
+  rt_logits_row_clear(&got);
+  rt_bytes_clear(&bytes);
+  rt_bytes_clear(&tables);
+  rt_codec_destroy(&codec);
+}
+
 /** What no record can hold is refused when it is encoded. */
 static void test_refuses(void)
 {
@@ -122,5 +311,7 @@ static void test_spec(void)
 }
 
 RT_TEST_MAIN("codec", {"exact rows come back", test_exact},
+             {"packed rows come back nearly", test_packed},
+             {"draws come back", test_sampled}, {"damaged bytes", test_damaged},
              {"impossible rows are refused", test_refuses},
              {"impossible datasets are refused", test_spec})

@@ -349,7 +349,7 @@ static void test_bad_rows(void)
 {
   begin();
   if (my_rank == 0) {
-    rt_logits_info info = info_of(40000, 50, 3, 3);
+    rt_logits_info info = info_of(70000, 50, 3, 3);
     rt_logits_row row = make_row(&info, 1);
     rt_logits_writer *w;
     CU_ASSERT_TRUE(row.count[0] >= 3); // else choose another row

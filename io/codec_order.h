@@ -1,0 +1,62 @@
+/** \file codec_order.h
+ *  An order of all ids, the frequent ones first, and how far apart the members
+ *  of a set will lie in it.  Layer: io, for io/codec*.c only.
+ *
+ *  Ids that the sample had are sorted into classes of nearly the same frequency
+ *  (a quarter of an octave), each by id; all others follow by id.  An id's
+ * place is its rank, in [0, V).  Format: doc/formats.md, "Tables". */
+#ifndef RT_CODEC_ORDER_H
+#define RT_CODEC_ORDER_H
+
+#include "io/rans.h"
+
+enum { RT_ORDER_CLASSES = 128, RT_GAP_CONTEXTS = 37 };
+
+typedef struct rt_id_order {
+  uint64_t vocab;
+  uint32_t n_seen;
+  int n_classes;              // the last one: ids that were not seen
+  uint32_t *id;               // owned [n_seen] of a rank
+  uint32_t *sorted, *rank_of; // owned [n_seen] ids ascending; their ranks
+  uint32_t *dense;            // owned [n_dense] rank + 1 of an id, or NULL
+  uint64_t n_dense;
+  uint64_t end[RT_ORDER_CLASSES];    // one past a class's last rank
+  uint32_t beyond[RT_ORDER_CLASSES]; // mass after the class, in its own ids
+} rt_id_order;
+
+/** From counts of ids: \a ids [n], any order, repeated as often as they came.
+ */
+RT_MUST rt_err rt_id_order_learn(uint64_t vocab, const uint32_t *ids, int64_t n,
+                                 rt_id_order *out);
+RT_MUST rt_err rt_id_order_store(const rt_id_order *order, rt_bytes *out);
+/** Moves *at on; nothing is believed. */
+RT_MUST rt_err rt_id_order_load(uint64_t vocab, const unsigned char *data,
+                                size_t n, size_t *at, const char *name,
+                                rt_id_order *out);
+void rt_id_order_clear(rt_id_order *order);
+
+uint32_t rt_id_order_rank(const rt_id_order *order, uint32_t id);
+uint32_t rt_id_order_id(const rt_id_order *order, uint32_t rank);
+
+/** 16 log2(x), nearly; x > 0. */
+static inline int rt_lg16(uint64_t x)
+{
+  static const uint8_t part[16] = {0, 1,  3,  4,  5,  6,  7,  8,
+                                   9, 10, 11, 12, 13, 14, 15, 15};
+  const int top = 63 - __builtin_clzll(x);
+  return 16 * top + part[(top >= 4 ? x >> (top - 4) : x << (4 - top)) & 15];
+}
+
+/** How far the next of \a left members is from rank \a rank, which lies in
+ * class \a c: half octaves of the expected distance, as a context. */
+static inline int rt_gap_context(const rt_id_order *o, int c, uint64_t rank,
+                                 uint64_t left)
+{
+  const uint64_t mass = o->beyond[c] + (o->end[c] - rank);
+  const int half_octaves = (rt_lg16(mass) - rt_lg16(left) + 4 + 1024) / 8 - 128;
+  return half_octaves < -2   ? 0
+         : half_octaves > 34 ? RT_GAP_CONTEXTS - 1
+                             : half_octaves + 2;
+}
+
+#endif

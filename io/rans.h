@@ -1,0 +1,122 @@
+/** \file rans.h
+ *  Numbers into few bits: static rANS models and raw bits.  Layer: io.  Memory
+ *  to memory.  Format: doc/formats.md, "Streams".
+ *
+ *  rANS after J. Duda, "Asymmetric numeral systems" (arXiv:1311.2540): two
+ *  32-bit states that take turns, 16-bit words, frequencies of 12 bits. */
+#ifndef RT_RANS_H
+#define RT_RANS_H
+
+#include "io/codec.h"
+
+enum {
+  RT_RANS_BITS = 12,
+  RT_RANS_SCALE = 1 << RT_RANS_BITS,
+  RT_RANS_SYMBOLS = 256,
+  RT_RANS_ESCAPE = 255, /**< then the symbol in 8 raw bits */
+  RT_RANS_LEAST = 8,    /**< frequency of the escape: so no symbol is free, and
+                             few bytes cannot stand for endlessly many */
+};
+static const uint32_t rt_rans_low = 1U << 16; /**< states are at least this */
+
+/** How often each symbol comes, of RT_RANS_SCALE. */
+typedef struct rt_rans_model {
+  uint16_t freq[RT_RANS_SYMBOLS], cum[RT_RANS_SYMBOLS];
+  uint8_t slot[RT_RANS_SCALE]; /**< the symbol that owns a slot */
+} rt_rans_model;
+
+/** Frequencies from counts; all counts may be 0. */
+void rt_rans_learn(const uint32_t count[RT_RANS_SYMBOLS], rt_rans_model *out);
+RT_MUST rt_err rt_rans_store(const rt_rans_model *model, rt_bytes *out);
+/** From rt_rans_store()'s bytes at *at, which moves on; nothing is believed. */
+RT_MUST rt_err rt_rans_load(const unsigned char *data, size_t n, size_t *at,
+                            const char *name, rt_rans_model *out);
+
+/** --- writing: symbols are kept, then coded from the last to the first --- */
+typedef struct rt_rans_out {
+  uint32_t *op; // owned [n_op <= room]: freq << 16 | cum
+  size_t n_op, room;
+  rt_bytes bits; // owned; raw bits, the first in the lowest place
+  uint64_t pending;
+  int n_pending;
+  uint32_t (*count)[RT_RANS_SYMBOLS]; /**< borrowed; not NULL: only count */
+} rt_rans_out;
+/** Number \a v >= 0 by model number \a i of \a models: 2^(m+1) symbols for the
+ *  first numbers, then 2^m for each octave and raw bits. */
+RT_MUST rt_err rt_rans_put(rt_rans_out *out, const rt_rans_model *models, int i,
+                           uint64_t v, int m);
+/** Append the stream and start anew. */
+RT_MUST rt_err rt_rans_finish(rt_rans_out *out, rt_bytes *to);
+void rt_rans_out_clear(rt_rans_out *out);
+
+/** --- reading: never beyond its bytes; `bad` stays --- */
+typedef struct rt_rans_in {
+  const unsigned char *word, *word_end; // borrowed
+  const unsigned char *bits, *bits_end; // borrowed
+  uint64_t pending;
+  int n_pending;
+  uint32_t x[2];
+  unsigned turn;
+  bool bad;
+} rt_rans_in;
+/** \a data [n] is the whole stream. */
+RT_MUST rt_err rt_rans_open(const unsigned char *data, size_t n,
+                            const char *name, rt_rans_in *out);
+/** RT_ERR_DATA unless all was read and nothing was missing. */
+RT_MUST rt_err rt_rans_close(const rt_rans_in *in, const char *name);
+
+static inline uint64_t rt_rans_take_bits(rt_rans_in *in, int n)
+{
+  while (in->n_pending < n) {
+    if (in->bits == in->bits_end) {
+      in->bad = true;
+      return 0;
+    }
+    in->pending |= (uint64_t)*in->bits++ << in->n_pending;
+    in->n_pending += 8;
+  }
+  const uint64_t got = in->pending & ((UINT64_C(1) << n) - 1);
+  in->pending >>= n;
+  in->n_pending -= n;
+  return got;
+}
+
+static inline unsigned rt_rans_symbol(rt_rans_in *in, const rt_rans_model *m)
+{
+  uint32_t x = in->x[in->turn];
+  const uint32_t at = x & (RT_RANS_SCALE - 1);
+  const unsigned symbol = m->slot[at];
+  x = m->freq[symbol] * (x >> RT_RANS_BITS) + at - m->cum[symbol];
+  if (x < rt_rans_low) {
+    if (in->word == in->word_end) {
+      in->bad = true;
+      return 0;
+    }
+    x = x << 16 | (uint32_t)in->word[0] | (uint32_t)in->word[1] << 8;
+    in->word += 2;
+  }
+  in->x[in->turn] = x;
+  in->turn ^= 1;
+  return symbol;
+}
+
+/** What rt_rans_put() wrote; at most 2^33 whatever the bytes are. */
+static inline uint64_t rt_rans_take(rt_rans_in *in, const rt_rans_model *model,
+                                    int m)
+{
+  unsigned symbol = rt_rans_symbol(in, model);
+  if (symbol == RT_RANS_ESCAPE)
+    symbol = (unsigned)rt_rans_take_bits(in, 8);
+  if (symbol < 2U << m)
+    return symbol;
+  const unsigned octave = (symbol - (2U << m)) >> m;
+  const int n_raw = (int)octave + 1;
+  if (n_raw > 32 - m) {
+    in->bad = true;
+    return 0;
+  }
+  const uint64_t top = (1U << m) | ((symbol - (2U << m)) & ((1U << m) - 1));
+  return top << n_raw | rt_rans_take_bits(in, n_raw);
+}
+
+#endif
