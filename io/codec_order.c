@@ -101,27 +101,53 @@ static void rank_classes(rt_id_order *o, const uint8_t *class_of)
   }
 }
 
+/** Distinct ids, ascending, and how often each came. */
+typedef struct counted {
+  uint32_t *id, *times; // owned [n]
+  uint32_t n;
+} counted;
+
 static int by_id(const void *a, const void *b)
 {
   const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
   return (x > y) - (x < y);
 }
 
-/** Distinct ids of sorted \a ids [n] into o->sorted, and how often into \a
- * times; returns the most. */
-static uint32_t count_ids(rt_id_order *o, const uint32_t *ids, int64_t n,
-                          uint32_t *times)
+/** From a count of every id: the usual vocabulary. */
+static rt_err count_all(uint64_t vocab, const uint32_t *ids, int64_t n,
+                        counted *out)
 {
-  uint32_t n_seen = 0, most = 0;
-  for (int64_t i = 0; i < n; i++) {
-    if (i == 0 || ids[i] != ids[i - 1]) {
-      o->sorted[n_seen] = ids[i];
-      times[n_seen++] = 0;
+  uint32_t *const times = calloc((size_t)vocab, sizeof *times);
+  RT_CHECK(times != NULL, RT_ERR_MEM, "counts of %llu ids",
+           (unsigned long long)vocab);
+  for (int64_t i = 0; i < n; i++)
+    times[ids[i]]++;
+  for (uint64_t id = 0; id < vocab; id++)
+    if (times[id] > 0) {
+      out->id[out->n] = (uint32_t)id;
+      out->times[out->n++] = times[id];
     }
-    if (++times[n_seen - 1] > most)
-      most = times[n_seen - 1];
+  free(times);
+  return RT_OK;
+}
+
+/** By sorting: a vocabulary too large for that. */
+static rt_err count_sorted(const uint32_t *ids, int64_t n, counted *out)
+{
+  uint32_t *const all = malloc(((size_t)n + 1) * sizeof *all);
+  RT_CHECK(all != NULL, RT_ERR_MEM, "%lld ids of a sample", (long long)n);
+  if (n > 0)
+    memcpy(all, ids, (size_t)n * sizeof *all);
+  qsort(all, (size_t)n, sizeof *all, by_id);
+  for (int64_t i = 0; i < n; i++) {
+    if (i == 0 || all[i] != all[i - 1]) {
+      out->id[out->n] = all[i];
+      out->times[out->n++] = 0;
+    }
+    out->times[out->n - 1]++;
   }
-  return most;
+  free(all);
+  return RT_OK;
 }
 
 /** Mass of what comes after each class, in units of one of its ids; the unseen
@@ -143,38 +169,26 @@ static void weigh(rt_id_order *o, const uint8_t *class_of,
   }
 }
 
-static uint32_t count_distinct(const uint32_t *ids, int64_t n)
+static rt_err order_counted(const counted *x, rt_id_order *o)
 {
-  uint32_t distinct = 0;
-  for (int64_t i = 0; i < n; i++)
-    distinct += i == 0 || ids[i] != ids[i - 1];
-  return distinct;
-}
-
-static rt_err learn(const uint32_t *ids, int64_t n, rt_id_order *o)
-{
-  RT_TRY(allocate(o, count_distinct(ids, n)));
-  uint32_t *const times = malloc(((size_t)o->n_seen + 1) * sizeof *times);
-  uint8_t *const class_of = malloc((size_t)o->n_seen + 1);
-  rt_err err = RT_OK;
-  if (times == NULL || class_of == NULL)
-    err = RT_FAIL(RT_ERR_MEM, "counts of %u ids", o->n_seen);
-  else {
-    const uint32_t most = count_ids(o, ids, n, times);
-    for (uint32_t i = 0; i < o->n_seen; i++) {
-      const double c = 4.0 * log2((double)most / (double)times[i]);
-      class_of[i] = (uint8_t)fmin(c + 0.5, RT_ORDER_CLASSES - 2);
-      if (class_of[i] + 2 > o->n_classes)
-        o->n_classes = class_of[i] + 2;
-    }
-    if (o->n_classes == 0)
-      o->n_classes = 1;
-    rank_classes(o, class_of);
-    weigh(o, class_of, times);
+  uint32_t most = 0;
+  RT_TRY(allocate(o, x->n));
+  uint8_t *const class_of = malloc((size_t)x->n + 1);
+  RT_CHECK(class_of != NULL, RT_ERR_MEM, "classes of %u ids", x->n);
+  o->n_classes = 1;
+  for (uint32_t i = 0; i < x->n; i++)
+    most = x->times[i] > most ? x->times[i] : most;
+  for (uint32_t i = 0; i < x->n; i++) {
+    const double c = 4.0 * log2((double)most / (double)x->times[i]);
+    o->sorted[i] = x->id[i];
+    class_of[i] = (uint8_t)fmin(c + 0.5, RT_ORDER_CLASSES - 2);
+    if (class_of[i] + 2 > o->n_classes)
+      o->n_classes = class_of[i] + 2;
   }
-  free(times);
+  rank_classes(o, class_of);
+  weigh(o, class_of, x->times);
   free(class_of);
-  return err;
+  return RT_OK;
 }
 
 rt_err rt_id_order_learn(uint64_t vocab, const uint32_t *ids, int64_t n,
@@ -182,13 +196,18 @@ rt_err rt_id_order_learn(uint64_t vocab, const uint32_t *ids, int64_t n,
 {
   *out = (rt_id_order){.vocab = vocab};
   n = n < max_seen ? n : max_seen;
-  uint32_t *const all = malloc(((size_t)n + 1) * sizeof *all);
-  RT_CHECK(all != NULL, RT_ERR_MEM, "%lld ids of a sample", (long long)n);
-  if (n > 0)
-    memcpy(all, ids, (size_t)n * sizeof *all);
-  qsort(all, (size_t)n, sizeof *all, by_id);
-  const rt_err err = learn(all, n, out);
-  free(all);
+  const bool dense = vocab <= max_dense;
+  const size_t room = (dense && vocab < (uint64_t)n ? vocab : (size_t)n) + 1;
+  counted x = {malloc(room * sizeof *x.id), malloc(room * sizeof *x.times), 0};
+  rt_err err = RT_OK;
+  if (x.id == NULL || x.times == NULL)
+    err = RT_FAIL(RT_ERR_MEM, "counts of %zu ids", room);
+  else
+    err = dense ? count_all(vocab, ids, n, &x) : count_sorted(ids, n, &x);
+  if (err == RT_OK)
+    err = order_counted(&x, out);
+  free(x.id);
+  free(x.times);
   if (err != RT_OK)
     rt_id_order_clear(out);
   return err;
@@ -261,9 +280,12 @@ static rt_err take_ids(rt_id_order *o, rt_rans_in *in,
                        uint8_t *class_of)
 {
   uint64_t next = 0;
+  rt_rans_numbers gaps, classes;
+  rt_rans_numbers_init(GAP_BITS, &gaps);
+  rt_rans_numbers_init(CLASS_BITS, &classes);
   for (uint32_t i = 0; i < o->n_seen; i++) {
-    const uint64_t id = next + rt_rans_take(in, &models[0], GAP_BITS);
-    const uint64_t c = rt_rans_take(in, &models[1], CLASS_BITS);
+    const uint64_t id = next + rt_rans_take(in, &models[0], &gaps);
+    const uint64_t c = rt_rans_take(in, &models[1], &classes);
     RT_CHECK(!in->bad && id < o->vocab && c + 1 < (uint64_t)o->n_classes,
              RT_ERR_DATA,
              "%s: id %llu of class %llu, expected less than %llu "

@@ -53,7 +53,8 @@ static inline int rt_gap_context(const rt_id_order *o, int c, uint64_t rank,
                                  uint64_t left)
 {
   const uint64_t mass = o->beyond[c] + (o->end[c] - rank);
-  const int half_octaves = (rt_lg16(mass) - rt_lg16(left) + 4 + 1024) / 8 - 128;
+  const int half_octaves =
+      (int)((unsigned)(rt_lg16(mass) - rt_lg16(left) + 4 + 1024) >> 3) - 128;
   return half_octaves < -2   ? 0
          : half_octaves > 34 ? RT_GAP_CONTEXTS - 1
                              : half_octaves + 2;

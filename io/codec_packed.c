@@ -24,16 +24,20 @@
   M(GAP, RT_GAP_CONTEXTS, 2)                                                   \
   M(VALUE, N_RANGES *N_DENSITIES, 5)
 
-enum { N_RANGES = 12, N_DENSITIES = 4, N_LEVELS = 2048 };
+enum { N_RANGES = 12, N_DENSITIES = 4, N_LEVELS = 2048, MAX_BITS = 5 };
 #define MODEL_ENUM(name, n, m) M_##name, M_##name##_LAST = M_##name + (n)-1,
 enum { MODELS(MODEL_ENUM) N_MODELS };
 #define MODEL_BITS(name, n, m) name##_BITS = m,
 enum { MODELS(MODEL_BITS) BITS_END };
 
+/** Models need fewer tokens than the order of ids. */
+static const int64_t model_tokens = 16384;
+
 struct rt_packed {
   rt_id_order order; // owned
   int32_t lse_base;  // 32nds
   rt_rans_model model[N_MODELS];
+  rt_rans_numbers numbers[MAX_BITS + 1]; // by m
   float value[N_LEVELS], prob[N_LEVELS]; // log-prob of a level, its exp
 };
 
@@ -330,6 +334,11 @@ typedef struct eye {
   rt_logits_row *row; // borrowed
 } eye;
 
+static uint64_t take(eye *e, int model, int m)
+{
+  return rt_rans_take(&e->in, &e->k->model[model], &e->k->numbers[m]);
+}
+
 static rt_err room_for(eye *e, size_t n)
 {
   if (n > e->room) {
@@ -344,37 +353,48 @@ static rt_err room_for(eye *e, size_t n)
 /** Entries by rank into e->item; values are levels, or draws. */
 static rt_err take_set(eye *e, size_t n, int low, int range)
 {
-  const rt_id_order *o = &e->k->order;
-  const rt_rans_model *const value =
+  const rt_id_order *const o = &e->k->order;
+  const rt_rans_model *const gaps = &e->k->model[M_GAP];
+  const rt_rans_model *const values =
       &e->k->model[M_VALUE + range_context(range) * N_DENSITIES];
+  const rt_rans_numbers *const gap_numbers = &e->k->numbers[GAP_BITS];
+  const rt_rans_numbers *const value_numbers = &e->k->numbers[VALUE_BITS];
+  const uint64_t vocab = e->spec->vocab;
+  const uint64_t most =
+      low < 0 ? (uint64_t)e->spec->n_draws - 1 : (uint64_t)range;
+  rt_rans_in in = e->in; // in registers
   uint64_t next = 0;
   int c = 0;
+  bool good = true;
   for (size_t i = 0; i < n; i++) {
-    RT_CHECK(!e->in.bad && next < e->spec->vocab, RT_ERR_DATA,
-             "%s: entry %zu of %zu lies beyond the %llu ids", e->name, i, n,
-             (unsigned long long)e->spec->vocab);
+    good = next < vocab && !in.bad;
+    if (!good)
+      break;
     while (next >= o->end[c])
       c++;
-    const uint64_t rank =
-        next +
-        rt_rans_take(&e->in,
-                     &e->k->model[M_GAP + rt_gap_context(o, c, next, n - i)],
-                     GAP_BITS);
-    RT_CHECK(rank < e->spec->vocab, RT_ERR_DATA,
-             "%s: entry %zu of %zu lies beyond the %llu ids", e->name, i, n,
-             (unsigned long long)e->spec->vocab);
+    const int context = rt_gap_context(o, c, next, n - i);
+    const uint64_t rank = next + rt_rans_take(&in, &gaps[context], gap_numbers);
+    good = rank < vocab;
+    if (!good)
+      break;
     next = rank + 1;
     while (rank >= o->end[c])
       c++;
     const uint64_t v =
-        rt_rans_take(&e->in, value + density_context(c), VALUE_BITS);
-    const uint64_t most =
-        low < 0 ? (uint64_t)e->spec->n_draws - 1 : (uint64_t)range;
-    RT_CHECK(v <= most, RT_ERR_DATA, "%s: value %llu of an entry, at most %llu",
-             e->name, (unsigned long long)v, (unsigned long long)most);
-    e->item[i] = (item){(uint32_t)rank, rt_id_order_id(o, (uint32_t)rank),
+        rt_rans_take(&in, &values[density_context(c)], value_numbers);
+    good = v <= most;
+    if (!good)
+      break;
+    e->item[i] = (item){(uint32_t)rank,
+                        rank < o->n_seen ? o->id[rank]
+                                         : rt_id_order_id(o, (uint32_t)rank),
                         low < 0 ? (int)v + 1 : low - (int)v};
   }
+  e->in = in;
+  RT_CHECK(good && !in.bad, RT_ERR_DATA,
+           "%s: a token's %zu entries are no set of ids below %llu with values "
+           "up to %llu",
+           e->name, n, (unsigned long long)vocab, (unsigned long long)most);
   return RT_OK;
 }
 
@@ -412,8 +432,8 @@ static rt_err take_levels(eye *e, size_t n, uint32_t *ids, float *logp)
 {
   const struct rt_packed *k = e->k;
   item *const sorted = e->item + n;
-  const uint64_t top = rt_rans_take(&e->in, &k->model[M_TOP], TOP_BITS);
-  const uint64_t range = rt_rans_take(&e->in, &k->model[M_RANGE], RANGE_BITS);
+  const uint64_t top = take(e, M_TOP, TOP_BITS);
+  const uint64_t range = take(e, M_RANGE, RANGE_BITS);
   RT_CHECK(top < N_LEVELS && range < N_LEVELS - top, RT_ERR_DATA,
            "%s: levels %llu to %llu, expected less than %d", e->name,
            (unsigned long long)top, (unsigned long long)(top + range),
@@ -450,7 +470,7 @@ static rt_err take_draws(eye *e, size_t n, uint32_t *ids, float *logp)
 
 static rt_err take_rank(eye *e, uint32_t *id)
 {
-  const uint64_t rank = rt_rans_take(&e->in, &e->k->model[M_RANK], RANK_BITS);
+  const uint64_t rank = take(e, M_RANK, RANK_BITS);
   RT_CHECK(rank < e->spec->vocab, RT_ERR_DATA,
            "%s: rank %llu, expected less than %llu", e->name,
            (unsigned long long)rank, (unsigned long long)e->spec->vocab);
@@ -462,8 +482,7 @@ static rt_err take_label(eye *e, int64_t t, size_t n, const uint32_t *ids,
                          const float *logp)
 {
   rt_logits_row *const row = e->row;
-  const uint64_t place =
-      rt_rans_take(&e->in, &e->k->model[M_LABEL], LABEL_BITS);
+  const uint64_t place = take(e, M_LABEL, LABEL_BITS);
   RT_CHECK(place <= n, RT_ERR_DATA, "%s: place %llu of %zu entries", e->name,
            (unsigned long long)place, n);
   if (place > 0) {
@@ -473,8 +492,7 @@ static rt_err take_label(eye *e, int64_t t, size_t n, const uint32_t *ids,
     RT_TRY(take_rank(e, &row->tok[t + 1]));
   if (place > 0 && e->spec->kind == RT_CODEC_PACKED)
     return RT_OK;
-  const uint64_t level =
-      rt_rans_take(&e->in, &e->k->model[M_LEVEL], LEVEL_BITS);
+  const uint64_t level = take(e, M_LEVEL, LEVEL_BITS);
   RT_CHECK(level < N_LEVELS, RT_ERR_DATA,
            "%s: level %llu, expected less than %d", e->name,
            (unsigned long long)level, N_LEVELS);
@@ -495,7 +513,7 @@ static rt_err take_token(eye *e, int64_t t, int64_t begin, int64_t all)
 {
   const struct rt_packed *const k = e->k;
   rt_logits_row *const row = e->row;
-  const uint64_t less = rt_rans_take(&e->in, &k->model[M_COUNT], COUNT_BITS);
+  const uint64_t less = take(e, M_COUNT, COUNT_BITS);
   RT_CHECK(less <= (uint64_t)e->spec->max_entries &&
                e->spec->max_entries - (int64_t)less <= all - begin,
            RT_ERR_DATA, "%s, token %lld: entries beyond the %lld of the row",
@@ -510,17 +528,12 @@ static rt_err take_token(eye *e, int64_t t, int64_t begin, int64_t all)
     RT_TRY(e->spec->kind == RT_CODEC_PACKED ? take_levels(e, n, ids, logp)
                                             : take_draws(e, n, ids, logp));
   row->lse[t] =
-      (float)(unzigzag(rt_rans_take(&e->in, &k->model[M_LSE], LSE_BITS)) +
-              k->lse_base) /
-      32.0F;
+      (float)(unzigzag(take(e, M_LSE, LSE_BITS)) + k->lse_base) / 32.0F;
   RT_TRY(take_label(e, t, n, ids, logp));
   if (e->spec->entropy)
-    row->entropy[t] =
-        (float)rt_rans_take(&e->in, &k->model[M_ENTROPY], ENTROPY_BITS) / 64.0F;
+    row->entropy[t] = (float)take(e, M_ENTROPY, ENTROPY_BITS) / 64.0F;
   if (e->spec->deviation)
-    row->deviation[t] =
-        (float)rt_rans_take(&e->in, &k->model[M_DEVIATION], DEVIATION_BITS) /
-        64.0F;
+    row->deviation[t] = (float)take(e, M_DEVIATION, DEVIATION_BITS) / 64.0F;
   return RT_OK;
 }
 
@@ -569,8 +582,10 @@ rt_err rt_codec_decode_packed(const rt_codec *codec, rt_codec_in *in,
 
 /** --- tables --- */
 
-static void fill_levels(struct rt_packed *k)
+static void fill_constants(struct rt_packed *k)
 {
+  for (int m = 0; m <= MAX_BITS; m++)
+    rt_rans_numbers_init(m, &k->numbers[m]);
   for (int i = 0; i < N_LEVELS; i++) {
     k->value[i] = value_of(i);
     k->prob[i] = expf(k->value[i]);
@@ -623,8 +638,12 @@ static rt_err learn_models(const rt_codec *codec, const rt_logits_row *rows,
   RT_CHECK(count != NULL, RT_ERR_MEM, "%d counts", N_MODELS);
   pen p = {.codec = codec, .out = {.count = count}};
   rt_err err = RT_OK;
-  for (int64_t r = 0; err == RT_OK && r < n_rows; r++)
+  int64_t n_tokens = 0;
+  for (int64_t r = 0; err == RT_OK && r < n_rows && n_tokens < model_tokens;
+       r++) {
     err = put_row(&p, &rows[r]);
+    n_tokens += rows[r].n_tokens;
+  }
   pen_clear(&p);
   for (int i = 0; i < N_MODELS; i++)
     rt_rans_learn(count[i], &codec->packed->model[i]);
@@ -638,7 +657,7 @@ rt_err rt_packed_learn(rt_codec *codec, const rt_logits_row *rows,
   struct rt_packed *const k = calloc(1, sizeof *k);
   codec->packed = k;
   RT_CHECK(k != NULL, RT_ERR_MEM, "tables of %zu bytes", sizeof *k);
-  fill_levels(k);
+  fill_constants(k);
   k->lse_base = find_base(rows, n_rows);
   uint32_t *ids = NULL;
   int64_t n;
@@ -654,7 +673,7 @@ rt_err rt_packed_load(rt_codec *codec, rt_codec_in *in)
   struct rt_packed *const k = calloc(1, sizeof *k);
   codec->packed = k;
   RT_CHECK(k != NULL, RT_ERR_MEM, "tables of %zu bytes", sizeof *k);
-  fill_levels(k);
+  fill_constants(k);
   uint32_t base;
   RT_TRY(rt_codec_take_u32(in, &base));
   k->lse_base = (int32_t)base;

@@ -8,48 +8,53 @@
 
 /** --- models --- */
 
-static void fill_slots(rt_rans_model *m)
+static unsigned freq_of(const rt_rans_model *m, unsigned symbol)
 {
-  unsigned at = 0;
+  return m->code[symbol] >> 16;
+}
+
+static void fill_slots(const uint32_t freq[RT_RANS_SYMBOLS], rt_rans_model *m)
+{
+  uint32_t at = 0;
   for (int s = 0; s < RT_RANS_SYMBOLS; s++) {
-    m->cum[s] = (uint16_t)at;
-    memset(m->slot + at, s, m->freq[s]);
-    at += m->freq[s];
+    m->code[s] = freq[s] << 16 | at;
+    memset(m->slot + at, s, freq[s]);
+    at += freq[s];
   }
 }
 
 void rt_rans_learn(const uint32_t count[RT_RANS_SYMBOLS], rt_rans_model *out)
 {
+  uint32_t freq[RT_RANS_SYMBOLS] = {0}, used = 0;
   double total = 0.0;
   for (int s = 0; s < RT_RANS_ESCAPE; s++)
     total += count[s];
-  int used = 0, most = RT_RANS_ESCAPE;
-  memset(out, 0, sizeof *out);
-  out->freq[RT_RANS_ESCAPE] = RT_RANS_LEAST;
+  int most = RT_RANS_ESCAPE;
+  freq[RT_RANS_ESCAPE] = RT_RANS_LEAST;
   for (int s = 0; s < RT_RANS_ESCAPE; s++) {
     if (count[s] == 0)
       continue;
     const double share =
         (double)count[s] / total * (RT_RANS_SCALE - 255 - RT_RANS_LEAST);
-    out->freq[s] = (uint16_t)(1.0 + share);
+    freq[s] = (uint32_t)(1.0 + share);
     if (most == RT_RANS_ESCAPE || count[s] > count[most])
       most = s;
   }
   for (int s = 0; s < RT_RANS_SYMBOLS; s++)
-    used += out->freq[s];
-  out->freq[most] = (uint16_t)(out->freq[most] + RT_RANS_SCALE - used);
-  fill_slots(out);
+    used += freq[s];
+  freq[most] += RT_RANS_SCALE - used;
+  fill_slots(freq, out);
 }
 
 /** Each frequency in 1 byte below 224, else in 2; a 0 with how many follow. */
 rt_err rt_rans_store(const rt_rans_model *model, rt_bytes *out)
 {
-  for (int s = 0; s < RT_RANS_SYMBOLS; s++) {
-    const unsigned f = model->freq[s];
+  for (unsigned s = 0; s < RT_RANS_SYMBOLS; s++) {
+    const unsigned f = freq_of(model, s);
     unsigned char code[2] = {(unsigned char)f, 0};
     size_t n = 1;
     if (f == 0) {
-      while (s + 1 < RT_RANS_SYMBOLS && model->freq[s + 1] == 0) {
+      while (s + 1 < RT_RANS_SYMBOLS && freq_of(model, s + 1) == 0) {
         s++;
         code[1]++;
       }
@@ -67,8 +72,7 @@ rt_err rt_rans_store(const rt_rans_model *model, rt_bytes *out)
 rt_err rt_rans_load(const unsigned char *data, size_t n, size_t *at,
                     const char *name, rt_rans_model *out)
 {
-  unsigned sum = 0;
-  memset(out, 0, sizeof *out);
+  uint32_t freq[RT_RANS_SYMBOLS] = {0}, sum = 0;
   for (int s = 0; s < RT_RANS_SYMBOLS; s++) {
     const bool two = *at < n && (data[*at] == 0 || data[*at] >= 224);
     RT_CHECK(*at + (two ? 2 : 1) <= n, RT_ERR_DATA,
@@ -78,20 +82,32 @@ rt_err rt_rans_load(const unsigned char *data, size_t n, size_t *at,
     if (first == 0)
       s += (int)second;
     else
-      out->freq[s] = (uint16_t)(two ? (first - 224) << 8 | second : first);
+      freq[s] = two ? (first - 224) << 8 | second : first;
     RT_CHECK(s < RT_RANS_SYMBOLS, RT_ERR_DATA, "%s: a model has symbol %d",
              name, s);
-    sum += out->freq[s];
+    sum += freq[s];
   }
-  RT_CHECK(sum == RT_RANS_SCALE && out->freq[RT_RANS_ESCAPE] >= RT_RANS_LEAST,
+  RT_CHECK(sum == RT_RANS_SCALE && freq[RT_RANS_ESCAPE] >= RT_RANS_LEAST,
            RT_ERR_DATA,
            "%s: a model's frequencies add up to %u, expected %d with an escape",
            name, sum, RT_RANS_SCALE);
-  fill_slots(out);
+  fill_slots(freq, out);
   return RT_OK;
 }
 
 /** --- writing --- */
+
+void rt_rans_numbers_init(int m, rt_rans_numbers *out)
+{
+  for (unsigned s = 0; s < RT_RANS_SYMBOLS; s++) {
+    const unsigned past = s < 2U << m ? 0 : s - (2U << m);
+    const unsigned n_raw = s < 2U << m ? 0 : (past >> m) + 1;
+    const bool fits = n_raw + (unsigned)m < 32;
+    const uint32_t top = (1U << m) | (past & ((1U << m) - 1));
+    out->n_raw[s] = (uint8_t)(fits ? n_raw : 64);
+    out->first[s] = s < 2U << m ? s : fits ? top << n_raw : 0;
+  }
+}
 
 static rt_err put_bits(rt_rans_out *out, uint64_t value, int n)
 {
@@ -109,7 +125,7 @@ static rt_err put_bits(rt_rans_out *out, uint64_t value, int n)
 
 static rt_err put_symbol(rt_rans_out *out, const rt_rans_model *m, unsigned s)
 {
-  const bool escaped = m->freq[s] == 0 || s == RT_RANS_ESCAPE;
+  const bool escaped = freq_of(m, s) == 0 || s == RT_RANS_ESCAPE;
   const unsigned coded = escaped ? (unsigned)RT_RANS_ESCAPE : s;
   if (out->n_op == out->room) {
     const size_t room = 2 * out->room + 4096;
@@ -118,7 +134,7 @@ static rt_err put_symbol(rt_rans_out *out, const rt_rans_model *m, unsigned s)
     out->op = more;
     out->room = room;
   }
-  out->op[out->n_op++] = (uint32_t)m->freq[coded] << 16 | m->cum[coded];
+  out->op[out->n_op++] = m->code[coded];
   return escaped ? put_bits(out, s, 8) : RT_OK;
 }
 

@@ -21,9 +21,17 @@ static const uint32_t rt_rans_low = 1U << 16; /**< states are at least this */
 
 /** How often each symbol comes, of RT_RANS_SCALE. */
 typedef struct rt_rans_model {
-  uint16_t freq[RT_RANS_SYMBOLS], cum[RT_RANS_SYMBOLS];
-  uint8_t slot[RT_RANS_SCALE]; /**< the symbol that owns a slot */
+  uint32_t code[RT_RANS_SYMBOLS]; /**< frequency << 16 | sum of those before */
+  uint8_t slot[RT_RANS_SCALE];    /**< the symbol that owns a slot */
 } rt_rans_model;
+
+/** Numbers of \a m bits: the first number of each symbol, its raw bits; more
+ *  than 32 of these mean that no number has the symbol. */
+typedef struct rt_rans_numbers {
+  uint32_t first[RT_RANS_SYMBOLS];
+  uint8_t n_raw[RT_RANS_SYMBOLS];
+} rt_rans_numbers;
+void rt_rans_numbers_init(int m, rt_rans_numbers *out);
 
 /** Frequencies from counts; all counts may be 0. */
 void rt_rans_learn(const uint32_t count[RT_RANS_SYMBOLS], rt_rans_model *out);
@@ -65,58 +73,59 @@ RT_MUST rt_err rt_rans_open(const unsigned char *data, size_t n,
 /** RT_ERR_DATA unless all was read and nothing was missing. */
 RT_MUST rt_err rt_rans_close(const rt_rans_in *in, const char *name);
 
-static inline uint64_t rt_rans_take_bits(rt_rans_in *in, int n)
+/** \a n <= 32 raw bits. */
+static inline uint32_t rt_rans_bits(rt_rans_in *in, int n)
 {
-  while (in->n_pending < n) {
-    if (in->bits == in->bits_end) {
+  if (in->n_pending < n) {
+    while (in->n_pending <= 56 && in->bits < in->bits_end) {
+      in->pending |= (uint64_t)*in->bits++ << in->n_pending;
+      in->n_pending += 8;
+    }
+    if (in->n_pending < n) {
       in->bad = true;
       return 0;
     }
-    in->pending |= (uint64_t)*in->bits++ << in->n_pending;
-    in->n_pending += 8;
   }
   const uint64_t got = in->pending & ((UINT64_C(1) << n) - 1);
   in->pending >>= n;
   in->n_pending -= n;
-  return got;
+  return (uint32_t)got;
 }
 
+/** No branch that cannot be foreseen: the next word is looked at in any case.
+ */
 static inline unsigned rt_rans_symbol(rt_rans_in *in, const rt_rans_model *m)
 {
+  static const unsigned char none[2] = {0};
+  const bool at_end = in->word == in->word_end;
+  const unsigned char *const w = at_end ? none : in->word;
+  const uint32_t word = (uint32_t)w[0] | (uint32_t)w[1] << 8;
   uint32_t x = in->x[in->turn];
   const uint32_t at = x & (RT_RANS_SCALE - 1);
   const unsigned symbol = m->slot[at];
-  x = m->freq[symbol] * (x >> RT_RANS_BITS) + at - m->cum[symbol];
-  if (x < rt_rans_low) {
-    if (in->word == in->word_end) {
-      in->bad = true;
-      return 0;
-    }
-    x = x << 16 | (uint32_t)in->word[0] | (uint32_t)in->word[1] << 8;
-    in->word += 2;
-  }
-  in->x[in->turn] = x;
+  const uint32_t code = m->code[symbol];
+  x = (code >> 16) * (x >> RT_RANS_BITS) + at - (code & 0xFFFF);
+  const bool low = x < rt_rans_low;
+  in->bad |= low & at_end;
+  in->x[in->turn] = low ? x << 16 | word : x;
+  in->word += low & !at_end ? 2 : 0;
   in->turn ^= 1;
   return symbol;
 }
 
-/** What rt_rans_put() wrote; at most 2^33 whatever the bytes are. */
+/** What rt_rans_put() wrote; less than 2^33 whatever the bytes are. */
 static inline uint64_t rt_rans_take(rt_rans_in *in, const rt_rans_model *model,
-                                    int m)
+                                    const rt_rans_numbers *numbers)
 {
   unsigned symbol = rt_rans_symbol(in, model);
   if (symbol == RT_RANS_ESCAPE)
-    symbol = (unsigned)rt_rans_take_bits(in, 8);
-  if (symbol < 2U << m)
-    return symbol;
-  const unsigned octave = (symbol - (2U << m)) >> m;
-  const int n_raw = (int)octave + 1;
-  if (n_raw > 32 - m) {
+    symbol = rt_rans_bits(in, 8);
+  const int n_raw = numbers->n_raw[symbol];
+  if (n_raw > 32) {
     in->bad = true;
     return 0;
   }
-  const uint64_t top = (1U << m) | ((symbol - (2U << m)) & ((1U << m) - 1));
-  return top << n_raw | rt_rans_take_bits(in, n_raw);
+  return (uint64_t)numbers->first[symbol] + rt_rans_bits(in, n_raw);
 }
 
 #endif

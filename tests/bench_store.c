@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_TIMES = 5 };
+enum { N_TIMES = 3 };
 
 typedef struct bench {
   rt_logits *ds; // owned
@@ -40,6 +40,8 @@ static void draw(const bench *b, int64_t r, rt_logits_row *row)
     const int64_t n = row->count[t];
     double mass = 0.0;
     uint32_t *const times = calloc((size_t)n + 1, sizeof *times);
+    uint32_t *const ids = malloc(((size_t)n + 1) * sizeof *ids);
+    memcpy(ids, row->ids + from, (size_t)n * sizeof *ids);
     for (int64_t i = 0; i < n; i++)
       mass += exp((double)row->logp[from + i]);
     for (int64_t d = 0; d < b->spec.n_draws; d++) {
@@ -56,12 +58,13 @@ static void draw(const bench *b, int64_t r, rt_logits_row *row)
     for (uint32_t c = (uint32_t)b->spec.n_draws; c > 0; c--)
       for (int64_t i = 0; i < n; i++)
         if (times[i] == c) {
-          row->ids[to] = row->ids[from + i];
+          row->ids[to] = ids[i];
           row->logp[to++] = (float)log((double)c / (double)b->spec.n_draws);
           kept++;
         }
     row->count[t] = kept;
     free(times);
+    free(ids);
     from += n;
   }
   row->n_entries = to;

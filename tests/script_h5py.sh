@@ -14,13 +14,16 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
-# shellcheck disable=SC2016 # Markdown's quotes
-sed -n '/^```python$/,/^```$/p' doc/formats.md | sed '/^```/d' >"$tmp/reader.py"
-n_lines=$(wc -l <"$tmp/reader.py")
-if [ "$n_lines" -lt 20 ] || [ "$n_lines" -gt 100 ]; then
-  echo "the reader in doc/formats.md has $n_lines lines, expected 20 to 100"
-  exit 1
-fi
+# the first block of Python reads datasets, the second packed records
+awk -v to="$tmp/reader" '/^```python$/ { n++; on = 1; next } /^```$/ { on = 0 }
+  on { print >(to (n > 1 ? n : "") ".py") }' doc/formats.md
+for reader in reader reader2; do
+  n_lines=$(wc -l <"$tmp/$reader.py")
+  if [ "$n_lines" -lt 20 ] || [ "$n_lines" -gt 100 ]; then
+    echo "$reader in doc/formats.md has $n_lines lines, expected 20 to 100"
+    exit 1
+  fi
+done
 mkdir "$tmp/odd"
 cat >"$tmp/odd.py" <<'PY'
 import sys
@@ -107,3 +110,21 @@ assert got == want, "rows differ"
 print("the reader of doc/formats.md reads", n_rows, "rows,", len(got), "bytes")
 PY
 "$PYTHON" "$tmp/compare.py" "$tmp/dataset"
+
+# packed: what the second block decodes is what retort exports
+"$build/bin/retort" logits select "$tmp/dataset" "$tmp/packed" \
+  capture.encoding=packed
+"$build/bin/retort" logits export "$tmp/packed" "$tmp/arrays"
+cat >"$tmp/compare_packed.py" <<'PY'
+import sys
+import numpy as np
+from reader import rows
+from reader2 import packed
+
+got = list(rows(sys.argv[1], {"packed": packed}))
+for k in "tok", "count", "lse", "label_logp", "ids", "logp":
+    want = np.load("%s/%s.npy" % (sys.argv[2], k))
+    assert np.array_equal(np.concatenate([row[k] for row in got]), want), k
+print("the decoder of doc/formats.md decodes", len(got), "packed rows")
+PY
+"$PYTHON" "$tmp/compare_packed.py" "$tmp/packed" "$tmp/arrays"
