@@ -17,6 +17,7 @@ void rt_id_order_clear(rt_id_order *o)
   free(o->sorted);
   free(o->rank_of);
   free(o->dense);
+  free(o->near);
   *o = (rt_id_order){0};
 }
 
@@ -74,7 +75,8 @@ static rt_err allocate(rt_id_order *o, uint32_t n_seen)
   o->rank_of = malloc(n * sizeof *o->rank_of);
   o->n_dense = o->vocab < max_dense ? o->vocab : 0;
   o->dense = calloc((size_t)o->n_dense + 1, sizeof *o->dense);
-  RT_CHECK(o->id && o->sorted && o->rank_of && o->dense, RT_ERR_MEM,
+  o->near = malloc(n * sizeof *o->near);
+  RT_CHECK(o->id && o->sorted && o->rank_of && o->dense && o->near, RT_ERR_MEM,
            "an order of %zu ids", n);
   return RT_OK;
 }
@@ -106,6 +108,17 @@ typedef struct counted {
   uint32_t *id, *times; // owned [n]
   uint32_t n;
 } counted;
+
+/** Once ends and masses are known. */
+static void fill_near(rt_id_order *o)
+{
+  int c = 0;
+  for (uint32_t rank = 0; rank < o->n_seen; rank++) {
+    while (rank >= o->end[c])
+      c++;
+    o->near[rank] = (uint16_t)rt_order_near_of(o, c, rank);
+  }
+}
 
 static int by_id(const void *a, const void *b)
 {
@@ -187,6 +200,7 @@ static rt_err order_counted(const counted *x, rt_id_order *o)
   }
   rank_classes(o, class_of);
   weigh(o, class_of, x->times);
+  fill_near(o);
   free(class_of);
   return RT_OK;
 }
@@ -298,6 +312,7 @@ static rt_err take_ids(rt_id_order *o, rt_rans_in *in,
   }
   RT_TRY(rt_rans_close(in, name));
   rank_classes(o, class_of);
+  fill_near(o);
   return RT_OK;
 }
 

@@ -19,6 +19,7 @@ typedef struct rt_id_order {
   uint32_t *id;               // owned [n_seen] of a rank
   uint32_t *sorted, *rank_of; // owned [n_seen] ids ascending; their ranks
   uint32_t *dense;            // owned [n_dense] rank + 1 of an id, or NULL
+  uint16_t *near;             // owned [n_seen] rt_order_near() of a rank
   uint64_t n_dense;
   uint64_t end[RT_ORDER_CLASSES];    // one past a class's last rank
   uint32_t beyond[RT_ORDER_CLASSES]; // mass after the class, in its own ids
@@ -47,17 +48,34 @@ static inline int rt_lg16(uint64_t x)
   return 16 * top + part[(top >= 4 ? x >> (top - 4) : x << (4 - top)) & 15];
 }
 
-/** How far the next of \a left members is from rank \a rank, which lies in
- * class \a c: half octaves of the expected distance, as a context. */
-static inline int rt_gap_context(const rt_id_order *o, int c, uint64_t rank,
-                                 uint64_t left)
+enum { RT_DENSITIES = 4 };
+
+/** Of rank \a rank in class \a c: 16 log2 of the mass from there on, in ids of
+ *  the class, and in the two lowest bits how rare these are. */
+static inline unsigned rt_order_near_of(const rt_id_order *o, int c,
+                                        uint64_t rank)
 {
   const uint64_t mass = o->beyond[c] + (o->end[c] - rank);
-  const int half_octaves =
-      (int)((unsigned)(rt_lg16(mass) - rt_lg16(left) + 4 + 1024) >> 3) - 128;
-  return half_octaves < -2   ? 0
-         : half_octaves > 34 ? RT_GAP_CONTEXTS - 1
-                             : half_octaves + 2;
+  const int density = c >> 4 < RT_DENSITIES ? c >> 4 : RT_DENSITIES - 1;
+  return (unsigned)(rt_lg16(mass) << 2 | density);
+}
+
+/** The same by table where there is one; \a rank < V. */
+static inline unsigned rt_order_near(const rt_id_order *o, uint64_t rank)
+{
+  return rank < o->n_seen ? o->near[rank]
+                          : rt_order_near_of(o, o->n_classes - 1, rank);
+}
+
+/** Half octaves of the distance to expect to the next of so many members, by
+ *  their rt_lg16(), as a context. */
+static inline unsigned rt_gap_context(unsigned near, int lg_left)
+{
+  const unsigned biased =
+      (unsigned)((int)(near >> 2) - lg_left + 4 + 1024) >> 3;
+  return biased < 126                         ? 0
+         : biased > 126 + RT_GAP_CONTEXTS - 1 ? RT_GAP_CONTEXTS - 1
+                                              : biased - 126;
 }
 
 #endif

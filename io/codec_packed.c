@@ -22,9 +22,9 @@
   M(ENTROPY, 1, 4) /* in 64ths */                                              \
   M(DEVIATION, 1, 3) /* in 64ths */                                            \
   M(GAP, RT_GAP_CONTEXTS, 2)                                                   \
-  M(VALUE, N_RANGES *N_DENSITIES, 5)
+  M(VALUE, N_RANGES *RT_DENSITIES, 5)
 
-enum { N_RANGES = 12, N_DENSITIES = 4, N_LEVELS = 2048, MAX_BITS = 5 };
+enum { N_RANGES = 12, N_LEVELS = 2048, MAX_BITS = 5, N_LEFT = 4096 };
 #define MODEL_ENUM(name, n, m) M_##name, M_##name##_LAST = M_##name + (n)-1,
 enum { MODELS(MODEL_ENUM) N_MODELS };
 #define MODEL_BITS(name, n, m) name##_BITS = m,
@@ -38,6 +38,7 @@ struct rt_packed {
   int32_t lse_base;  // 32nds
   rt_rans_model model[N_MODELS];
   rt_rans_numbers numbers[MAX_BITS + 1]; // by m
+  uint16_t lg_left[N_LEFT];              // rt_lg16(), from 1 on
   float value[N_LEVELS], prob[N_LEVELS]; // log-prob of a level, its exp
 };
 
@@ -93,11 +94,6 @@ static int range_context(int range)
   while (i < N_RANGES - 1 && range >= below[i])
     i++;
   return i;
-}
-
-static int density_context(int c)
-{
-  return c >> 4 < N_DENSITIES ? c >> 4 : N_DENSITIES - 1;
 }
 
 static uint64_t zigzag(int64_t x)
@@ -186,25 +182,27 @@ static rt_err take_items(pen *p, const rt_logits_row *row, int64_t begin,
   return RT_OK;
 }
 
+static int lg_left(const struct rt_packed *k, size_t left)
+{
+  return left < N_LEFT ? k->lg_left[left] : rt_lg16(left);
+}
+
 /** Entries come as a set; levels from the unlikeliest up, draws less one. */
 static rt_err put_items(pen *p, size_t n, int low, int range)
 {
   const rt_id_order *o = &p->codec->packed->order;
-  const int at_range = range_context(range) * N_DENSITIES;
+  const int at_range = range_context(range) * RT_DENSITIES;
   uint64_t next = 0;
-  int c = 0;
   for (size_t i = 0; i < n; i++) {
-    while (next >= o->end[c])
-      c++;
     const item *x = &p->item[i];
-    RT_TRY(put(p, M_GAP + rt_gap_context(o, c, next, n - i), x->rank - next,
-               GAP_BITS));
-    next = (uint64_t)x->rank + 1;
-    while (x->rank >= o->end[c])
-      c++;
-    RT_TRY(put(p, M_VALUE + at_range + density_context(c),
+    const unsigned context = rt_gap_context(rt_order_near(o, next),
+                                            lg_left(p->codec->packed, n - i));
+    const unsigned density = rt_order_near(o, x->rank) % RT_DENSITIES;
+    RT_TRY(put(p, M_GAP + (int)context, x->rank - next, GAP_BITS));
+    RT_TRY(put(p, M_VALUE + at_range + (int)density,
                (uint64_t)(low < 0 ? x->value - 1 : low - x->value),
                VALUE_BITS));
+    next = (uint64_t)x->rank + 1;
   }
   return RT_OK;
 }
@@ -329,7 +327,7 @@ typedef struct eye {
   const rt_codec_spec *spec; // borrowed
   const char *name;          // borrowed
   rt_rans_in in;
-  item *item; // owned [max entries of the row's tokens so far]
+  uint64_t *key; // owned [room]: level, or N less draws, << 32 | id
   size_t room;
   rt_logits_row *row; // borrowed
 } eye;
@@ -342,109 +340,97 @@ static uint64_t take(eye *e, int model, int m)
 static rt_err room_for(eye *e, size_t n)
 {
   if (n > e->room) {
-    item *const more = realloc(e->item, 2 * n * sizeof *more);
+    uint64_t *const more = realloc(e->key, 2 * n * sizeof *more);
     RT_CHECK(more != NULL, RT_ERR_MEM, "%zu entries", n);
-    e->item = more;
+    e->key = more;
     e->room = 2 * n;
   }
   return RT_OK;
 }
 
-/** Entries by rank into e->item; values are levels, or draws. */
-static rt_err take_set(eye *e, size_t n, int low, int range)
+/** Entries by rank into e->key; their upper halves are \a most less what is
+ *  coded, which is at most \a span. */
+static rt_err take_set(eye *e, size_t n, uint64_t most, uint64_t span,
+                       int context_of_range)
 {
   const rt_id_order *const o = &e->k->order;
   const rt_rans_model *const gaps = &e->k->model[M_GAP];
   const rt_rans_model *const values =
-      &e->k->model[M_VALUE + range_context(range) * N_DENSITIES];
+      &e->k->model[M_VALUE + context_of_range * RT_DENSITIES];
   const rt_rans_numbers *const gap_numbers = &e->k->numbers[GAP_BITS];
   const rt_rans_numbers *const value_numbers = &e->k->numbers[VALUE_BITS];
   const uint64_t vocab = e->spec->vocab;
-  const uint64_t most =
-      low < 0 ? (uint64_t)e->spec->n_draws - 1 : (uint64_t)range;
-  rt_rans_in in = e->in; // in registers
+  rt_rans_in in = e->in; // in registers, as its two states: one for gaps
+  uint32_t a = in.x[in.turn], b = in.x[in.turn ^ 1];
   uint64_t next = 0;
-  int c = 0;
   bool good = true;
-  for (size_t i = 0; i < n; i++) {
-    good = next < vocab && !in.bad;
-    if (!good)
+  for (size_t i = 0; i < n && good; i++) {
+    const unsigned context =
+        rt_gap_context(rt_order_near(o, next), lg_left(e->k, n - i));
+    const uint64_t rank =
+        next + rt_rans_take_from(&in, &a, &gaps[context], gap_numbers);
+    if (rank >= o->n_seen && rank >= vocab) {
+      good = false;
       break;
-    while (next >= o->end[c])
-      c++;
-    const int context = rt_gap_context(o, c, next, n - i);
-    const uint64_t rank = next + rt_rans_take(&in, &gaps[context], gap_numbers);
-    good = rank < vocab;
-    if (!good)
-      break;
-    next = rank + 1;
-    while (rank >= o->end[c])
-      c++;
+    }
+    const unsigned density = rt_order_near(o, rank) % RT_DENSITIES;
     const uint64_t v =
-        rt_rans_take(&in, &values[density_context(c)], value_numbers);
-    good = v <= most;
-    if (!good)
-      break;
-    e->item[i] = (item){(uint32_t)rank,
-                        rank < o->n_seen ? o->id[rank]
-                                         : rt_id_order_id(o, (uint32_t)rank),
-                        low < 0 ? (int)v + 1 : low - (int)v};
+        rt_rans_take_from(&in, &b, &values[density], value_numbers);
+    next = rank + 1;
+    good = v <= span && (next < vocab || i + 1 == n);
+    const uint32_t id =
+        rank < o->n_seen ? o->id[rank] : rt_id_order_id(o, (uint32_t)rank);
+    e->key[i] = (most - v) << 32 | id;
   }
+  in.x[in.turn] = a;
+  in.x[in.turn ^ 1] = b;
   e->in = in;
   RT_CHECK(good && !in.bad, RT_ERR_DATA,
            "%s: a token's %zu entries are no set of ids below %llu with values "
            "up to %llu",
-           e->name, n, (unsigned long long)vocab, (unsigned long long)most);
+           e->name, n, (unsigned long long)vocab, (unsigned long long)span);
   return RT_OK;
 }
 
-/** Levels of one token by falling probability, equal ones by id: count, place,
- *  then order what is equal. */
-static void sort_levels(const item *from, size_t n, int top, int range,
-                        item *to)
+/** Keys of one token, whose upper halves are \a least to \a least + \a span,
+ *  sorted into \a to: count, place, then order what has equal halves. */
+static void sort_keys(const uint64_t *from, size_t n, uint64_t least,
+                      uint64_t span, uint64_t *to)
 {
   uint32_t at[N_LEVELS + 1];
-  memset(at, 0, ((size_t)range + 2) * sizeof *at);
+  memset(at, 0, ((size_t)span + 2) * sizeof *at);
   for (size_t i = 0; i < n; i++)
-    at[from[i].value - top + 1]++;
-  for (int k = 1; k <= range; k++)
+    at[(from[i] >> 32) - least + 1]++;
+  for (uint64_t k = 1; k <= span; k++)
     at[k] += at[k - 1];
   for (size_t i = 0; i < n; i++)
-    to[at[from[i].value - top]++] = from[i];
+    to[at[(from[i] >> 32) - least]++] = from[i];
   for (size_t i = 1; i < n; i++) {
-    const item moved = to[i];
+    const uint64_t moved = to[i];
     size_t k = i;
-    for (; k > 0 && to[k - 1].value == moved.value && to[k - 1].id > moved.id;
-         k--)
+    for (; k > 0 && to[k - 1] > moved; k--)
       to[k] = to[k - 1];
     to[k] = moved;
   }
 }
 
-static int by_draws(const void *a, const void *b)
-{
-  const item *x = a, *y = b;
-  return x->value != y->value ? (x->value < y->value) - (x->value > y->value)
-                              : (x->id > y->id) - (x->id < y->id);
-}
-
 static rt_err take_levels(eye *e, size_t n, uint32_t *ids, float *logp)
 {
   const struct rt_packed *k = e->k;
-  item *const sorted = e->item + n;
+  uint64_t *const sorted = e->key + n;
   const uint64_t top = take(e, M_TOP, TOP_BITS);
   const uint64_t range = take(e, M_RANGE, RANGE_BITS);
   RT_CHECK(top < N_LEVELS && range < N_LEVELS - top, RT_ERR_DATA,
            "%s: levels %llu to %llu, expected less than %d", e->name,
            (unsigned long long)top, (unsigned long long)(top + range),
            N_LEVELS);
-  RT_TRY(take_set(e, n, (int)(top + range), (int)range));
-  sort_levels(e->item, n, (int)top, (int)range, sorted);
+  RT_TRY(take_set(e, n, top + range, range, range_context((int)range)));
+  sort_keys(e->key, n, top, range, sorted);
   float mass = 0.0F;
   for (size_t i = 0; i < n; i++) {
-    ids[i] = sorted[i].id;
-    logp[i] = k->value[sorted[i].value];
-    mass += k->prob[sorted[i].value];
+    ids[i] = (uint32_t)sorted[i];
+    logp[i] = k->value[sorted[i] >> 32];
+    mass += k->prob[sorted[i] >> 32];
   }
   RT_CHECK(mass <= rt_codec_max_mass, RT_ERR_DATA,
            "%s: %zu entries have mass %g, expected at most 1", e->name, n,
@@ -454,17 +440,19 @@ static rt_err take_levels(eye *e, size_t n, uint32_t *ids, float *logp)
 
 static rt_err take_draws(eye *e, size_t n, uint32_t *ids, float *logp)
 {
-  const int64_t n_draws = e->spec->n_draws;
-  int64_t sum = 0;
-  RT_TRY(take_set(e, n, -1, 0));
-  qsort(e->item, n, sizeof *e->item, by_draws);
+  const uint64_t n_draws = (uint64_t)e->spec->n_draws;
+  uint64_t *const sorted = e->key + n;
+  uint64_t sum = 0;
+  RT_TRY(take_set(e, n, n_draws - 1, n_draws - 1, 0));
+  sort_keys(e->key, n, 0, n_draws - 1, sorted);
   for (size_t i = 0; i < n; i++) {
-    ids[i] = e->item[i].id;
-    logp[i] = (float)log((double)e->item[i].value / (double)n_draws);
-    sum += e->item[i].value;
+    const uint64_t draws = n_draws - (sorted[i] >> 32);
+    ids[i] = (uint32_t)sorted[i];
+    logp[i] = (float)log((double)draws / (double)n_draws);
+    sum += draws;
   }
-  RT_CHECK(sum == n_draws, RT_ERR_DATA, "%s: %lld draws, expected %lld",
-           e->name, (long long)sum, (long long)n_draws);
+  RT_CHECK(sum == n_draws, RT_ERR_DATA, "%s: %llu draws, expected %llu",
+           e->name, (unsigned long long)sum, (unsigned long long)n_draws);
   return RT_OK;
 }
 
@@ -576,7 +564,7 @@ rt_err rt_codec_decode_packed(const rt_codec *codec, rt_codec_in *in,
   RT_TRY(rt_logits_row_tokens(out, n_tokens));
   RT_TRY(rt_logits_row_optional(out, spec->entropy, spec->deviation));
   const rt_err err = take_row(&e, n_entries);
-  free(e.item);
+  free(e.key);
   return err;
 }
 
@@ -586,6 +574,8 @@ static void fill_constants(struct rt_packed *k)
 {
   for (int m = 0; m <= MAX_BITS; m++)
     rt_rans_numbers_init(m, &k->numbers[m]);
+  for (unsigned left = 1; left < N_LEFT; left++)
+    k->lg_left[left] = (uint16_t)rt_lg16(left);
   for (int i = 0; i < N_LEVELS; i++) {
     k->value[i] = value_of(i);
     k->prob[i] = expf(k->value[i]);

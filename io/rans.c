@@ -167,7 +167,7 @@ static unsigned char *encode(const rt_rans_out *out, unsigned char *end)
   for (size_t i = out->n_op; i-- > 0;) {
     const uint32_t freq = out->op[i] >> 16, cum = out->op[i] & 0xFFFF;
     uint32_t s = x[i & 1];
-    if (s >= (uint64_t)freq << 20) {
+    if (s >= (uint64_t)freq << (32 - RT_RANS_BITS)) {
       *--end = (unsigned char)(s >> 8);
       *--end = (unsigned char)s;
       s >>= 16;

@@ -8,6 +8,7 @@
 #define RT_RANS_H
 
 #include "io/codec.h"
+#include <string.h>
 
 enum {
   RT_RANS_BITS = 12,
@@ -77,10 +78,17 @@ RT_MUST rt_err rt_rans_close(const rt_rans_in *in, const char *name);
 static inline uint32_t rt_rans_bits(rt_rans_in *in, int n)
 {
   if (in->n_pending < n) {
-    while (in->n_pending <= 56 && in->bits < in->bits_end) {
-      in->pending |= (uint64_t)*in->bits++ << in->n_pending;
-      in->n_pending += 8;
-    }
+    if (in->bits_end - in->bits >= 8) { // as many bytes as fit
+      uint64_t more;
+      memcpy(&more, in->bits, sizeof more);
+      in->pending |= more << in->n_pending;
+      in->bits += (63 - in->n_pending) / 8;
+      in->n_pending |= 56;
+    } else
+      while (in->n_pending <= 56 && in->bits < in->bits_end) {
+        in->pending |= (uint64_t)*in->bits++ << in->n_pending;
+        in->n_pending += 8;
+      }
     if (in->n_pending < n) {
       in->bad = true;
       return 0;
@@ -92,32 +100,34 @@ static inline uint32_t rt_rans_bits(rt_rans_in *in, int n)
   return (uint32_t)got;
 }
 
-/** No branch that cannot be foreseen: the next word is looked at in any case.
- */
-static inline unsigned rt_rans_symbol(rt_rans_in *in, const rt_rans_model *m)
+/** A symbol from state *state.  No branch that cannot be foreseen: the next
+ * word is looked at in any case. */
+static inline unsigned rt_rans_step(rt_rans_in *in, uint32_t *state,
+                                    const rt_rans_model *m)
 {
   static const unsigned char none[2] = {0};
   const bool at_end = in->word == in->word_end;
   const unsigned char *const w = at_end ? none : in->word;
   const uint32_t word = (uint32_t)w[0] | (uint32_t)w[1] << 8;
-  uint32_t x = in->x[in->turn];
-  const uint32_t at = x & (RT_RANS_SCALE - 1);
+  const uint32_t at = *state & (RT_RANS_SCALE - 1);
   const unsigned symbol = m->slot[at];
   const uint32_t code = m->code[symbol];
-  x = (code >> 16) * (x >> RT_RANS_BITS) + at - (code & 0xFFFF);
+  const uint32_t x =
+      (code >> 16) * (*state >> RT_RANS_BITS) + at - (code & 0xFFFF);
   const bool low = x < rt_rans_low;
   in->bad |= low & at_end;
-  in->x[in->turn] = low ? x << 16 | word : x;
+  *state = low ? x << 16 | word : x;
   in->word += low & !at_end ? 2 : 0;
-  in->turn ^= 1;
   return symbol;
 }
 
-/** What rt_rans_put() wrote; less than 2^33 whatever the bytes are. */
-static inline uint64_t rt_rans_take(rt_rans_in *in, const rt_rans_model *model,
-                                    const rt_rans_numbers *numbers)
+/** What rt_rans_put() wrote, from state *state; less than 2^33 whatever the
+ *  bytes are. */
+static inline uint64_t rt_rans_take_from(rt_rans_in *in, uint32_t *state,
+                                         const rt_rans_model *model,
+                                         const rt_rans_numbers *numbers)
 {
-  unsigned symbol = rt_rans_symbol(in, model);
+  unsigned symbol = rt_rans_step(in, state, model);
   if (symbol == RT_RANS_ESCAPE)
     symbol = rt_rans_bits(in, 8);
   const int n_raw = numbers->n_raw[symbol];
@@ -126,6 +136,15 @@ static inline uint64_t rt_rans_take(rt_rans_in *in, const rt_rans_model *model,
     return 0;
   }
   return (uint64_t)numbers->first[symbol] + rt_rans_bits(in, n_raw);
+}
+
+/** The same from the state whose turn it is. */
+static inline uint64_t rt_rans_take(rt_rans_in *in, const rt_rans_model *model,
+                                    const rt_rans_numbers *numbers)
+{
+  const unsigned turn = in->turn;
+  in->turn ^= 1;
+  return rt_rans_take_from(in, &in->x[turn], model, numbers);
 }
 
 #endif
