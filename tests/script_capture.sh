@@ -6,7 +6,7 @@
 
 make_teacher
 from=(teacher.weights=teacher.hf capture.rows=88 capture.shard_rows=16
-  capture.micro_rows=6)
+  capture.micro_rows=6 capture.encoding=exact)
 
 # --- dp: the same entries, bit for bit
 expect 0 1 capture deck.yaml "${from[@]}" capture.dir=a

@@ -5,11 +5,11 @@
 . "$(dirname "${BASH_SOURCE[0]}")/e2e.sh"
 
 make_teacher
-expect 0 2 capture deck.yaml teacher.weights=teacher.hf capture.dir=all \
-  capture.rows=88 capture.shard_rows=16 capture.top_p=0.99 capture.top_k=40
-expect 0 1 capture deck.yaml teacher.weights=teacher.hf capture.dir=part \
-  capture.first_row=24 capture.rows=40 capture.shard_rows=16 \
-  capture.top_p=0.9 capture.top_k=10
+from=(deck.yaml teacher.weights=teacher.hf capture.shard_rows=16)
+expect 0 2 capture "${from[@]}" capture.dir=all capture.rows=88 \
+  capture.top_p=0.99 capture.top_k=40 capture.encoding=exact
+expect 0 1 capture "${from[@]}" capture.dir=part capture.first_row=24 \
+  capture.rows=40 capture.top_p=0.9 capture.top_k=10 capture.encoding=exact
 
 # --- a narrower part of the wide one is what a narrow capture gives
 expect 0 2 logits select all chosen capture.first_row=24 capture.rows=40 \
@@ -33,6 +33,32 @@ expect 0 2 train deck.yaml output.dir=run-part "${stored[@]}" \
 expect 0 2 train deck.yaml output.dir=run-chosen "${stored[@]}" \
   teacher.dataset=chosen
 same_bits run-part run-chosen
+
+# --- packed at capture, and from exact: the same; near enough to train on
+expect 0 2 capture "${from[@]}" capture.dir=packed capture.rows=88 \
+  capture.top_p=0.99 capture.top_k=40
+expect 0 2 logits select all packed-too capture.encoding=packed
+expect 0 1 logits diff packed packed-too
+expect 0 2 logits verify packed
+expect 65 1 logits diff all packed
+says out.txt "largest difference of a log-prob"
+for d in all packed; do
+  expect 0 2 train deck.yaml output.dir="run-$d" teacher.source=dataset \
+    teacher.dataset="$d" teacher.top_p=0.99 teacher.top_k=40 train.length=8
+done
+"$PYTHON" - <<'PY' || fail "training on packed rows is not close to exact ones"
+import json
+
+def losses(run):
+    with open(run + "/metrics.jsonl") as f:
+        lines = [json.loads(line) for line in f]
+    return [x["kd"] for x in lines if "kd" in x]
+
+a, b = losses("run-all"), losses("run-packed")
+assert len(a) == len(b) == 8 and a != b, (a, b)
+worst = max(abs(x - y) / x for x, y in zip(a, b))
+assert worst < 1e-2, worst  # of the KL itself, flat tiny teacher
+PY
 
 # --- refusals
 expect 73 1 logits select all chosen

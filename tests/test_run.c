@@ -38,7 +38,7 @@ static rt_err capture(const scene *s, const rt_comm *world, const char *folder,
            "data: {files: [%s], seq: %d, eot: 0}\n"
            "teacher: {weights: %s, tp: %d}\n"
            "capture: {dir: \"%s\", rows: %d, shard_rows: %d, micro_rows: %d,\n"
-           "  top_p: 0.9, top_k: 40}\n",
+           "  top_p: 0.9, top_k: 40, encoding: exact}\n",
            s->corpus, SCENE_T, s->teacher, tp, folder, N_ROWS, SHARD_ROWS,
            MICRO_ROWS);
   n_beats = 0;
