@@ -99,11 +99,14 @@ static int64_t max_entries(const rt_logits_info *info)
   return info->top_k < info->vocab ? info->top_k : info->vocab;
 }
 
-/** Bytes of \a n_tokens with \a n_entries entries: id and log-prob each, and
- *  four numbers a token. */
-static double raw_bytes(double n_tokens, double n_entries)
+/** Bytes of \a n_tokens with \a n_entries entries.  Exact: id and log-prob
+ * each, and four numbers a token; packed: what no real teacher exceeded. */
+static double data_bytes(const rt_logits_info *info, double n_tokens,
+                         double n_entries)
 {
-  return 16.0 * n_tokens + 8.0 * n_entries;
+  return strcmp(info->encoding, "exact") == 0
+             ? 16.0 * n_tokens + 8.0 * n_entries
+             : 8.0 * n_tokens + 2.5 * n_entries;
 }
 
 /** Say how much it may become; refuse what can not fit in any case. */
@@ -111,8 +114,9 @@ static rt_err preflight(const rt_capture *c)
 {
   const rt_logits_info *info = &c->info;
   const double tokens = (double)info->n_rows * (double)info->seq;
-  const double most = raw_bytes(tokens, tokens * (double)max_entries(info));
-  const double least = raw_bytes(tokens, tokens);
+  const double most =
+      data_bytes(info, tokens, tokens * (double)max_entries(info));
+  const double least = data_bytes(info, tokens, 0.0);
   int64_t free_bytes;
   RT_TRY(rt_disk_free(c->folder, &free_bytes));
   rt_info("capture: %lld rows of %lld tokens, top-p %g, top-k %lld, %lld "

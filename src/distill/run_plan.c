@@ -4,6 +4,9 @@
 #include "distill/progress.h"
 #include "distill/run.h"
 
+/** Of an entry, as doc/results/logits.md measured for top-50. */
+static const double packed_bytes = 1.65;
+
 static void print_work(const rt_job *job)
 {
   const double tokens = (double)(job->batch_rows * job->seq);
@@ -70,13 +73,25 @@ static void print_capture(const rt_job *job)
   if (rt_deck_text(d, RT_KEY_CAP_DIR)[0] == '\0' ||
       (job->needs & RT_NEED_TEACHER) == 0)
     return;
-  const double tokens = (double)((asked > 0 ? asked : job->n_rows) * job->seq);
+  const int64_t rows =
+      asked > 0 ? asked : job->n_rows - rt_deck_int(d, RT_KEY_CAP_FIRST);
+  const int64_t shard_rows = rt_deck_int(d, RT_KEY_CAP_SHARD);
+  const double tokens = (double)(rows * job->seq);
+  const double flops = tokens * rt_arch_flops_fwd(&job->arch_t, job->seq);
+  const double peak =
+      rt_deck_real(d, RT_KEY_RUN_PEAK_GFLOPS) * 1e9 * rt_comm_size(job->world);
   const double k =
       (double)(top_k < job->arch_t.vocab ? top_k : job->arch_t.vocab);
-  rt_info("capture          %.4g tokens, %.4g FLOP, at most %.3f GiB on disk "
-          "(%.0f entries a token)",
-          tokens, tokens * rt_arch_flops_fwd(&job->arch_t, job->seq),
-          tokens * (16.0 + 8.0 * k) * 0x1p-30, k);
+  const bool packed = rt_deck_is(d, RT_KEY_CAP_ENCODING, "packed");
+  const double per_token = packed ? 4.0 + packed_bytes * k : 16.0 + 8.0 * k;
+  rt_info("capture          %.4g tokens in %lld files, %.4g FLOP; at most %.0f "
+          "entries and %s %.1f bytes a token, %.3f GiB on disk",
+          tokens, (long long)((rows - 1) / shard_rows + 1), flops, k,
+          packed ? "about" : "exactly", per_token,
+          tokens * per_token * 0x1p-30);
+  if (peak > 0.0)
+    rt_info("capture at peak  %.3f h (run.peak_gflops on %d ranks)",
+            flops / peak / 3600.0, rt_comm_size(job->world));
 }
 
 rt_err rt_run_plan(rt_job *job)
