@@ -342,6 +342,9 @@ static rt_err load(rt_id_order *o, rt_codec_in *in)
                n_classes <= RT_ORDER_CLASSES,
            RT_ERR_DATA, "%s: %u ids in %u classes", in->name, n_seen,
            n_classes);
+  // an id costs two symbols of 1/360 bit or more: see RT_RANS_LEAST
+  RT_CHECK(n_seen / 2048 <= in->n, RT_ERR_DATA, "%s: %u ids in %zu bytes",
+           in->name, n_seen, in->n);
   o->n_classes = (int)n_classes;
   RT_TRY(allocate(o, n_seen));
   for (uint32_t c = 0; c < n_classes; c++)

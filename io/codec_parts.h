@@ -10,8 +10,9 @@ struct rt_codec {
   struct rt_packed *packed; // owned; NULL for `exact`
 };
 
-/** A token's mass is a sum of rounded numbers: it may exceed 1 by this. */
-static const float rt_codec_max_mass = 1.02F;
+/** A token's mass is a sum of rounded numbers: it may exceed 1 by 1 %, and a
+ *  level of `packed` may lie half a step above its log-prob, at most 1/8. */
+static const float rt_codec_max_mass = 1.15F;
 
 /** A record as it is read: nothing beyond \a n bytes is touched. */
 typedef struct rt_codec_in {

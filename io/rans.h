@@ -117,7 +117,7 @@ static inline unsigned rt_rans_step(rt_rans_in *in, uint32_t *state,
   const bool low = x < rt_rans_low;
   in->bad |= low & at_end;
   *state = low ? x << 16 | word : x;
-  in->word += low & !at_end ? 2 : 0;
+  in->word += (low && !at_end) ? 2 : 0;
   return symbol;
 }
 

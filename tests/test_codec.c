@@ -160,6 +160,39 @@ static void test_packed(void)
   rt_codec_destroy(&blank);
 }
 
+/** Tokens whose log-probs are all equal: levels round all of them up, or all
+ *  down, so that their mass is the farthest from 1 that it can be. */
+static void test_uniform(void)
+{
+  for (uint32_t V = 1; V < 30000; V += 1 + V / 7) {
+    const rt_codec_spec spec = {
+        .kind = RT_CODEC_PACKED, .vocab = V, .max_tokens = 1, .max_entries = V};
+    rt_codec *codec;
+    rt_bytes bytes = {0};
+    rt_logits_row got = {0}, row = {0};
+    RT_OKAY(rt_logits_row_tokens(&row, 1));
+    RT_OKAY(rt_logits_row_entries(&row, V));
+    row.n_tokens = 1;
+    row.n_entries = row.count[0] = V;
+    row.tok[0] = row.tok[1] = V - 1;
+    row.lse[0] = 0.0F;
+    row.label_logp[0] = -logf((float)V);
+    for (uint32_t i = 0; i < V; i++) {
+      row.ids[i] = i;
+      row.logp[i] = -logf((float)V);
+    }
+    RT_OKAY(rt_codec_learn(&spec, &row, 1, &codec));
+    RT_OKAY(rt_codec_encode(codec, &row, &bytes));
+    RT_OKAY(rt_codec_decode(codec, bytes.data, bytes.n, "record", &got));
+    CU_ASSERT(same_shape(&row, &got));
+    RT_OKAY(rt_codec_check_row(&spec, "got", &got));
+    rt_logits_row_clear(&row);
+    rt_logits_row_clear(&got);
+    rt_bytes_clear(&bytes);
+    rt_codec_destroy(&codec);
+  }
+}
+
 /** A row of draws: counts that add up to N. */
 static rt_logits_row make_draws(const rt_codec_spec *spec, int64_t i)
 {
@@ -312,6 +345,7 @@ static void test_spec(void)
 
 RT_TEST_MAIN("codec", {"exact rows come back", test_exact},
              {"packed rows come back nearly", test_packed},
+             {"uniform tokens come back", test_uniform},
              {"draws come back", test_sampled}, {"damaged bytes", test_damaged},
              {"impossible rows are refused", test_refuses},
              {"impossible datasets are refused", test_spec})
