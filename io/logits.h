@@ -50,6 +50,11 @@ int64_t rt_logits_shard_rows(const rt_logits_info *info, int64_t i_shard);
 
 /** --- writing: one writer per shard, no rank ever waits for a peer --- */
 
+/** What of a capture like \a info is in \a folder?  done [n_shards]: the file
+ *  of that shard is there; none without a manifest.  RT_ERR_LOCKED for another
+ *  capture, with what differs.  Changes nothing.  One rank. */
+RT_MUST rt_err rt_logits_look(const char *folder, const rt_logits_info *info,
+                              bool *done, bool *finished);
 /** Make the folder (it must be empty or hold an unfinished capture with the
  *  same info) and write the manifest with no shards.  One rank. */
 RT_MUST rt_err rt_logits_create(const char *folder, const rt_logits_info *info,

@@ -46,15 +46,16 @@ static bool is_temporary(const char *name)
          strstr(name, ".tmp") != NULL;
 }
 
-/** The manifest in \a folder is of an unfinished capture like \a info. */
+/** The manifest in \a folder is of a capture like \a info: an unfinished one,
+ *  or any. */
 static rt_err read_same(const char *folder, const rt_logits_info *info,
-                        rt_logits_manifest *m)
+                        bool any, rt_logits_manifest *m)
 {
   RT_TRY(rt_logits_manifest_read(folder, m));
   char diff[1024];
   rt_logits_info_diff(&m->info, info, diff, sizeof diff);
   const bool complete = m->complete, same = diff[0] == '\0';
-  if (same && !complete)
+  if (same && (any || !complete))
     return RT_OK;
   rt_logits_manifest_clear(m);
   return RT_FAIL(RT_ERR_LOCKED,
@@ -62,6 +63,27 @@ static rt_err read_same(const char *folder, const rt_logits_info *info,
                  "this one",
                  folder, complete ? "a finished" : "an unfinished",
                  same ? "" : " of something else: ", diff);
+}
+
+rt_err rt_logits_look(const char *folder, const rt_logits_info *info,
+                      bool *done, bool *finished)
+{
+  char path[RT_PATH_MAX];
+  *finished = false;
+  for (int64_t i = 0; i < rt_logits_n_shards(info); i++)
+    done[i] = false;
+  RT_TRY(rt_logits_manifest_path(path, folder));
+  if (!rt_file_exists(path))
+    return RT_OK;
+  rt_logits_manifest m;
+  RT_TRY(read_same(folder, info, true, &m));
+  *finished = m.complete;
+  rt_logits_manifest_clear(&m);
+  for (int64_t i = 0; i < rt_logits_n_shards(info); i++) {
+    RT_TRY(rt_logits_shard_path(path, folder, i));
+    done[i] = rt_file_exists(path);
+  }
+  return RT_OK;
 }
 
 rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
@@ -73,7 +95,7 @@ rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
   RT_TRY(rt_logits_manifest_path(path, folder));
   if (rt_file_exists(path)) {
     rt_logits_manifest m;
-    RT_TRY(read_same(folder, info, &m));
+    RT_TRY(read_same(folder, info, false, &m));
     rt_logits_manifest_clear(&m); // the first half's is kept: its shards have
     return RT_OK;                 // the same texts in them
   }
@@ -116,7 +138,7 @@ rt_err rt_logits_done(const char *folder, const rt_logits_info *info,
   char found[256];
   rt_logits_manifest m;
   RT_TRY(each_file(folder, is_temporary, true, found));
-  RT_TRY(read_same(folder, info, &m));
+  RT_TRY(read_same(folder, info, false, &m));
   const rt_err err = find_done(folder, &m, done);
   rt_logits_manifest_clear(&m);
   return err;

@@ -38,9 +38,21 @@ for micro in 1 4; do
   same_bits "stored-$micro" "live-$micro"
 done
 
+# --- started again, a finished capture has nothing to do, and changes nothing
+state() { (cd a && stat -c '%n %i %Y %s' ./*); }
+before=$(state)
+expect 0 2 capture deck.yaml "${from[@]}" capture.dir=a
+says out.txt "nothing to do, this capture is finished: 88 rows"
+[ "$(state)" = "$before" ] || fail "a finished dataset was changed"
+expect 73 2 capture deck.yaml "${from[@]}" capture.dir=a capture.top_k=3
+says err.txt "a holds a finished capture of something else: top_k is"
+
 # --- refusals
 expect 78 1 capture deck.yaml "${from[@]}" capture.dir=d capture.rows=1000000
 says err.txt "capture.rows"
 expect 78 1 capture deck.yaml "${from[@]}"
 says err.txt "capture.dir"
+expect 78 1 capture deck.yaml "${from[@]}" capture.dir=long data.seq=20
+says err.txt "teacher.hf: rows of 20 tokens (data.seq), but the model has 16"
+[ -e long ] && fail "rows that are too long left a folder"
 finish

@@ -314,6 +314,9 @@ static void test_other_captures(void)
   if (my_rank == 0) {
     rt_logits_info other = small;
     RT_OKAY(rt_logits_create(folder, &small, ""));
+    bool done[3], finished = true;
+    RT_OKAY(rt_logits_look(folder, &small, done, &finished));
+    CU_ASSERT_FALSE(finished || done[0] || done[1] || done[2]);
     other.top_k = 40;
     other.mask_documents = true;
     strcpy(other.license, "MIT");
@@ -324,6 +327,10 @@ static void test_other_captures(void)
     for (int64_t i = 0; i < 3; i++)
       RT_OKAY(write_shard(folder, &small, i));
     RT_OKAY(rt_logits_finish(folder));
+    RT_OKAY(rt_logits_look(folder, &small, done, &finished));
+    CU_ASSERT_TRUE(finished && done[0] && done[1] && done[2]);
+    RT_FAILS(rt_logits_look(folder, &other, done, &finished), RT_ERR_LOCKED,
+             "a finished capture of something else: top_k is 9, not 40;");
     RT_FAILS(rt_logits_create(folder, &small, ""), RT_ERR_LOCKED,
              "holds a finished capture; choose another folder");
     RT_FAILS(write_shard(folder, &small, 0), RT_ERR_LOCKED, "finished");

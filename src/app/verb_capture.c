@@ -59,6 +59,7 @@ rt_err rt_verb_capture(const rt_app *app)
   const char *folder = rt_deck_text(app->deck, RT_KEY_CAP_DIR);
   rt_app with_lock = *app;
   rt_job job;
+  bool wrote = false;
   with_lock.hooks.beat = beat;
   // 1. Shapes, grids and inputs that fit together, before anything is created.
   rt_err err = rt_app_start_job(&with_lock, RT_NEED_TEACHER | RT_NEED_CORPUS,
@@ -68,9 +69,10 @@ rt_err rt_verb_capture(const rt_app *app)
     err = take_folder(app->world, folder);
   // 3. Shard by shard; finished shards of an interrupted capture are kept.
   if (err == RT_OK)
-    err = rt_run_capture(&job);
-  // 4. Not before: the folder may hold another capture, which is refused.
-  if (err == RT_OK)
+    err = rt_run_capture(&job, &wrote);
+  // 4. Not before: the folder may hold another capture, which is refused, or
+  // all of this one, which nothing changes any more.
+  if (err == RT_OK && wrote)
     err = keep_deck(app, folder);
   rt_app_end_job(&job);
   rt_lock_release(&held.lock);

@@ -39,6 +39,17 @@ static void arch_from_keys(const rt_deck *d, rt_arch *a)
                 .eos_id = rt_deck_int(d, RT_KEY_DATA_EOT)};
 }
 
+/** Both grids' models run rows of data.seq: said before a folder is made. */
+static rt_err check_positions(const rt_job *job, const rt_arch *arch,
+                              const char *where)
+{
+  RT_CHECK(job->seq <= arch->max_positions, RT_ERR_CONFIG,
+           "%s: rows of %lld tokens (data.seq), but the model has %lld "
+           "positions; choose shorter rows",
+           where, (long long)job->seq, (long long)arch->max_positions);
+  return RT_OK;
+}
+
 static rt_err read_teacher_shape(rt_job *job)
 {
   const char *folder = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
@@ -47,6 +58,7 @@ static rt_err read_teacher_shape(rt_job *job)
            "teacher");
   RT_TRY(rt_hfconfig_read(folder, &job->arch_t));
   RT_TRY(rt_arch_check(&job->arch_t, folder));
+  RT_TRY(check_positions(job, &job->arch_t, folder));
   return rt_arch_check_tp(&job->arch_t, job->grid_t.tp, "teacher.tp");
 }
 
@@ -78,7 +90,9 @@ static rt_err read_student_shape(rt_job *job)
            "the student's vocabulary has %lld ids, the teacher's %lld: "
            "distillation needs one tokenizer for both",
            (long long)job->arch_s.vocab, (long long)targets);
-  RT_TRY(rt_arch_check(&job->arch_s, from[0] != '\0' ? from : "student.*"));
+  const char *const where = from[0] != '\0' ? from : "student.*";
+  RT_TRY(rt_arch_check(&job->arch_s, where));
+  RT_TRY(check_positions(job, &job->arch_s, where));
   return rt_arch_check_tp(&job->arch_s, job->grid_s.tp, "student.tp");
 }
 

@@ -18,8 +18,9 @@ RT_MUST rt_err rt_run_plan(rt_job *job);
 
 /** `retort capture`: teacher.weights over data.* into capture.dir.  A shard is
  *  computed by one dp group (shard s by group s mod dp); sealed shards of an
- *  interrupted capture are kept.  Collective. */
-RT_MUST rt_err rt_run_capture(rt_job *job);
+ *  interrupted capture are kept.  \a wrote false: the same capture was finished
+ *  already, nothing is changed.  Collective. */
+RT_MUST rt_err rt_run_capture(rt_job *job, bool *wrote);
 
 /** `retort eval`: the newest checkpoint of output.dir, else student.weights, on
  *  the held-out part; prints and writes eval.json into output.dir when given.

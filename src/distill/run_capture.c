@@ -20,6 +20,7 @@ typedef struct rt_capture {
   int64_t micro_rows;  // between two beats
   int64_t n_shards;
   bool *done;                   // owned [n_shards]: sealed by an earlier run
+  bool finished;                // so were all of them, and the manifest
   rt_model *model;              // owned
   rt_trunc_head *head;          // owned
   rt_batch *batch;              // owned
@@ -109,29 +110,40 @@ static double data_bytes(const rt_logits_info *info, double n_tokens,
              : 8.0 * n_tokens + 2.5 * n_entries;
 }
 
-/** Say how much it may become; refuse what can not fit in any case. */
+/** Rows of shards that are not there yet: of all groups, or of this one. */
+static int64_t missing_rows(const rt_capture *c, bool of_all)
+{
+  int64_t n = 0;
+  for (int64_t s = 0; s < c->n_shards; s++)
+    if (of_all ? !c->done[s] : is_mine(c, s))
+      n += rt_logits_shard_rows(&c->info, s);
+  return n;
+}
+
+/** Say how much more it may become; refuse what can not fit in any case. */
 static rt_err preflight(const rt_capture *c)
 {
   const rt_logits_info *info = &c->info;
-  const double tokens = (double)info->n_rows * (double)info->seq;
+  const int64_t rows = missing_rows(c, true);
+  const double tokens = (double)rows * (double)info->seq;
   const double most =
       data_bytes(info, tokens, tokens * (double)max_entries(info));
   const double least = data_bytes(info, tokens, 0.0);
   int64_t free_bytes;
   RT_TRY(rt_disk_free(c->folder, &free_bytes));
+  const double free_mib = (double)free_bytes * 0x1p-20;
   rt_info("capture: %lld rows of %lld tokens, top-p %g, top-k %lld, %lld "
-          "shards in %s; at most %.3f GiB, %.3f GiB are free",
+          "shards in %s; %lld rows to do, at most %.3f MiB, %.3f MiB are free",
           (long long)info->n_rows, (long long)info->seq, info->top_p,
           (long long)max_entries(info), (long long)c->n_shards, c->folder,
-          most * 0x1p-30, (double)free_bytes * 0x1p-30);
+          (long long)rows, most * 0x1p-20, free_mib);
   RT_CHECK(least <= (double)free_bytes, RT_ERR_IO,
-           "%s has %.3f GiB free, the smallest dataset of %lld rows needs "
-           "%.3f GiB: free some, or fewer capture.rows",
-           c->folder, (double)free_bytes * 0x1p-30, (long long)info->n_rows,
-           least * 0x1p-30);
+           "%s has %.3f MiB free, the smallest dataset of %lld rows needs "
+           "%.3f MiB: free some, or fewer capture.rows",
+           c->folder, free_mib, (long long)rows, least * 0x1p-20);
   if (most > (double)free_bytes)
-    rt_warn("%s may run full: %.3f GiB free, up to %.3f GiB needed", c->folder,
-            (double)free_bytes * 0x1p-30, most * 0x1p-30);
+    rt_warn("%s may run full: %.3f MiB free, up to %.3f MiB needed", c->folder,
+            free_mib, most * 0x1p-20);
   return RT_OK;
 }
 
@@ -140,6 +152,9 @@ static rt_err create_dataset(rt_capture *c)
 {
   char *deck = NULL;
   RT_TRY(rt_folder_create(c->folder));
+  RT_TRY(rt_logits_look(c->folder, &c->info, c->done, &c->finished));
+  if (c->finished)
+    return RT_OK;
   RT_TRY(preflight(c));
   RT_TRY(rt_deck_to_text(c->job->deck, &deck));
   rt_err err = rt_logits_create(c->folder, &c->info, deck);
@@ -162,6 +177,7 @@ static rt_err open_dataset(rt_capture *c)
     err = RT_FAIL(RT_ERR_MEM, "a list of %lld shards", (long long)c->n_shards);
   RT_TRY(rt_agree(job->world, err));
   RT_TRY(rt_agree(job->world, first ? create_dataset(c) : RT_OK));
+  RT_TRY(rt_comm_bcast(job->world, &c->finished, sizeof c->finished, 0));
   return rt_comm_bcast(job->world, c->done,
                        (size_t)c->n_shards * sizeof *c->done, 0);
 }
@@ -216,9 +232,9 @@ static rt_err prepare(rt_capture *c)
            "capture.dir is empty: name the folder of the dataset");
   c->micro_rows = rt_deck_int(job->deck, RT_KEY_CAP_MICRO);
   RT_TRY(open_dataset(c));
-  for (int64_t s = 0; s < c->n_shards; s++)
-    if (is_mine(c, s))
-      c->rows_mine += rt_logits_shard_rows(&c->info, s);
+  if (c->finished)
+    return RT_OK;
+  c->rows_mine = missing_rows(c, false);
   RT_TRY(plan(c));
   RT_TRY(rt_agree(job->world, allocate(c)));
   return rt_job_load_weights(job, c->model,
@@ -283,15 +299,21 @@ static rt_err enter(rt_capture *c)
 
 static rt_err seal_shard(rt_capture *c, int64_t s)
 {
-  const double bytes = (double)rt_logits_writer_bytes(c->writer);
+  const int64_t bytes = rt_logits_writer_bytes(c->writer);
+  const double mib = (double)bytes * 0x1p-20;
   int64_t free_bytes;
   RT_TRY(rt_disk_free(c->folder, &free_bytes));
-  RT_CHECK(bytes <= (double)free_bytes, RT_ERR_IO,
-           "%s has %.3f GiB free, shard %lld needs %.3f GiB: free some and run "
+  const double free_mib = (double)free_bytes * 0x1p-20;
+  RT_CHECK(bytes <= free_bytes, RT_ERR_IO,
+           "%s has %.3f MiB free, shard %lld needs %.3f MiB: free some and run "
            "again, finished shards are kept",
-           c->folder, (double)free_bytes * 0x1p-30, (long long)s,
-           bytes * 0x1p-30);
-  RT_TRY(rt_logits_writer_seal(c->writer));
+           c->folder, free_mib, (long long)s, mib);
+  const rt_err err = rt_logits_writer_seal(c->writer);
+  RT_CHECK(err != RT_ERR_IO, err, // others may have filled it meanwhile
+           "%s; shard %lld needs %.3f MiB, %s had %.3f MiB free: see to the "
+           "disk and run again, finished shards are kept",
+           rt_err_text(), (long long)s, mib, c->folder, free_mib);
+  RT_TRY(err);
   return enter(c);
 }
 
@@ -348,26 +370,32 @@ static rt_err run_share(rt_capture *c, int32_t *stop)
   return RT_OK;
 }
 
-/** The final manifest; then the dataset is opened as a reader would. */
+/** The finished dataset is opened as a reader would, and counted. */
+static rt_err look_back(const rt_capture *c, const char *how)
+{
+  rt_logits *ds = NULL;
+  RT_TRY(rt_logits_open(rt_comm_mpi(c->job->world), c->folder,
+                        RT_LOGITS_FINISHED, &ds));
+  const rt_logits_totals n = rt_logits_count(ds);
+  const double tokens = (double)n.tokens, bytes = (double)n.bytes;
+  rt_logits_close(&ds);
+  rt_info("%s %lld rows, %.0f tokens: %.2f entries and %.1f bytes per token, "
+          "%.3f GiB in %s",
+          how, (long long)n.rows, tokens, (double)n.entries / tokens,
+          bytes / tokens, bytes * 0x1p-30, c->folder);
+  return RT_OK;
+}
+
+/** The final manifest. */
 static rt_err finish(rt_capture *c)
 {
   const rt_comm *world = c->job->world;
   rt_phases_to(&c->job->phases, RT_PHASE_WRITE);
   RT_TRY(rt_agree(world, rt_comm_rank(world) == 0 ? rt_logits_finish(c->folder)
                                                   : RT_OK));
-  rt_logits *ds = NULL;
-  RT_TRY(
-      rt_logits_open(rt_comm_mpi(world), c->folder, RT_LOGITS_FINISHED, &ds));
-  const rt_logits_totals n = rt_logits_count(ds);
-  const double tokens = (double)n.tokens, bytes = (double)n.bytes;
-  rt_logits_close(&ds);
   rt_phases_to(&c->job->phases, RT_PHASE_OTHER);
   RT_TRY(rt_phases_print(&c->job->phases, world, stdout));
-  rt_info("captured %lld rows, %.0f tokens: %.2f entries and %.1f bytes per "
-          "token, %.3f GiB in %s",
-          (long long)n.rows, tokens, (double)n.entries / tokens, bytes / tokens,
-          bytes * 0x1p-30, c->folder);
-  return RT_OK;
+  return look_back(c, "captured");
 }
 
 static rt_err run(rt_capture *c)
@@ -375,6 +403,8 @@ static rt_err run(rt_capture *c)
   rt_job *job = c->job;
   int32_t stop = 0;
   RT_TRY(prepare(c));
+  if (c->finished)
+    return look_back(c, "nothing to do, this capture is finished:");
   const rt_err err = run_share(c, &stop);
   if (err != RT_OK) // peers may be inside the teacher: they cannot be told
     job->hooks->fatal(err);
@@ -402,11 +432,12 @@ static void clear(rt_capture *c)
   free(c->entries.logp);
 }
 
-rt_err rt_run_capture(rt_job *job)
+rt_err rt_run_capture(rt_job *job, bool *wrote)
 {
   rt_capture c = {.job = job,
                   .folder = rt_deck_text(job->deck, RT_KEY_CAP_DIR)};
   const rt_err err = run(&c);
+  *wrote = !c.finished;
   clear(&c);
   return err;
 }

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Kill `retort capture` at random times; run by tests/script_kill.sh.
+
+  kill_capture.py RETORT KILLS SEED
+
+In a folder with deck.yaml and teacher.hf.  Every run has 1 to 3 ranks; it loses
+one rank or all of them.  After each kill the sealed shards must be those of
+before (same file) or new ones, all with the contents of a capture that nobody
+disturbed.  A capture that comes to its end is verified, and the next begins.
+"""
+import glob
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+
+RETORT, KILLS, SEED = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+MPIRUN = os.environ.get("MPIRUN", "mpirun --oversubscribe").split()
+FIELDS = ("record_ptr", "row_xxh3", "tables", "records")
+
+
+def start(folder, ranks):
+    return subprocess.Popen(
+        [*MPIRUN, "-np", str(ranks), RETORT, "capture", "deck.yaml",
+         "teacher.weights=teacher.hf", "capture.shard_rows=8",
+         "capture.rows=400", "capture.dir=" + folder],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True)
+
+
+def children(pid):
+    found = []
+    for path in glob.glob(f"/proc/{pid}/task/*/children"):
+        try:
+            with open(path) as f:
+                found += [int(x) for x in f.read().split()]
+        except OSError:  # it has just ended
+            pass
+    return found
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def finish(job):
+    """Its status; no run may hang, whatever was killed."""
+    err = job.communicate(timeout=60)[1]
+    return job.returncode, err
+
+
+def sealed(folder):
+    """Shards with their seals: name to identity of the file."""
+    out = {}
+    for path in glob.glob(folder + "/shard-*.h5"):
+        s = os.stat(path)
+        assert os.path.exists(path + ".seal"), path + " has no seal"
+        out[os.path.basename(path)] = (s.st_ino, s.st_mtime_ns, s.st_size)
+    return out
+
+
+def contents(path):
+    with h5py.File(path, "r") as f:
+        return {name: f[name][()].tobytes() for name in FIELDS}
+
+
+def is_complete(folder):
+    """A kill may come after the last manifest: then the capture is finished."""
+    try:
+        with open(folder + "/manifest.json") as f:
+            return json.load(f)["complete"]
+    except FileNotFoundError:
+        return False
+
+
+def verify(folder):
+    """Every shard that is sealed is in order, in retort's own eyes."""
+    job = subprocess.run([RETORT, "logits", "verify", folder],
+                         capture_output=True, text=True)
+    assert job.returncode == 0, job.stderr
+    unfinished = "the capture is unfinished" in job.stdout
+    assert unfinished != is_complete(folder), job.stdout
+
+
+def complete(folder, want):
+    """A finished dataset: verified by retort, with the undisturbed's shards."""
+    verify(folder)
+    assert len(sealed(folder)) == len(want), "shards are missing"
+
+
+def main():
+    rng = random.Random(SEED)
+    began = time.monotonic()
+    status, err = finish(start("whole", 2))
+    length = time.monotonic() - began
+    assert status == 0, err
+    want = {s: contents("whole/" + s) for s in sealed("whole")}
+    complete("whole", want)
+    known, kept, finished, early = {}, 0, 0, 0
+    for i in range(KILLS):
+        job = start("killed", rng.randint(1, 3))
+        time.sleep(rng.uniform(0.2, 0.9) * length)
+        ranks = children(job.pid)
+        if rng.random() < 0.5:
+            ranks = ranks and [rng.choice(ranks)]
+        for pid in ranks:
+            kill(pid)
+        status, err = finish(job)
+        assert status != 73, f"kill {i}: refused: {err[:600]}"
+        now = sealed("killed")
+        for name, file in known.items():
+            assert now.get(name) == file, f"kill {i}: {name} was not kept"
+        for name in now.keys() - known.keys():
+            assert contents("killed/" + name) == want[name], \
+                f"kill {i}: {name} has other contents"
+        early += not now
+        kept += len(known)
+        known = now
+        if os.path.exists("killed/manifest.json"):
+            verify("killed")
+        if is_complete("killed"):
+            complete("killed", want)
+            shutil.rmtree("killed")
+            known, finished = {}, finished + 1
+    status, err = finish(start("killed", 3))
+    assert status == 0, err
+    complete("killed", want)
+    for name, was in want.items():
+        assert contents("killed/" + name) == was, name + " differs at the end"
+    print(f"{KILLS} kills: {kept} sealed shards met again, all kept; "
+          f"{finished + 1} captures finished, {early} kills before any shard; "
+          f"{time.monotonic() - began:.0f} s")
+    assert kept > 0, "no kill came after a shard: nothing was tested"
+
+
+if __name__ == "__main__":
+    main()
