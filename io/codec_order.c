@@ -165,13 +165,12 @@ static rt_err count_sorted(const uint32_t *ids, int64_t n, counted *out)
 
 /** Mass of what comes after each class, in units of one of its ids; the unseen
  *  get that of what came once (Good and Turing). */
-static void weigh(rt_id_order *o, const uint8_t *class_of,
-                  const uint32_t *times)
+static void weigh(rt_id_order *o, const uint8_t *class_of, const counted *x)
 {
   double mass[RT_ORDER_CLASSES] = {0.0}, once = 1.0, after = 0.0;
-  for (uint32_t i = 0; i < o->n_seen; i++) {
-    mass[class_of[i]] += times[i];
-    once += times[i] == 1;
+  for (uint32_t i = 0; i < x->n; i++) {
+    mass[class_of[i]] += x->times[i];
+    once += x->times[i] == 1;
   }
   mass[o->n_classes - 1] = once;
   for (int c = o->n_classes - 1; c >= 0; c--) {
@@ -199,7 +198,7 @@ static rt_err order_counted(const counted *x, rt_id_order *o)
       o->n_classes = class_of[i] + 2;
   }
   rank_classes(o, class_of);
-  weigh(o, class_of, x->times);
+  weigh(o, class_of, x);
   fill_near(o);
   free(class_of);
   return RT_OK;

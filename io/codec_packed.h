@@ -20,7 +20,7 @@
   M(ENTROPY, 1, 4) /* in 64ths */                                              \
   M(DEVIATION, 1, 3) /* in 64ths */                                            \
   M(GAP, RT_GAP_CONTEXTS, 2)                                                   \
-  M(VALUE, RT_N_RANGES *RT_DENSITIES, 5)
+  M(VALUE, (RT_N_RANGES * RT_DENSITIES), 5)
 
 enum {
   RT_N_RANGES = 12,
@@ -32,7 +32,7 @@ enum {
   RT_M_##name, RT_M_##name##_LAST = RT_M_##name + (n)-1,
 enum { RT_PACKED_MODELS(RT_MODEL_ENUM) RT_N_MODELS };
 #undef RT_MODEL_ENUM
-#define RT_MODEL_BITS(name, n, m) RT_##name##_BITS = m,
+#define RT_MODEL_BITS(name, n, m) RT_##name##_BITS = (m),
 enum { RT_PACKED_MODELS(RT_MODEL_BITS) RT_MODEL_BITS_END };
 #undef RT_MODEL_BITS
 

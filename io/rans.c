@@ -99,13 +99,18 @@ rt_err rt_rans_load(const unsigned char *data, size_t n, size_t *at,
 
 void rt_rans_numbers_init(int m, rt_rans_numbers *out)
 {
-  for (unsigned s = 0; s < RT_RANS_SYMBOLS; s++) {
-    const unsigned past = s < 2U << m ? 0 : s - (2U << m);
-    const unsigned n_raw = s < 2U << m ? 0 : (past >> m) + 1;
-    const bool fits = n_raw + (unsigned)m < 32;
-    const uint32_t top = (1U << m) | (past & ((1U << m) - 1));
+  RT_ASSERT(m >= 0 && m < 8);
+  const uint32_t plain = 2U << m; // symbols that are their numbers
+  for (uint32_t s = 0; s < RT_RANS_SYMBOLS; s++) {
+    out->first[s] = s;
+    out->n_raw[s] = 0;
+    if (s < plain)
+      continue;
+    const uint32_t n_raw = ((s - plain) >> m) + 1;
+    const uint32_t top = (1U << m) | ((s - plain) & ((1U << m) - 1));
+    const bool fits = n_raw + (uint32_t)m < 32;
     out->n_raw[s] = (uint8_t)(fits ? n_raw : 64);
-    out->first[s] = s < 2U << m ? s : fits ? top << n_raw : 0;
+    out->first[s] = fits ? top << n_raw : 0;
   }
 }
 

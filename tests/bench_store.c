@@ -198,36 +198,46 @@ static rt_err decode(const bench *b, const encoded *e, bool look,
   return hashes != 1 ? RT_OK : RT_FAIL(RT_ERR_INTERNAL, "unlikely");
 }
 
-static rt_err measure(const bench *b)
+static rt_err allocate(const bench *b, encoded *e)
 {
-  encoded e = {.shard_rows = rt_logits_about(b->ds)->shard_rows};
+  e->shard_rows = rt_logits_about(b->ds)->shard_rows;
+  e->n_shards = (b->n_rows - 1) / e->shard_rows + 1;
+  e->codec = calloc((size_t)e->n_shards, sizeof(rt_codec *));
+  e->records = calloc((size_t)e->n_shards, sizeof *e->records);
+  e->ptr = calloc((size_t)b->n_rows, sizeof *e->ptr);
+  RT_CHECK(e->codec && e->records && e->ptr, RT_ERR_MEM, "records");
+  return RT_OK;
+}
+
+static void clear(encoded *e)
+{
+  for (int64_t s = 0; e->codec != NULL && s < e->n_shards; s++)
+    rt_codec_destroy(&e->codec[s]);
+  for (int64_t s = 0; e->records != NULL && s < e->n_shards; s++)
+    rt_bytes_clear(&e->records[s]);
+  free(e->codec);
+  free(e->records);
+  free(e->ptr);
+}
+
+static rt_err measure(const bench *b, encoded *e)
+{
   double t_encode[N_TIMES], t_decode[N_TIMES], kl = 0.0, most = 0.0, once;
-  e.n_shards = (b->n_rows - 1) / e.shard_rows + 1;
-  e.codec = calloc((size_t)e.n_shards, sizeof *e.codec);
-  e.records = calloc((size_t)e.n_shards, sizeof *e.records);
-  e.ptr = calloc((size_t)b->n_rows, sizeof *e.ptr);
-  RT_CHECK(e.codec && e.records && e.ptr, RT_ERR_MEM, "records");
+  RT_TRY(allocate(b, e));
   for (int i = 0; i < N_TIMES; i++) {
-    RT_TRY(encode(b, &e, &t_encode[i]));
-    RT_TRY(decode(b, &e, false, &t_decode[i], NULL, NULL));
+    RT_TRY(encode(b, e, &t_encode[i]));
+    RT_TRY(decode(b, e, false, &t_decode[i], NULL, NULL));
   }
   if (b->spec.kind == RT_CODEC_PACKED)
-    RT_TRY(decode(b, &e, true, &once, &kl, &most));
+    RT_TRY(decode(b, e, true, &once, &kl, &most));
   const double tokens = (double)b->n_tokens, entries = (double)b->n_entries;
   printf("{\"tokens\": %.0f, \"entries\": %.0f, \"bytes\": %lld, "
          "\"bytes_per_entry\": %.4f, \"bytes_per_token\": %.2f, "
          "\"encode_tokens_per_s\": %.0f, \"decode_tokens_per_s\": %.0f, "
          "\"kl\": %.3e, \"kl_max\": %.3e}\n",
-         tokens, entries, (long long)e.bytes, (double)e.bytes / entries,
-         (double)e.bytes / tokens, tokens / median(t_encode),
+         tokens, entries, (long long)e->bytes, (double)e->bytes / entries,
+         (double)e->bytes / tokens, tokens / median(t_encode),
          tokens / median(t_decode), kl / tokens, most);
-  for (int64_t s = 0; s < e.n_shards; s++) {
-    rt_codec_destroy(&e.codec[s]);
-    rt_bytes_clear(&e.records[s]);
-  }
-  free(e.codec);
-  free(e.records);
-  free(e.ptr);
   return RT_OK;
 }
 
@@ -242,7 +252,10 @@ static rt_err run(int argc, char **argv, bench *b)
   b->spec.max_entries = atoll(argv[3]);
   b->spec.n_draws = argc > 4 ? atoll(argv[4]) : 0;
   RT_TRY(read_rows(b));
-  return measure(b);
+  encoded e = {0};
+  const rt_err err = measure(b, &e);
+  clear(&e);
+  return err;
 }
 
 int main(int argc, char **argv)

@@ -26,21 +26,21 @@ typedef struct npy {
   int64_t n; // elements
 } npy;
 
-#define COUNT(member, type, elements) +1
-enum { N_ARRAYS = 0 ARRAYS(COUNT), NPY_HEADER = 128 };
-#undef COUNT
 #define NAME(member, type, elements) #member,
 static const char *const names[] = {ARRAYS(NAME)};
 #undef NAME
 #define TYPE(member, type, elements) type,
 static const char *const types[] = {ARRAYS(TYPE)};
 #undef TYPE
+enum { N_ARRAYS = sizeof names / sizeof names[0], NPY_HEADER = 128 };
 
 /** Version 1.0 of the format: magic, length, a Python dict padded by blanks. */
 static void make_header(const char *type, int64_t n, char out[NPY_HEADER])
 {
+  static const unsigned char magic[10] = {0x93, 'N', 'U', 'M',  'P',
+                                          'Y',  1,   0,   0x76, 0};
   memset(out, ' ', NPY_HEADER);
-  memcpy(out, "\x93NUMPY\x01\x00\x76\x00", 10);
+  memcpy(out, magic, sizeof magic);
   const int used = snprintf(out + 10, NPY_HEADER - 10,
                             "{'descr': '%s', 'fortran_order': False, "
                             "'shape': (%lld,), }",

@@ -160,6 +160,7 @@ static rt_err make_shard(const selection *s, rt_logits_writer *w, int64_t i,
 static rt_err make_share(const selection *s, const bool *done, rt_lock *lock)
 {
   const rt_comm *world = s->app->world;
+  RT_ASSERT(done != NULL); // the ranks have agreed
   rt_logits_writer *w = NULL;
   rt_logits_row row = {0};
   rt_err err = rt_logits_writer_open(s->folder, &w);
