@@ -170,6 +170,26 @@ smollm2: deps ## a real teacher and real text: capture, three students, compare
 	@inputs/smollm2/prepare.sh $(BUILD)/venv $(BUILD)/smollm2 teacher corpus
 	@inputs/smollm2/run.sh $(BUILD)/bin/retort $(BUILD)/smollm2
 
+# libFuzzer comes with clang; the decoders need nothing of the other libraries
+SECONDS = 60
+FUZZ_CC = $(firstword $(wildcard /usr/bin/clang-14) clang)
+FUZZ_FLAGS = -std=c17 -D_GNU_SOURCE -O1 -g -fno-sanitize-recover=undefined \
+  -fsanitize=fuzzer,address,undefined $(CFLAGS_WARN) -Isrc -I. -Itests/fuzz
+FUZZ_SRC = tests/fuzz/fuzz_codec.c $(wildcard io/codec*.c) io/rans.c \
+  io/logits_buffer.c src/base/err.c
+.PHONY: fuzz fuzz-seeds
+fuzz: $(BUILD)/fuzz/fuzz_codec ## damaged records for the decoders (SECONDS=60)
+	@mkdir -p $(BUILD)/fuzz/corpus
+	@cd $(BUILD)/fuzz && ./fuzz_codec -max_total_time=$(SECONDS) -max_len=4096 \
+	  -timeout=5 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
+	  corpus $(CURDIR)/tests/fuzz/corpus_codec
+$(BUILD)/fuzz/fuzz_codec: $(FUZZ_SRC) $(H_FILES)
+	@mkdir -p $(@D)
+	$(call say,CC $@)$(FUZZ_CC) $(FUZZ_FLAGS) -o $@ $(FUZZ_SRC) -lm
+fuzz-seeds: $(BUILD)/tests/fuzz/seed_codec ## write what the fuzzers start from
+	@mkdir -p tests/fuzz/corpus_codec
+	@$< tests/fuzz/corpus_codec
+
 .PHONY: install
 DEST = $(DESTDIR)$(PREFIX)
 install: all ## copy program, documents and inputs to DESTDIR and PREFIX

@@ -15,12 +15,16 @@ typedef struct id_set {
   size_t mask;
 } id_set;
 
-static rt_err make_set(const rt_logits_row *row, id_set *out)
+/** Counts beyond the spec's most are refused later: no memory for them. */
+static rt_err make_set(const rt_codec_spec *spec, const rt_logits_row *row,
+                       id_set *out)
 {
   uint32_t most = 0;
   size_t n = 16;
   for (int64_t t = 0; t < row->n_tokens; t++)
     most = row->count[t] > most ? row->count[t] : most;
+  if (most > spec->max_entries)
+    most = (uint32_t)spec->max_entries;
   while (n < 2 * (size_t)most)
     n *= 2;
   out->slot = calloc(n, sizeof *out->slot);
@@ -128,7 +132,7 @@ rt_err rt_codec_check_row(const rt_codec_spec *spec, const char *name,
              (long long)t, (unsigned long)row->tok[t],
              (unsigned long long)spec->vocab);
   id_set set;
-  RT_TRY(make_set(row, &set));
+  RT_TRY(make_set(spec, row, &set));
   const rt_err err = check_tokens(spec, name, row, &set);
   free(set.slot);
   return err;

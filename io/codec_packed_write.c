@@ -200,9 +200,10 @@ static rt_err put_token(pen *p, const rt_logits_row *row, int64_t t,
   const rt_codec_spec *spec = &p->codec->spec;
   const size_t n = row->count[t];
   RT_TRY(put(p, RT_M_COUNT, (uint64_t)spec->max_entries - n, RT_COUNT_BITS));
-  RT_TRY(take_items(p, row, begin, n));
-  if (n > 0)
+  if (n > 0) {
+    RT_TRY(take_items(p, row, begin, n));
     RT_TRY(spec->kind == RT_CODEC_PACKED ? put_levels(p, n) : put_draws(p, n));
+  }
   RT_TRY(put(
       p, RT_M_LSE,
       zigzag(rt_packed_steps(row->lse[t], 32.0F) - p->codec->packed->lse_base),

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The fuzzer of records starts, takes the committed cases and a few of its own.
+set -euo pipefail
+build=$(dirname "$(dirname "$1")")
+fuzz_cc=/usr/bin/clang-14
+[ -x "$fuzz_cc" ] || fuzz_cc=clang
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+echo 'int LLVMFuzzerTestOneInput(const char *x, long n);
+int LLVMFuzzerTestOneInput(const char *x, long n) { return (void)x, n < 0; }' \
+  >"$tmp/a.c"
+if ! "$fuzz_cc" -fsanitize=fuzzer,address "$tmp/a.c" -o "$tmp/a" 2>/dev/null; then
+  echo "no clang with libFuzzer"
+  exit 77
+fi
+make --no-print-directory fuzz SECONDS=5 BUILD="$build" >"$tmp/log" 2>&1 || {
+  cat "$tmp/log"
+  exit 1
+}
+grep number_of_executed_units "$tmp/log"
