@@ -49,6 +49,7 @@ typedef struct k_ctx {
   K(dense_grad, "biii", "rNV rNV iN1 dN5")                                     \
   K(topk, "iiooo", "rNV iN1 iNK rNK dN6")                                      \
   K(argmax, "ioo", "rNV iN1 dN1")                                              \
+  K(draw, "iiio", "rNV dN6 dNK iNK")                                           \
   K(sumsq, "io", "r** d11")                                                    \
   K(adamw, "bbbii", "rNC rNC rNC rNC d15")
 
@@ -236,6 +237,18 @@ typedef struct k_argmax_args {
   rt_view best; /**< f64 [n, 1] */
   int64_t v0, v_true;
 } k_argmax_args;
+
+/** The element at which the running sum of exp(z - MAX) over the true elements,
+ *  in the order of ids, passes each u of a row.  Negative, anywhere: -1; not
+ *  less than SUM (by rounding): the last element.  stats: of xent_stats or
+ * topk. */
+typedef struct k_draw_args {
+  rt_view z;     /**< real [n, V] */
+  rt_view stats; /**< f64 [n, K_N_STAT] */
+  rt_view u;     /**< f64 [n, K] in units of SUM; what is not negative rises */
+  rt_view ids;   /**< i32 [n, K], global */
+  int64_t v0, v_true;
+} k_draw_args;
 
 /** out f64 [1, 1] = sum x^2 in double over fixed chunks; NaN and Inf survive.
  */

@@ -27,7 +27,7 @@ suites=(
   # optim
   adamw schedule gradsync
   # distill
-  truncate objective phases evaluate run
+  truncate objective phases evaluate run draws
 )
 
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1

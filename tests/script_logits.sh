@@ -60,6 +60,24 @@ worst = max(abs(x - y) / x for x, y in zip(a, b))
 assert worst < 1e-2, worst  # of the KL itself, flat tiny teacher
 PY
 
+# --- draws: a dataset of its own kind
+expect 0 2 capture "${from[@]}" capture.dir=draws capture.rows=88 \
+  capture.encoding=sampled capture.draws=20 capture.draw_seed=5
+expect 0 2 logits verify draws
+says out.txt "20 draws from the softmax (seed 5)"
+draws=(teacher.source=dataset teacher.dataset=draws train.length=8)
+expect 0 2 train deck.yaml output.dir=run-draws "${draws[@]}"
+expect 0 1 train deck.yaml output.dir=run-draws-1 "${draws[@]}"
+close_to run-draws run-draws-1
+expect 78 1 train deck.yaml output.dir=bad "${draws[@]}" loss.tau=2
+says err.txt "set loss.tau=1"
+expect 78 1 train deck.yaml output.dir=bad "${draws[@]}" teacher.top_k=5
+says err.txt "all are taken"
+expect 78 1 logits select draws bad capture.encoding=packed
+says err.txt 'draws are encoded as "sampled"'
+expect 78 1 logits select all bad capture.encoding=sampled
+says err.txt "draws"
+
 # --- refusals
 expect 73 1 logits select all chosen
 says err.txt "chosen"
@@ -71,7 +89,7 @@ expect 64 1 logits select all other train.lr=1
 says err.txt "makes nothing of train.lr"
 expect 64 1 logits verify all capture.rows=1
 says err.txt "no KEY=VALUE"
-for d in wider beyond other; do
+for d in wider beyond other bad; do
   [ -e "$d" ] && fail "a refused select left $d"
 done
 

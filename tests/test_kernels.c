@@ -89,6 +89,64 @@ static void test_topk(void)
   check_topk(V, V, V + 20, false); // more asked than there are
 }
 
+/** Where the running sum passes u, in double and one by one. */
+static int32_t plain_draw(const double *z, int64_t n, double top, double u)
+{
+  double sum = 0.0;
+  for (int64_t v = 0; v < n; v++) {
+    sum += exp(z[v] - top);
+    if (u < sum)
+      return (int32_t)v;
+  }
+  return (int32_t)(n - 1);
+}
+
+static void check_draw(int64_t v, int64_t v_true)
+{
+  enum { DRAWS = 40, V0 = 1000 };
+  static double z[N * MOST], top[N], stats[N * K_N_STAT], u[N * DRAWS];
+  static int32_t ids[N * DRAWS], best[N];
+  int32_t label[N] = {0};
+  for (int64_t i = 0; i < N * v; i++)
+    z[i] = 3.0 * normal(5, i);
+  run(K_topk, true,
+      &(k_topk_args){.z = f64(z, N, v),
+                     .label = i32(label, N, 1),
+                     .ids = i32(best, N, 1),
+                     .top = f64(top, N, 1),
+                     .stats = f64(stats, N, K_N_STAT),
+                     .v0 = V0,
+                     .v_true = V0 + v_true});
+  for (int64_t r = 0; r < N; r++)
+    for (int64_t d = 0; d < DRAWS; d++) // some are others', the last too large
+      u[r * DRAWS + d] = d % 7 == 2 ? -1.0
+                                    : stats[r * K_N_STAT + K_STAT_SUM] *
+                                          ((double)d + 0.37) / (DRAWS - 0.7);
+  run(K_draw, true,
+      &(k_draw_args){.z = f64(z, N, v),
+                     .stats = f64(stats, N, K_N_STAT),
+                     .u = f64(u, N, DRAWS),
+                     .ids = i32(ids, N, DRAWS),
+                     .v0 = V0,
+                     .v_true = V0 + v_true});
+  for (int64_t r = 0; r < N; r++)
+    for (int64_t d = 0; d < DRAWS; d++) {
+      const int32_t want =
+          u[r * DRAWS + d] < 0.0
+              ? -1
+              : V0 + plain_draw(z + r * v, v_true, top[r], u[r * DRAWS + d]);
+      CU_ASSERT_EQUAL(ids[r * DRAWS + d], want);
+    }
+}
+
+static void test_draw(void)
+{
+  check_draw(V, V);
+  check_draw(V, V - 7); // padding has no probability
+  check_draw(4000, 4000);
+  check_draw(4000, 3841);
+}
+
 /** One high logit in each block of 64: the bound must let exactly k pass. */
 static void test_topk_spikes(void)
 {
@@ -267,7 +325,7 @@ static void test_argmax(void)
 }
 
 RT_TEST_MAIN("kernels", {"top-k is exact, ties by id", test_topk},
-             {"top-k of spikes", test_topk_spikes},
+             {"top-k of spikes", test_topk_spikes}, {"draws", test_draw},
              {"a dense teacher is a sparse one with all", test_dense_is_sparse},
              {"AdamW as in torch", test_adamw},
              {"exponentials to 2e-7", test_exp},

@@ -94,6 +94,9 @@ static rt_err encode_as(const rt_deck *deck, rt_logits_info *info)
   RT_CHECK(info->draws == 0 || strcmp(encoding, info->encoding) == 0,
            RT_ERR_CONFIG, "draws are encoded as \"%s\", not \"%s\"",
            info->encoding, encoding);
+  RT_CHECK(info->draws > 0 || strcmp(encoding, "sampled") != 0, RT_ERR_CONFIG,
+           "draws need the teacher's whole softmax: capture again with "
+           "capture.encoding=sampled");
   if (strcmp(info->encoding, "packed") == 0 && strcmp(encoding, "exact") == 0)
     rt_warn("what is packed was rounded: the new dataset has its log-probs, "
             "not the teacher's");

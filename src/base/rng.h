@@ -13,6 +13,7 @@ typedef enum rt_rng_purpose {
   RT_RNG_ORDER = 2, /**< order of corpus rows */
   RT_RNG_SPLIT = 3, /**< train or validation, by document */
   RT_RNG_TEST = 4,
+  RT_RNG_DRAW = 5, /**< ids from a teacher's softmax: row = of the stream */
 } rt_rng_purpose;
 
 /** 128 random bits. */

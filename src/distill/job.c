@@ -135,6 +135,39 @@ static rt_err open_corpus(rt_job *job)
   return err;
 }
 
+/** Only less than was captured can be chosen. */
+static rt_err check_rule(const rt_deck *d, const rt_logits_info *info,
+                         const char *folder)
+{
+  RT_CHECK(rt_deck_real(d, RT_KEY_TEA_TOP_P) <= info->top_p, RT_ERR_CONFIG,
+           "teacher.top_p is %g, %s was captured with %g: choose a smaller p "
+           "or capture again",
+           rt_deck_real(d, RT_KEY_TEA_TOP_P), folder, info->top_p);
+  RT_CHECK(rt_deck_int(d, RT_KEY_TEA_TOP_K) <= info->top_k, RT_ERR_CONFIG,
+           "teacher.top_k is %lld, %s was captured with %lld: choose a smaller "
+           "k or capture again",
+           (long long)rt_deck_int(d, RT_KEY_TEA_TOP_K), folder,
+           (long long)info->top_k);
+  return RT_OK;
+}
+
+/** Proportions of draws are the target as they are (unbiased at tau 1). */
+static rt_err check_draws(const rt_deck *d, const char *folder)
+{
+  RT_CHECK(
+      rt_deck_real(d, RT_KEY_LOSS_TAU) == 1.0, RT_ERR_CONFIG,
+      "%s holds draws at temperature 1, loss.tau is %g: set loss.tau=1, or "
+      "capture packed entries",
+      folder, rt_deck_real(d, RT_KEY_LOSS_TAU));
+  RT_CHECK(rt_deck_source(d, RT_KEY_TEA_TOP_P) == RT_FROM_DEFAULT &&
+               rt_deck_source(d, RT_KEY_TEA_TOP_K) == RT_FROM_DEFAULT,
+           RT_ERR_CONFIG,
+           "%s holds draws, of which all are taken: leave teacher.top_p and "
+           "teacher.top_k out",
+           folder);
+  return RT_OK;
+}
+
 /** Hashes that both sides know must be equal; rows are compared when read. */
 static rt_err check_dataset(const rt_job *job)
 {
@@ -152,15 +185,8 @@ static rt_err check_dataset(const rt_job *job)
            "%s was captured with tokenizer %s, data.tokenizer is %s: use the "
            "same tokenizer, or capture again",
            folder, info->tokenizer_hash, job->tokenizer_hash);
-  RT_CHECK(rt_deck_real(d, RT_KEY_TEA_TOP_P) <= info->top_p, RT_ERR_CONFIG,
-           "teacher.top_p is %g, %s was captured with %g: choose a smaller p "
-           "or capture again",
-           rt_deck_real(d, RT_KEY_TEA_TOP_P), folder, info->top_p);
-  RT_CHECK(rt_deck_int(d, RT_KEY_TEA_TOP_K) <= info->top_k, RT_ERR_CONFIG,
-           "teacher.top_k is %lld, %s was captured with %lld: choose a smaller "
-           "k or capture again",
-           (long long)rt_deck_int(d, RT_KEY_TEA_TOP_K), folder,
-           (long long)info->top_k);
+  RT_TRY(info->draws > 0 ? check_draws(d, folder)
+                         : check_rule(d, info, folder));
   RT_CHECK(rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS) == info->mask_documents,
            RT_ERR_CONFIG,
            "%s was captured with data.mask_documents %s: the student must see "

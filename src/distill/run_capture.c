@@ -79,6 +79,12 @@ static rt_err fill_info(const rt_job *job, rt_logits_info *info)
            "%lld rows of %lld tokens",
            (long long)asked, (long long)first, (long long)job->n_rows,
            (long long)job->seq);
+  if (rt_deck_is(d, RT_KEY_CAP_ENCODING, "sampled")) {
+    info->draws = rt_deck_int(d, RT_KEY_CAP_DRAWS);
+    info->draw_seed = (uint64_t)rt_deck_int(d, RT_KEY_CAP_SEED);
+    info->top_p = 1.0;
+    info->top_k = info->vocab;
+  }
   RT_TRY(rt_safetensors_hash(teacher, info->teacher_hash));
   RT_TRY(rt_corpus_hash(job->corpus, info->corpus_hash));
   snprintf(info->encoding, sizeof info->encoding, "%s",
@@ -97,6 +103,8 @@ static rt_err fill_info(const rt_job *job, rt_logits_info *info)
 /** Entries of a token at most. */
 static int64_t max_entries(const rt_logits_info *info)
 {
+  if (info->draws > 0)
+    return info->draws;
   return info->top_k < info->vocab ? info->top_k : info->vocab;
 }
 
@@ -193,7 +201,8 @@ static rt_err plan(rt_capture *c)
                               .train = false};
   const rt_truncation rule = {c->info.top_p, max_entries(&c->info)};
   RT_TRY(rt_model_create("teacher", &spec, &c->model));
-  RT_TRY(rt_trunc_head_create(c->model, &job->grid_t, job->dev, rule,
+  const rt_draws draws = {c->info.draws, c->info.draw_seed};
+  RT_TRY(rt_trunc_head_create(c->model, &job->grid_t, job->dev, rule, draws,
                               rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) *
                                   0x1p20,
                               job->seq, &c->head));
@@ -252,7 +261,12 @@ static rt_err run_teacher(rt_capture *c, int64_t first, int64_t n)
   RT_TRY(rt_batch_fill(c->batch, job, RT_TRAIN, rows, n));
   rt_phases_to(&job->phases, RT_PHASE_TEACHER);
   const rt_batch *b = c->batch;
-  const rt_host_rows in = {b->tok, b->pos, b->doc_start, b->label, n};
+  const rt_host_rows in = {.tok = b->tok,
+                           .pos = b->pos,
+                           .doc_start = b->doc_start,
+                           .label = b->label,
+                           .n_rows = n,
+                           .row0 = rows[0]};
   return rt_trunc_head_run(c->head, &in, &c->entries);
 }
 

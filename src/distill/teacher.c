@@ -12,6 +12,8 @@ struct rt_teacher {
 
 rt_truncation rt_teacher_rule(const rt_job *job)
 {
+  if (job->dataset != NULL && rt_logits_about(job->dataset)->draws > 0)
+    return (rt_truncation){1.0, rt_logits_about(job->dataset)->draws};
   const int64_t k = rt_deck_int(job->deck, RT_KEY_TEA_TOP_K);
   const int64_t vocab = job->arch_s.vocab;
   return (rt_truncation){rt_deck_real(job->deck, RT_KEY_TEA_TOP_P),

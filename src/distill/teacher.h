@@ -41,7 +41,8 @@ typedef struct rt_entries {
   int64_t n, k;      /**< tokens, room per token */
   int32_t *count;    /**< [n] */
   int32_t *ids;      /**< [n, k], largest first, ties by id */
-  float *logp;       /**< [n, k] log-prob of the full softmax */
+  float *logp;       /**< [n, k] log-prob of the full softmax; or of draws:
+                          log(how often / N) */
   float *lse;        /**< [n] log-sum-exp of the raw logits */
   float *label_logp; /**< [n] */
 } rt_entries;
@@ -50,7 +51,16 @@ typedef struct rt_entries {
 typedef struct rt_host_rows {
   const int32_t *tok, *pos, *doc_start, *label;
   int64_t n_rows;
+  int64_t row0; /**< of the stream: the first one's; for draws */
 } rt_host_rows;
+
+/** Random-sampling KD (arXiv 2503.16870): instead of the largest entries, N ids
+ *  drawn from the full softmax, with how often each came.  A draw is a function
+ *  of (seed, row of the stream, token, number); of tp by rounding only. */
+typedef struct rt_draws {
+  int64_t n; /**< N; 0: truncate */
+  uint64_t seed;
+} rt_draws;
 
 /** A model and its truncating head: rows to entries, exact over the vocabulary
  *  shards of its grid.  Row by row, so that the entries of a row are a function
@@ -60,8 +70,8 @@ typedef struct rt_host_rows {
 typedef struct rt_trunc_head rt_trunc_head;
 RT_MUST rt_err rt_trunc_head_create(rt_model *model, const rt_grid *grid,
                                     rt_dev *dev, rt_truncation rule,
-                                    double chunk_bytes, int64_t seq,
-                                    rt_trunc_head **out);
+                                    rt_draws draws, double chunk_bytes,
+                                    int64_t seq, rt_trunc_head **out);
 const rt_arena *rt_trunc_head_arena(const rt_trunc_head *th);
 RT_MUST rt_err rt_trunc_head_commit(rt_trunc_head *th);
 void rt_trunc_head_destroy(rt_trunc_head **th);

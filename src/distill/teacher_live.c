@@ -71,10 +71,10 @@ static rt_err plan_dense(live *l, int64_t tokens)
 static rt_err plan_entries(const rt_job *job, live *l, int64_t tokens)
 {
   const rt_truncation rule = rt_teacher_rule(job);
-  RT_TRY(rt_trunc_head_create(l->model, &job->grid_t, job->dev, rule,
-                              rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) *
-                                  0x1p20,
-                              l->seq, &l->head));
+  RT_TRY(rt_trunc_head_create(
+      l->model, &job->grid_t, job->dev, rule, (rt_draws){0},
+      rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20, l->seq,
+      &l->head));
   l->mine.n = tokens;
   l->mine.k = rule.top_k;
   return rt_target_store_init(&l->store, job->dev, l->micro_rows * l->seq,
@@ -251,7 +251,11 @@ static rt_err begin_alone(live *l, const rt_batch *b)
 {
   if (l->head == NULL)
     return forward_dense(l, b);
-  const rt_host_rows rows = {b->tok, b->pos, b->doc_start, b->label, b->n_rows};
+  const rt_host_rows rows = {.tok = b->tok,
+                             .pos = b->pos,
+                             .doc_start = b->doc_start,
+                             .label = b->label,
+                             .n_rows = b->n_rows};
   RT_TRY(rt_trunc_head_run(l->head, &rows, &l->mine));
   for (int64_t i = 0; i < b->n_rows * b->seq; i++)
     rt_target_store_set(&l->store, i, l->mine.count[i],

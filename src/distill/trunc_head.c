@@ -7,6 +7,7 @@
  *  logits; then each rank merges the same lists in the same order. */
 #include "distill/teacher.h"
 
+#include "base/rng.h"
 #include "base/split.h"
 
 #include <math.h>
@@ -18,6 +19,7 @@ struct rt_trunc_head {
   const rt_grid *grid; // borrowed
   rt_dev *dev;         // borrowed
   rt_truncation rule;
+  rt_draws draws;
   rt_arena *arena;             // owned
   int64_t seq;                 // T
   int64_t n_chunk;             // tokens of a chunk
@@ -29,6 +31,9 @@ struct rt_trunc_head {
   rt_view stats;               // f64 [n_chunk, K_N_STAT]
   unsigned char *mine, *all;   // owned: one rank's candidates, every rank's
   float *merged;               // owned [k]
+  rt_view u, drawn;            // of draws: f64 [n_chunk, N], i32 [n_chunk, N]
+  double *h_u;                 // owned [n_chunk, N]
+  int32_t *h_drawn;            // owned [n_chunk, N]
 };
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -65,8 +70,20 @@ static rt_err plan_row(rt_trunc_head *th)
                           &th->doc_start);
 }
 
+/** What draws need besides: their numbers, and what came of them. */
+static rt_err plan_draws(rt_trunc_head *th)
+{
+  if (th->draws.n == 0)
+    return RT_OK;
+  RT_TRY(rt_arena_reserve(th->arena, "uniform numbers", RT_F64, th->n_chunk,
+                          th->draws.n, &th->u));
+  return rt_arena_reserve(th->arena, "drawn ids", RT_I32, th->n_chunk,
+                          th->draws.n, &th->drawn);
+}
+
 rt_err rt_trunc_head_create(rt_model *model, const rt_grid *grid, rt_dev *dev,
-                            rt_truncation rule, double chunk_bytes, int64_t seq,
+                            rt_truncation rule, rt_draws draws,
+                            double chunk_bytes, int64_t seq,
                             rt_trunc_head **out)
 {
   rt_trunc_head *th = calloc(1, sizeof *th);
@@ -79,7 +96,9 @@ rt_err rt_trunc_head_create(rt_model *model, const rt_grid *grid, rt_dev *dev,
   th->grid = grid;
   th->dev = dev;
   th->rule = rule;
-  th->k = smaller(rule.top_k, head.vocab);
+  th->draws = draws;
+  // of draws the largest logits are not wanted, only statistics
+  th->k = draws.n > 0 ? 1 : smaller(rule.top_k, head.vocab);
   th->seq = seq;
   th->n_chunk = rt_chunk_rows(seq, chunk_bytes / row_bytes);
   const int64_t n = th->n_chunk;
@@ -92,8 +111,9 @@ rt_err rt_trunc_head_create(rt_model *model, const rt_grid *grid, rt_dev *dev,
       rt_arena_reserve(th->arena, "candidate ids", RT_I32, n, th->k, &th->ids));
   RT_TRY(rt_arena_reserve(th->arena, "candidate logits", real, n, th->k,
                           &th->top));
-  return rt_arena_reserve(th->arena, "row statistics", RT_F64, n, K_N_STAT,
-                          &th->stats);
+  RT_TRY(rt_arena_reserve(th->arena, "row statistics", RT_F64, n, K_N_STAT,
+                          &th->stats));
+  return plan_draws(th);
 }
 
 const rt_arena *rt_trunc_head_arena(const rt_trunc_head *th)
@@ -110,6 +130,10 @@ rt_err rt_trunc_head_commit(rt_trunc_head *th)
   RT_CHECK(th->mine && th->all && th->merged, RT_ERR_MEM,
            "candidates of %lld tokens x %lld entries", (long long)th->n_chunk,
            (long long)th->k);
+  const size_t n_draws = (size_t)(th->n_chunk * th->draws.n);
+  th->h_u = malloc((n_draws + 1) * sizeof *th->h_u);
+  th->h_drawn = malloc((n_draws + 1) * sizeof *th->h_drawn);
+  RT_CHECK(th->h_u && th->h_drawn, RT_ERR_MEM, "%zu draws", n_draws);
   return rt_arena_commit(th->arena, rt_dev_memory(th->dev));
 }
 
@@ -123,6 +147,8 @@ void rt_trunc_head_destroy(rt_trunc_head **out)
   free(th->mine);
   free(th->all);
   free(th->merged);
+  free(th->h_u);
+  free(th->h_drawn);
   free(th);
 }
 
@@ -208,8 +234,116 @@ static rt_err gather(rt_trunc_head *th, int64_t n)
                            th->all);
 }
 
+/** --- draws --- */
+
+static int by_u(const void *a, const void *b)
+{
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/** Numbers of token \a i, which is token \a t of row \a row, rising: in units
+ * of this shard's sum, negative where another shard has the draw. */
+static void make_numbers(rt_trunc_head *th, int64_t n, int64_t i, int64_t row,
+                         int64_t t)
+{
+  const int64_t N = th->draws.n;
+  const int tp = th->grid->tp, mine = th->grid->i_tp;
+  double *const u = th->h_u + i * N;
+  double begin = 0.0, mass = 0.0, label;
+  const double lse = combine_stats(th, n, i, &label);
+  const double *s = NULL;
+  for (int r = 0; r <= mine; r++) {
+    begin += mass;
+    s = message_of(th, r, n).stats + i * K_N_STAT;
+    mass = s[K_STAT_SUM] * exp(s[K_STAT_MAX] - lse);
+  }
+  RT_ASSERT(s != NULL);
+  for (int64_t d = 0; d < N; d++)
+    u[d] = rt_rng_uniform(th->draws.seed, RT_RNG_DRAW, (uint64_t)row,
+                          (uint64_t)(t * N + d));
+  qsort(u, (size_t)N, sizeof *u, by_u);
+  for (int64_t d = 0; d < N; d++) {
+    const bool here = u[d] >= begin && (u[d] < begin + mass || mine == tp - 1);
+    u[d] = here ? (u[d] - begin) / mass * s[K_STAT_SUM] : -1.0;
+  }
+}
+
+static int by_id(const void *a, const void *b)
+{
+  const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+  return (x > y) - (x < y);
+}
+
+typedef struct drawn_id {
+  int32_t id, times;
+} drawn_id;
+
+static int by_times(const void *a, const void *b)
+{
+  const drawn_id *x = a, *y = b;
+  return x->times != y->times ? y->times - x->times
+                              : (x->id > y->id) - (x->id < y->id);
+}
+
+/** Ids of the N draws [n] into entries: most often drawn first. */
+static int32_t count_draws(int32_t *drawn, int64_t n, int32_t *ids, float *logp)
+{
+  drawn_id found[n];
+  int32_t count = 0;
+  qsort(drawn, (size_t)n, sizeof *drawn, by_id);
+  for (int64_t d = 0; d < n; d++) {
+    if (d == 0 || drawn[d] != drawn[d - 1])
+      found[count++] = (drawn_id){drawn[d], 0};
+    found[count - 1].times++;
+  }
+  qsort(found, (size_t)count, sizeof *found, by_times);
+  for (int32_t i = 0; i < count; i++) {
+    ids[i] = found[i].id;
+    logp[i] = (float)log((double)found[i].times / (double)n);
+  }
+  return count;
+}
+
+/** Draws of a chunk, whose statistics were gathered: each draw is in one shard,
+ *  the largest of all shards' answers. */
+static rt_err draw_chunk(rt_trunc_head *th, rt_view tile, int64_t row,
+                         int64_t t, int64_t at, rt_entries *out)
+{
+  const rt_head head = rt_model_head(th->model);
+  const int64_t n = tile.rows, N = th->draws.n;
+  const rt_view u = rt_view_rows(th->u, 0, n);
+  const rt_view drawn = rt_view_rows(th->drawn, 0, n);
+  for (int64_t i = 0; i < n; i++)
+    make_numbers(th, n, i, row, t + i);
+  RT_TRY(rt_dev_put(th->dev, u, th->h_u));
+  RT_RUN(th->dev, draw, .z = tile, .stats = rt_view_rows(th->stats, 0, n),
+         .u = u, .ids = drawn, .v0 = head.v0, .v_true = head.vocab);
+  RT_TRY(rt_dev_get(th->dev, th->h_drawn, drawn));
+  RT_TRY(rt_comm_allreduce_host(th->grid->comm_tp, th->h_drawn, (size_t)(n * N),
+                                RT_I32, RT_MAX));
+  for (int64_t i = 0; i < n; i++)
+    out->count[at + i] =
+        count_draws(th->h_drawn + i * N, N, out->ids + (at + i) * N,
+                    out->logp + (at + i) * N);
+  return RT_OK;
+}
+
+/** Token \a i of a chunk, entry \a at: the likeliest, truncated. */
+static void take_best(rt_trunc_head *th, int64_t n, int64_t i, double lse,
+                      int64_t at, rt_entries *out)
+{
+  int32_t *ids = out->ids + at * out->k;
+  const int64_t found = merge(th, n, i, lse, ids, th->merged);
+  memcpy(out->logp + at * out->k, th->merged,
+         (size_t)found * sizeof *th->merged);
+  out->count[at] = (int32_t)rt_truncate_count(th->merged, found, th->rule);
+}
+
+/** Tokens [t, t + n) of row \a row of the stream, into entries from \a tok0 on.
+ */
 static rt_err run_chunk(rt_trunc_head *th, rt_view hidden, const int32_t *label,
-                        int64_t tok0, rt_entries *out)
+                        int64_t row, int64_t t, int64_t tok0, rt_entries *out)
 {
   const rt_head head = rt_model_head(th->model);
   const int64_t n = hidden.rows;
@@ -227,15 +361,12 @@ static rt_err run_chunk(rt_trunc_head *th, rt_view hidden, const int32_t *label,
     const int64_t at = tok0 + i;
     double label_logit;
     const double lse = combine_stats(th, n, i, &label_logit);
-    int32_t *ids = out->ids + at * out->k;
-    const int64_t found = merge(th, n, i, lse, ids, th->merged);
-    memcpy(out->logp + at * out->k, th->merged,
-           (size_t)found * sizeof *th->merged);
-    out->count[at] = (int32_t)rt_truncate_count(th->merged, found, th->rule);
     out->lse[at] = (float)lse;
     out->label_logp[at] = (float)(label_logit - lse);
+    if (th->draws.n == 0)
+      take_best(th, n, i, lse, at, out);
   }
-  return RT_OK;
+  return th->draws.n > 0 ? draw_chunk(th, tile, row, t, tok0, out) : RT_OK;
 }
 
 /** Row \a r: one forward, then its logits chunk by chunk. */
@@ -252,7 +383,7 @@ static rt_err run_row(rt_trunc_head *th, const rt_host_rows *rows, int64_t r,
   for (int64_t t = 0; t < th->seq; t += th->n_chunk) {
     const int64_t n = smaller(th->n_chunk, th->seq - t);
     RT_TRY(run_chunk(th, rt_view_rows(hidden, t, n), rows->label + first + t,
-                     first + t, out));
+                     rows->row0 + r, t, first + t, out));
     rt_comm_progress();
   }
   return RT_OK;
@@ -261,7 +392,8 @@ static rt_err run_row(rt_trunc_head *th, const rt_host_rows *rows, int64_t r,
 rt_err rt_trunc_head_run(rt_trunc_head *th, const rt_host_rows *rows,
                          rt_entries *out)
 {
-  RT_ASSERT(out->k == th->k && out->n >= rows->n_rows * th->seq);
+  RT_ASSERT(out->k == (th->draws.n > 0 ? th->draws.n : th->k) &&
+            out->n >= rows->n_rows * th->seq);
   for (int64_t r = 0; r < rows->n_rows; r++)
     RT_TRY(run_row(th, rows, r, out));
   return RT_OK;
