@@ -111,7 +111,10 @@ static void test_layouts(void)
     CU_ASSERT(n_different(p[0], p[2]) > N_TOKENS / 2);
     // a row's draws are its own, wherever a capture begins
     const size_t five = (size_t)5 * SCENE_T * SCENE_V;
-    CU_ASSERT(memcmp(p[0] + five, p[3], 7 * five / 5 * sizeof(double)) == 0);
+    double most = 0.0;
+    for (size_t i = 0; i < 7 * five / 5; i++)
+      most = fmax(most, fabs(p[0][five + i] - p[3][i]));
+    CU_ASSERT_EQUAL(most, 0.0);
     for (int i = 0; i < 4; i++)
       free(p[i]);
   }

@@ -14,6 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/** An id, and how many draws gave it. */
+typedef struct drawn_id {
+  int32_t id, times;
+} drawn_id;
+
 struct rt_trunc_head {
   rt_model *model;     // borrowed
   const rt_grid *grid; // borrowed
@@ -34,6 +39,7 @@ struct rt_trunc_head {
   rt_view u, drawn;            // of draws: f64 [n_chunk, N], i32 [n_chunk, N]
   double *h_u;                 // owned [n_chunk, N]
   int32_t *h_drawn;            // owned [n_chunk, N]
+  drawn_id *found;             // owned [N]
 };
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -133,7 +139,9 @@ rt_err rt_trunc_head_commit(rt_trunc_head *th)
   const size_t n_draws = (size_t)(th->n_chunk * th->draws.n);
   th->h_u = malloc((n_draws + 1) * sizeof *th->h_u);
   th->h_drawn = malloc((n_draws + 1) * sizeof *th->h_drawn);
-  RT_CHECK(th->h_u && th->h_drawn, RT_ERR_MEM, "%zu draws", n_draws);
+  th->found = malloc(((size_t)th->draws.n + 1) * sizeof *th->found);
+  RT_CHECK(th->h_u && th->h_drawn && th->found, RT_ERR_MEM, "%zu draws",
+           n_draws);
   return rt_arena_commit(th->arena, rt_dev_memory(th->dev));
 }
 
@@ -149,6 +157,7 @@ void rt_trunc_head_destroy(rt_trunc_head **out)
   free(th->merged);
   free(th->h_u);
   free(th->h_drawn);
+  free(th->found);
   free(th);
 }
 
@@ -275,10 +284,6 @@ static int by_id(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-typedef struct drawn_id {
-  int32_t id, times;
-} drawn_id;
-
 static int by_times(const void *a, const void *b)
 {
   const drawn_id *x = a, *y = b;
@@ -286,23 +291,27 @@ static int by_times(const void *a, const void *b)
                               : (x->id > y->id) - (x->id < y->id);
 }
 
-/** Ids of the N draws [n] into entries: most often drawn first. */
-static int32_t count_draws(int32_t *drawn, int64_t n, int32_t *ids, float *logp)
+/** The draws of token \a i of a chunk into entry \a at: most often drawn first.
+ */
+static void count_draws(const rt_trunc_head *th, int64_t i, int64_t at,
+                        rt_entries *out)
 {
-  drawn_id found[n];
+  const int64_t N = th->draws.n;
+  int32_t *const drawn = th->h_drawn + i * N;
+  drawn_id *const found = th->found;
   int32_t count = 0;
-  qsort(drawn, (size_t)n, sizeof *drawn, by_id);
-  for (int64_t d = 0; d < n; d++) {
+  qsort(drawn, (size_t)N, sizeof *drawn, by_id);
+  for (int64_t d = 0; d < N; d++) {
     if (d == 0 || drawn[d] != drawn[d - 1])
       found[count++] = (drawn_id){drawn[d], 0};
     found[count - 1].times++;
   }
   qsort(found, (size_t)count, sizeof *found, by_times);
-  for (int32_t i = 0; i < count; i++) {
-    ids[i] = found[i].id;
-    logp[i] = (float)log((double)found[i].times / (double)n);
+  for (int32_t k = 0; k < count; k++) {
+    out->ids[at * N + k] = found[k].id;
+    out->logp[at * N + k] = (float)log((double)found[k].times / (double)N);
   }
-  return count;
+  out->count[at] = count;
 }
 
 /** Draws of a chunk, whose statistics were gathered: each draw is in one shard,
@@ -323,9 +332,7 @@ static rt_err draw_chunk(rt_trunc_head *th, rt_view tile, int64_t row,
   RT_TRY(rt_comm_allreduce_host(th->grid->comm_tp, th->h_drawn, (size_t)(n * N),
                                 RT_I32, RT_MAX));
   for (int64_t i = 0; i < n; i++)
-    out->count[at + i] =
-        count_draws(th->h_drawn + i * N, N, out->ids + (at + i) * N,
-                    out->logp + (at + i) * N);
+    count_draws(th, i, at + i, out);
   return RT_OK;
 }
 
