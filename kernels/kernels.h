@@ -174,7 +174,11 @@ enum {
   K_STAT_DOT,   /**< sum_i t_i z[id_i] over this tile's ids; dense: see below */
   K_STAT_T_MAX, /**< dense: max of z_t / tau */
   K_STAT_T_SUM, /**< dense: sum exp(z_t / tau - t_max) */
-  K_N_STAT
+  K_N_STAT,
+  // of topk with spread, in the places of the last three
+  K_STAT_EXP_Z = K_STAT_DOT, /**< sum exp(z - max) (z - max) */
+  K_STAT_Z = K_STAT_T_MAX,   /**< sum (z - max) */
+  K_STAT_ZZ = K_STAT_T_SUM   /**< sum (z - max)^2 */
 };
 
 /** First pass over a tile of student logits with sparse targets: statistics,
@@ -220,7 +224,8 @@ typedef struct k_dense_grad_args {
 
 /** The K largest true logits of each row, largest first, ties by lower id;
  *  K = ids.cols (fewer when the tile is narrower: count).  ids are global.
- *  stats: MAX, SUM, LABEL as in xent_stats. z is only read. */
+ *  stats: MAX, SUM, LABEL as in xent_stats; with spread EXP_Z, Z and ZZ, too
+ *  (what entropy and standard deviation need).  z is only read. */
 typedef struct k_topk_args {
   rt_view z;     /**< real [n, V] */
   rt_view label; /**< i32 [n, 1] */
@@ -228,6 +233,7 @@ typedef struct k_topk_args {
   rt_view top;   /**< real [n, K] logits, unused places -inf */
   rt_view stats; /**< f64 [n, K_N_STAT] */
   int64_t v0, v_true;
+  bool spread;
 } k_topk_args;
 
 /** Largest true element of each row, ties by lower id. */

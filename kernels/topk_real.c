@@ -106,6 +106,26 @@ static double sum_exp(const real *z, int64_t n, real top)
   return sum;
 }
 
+/** Sums of exp(x) x, x and x^2, x = z - top, in double over chunks. */
+static void sum_spread(const real *z, int64_t n, real top, double *stats)
+{
+  enum { CHUNK = 512 };
+  for (int64_t v0 = 0; v0 < n; v0 += CHUNK) {
+    const int64_t v1 = v0 + CHUNK < n ? v0 + CHUNK : n;
+    real exp_z = 0, sum = 0, squares = 0;
+#pragma omp simd reduction(+ : exp_z, sum, squares)
+    for (int64_t v = v0; v < v1; v++) {
+      const real x = z[v] - top;
+      exp_z += k_exp(x) * x;
+      sum += x;
+      squares += x * x;
+    }
+    stats[K_STAT_EXP_Z] += (double)exp_z;
+    stats[K_STAT_Z] += (double)sum;
+    stats[K_STAT_ZZ] += (double)squares;
+  }
+}
+
 /** A number that at least k of x[0..n) reach, and few more: bisection between
  *  the least and the most, which vectorises where a selection would not. */
 static real bound_of(const real *x, int64_t n, int64_t k, real top)
@@ -177,6 +197,8 @@ void K_NAME(topk)(k_ctx *ctx, const void *args)
     s[K_STAT_MAX] = (double)top;
     s[K_STAT_SUM] = sum_exp(z, n, top);
     s[K_STAT_LABEL] = label >= 0 && label < n ? (double)z[label] : 0.0;
+    if (a->spread)
+      sum_spread(z, n, top, s);
   }
 }
 

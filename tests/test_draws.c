@@ -1,6 +1,6 @@
 /** \file test_draws.c
  *  Capture by draws: the same on any layout, as often as the teacher says, and
- *  a gradient that is right on average.
+ *  a gradient that is right on average.  Statistics of the whole softmax.
  *  ranks: 1 2 4 */
 #include "scene.h"
 
@@ -180,6 +180,51 @@ static void compare_with_full(const scene *s, const rt_comm *self)
   free(mean);
 }
 
+/** Entropy and standard deviation against those of all logits. */
+static void check_statistics(const char *folder)
+{
+  rt_logits *ds = NULL;
+  rt_logits_row row = {0};
+  RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder, RT_LOGITS_FINISHED, &ds));
+  for (int64_t r = 0; r < N_ROWS; r++) {
+    RT_OKAY(rt_logits_read(ds, r, &row));
+    CU_ASSERT_EQUAL_FATAL(row.n_entries, SCENE_T * SCENE_V);
+    for (int64_t t = 0; t < SCENE_T; t++) {
+      double entropy = 0.0, mean = 0.0, square = 0.0;
+      for (int64_t i = 0; i < SCENE_V; i++) {
+        const double x = (double)row.logp[t * SCENE_V + i];
+        entropy -= exp(x) * x;
+        mean += x / SCENE_V;
+      }
+      for (int64_t i = 0; i < SCENE_V; i++) {
+        const double x = (double)row.logp[t * SCENE_V + i] - mean;
+        square += x * x / SCENE_V;
+      }
+      CU_ASSERT_DOUBLE_EQUAL(row.entropy[t], entropy, 1e-5);
+      CU_ASSERT_DOUBLE_EQUAL(row.deviation[t], sqrt(square), 1e-5);
+    }
+  }
+  rt_logits_row_clear(&row);
+  rt_logits_close(&ds);
+}
+
+static void test_statistics(void)
+{
+  static const char all[] =
+      "encoding: exact, top_p: 1, top_k: 1000, statistics: true";
+  scene s;
+  char folder[RT_PATH_MAX];
+  scene_create(&s);
+  for (int tp = 1; tp <= rt_comm_size(s.world); tp *= 2) {
+    const char name[2] = {(char)('0' + tp), '\0'};
+    RT_OKAY(rt_path_join(folder, s.folder, name));
+    capture(&s, s.world, folder, tp, all);
+    if (rt_comm_rank(s.world) == 0)
+      check_statistics(folder);
+  }
+  scene_clear(&s);
+}
+
 static void test_unbiased(void)
 {
   scene s;
@@ -195,4 +240,5 @@ static void test_unbiased(void)
 }
 
 RT_TEST_MAIN("draws", {"the same on any layout", test_layouts},
-             {"right on average", test_unbiased})
+             {"right on average", test_unbiased},
+             {"entropy and deviation", test_statistics})

@@ -67,7 +67,8 @@ static void check_topk(int64_t v, int64_t v_true, int64_t k, bool ties)
                      .ids = i32(ids, N, k),
                      .top = f64(top, N, k),
                      .stats = f64(stats, N, K_N_STAT),
-                     .v_true = v_true});
+                     .v_true = v_true,
+                     .spread = true});
   for (int64_t r = 0; r < N; r++) {
     plain_topk(z + r * v, v_true, k, want);
     CU_ASSERT_EQUAL(memcmp(want, ids + r * k, (size_t)k * sizeof *want), 0);
@@ -76,6 +77,17 @@ static void check_topk(int64_t v, int64_t v_true, int64_t k, bool ties)
     for (int64_t i = 0; i < v_true; i++)
       sum += exp(z[r * v + i] - top[r * k]);
     CU_ASSERT_DOUBLE_EQUAL(stats[r * K_N_STAT + K_STAT_SUM], sum, 1e-12 * sum);
+    double exp_z = 0.0, first = 0.0, second = 0.0;
+    for (int64_t i = 0; i < v_true; i++) {
+      const double x = z[r * v + i] - top[r * k];
+      exp_z += exp(x) * x;
+      first += x;
+      second += x * x;
+    }
+    const double *s = stats + r * K_N_STAT;
+    CU_ASSERT_DOUBLE_EQUAL(s[K_STAT_EXP_Z], exp_z, 1e-12 * fabs(exp_z));
+    CU_ASSERT_DOUBLE_EQUAL(s[K_STAT_Z], first, 1e-12 * fabs(first));
+    CU_ASSERT_DOUBLE_EQUAL(s[K_STAT_ZZ], second, 1e-12 * second);
   }
 }
 

@@ -113,6 +113,7 @@
   K(CAP_DRAWS, "capture.draws", INT, "50", 1, 2048, "", "draws", "encoding sampled: ids drawn for each token from the full softmax (random-sampling KD)") \
   K(CAP_SEED, "capture.draw_seed", INT, "1", 0, 9007199254740992, "", "", "of these draws") \
   K(CAP_ENCODING, "capture.encoding", CHOICE, "packed", 1, 0, "exact packed sampled", "", "exact: 8 bytes an entry; packed: about 1.6, exact ids, log-probs in steps of 1/64 to 1/4 nat that cost less than 1e-4 nats of KL; sampled: capture.draws instead of top_p and top_k (doc/formats.md)") \
+  K(CAP_STATISTICS, "capture.statistics", BOOL, "false", 1, 0, "", "", "also keep the entropy of each token's full softmax and the standard deviation of its logits (for adaptive temperatures)") \
   K(CAP_LICENSE, "capture.license", TEXT, "unspecified", 1, 0, "", "", "licence and terms of use, written into the dataset")
 
 // clang-format on

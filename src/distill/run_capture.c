@@ -70,6 +70,8 @@ static rt_err fill_info(const rt_job *job, rt_logits_info *info)
       .top_p = rt_deck_real(d, RT_KEY_CAP_TOP_P),
       .top_k = rt_deck_int(d, RT_KEY_CAP_TOP_K),
       .temperature = 1.0,
+      .entropy = rt_deck_bool(d, RT_KEY_CAP_STATISTICS),
+      .deviation = rt_deck_bool(d, RT_KEY_CAP_STATISTICS),
       .eot = rt_deck_int(d, RT_KEY_DATA_EOT),
       .valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID),
       .split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED),
@@ -224,6 +226,12 @@ static rt_err allocate(rt_capture *c)
   e->label_logp = malloc(n * sizeof *e->label_logp);
   e->ids = malloc(nk * sizeof *e->ids);
   e->logp = malloc(nk * sizeof *e->logp);
+  if (c->info.entropy) {
+    e->entropy = malloc(n * sizeof *e->entropy);
+    e->deviation = malloc(n * sizeof *e->deviation);
+    RT_CHECK(e->entropy && e->deviation, RT_ERR_MEM, "statistics of %zu tokens",
+             n);
+  }
   RT_CHECK(e->count && e->lse && e->label_logp && e->ids && e->logp, RT_ERR_MEM,
            "entries of %zu tokens, %lld each: fewer capture.micro_rows", n,
            (long long)e->k);
@@ -282,6 +290,7 @@ static rt_err take_row(rt_capture *c, int64_t r)
   for (int64_t t = 0; t < seq; t++)
     row->n_entries += e->count[at + t];
   RT_TRY(rt_logits_row_tokens(row, seq));
+  RT_TRY(rt_logits_row_optional(row, c->info.entropy, c->info.deviation));
   RT_TRY(rt_logits_row_entries(row, row->n_entries));
   int64_t to = 0;
   for (int64_t t = 0; t < seq; t++) {
@@ -290,6 +299,10 @@ static rt_err take_row(rt_capture *c, int64_t r)
     row->count[t] = (uint32_t)n;
     row->lse[t] = e->lse[at + t];
     row->label_logp[t] = e->label_logp[at + t];
+    if (c->info.entropy) {
+      row->entropy[t] = e->entropy[at + t];
+      row->deviation[t] = e->deviation[at + t];
+    }
     memcpy(row->ids + to, e->ids + (at + t) * k, n * sizeof *row->ids);
     memcpy(row->logp + to, e->logp + (at + t) * k, n * sizeof *row->logp);
     to += (int64_t)n;
@@ -442,6 +455,8 @@ static void clear(rt_capture *c)
   free(c->entries.count);
   free(c->entries.lse);
   free(c->entries.label_logp);
+  free(c->entries.entropy);
+  free(c->entries.deviation);
   free(c->entries.ids);
   free(c->entries.logp);
 }

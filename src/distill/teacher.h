@@ -45,6 +45,9 @@ typedef struct rt_entries {
                           log(how often / N) */
   float *lse;        /**< [n] log-sum-exp of the raw logits */
   float *label_logp; /**< [n] */
+  float *entropy;    /**< [n] of the full softmax, nats; NULL: not wanted */
+  float *deviation;  /**< [n] standard deviation of the raw logits over V; both
+                          or none */
 } rt_entries;
 
 /** Rows on the host, each array [n_rows, T]; borrowed. */

@@ -197,6 +197,32 @@ static double combine_stats(const rt_trunc_head *th, int64_t n, int64_t i,
   return top + log(sum);
 }
 
+/** Entropy of token \a i's softmax, and the standard deviation of its logits,
+ *  from the shards' sums, moved to the logits' largest. */
+static void combine_spread(const rt_trunc_head *th, int64_t n, int64_t i,
+                           double *entropy, double *deviation)
+{
+  const rt_head head = rt_model_head(th->model);
+  double top = -INFINITY, sum = 0.0, exp_z = 0.0, z = 0.0, zz = 0.0;
+  for (int r = 0; r < th->grid->tp; r++)
+    top = fmax(top, message_of(th, r, n).stats[i * K_N_STAT + K_STAT_MAX]);
+  for (int r = 0; r < th->grid->tp; r++) {
+    const double *s = message_of(th, r, n).stats + i * K_N_STAT;
+    const int64_t left = head.vocab - r * head.w.rows;
+    const double count = (double)smaller(left > 0 ? left : 0, head.w.rows);
+    if (count == 0.0)
+      continue; // padding only
+    const double by = s[K_STAT_MAX] - top, scale = exp(by);
+    sum += scale * s[K_STAT_SUM];
+    exp_z += scale * (s[K_STAT_EXP_Z] + by * s[K_STAT_SUM]);
+    z += s[K_STAT_Z] + count * by;
+    zz += s[K_STAT_ZZ] + 2.0 * by * s[K_STAT_Z] + count * by * by;
+  }
+  const double mean = z / (double)head.vocab;
+  *entropy = fmax(0.0, log(sum) - exp_z / sum);
+  *deviation = sqrt(fmax(0.0, zz / (double)head.vocab - mean * mean));
+}
+
 /** Merge the shards' sorted lists of token \a i: largest first; on ties the
  * lower id, which is the lower shard's.  Returns how many. */
 static int64_t merge(const rt_trunc_head *th, int64_t n, int64_t i, double lse,
@@ -362,7 +388,7 @@ static rt_err run_chunk(rt_trunc_head *th, rt_view hidden, const int32_t *label,
   RT_RUN(th->dev, topk, .z = tile, .label = d_label,
          .ids = rt_view_rows(th->ids, 0, n), .top = rt_view_rows(th->top, 0, n),
          .stats = rt_view_rows(th->stats, 0, n), .v0 = head.v0,
-         .v_true = head.vocab);
+         .v_true = head.vocab, .spread = out->entropy != NULL);
   RT_TRY(gather(th, n));
   for (int64_t i = 0; i < n; i++) {
     const int64_t at = tok0 + i;
@@ -370,6 +396,12 @@ static rt_err run_chunk(rt_trunc_head *th, rt_view hidden, const int32_t *label,
     const double lse = combine_stats(th, n, i, &label_logit);
     out->lse[at] = (float)lse;
     out->label_logp[at] = (float)(label_logit - lse);
+    if (out->entropy != NULL) {
+      double entropy, deviation;
+      combine_spread(th, n, i, &entropy, &deviation);
+      out->entropy[at] = (float)entropy;
+      out->deviation[at] = (float)deviation;
+    }
     if (th->draws.n == 0)
       take_best(th, n, i, lse, at, out);
   }
