@@ -168,8 +168,17 @@ static rt_err write_contents(rt_h5 *h5, const rt_checkpoint_meta *meta,
 }
 
 /** A rank that fails must not let its peers wait inside HDF5. */
-static rt_err or_fatal(rt_err err, rt_fatal_fn *fatal)
+static rt_err or_fatal(rt_err err, const char *path, rt_fatal_fn *fatal)
 {
+  int64_t room = 0;
+  char text[1024];
+  if (err == RT_ERR_IO) { // HDF5 does not say whether the disk is full
+    snprintf(text, sizeof text, "%s", rt_err_text());
+    const bool known = rt_disk_free(path, &room) == RT_OK;
+    err = known ? RT_FAIL(err, "%s; %.1f MiB are free there now", text,
+                          (double)room / 1048576)
+                : RT_FAIL(err, "%s", text);
+  }
   if (err != RT_OK && fatal != NULL)
     fatal(err);
   return err;
@@ -182,13 +191,13 @@ static rt_err write_file(MPI_Comm comm, const char *path,
   int rank;
   RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
   rt_h5 *h5;
-  RT_TRY(or_fatal(rt_h5_create(path, comm, &h5), fatal));
+  RT_TRY(or_fatal(rt_h5_create(path, comm, &h5), path, fatal));
   const rt_err err =
-      or_fatal(write_contents(h5, meta, slabs, dtypes, n, rank), fatal);
-  const rt_err closed = or_fatal(rt_h5_close(&h5), fatal);
+      or_fatal(write_contents(h5, meta, slabs, dtypes, n, rank), path, fatal);
+  const rt_err closed = or_fatal(rt_h5_close(&h5), path, fatal);
   RT_TRY(err);
   RT_TRY(closed);
-  return or_fatal(rt_path_sync(path), fatal); // this node's cache
+  return or_fatal(rt_path_sync(path), path, fatal); // this node's cache
 }
 
 /** Rename the finished folder; an older one of the same step goes away after

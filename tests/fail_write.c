@@ -1,6 +1,6 @@
 /** \file fail_write.c
  *  A library to preload: the file system under a folder fails from the n-th
- *  call on that changes it (write, pwrite, fsync, rename).
+ *  call on that changes it (write, writev, pwrite, pwritev, fsync, rename).
  *    FAIL_IN=FOLDER FAIL_AT=N FAIL_ERRNO=5 LD_PRELOAD=... program
  *  FAIL_IN is part of the path; FAIL_AT 1 is the first call. */
 #include <dlfcn.h>
@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static _Atomic long n_calls; // a preloaded library has no other place for it
@@ -61,6 +62,27 @@ ssize_t pwrite(int fd, const void *from, size_t n, off_t at)
 ssize_t pwrite64(int fd, const void *from, size_t n, off_t at)
 {
   return pwrite(fd, from, n, at);
+}
+
+ssize_t writev(int fd, const struct iovec *from, int n)
+{
+  if (is_our_file(fd) && fails())
+    return -1;
+  return ((ssize_t(*)(int, const struct iovec *, int))dlsym(
+      RTLD_NEXT, "writev"))(fd, from, n);
+}
+
+ssize_t pwritev(int fd, const struct iovec *from, int n, off_t at)
+{
+  if (is_our_file(fd) && fails())
+    return -1;
+  return ((ssize_t(*)(int, const struct iovec *, int, off_t))dlsym(
+      RTLD_NEXT, "pwritev"))(fd, from, n, at);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *from, int n, off_t at)
+{
+  return pwritev(fd, from, n, at);
 }
 
 int fsync(int fd)

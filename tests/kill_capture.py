@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kill `retort capture` at random times; run by tests/script_kill.sh.
 
-  kill_capture.py RETORT KILLS SEED
+  kill_capture.py KILLS SEED
 
 In a folder with deck.yaml and teacher.hf.  Every run has 1 to 3 ranks; it loses
 one rank or all of them.  After each kill the sealed shards must be those of
@@ -13,49 +13,21 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
 
 import h5py
+from kills import RETORT, finish, start, strike
 
-RETORT, KILLS, SEED = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-MPIRUN = os.environ.get("MPIRUN", "mpirun --oversubscribe").split()
+KILLS, SEED = int(sys.argv[1]), int(sys.argv[2])
 FIELDS = ("record_ptr", "row_xxh3", "tables", "records")
 
 
-def start(folder, ranks):
-    return subprocess.Popen(
-        [*MPIRUN, "-np", str(ranks), RETORT, "capture", "deck.yaml",
-         "teacher.weights=teacher.hf", "capture.shard_rows=8",
-         "capture.rows=400", "capture.dir=" + folder],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True)
-
-
-def children(pid):
-    found = []
-    for path in glob.glob(f"/proc/{pid}/task/*/children"):
-        try:
-            with open(path) as f:
-                found += [int(x) for x in f.read().split()]
-        except OSError:  # it has just ended
-            pass
-    return found
-
-
-def kill(pid):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
-def finish(job):
-    """Its status; no run may hang, whatever was killed."""
-    err = job.communicate(timeout=60)[1]
-    return job.returncode, err
+def capture(folder, ranks):
+    return start(ranks, "capture", "deck.yaml", "teacher.weights=teacher.hf",
+                 "capture.shard_rows=8", "capture.rows=400",
+                 "capture.dir=" + folder)
 
 
 def sealed(folder):
@@ -100,20 +72,16 @@ def complete(folder, want):
 def main():
     rng = random.Random(SEED)
     began = time.monotonic()
-    status, err = finish(start("whole", 2))
+    status, err = finish(capture("whole", 2))
     length = time.monotonic() - began
     assert status == 0, err
     want = {s: contents("whole/" + s) for s in sealed("whole")}
     complete("whole", want)
     known, kept, finished, early = {}, 0, 0, 0
     for i in range(KILLS):
-        job = start("killed", rng.randint(1, 3))
+        job = capture("killed", rng.randint(1, 3))
         time.sleep(rng.uniform(0.2, 0.9) * length)
-        ranks = children(job.pid)
-        if rng.random() < 0.5:
-            ranks = ranks and [rng.choice(ranks)]
-        for pid in ranks:
-            kill(pid)
+        strike(job, rng)
         status, err = finish(job)
         assert status != 73, f"kill {i}: refused: {err[:600]}"
         now = sealed("killed")
@@ -131,7 +99,7 @@ def main():
             complete("killed", want)
             shutil.rmtree("killed")
             known, finished = {}, finished + 1
-    status, err = finish(start("killed", 3))
+    status, err = finish(capture("killed", 3))
     assert status == 0, err
     complete("killed", want)
     for name, was in want.items():

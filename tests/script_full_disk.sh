@@ -1,47 +1,68 @@
 #!/bin/bash
-# The disk fails under a capture (EIO, or full) at each of its first calls, one
-# at a time: exit 74 within 10 s, naming a file; sealed shards stay as they are,
-# and the same command then goes on to the end.
+# The disk fails under a capture or a training (EIO, or full) at one of its first
+# calls and ever after: exit 74 within 10 s, naming a file; what was published
+# stays as it is, and the same command then goes on to the undisturbed end.
+#   ATS="1 3 8" tests/script_full_disk.sh [RETORT]
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/e2e.sh"
 
 ${CC:-cc} -std=c17 -D_GNU_SOURCE -fPIC -shared -o fail.so "$here/fail_write.c" \
   -ldl || exit 1
 make_teacher
-from=(capture deck.yaml teacher.weights=teacher.hf capture.encoding=exact capture.rows=48
-  capture.shard_rows=16)
-expect 0 1 "${from[@]}" capture.dir=whole
 
-identity() { stat -c '%n %i %Y %s' bad/shard-*.h5 2>/dev/null; }
+# identity FILE...: of those that are there
+identity() { stat -c '%n %i %Y %s' "$@" 2>/dev/null; }
 
-# disk_fails AT ERRNO RANKS: the AT-th call fails, and every later one
+# disk_fails PART AT ARGS...: the AT-th call on PART fails, and every later one;
+# EIO and ENOSPC, 1 to 3 ranks in turn.  Returns 1 when it came to its end.
+n_failed=0
 disk_fails() {
-  local began=$SECONDS before
-  before=$(identity)
+  local began=$SECONDS part=$1 at=$2
+  shift 2
   # shellcheck disable=SC2086
-  timeout 60 $MPIRUN -np "$3" env LD_PRELOAD="$work/fail.so" \
-    FAIL_IN=/bad/shard- FAIL_AT="$1" FAIL_ERRNO="$2" \
-    "$RETORT" "${from[@]}" capture.dir=bad >out.txt 2>err.txt </dev/null
+  timeout 60 $MPIRUN -np $((at % 3 + 1)) env LD_PRELOAD="$work/fail.so" \
+    FAIL_IN="$part" FAIL_AT="$at" FAIL_ERRNO=$((at % 2 ? 5 : 28)) \
+    "$RETORT" "$@" >out.txt 2>err.txt </dev/null
   code=$?
   [ "$code" = 0 ] && return 1
-  [ "$code" = 74 ] || fail "call $1, errno $2: exit $code, not 74: $(cat err.txt)"
-  [ $((SECONDS - began)) -le 10 ] || fail "call $1: over 10 s to the end"
-  says err.txt "bad/shard-"
-  [ -z "$before" ] || [ "$(identity | grep -cxF "$before")" = \
-    "$(wc -l <<<"$before")" ] || fail "call $1: a sealed shard was lost"
+  [ "$code" = 74 ] || fail "call $at: exit $code, not 74: $(cat err.txt)"
+  [ $((SECONDS - began)) -le 10 ] || fail "call $at: over 10 s to the end"
+  says err.txt "$part"
+  n_failed=$((n_failed + 1))
 }
 
-n_failed=0
-for at in ${ATS:-1 2 3 5 8 12 16 20 24 28 32 36 40 60 80}; do
+# --- a capture
+from=(capture deck.yaml teacher.weights=teacher.hf capture.encoding=exact
+  capture.rows=48 capture.shard_rows=16)
+expect 0 1 "${from[@]}" capture.dir=whole
+for at in ${ATS:-1 4 8 15 24 40}; do
   rm -rf bad
-  disk_fails "$at" $((at % 2 ? 5 : 28)) $((at % 3 + 1)) || continue
-  n_failed=$((n_failed + 1))
+  disk_fails bad/shard- "$at" "${from[@]}" capture.dir=bad || continue
+  before=$(identity bad/shard-*.h5)
   expect 0 2 "${from[@]}" capture.dir=bad
+  [ "$(identity bad/shard-*.h5 | grep -cxF "$before")" -ge \
+    "$(grep -c . <<<"$before")" ] || fail "call $at: a sealed shard was lost"
   expect 0 1 logits verify bad
   expect 0 1 logits diff whole bad
 done
-echo "the disk failed in $n_failed captures"
-[ "$n_failed" -ge 8 ] || fail "only $n_failed captures met a bad disk"
+[ "$n_failed" -ge 4 ] || fail "only $n_failed captures met a bad disk"
+
+# --- checkpoints
+n_failed=0
+for at in ${ATS:-1 8 30 61 90}; do
+  n=$((at % 3 + 1))
+  rm -rf lm
+  train=(train deck.yaml output.dir=lm checkpoint.every=2 train.batch_rows=6)
+  disk_fails lm/checkpoints/ "$at" "${train[@]}" || continue
+  before=$(identity lm/checkpoints/step-*/*)
+  expect 0 "$n" "${train[@]}" checkpoint.keep_last=100
+  grep "checkpoints/step-" err.txt && fail "call $at: a bad checkpoint is left"
+  [ "$(identity lm/checkpoints/step-*/* | grep -cxF "$before")" -ge \
+    "$(grep -c . <<<"$before")" ] || fail "call $at: a checkpoint was lost"
+  [ -d "lm-$n" ] || expect 0 "$n" "${train[@]}" output.dir="lm-$n"
+  same_bits "lm-$n" lm
+done
+[ "$n_failed" -ge 4 ] || fail "only $n_failed trainings met a bad disk"
 
 # --- a disk that is really full, of 400 KiB, where one may be mounted
 mkdir disk
@@ -63,6 +84,16 @@ if mount -t tmpfs -o size=400k none disk 2>/dev/null; then
   mount -o remount,size=100m disk
   expect 0 2 "${from[@]}" capture.dir=disk/b capture.rows=480
   expect 0 1 logits verify disk/b
+  # checkpoints: there is room for one or two
+  rm -r disk/b
+  train=(train deck.yaml output.dir=disk/lm checkpoint.every=2
+    checkpoint.keep_last=100 student.width=128)
+  dd if=/dev/zero of=disk/filled bs=64k count=1530 status=none
+  expect 74 2 "${train[@]}"
+  says err.txt "no room for a checkpoint"
+  rm disk/filled
+  expect 0 2 "${train[@]}"
+  says out.txt "resumed at step"
   # not a byte is left
   mount -o remount,size=16m disk
   dd if=/dev/zero of=disk/filled bs=64k status=none 2>dd.txt

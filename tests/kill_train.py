@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Kill `retort train` at random times; run by tests/script_kill.sh.
+
+  kill_train.py KILLS SEED
+
+In a folder with deck.yaml and teacher.hf.  Runs of 2 ranks, now data, now tensor
+parallel, lose one rank or both and are started again until they end: their
+metrics must be those of a run that nobody disturbed, to the last bit.
+"""
+import glob
+import json
+import os
+import random
+import shutil
+import sys
+import time
+
+from kills import finish, start, strike
+
+KILLS, SEED = int(sys.argv[1]), int(sys.argv[2])
+STEPS = 60
+
+
+def train(folder, tp):
+    return start(2, "train", "deck.yaml", "output.dir=" + folder,
+                 f"train.length={STEPS}", "checkpoint.every=3",
+                 f"student.tp={tp}", "eval.every=20", "teacher.source=live",
+                 "teacher.weights=teacher.hf")
+
+
+def metrics(folder):
+    """Every line but for the times in it."""
+    with open(folder + "/metrics.jsonl") as f:
+        lines = [json.loads(x, parse_float=str) for x in f]
+    kept = [{k: v for k, v in x.items() if not k.endswith("_s")}
+            for x in lines if x["kind"] in ("train", "eval")]
+    assert sum(x["kind"] == "train" for x in kept) == STEPS, folder
+    return kept
+
+
+def checkpoints(folder):
+    """Files of what is published: they never change afterwards."""
+    out = {}
+    for path in glob.glob(folder + "/checkpoints/step-*/*"):
+        s = os.stat(path)
+        out[path] = (s.st_ino, s.st_mtime_ns, s.st_size)
+    return out
+
+
+def main():
+    rng, began = random.Random(SEED), time.monotonic()
+    want = {}
+    for tp in (1, 2):
+        since = time.monotonic()
+        status, err = finish(train(f"whole-{tp}", tp))
+        length = time.monotonic() - since
+        assert status == 0, err
+        want[tp] = metrics(f"whole-{tp}")
+    n, n_runs, n_met, known, tp = 0, 0, 0, {}, 1
+    while n < KILLS or known:
+        job = train("killed", tp)
+        if n < KILLS:
+            time.sleep(rng.uniform(0.2, 0.9) * length)
+            strike(job, rng)
+            n += 1
+        status, err = finish(job)
+        assert status != 73, f"kill {n}: refused: {err[:600]}"
+        assert "checkpoints/step-" not in err, f"kill {n}: {err[:600]}"
+        now = checkpoints("killed")
+        for path in now.keys() & known.keys():
+            assert now[path] == known[path], f"kill {n}: {path} changed"
+        assert now or not known, f"kill {n}: no checkpoint is left"
+        n_met += bool(known)
+        known = now
+        if status == 0:
+            assert metrics("killed") == want[tp], f"kill {n}: other metrics"
+            shutil.rmtree("killed")
+            known, n_runs, tp = {}, n_runs + 1, 3 - tp
+    print(f"{KILLS} kills of train: {n_met} starts from a checkpoint, {n_runs} "
+          f"runs ended with the undisturbed metrics; "
+          f"{time.monotonic() - began:.0f} s")
+    assert n_met > 0 and n_runs > 0, "no kill came after a checkpoint"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Kill -9 for tests/kill_*.py: start a job, wait, strike, see it end."""
+import glob
+import os
+import random
+import signal
+import subprocess
+
+RETORT = os.environ["RETORT"]
+MPIRUN = os.environ.get("MPIRUN", "mpirun --oversubscribe").split()
+
+
+def start(ranks, *words):
+    return subprocess.Popen(
+        [*MPIRUN, "-np", str(ranks), RETORT, *words], stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def finish(job):
+    """Its status and what it said; no run may hang, whatever was killed."""
+    err = job.communicate(timeout=60)[1]
+    return job.returncode, err
+
+
+def children(pid):
+    found = []
+    for path in glob.glob(f"/proc/{pid}/task/*/children"):
+        try:
+            with open(path) as f:
+                found += [int(x) for x in f.read().split()]
+        except OSError:  # it has just ended
+            pass
+    return found
+
+
+def strike(job, rng: random.Random):
+    """One rank, or as often all of them."""
+    ranks = children(job.pid)
+    if ranks and rng.random() < 0.5:
+        ranks = [rng.choice(ranks)]
+    for pid in ranks:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
