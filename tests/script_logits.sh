@@ -22,6 +22,12 @@ says out.txt "selected    from"
 says out.txt "top-p 0.9, top-k 10"
 says out.txt "from row 24 of the stream"
 says out.txt "entries: "
+expect 0 1 logits info all
+cp out.txt one.txt
+expect 0 3 logits info all
+cmp one.txt out.txt || fail "3 ranks count otherwise than one"
+says out.txt "entries (mass) k             10             20"
+grep -q "p  0.90 .*(0.[5-9]" out.txt || fail "no table of entries by p and k"
 expect 65 1 logits diff all chosen
 says err.txt "cannot be compared"
 

@@ -127,10 +127,14 @@ static rt_err describe(selection *s)
   return encode_as(deck, info);
 }
 
-/** Keep of each token what the narrower rule keeps, in place. */
-static void truncate_row(const rt_logits_info *info, rt_logits_row *row)
+/** Keep of each token what the narrower rule keeps, in place.  The p of the
+ *  capture is not asked for again: rounded log-probs would reach it sooner. */
+static void truncate_row(const selection *s, rt_logits_row *row)
 {
-  const rt_truncation rule = {info->top_p, info->top_k};
+  const rt_logits_info *info = &s->info;
+  const rt_truncation rule = {
+      info->top_p < rt_logits_about(s->from)->top_p ? info->top_p : 1.0,
+      info->top_k};
   int64_t from = 0, to = 0;
   for (int64_t t = 0; t < row->n_tokens; t++) {
     const uint32_t count = row->count[t];
@@ -153,7 +157,7 @@ static rt_err make_shard(const selection *s, rt_logits_writer *w, int64_t i,
   for (int64_t r = 0; r < n; r++) {
     RT_TRY(rt_logits_read(s->from, first + r, row));
     if (s->info.draws == 0)
-      truncate_row(&s->info, row);
+      truncate_row(s, row);
     RT_TRY(rt_logits_writer_add(w, row));
   }
   return rt_logits_writer_seal(w);

@@ -16,6 +16,11 @@ RT_MUST rt_err rt_logits_select_run(const rt_app *app, char *const *paths);
  *  file paths[1], whose name ends in .jsonl. */
 RT_MUST rt_err rt_logits_export_run(const rt_app *app, char *const *paths);
 
+/** What `info` says of the entries: a histogram of their number, and how many
+ *  there would be under narrower rules.  Reads everything.  Collective. */
+RT_MUST rt_err rt_logits_print_counts(const rt_logits *ds,
+                                      const rt_comm *world);
+
 /** Rows of \a ds that capture.first_row and capture.rows of the command line
  *  ask for, counted in the dataset: [*begin, *end). */
 RT_MUST rt_err rt_logits_range(const rt_logits *ds, const rt_deck *deck,

@@ -64,56 +64,6 @@ static void print_info(const rt_logits *ds, const char *path)
           bytes * per, n.entries > 0 ? bytes / entries : 0.0);
 }
 
-/** Tokens by how many entries they have: 0, 1, 2, 3-4, 5-8, ... */
-enum { N_BINS = 22 };
-
-static int bin_of(uint32_t count)
-{
-  int bin = 0;
-  for (uint32_t most = 1; count > 0 && bin < N_BINS - 1; most *= 2) {
-    bin++;
-    if (count <= most)
-      break;
-  }
-  return bin;
-}
-
-/** This rank's share of the rows, counted. */
-static rt_err count_share(const rt_logits *ds, const rt_comm *world,
-                          double bins[N_BINS])
-{
-  rt_logits_row row = {0};
-  rt_err err = RT_OK;
-  for (int64_t r = rt_comm_rank(world);
-       err == RT_OK && r < rt_logits_about(ds)->n_rows;
-       r += rt_comm_size(world)) {
-    if (!rt_logits_has(ds, r))
-      continue;
-    err = rt_logits_read(ds, r, &row);
-    for (int64_t t = 0; err == RT_OK && t < row.n_tokens; t++)
-      bins[bin_of(row.count[t])]++;
-  }
-  rt_logits_row_clear(&row);
-  return err;
-}
-
-static rt_err print_histogram(const rt_logits *ds, const rt_comm *world)
-{
-  double bins[N_BINS] = {0};
-  RT_TRY(rt_agree(world, count_share(ds, world, bins)));
-  RT_TRY(rt_comm_allreduce_host(world, bins, N_BINS, RT_F64, RT_SUM));
-  const double tokens = (double)rt_logits_count(ds).tokens;
-  for (int i = 0; i < N_BINS; i++) {
-    if (bins[i] == 0.0)
-      continue;
-    const long most = i == 0 ? 0 : 1L << (i - 1);
-    const long least = i < 2 ? most : most / 2 + 1;
-    rt_info("%10ld to %ld entries: %5.1f%% of the tokens", least, most,
-            100.0 * bins[i] / tokens);
-  }
-  return RT_OK;
-}
-
 /** This rank's share of the files and rows. */
 static rt_err verify_share(const rt_logits *ds, const rt_comm *world)
 {
@@ -157,7 +107,7 @@ static rt_err run_info(const rt_app *app, char *const *paths)
       rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_ANY, &ds);
   if (err == RT_OK) {
     print_info(ds, paths[0]);
-    err = print_histogram(ds, app->world);
+    err = rt_logits_print_counts(ds, app->world);
   }
   rt_logits_close(&ds);
   return err;

@@ -16,8 +16,12 @@ rt_truncation rt_teacher_rule(const rt_job *job)
     return (rt_truncation){1.0, rt_logits_about(job->dataset)->draws};
   const int64_t k = rt_deck_int(job->deck, RT_KEY_TEA_TOP_K);
   const int64_t vocab = job->arch_s.vocab;
-  return (rt_truncation){rt_deck_real(job->deck, RT_KEY_TEA_TOP_P),
-                         k < vocab ? k : vocab};
+  const double p = rt_deck_real(job->deck, RT_KEY_TEA_TOP_P);
+  // what was captured with this p is not truncated by it again: rounded
+  // log-probs would reach it a little sooner
+  const bool done =
+      job->dataset != NULL && rt_logits_about(job->dataset)->top_p == p;
+  return (rt_truncation){done ? 1.0 : p, k < vocab ? k : vocab};
 }
 
 /** The whole vocabulary is moved tile by tile: same layout on both sides. */
