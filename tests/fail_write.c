@@ -2,7 +2,8 @@
  *  A library to preload: the file system under a folder fails from the n-th
  *  call on that changes it (write, writev, pwrite, pwritev, fsync, rename).
  *    FAIL_IN=FOLDER FAIL_AT=N FAIL_ERRNO=5 LD_PRELOAD=... program
- *  FAIL_IN is part of the path; FAIL_AT 1 is the first call. */
+ *  FAIL_IN is part of the path; FAIL_AT 1 is the first call.
+ *  With FAIL_SLOW_S=S no call fails: that one takes S seconds. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
@@ -37,8 +38,14 @@ static bool is_our_file(int fd)
 static bool fails(void)
 {
   const char *at = getenv("FAIL_AT"), *reason = getenv("FAIL_ERRNO");
-  if (at == NULL || atomic_fetch_add(&n_calls, 1) + 1 < atol(at))
+  const char *slow_s = getenv("FAIL_SLOW_S");
+  const long n = atomic_fetch_add(&n_calls, 1) + 1;
+  if (at == NULL || n < atol(at))
     return false;
+  if (slow_s != NULL) {
+    sleep(n == atol(at) ? (unsigned)atoi(slow_s) : 0);
+    return false;
+  }
   errno = reason != NULL ? atoi(reason) : EIO;
   return true;
 }

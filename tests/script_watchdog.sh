@@ -48,6 +48,20 @@ done
 expect 85 2 "${endless[@]}" run.watchdog_s=1 run.wall_s=4 run.wall_margin_s=0 \
   output.dir=healthy
 [ -e healthy/heartbeat ] && fail "the heartbeat file is still there"
+# --- nor is a checkpoint, or a shard, on a disk that is slower than the limit
+${CC:-cc} -std=c17 -D_GNU_SOURCE -fPIC -shared -o slow.so "$here/fail_write.c" \
+  -ldl || exit 1
+make_teacher
+slow() { # PART ARGS...
+  # shellcheck disable=SC2086
+  timeout 60 $MPIRUN -np 2 env LD_PRELOAD="$work/slow.so" FAIL_IN="$1" \
+    FAIL_AT=1 FAIL_SLOW_S=4 "$RETORT" "${@:2}" run.watchdog_s=1 >out.txt \
+    2>err.txt || fail "a slow disk: exit $? $(head -n 20 err.txt)"
+}
+slow slow/checkpoints train deck.yaml output.dir=slow
+slow slow-logits/shard-000001 capture deck.yaml teacher.weights=teacher.hf \
+  teacher.tp=2 capture.dir=slow-logits capture.rows=32 capture.shard_rows=16
+
 # --- and the folder of the hung one is free again
 expect 0 2 train deck.yaml output.dir=hang-1 train.length=3
 says err.txt "taken over"

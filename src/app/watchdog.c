@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 enum {
-  SETUP_FACTOR = 10,   // set-up may take so many limits
+  PATIENCE = 10,       // set-up and writing may take so many limits
   ROUNDS = 3,          // lines that a living rank must write to be believed
   RANKS_A_SECOND = 64, // lines written per second over all ranks, about
   SPEAKER_S = 10,      // the others wait this long for the speaker to end all
@@ -223,6 +223,18 @@ static void end_job(const verdict *v)
   _exit(rt_err_exit_code(RT_ERR_HANG)); // main is blocked: no exit handlers
 }
 
+/** A checkpoint or a shard is on its way to a disk that may be slow: who writes
+ *  beats only before and after, and the others wait. */
+static bool some_write(const verdict *v)
+{
+  for (int r = 0; r < dog.n_ranks; r++)
+    if (v->now[r].tick > 0 &&
+        (strstr(v->now[r].doing, rt_phase_name(RT_PHASE_CHECKPOINT)) != NULL ||
+         strstr(v->now[r].doing, rt_phase_name(RT_PHASE_WRITE)) != NULL))
+      return true;
+  return false;
+}
+
 /** The limit is over: look who lives, and end the job unless a beat comes. */
 static void suspect(void)
 {
@@ -245,9 +257,9 @@ static void suspect(void)
     if (!seen) // another rank has spoken: this one has no time to wake up
       nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
     const verdict v = judge(before, now, frozen, seen);
-    const bool setting_up =
-        n_beats == 0 && age_s() < SETUP_FACTOR * dog.limit_s;
-    if (v.n_frozen > 0 || !setting_up)
+    const bool patient =
+        (n_beats == 0 || some_write(&v)) && age_s() < PATIENCE * dog.limit_s;
+    if (v.n_frozen > 0 || !patient)
       end_job(&v);
   }
   free(before);
