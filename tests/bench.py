@@ -25,6 +25,8 @@ import sys
 import tempfile
 import threading
 
+from bench_store import KEYS as STORE_KEYS, store
+
 N, D, L, FFN, KV, V = 2048, 512, 8, 1408, 256, 49152
 DECK = f"""data: {{seq: 512, valid_fraction: 0, files: [rows.u32]}}
 student: {{vocab: {V}, width: {D}, blocks: {L}, heads: 8, kv_heads: 4, ffn: {FFN}}}
@@ -144,6 +146,12 @@ class Bench:
         if run.returncode != 0:
             sys.exit(said)
         return said
+
+    def program(self, name, *args):
+        """What a measuring program of tests/ prints, on one core."""
+        return subprocess.run(
+            [os.path.join(self.build, "tests", name), *args], check=True,
+            env=environment(1), stdout=subprocess.PIPE, text=True).stdout
 
     def train(self, ranks, threads, *keys, **env):
         """Its metrics lines, one a step."""
@@ -311,6 +319,8 @@ def main():
             speed, _ = b.rival("online", ONLINE)
             b.put("train.online.fp32.vs_torch_compile", speed, "ratio", 1.25,
                   True)
+        if a.real and b.wants(*STORE_KEYS):
+            store(b)
     finally:
         shutil.rmtree(b.work)
 

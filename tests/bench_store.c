@@ -104,6 +104,20 @@ static rt_err read_rows(bench *b)
   return RT_OK;
 }
 
+/** Where \a id is in \a ids [n]: near \a from, as only entries of nearly the
+ * same log-prob change places; n if nowhere. */
+static uint32_t find_near(const uint32_t *ids, uint32_t n, uint32_t from,
+                          uint32_t id)
+{
+  for (uint32_t d = 0; d < n; d++) {
+    if (from + d < n && ids[from + d] == id)
+      return from + d;
+    if (d <= from && ids[from - d] == id)
+      return from - d;
+  }
+  return n;
+}
+
 /** KL of one token's exact entries against the decoded, both renormalised; the
  *  ids may be in another order where log-probs are close. */
 static double kl_of(const uint32_t *ids, const float *logp,
@@ -115,9 +129,7 @@ static double kl_of(const uint32_t *ids, const float *logp,
     mass_d += exp((double)logp_d[i]);
   }
   for (uint32_t i = 0; i < n; i++) {
-    uint32_t k = 0;
-    while (k < n && ids_d[k] != ids[i])
-      k++;
+    const uint32_t k = find_near(ids_d, n, i, ids[i]);
     if (k == n)
       return INFINITY;
     kl += exp((double)logp[i]) / mass *
