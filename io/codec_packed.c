@@ -19,8 +19,8 @@ static const struct {
 } steps[] = {{0.0F, 64.0F, 0},
              {1.0F, 32.0F, 64},
              {3.0F, 16.0F, 128},
-             {6.5F, 8.0F, 184},
-             {9.0F, 4.0F, 204}};
+             {9.0F, 8.0F, 224},
+             {13.0F, 4.0F, 256}};
 enum { N_STEPS = sizeof steps / sizeof steps[0] };
 
 int rt_packed_level(float logp)
