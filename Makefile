@@ -110,6 +110,19 @@ check: deps ## set up, build and run every test (ONLY="deck comm": some)
 run-check:
 	@tests/run.sh $(BUILD) $(ONLY)
 
+.PHONY: soak sanitize
+soak: all ## kill, fail and restart at random, N=1 rounds
+	@tests/soak.sh $(BUILD) $(or $(N),1)
+# Leaks are not looked for: Open MPI's, in modules that it has unloaded by then,
+# cannot be told from ours.
+sanitize: ## the C suites with sanitizers (ONLY="deck script_train": some)
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan \
+	  SANITIZE=address,undefined all tests
+	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	  ASAN_OPTIONS=detect_leaks=0 \
+	  tests/run.sh $(BUILD)/asan \
+	  $(or $(ONLY),$(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c)))
+
 .PHONY: docs
 docs: $(BUILD)/tests/gen_docs ## write what is made from the table of deck keys
 	$< markdown >doc/parameters.md

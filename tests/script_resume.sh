@@ -1,6 +1,8 @@
 #!/bin/bash
 # Restart: k steps + restart + N - k steps have the bits of N steps; damaged
 # checkpoints, changed decks, the stop file.
+#   RESTARTS=20 SEED=1: also at so many random steps of 40, live and stored, on
+#   dp 2 and on tp 2 (make soak)
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/e2e.sh"
 
@@ -13,6 +15,7 @@ cut() {
   done
 }
 
+n_steps=10
 every=(checkpoint.every=1 checkpoint.keep_last=100)
 
 # restarts NAME N_RANKS "STEPS" ARGS...
@@ -23,7 +26,7 @@ restarts() {
   for k in $steps; do
     cut "$name" "$name-$k" "$k"
     expect 0 "$n" train deck.yaml "output.dir=$name-$k" "${every[@]}" "$@"
-    says out.txt "resumed at step $k of 10"
+    says out.txt "resumed at step $k of $n_steps"
     same_bits "$name" "$name-$k"
   done
 }
@@ -37,6 +40,17 @@ stored=(teacher.source=dataset teacher.dataset=logits)
 restarts lm 2 "1 6"
 restarts live 2 "3 9" student.tp=2 "${live[@]}"
 restarts stored 2 "4 7" "${stored[@]}"
+
+if [ -n "${RESTARTS:-}" ]; then
+  n_steps=40
+  for tp in 1 2; do
+    at=$(shuf -i 1-39 -n "$RESTARTS" --random-source=<(yes "${SEED:-1}$tp"))
+    restarts "live-tp$tp" 2 "$at" train.length=40 student.tp="$tp" "${live[@]}"
+    restarts "stored-tp$tp" 2 "$at" train.length=40 student.tp="$tp" \
+      "${stored[@]}"
+  done
+  n_steps=10
+fi
 
 # --- on another layout: the same rows, equal to rounding
 cut lm other 5

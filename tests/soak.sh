@@ -1,0 +1,14 @@
+#!/bin/bash
+# What time brings: kills, bad disks and restarts at random, ROUNDS times, each
+# with another seed.
+#   tests/soak.sh BUILD ROUNDS     (make soak N=ROUNDS)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=${1:?usage: tests/soak.sh BUILD ROUNDS}
+for seed in $(seq "${2:?usage: tests/soak.sh BUILD ROUNDS}"); do
+  echo "round $seed"
+  export SEED=$seed KILLS=60 RESTARTS=20
+  ATS=$(shuf -i 1-100 -n 12 --random-source=<(yes "$seed") | xargs)
+  export ATS
+  tests/run.sh "$build" script_kill script_full_disk script_resume
+done
