@@ -106,24 +106,20 @@ static double sum_exp(const real *z, int64_t n, real top)
   return sum;
 }
 
-/** Sums of exp(x) x, x and x^2, x = z - top, in double over chunks. */
+/** Sums of exp(x) x, x and x^2, x = z - top, in double. */
 static void sum_spread(const real *z, int64_t n, real top, double *stats)
 {
-  enum { CHUNK = 512 };
-  for (int64_t v0 = 0; v0 < n; v0 += CHUNK) {
-    const int64_t v1 = v0 + CHUNK < n ? v0 + CHUNK : n;
-    real exp_z = 0, sum = 0, squares = 0;
+  double exp_z = 0.0, sum = 0.0, squares = 0.0;
 #pragma omp simd reduction(+ : exp_z, sum, squares)
-    for (int64_t v = v0; v < v1; v++) {
-      const real x = z[v] - top;
-      exp_z += k_exp(x) * x;
-      sum += x;
-      squares += x * x;
-    }
-    stats[K_STAT_EXP_Z] += (double)exp_z;
-    stats[K_STAT_Z] += (double)sum;
-    stats[K_STAT_ZZ] += (double)squares;
+  for (int64_t v = 0; v < n; v++) {
+    const real x = z[v] - top;
+    exp_z += (double)(k_exp(x) * x);
+    sum += (double)x;
+    squares += (double)x * (double)x;
   }
+  stats[K_STAT_EXP_Z] = exp_z;
+  stats[K_STAT_Z] = sum;
+  stats[K_STAT_ZZ] = squares;
 }
 
 /** A number that at least k of x[0..n) reach, and few more: bisection between
