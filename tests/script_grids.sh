@@ -11,6 +11,9 @@ steps=(train.length=50 eval.rows=0)
 live=(teacher.source=live teacher.weights=teacher.hf teacher.top_p=1
   teacher.top_k=12)
 topp=(run.real=f64 teacher.top_p=0.9 teacher.top_k=50)
+# so may a draw at the border of two ids
+drawn=(run.real=f64 teacher.source=live teacher.weights=teacher.hf
+  teacher.target=sampled teacher.draws=20)
 
 # grids NAME ARGS...: every (dp, tp) against one rank; TEACHER_TP follows tp
 grids() {
@@ -31,6 +34,7 @@ grids full "${live[@]}" teacher.target=full
 # teacher and student on grids of their own
 expect 0 1 train deck.yaml output.dir=topp-1-1 "${steps[@]}" "${live[@]}" \
   "${topp[@]}"
+expect 0 1 train deck.yaml output.dir=drawn-1-1 "${steps[@]}" "${drawn[@]}"
 for pair in "2 1 2" "2 2 1" "4 1 4" "4 4 2" "4 2 1"; do
   read -r ranks tp_t tp_s <<<"$pair"
   expect 0 "$ranks" train deck.yaml output.dir="pair-$ranks-$tp_t-$tp_s" \
@@ -40,6 +44,9 @@ for pair in "2 1 2" "2 2 1" "4 1 4" "4 4 2" "4 2 1"; do
     "${steps[@]}" "${live[@]}" "${topp[@]}" teacher.tp="$tp_t" \
     student.tp="$tp_s"
   close_to topp-1-1 "topp-$ranks-$tp_t-$tp_s"
+  expect 0 "$ranks" train deck.yaml output.dir="drawn-$ranks-$tp_t-$tp_s" \
+    "${steps[@]}" "${drawn[@]}" teacher.tp="$tp_t" student.tp="$tp_s"
+  close_to drawn-1-1 "drawn-$ranks-$tp_t-$tp_s"
 done
 expect 78 2 train deck.yaml "${live[@]}" teacher.target=full student.tp=2
 says err.txt "equal tp"

@@ -75,6 +75,17 @@ draws=(teacher.source=dataset teacher.dataset=draws train.length=8)
 expect 0 2 train deck.yaml output.dir=run-draws "${draws[@]}"
 expect 0 1 train deck.yaml output.dir=run-draws-1 "${draws[@]}"
 close_to run-draws run-draws-1
+# a live teacher draws the same
+live=(teacher.source=live teacher.weights=teacher.hf teacher.target=sampled
+  teacher.draws=20 train.length=8)
+expect 0 2 train deck.yaml output.dir=live-draws "${live[@]}" data.rows=88 \
+  teacher.draw_seed=5
+same_bits run-draws live-draws
+expect 78 1 train deck.yaml output.dir=refused "${live[@]}" loss.tau=2
+says err.txt "set loss.tau=1"
+expect 78 1 train deck.yaml output.dir=refused "${live[@]}" teacher.source=dataset \
+  teacher.dataset=draws
+says err.txt "leave teacher.target out"
 expect 78 1 train deck.yaml output.dir=bad "${draws[@]}" loss.tau=2
 says err.txt "set loss.tau=1"
 expect 78 1 train deck.yaml output.dir=bad "${draws[@]}" teacher.top_k=5

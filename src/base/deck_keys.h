@@ -71,9 +71,11 @@
   K(TEA_WEIGHTS, "teacher.weights", TEXT, "", 1, 0, "", "", "Hugging Face folder of the teacher (live, capture, eval)") \
   K(TEA_TP, "teacher.tp", INT, "1", 1, 1048576, "", "ranks", "tensor-parallel ranks of the teacher") \
   K(TEA_DATASET, "teacher.dataset", TEXT, "", 1, 0, "", "", "folder of a captured logit dataset") \
-  K(TEA_TARGET, "teacher.target", CHOICE, "sparse", 1, 0, "sparse full", "", "truncated entries, or the whole vocabulary (live, equal tp)") \
+  K(TEA_TARGET, "teacher.target", CHOICE, "sparse", 1, 0, "sparse full sampled", "", "truncated entries, the whole vocabulary (live, equal tp), or random draws (live)") \
   K(TEA_TOP_P, "teacher.top_p", REAL, "0.95", 1e-6, 1, "", "", "smallest set with this mass of the full softmax (the crossing token included)") \
   K(TEA_TOP_K, "teacher.top_k", INT, "50", 1, 65536, "", "entries", "then at most this many") \
+  K(TEA_DRAWS, "teacher.draws", INT, "50", 1, 2048, "", "draws", "target sampled: ids drawn for each token from the full softmax (random-sampling KD)") \
+  K(TEA_SEED, "teacher.draw_seed", INT, "1", 0, 9007199254740992, "", "", "of these draws; with capture.draw_seed the same, live and captured draws are the same") \
   K(LOSS_ALPHA, "loss.alpha", REAL, "0.9", 0, 1, "", "", "alpha: weight of the distillation loss; 1 - alpha of the language loss") \
   K(LOSS_ALPHA_SHAPE, "loss.alpha_schedule", CHOICE, "constant", 1, 0, "constant linear_up linear_down wsd", "", "alpha over the run; loss.alpha is its maximum") \
   K(LOSS_ALPHA_WARMUP, "loss.alpha_warmup", LENGTH, "10 %", 1, 0, "", "", "warm-up of alpha's wsd") \

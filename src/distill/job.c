@@ -151,20 +151,18 @@ static rt_err check_rule(const rt_deck *d, const rt_logits_info *info,
   return RT_OK;
 }
 
-/** Proportions of draws are the target as they are (unbiased at tau 1). */
-static rt_err check_draws(const rt_deck *d, const char *folder)
+rt_err rt_job_check_draws(const rt_deck *d, const char *where)
 {
-  RT_CHECK(
-      rt_deck_real(d, RT_KEY_LOSS_TAU) == 1.0, RT_ERR_CONFIG,
-      "%s holds draws at temperature 1, loss.tau is %g: set loss.tau=1, or "
-      "capture packed entries",
-      folder, rt_deck_real(d, RT_KEY_LOSS_TAU));
+  RT_CHECK(rt_deck_real(d, RT_KEY_LOSS_TAU) == 1.0, RT_ERR_CONFIG,
+           "%s: draws are at temperature 1, loss.tau is %g: set loss.tau=1, or "
+           "take truncated entries",
+           where, rt_deck_real(d, RT_KEY_LOSS_TAU));
   RT_CHECK(rt_deck_source(d, RT_KEY_TEA_TOP_P) == RT_FROM_DEFAULT &&
                rt_deck_source(d, RT_KEY_TEA_TOP_K) == RT_FROM_DEFAULT,
            RT_ERR_CONFIG,
-           "%s holds draws, of which all are taken: leave teacher.top_p and "
-           "teacher.top_k out",
-           folder);
+           "%s: of draws all are taken: leave teacher.top_p and teacher.top_k "
+           "out",
+           where);
   return RT_OK;
 }
 
@@ -185,7 +183,7 @@ static rt_err check_dataset(const rt_job *job)
            "%s was captured with tokenizer %s, data.tokenizer is %s: use the "
            "same tokenizer, or capture again",
            folder, info->tokenizer_hash, job->tokenizer_hash);
-  RT_TRY(info->draws > 0 ? check_draws(d, folder)
+  RT_TRY(info->draws > 0 ? rt_job_check_draws(d, folder)
                          : check_rule(d, info, folder));
   RT_CHECK(rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS) == info->mask_documents,
            RT_ERR_CONFIG,

@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "base/split.h"
 #include "distill/objective.h"
+#include "distill/teacher_room.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -370,7 +372,7 @@ rt_err rt_run_bench_loss(rt_job *job)
             b.planned_b * 0x1p-20, b.growth_b * 0x1p-20,
             (long long)(job->micro_rows * job->seq),
             (long long)job->arch_s.vocab, (long long)job->arch_s.width,
-            (long long)rt_deck_int(job->deck, RT_KEY_TEA_TOP_K));
+            (long long)rt_teacher_rule(job).top_k);
   rt_objective_destroy(&b.objective);
   clear_taught(&b.with);
   return err;

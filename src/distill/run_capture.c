@@ -273,8 +273,8 @@ static rt_err run_teacher(rt_capture *c, int64_t first, int64_t n)
                            .pos = b->pos,
                            .doc_start = b->doc_start,
                            .label = b->label,
-                           .n_rows = n,
-                           .row0 = rows[0]};
+                           .row = b->row,
+                           .n_rows = n};
   return rt_trunc_head_run(c->head, &in, &c->entries);
 }
 

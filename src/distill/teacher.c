@@ -10,8 +10,19 @@ struct rt_teacher {
   bool dense;
 };
 
+rt_draws rt_teacher_draws(const rt_job *job)
+{
+  if (!rt_deck_is(job->deck, RT_KEY_TEA_TARGET, "sampled"))
+    return (rt_draws){0};
+  return (rt_draws){rt_deck_int(job->deck, RT_KEY_TEA_DRAWS),
+                    (uint64_t)rt_deck_int(job->deck, RT_KEY_TEA_SEED)};
+}
+
 rt_truncation rt_teacher_rule(const rt_job *job)
 {
+  const rt_draws draws = rt_teacher_draws(job);
+  if (draws.n > 0)
+    return (rt_truncation){1.0, draws.n};
   if (job->dataset != NULL && rt_logits_about(job->dataset)->draws > 0)
     return (rt_truncation){1.0, rt_logits_about(job->dataset)->draws};
   const int64_t k = rt_deck_int(job->deck, RT_KEY_TEA_TOP_K);
@@ -38,6 +49,15 @@ static rt_err check_dense(const rt_job *job)
   return RT_OK;
 }
 
+static rt_err check_sampled(const rt_job *job)
+{
+  RT_CHECK(rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "live"), RT_ERR_CONFIG,
+           "teacher.target is sampled, but a dataset holds what was captured: "
+           "leave teacher.target out (capture.encoding=sampled captures "
+           "draws), or take teacher.source=live");
+  return rt_job_check_draws(job->deck, "teacher.target=sampled");
+}
+
 rt_err rt_teacher_create(const rt_job *job, rt_teacher **out)
 {
   *out = NULL;
@@ -47,6 +67,8 @@ rt_err rt_teacher_create(const rt_job *job, rt_teacher **out)
   const bool dense = rt_deck_is(job->deck, RT_KEY_TEA_TARGET, "full");
   if (dense)
     RT_TRY(check_dense(job));
+  if (rt_teacher_draws(job).n > 0)
+    RT_TRY(check_sampled(job));
   rt_teacher *t = calloc(1, sizeof *t);
   RT_CHECK(t != NULL, RT_ERR_MEM, "a teacher");
   *out = t;

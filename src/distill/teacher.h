@@ -53,8 +53,8 @@ typedef struct rt_entries {
 /** Rows on the host, each array [n_rows, T]; borrowed. */
 typedef struct rt_host_rows {
   const int32_t *tok, *pos, *doc_start, *label;
+  const int64_t *row; /**< [n_rows] of the stream, for draws */
   int64_t n_rows;
-  int64_t row0; /**< of the stream: the first one's; for draws */
 } rt_host_rows;
 
 /** Random-sampling KD (arXiv 2503.16870): instead of the largest entries, N ids

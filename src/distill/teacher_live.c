@@ -26,6 +26,7 @@ typedef struct live {
   int64_t micro_rows, seq;
   rt_entries mine;   // owned: the teacher group's rows
   int32_t *gathered; // owned [4][circle rows * T]: tok, pos, doc_start, label
+  int64_t *row;      // owned [circle rows] of the stream
   unsigned char *sent, *received; // owned: entries as messages
 } live;
 
@@ -72,7 +73,7 @@ static rt_err plan_entries(const rt_job *job, live *l, int64_t tokens)
 {
   const rt_truncation rule = rt_teacher_rule(job);
   RT_TRY(rt_trunc_head_create(
-      l->model, &job->grid_t, job->dev, rule, (rt_draws){0},
+      l->model, &job->grid_t, job->dev, rule, rt_teacher_draws(job),
       rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20, l->seq,
       &l->head));
   l->mine.n = tokens;
@@ -133,10 +134,11 @@ static rt_err allocate_entries(live *l)
   l->mine.ids = calloc(nk, sizeof *l->mine.ids);
   l->mine.logp = calloc(nk, sizeof *l->mine.logp);
   l->gathered = malloc(4 * (size_t)all * sizeof *l->gathered);
+  l->row = malloc((size_t)circle_rows(l) * sizeof *l->row);
   l->sent = malloc(message_bytes(l, l->mine.n));
   l->received = malloc(message_bytes(l, all));
   RT_CHECK(l->mine.count && l->mine.lse && l->mine.label_logp && l->mine.ids &&
-               l->mine.logp && l->gathered && l->sent && l->received,
+               l->mine.logp && l->gathered && l->row && l->sent && l->received,
            RT_ERR_MEM, "entries of %zu tokens x %lld", n, (long long)l->mine.k);
   return RT_OK;
 }
@@ -170,11 +172,11 @@ static rt_err forward_dense(live *l, const rt_batch *b)
   return rt_model_forward(l->model, &in, &l->hidden);
 }
 
-/** One batch array of every student group, in order of rows. */
-static rt_err gather_rows(const live *l, const int32_t *mine, int32_t *all)
+/** One batch array, of \a bytes, of every student group, in order of rows. */
+static rt_err gather_rows(const live *l, const void *mine, size_t bytes,
+                          void *all)
 {
   const int size = rt_comm_size(l->circle);
-  const size_t bytes = (size_t)(l->micro_rows * l->seq) * sizeof *mine;
   size_t bytes_of[size];
   for (int i = 0; i < size; i++) // the first rank of each student group
     bytes_of[i] = i % (size / l->n_student) == 0 ? bytes : 0;
@@ -229,16 +231,20 @@ static void take_my_rows(live *l)
 static rt_err begin_circle(live *l, const rt_batch *b)
 {
   const int64_t all = circle_rows(l) * l->seq;
+  const size_t rows_bytes = (size_t)l->micro_rows * sizeof *b->row;
+  const size_t bytes = (size_t)(l->micro_rows * l->seq) * sizeof *b->tok;
   int32_t *g = l->gathered;
-  RT_TRY(gather_rows(l, b->tok, g));
-  RT_TRY(gather_rows(l, b->pos, g + all));
-  RT_TRY(gather_rows(l, b->doc_start, g + 2 * all));
-  RT_TRY(gather_rows(l, b->label, g + 3 * all));
+  RT_TRY(gather_rows(l, b->row, rows_bytes, l->row));
+  RT_TRY(gather_rows(l, b->tok, bytes, g));
+  RT_TRY(gather_rows(l, b->pos, bytes, g + all));
+  RT_TRY(gather_rows(l, b->doc_start, bytes, g + 2 * all));
+  RT_TRY(gather_rows(l, b->label, bytes, g + 3 * all));
   const int64_t at = first_row(l, l->i_teacher) * l->seq;
   const rt_host_rows rows = {.tok = g + at,
                              .pos = g + all + at,
                              .doc_start = g + 2 * all + at,
                              .label = g + 3 * all + at,
+                             .row = l->row + first_row(l, l->i_teacher),
                              .n_rows = n_rows(l, l->i_teacher)};
   RT_TRY(rt_trunc_head_run(l->head, &rows, &l->mine));
   RT_TRY(share_entries(l));
@@ -255,6 +261,7 @@ static rt_err begin_alone(live *l, const rt_batch *b)
                              .pos = b->pos,
                              .doc_start = b->doc_start,
                              .label = b->label,
+                             .row = b->row,
                              .n_rows = b->n_rows};
   RT_TRY(rt_trunc_head_run(l->head, &rows, &l->mine));
   for (int64_t i = 0; i < b->n_rows * b->seq; i++)
@@ -307,6 +314,7 @@ static void live_destroy(void *self)
   free(l->mine.ids);
   free(l->mine.logp);
   free(l->gathered);
+  free(l->row);
   free(l->sent);
   free(l->received);
   free(l);

@@ -21,7 +21,9 @@ RT_MUST rt_err rt_teacher_live_create(const rt_job *job, void **self);
 RT_MUST rt_err rt_teacher_disk_create(const rt_job *job, void **self);
 extern const rt_teacher_room rt_teacher_live_room, rt_teacher_disk_room;
 
-/** The deck's truncation, with k at most V. */
+/** The deck's truncation, with k at most V; or of draws, all of them. */
 rt_truncation rt_teacher_rule(const rt_job *job);
+/** Of a live teacher; N is 0 unless teacher.target is sampled. */
+rt_draws rt_teacher_draws(const rt_job *job);
 
 #endif

@@ -422,7 +422,7 @@ static rt_err run_row(rt_trunc_head *th, const rt_host_rows *rows, int64_t r,
   for (int64_t t = 0; t < th->seq; t += th->n_chunk) {
     const int64_t n = smaller(th->n_chunk, th->seq - t);
     RT_TRY(run_chunk(th, rt_view_rows(hidden, t, n), rows->label + first + t,
-                     rows->row0 + r, t, first + t, out));
+                     rows->row[r], t, first + t, out));
     rt_comm_progress();
   }
   return RT_OK;
