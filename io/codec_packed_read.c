@@ -82,6 +82,31 @@ static rt_err take_set(eye *e, size_t n, uint64_t most, uint64_t span,
   return RT_OK;
 }
 
+static int by_key(const void *a, const void *b)
+{
+  const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+/** Nearly in order already: by insertion.  Flat or hostile rows would take the
+ *  square of their length: they are sorted anew. */
+static void sort_nearly(uint64_t *key, size_t n)
+{
+  size_t moves = 0;
+  for (size_t i = 1; i < n; i++) {
+    const uint64_t moved = key[i];
+    size_t k = i;
+    for (; k > 0 && key[k - 1] > moved; k--)
+      key[k] = key[k - 1];
+    key[k] = moved;
+    moves += i - k;
+    if (moves > 64 * n) {
+      qsort(key, n, sizeof *key, by_key);
+      return;
+    }
+  }
+}
+
 /** Keys of one token, whose upper halves are \a least to \a least + \a span,
  *  sorted into \a to: count, place, then order what has equal halves. */
 static void sort_keys(const uint64_t *from, size_t n, uint64_t least,
@@ -95,13 +120,7 @@ static void sort_keys(const uint64_t *from, size_t n, uint64_t least,
     at[k] += at[k - 1];
   for (size_t i = 0; i < n; i++)
     to[at[(from[i] >> 32) - least]++] = from[i];
-  for (size_t i = 1; i < n; i++) {
-    const uint64_t moved = to[i];
-    size_t k = i;
-    for (; k > 0 && to[k - 1] > moved; k--)
-      to[k] = to[k - 1];
-    to[k] = moved;
-  }
+  sort_nearly(to, n);
 }
 
 static rt_err take_levels(eye *e, size_t n, uint32_t *ids, float *logp)

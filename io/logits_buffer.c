@@ -82,8 +82,10 @@ rt_err rt_logits_row_copy(const rt_logits_row *from, rt_logits_row *to)
     memcpy(to->entropy, from->entropy, T);
   if (from->deviation != NULL)
     memcpy(to->deviation, from->deviation, T);
-  memcpy(to->ids, from->ids, n);
-  memcpy(to->logp, from->logp, n);
+  if (n > 0) {
+    memcpy(to->ids, from->ids, n);
+    memcpy(to->logp, from->logp, n);
+  }
   to->n_tokens = from->n_tokens;
   to->n_entries = from->n_entries;
   to->step = from->step;

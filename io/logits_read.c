@@ -577,8 +577,7 @@ rt_err rt_logits_verify_shard(const rt_logits *ds, int64_t i_shard)
   RT_TRY(rt_hash_file(path, got));
   RT_CHECK(strcmp(got, s->sha256) == 0, RT_ERR_DATA,
            "%s has SHA-256 %s, expected %s: it was damaged after it was "
-           "written; restore it from a copy, or remove it and run the same "
-           "capture again",
+           "written; restore it from a copy",
            path, got, s->sha256);
   return RT_OK;
 }

@@ -13,7 +13,7 @@
 static const int64_t chunk_bytes = (1 << 20) + 1;
 static const int64_t max_chunks = 1024; // looking them up costs their square
 /** What tables are learnt from; more makes records hardly smaller. */
-static const int64_t learn_tokens = 65536;
+static const int64_t learn_tokens = 65536, learn_entries = 1 << 23;
 
 struct rt_logits_writer {
   char folder[RT_PATH_MAX];
@@ -104,7 +104,10 @@ static rt_err encode(rt_logits_writer *w, int64_t r, const rt_logits_row *row)
 {
   const size_t begin = w->records.n;
   w->ptr[r] = begin;
-  RT_TRY(rt_codec_encode(w->codec, row, &w->records));
+  const rt_err err = rt_codec_encode(w->codec, row, &w->records);
+  if (err != RT_OK)
+    w->records.n = begin; // the rows before stay as they are
+  RT_TRY(err);
   w->ptr[r + 1] = w->records.n;
   w->hash[r] = rt_hash_xxh3(w->records.data + begin, w->records.n - begin);
   return RT_OK;
@@ -152,8 +155,10 @@ rt_err rt_logits_writer_add(rt_logits_writer *w, const rt_logits_row *row)
   w->n_rows++;
   w->n_tokens += row->n_tokens;
   w->n_entries += row->n_entries;
-  return w->codec == NULL && w->sample_tokens >= learn_tokens ? learn(w)
-                                                              : RT_OK;
+  const bool enough = w->spec.kind == RT_CODEC_EXACT ||
+                      w->sample_tokens >= learn_tokens ||
+                      w->n_entries >= learn_entries;
+  return w->codec == NULL && enough ? learn(w) : RT_OK;
 }
 
 int64_t rt_logits_writer_bytes(const rt_logits_writer *w)

@@ -238,8 +238,8 @@ rt_err rt_rans_open(const unsigned char *data, size_t n, const char *name,
 rt_err rt_rans_close(const rt_rans_in *in, const char *name)
 {
   RT_CHECK(!in->bad && in->word == in->word_end && in->bits == in->bits_end &&
-               in->pending == 0 && in->x[0] == rt_rans_low &&
-               in->x[1] == rt_rans_low,
+               in->pending == 0 && in->n_pending < 8 &&
+               in->x[0] == rt_rans_low && in->x[1] == rt_rans_low,
            RT_ERR_DATA, "%s: the stream does not end with its last symbol",
            name);
   return RT_OK;

@@ -17,7 +17,7 @@ RT_MUST rt_err rt_run_train(rt_job *job);
 RT_MUST rt_err rt_run_plan(rt_job *job);
 
 /** `retort capture`: teacher.weights over data.* into capture.dir.  A shard is
- *  computed by one dp group (shard s by group s mod dp); sealed shards of an
+ *  computed by one dp group (missing ones in turn); sealed shards of an
  *  interrupted capture are kept.  \a wrote false: the same capture was finished
  *  already, nothing is changed.  Collective. */
 RT_MUST rt_err rt_run_capture(rt_job *job, bool *wrote);

@@ -1,9 +1,10 @@
 /** \file run_capture.c
  *  A teacher over a corpus, into a dataset of truncated logits.
  *
- *  Shard s is computed by dp group s mod dp, row by row, so that its bits
- * depend on the teacher's tp and the logit tile's size only.  Groups never wait
- *  for each other.  The first rank of a group writes its shards. */
+ *  Missing shards are dealt to the dp groups in turn and computed row by row,
+ * so that its bits depend on the teacher's tp and the logit tile's size only.
+ * Groups never wait for each other.  The first rank of a group writes its
+ * shards. */
 #include "base/build_info.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -20,6 +21,7 @@ typedef struct rt_capture {
   int64_t micro_rows;  // between two beats
   int64_t n_shards;
   bool *done;                   // owned [n_shards]: sealed by an earlier run
+  bool *mine;                   // owned [n_shards]: missing, and this group's
   bool finished;                // so were all of them, and the manifest
   rt_model *model;              // owned
   rt_trunc_head *head;          // owned
@@ -39,7 +41,7 @@ static bool is_writer(const rt_capture *c)
 
 static bool is_mine(const rt_capture *c, int64_t s)
 {
-  return s % c->job->grid_t.dp == c->job->grid_t.i_dp && !c->done[s];
+  return c->mine != NULL && c->mine[s];
 }
 
 /** The last part of a folder's name: no paths of this machine in a dataset. */
@@ -174,6 +176,16 @@ static rt_err create_dataset(rt_capture *c)
   return err;
 }
 
+/** Missing shards to the groups in turn: after an interruption, too, none has
+ *  more than one shard more than another. */
+static void deal_shards(rt_capture *c)
+{
+  int64_t n_missing = 0;
+  for (int64_t s = 0; s < c->n_shards; s++)
+    if (!c->done[s])
+      c->mine[s] = n_missing++ % c->job->grid_t.dp == c->job->grid_t.i_dp;
+}
+
 static rt_err open_dataset(rt_capture *c)
 {
   const rt_job *job = c->job;
@@ -182,14 +194,17 @@ static rt_err open_dataset(rt_capture *c)
   RT_TRY(rt_comm_bcast(job->world, &c->info, sizeof c->info, 0));
   c->n_shards = rt_logits_n_shards(&c->info);
   c->done = calloc((size_t)c->n_shards, sizeof *c->done);
+  c->mine = calloc((size_t)c->n_shards, sizeof *c->mine);
   rt_err err = RT_OK;
-  if (c->done == NULL)
+  if (c->done == NULL || c->mine == NULL)
     err = RT_FAIL(RT_ERR_MEM, "a list of %lld shards", (long long)c->n_shards);
   RT_TRY(rt_agree(job->world, err));
   RT_TRY(rt_agree(job->world, first ? create_dataset(c) : RT_OK));
   RT_TRY(rt_comm_bcast(job->world, &c->finished, sizeof c->finished, 0));
-  return rt_comm_bcast(job->world, c->done,
-                       (size_t)c->n_shards * sizeof *c->done, 0);
+  RT_TRY(rt_comm_bcast(job->world, c->done,
+                       (size_t)c->n_shards * sizeof *c->done, 0));
+  deal_shards(c);
+  return RT_OK;
 }
 
 static rt_err plan(rt_capture *c)
@@ -452,6 +467,7 @@ static void clear(rt_capture *c)
   rt_trunc_head_destroy(&c->head);
   rt_model_destroy(&c->model);
   free(c->done);
+  free(c->mine);
   free(c->entries.count);
   free(c->entries.lse);
   free(c->entries.label_logp);

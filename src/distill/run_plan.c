@@ -80,9 +80,11 @@ static void print_capture(const rt_job *job)
   const double flops = tokens * rt_arch_flops_fwd(&job->arch_t, job->seq);
   const double peak =
       rt_deck_real(d, RT_KEY_RUN_PEAK_GFLOPS) * 1e9 * rt_comm_size(job->world);
-  const double k =
-      (double)(top_k < job->arch_t.vocab ? top_k : job->arch_t.vocab);
-  const bool packed = rt_deck_is(d, RT_KEY_CAP_ENCODING, "packed");
+  const bool sampled = rt_deck_is(d, RT_KEY_CAP_ENCODING, "sampled");
+  const double k = (double)(sampled ? rt_deck_int(d, RT_KEY_CAP_DRAWS)
+                            : top_k < job->arch_t.vocab ? top_k
+                                                        : job->arch_t.vocab);
+  const bool packed = sampled || rt_deck_is(d, RT_KEY_CAP_ENCODING, "packed");
   const double per_token = packed ? 4.0 + packed_bytes * k : 16.0 + 8.0 * k;
   rt_info("capture          %.4g tokens in %lld files, %.4g FLOP; at most %.0f "
           "entries and %s %.1f bytes a token, %.3f GiB on disk",
