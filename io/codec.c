@@ -112,6 +112,32 @@ rt_err rt_codec_put_u64(rt_bytes *out, uint64_t x)
   return rt_codec_put(out, &x, sizeof x);
 }
 
+rt_err rt_codec_take_origin(const rt_codec_spec *spec, rt_codec_in *in,
+                            rt_logits_row *row)
+{
+  uint64_t step = 0, stream_row = 0;
+  if (spec->step) {
+    RT_TRY(rt_codec_take_u64(in, &step));
+    RT_TRY(rt_codec_take_u64(in, &stream_row));
+  }
+  RT_CHECK(step <= INT64_MAX && stream_row <= (uint64_t)1 << 40, RT_ERR_DATA,
+           "%s: step %llu of row %llu of the stream, expected at most 2^63 and "
+           "2^40",
+           in->name, (unsigned long long)step, (unsigned long long)stream_row);
+  row->step = (int64_t)step;
+  row->stream_row = (int64_t)stream_row;
+  return RT_OK;
+}
+
+rt_err rt_codec_put_origin(const rt_codec_spec *spec, const rt_logits_row *row,
+                           rt_bytes *out)
+{
+  if (!spec->step)
+    return RT_OK;
+  RT_TRY(rt_codec_put_u64(out, (uint64_t)row->step));
+  return rt_codec_put_u64(out, (uint64_t)row->stream_row);
+}
+
 static rt_err create(const rt_codec_spec *spec, const char *name,
                      rt_codec **out)
 {

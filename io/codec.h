@@ -35,11 +35,12 @@ RT_MUST rt_err rt_codec_kind_parse(const char *text, rt_codec_kind *out);
 /** What a reader must know before the tables; a shard keeps it beside them. */
 typedef struct rt_codec_spec {
   rt_codec_kind kind;
-  uint64_t vocab;      /**< true V, 1 to 2^32 */
-  int64_t max_tokens;  /**< most tokens of a row, 1 to 2^24 */
-  int64_t max_entries; /**< most entries of a token, 1 to V and to 2^20 */
-  int64_t n_draws;     /**< N of `sampled`, 1 to 2048; else 0 */
-  bool entropy, deviation, step; /**< optional fields of rt_logits_row kept */
+  uint64_t vocab;          /**< true V, 1 to 2^32 */
+  int64_t max_tokens;      /**< most tokens of a row, 1 to 2^24 */
+  int64_t max_entries;     /**< most entries of a token, 1 to V and to 2^20 */
+  int64_t n_draws;         /**< N of `sampled`, 1 to 2048; else 0 */
+  bool entropy, deviation; /**< optional fields of rt_logits_row kept */
+  bool step;               /**< and these two: step, stream_row */
 } rt_codec_spec;
 /** RT_ERR_DATA, prefixed with \a name, unless all members are in range. */
 RT_MUST rt_err rt_codec_spec_check(const rt_codec_spec *spec, const char *name);

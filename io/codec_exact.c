@@ -44,8 +44,7 @@ rt_err rt_codec_encode_exact(const rt_codec_spec *spec,
   size_t elements[MAX_PARTS];
   RT_TRY(rt_codec_put_u32(out, (uint32_t)row->n_tokens));
   RT_TRY(rt_codec_put_u32(out, (uint32_t)row->n_entries));
-  if (spec->step)
-    RT_TRY(rt_codec_put_u64(out, (uint64_t)row->step));
+  RT_TRY(rt_codec_put_origin(spec, row, out));
   const int n_parts = list_parts(spec, row, part, elements);
   for (int i = 0; i < n_parts; i++)
     RT_TRY(rt_codec_put(out, part[i], 4 * elements[i]));
@@ -75,16 +74,13 @@ rt_err rt_codec_decode_exact(const rt_codec_spec *spec, rt_codec_in *in,
                              rt_logits_row *out)
 {
   uint32_t n_tokens, n_entries;
-  uint64_t step = 0;
   void *part[MAX_PARTS];
   size_t elements[MAX_PARTS];
   RT_TRY(rt_codec_take_u32(in, &n_tokens));
   RT_TRY(rt_codec_take_u32(in, &n_entries));
-  if (spec->step)
-    RT_TRY(rt_codec_take_u64(in, &step));
+  RT_TRY(rt_codec_take_origin(spec, in, out));
   out->n_tokens = n_tokens;
   out->n_entries = n_entries;
-  out->step = (int64_t)step;
   RT_TRY(check_sizes(spec, in, out));
   RT_TRY(rt_logits_row_tokens(out, n_tokens));
   RT_TRY(rt_logits_row_optional(out, spec->entropy, spec->deviation));

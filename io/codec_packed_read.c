@@ -257,11 +257,9 @@ rt_err rt_codec_decode_packed(const rt_codec *codec, rt_codec_in *in,
 {
   const rt_codec_spec *spec = &codec->spec;
   uint32_t n_tokens, n_entries;
-  uint64_t step = 0;
   RT_TRY(rt_codec_take_u32(in, &n_tokens));
   RT_TRY(rt_codec_take_u32(in, &n_entries));
-  if (spec->step)
-    RT_TRY(rt_codec_take_u64(in, &step));
+  RT_TRY(rt_codec_take_origin(spec, in, out));
   // a symbol costs at least 1/360 of a bit: see RT_RANS_LEAST
   RT_CHECK(n_tokens <= spec->max_tokens && n_tokens / 4096 <= in->n &&
                n_entries / 4096 <= in->n,
@@ -271,7 +269,6 @@ rt_err rt_codec_decode_packed(const rt_codec *codec, rt_codec_in *in,
   RT_TRY(rt_rans_open(in->data + in->at, in->n - in->at, in->name, &e.in));
   out->n_tokens = n_tokens;
   out->n_entries = 0;
-  out->step = (int64_t)step;
   RT_TRY(rt_logits_row_tokens(out, n_tokens));
   RT_TRY(rt_logits_row_optional(out, spec->entropy, spec->deviation));
   const rt_err err = take_row(&e, n_entries);

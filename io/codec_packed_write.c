@@ -250,8 +250,7 @@ rt_err rt_codec_encode_packed(const rt_codec *codec, const rt_logits_row *row,
   rt_rans_out stream = {0};
   RT_TRY(rt_codec_put_u32(out, (uint32_t)row->n_tokens));
   RT_TRY(rt_codec_put_u32(out, (uint32_t)row->n_entries));
-  if (codec->spec.step)
-    RT_TRY(rt_codec_put_u64(out, (uint64_t)row->step));
+  RT_TRY(rt_codec_put_origin(&codec->spec, row, out));
   rt_err err = rt_packed_put_rows(codec, row, 1, &stream);
   if (err == RT_OK)
     err = rt_rans_finish(&stream, out);

@@ -29,6 +29,11 @@ RT_MUST rt_err rt_codec_take_u64(rt_codec_in *in, uint64_t *out);
 RT_MUST rt_err rt_codec_put(rt_bytes *out, const void *data, size_t n);
 RT_MUST rt_err rt_codec_put_u32(rt_bytes *out, uint32_t x);
 RT_MUST rt_err rt_codec_put_u64(rt_bytes *out, uint64_t x);
+/** Step and stream row, where the spec has them; else both are 0. */
+RT_MUST rt_err rt_codec_take_origin(const rt_codec_spec *spec, rt_codec_in *in,
+                                    rt_logits_row *row);
+RT_MUST rt_err rt_codec_put_origin(const rt_codec_spec *spec,
+                                   const rt_logits_row *row, rt_bytes *out);
 
 /** The record of `exact`. */
 RT_MUST rt_err rt_codec_encode_exact(const rt_codec_spec *spec,

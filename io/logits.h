@@ -3,8 +3,9 @@
  *  manifest.  Layer: io.  Format: doc/formats.md.
  *
  *  Row i belongs to row first_row + i of the training stream it was captured
- *  from, whose token ids are stored beside it; so any seed, order, batch and
- *  layout may read it.  Entries of a token are sorted by probability (ties by
+ *  from (of a teacher in training: to the row that it names itself), whose
+ *  token ids are stored beside it; so any seed, order, batch and layout may
+ *  read it.  Entries of a token are sorted by probability (ties by
  *  id). */
 #ifndef RT_LOGITS_H
 #define RT_LOGITS_H
@@ -29,7 +30,10 @@ typedef struct rt_logits_info {
   int64_t draws;      /**< `sampled`: N, else 0 */
   uint64_t draw_seed; /**< `sampled` */
   double temperature; /**< of the softmax that was truncated or drawn from */
-  bool entropy, deviation, step; /**< optional fields of the rows */
+  bool entropy, deviation; /**< optional fields of the rows */
+  bool step;     /**< of a teacher in training: each row has step, stream_row */
+  int64_t lanes; /**< how many wrote side by side; 0: rows are in order of the
+                      stream */
   char teacher_hash[RT_SHA256_HEX], tokenizer_hash[RT_SHA256_HEX],
       corpus_hash[RT_SHA256_HEX];
   char teacher[256], license[256], creator[128], created[32];
@@ -55,6 +59,10 @@ int64_t rt_logits_shard_rows(const rt_logits_info *info, int64_t i_shard);
  *  capture, with what differs.  Changes nothing.  One rank. */
 RT_MUST rt_err rt_logits_look(const char *folder, const rt_logits_info *info,
                               bool *done, bool *finished);
+/** What capture is in \a folder, by its manifest: *deck is the caller's to
+ *  free; NULL: there is none.  One rank. */
+RT_MUST rt_err rt_logits_peek(const char *folder, rt_logits_info *info,
+                              char **deck);
 /** Make the folder (it must be empty or hold an unfinished capture with the
  *  same info) and write the manifest with no shards.  One rank. */
 RT_MUST rt_err rt_logits_create(const char *folder, const rt_logits_info *info,

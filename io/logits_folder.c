@@ -86,6 +86,22 @@ rt_err rt_logits_look(const char *folder, const rt_logits_info *info,
   return RT_OK;
 }
 
+rt_err rt_logits_peek(const char *folder, rt_logits_info *info, char **deck)
+{
+  char path[RT_PATH_MAX];
+  rt_logits_manifest m;
+  *deck = NULL;
+  RT_TRY(rt_logits_manifest_path(path, folder));
+  if (!rt_file_exists(path))
+    return RT_OK;
+  RT_TRY(rt_logits_manifest_read(folder, &m));
+  *info = m.info;
+  *deck = m.deck;
+  m.deck = NULL;
+  rt_logits_manifest_clear(&m);
+  return RT_OK;
+}
+
 rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
                         const char *deck)
 {

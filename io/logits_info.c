@@ -34,6 +34,7 @@ static const struct member {
     MEMBER(BOOL, entropy, false),
     MEMBER(BOOL, deviation, false),
     MEMBER(BOOL, step, false),
+    MEMBER(INT, lanes, false),
     MEMBER(TEXT, teacher_hash, false),
     MEMBER(TEXT, tokenizer_hash, false),
     MEMBER(TEXT, corpus_hash, false),
@@ -209,6 +210,12 @@ rt_err rt_logits_info_check(const char *name, const rt_logits_info *info)
            name, (long long)info->seq, (long long)info->vocab,
            (long long)info->first_row, (long long)info->n_rows,
            (long long)info->shard_rows);
+  RT_CHECK(info->lanes >= 0 && info->lanes <= info->n_rows &&
+               (info->lanes > 0) == info->step &&
+               (info->lanes == 0 || info->n_rows % info->lanes == 0),
+           RT_ERR_DATA, "%s: %lld lanes of %lld rows, %s steps", name,
+           (long long)info->lanes, (long long)info->n_rows,
+           info->step ? "with" : "without");
   rt_codec_spec spec;
   return rt_logits_spec(name, info, &spec);
 }

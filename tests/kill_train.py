@@ -5,7 +5,8 @@
 
 In a folder with deck.yaml and teacher.hf.  Runs of 2 ranks, now data, now tensor
 parallel, lose one rank or both and are started again until they end: their
-metrics must be those of a run that nobody disturbed, to the last bit.
+metrics, and the logits that they captured of their own student, must be those of
+a run that nobody disturbed, to the last bit.
 """
 import glob
 import json
@@ -25,7 +26,16 @@ def train(folder, tp):
     return start(2, "train", "deck.yaml", "output.dir=" + folder,
                  f"train.length={STEPS}", "checkpoint.every=3",
                  f"student.tp={tp}", "eval.every=20", "teacher.source=live",
-                 "teacher.weights=teacher.hf")
+                 "teacher.weights=teacher.hf", f"capture.dir={folder}/logits",
+                 "capture.window_start=10", "capture.window_length=40",
+                 "capture.shard_rows=64")
+
+
+def same_logits(a, b):
+    """Their bits, and every hash of b."""
+    for words in (("diff", a, b), ("verify", b)):
+        status, err = finish(start(1, "logits", *words))
+        assert status == 0, err
 
 
 def metrics(folder):
@@ -74,6 +84,7 @@ def main():
         known = now
         if status == 0:
             assert metrics("killed") == want[tp], f"kill {n}: other metrics"
+            same_logits(f"whole-{tp}/logits", "killed/logits")
             shutil.rmtree("killed")
             known, n_runs, tp = {}, n_runs + 1, 3 - tp
     print(f"{KILLS} kills of train: {n_met} starts from a checkpoint, {n_runs} "

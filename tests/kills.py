@@ -15,9 +15,29 @@ def start(ranks, *words):
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
+def look(pid):
+    """What a process is doing, as far as the kernel tells."""
+    said = []
+    for name in ("comm", "wchan", "stack"):
+        try:
+            with open(f"/proc/{pid}/{name}") as f:
+                said.append(f.read().strip().replace("\n", " < "))
+        except OSError as e:
+            said.append(str(e))
+    return f"{pid}: " + "; ".join(said)
+
+
 def finish(job):
     """Its status and what it said; no run may hang, whatever was killed."""
-    err = job.communicate(timeout=60)[1]
+    try:
+        err = job.communicate(timeout=60)[1]
+    except subprocess.TimeoutExpired:
+        left = [job.pid, *children(job.pid)]
+        seen = "\n".join(look(pid) for pid in left)
+        for pid in reversed(left):
+            os.kill(pid, signal.SIGKILL)
+        said = job.communicate()[1]
+        raise AssertionError(f"hangs:\n{seen}\nit said: {said}") from None
     return job.returncode, err
 
 

@@ -30,7 +30,9 @@ static inline rt_logits_row make_row(const rt_logits_info *info, int64_t i)
                        .label_logp = malloc((size_t)T * 4),
                        .ids = malloc((size_t)(T * most + 1) * 4),
                        .logp = malloc((size_t)(T * most + 1) * 4),
-                       .n_tokens = T};
+                       .n_tokens = T,
+                       .step = 100 + i / 4,
+                       .stream_row = 7 * i % 23};
   for (int64_t t = 0; t <= T; t++) {
     uint32_t x[4];
     rt_rng_bits(3, RT_RNG_TEST, (uint64_t)i, (uint64_t)t, x);

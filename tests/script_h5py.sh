@@ -101,6 +101,8 @@ want = open(sys.argv[1] + "/rows.bin", "rb").read()
 got, n_rows, n_tokens = b"", 0, 0
 for row in rows(sys.argv[1]):
     got += b"".join(row[k].tobytes() for k in FIELDS)
+    assert (row["step"], row["stream_row"]) == (100 + n_rows // 4,
+                                                7 * n_rows % 23)
     n_rows += 1
     for ids, logp in entries(row):
         n_tokens += 1

@@ -26,6 +26,7 @@ static rt_logits_row make_row(const rt_codec_spec *spec, int64_t i)
   RT_OKAY(rt_logits_row_entries(&row, T * spec->max_entries));
   row.n_tokens = T;
   row.step = 1000 + i;
+  row.stream_row = 7 * i;
   for (int64_t t = 0; t <= T; t++) {
     uint32_t x[4];
     rt_rng_bits(5, RT_RNG_TEST, (uint64_t)i, (uint64_t)t, x);
@@ -97,6 +98,7 @@ static void compare_packed(const rt_codec *codec, const rt_logits_row *row,
   CU_ASSERT_FATAL(row->n_tokens == got->n_tokens &&
                   row->n_entries == got->n_entries);
   CU_ASSERT_EQUAL(row->step, got->step);
+  CU_ASSERT_EQUAL(row->stream_row, got->stream_row);
   CU_ASSERT(memcmp(row->tok, got->tok, 4 * (size_t)row->n_tokens + 4) == 0);
   for (int64_t t = 0; t < row->n_tokens; t++) {
     CU_ASSERT_EQUAL_FATAL(row->count[t], got->count[t]);

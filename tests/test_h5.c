@@ -289,17 +289,20 @@ static void test_odd(void)
 static void test_dataset(void)
 {
   begin();
+  rt_logits_info info = small;
+  info.step = true;
+  info.lanes = 1;
   const char *const to = getenv("RT_TEST_DATASET");
   if (to != NULL && my_rank == 0) {
-    RT_OKAY(rt_logits_create(to, &small, "deck: 1\n"));
-    for (int64_t i = 0; i < rt_logits_n_shards(&small); i++)
-      RT_OKAY(write_shard(to, &small, i));
+    RT_OKAY(rt_logits_create(to, &info, "deck: 1\n"));
+    for (int64_t i = 0; i < rt_logits_n_shards(&info); i++)
+      RT_OKAY(write_shard(to, &info, i));
     RT_OKAY(rt_logits_finish(to));
     RT_OKAY(rt_path_join(path, to, "rows.bin"));
     FILE *const f = fopen(path, "wb");
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-    for (int64_t i = 0; i < small.n_rows; i++) {
-      rt_logits_row row = make_row(&small, i);
+    for (int64_t i = 0; i < info.n_rows; i++) {
+      rt_logits_row row = make_row(&info, i);
       const size_t T = (size_t)row.n_tokens, n = (size_t)row.n_entries;
       fwrite(row.tok, 4, T + 1, f);
       fwrite(row.count, 4, T, f);

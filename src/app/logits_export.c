@@ -169,6 +169,7 @@ static rt_err export_lines(const rt_logits *ds, int64_t begin, int64_t end,
                            const char *path)
 {
   const int64_t first = rt_logits_about(ds)->first_row;
+  const bool with_step = rt_logits_about(ds)->step;
   rt_logits_row row = {0};
   rt_err err = RT_OK;
   FILE *const to = fopen(path, "wx");
@@ -177,7 +178,7 @@ static rt_err export_lines(const rt_logits *ds, int64_t begin, int64_t end,
   for (int64_t r = begin; err == RT_OK && r < end; r++) {
     err = rt_logits_read(ds, r, &row);
     if (err == RT_OK)
-      print_row(first + r, &row, to);
+      print_row(with_step ? row.stream_row : first + r, &row, to);
     if (err == RT_OK && ferror(to) != 0)
       err = fail(path);
   }

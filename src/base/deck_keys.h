@@ -116,6 +116,8 @@
   K(CAP_SEED, "capture.draw_seed", INT, "1", 0, 9007199254740992, "", "", "of these draws") \
   K(CAP_ENCODING, "capture.encoding", CHOICE, "packed", 1, 0, "exact packed sampled", "", "exact: 8 bytes an entry; packed: about 1.6, exact ids, log-probs in steps of 1/64 to 1/4 nat that cost less than 1e-4 nats of KL; sampled: capture.draws instead of top_p and top_k (doc/formats.md)") \
   K(CAP_STATISTICS, "capture.statistics", BOOL, "false", 1, 0, "", "", "also keep the entropy of each token's full softmax and the standard deviation of its logits (for adaptive temperatures)") \
+  K(CAP_WINDOW_START, "capture.window_start", LENGTH, "0", 1, 0, "", "", "where in the run `train` begins to save the logits of the model in training (in capture.dir)") \
+  K(CAP_WINDOW_LENGTH, "capture.window_length", LENGTH, "0", 1, 0, "", "", "for how long; 0: it saves none") \
   K(CAP_LICENSE, "capture.license", TEXT, "unspecified", 1, 0, "", "", "licence and terms of use, written into the dataset")
 
 // clang-format on

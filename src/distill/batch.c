@@ -64,11 +64,17 @@ static void place_row(rt_batch *b, int64_t r, const uint32_t *tok)
   }
 }
 
-/** Row \a r as the corpus counts it. */
+int64_t rt_batch_stream_row(const rt_batch *b, const rt_job *job, int64_t r)
+{
+  if (job->dataset != NULL && rt_logits_about(job->dataset)->step)
+    return b->logits[r].stream_row;
+  return b->row[r] + job->first_row;
+}
+
 static int64_t stream_row(const rt_batch *b, const rt_job *job, rt_part part,
                           int64_t r)
 {
-  return b->row[r] + (part == RT_TRAIN ? job->first_row : 0);
+  return part == RT_TRAIN ? rt_batch_stream_row(b, job, r) : b->row[r];
 }
 
 /** Positions and starts by document, for a row that the corpus gives. */

@@ -37,5 +37,8 @@ RT_MUST rt_err rt_batch_create(const rt_job *job, int64_t n_rows,
 RT_MUST rt_err rt_batch_fill(rt_batch *b, const rt_job *job, rt_part part,
                              const int64_t *rows, int64_t n_rows);
 void rt_batch_destroy(rt_batch **b);
+/** Row \a r of a batch of RT_TRAIN as the corpus counts it; of a teacher in
+ *  training the record says, which was read before. */
+int64_t rt_batch_stream_row(const rt_batch *b, const rt_job *job, int64_t r);
 
 #endif

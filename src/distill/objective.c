@@ -28,6 +28,8 @@ struct rt_objective {
   rt_view coef;         // f64 [n_chunk, 4 or 5]
   double *h_stats;      // owned [tp][n_chunk, K_N_STAT]
   double *h_coef;       // owned [n_chunk, N_COEF]
+  rt_tile_fn *show;     // NULL: nobody looks
+  void *shown_to;       // borrowed
 };
 
 /** Bytes of host arrays for each token of a chunk. */
@@ -98,6 +100,12 @@ void rt_objective_destroy(rt_objective **out)
   free(o->h_stats);
   free(o->h_coef);
   free(o);
+}
+
+void rt_objective_show(rt_objective *o, rt_tile_fn *fn, void *self)
+{
+  o->show = fn;
+  o->shown_to = self;
 }
 
 /** One token's statistics over the whole vocabulary. */
@@ -237,6 +245,8 @@ static rt_err run_chunk(rt_objective *o, rt_teacher *teacher,
       o->spec.dense ? rt_view_rows(o->tile_t, 0, c->n) : (rt_view){0};
   RT_RUN(dev, gemm, .a = hidden, .b = head->w, .c = tile, .trans_b = true,
          .alpha = 1.0);
+  if (o->show != NULL)
+    RT_TRY(o->show(o->shown_to, tile, c->b, c->tok0));
   if (teacher != NULL)
     RT_TRY(rt_teacher_chunk(teacher, c->tok0, c->n, tile_t, &c->targets));
   RT_TRY(

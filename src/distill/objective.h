@@ -37,6 +37,13 @@ size_t rt_objective_bytes(const rt_objective *o);
 RT_MUST rt_err rt_objective_commit(rt_objective *o);
 void rt_objective_destroy(rt_objective **o);
 
+/** Called with each tile of the model's logits, [n, V_pad / tp] of tokens
+ *  [tok0, tok0 + n) of \a b, before they turn into gradients. */
+typedef rt_err rt_tile_fn(void *self, rt_view tile, const rt_batch *b,
+                          int64_t tok0);
+/** Show every tile to \a fn (NULL: to none) from now on. */
+void rt_objective_show(rt_objective *o, rt_tile_fn *fn, void *self);
+
 /** One micro-batch: \a head's gradient is added to, d_hidden [N, D] written
  * (this rank's partial sum over its vocabulary).  \a teacher may be NULL (alpha
  * is then 0).  weight_total: over the whole step.  \a loss is added to.

@@ -43,6 +43,12 @@ RT_MUST rt_err rt_state_folder(char out[RT_PATH_MAX], const char *run_folder);
 RT_MUST rt_err rt_state_save(rt_trainer *trainer, int64_t step);
 /** *step = -1 when there is none. */
 RT_MUST rt_err rt_state_resume(rt_trainer *trainer, int64_t *step);
+/** May a run with this deck go on with what was made by the deck \a text?
+ *  RT_ERR_CONFIG names the keys that differ and matter, and may not
+ *  (checkpoint.allow_change).  \param of  whose it is, for the message
+ *  \param folder  the key of another place.  Not collective. */
+RT_MUST rt_err rt_state_same_deck(const rt_job *job, const char *text,
+                                  const char *of, rt_key folder);
 /** Weights only, into a committed model; *step = -1: there are none. */
 RT_MUST rt_err rt_state_load_weights(const rt_job *job, rt_model *model,
                                      const char *run_folder, int64_t *step);

@@ -5,10 +5,10 @@
  * so that its bits depend on the teacher's tp and the logit tile's size only.
  * Groups never wait for each other.  The first rank of a group writes its
  * shards. */
-#include "base/build_info.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "distill/capture.h"
 #include "distill/run.h"
 #include "io/safetensors.h"
 #include <stdlib.h>
@@ -44,18 +44,6 @@ static bool is_mine(const rt_capture *c, int64_t s)
   return c->mine != NULL && c->mine[s];
 }
 
-/** The last part of a folder's name: no paths of this machine in a dataset. */
-static void name_of(const char *folder, char *name, size_t n)
-{
-  size_t len = strlen(folder);
-  while (len > 1 && folder[len - 1] == '/')
-    len--;
-  size_t at = len;
-  while (at > 0 && folder[at - 1] != '/')
-    at--;
-  snprintf(name, n, "%.*s", (int)(len - at), folder + at);
-}
-
 /** All that is known of the dataset before it exists; hashes by one rank. */
 static rt_err fill_info(const rt_job *job, rt_logits_info *info)
 {
@@ -63,53 +51,20 @@ static rt_err fill_info(const rt_job *job, rt_logits_info *info)
   const char *teacher = rt_deck_text(d, RT_KEY_TEA_WEIGHTS);
   const int64_t asked = rt_deck_int(d, RT_KEY_CAP_ROWS);
   const int64_t first = rt_deck_int(d, RT_KEY_CAP_FIRST);
-  *info = (rt_logits_info){
-      .seq = job->seq,
-      .vocab = job->arch_t.vocab,
-      .first_row = first,
-      .n_rows = asked > 0 ? asked : job->n_rows - first,
-      .shard_rows = rt_deck_int(d, RT_KEY_CAP_SHARD),
-      .top_p = rt_deck_real(d, RT_KEY_CAP_TOP_P),
-      .top_k = rt_deck_int(d, RT_KEY_CAP_TOP_K),
-      .temperature = 1.0,
-      .entropy = rt_deck_bool(d, RT_KEY_CAP_STATISTICS),
-      .deviation = rt_deck_bool(d, RT_KEY_CAP_STATISTICS),
-      .eot = rt_deck_int(d, RT_KEY_DATA_EOT),
-      .valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID),
-      .split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED),
-      .mask_documents = rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS)};
-  RT_CHECK(info->n_rows > 0 && asked <= job->n_rows - first, RT_ERR_CONFIG,
+  RT_CHECK(first < job->n_rows && asked <= job->n_rows - first, RT_ERR_CONFIG,
            "capture.rows is %lld from row %lld on, the training stream has "
            "%lld rows of %lld tokens",
            (long long)asked, (long long)first, (long long)job->n_rows,
            (long long)job->seq);
-  if (rt_deck_is(d, RT_KEY_CAP_ENCODING, "sampled")) {
-    info->draws = rt_deck_int(d, RT_KEY_CAP_DRAWS);
-    info->draw_seed = (uint64_t)rt_deck_int(d, RT_KEY_CAP_SEED);
-    info->top_p = 1.0;
-    info->top_k = info->vocab;
-  }
-  RT_TRY(rt_safetensors_hash(teacher, info->teacher_hash));
-  RT_TRY(rt_corpus_hash(job->corpus, info->corpus_hash));
-  snprintf(info->encoding, sizeof info->encoding, "%s",
-           rt_deck_text(d, RT_KEY_CAP_ENCODING));
-  memcpy(info->tokenizer_hash, job->tokenizer_hash,
-         sizeof info->tokenizer_hash);
-  name_of(teacher, info->teacher, sizeof info->teacher);
-  snprintf(info->license, sizeof info->license, "%s",
-           rt_deck_text(d, RT_KEY_CAP_LICENSE));
-  snprintf(info->creator, sizeof info->creator, "retort %s (%s)", RT_VERSION,
-           rt_build_commit());
-  rt_clock_iso(info->created, sizeof info->created);
-  return RT_OK;
-}
-
-/** Entries of a token at most. */
-static int64_t max_entries(const rt_logits_info *info)
-{
+  RT_TRY(rt_capture_describe(job, info));
+  info->vocab = job->arch_t.vocab;
+  info->first_row = first;
+  info->n_rows = asked > 0 ? asked : job->n_rows - first;
   if (info->draws > 0)
-    return info->draws;
-  return info->top_k < info->vocab ? info->top_k : info->vocab;
+    info->top_k = info->vocab;
+  RT_TRY(rt_safetensors_hash(teacher, info->teacher_hash));
+  rt_capture_name(teacher, info->teacher, sizeof info->teacher);
+  return RT_OK;
 }
 
 /** Bytes of \a n_tokens with \a n_entries entries.  Exact: id and log-prob
@@ -139,7 +94,7 @@ static rt_err preflight(const rt_capture *c)
   const int64_t rows = missing_rows(c, true);
   const double tokens = (double)rows * (double)info->seq;
   const double most =
-      data_bytes(info, tokens, tokens * (double)max_entries(info));
+      data_bytes(info, tokens, tokens * (double)rt_capture_max_entries(info));
   const double least = data_bytes(info, tokens, 0.0);
   int64_t free_bytes;
   RT_TRY(rt_disk_free(c->folder, &free_bytes));
@@ -147,8 +102,8 @@ static rt_err preflight(const rt_capture *c)
   rt_info("capture: %lld rows of %lld tokens, top-p %g, top-k %lld, %lld "
           "shards in %s; %lld rows to do, at most %.3f MiB, %.3f MiB are free",
           (long long)info->n_rows, (long long)info->seq, info->top_p,
-          (long long)max_entries(info), (long long)c->n_shards, c->folder,
-          (long long)rows, most * 0x1p-20, free_mib);
+          (long long)rt_capture_max_entries(info), (long long)c->n_shards,
+          c->folder, (long long)rows, most * 0x1p-20, free_mib);
   RT_CHECK(least <= (double)free_bytes, RT_ERR_IO,
            "%s has %.3f MiB free, the smallest dataset of %lld rows needs "
            "%.3f MiB: free some, or fewer capture.rows",
@@ -216,13 +171,16 @@ static rt_err plan(rt_capture *c)
                               .max_rows = 1,
                               .seq = job->seq,
                               .train = false};
-  const rt_truncation rule = {c->info.top_p, max_entries(&c->info)};
   RT_TRY(rt_model_create("teacher", &spec, &c->model));
-  const rt_draws draws = {c->info.draws, c->info.draw_seed};
-  RT_TRY(rt_trunc_head_create(c->model, &job->grid_t, job->dev, rule, draws,
-                              rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) *
-                                  0x1p20,
-                              job->seq, &c->head));
+  const rt_trunc_spec head = {
+      .model = c->model,
+      .grid = &job->grid_t,
+      .dev = job->dev,
+      .rule = {c->info.top_p, rt_capture_max_entries(&c->info)},
+      .draws = {c->info.draws, c->info.draw_seed},
+      .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
+      .seq = job->seq};
+  RT_TRY(rt_trunc_head_create(&head, &c->head));
   const rt_arena *const plans[] = {rt_model_arena(c->model, 0),
                                    rt_model_arena(c->model, 1),
                                    rt_trunc_head_arena(c->head)};
@@ -232,24 +190,9 @@ static rt_err plan(rt_capture *c)
 static rt_err allocate(rt_capture *c)
 {
   rt_job *job = c->job;
-  rt_entries *e = &c->entries;
-  e->n = c->micro_rows * job->seq;
-  e->k = max_entries(&c->info);
-  const size_t n = (size_t)e->n, nk = n * (size_t)e->k;
-  e->count = malloc(n * sizeof *e->count);
-  e->lse = malloc(n * sizeof *e->lse);
-  e->label_logp = malloc(n * sizeof *e->label_logp);
-  e->ids = malloc(nk * sizeof *e->ids);
-  e->logp = malloc(nk * sizeof *e->logp);
-  if (c->info.entropy) {
-    e->entropy = malloc(n * sizeof *e->entropy);
-    e->deviation = malloc(n * sizeof *e->deviation);
-    RT_CHECK(e->entropy && e->deviation, RT_ERR_MEM, "statistics of %zu tokens",
-             n);
-  }
-  RT_CHECK(e->count && e->lse && e->label_logp && e->ids && e->logp, RT_ERR_MEM,
-           "entries of %zu tokens, %lld each: fewer capture.micro_rows", n,
-           (long long)e->k);
+  RT_TRY(rt_entries_create(c->micro_rows * job->seq,
+                           rt_capture_max_entries(&c->info), c->info.entropy,
+                           &c->entries));
   RT_TRY(rt_batch_create(job, c->micro_rows, &c->batch));
   if (is_writer(c))
     RT_TRY(rt_logits_writer_open(c->folder, &c->writer));
@@ -293,37 +236,13 @@ static rt_err run_teacher(rt_capture *c, int64_t first, int64_t n)
   return rt_trunc_head_run(c->head, &in, &c->entries);
 }
 
-/** Row \a r of the micro-batch, packed: only the entries that were kept. */
+/** Row \a r of the micro-batch to the writer. */
 static rt_err take_row(rt_capture *c, int64_t r)
 {
-  const int64_t seq = c->job->seq, k = c->entries.k;
-  const rt_entries *e = &c->entries;
-  const int64_t at = r * seq;
-  rt_logits_row *const row = &c->row;
-  row->n_tokens = seq;
-  row->n_entries = 0;
-  for (int64_t t = 0; t < seq; t++)
-    row->n_entries += e->count[at + t];
-  RT_TRY(rt_logits_row_tokens(row, seq));
-  RT_TRY(rt_logits_row_optional(row, c->info.entropy, c->info.deviation));
-  RT_TRY(rt_logits_row_entries(row, row->n_entries));
-  int64_t to = 0;
-  for (int64_t t = 0; t < seq; t++) {
-    const size_t n = (size_t)e->count[at + t];
-    row->tok[t] = (uint32_t)c->batch->tok[at + t];
-    row->count[t] = (uint32_t)n;
-    row->lse[t] = e->lse[at + t];
-    row->label_logp[t] = e->label_logp[at + t];
-    if (c->info.entropy) {
-      row->entropy[t] = e->entropy[at + t];
-      row->deviation[t] = e->deviation[at + t];
-    }
-    memcpy(row->ids + to, e->ids + (at + t) * k, n * sizeof *row->ids);
-    memcpy(row->logp + to, e->logp + (at + t) * k, n * sizeof *row->logp);
-    to += (int64_t)n;
-  }
-  row->tok[seq] = (uint32_t)c->batch->label[at + seq - 1];
-  return rt_logits_writer_add(c->writer, row);
+  const int64_t seq = c->job->seq, at = r * seq;
+  RT_TRY(rt_entries_row(&c->entries, at, c->batch->tok + at,
+                        c->batch->label + at, seq, &c->row));
+  return rt_logits_writer_add(c->writer, &c->row);
 }
 
 /** The manifest follows the shards, at a tenth of a percent of the time. */
@@ -341,21 +260,7 @@ static rt_err enter(rt_capture *c)
 
 static rt_err seal_shard(rt_capture *c, int64_t s)
 {
-  const int64_t bytes = rt_logits_writer_bytes(c->writer);
-  const double mib = (double)bytes * 0x1p-20;
-  int64_t free_bytes;
-  RT_TRY(rt_disk_free(c->folder, &free_bytes));
-  const double free_mib = (double)free_bytes * 0x1p-20;
-  RT_CHECK(bytes <= free_bytes, RT_ERR_IO,
-           "%s has %.3f MiB free, shard %lld needs %.3f MiB: free some and run "
-           "again, finished shards are kept",
-           c->folder, free_mib, (long long)s, mib);
-  const rt_err err = rt_logits_writer_seal(c->writer);
-  RT_CHECK(err != RT_ERR_IO, err, // others may have filled it meanwhile
-           "%s; shard %lld needs %.3f MiB, %s had %.3f MiB free: see to the "
-           "disk and run again, finished shards are kept",
-           rt_err_text(), (long long)s, mib, c->folder, free_mib);
-  RT_TRY(err);
+  RT_TRY(rt_capture_seal(c->folder, s, c->writer));
   return enter(c);
 }
 
@@ -468,13 +373,7 @@ static void clear(rt_capture *c)
   rt_model_destroy(&c->model);
   free(c->done);
   free(c->mine);
-  free(c->entries.count);
-  free(c->entries.lse);
-  free(c->entries.label_logp);
-  free(c->entries.entropy);
-  free(c->entries.deviation);
-  free(c->entries.ids);
-  free(c->entries.logp);
+  rt_entries_clear(&c->entries);
 }
 
 rt_err rt_run_capture(rt_job *job, bool *wrote)

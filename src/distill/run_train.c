@@ -83,16 +83,8 @@ static rt_err keep_deck(const rt_train_run *run)
 /** All plans of the run together must fit, the evaluator's included. */
 static rt_err check_memory(const rt_train_run *run)
 {
-  const rt_trainer *t = run->trainer;
   const rt_arena *plans[16];
-  int n = 0;
-  plans[n++] = rt_model_arena(t->model, 0);
-  plans[n++] = rt_model_arena(t->model, 1);
-  plans[n++] = rt_adamw_arena(t->opt);
-  plans[n++] = rt_objective_arena(t->objective);
-  plans[n++] = t->input;
-  if (t->teacher != NULL)
-    n += rt_teacher_arenas(t->teacher, plans + n);
+  int n = rt_trainer_arenas(run->trainer, plans);
   n += rt_evaluator_arenas(run->evaluator, plans + n);
   return rt_job_check_memory(run->job, plans, n, false);
 }
@@ -133,6 +125,7 @@ static rt_err prepare(rt_train_run *run)
   run->checkpoint_every = interval(job, RT_KEY_CKPT_EVERY);
   run->eval_every = interval(job, RT_KEY_EVAL_EVERY);
   run->wall_end_s = wall_end(job);
+  RT_TRY(rt_train_capture_begin(run->trainer->capture, run->step));
   if (run->step < job->n_steps)
     RT_TRY(rt_agree(job->world, rt_trainer_seek(run->trainer, run->step)));
   return rt_progress_init(&run->progress, job, run->folder, run->step);
@@ -158,6 +151,7 @@ static rt_err checkpoint(rt_train_run *run)
     return RT_OK;
   const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_CHECKPOINT);
   job->hooks->beat(run->step, "checkpoint");
+  RT_TRY(rt_agree(job->world, rt_train_capture_sync(run->trainer->capture)));
   RT_TRY(rt_state_save(run->trainer, run->step));
   run->saved = run->step;
   rt_debug("checkpoint of step %lld in %.2f s", (long long)run->step,

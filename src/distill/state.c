@@ -229,28 +229,35 @@ static void drop_free_lines(const rt_deck *deck, char *diff)
   *to = '\0';
 }
 
-static rt_err compare_decks(const rt_job *job, const rt_checkpoint_meta *meta)
+rt_err rt_state_same_deck(const rt_job *job, const char *text, const char *of,
+                          rt_key folder)
 {
   const rt_deck *deck = job->deck;
   rt_deck *old_deck = NULL;
   char *diff = NULL;
-  rt_err err =
-      rt_deck_parse("the checkpoint's deck", meta->deck, 0, NULL, &old_deck);
+  rt_err err = rt_deck_parse(of, text, 0, NULL, &old_deck);
   if (err == RT_OK)
     err = rt_deck_diff(old_deck, deck, &diff);
   if (err == RT_OK) {
     drop_free_lines(deck, diff);
     if (diff[0] != '\0')
       err = RT_FAIL(RT_ERR_CONFIG,
-                    "the deck is not the checkpoint's (step %lld of %s):\n%s%s"
-                    "Set these keys back, name them in "
-                    "checkpoint.allow_change, or choose another output.dir",
-                    (long long)meta->step, rt_deck_text(deck, RT_KEY_OUT_DIR),
-                    diff, diff[strlen(diff) - 1] == '\n' ? "" : "\n");
+                    "the deck is not %s:\n%s%sSet these keys back, name them "
+                    "in checkpoint.allow_change, or choose another %s",
+                    of, diff, diff[strlen(diff) - 1] == '\n' ? "" : "\n",
+                    rt_key_path(folder));
   }
   free(diff);
   rt_deck_destroy(&old_deck);
-  RT_TRY(err);
+  return err;
+}
+
+static rt_err compare_decks(const rt_job *job, const rt_checkpoint_meta *meta)
+{
+  char of[RT_PATH_MAX + 64];
+  snprintf(of, sizeof of, "the checkpoint's (step %lld of %s)",
+           (long long)meta->step, rt_deck_text(job->deck, RT_KEY_OUT_DIR));
+  RT_TRY(rt_state_same_deck(job, meta->deck, of, RT_KEY_OUT_DIR));
   RT_CHECK(meta->consumed == meta->step * job->batch_rows, RT_ERR_CONFIG,
            "the checkpoint consumed %lld rows in %lld steps; with "
            "train.batch_rows %lld the next rows would not follow: set it back",

@@ -89,18 +89,19 @@ static rt_err plan_input(rt_trainer *tr)
   return rt_arena_reserve(tr->input, "doc_start", RT_I32, n, 1, &tr->doc_start);
 }
 
-static rt_err check_plan(const rt_trainer *tr, bool print)
+int rt_trainer_arenas(const rt_trainer *tr, const rt_arena *plans[10])
 {
-  const rt_arena *plans[9];
   int n = 0;
   plans[n++] = rt_model_arena(tr->model, 0);
   plans[n++] = rt_model_arena(tr->model, 1);
   plans[n++] = rt_adamw_arena(tr->opt);
   plans[n++] = rt_objective_arena(tr->objective);
   plans[n++] = tr->input;
+  if (tr->capture != NULL)
+    plans[n++] = rt_train_capture_arena(tr->capture);
   if (tr->teacher != NULL)
     n += rt_teacher_arenas(tr->teacher, plans + n);
-  return rt_job_check_memory(tr->job, plans, n, print);
+  return n;
 }
 
 static rt_err commit(rt_trainer *tr)
@@ -109,6 +110,7 @@ static rt_err commit(rt_trainer *tr)
   RT_TRY(rt_model_commit(tr->model));
   RT_TRY(rt_adamw_commit(tr->opt));
   RT_TRY(rt_objective_commit(tr->objective));
+  RT_TRY(rt_train_capture_commit(tr->capture));
   RT_TRY(rt_arena_commit(tr->input, rt_dev_memory(job->dev)));
   if (tr->teacher != NULL)
     RT_TRY(rt_teacher_commit(tr->teacher, job));
@@ -122,6 +124,7 @@ static rt_err commit(rt_trainer *tr)
 rt_err rt_trainer_create(rt_job *job, bool print_plan, bool plan_only,
                          rt_trainer **out)
 {
+  const rt_arena *plans[10];
   rt_trainer *tr = calloc(1, sizeof *tr);
   *out = tr;
   RT_CHECK(tr != NULL, RT_ERR_MEM, "a trainer");
@@ -131,7 +134,9 @@ rt_err rt_trainer_create(rt_job *job, bool print_plan, bool plan_only,
   RT_TRY(rt_teacher_create(job, &tr->teacher));
   RT_TRY(plan_objective(tr));
   RT_TRY(plan_input(tr));
-  RT_TRY(check_plan(tr, print_plan));
+  RT_TRY(rt_train_capture_create(job, tr->model, tr->objective, &tr->capture));
+  RT_TRY(rt_job_check_memory(job, plans, rt_trainer_arenas(tr, plans),
+                             print_plan));
   return plan_only ? RT_OK : rt_agree(job->world, commit(tr));
 }
 
@@ -142,6 +147,7 @@ void rt_trainer_destroy(rt_trainer **out)
   if (tr == NULL)
     return;
   rt_feed_destroy(&tr->feed);
+  rt_train_capture_destroy(&tr->capture);
   rt_objective_destroy(&tr->objective);
   rt_teacher_destroy(&tr->teacher);
   rt_gradsync_destroy(&tr->sync);
@@ -190,6 +196,7 @@ static rt_err micro_step(rt_trainer *tr, double alpha, double weight_total,
   rt_phases_to(ph, RT_PHASE_LOSS);
   RT_TRY(rt_objective_run(tr->objective, tr->teacher, &head, hidden, b, alpha,
                           weight_total, d_hidden, loss));
+  RT_TRY(rt_train_capture_take(tr->capture, b));
   rt_phases_to(ph, RT_PHASE_BACKWARD);
   return rt_model_backward(tr->model, &in, d_hidden,
                            last ? rt_gradsync_bucket : NULL, tr->sync);
@@ -249,6 +256,7 @@ rt_err rt_trainer_step(rt_trainer *tr, int64_t step, rt_step_result *out)
 
   rt_phases_to(ph, RT_PHASE_BACKWARD);
   clear_gradients(tr);
+  rt_train_capture_look(tr->capture, step);
   for (int64_t i = 0; i < n_micro; i++)
     RT_TRY(micro_step(tr, out->alpha, weight_total, i == n_micro - 1, &loss));
   rt_phases_to(ph, RT_PHASE_REDUCE);
@@ -265,6 +273,7 @@ rt_err rt_trainer_step(rt_trainer *tr, int64_t step, rt_step_result *out)
     tr->n_skipped++;
   else
     RT_TRY(update(tr, out));
+  RT_TRY(rt_train_capture_end_step(tr->capture));
   rt_phases_to(ph, was);
   return RT_OK;
 }

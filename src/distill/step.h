@@ -3,7 +3,7 @@
 #ifndef RT_STEP_H
 #define RT_STEP_H
 
-#include "distill/objective.h"
+#include "distill/train_capture.h"
 #include "optim/adamw.h"
 #include "optim/gradsync.h"
 #include "optim/schedule.h"
@@ -13,6 +13,7 @@ typedef struct rt_trainer {
   rt_model *model;     // owned, as all below
   rt_teacher *teacher; /**< NULL: language modelling only */
   rt_objective *objective;
+  rt_train_capture *capture; /**< NULL: none in this run */
   rt_adamw *opt;
   rt_gradsync *sync;
   rt_feed *feed;
@@ -37,6 +38,8 @@ typedef struct rt_step_result {
 RT_MUST rt_err rt_trainer_create(rt_job *job, bool print_plan, bool plan_only,
                                  rt_trainer **out);
 void rt_trainer_destroy(rt_trainer **trainer);
+/** Plans of its memory; returns how many of at most 10. */
+int rt_trainer_arenas(const rt_trainer *trainer, const rt_arena *plans[10]);
 /** Start the feed at \a step.  Before the first rt_trainer_step. */
 RT_MUST rt_err rt_trainer_seek(rt_trainer *trainer, int64_t step);
 /** Step number \a step: all micro-steps, reduction, update.  Collective. */

@@ -5,6 +5,7 @@
  *  lcm(tp_s, tp_t) neighbouring ranks form a *circle*: whole student groups and
  *  whole teacher groups.  The circle's student rows are shared out over its
  *  teacher groups, and the entries come back to every rank of the circle. */
+#include "distill/capture.h"
 #include "distill/target_store.h"
 #include "distill/teacher_room.h"
 
@@ -72,10 +73,15 @@ static rt_err plan_dense(live *l, int64_t tokens)
 static rt_err plan_entries(const rt_job *job, live *l, int64_t tokens)
 {
   const rt_truncation rule = rt_teacher_rule(job);
-  RT_TRY(rt_trunc_head_create(
-      l->model, &job->grid_t, job->dev, rule, rt_teacher_draws(job),
-      rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20, l->seq,
-      &l->head));
+  const rt_trunc_spec spec = {
+      .model = l->model,
+      .grid = &job->grid_t,
+      .dev = job->dev,
+      .rule = rule,
+      .draws = rt_teacher_draws(job),
+      .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
+      .seq = l->seq};
+  RT_TRY(rt_trunc_head_create(&spec, &l->head));
   l->mine.n = tokens;
   l->mine.k = rule.top_k;
   return rt_target_store_init(&l->store, job->dev, l->micro_rows * l->seq,
@@ -126,20 +132,15 @@ static size_t message_bytes(const live *l, int64_t n)
 
 static rt_err allocate_entries(live *l)
 {
-  const size_t n = (size_t)l->mine.n, nk = n * (size_t)l->mine.k;
   const int64_t all = circle_rows(l) * l->seq;
-  l->mine.count = malloc(n * sizeof *l->mine.count);
-  l->mine.lse = malloc(n * sizeof *l->mine.lse);
-  l->mine.label_logp = malloc(n * sizeof *l->mine.label_logp);
-  l->mine.ids = calloc(nk, sizeof *l->mine.ids);
-  l->mine.logp = calloc(nk, sizeof *l->mine.logp);
+  RT_TRY(rt_entries_create(l->mine.n, l->mine.k, false, &l->mine));
   l->gathered = malloc(4 * (size_t)all * sizeof *l->gathered);
   l->row = malloc((size_t)circle_rows(l) * sizeof *l->row);
   l->sent = malloc(message_bytes(l, l->mine.n));
   l->received = malloc(message_bytes(l, all));
-  RT_CHECK(l->mine.count && l->mine.lse && l->mine.label_logp && l->mine.ids &&
-               l->mine.logp && l->gathered && l->row && l->sent && l->received,
-           RT_ERR_MEM, "entries of %zu tokens x %lld", n, (long long)l->mine.k);
+  RT_CHECK(l->gathered && l->row && l->sent && l->received, RT_ERR_MEM,
+           "messages of %lld tokens x %lld entries", (long long)all,
+           (long long)l->mine.k);
   return RT_OK;
 }
 
@@ -308,11 +309,7 @@ static void live_destroy(void *self)
   rt_model_destroy(&l->model);
   rt_arena_destroy(&l->arena);
   rt_comm_destroy(&l->circle);
-  free(l->mine.count);
-  free(l->mine.lse);
-  free(l->mine.label_logp);
-  free(l->mine.ids);
-  free(l->mine.logp);
+  rt_entries_clear(&l->mine);
   free(l->gathered);
   free(l->row);
   free(l->sent);

@@ -87,39 +87,43 @@ static rt_err plan_draws(rt_trunc_head *th)
                           th->draws.n, &th->drawn);
 }
 
-rt_err rt_trunc_head_create(rt_model *model, const rt_grid *grid, rt_dev *dev,
-                            rt_truncation rule, rt_draws draws,
-                            double chunk_bytes, int64_t seq,
-                            rt_trunc_head **out)
+static rt_err plan_candidates(rt_trunc_head *th)
+{
+  const int64_t n = th->n_chunk;
+  RT_TRY(rt_arena_reserve(th->arena, "label", RT_I32, n, 1, &th->label));
+  RT_TRY(
+      rt_arena_reserve(th->arena, "candidate ids", RT_I32, n, th->k, &th->ids));
+  RT_TRY(rt_arena_reserve(th->arena, "candidate logits", rt_dev_real(th->dev),
+                          n, th->k, &th->top));
+  RT_TRY(rt_arena_reserve(th->arena, "row statistics", RT_F64, n, K_N_STAT,
+                          &th->stats));
+  return plan_draws(th);
+}
+
+rt_err rt_trunc_head_create(const rt_trunc_spec *spec, rt_trunc_head **out)
 {
   rt_trunc_head *th = calloc(1, sizeof *th);
   *out = th;
   RT_CHECK(th != NULL, RT_ERR_MEM, "a truncating head");
-  const rt_head head = rt_model_head(model);
-  const rt_dtype real = rt_dev_real(dev);
+  const rt_head head = rt_model_head(spec->model);
+  const rt_dtype real = rt_dev_real(spec->dev);
   const double row_bytes = (double)head.w.rows * (double)rt_dtype_size(real);
-  th->model = model;
-  th->grid = grid;
-  th->dev = dev;
-  th->rule = rule;
-  th->draws = draws;
+  th->model = spec->model;
+  th->grid = spec->grid;
+  th->dev = spec->dev;
+  th->rule = spec->rule;
+  th->draws = spec->draws;
   // of draws the largest logits are not wanted, only statistics
-  th->k = draws.n > 0 ? 1 : smaller(rule.top_k, head.vocab);
-  th->seq = seq;
-  th->n_chunk = rt_chunk_rows(seq, chunk_bytes / row_bytes);
-  const int64_t n = th->n_chunk;
+  th->k = spec->draws.n > 0 ? 1 : smaller(spec->rule.top_k, head.vocab);
+  th->seq = spec->seq;
+  th->n_chunk = rt_chunk_rows(spec->seq, spec->chunk_bytes / row_bytes);
   RT_TRY(rt_arena_create("truncating head", &th->arena));
-  RT_TRY(plan_row(th));
-  RT_TRY(rt_arena_reserve(th->arena, "teacher logit tile", real, n, head.w.rows,
-                          &th->tile));
-  RT_TRY(rt_arena_reserve(th->arena, "label", RT_I32, n, 1, &th->label));
-  RT_TRY(
-      rt_arena_reserve(th->arena, "candidate ids", RT_I32, n, th->k, &th->ids));
-  RT_TRY(rt_arena_reserve(th->arena, "candidate logits", real, n, th->k,
-                          &th->top));
-  RT_TRY(rt_arena_reserve(th->arena, "row statistics", RT_F64, n, K_N_STAT,
-                          &th->stats));
-  return plan_draws(th);
+  if (!spec->takes_tiles) {
+    RT_TRY(plan_row(th));
+    RT_TRY(rt_arena_reserve(th->arena, "teacher logit tile", real, th->n_chunk,
+                            head.w.rows, &th->tile));
+  }
+  return plan_candidates(th);
 }
 
 const rt_arena *rt_trunc_head_arena(const rt_trunc_head *th)
@@ -373,25 +377,28 @@ static void take_best(rt_trunc_head *th, int64_t n, int64_t i, double lse,
   out->count[at] = (int32_t)rt_truncate_count(th->merged, found, th->rule);
 }
 
-/** Tokens [t, t + n) of row \a row of the stream, into entries from \a tok0 on.
- */
-static rt_err run_chunk(rt_trunc_head *th, rt_view hidden, const int32_t *label,
-                        int64_t row, int64_t t, int64_t tok0, rt_entries *out)
+/** Where tokens lie: [t, t + n) of row \a row of the stream, entries from
+ *  \a tok0 on. */
+typedef struct stretch {
+  const int32_t *label; // borrowed [n]
+  int64_t row, t, tok0;
+} stretch;
+
+/** The entries of a tile of logits. */
+static rt_err take_tile(rt_trunc_head *th, rt_view tile, const stretch *s,
+                        rt_entries *out)
 {
   const rt_head head = rt_model_head(th->model);
-  const int64_t n = hidden.rows;
-  const rt_view tile = rt_view_rows(th->tile, 0, n);
-  const rt_view d_label = rt_view_rows(th->label, 0, n);
-  RT_TRY(rt_dev_put(th->dev, d_label, label));
-  RT_RUN(th->dev, gemm, .a = hidden, .b = head.w, .c = tile, .trans_b = true,
-         .alpha = 1.0);
-  RT_RUN(th->dev, topk, .z = tile, .label = d_label,
+  const int64_t n = tile.rows;
+  const rt_view label = rt_view_rows(th->label, 0, n);
+  RT_TRY(rt_dev_put(th->dev, label, s->label));
+  RT_RUN(th->dev, topk, .z = tile, .label = label,
          .ids = rt_view_rows(th->ids, 0, n), .top = rt_view_rows(th->top, 0, n),
          .stats = rt_view_rows(th->stats, 0, n), .v0 = head.v0,
          .v_true = head.vocab, .spread = out->entropy != NULL);
   RT_TRY(gather(th, n));
   for (int64_t i = 0; i < n; i++) {
-    const int64_t at = tok0 + i;
+    const int64_t at = s->tok0 + i;
     double label_logit;
     const double lse = combine_stats(th, n, i, &label_logit);
     out->lse[at] = (float)lse;
@@ -405,7 +412,34 @@ static rt_err run_chunk(rt_trunc_head *th, rt_view hidden, const int32_t *label,
     if (th->draws.n == 0)
       take_best(th, n, i, lse, at, out);
   }
-  return th->draws.n > 0 ? draw_chunk(th, tile, row, t, tok0, out) : RT_OK;
+  return th->draws.n > 0 ? draw_chunk(th, tile, s->row, s->t, s->tok0, out)
+                         : RT_OK;
+}
+
+rt_err rt_trunc_head_take(rt_trunc_head *th, rt_view tile,
+                          const rt_host_rows *rows, int64_t tok0,
+                          rt_entries *out)
+{
+  for (int64_t done = 0; done < tile.rows;) {
+    const int64_t at = tok0 + done, t = at % th->seq;
+    const int64_t in_row = smaller(th->seq - t, tile.rows - done);
+    const int64_t n = smaller(in_row, th->n_chunk);
+    const stretch s = {rows->label + at, rows->row[at / th->seq], t, at};
+    RT_TRY(take_tile(th, rt_view_rows(tile, done, n), &s, out));
+    done += n;
+  }
+  return RT_OK;
+}
+
+/** Tokens from \a tok0 on of \a rows, whose hidden states these are. */
+static rt_err run_chunk(rt_trunc_head *th, rt_view hidden,
+                        const rt_host_rows *rows, int64_t tok0, rt_entries *out)
+{
+  const rt_head head = rt_model_head(th->model);
+  const rt_view tile = rt_view_rows(th->tile, 0, hidden.rows);
+  RT_RUN(th->dev, gemm, .a = hidden, .b = head.w, .c = tile, .trans_b = true,
+         .alpha = 1.0);
+  return rt_trunc_head_take(th, tile, rows, tok0, out);
 }
 
 /** Row \a r: one forward, then its logits chunk by chunk. */
@@ -421,8 +455,7 @@ static rt_err run_row(rt_trunc_head *th, const rt_host_rows *rows, int64_t r,
   RT_TRY(rt_model_forward(th->model, &in, &hidden));
   for (int64_t t = 0; t < th->seq; t += th->n_chunk) {
     const int64_t n = smaller(th->n_chunk, th->seq - t);
-    RT_TRY(run_chunk(th, rt_view_rows(hidden, t, n), rows->label + first + t,
-                     rows->row[r], t, first + t, out));
+    RT_TRY(run_chunk(th, rt_view_rows(hidden, t, n), rows, first + t, out));
     rt_comm_progress();
   }
   return RT_OK;

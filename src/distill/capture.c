@@ -1,0 +1,156 @@
+/** \file capture.c
+ *  What both kinds of capture share. */
+#include "distill/capture.h"
+
+#include "base/build_info.h"
+#include "base/clock.h"
+#include "base/file.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void rt_capture_name(const char *folder, char *name, size_t n)
+{
+  size_t len = strlen(folder);
+  while (len > 1 && folder[len - 1] == '/')
+    len--;
+  size_t at = len;
+  while (at > 0 && folder[at - 1] != '/')
+    at--;
+  snprintf(name, n, "%.*s", (int)(len - at), folder + at);
+}
+
+rt_err rt_capture_describe(const rt_job *job, rt_logits_info *info)
+{
+  const rt_deck *d = job->deck;
+  *info = (rt_logits_info){
+      .seq = job->seq,
+      .shard_rows = rt_deck_int(d, RT_KEY_CAP_SHARD),
+      .top_p = rt_deck_real(d, RT_KEY_CAP_TOP_P),
+      .top_k = rt_deck_int(d, RT_KEY_CAP_TOP_K),
+      .temperature = 1.0,
+      .entropy = rt_deck_bool(d, RT_KEY_CAP_STATISTICS),
+      .deviation = rt_deck_bool(d, RT_KEY_CAP_STATISTICS),
+      .eot = rt_deck_int(d, RT_KEY_DATA_EOT),
+      .valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID),
+      .split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED),
+      .mask_documents = rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS)};
+  if (rt_deck_is(d, RT_KEY_CAP_ENCODING, "sampled")) {
+    info->draws = rt_deck_int(d, RT_KEY_CAP_DRAWS);
+    info->draw_seed = (uint64_t)rt_deck_int(d, RT_KEY_CAP_SEED);
+    info->top_p = 1.0;
+    info->top_k = INT64_MAX; // the caller knows V
+  }
+  RT_TRY(rt_corpus_hash(job->corpus, info->corpus_hash));
+  snprintf(info->encoding, sizeof info->encoding, "%s",
+           rt_deck_text(d, RT_KEY_CAP_ENCODING));
+  memcpy(info->tokenizer_hash, job->tokenizer_hash,
+         sizeof info->tokenizer_hash);
+  snprintf(info->license, sizeof info->license, "%s",
+           rt_deck_text(d, RT_KEY_CAP_LICENSE));
+  snprintf(info->creator, sizeof info->creator, "retort %s (%s)", RT_VERSION,
+           rt_build_commit());
+  rt_clock_iso(info->created, sizeof info->created);
+  return RT_OK;
+}
+
+int64_t rt_capture_max_entries(const rt_logits_info *info)
+{
+  if (info->draws > 0)
+    return info->draws;
+  return info->top_k < info->vocab ? info->top_k : info->vocab;
+}
+
+rt_err rt_entries_create(int64_t n_tokens, int64_t k, bool statistics,
+                         rt_entries *e)
+{
+  const size_t n = (size_t)n_tokens, nk = n * (size_t)k;
+  *e = (rt_entries){.n = n_tokens, .k = k};
+  e->count = malloc(n * sizeof *e->count);
+  e->lse = malloc(n * sizeof *e->lse);
+  e->label_logp = malloc(n * sizeof *e->label_logp);
+  e->ids = calloc(nk, sizeof *e->ids);
+  e->logp = calloc(nk, sizeof *e->logp);
+  if (statistics) {
+    e->entropy = malloc(n * sizeof *e->entropy);
+    e->deviation = malloc(n * sizeof *e->deviation);
+  }
+  RT_CHECK(e->count && e->lse && e->label_logp && e->ids && e->logp &&
+               (!statistics || (e->entropy && e->deviation)),
+           RT_ERR_MEM, "entries of %zu tokens, %lld each: fewer micro_rows", n,
+           (long long)k);
+  return RT_OK;
+}
+
+void rt_entries_clear(rt_entries *e)
+{
+  free(e->count);
+  free(e->lse);
+  free(e->label_logp);
+  free(e->entropy);
+  free(e->deviation);
+  free(e->ids);
+  free(e->logp);
+  *e = (rt_entries){0};
+}
+
+void rt_entries_drop_bad(rt_entries *e)
+{
+  for (int64_t i = 0; i < e->n; i++) {
+    if (isfinite(e->lse[i]) && isfinite(e->label_logp[i]))
+      continue;
+    e->count[i] = 0;
+    e->lse[i] = e->label_logp[i] = 0.0F;
+    if (e->entropy != NULL)
+      e->entropy[i] = e->deviation[i] = 0.0F;
+  }
+}
+
+rt_err rt_entries_row(const rt_entries *e, int64_t tok0, const int32_t *tok,
+                      const int32_t *label, int64_t T, rt_logits_row *row)
+{
+  row->n_tokens = T;
+  row->n_entries = 0;
+  for (int64_t t = 0; t < T; t++)
+    row->n_entries += e->count[tok0 + t];
+  RT_TRY(rt_logits_row_tokens(row, T));
+  RT_TRY(rt_logits_row_optional(row, e->entropy != NULL, e->entropy != NULL));
+  RT_TRY(rt_logits_row_entries(row, row->n_entries));
+  int64_t to = 0;
+  for (int64_t t = 0; t < T; t++) {
+    const int64_t at = tok0 + t, n = e->count[at];
+    row->tok[t] = (uint32_t)tok[t];
+    row->count[t] = (uint32_t)n;
+    row->lse[t] = e->lse[at];
+    row->label_logp[t] = e->label_logp[at];
+    if (e->entropy != NULL) {
+      row->entropy[t] = e->entropy[at];
+      row->deviation[t] = e->deviation[at];
+    }
+    memcpy(row->ids + to, e->ids + at * e->k, (size_t)n * sizeof *row->ids);
+    memcpy(row->logp + to, e->logp + at * e->k, (size_t)n * sizeof *row->logp);
+    to += n;
+  }
+  row->tok[T] = (uint32_t)label[T - 1];
+  return RT_OK;
+}
+
+rt_err rt_capture_seal(const char *folder, int64_t i_shard, rt_logits_writer *w)
+{
+  const int64_t bytes = rt_logits_writer_bytes(w);
+  const double mib = (double)bytes * 0x1p-20;
+  int64_t free_bytes;
+  RT_TRY(rt_disk_free(folder, &free_bytes));
+  const double free_mib = (double)free_bytes * 0x1p-20;
+  RT_CHECK(bytes <= free_bytes, RT_ERR_IO,
+           "%s has %.3f MiB free, shard %lld needs %.3f MiB: free some and run "
+           "again, finished shards are kept",
+           folder, free_mib, (long long)i_shard, mib);
+  const rt_err err = rt_logits_writer_seal(w);
+  RT_CHECK(err != RT_ERR_IO, err, // others may have filled it meanwhile
+           "%s; shard %lld needs %.3f MiB, %s had %.3f MiB free: see to the "
+           "disk and run again, finished shards are kept",
+           rt_err_text(), (long long)i_shard, mib, folder, free_mib);
+  return err;
+}

@@ -1,0 +1,131 @@
+#!/bin/bash
+# Logits of a model in training: what a capture of the same weights would give,
+# the same after any number of restarts, and a dataset like any other.
+# shellcheck source=tests/e2e.sh
+. "$(dirname "${BASH_SOURCE[0]}")/e2e.sh"
+
+# same_entries A.jsonl B.jsonl: every token of A is in B, with the same entries
+same_entries() {
+  "$PYTHON" - "$1" "$2" <<'PY' || fail "entries of $1 are not those of $2"
+import json, sys
+
+def tokens(path):
+    return {(x["row"], x["position"]): x for x in map(json.loads, open(path))}
+
+a, b = map(tokens, sys.argv[1:])
+assert a and a.keys() <= b.keys(), "rows"
+for at, x in a.items():
+    y = b[at]
+    assert (x["token"], x["next"]) == (y["token"], y["next"]), at
+    assert abs(x["lse"] - y["lse"]) < 1e-4, at
+    p, q = dict(x["entries"]), dict(y["entries"])
+    for i in p.keys() & q.keys():
+        assert abs(p[i] - q[i]) < 1e-4, (at, i)
+    for i in p.keys() ^ q.keys():  # near-ties at the end of the list only
+        worst = min(list(p.values()) + list(q.values()))
+        assert abs({**p, **q}[i] - worst) < 1e-3, (at, i)
+print(len(a), "tokens")
+PY
+}
+
+make_teacher
+kept=(capture.top_p=0.9 capture.top_k=20 capture.statistics=true)
+window=(capture.window_start=3 capture.window_length=6 capture.shard_rows=16)
+
+# --- weights that stand still: a capture of them has the same entries
+still=(student.weights=teacher.hf train.lr=0 "${kept[@]}" "${window[@]}"
+  capture.encoding=exact)
+expect 0 2 capture deck.yaml teacher.weights=teacher.hf capture.dir=whole \
+  "${kept[@]}" capture.encoding=exact
+expect 0 1 logits export whole whole.jsonl
+expect 0 2 train deck.yaml "${still[@]}" capture.dir=dp train.micro_rows=2
+expect 0 2 train deck.yaml "${still[@]}" capture.dir=tp student.tp=2
+for d in dp tp; do
+  expect 0 1 logits verify "$d"
+  says out.txt "in training, steps 3 to 9 of 10"
+  expect 0 1 logits export "$d" "$d.jsonl"
+  same_entries "$d.jsonl" whole.jsonl
+  [ "$(wc -l <"$d.jsonl")" = $((6 * 8 * 16)) ] || fail "$d.jsonl's length"
+done
+expect 0 2 capture deck.yaml teacher.weights=teacher.hf capture.dir=drawn-all \
+  capture.encoding=sampled
+expect 0 1 train deck.yaml "${still[@]}" capture.dir=drawn \
+  capture.encoding=sampled
+expect 0 1 logits export drawn drawn.jsonl
+expect 0 1 logits export drawn-all drawn-all.jsonl
+"$PYTHON" - <<'PY' || fail "draws are not those of a capture"
+import json
+a, b = [{(x["row"], x["position"]): x["entries"]
+         for x in map(json.loads, open(f))}
+        for f in ("drawn.jsonl", "drawn-all.jsonl")]
+same = sum(a[at] == b[at] for at in a)
+assert a and same > 0.99 * len(a), (same, len(a))  # but for rounding
+PY
+
+# --- a run that stops after each step leaves the dataset of one that never did
+moving=("${kept[@]}" "${window[@]}" student.width=16)
+expect 0 2 train deck.yaml "${moving[@]}" output.dir=once \
+  capture.dir=once/logits
+mkdir often
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+  touch often/stop
+  launch 2 train deck.yaml "${moving[@]}" output.dir=often \
+    capture.dir=often/logits
+done
+same_bits once often
+expect 0 1 logits diff once/logits often/logits
+says out.txt "bit for bit"
+expect 0 2 logits verify often/logits
+for log in often/logits/*.log; do
+  [ -e "$log" ] && fail "$log is left"
+done
+
+# --- killed after the checkpoint of step 6, at another layout
+mkdir less
+touch less/stop
+for _ in 1 2 3 4 5; do
+  touch less/stop
+  launch 2 train deck.yaml "${moving[@]}" output.dir=less \
+    capture.dir=less/logits
+done
+[ -s less/logits/rows-000000.log ] || fail "no log: $(ls less/logits)"
+cp -r less broken
+expect 0 1 train deck.yaml "${moving[@]}" output.dir=less \
+  capture.dir=less/logits
+expect 0 2 logits verify less/logits
+expect 0 1 logits select less/logits part capture.first_row=4 capture.rows=9
+expect 0 1 logits verify part
+truncate -s -1 broken/logits/rows-000000.log
+expect 65 2 train deck.yaml "${moving[@]}" output.dir=broken \
+  capture.dir=broken/logits
+says err.txt "rows-000000.log"
+rm -r broken/logits/rows-000000.log
+expect 65 2 train deck.yaml "${moving[@]}" output.dir=broken \
+  capture.dir=broken/logits
+says err.txt "are lost"
+mkdir one
+touch one/stop
+launch 1 train deck.yaml "${moving[@]}" output.dir=one capture.dir=one/logits
+expect 78 2 train deck.yaml "${moving[@]}" output.dir=one capture.dir=one/logits
+says err.txt "1 lanes, which dp 2 does not divide"
+
+# --- a student learns from it: other ranks, seed and batch; the corpus is
+# compared token by token
+for n in 1 3; do
+  expect 0 "$n" train deck.yaml teacher.source=dataset \
+    teacher.dataset=once/logits teacher.top_p=0.9 teacher.top_k=20 \
+    train.batch_rows=6 train.micro_rows=1 \
+    run.seed=5 output.dir="student-$n"
+done
+close_to student-1 student-3
+
+# --- refused: another run's folder, no folder, after the end
+expect 78 2 train deck.yaml "${moving[@]}" train.lr=1e-3 capture.dir=once/logits
+says err.txt "train.lr"
+expect 78 2 train deck.yaml "${window[@]}"
+says err.txt "capture.dir is empty"
+expect 78 2 train deck.yaml "${window[@]}" capture.dir=late \
+  capture.window_start=10
+says err.txt "the run ends at step 10"
+[ -e late ] && fail "a refused run left a folder"
+finish
