@@ -16,18 +16,25 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TEXT_MAX = 1024, STALE_S = 600, TRIES = 40, TRY_MS = 50 };
+enum {
+  TEXT_MAX = 1024,
+  WHY_MAX = 128,
+  SILENT_S = 600, // of an owner that does not say, and at least
+  TRIES = 40,
+  TRY_MS = 50
+};
 
 struct rt_lock {
   char path[RT_PATH_MAX];
   char text[TEXT_MAX]; // what we wrote
   bool lost;           // another run took over, and it was said
+  bool made_folder;    // which was not there before
 };
 
 /** Who holds a lock; "" and 0 where its file does not say. */
 typedef struct owner {
   char host[256], job[128], since[64];
-  long pid;
+  long pid, silent_s;       // how long it may give no sign
   unsigned long long start; // of the process, in clock ticks after boot
   int restart;              // of the Slurm job
 } owner;
@@ -60,9 +67,11 @@ static unsigned long long start_of(long pid)
   return start;
 }
 
-static owner myself(void)
+static owner myself(double silent_s)
 {
-  owner me = {.pid = (long)getpid(), .start = start_of((long)getpid())};
+  owner me = {.pid = (long)getpid(),
+              .start = start_of((long)getpid()),
+              .silent_s = (long)silent_s};
   gethostname(me.host, sizeof me.host - 1);
   const char *const job = getenv("SLURM_JOB_ID");
   const char *const restart = getenv("SLURM_RESTART_COUNT");
@@ -75,8 +84,10 @@ static owner myself(void)
 static void print(const owner *o, char text[TEXT_MAX])
 {
   snprintf(text, TEXT_MAX,
-           "host=%s\npid=%ld\nstart=%llu\njob=%s\nrestart=%d\nsince=%s\n",
-           o->host, o->pid, o->start, o->job, o->restart, o->since);
+           "host=%s\npid=%ld\nstart=%llu\njob=%s\nrestart=%d\nsince=%s\n"
+           "silent_s=%ld\n",
+           o->host, o->pid, o->start, o->job, o->restart, o->since,
+           o->silent_s);
 }
 
 /** The value of "key=value" in a text of lines, into \a to [n]. */
@@ -105,27 +116,38 @@ static owner parse(const char *text)
   o.start = strtoull(number, NULL, 10);
   value_of(text, "restart=", number, sizeof number);
   o.restart = (int)strtol(number, NULL, 10);
+  value_of(text, "silent_s=", number, sizeof number);
+  o.silent_s = strtol(number, NULL, 10);
   return o;
 }
 
-/** Why the owner is surely gone, given the age of its lock; NULL: it may live.
- */
-static const char *why_gone(const owner *o, const owner *me, double age_s)
+/** Is the process \a o of this host gone? */
+static bool process_gone(const owner *o, char why[WHY_MAX])
 {
+  snprintf(why, WHY_MAX, "its process is gone");
+  if (kill((pid_t)o->pid, 0) != 0 && errno == ESRCH)
+    return true;
+  const unsigned long long start = start_of(o->pid);
+  if (o->start == 0 || start == 0 || start == o->start)
+    return false;
+  if (start != ENDED)
+    snprintf(why, WHY_MAX, "its process is gone (another one has its number)");
+  return true;
+}
+
+/** Is the owner surely gone, given the age of its lock?  Why. */
+static bool is_gone(const owner *o, const owner *me, double age_s,
+                    char why[WHY_MAX])
+{
+  const long silent_s = o->silent_s > SILENT_S ? o->silent_s : SILENT_S;
+  snprintf(why, WHY_MAX, "this Slurm job was started again");
   if (o->job[0] != '\0' && strcmp(o->job, me->job) == 0 &&
       o->restart < me->restart)
-    return "this Slurm job was started again";
-  if (o->pid > 0 && strcmp(o->host, me->host) == 0) {
-    if (kill((pid_t)o->pid, 0) != 0 && errno == ESRCH)
-      return "its process is gone";
-    const unsigned long long start = start_of(o->pid);
-    return o->start != 0 && start != 0 && start != o->start
-               ? start == ENDED
-                     ? "its process is gone"
-                     : "its process is gone (another one has its number)"
-               : NULL;
-  }
-  return age_s > STALE_S ? "it gave no sign for more than 10 minutes" : NULL;
+    return true;
+  if (o->pid > 0 && strcmp(o->host, me->host) == 0)
+    return process_gone(o, why);
+  snprintf(why, WHY_MAX, "it gave no sign for more than %ld s", silent_s);
+  return age_s > (double)silent_s;
 }
 
 /** Create the lock file whole, by a link: a run that is killed on the way
@@ -147,43 +169,71 @@ static rt_err create(const rt_lock *lock, const owner *me, bool *made)
   return RT_OK;
 }
 
-/** The door is the file that all judges lock; the system unlocks it when its
- *  holder is killed.  *fd < 0: another run is judging. */
-static rt_err close_door(const char *door, int *fd)
+/** What the lock file says; false, with errno, when it cannot be read. */
+static bool read_text(const rt_lock *lock, char text[TEXT_MAX])
 {
-  struct stat there, ours;
-  *fd = open(door, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  RT_CHECK(*fd >= 0, RT_ERR_LOCKED, "cannot open %s: %s", door,
-           strerror(errno));
-  const int failed = flock(*fd, LOCK_EX | LOCK_NB), reason = errno;
-  // one that its last holder has removed by now is no door any more
-  if (failed == 0 && fstat(*fd, &ours) == 0 && stat(door, &there) == 0 &&
-      ours.st_ino == there.st_ino && futimens(*fd, NULL) == 0)
-    return RT_OK;
-  close(*fd);
-  *fd = -1;
-  RT_CHECK(failed == 0 || reason == EWOULDBLOCK, RT_ERR_LOCKED,
-           "cannot lock %s: %s; remove the file \"lock\" beside it if the run "
-           "that it names is gone",
-           door, strerror(reason));
+  const int fd = open(lock->path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return false;
+  const ssize_t n = read(fd, text, TEXT_MAX - 1); // it is no longer than that
+  const int reason = errno;
+  close(fd);
+  errno = reason;
+  text[n > 0 ? n : 0] = '\0';
+  return n >= 0;
+}
+
+static rt_err door_of(const rt_lock *lock, char door[RT_PATH_MAX])
+{
+  const int n = snprintf(door, RT_PATH_MAX, "%s.takeover", lock->path);
+  RT_CHECK(n < RT_PATH_MAX, RT_ERR_CONFIG, "path is too long: %.80s...", door);
   return RT_OK;
 }
 
-/** With the door closed behind us (FOLDER/lock.takeover): refuse, or take over.
- *  The door's age is the file system's idea of now. */
-static rt_err judge(const rt_lock *lock, const char *door, const owner *me)
+/** The door is the file that all lock who judge the lock file or remove it; the
+ *  system unlocks it when its holder is killed.  A descriptor, or -1 with
+ *  errno: EWOULDBLOCK while another process is behind it. */
+static int close_door(const char *door)
 {
-  char *text;
-  size_t n;
+  struct stat there, ours;
+  const int fd = open(door, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0)
+    return -1;
+  const int failed = flock(fd, LOCK_EX | LOCK_NB);
+  int reason = failed != 0 ? errno : EWOULDBLOCK;
+  // one that its last holder has removed by now is no door any more
+  if (failed == 0 && fstat(fd, &ours) == 0 && stat(door, &there) == 0 &&
+      ours.st_ino == there.st_ino) {
+    if (futimens(fd, NULL) == 0) // its age is the file system's idea of now
+      return fd;
+    reason = errno;
+  }
+  close(fd);
+  errno = reason;
+  return -1;
+}
+
+static void open_door(const char *door, int fd)
+{
+  unlink(door);
+  close(fd);
+}
+
+/** Behind the door: refuse, or take over; *done: we have it.  A lock that goes
+ *  away meanwhile (its folder was cleaned by hand) is one to try again. */
+static rt_err judge(const rt_lock *lock, const char *door, const owner *me,
+                    bool *done)
+{
+  char text[TEXT_MAX], why[WHY_MAX];
   struct stat its, now;
-  RT_TRY(rt_file_slurp(lock->path, TEXT_MAX, &text, &n));
+  const bool there = read_text(lock, text) && stat(lock->path, &its) == 0;
+  if (!there && errno == ENOENT)
+    return RT_OK;
+  RT_CHECK(there && stat(door, &now) == 0, RT_ERR_IO, "cannot look at %s: %s",
+           lock->path, strerror(errno));
   const owner o = parse(text);
-  free(text);
-  RT_CHECK(stat(lock->path, &its) == 0 && stat(door, &now) == 0, RT_ERR_IO,
-           "cannot look at %s: %s", lock->path, strerror(errno));
   const double age_s = difftime(now.st_mtime, its.st_mtime);
-  const char *const why = why_gone(&o, me, age_s);
-  RT_CHECK(why != NULL, RT_ERR_LOCKED,
+  RT_CHECK(is_gone(&o, me, age_s, why), RT_ERR_LOCKED,
            "%s: another run works here: host %s, pid %ld, Slurm job %s, since "
            "%s, last sign %.0f s ago; wait for it, stop it, or choose another "
            "folder (remove this file only if that run is gone)",
@@ -192,42 +242,45 @@ static rt_err judge(const rt_lock *lock, const char *door, const owner *me)
   RT_TRY(rt_file_put(lock->path, lock->text, strlen(lock->text)));
   rt_warn("%s: taken over from host %s, pid %ld: %s", lock->path, o.host, o.pid,
           why);
+  *done = true;
   return RT_OK;
 }
 
 /** One try at the lock file; *done: we have it. */
 static rt_err try_once(const rt_lock *lock, const owner *me, bool *done)
 {
+  char door[RT_PATH_MAX];
   RT_TRY(create(lock, me, done));
   if (*done)
     return RT_OK;
-  char door[RT_PATH_MAX];
-  int fd;
-  const int n = snprintf(door, sizeof door, "%s.takeover", lock->path);
-  RT_CHECK(n < RT_PATH_MAX, RT_ERR_CONFIG, "path is too long: %.80s...", door);
-  RT_TRY(close_door(door, &fd));
+  RT_TRY(door_of(lock, door));
+  const int fd = close_door(door);
+  RT_CHECK(fd >= 0 || errno == EWOULDBLOCK, RT_ERR_LOCKED,
+           "cannot lock %s: %s; remove the file \"lock\" beside it if the run "
+           "that it names is gone",
+           door, strerror(errno));
   if (fd < 0)
     return RT_OK;
-  rt_err err = RT_OK;
-  *done = rt_file_exists(lock->path); // else released meanwhile: try again
-  if (*done)
-    err = judge(lock, door, me);
-  unlink(door);
-  close(fd);
-  RT_TRY(err);
-  return RT_OK;
+  const rt_err err = judge(lock, door, me, done);
+  open_door(door, fd);
+  return err;
 }
 
-static rt_err take(rt_lock *lock)
+static void nap(void)
 {
-  const owner me = myself();
+  nanosleep(&(struct timespec){0, TRY_MS * 1000000L}, NULL);
+}
+
+static rt_err take(rt_lock *lock, double silent_s)
+{
+  const owner me = myself(silent_s);
   print(&me, lock->text);
   bool done = false;
   for (int i = 0; i < TRIES; i++) {
     RT_TRY(try_once(lock, &me, &done));
     if (done)
       return RT_OK;
-    nanosleep(&(struct timespec){0, TRY_MS * 1000000L}, NULL);
+    nap();
   }
   return RT_FAIL(RT_ERR_LOCKED,
                  "%s.takeover is locked: another run is about to take this "
@@ -235,32 +288,31 @@ static rt_err take(rt_lock *lock)
                  lock->path);
 }
 
-rt_err rt_lock_take(const char *folder, rt_lock **out)
+rt_err rt_lock_take(const char *folder, double silent_s, rt_lock **out)
 {
   *out = NULL;
+  const bool was_there = rt_folder_exists(folder);
   RT_TRY(rt_folder_create(folder));
   rt_lock *lock = calloc(1, sizeof *lock);
   RT_CHECK(lock != NULL, RT_ERR_MEM, "a lock of %zu bytes", sizeof *lock);
   rt_err err = rt_path_join(lock->path, folder, "lock");
   if (err == RT_OK)
-    err = take(lock);
+    err = take(lock, silent_s);
   if (err != RT_OK) {
     free(lock);
+    if (!was_there)
+      rmdir(folder);
     return rt_err_forward(err, __FILE__, __LINE__);
   }
+  lock->made_folder = !was_there;
   *out = lock;
   return RT_OK;
 }
 
 static bool is_ours(const rt_lock *lock)
 {
-  char *text;
-  size_t n;
-  if (rt_file_slurp(lock->path, TEXT_MAX, &text, &n) != RT_OK)
-    return false;
-  const bool ours = strcmp(text, lock->text) == 0;
-  free(text);
-  return ours;
+  char text[TEXT_MAX];
+  return read_text(lock, text) && strcmp(text, lock->text) == 0;
 }
 
 void rt_lock_refresh(rt_lock *lock)
@@ -275,12 +327,44 @@ void rt_lock_refresh(rt_lock *lock)
   }
 }
 
+/** Behind the door: who judges it may be about to make it its own, and that
+ *  must stay. */
+static void remove_ours(const rt_lock *lock, const char *door)
+{
+  int fd = close_door(door);
+  for (int i = 1; i < TRIES && fd < 0 && errno == EWOULDBLOCK; i++) {
+    nap();
+    fd = close_door(door);
+  }
+  if (fd < 0) {
+    rt_warn("%s is left behind, since %s cannot be locked: %s; the next run "
+            "here takes it over, or remove it",
+            lock->path, door, strerror(errno));
+    return;
+  }
+  if (is_ours(lock))
+    unlink(lock->path);
+  open_door(door, fd);
+}
+
+/** FOLDER/lock without its name. */
+static void folder_of(const rt_lock *lock, char folder[RT_PATH_MAX])
+{
+  snprintf(folder, RT_PATH_MAX, "%.*s",
+           (int)(strlen(lock->path) - strlen("lock")), lock->path);
+}
+
 void rt_lock_release(rt_lock **lock)
 {
-  if (*lock == NULL)
-    return;
-  if (is_ours(*lock))
-    unlink((*lock)->path);
-  free(*lock);
+  rt_lock *const l = *lock;
+  char door[RT_PATH_MAX], folder[RT_PATH_MAX];
   *lock = NULL;
+  if (l == NULL)
+    return;
+  if (is_ours(l) && door_of(l, door) == RT_OK)
+    remove_ours(l, door);
+  folder_of(l, folder);
+  if (l->made_folder)
+    rmdir(folder); // which does nothing to one that holds anything
+  free(l);
 }

@@ -63,8 +63,9 @@ RT_MUST rt_err rt_logits_look(const char *folder, const rt_logits_info *info,
  *  free; NULL: there is none.  One rank. */
 RT_MUST rt_err rt_logits_peek(const char *folder, rt_logits_info *info,
                               char **deck);
-/** Make the folder (it must be empty or hold an unfinished capture with the
- *  same info) and write the manifest with no shards.  One rank. */
+/** Make the folder and write the manifest with no shards.  One that is there
+ *  may hold other files, and an unfinished capture with the same info, but no
+ *  other shards.  One rank. */
 RT_MUST rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
                                 const char *deck);
 /** Which shards of the plan are already sealed?  done [n_shards].  Removes what

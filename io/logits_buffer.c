@@ -47,8 +47,19 @@ rt_err rt_logits_row_tokens(rt_logits_row *row, int64_t n)
   return RT_OK;
 }
 
+/** Of an earlier row: they must not pass for this one's. */
+static void forget(float **array)
+{
+  free(*array);
+  *array = NULL;
+}
+
 rt_err rt_logits_row_optional(rt_logits_row *row, bool entropy, bool deviation)
 {
+  if (!entropy)
+    forget(&row->entropy);
+  if (!deviation)
+    forget(&row->deviation);
   if (entropy && row->entropy == NULL)
     GROW(row->entropy, row->cap_tokens);
   if (deviation && row->deviation == NULL)

@@ -38,7 +38,8 @@ RT_MUST rt_err rt_logits_row_copy(const rt_logits_row *from, rt_logits_row *to);
  *  that own their arrays, or empty ones ({0}). */
 RT_MUST rt_err rt_logits_row_tokens(rt_logits_row *row, int64_t n);
 RT_MUST rt_err rt_logits_row_entries(rt_logits_row *row, int64_t n);
-/** Room for `entropy` and `deviation` of cap_tokens tokens. */
+/** Room for `entropy` and `deviation` of cap_tokens tokens, or none: what is
+ * not asked for is freed and NULL. */
 RT_MUST rt_err rt_logits_row_optional(rt_logits_row *row, bool entropy,
                                       bool deviation);
 

@@ -92,7 +92,8 @@ rt_err rt_logits_manifest_write(const char *folder, const rt_logits_manifest *m)
   fputs("\"seal\": 0}", to);
   rt_json *j = NULL;
   rt_err err = RT_OK;
-  if (ferror(to) != 0 || fclose(to) != 0)
+  const bool good = ferror(to) == 0;
+  if (fclose(to) != 0 || !good) // closed in any case
     err = RT_FAIL(RT_ERR_MEM, "the text of %s", path);
   if (err == RT_OK) // a text that is not UTF-8 is found now, not when read
     err = rt_json_parse(path, text, n, &j);

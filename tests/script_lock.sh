@@ -50,6 +50,14 @@ expect 73 1 capture deck.yaml teacher.weights=teacher.hf capture.rows=32 \
   capture.dir=held
 says err.txt "held/lock: another run works here"
 
+# --- what is refused leaves no folder behind
+expect 78 2 capture deck.yaml teacher.weights=teacher.hf capture.rows=1000000 \
+  capture.dir=too-many
+[ -e too-many ] && fail "a refused capture left its folder"
+expect 78 2 train deck.yaml teacher.source=live teacher.weights=teacher.hf \
+  teacher.target=sampled loss.tau=2 output.dir=refused
+[ -e refused ] && fail "a refused run left its folder"
+
 # --- comparing datasets
 expect 0 2 logits diff logits logits
 says out.txt "the same, bit for bit"

@@ -223,11 +223,8 @@ static rt_err report(const selection *s)
 static rt_err lock_folder(const selection *s, rt_lock **lock)
 {
   rt_err err = RT_OK;
-  if (rt_comm_rank(s->app->world) == 0) {
-    err = rt_folder_create(s->folder);
-    if (err == RT_OK)
-      err = rt_lock_take(s->folder, lock);
-  }
+  if (rt_comm_rank(s->app->world) == 0)
+    err = rt_lock_take(s->folder, rt_job_silence_s(s->app->deck), lock);
   return rt_agree(s->app->world, err);
 }
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** A lock is refreshed so often; others take it over after ten minutes. */
+/** A lock is refreshed so often; others wait much longer (io/lock.h). */
 static const double REFRESH_S = 60.0;
 
 // The hook that beats has no argument for it.
@@ -29,11 +29,12 @@ static void beat(int64_t row, const char *phase)
 }
 
 /** One run per dataset: rank 0 makes the folder and locks it. */
-static rt_err take_folder(const rt_comm *world, const char *folder)
+static rt_err take_folder(const rt_app *app, const char *folder)
 {
+  const rt_comm *world = app->world;
   rt_err err = RT_OK;
   if (rt_comm_rank(world) == 0 && folder[0] != '\0')
-    err = rt_lock_take(folder, &held.lock);
+    err = rt_lock_take(folder, rt_job_silence_s(app->deck), &held.lock);
   held.refreshed_s = rt_now_s();
   return rt_agree(world, err);
 }
@@ -66,7 +67,7 @@ rt_err rt_verb_capture(const rt_app *app)
                                 folder, &job);
   // 2. The dataset's folder is ours.
   if (err == RT_OK)
-    err = take_folder(app->world, folder);
+    err = take_folder(app, folder);
   // 3. Shard by shard; finished shards of an interrupted capture are kept.
   if (err == RT_OK)
     err = rt_run_capture(&job, &wrote);

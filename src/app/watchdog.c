@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 enum {
-  PATIENCE = 10,       // set-up and writing may take so many limits
   ROUNDS = 3,          // lines that a living rank must write to be believed
   RANKS_A_SECOND = 64, // lines written per second over all ranks, about
   SPEAKER_S = 10,      // the others wait this long for the speaker to end all
@@ -258,7 +257,7 @@ static void suspect(void)
       nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
     const verdict v = judge(before, now, frozen, seen);
     const bool patient =
-        (n_beats == 0 || some_write(&v)) && age_s() < PATIENCE * dog.limit_s;
+        (n_beats == 0 || some_write(&v)) && age_s() < RT_PATIENCE * dog.limit_s;
     if (v.n_frozen > 0 || !patient)
       end_job(&v);
   }

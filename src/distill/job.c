@@ -151,6 +151,12 @@ static rt_err check_rule(const rt_deck *d, const rt_logits_info *info,
   return RT_OK;
 }
 
+double rt_job_silence_s(const rt_deck *deck)
+{
+  const double limit_s = rt_deck_real(deck, RT_KEY_RUN_WATCHDOG_S);
+  return limit_s > 0.0 ? RT_PATIENCE * limit_s : 86400.0;
+}
+
 rt_err rt_job_check_draws(const rt_deck *d, const char *where)
 {
   RT_CHECK(rt_deck_real(d, RT_KEY_LOSS_TAU) == 1.0, RT_ERR_CONFIG,

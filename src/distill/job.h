@@ -19,6 +19,11 @@ typedef struct rt_hooks {
   bool (*stop_asked)(void); /**< SIGUSR1, SIGTERM: checkpoint and stop */
 } rt_hooks;
 
+/** A write, or set-up, may take so many run.watchdog_s without a beat. */
+enum { RT_PATIENCE = 10 };
+/** How long a rank that is well may give no sign: a day without a watchdog. */
+double rt_job_silence_s(const rt_deck *deck);
+
 enum { /**< parts of a job, or'ed */
        RT_NEED_STUDENT = 1,
        RT_NEED_TEACHER = 2, /**< live: teacher.weights must be given */

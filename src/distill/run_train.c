@@ -56,11 +56,9 @@ static rt_err open_folder(rt_train_run *run)
     rt_info("output.dir is empty: no checkpoints and no metrics are kept");
     return RT_OK;
   }
-  if (rt_comm_rank(run->job->world) == 0) {
-    err = rt_folder_create(run->folder);
-    if (err == RT_OK)
-      err = rt_lock_take(run->folder, &run->lock);
-  }
+  if (rt_comm_rank(run->job->world) == 0)
+    err =
+        rt_lock_take(run->folder, rt_job_silence_s(run->job->deck), &run->lock);
   return rt_agree(run->job->world, err);
 }
 
@@ -251,7 +249,7 @@ static rt_err report(rt_train_run *run, const rt_step_result *r,
   if (now)
     rt_progress_line(&run->progress, run->step, r, rss_bytes, wait);
   if (run->lock != NULL && rt_now_s() - run->refreshed_s > 30.0) {
-    rt_lock_refresh(run->lock); // well within the 10 minutes of io/lock.h
+    rt_lock_refresh(run->lock);
     run->refreshed_s = rt_now_s();
   }
   rt_phases_to(&job->phases, was);
