@@ -201,8 +201,7 @@ static rt_err find_dataset(rt_train_capture *tc)
 {
   rt_logits_info old = {0};
   char *deck = NULL;
-  RT_TRY(rt_folder_create(tc->folder));
-  RT_TRY(rt_lock_take(tc->folder, &tc->lock));
+  RT_TRY(rt_lock_take(tc->folder, rt_job_silence_s(tc->job->deck), &tc->lock));
   RT_TRY(rt_logits_peek(tc->folder, &old, &deck));
   rt_err err = RT_OK;
   char of[RT_PATH_MAX + 64];
