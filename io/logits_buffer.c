@@ -103,3 +103,31 @@ rt_err rt_logits_row_copy(const rt_logits_row *from, rt_logits_row *to)
   to->stream_row = from->stream_row;
   return RT_OK;
 }
+
+static int64_t sum(const uint32_t *count, int64_t n)
+{
+  int64_t s = 0;
+  for (int64_t i = 0; i < n; i++)
+    s += count[i];
+  return s;
+}
+
+void rt_logits_row_cut(rt_logits_row *row, int64_t first, int64_t n)
+{
+  RT_ASSERT(first >= 0 && n > 0 && first + n <= row->n_tokens);
+  const int64_t before = sum(row->count, first);
+  const int64_t kept = sum(row->count + first, n);
+  const size_t T = 4 * (size_t)n;
+  memmove(row->tok, row->tok + first, T + 4);
+  memmove(row->count, row->count + first, T);
+  memmove(row->lse, row->lse + first, T);
+  memmove(row->label_logp, row->label_logp + first, T);
+  if (row->entropy != NULL)
+    memmove(row->entropy, row->entropy + first, T);
+  if (row->deviation != NULL)
+    memmove(row->deviation, row->deviation + first, T);
+  memmove(row->ids, row->ids + before, 4 * (size_t)kept);
+  memmove(row->logp, row->logp + before, 4 * (size_t)kept);
+  row->n_tokens = n;
+  row->n_entries = kept;
+}

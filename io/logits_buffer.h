@@ -43,4 +43,7 @@ RT_MUST rt_err rt_logits_row_entries(rt_logits_row *row, int64_t n);
 RT_MUST rt_err rt_logits_row_optional(rt_logits_row *row, bool entropy,
                                       bool deviation);
 
+/** Keep tokens [first, first + n) only. */
+void rt_logits_row_cut(rt_logits_row *row, int64_t first, int64_t n);
+
 #endif

@@ -38,6 +38,24 @@ for micro in 1 4; do
   same_bits "stored-$micro" "live-$micro"
 done
 
+# --- shorter rows: refused, or cut as the deck says.  A student that is the
+# teacher has no KL where it sees what the teacher saw: in the beginnings
+kd() { metrics "$1" | cut -d ' ' -f 4; }
+short=("${stored[@]}" teacher.dataset=all student.weights=teacher.hf data.seq=8
+  train.length=1 train.batch_rows=88 teacher.top_p=1 teacher.top_k=64)
+expect 78 1 train deck.yaml "${short[@]}" output.dir=short
+says err.txt "teacher.row_cut"
+for cut in beginning pieces; do
+  expect 0 2 train deck.yaml "${short[@]}" output.dir="short-$cut" \
+    teacher.row_cut="$cut"
+  says "short-$cut/deck.yaml" "row_cut: $cut"
+done
+says out.txt "all: 2 rows of 8 tokens are made of each of 16"
+"$PYTHON" -c 'import sys; a, b = map(float, sys.argv[1:]); sys.exit(
+  not (abs(a) < 1e-6 and b > 1e-3))' "$(kd short-beginning)" \
+  "$(kd short-pieces)" ||
+  fail "KL of beginnings $(kd short-beginning), of pieces $(kd short-pieces)"
+
 # --- started again, a finished capture has nothing to do, and changes nothing
 state() { (cd a && stat -c '%n %i %Y %s' ./*); }
 before=$(state)

@@ -345,9 +345,31 @@ static void test_spec(void)
   RT_FAILS(rt_codec_load(&spec, NULL, 0, "f", &codec), RT_ERR_DATA, "draws");
 }
 
+/** Tokens [2, 5) of a row are what is left of it. */
+static void test_cut(void)
+{
+  rt_logits_row row = make_row(&exact, 6), whole = make_row(&exact, 6);
+  const int64_t before = whole.count[0] + whole.count[1];
+  rt_logits_row_cut(&row, 2, 3);
+  CU_ASSERT_EQUAL(row.n_tokens, 3);
+  CU_ASSERT_EQUAL(row.n_entries,
+                  whole.count[2] + whole.count[3] + whole.count[4]);
+  const size_t n = 4 * (size_t)row.n_entries;
+  CU_ASSERT(n > 0);
+  CU_ASSERT_EQUAL(memcmp(row.tok, whole.tok + 2, 16), 0);
+  CU_ASSERT_EQUAL(memcmp(row.count, whole.count + 2, 12), 0);
+  CU_ASSERT_EQUAL(memcmp(row.lse, whole.lse + 2, 12), 0);
+  CU_ASSERT_EQUAL(memcmp(row.label_logp, whole.label_logp + 2, 12), 0);
+  CU_ASSERT_EQUAL(memcmp(row.ids, whole.ids + before, n), 0);
+  CU_ASSERT_EQUAL(memcmp(row.logp, whole.logp + before, n), 0);
+  rt_logits_row_clear(&row);
+  rt_logits_row_clear(&whole);
+}
+
 RT_TEST_MAIN("codec", {"exact rows come back", test_exact},
              {"packed rows come back nearly", test_packed},
              {"uniform tokens come back", test_uniform},
-             {"draws come back", test_sampled}, {"damaged bytes", test_damaged},
+             {"draws come back", test_sampled}, {"a row is cut", test_cut},
+             {"damaged bytes", test_damaged},
              {"impossible rows are refused", test_refuses},
              {"impossible datasets are refused", test_spec})

@@ -76,6 +76,7 @@
   K(TEA_TOP_K, "teacher.top_k", INT, "50", 1, 65536, "", "entries", "then at most this many") \
   K(TEA_DRAWS, "teacher.draws", INT, "50", 1, 2048, "", "draws", "target sampled: ids drawn for each token from the full softmax (random-sampling KD)") \
   K(TEA_SEED, "teacher.draw_seed", INT, "1", 0, 9007199254740992, "", "", "of these draws; with capture.draw_seed the same, live and captured draws are the same") \
+  K(TEA_ROW_CUT, "teacher.row_cut", CHOICE, "none", 1, 0, "none beginning pieces", "", "with data.seq shorter than a dataset's rows - none: refuse; beginning: only the first data.seq tokens of each, whose teacher saw what the student sees; pieces: as many as fit, whose teacher also saw what came before") \
   K(LOSS_ALPHA, "loss.alpha", REAL, "0.9", 0, 1, "", "", "alpha: weight of the distillation loss; 1 - alpha of the language loss") \
   K(LOSS_ALPHA_SHAPE, "loss.alpha_schedule", CHOICE, "constant", 1, 0, "constant linear_up linear_down wsd", "", "alpha over the run; loss.alpha is its maximum") \
   K(LOSS_ALPHA_WARMUP, "loss.alpha_warmup", LENGTH, "10 %", 1, 0, "", "", "warm-up of alpha's wsd") \

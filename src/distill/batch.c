@@ -98,16 +98,22 @@ static rt_err compare_tokens(const rt_job *job, const rt_batch *b, int64_t r,
   return RT_OK;
 }
 
-/** The whole row: what the teacher said of its beginning alone is no target for
- *  the rest. */
+/** The whole row, or the piece of it that the deck asks for. */
 static rt_err read_logits(rt_batch *b, const rt_job *job, int64_t r)
 {
   rt_logits_row *const row = &b->logits[r];
-  RT_TRY(rt_logits_read(job->dataset, b->row[r], row));
-  RT_CHECK(row->n_tokens == b->seq, RT_ERR_DATA,
-           "%s: row %lld has %lld tokens, data.seq is %lld",
-           rt_deck_text(job->deck, RT_KEY_TEA_DATASET), (long long)b->row[r],
-           (long long)row->n_tokens, (long long)b->seq);
+  const int64_t pieces = job->pieces > 0 ? job->pieces : 1;
+  const int64_t i = b->row[r] / pieces, first = b->row[r] % pieces * b->seq;
+  RT_TRY(rt_logits_read(job->dataset, i, row));
+  RT_CHECK(job->pieces > 0 ? row->n_tokens >= first + b->seq
+                           : row->n_tokens == b->seq,
+           RT_ERR_DATA, "%s: row %lld has %lld tokens, data.seq is %lld%s",
+           rt_deck_text(job->deck, RT_KEY_TEA_DATASET), (long long)i,
+           (long long)row->n_tokens, (long long)b->seq,
+           job->pieces > 0 ? ", which this piece needs from where it starts"
+                           : "");
+  if (job->pieces > 0)
+    rt_logits_row_cut(row, first, b->seq);
   return RT_OK;
 }
 
@@ -118,13 +124,16 @@ static rt_err fill_row(rt_batch *b, const rt_job *job, rt_part part, int64_t r,
   const bool masked = rt_deck_bool(job->deck, RT_KEY_DATA_MASK_DOCS);
   if (from_dataset)
     RT_TRY(read_logits(b, job, r));
-  if (job->corpus != NULL) {
+  // of pieces the corpus, cut otherwise, knows nothing but its hash
+  const bool in_corpus =
+      job->corpus != NULL && !(from_dataset && job->pieces > 0);
+  if (in_corpus) {
     RT_TRY(rt_corpus_row(job->corpus, part, stream_row(b, job, part, r),
                          scratch, NULL, NULL));
     if (from_dataset)
       RT_TRY(compare_tokens(job, b, r, scratch));
   }
-  place_row(b, r, job->corpus != NULL ? scratch : b->logits[r].tok);
+  place_row(b, r, in_corpus ? scratch : b->logits[r].tok);
   RT_CHECK(!masked || job->corpus != NULL, RT_ERR_CONFIG,
            "data.mask_documents needs data.files: a dataset alone does not "
            "tell where documents start");

@@ -3,6 +3,7 @@
  */
 #include "distill/job.h"
 
+#include "base/log.h"
 #include "base/split.h"
 #include "io/hfconfig.h"
 #include "io/safetensors.h"
@@ -172,17 +173,41 @@ rt_err rt_job_check_draws(const rt_deck *d, const char *where)
   return RT_OK;
 }
 
+/** A student's row starts where the captured row starts, unless the deck cuts
+ *  it. */
+static rt_err check_length(rt_job *job, const char *folder)
+{
+  const rt_deck *d = job->deck;
+  const int64_t seq = rt_logits_about(job->dataset)->seq;
+  const bool pieces = rt_deck_is(d, RT_KEY_TEA_ROW_CUT, "pieces");
+  if (seq == job->seq)
+    return RT_OK;
+  RT_CHECK(job->seq < seq && !rt_deck_is(d, RT_KEY_TEA_ROW_CUT, "none"),
+           RT_ERR_CONFIG,
+           "%s holds rows of %lld tokens, data.seq is %lld: a student's row "
+           "must start where the captured row starts; set data.seq=%lld, or "
+           "let teacher.row_cut say how shorter rows are made",
+           folder, (long long)seq, (long long)job->seq, (long long)seq);
+  RT_CHECK(!rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS), RT_ERR_CONFIG,
+           "data.mask_documents needs whole rows, %s has %lld tokens in each "
+           "and data.seq is %lld: set data.seq=%lld",
+           folder, (long long)seq, (long long)job->seq, (long long)seq);
+  job->pieces = pieces ? seq / job->seq : 1;
+  rt_info("%s: %lld rows of %lld tokens are made of each of %lld; %s", folder,
+          (long long)job->pieces, (long long)job->seq, (long long)seq,
+          pieces ? "of all but the first the teacher saw what came before, the "
+                   "student does not"
+                 : "the rest is left out");
+  return RT_OK;
+}
+
 /** Hashes that both sides know must be equal; rows are compared when read. */
-static rt_err check_dataset(const rt_job *job)
+static rt_err check_dataset(rt_job *job)
 {
   const rt_deck *d = job->deck;
   const rt_logits_info *info = rt_logits_about(job->dataset);
   const char *folder = rt_deck_text(d, RT_KEY_TEA_DATASET);
-  RT_CHECK(info->seq == job->seq, RT_ERR_CONFIG,
-           "%s holds rows of %lld tokens, data.seq is %lld: a student's row "
-           "must start where the captured row starts; set data.seq=%lld",
-           folder, (long long)info->seq, (long long)job->seq,
-           (long long)info->seq);
+  RT_TRY(check_length(job, folder));
   RT_CHECK(job->tokenizer_hash[0] == '\0' || info->tokenizer_hash[0] == '\0' ||
                strcmp(job->tokenizer_hash, info->tokenizer_hash) == 0,
            RT_ERR_CONFIG,
@@ -226,7 +251,8 @@ static rt_err count_rows(rt_job *job)
 {
   const int64_t asked = rt_deck_int(job->deck, RT_KEY_DATA_ROWS);
   if (job->dataset != NULL) {
-    job->n_rows = rt_logits_about(job->dataset)->n_rows;
+    job->n_rows = rt_logits_about(job->dataset)->n_rows *
+                  (job->pieces > 0 ? job->pieces : 1);
     job->first_row = rt_logits_about(job->dataset)->first_row;
   } else
     job->n_rows = rt_corpus_n_rows(job->corpus, RT_TRAIN);

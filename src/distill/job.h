@@ -50,6 +50,8 @@ typedef struct rt_job {
   int64_t n_steps;         /**< of the run */
   int64_t first_row;       /**< of the training stream, where rows count from */
   int64_t n_rows;          /**< rows of the training stream that are used */
+  int64_t pieces; /**< rows made of one of the dataset (teacher.row_cut); 0: it
+                       is taken whole */
 } rt_job;
 
 /** Read shapes, make grids and device, open corpus and dataset, check that all

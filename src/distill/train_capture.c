@@ -76,9 +76,9 @@ static rt_err read_window(rt_train_capture *tc)
   RT_CHECK(tc->folder[0] != '\0', RT_ERR_CONFIG,
            "capture.window_length is given, but capture.dir is empty: name the "
            "folder of the dataset");
-  RT_CHECK(job->corpus != NULL, RT_ERR_CONFIG,
-           "capture.window_length needs data.files: a dataset alone does not "
-           "say which corpus its rows are of");
+  RT_CHECK(job->corpus != NULL && job->pieces == 0, RT_ERR_CONFIG,
+           "capture.window_length needs data.files and whole rows: a dataset "
+           "alone, or cut, does not say which rows of a corpus these are");
   return RT_OK;
 }
 
