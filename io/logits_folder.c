@@ -40,6 +40,13 @@ static bool is_shard(const char *name)
   return strncmp(name, "shard-", 6) == 0;
 }
 
+/** What a dataset would overwrite. */
+static bool is_written(const char *name)
+{
+  return is_shard(name) || strcmp(name, "README.md") == 0 ||
+         strcmp(name, "deck.yaml") == 0;
+}
+
 static bool is_temporary(const char *name)
 {
   return (is_shard(name) || strncmp(name, "manifest.", 9) == 0) &&
@@ -115,10 +122,10 @@ rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
     rt_logits_manifest_clear(&m); // the first half's is kept: its shards have
     return RT_OK;                 // the same texts in them
   }
-  RT_TRY(each_file(folder, is_shard, false, found));
+  RT_TRY(each_file(folder, is_written, false, found));
   RT_CHECK(found[0] == '\0', RT_ERR_LOCKED,
-           "%s holds %s but no manifest.json; choose another folder, or remove "
-           "this one",
+           "%s holds %s but no manifest.json: it is no dataset's, and would be "
+           "overwritten; choose another folder",
            folder, found);
   rt_logits_manifest m = {.info = *info};
   m.n_shards = rt_logits_n_shards(info);

@@ -241,8 +241,10 @@ static rt_err open_manifest(MPI_Comm comm, rt_logits_state state, rt_logits *ds)
   RT_TRY(rt_logits_manifest_path(path, ds->folder));
   rt_err err = RT_OK;
   if (rank == 0 && !rt_file_exists(path))
-    err = RT_FAIL(RT_ERR_NOINPUT, "%s is no logit dataset: it has no %s",
-                  ds->folder, strrchr(path, '/') + 1);
+    err = RT_FAIL(RT_ERR_NOINPUT,
+                  "\"%s\" is no logit dataset: it has no "
+                  "manifest.json",
+                  ds->folder);
   else if (rank == 0)
     err = rt_seal_text_get(path, max_manifest_bytes, &text, &n, &ds->proof);
   RT_TRY(rt_group_bcast_text(comm, err, &text, &n));

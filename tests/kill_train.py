@@ -68,7 +68,7 @@ def main():
         want[tp] = metrics(f"whole-{tp}")
     n, n_runs, n_met, known, tp = 0, 0, 0, {}, 1
     while n < KILLS or known:
-        job = train("killed", tp)
+        job = train("struck", tp)
         if n < KILLS:
             time.sleep(rng.uniform(0.2, 0.9) * length)
             strike(job, rng)
@@ -76,16 +76,16 @@ def main():
         status, err = finish(job)
         assert status != 73, f"kill {n}: refused: {err[:600]}"
         assert "checkpoints/step-" not in err, f"kill {n}: {err[:600]}"
-        now = checkpoints("killed")
+        now = checkpoints("struck")
         for path in now.keys() & known.keys():
             assert now[path] == known[path], f"kill {n}: {path} changed"
         assert now or not known, f"kill {n}: no checkpoint is left"
         n_met += bool(known)
         known = now
         if status == 0:
-            assert metrics("killed") == want[tp], f"kill {n}: other metrics"
-            same_logits(f"whole-{tp}/logits", "killed/logits")
-            shutil.rmtree("killed")
+            assert metrics("struck") == want[tp], f"kill {n}: other metrics"
+            same_logits(f"whole-{tp}/logits", "struck/logits")
+            shutil.rmtree("struck")
             known, n_runs, tp = {}, n_runs + 1, 3 - tp
     print(f"{KILLS} kills of train: {n_met} starts from a checkpoint, {n_runs} "
           f"runs ended with the undisturbed metrics; "

@@ -53,6 +53,10 @@ alone 64 train --debug=3 deck.yaml
 says err.txt "--debug takes no value"
 alone 64 --help=kyes
 says err.txt "--help=keys"
+alone 64 train ""
+says err.txt "argument 2 is empty"
+alone 64 logits verify ""
+says err.txt "argument 3 is empty"
 alone 64 train
 says err.txt "needs a deck"
 alone 64 train deck.yaml other.yaml

@@ -58,6 +58,27 @@ expect 78 2 train deck.yaml teacher.source=live teacher.weights=teacher.hf \
   teacher.target=sampled loss.tau=2 output.dir=refused
 [ -e refused ] && fail "a refused run left its folder"
 
+# --- a folder with files of the user's own is refused, and stays as it is
+mkdir mine
+cp deck.yaml mine/
+echo "my notes" >notes
+cp notes mine/README.md
+expect 73 2 train deck.yaml output.dir=mine
+says err.txt "mine holds a deck.yaml"
+expect 73 2 capture deck.yaml teacher.weights=teacher.hf capture.rows=32 \
+  capture.dir=mine
+says err.txt "no dataset's"
+rm mine/deck.yaml
+expect 73 1 capture deck.yaml teacher.weights=teacher.hf capture.rows=32 \
+  capture.dir=mine
+says err.txt "mine holds README.md"
+expect 0 2 train deck.yaml output.dir=mine
+cmp notes mine/README.md || fail "a README.md was overwritten"
+[ "$(ls mine/lock* 2>/dev/null)" = "" ] || fail "a lock is left"
+expect 73 1 capture deck.yaml teacher.weights=teacher.hf capture.rows=32 \
+  capture.dir=mine
+expect 73 1 train deck.yaml output.dir=logits
+
 # --- comparing datasets
 expect 0 2 logits diff logits logits
 says out.txt "the same, bit for bit"

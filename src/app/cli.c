@@ -149,6 +149,8 @@ rt_err rt_cli_parse(int argc, char **argv, rt_cli *cli)
            "a list of %d arguments", argc);
   RT_TRY(read_options(argc, argv, cli));
   for (int i = optind; i < argc; i++) {
+    RT_CHECK(argv[i][0] != '\0', RT_ERR_USAGE,
+             "argument %d is empty: is a variable of the shell not set?", i);
     if (cli->verb == NULL)
       RT_TRY(find_verb(argv[i], &cli->verb));
     else if (is_override(argv[i]))

@@ -49,6 +49,28 @@ static double wall_end(const rt_job *job)
   return rt_now_s() + (strtod(slurm, NULL) - (double)time(NULL)) - margin_s;
 }
 
+static bool holds(const rt_train_run *run, const char *name)
+{
+  char path[RT_PATH_MAX];
+  return rt_path_join(path, run->folder, name) == RT_OK &&
+         (rt_file_exists(path) || rt_folder_exists(path));
+}
+
+/** A deck or a configuration of the user's own is not overwritten: a run's
+ *  folder has metrics or checkpoints beside them.  Rank 0. */
+static rt_err check_folder(const rt_train_run *run)
+{
+  static const char *const written[] = {"deck.yaml", "config.json"};
+  if (holds(run, "metrics.jsonl") || holds(run, "checkpoints"))
+    return RT_OK;
+  for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
+    RT_CHECK(!holds(run, written[i]), RT_ERR_LOCKED,
+             "%s holds a %s that no training run wrote, and that this one "
+             "would overwrite; choose another output.dir",
+             run->folder, written[i]);
+  return RT_OK;
+}
+
 static rt_err open_folder(rt_train_run *run)
 {
   rt_err err = RT_OK;
@@ -56,13 +78,17 @@ static rt_err open_folder(rt_train_run *run)
     rt_info("output.dir is empty: no checkpoints and no metrics are kept");
     return RT_OK;
   }
-  if (rt_comm_rank(run->job->world) == 0)
-    err =
-        rt_lock_take(run->folder, rt_job_silence_s(run->job->deck), &run->lock);
+  if (rt_comm_rank(run->job->world) == 0) {
+    const double silence_s = rt_job_silence_s(run->job->deck);
+    err = rt_lock_take(run->folder, silence_s, &run->lock);
+    if (err == RT_OK)
+      err = check_folder(run);
+  }
   return rt_agree(run->job->world, err);
 }
 
-/** The resolved deck, with the source of each value. */
+/** The resolved deck, with the source of each value.  Not before there are
+ *  metrics: they tell check_folder whose it is. */
 static rt_err keep_deck(const rt_train_run *run)
 {
   char path[RT_PATH_MAX], *text = NULL;
@@ -119,14 +145,14 @@ static rt_err prepare(rt_train_run *run)
   if (run->saved >= 0)
     rt_info("resumed at step %lld of %lld from %s", (long long)run->step,
             (long long)job->n_steps, run->folder);
-  RT_TRY(keep_deck(run));
   run->checkpoint_every = interval(job, RT_KEY_CKPT_EVERY);
   run->eval_every = interval(job, RT_KEY_EVAL_EVERY);
   run->wall_end_s = wall_end(job);
   RT_TRY(rt_train_capture_begin(run->trainer->capture, run->step));
   if (run->step < job->n_steps)
     RT_TRY(rt_agree(job->world, rt_trainer_seek(run->trainer, run->step)));
-  return rt_progress_init(&run->progress, job, run->folder, run->step);
+  RT_TRY(rt_progress_init(&run->progress, job, run->folder, run->step));
+  return keep_deck(run);
 }
 
 static rt_err evaluate(rt_train_run *run)
