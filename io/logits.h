@@ -19,10 +19,11 @@
 
 /** What is known of a dataset; text members are "" when unknown. */
 typedef struct rt_logits_info {
-  int64_t seq;       /**< T: tokens of a row, at most */
-  int64_t vocab;     /**< V */
-  int64_t first_row; /**< of the training stream */
-  int64_t n_rows;    /**< rows captured */
+  int64_t seq;          /**< T: tokens of a row, at most */
+  int64_t vocab;        /**< V, true */
+  int64_t vocab_padded; /**< rows of the teacher's head; 0: not known */
+  int64_t first_row;    /**< of the training stream */
+  int64_t n_rows;       /**< rows captured */
   int64_t shard_rows;
   char encoding[16];  /**< rt_codec_kind_name() */
   double top_p;       /**< truncated: mass kept; `sampled`: 1 */

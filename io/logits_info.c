@@ -22,6 +22,7 @@ static const struct member {
   }
     MEMBER(INT, seq, false),
     MEMBER(INT, vocab, false),
+    MEMBER(INT, vocab_padded, false),
     MEMBER(INT, first_row, false),
     MEMBER(INT, n_rows, false),
     MEMBER(INT, shard_rows, false),
@@ -210,6 +211,9 @@ rt_err rt_logits_info_check(const char *name, const rt_logits_info *info)
            name, (long long)info->seq, (long long)info->vocab,
            (long long)info->first_row, (long long)info->n_rows,
            (long long)info->shard_rows);
+  RT_CHECK(info->vocab_padded == 0 || info->vocab_padded >= info->vocab,
+           RT_ERR_DATA, "%s: vocab %lld, padded %lld", name,
+           (long long)info->vocab, (long long)info->vocab_padded);
   RT_CHECK(info->lanes >= 0 && info->lanes <= info->n_rows &&
                (info->lanes > 0) == info->step &&
                (info->lanes == 0 || info->n_rows % info->lanes == 0),

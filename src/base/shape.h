@@ -16,7 +16,9 @@ typedef struct rt_rope_scaling {
 
 typedef struct rt_arch {
   char family[32];    /**< "llama" (config.json model_type) */
-  int64_t vocab;      /**< V, true */
+  int64_t vocab;      /**< V, rows of embedding and head */
+  int64_t vocab_true; /**< ids from here on are padding of these: they have no
+                           probability; 0: there is none */
   int64_t width;      /**< D */
   int64_t n_blocks;   /**< L */
   int64_t n_heads;    /**< H */

@@ -101,8 +101,8 @@ static rt_err plan_teacher(rt_evaluator *e)
            "student.tp (%d)",
            job->grid_t.tp, job->grid_s.tp);
   RT_CHECK(job->arch_t.vocab == job->arch_s.vocab, RT_ERR_CONFIG,
-           "eval.teacher: the teacher has %lld ids, the student %lld: they "
-           "need one tokenizer",
+           "eval.teacher: the teacher's head has %lld rows, the student's "
+           "%lld: they need one tokenizer, and the same padding",
            (long long)job->arch_t.vocab, (long long)job->arch_s.vocab);
   const rt_model_spec spec = {.arch = &job->arch_t,
                               .grid = &job->grid_t,

@@ -51,6 +51,19 @@ static rt_err check_positions(const rt_job *job, const rt_arch *arch,
   return RT_OK;
 }
 
+/** What is padding of the model's vocabulary, if the deck says. */
+static rt_err read_true_vocab(const rt_deck *d, rt_arch *arch,
+                              const char *where)
+{
+  const int64_t vocab = rt_deck_int(d, RT_KEY_DATA_VOCAB);
+  RT_CHECK(vocab <= arch->vocab, RT_ERR_CONFIG,
+           "%s: the model has %lld ids, data.vocab is %lld: it cannot tell all "
+           "of the tokenizer's apart",
+           where, (long long)arch->vocab, (long long)vocab);
+  arch->vocab_true = vocab;
+  return RT_OK;
+}
+
 static rt_err read_teacher_shape(rt_job *job)
 {
   const char *folder = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
@@ -60,6 +73,7 @@ static rt_err read_teacher_shape(rt_job *job)
   RT_TRY(rt_hfconfig_read(folder, &job->arch_t));
   RT_TRY(rt_arch_check(&job->arch_t, folder));
   RT_TRY(check_positions(job, &job->arch_t, folder));
+  RT_TRY(read_true_vocab(job->deck, &job->arch_t, folder));
   return rt_arch_check_tp(&job->arch_t, job->grid_t.tp, "teacher.tp");
 }
 
@@ -68,7 +82,8 @@ static int64_t vocab_of_targets(const rt_job *job)
 {
   if (job->dataset != NULL)
     return rt_logits_about(job->dataset)->vocab;
-  return (job->needs & RT_NEED_TEACHER) != 0 ? job->arch_t.vocab : 0;
+  return (job->needs & RT_NEED_TEACHER) != 0 ? rt_arch_true_vocab(&job->arch_t)
+                                             : 0;
 }
 
 static rt_err read_student_shape(rt_job *job)
@@ -83,15 +98,19 @@ static rt_err read_student_shape(rt_job *job)
     arch_from_keys(d, &job->arch_s);
   const int64_t targets = vocab_of_targets(job);
   if (job->arch_s.vocab == 0)
-    job->arch_s.vocab = targets;
+    job->arch_s.vocab =
+        (job->needs & RT_NEED_TEACHER) != 0 ? job->arch_t.vocab : targets;
   RT_CHECK(job->arch_s.vocab > 0, RT_ERR_CONFIG,
            "student.vocab is 0 and no teacher gives it: set student.vocab to "
            "the tokenizer's size");
-  RT_CHECK(targets == 0 || targets == job->arch_s.vocab, RT_ERR_CONFIG,
-           "the student's vocabulary has %lld ids, the teacher's %lld: "
-           "distillation needs one tokenizer for both",
-           (long long)job->arch_s.vocab, (long long)targets);
   const char *const where = from[0] != '\0' ? from : "student.*";
+  RT_TRY(read_true_vocab(d, &job->arch_s, where));
+  const int64_t mine = rt_arch_true_vocab(&job->arch_s);
+  RT_CHECK(targets == 0 || targets == mine, RT_ERR_CONFIG,
+           "the student's vocabulary has %lld ids, the teacher's %lld: "
+           "distillation needs one tokenizer for both; if they differ by "
+           "padding only, set data.vocab to the tokenizer's size",
+           (long long)mine, (long long)targets);
   RT_TRY(rt_arch_check(&job->arch_s, where));
   RT_TRY(check_positions(job, &job->arch_s, where));
   return rt_arch_check_tp(&job->arch_s, job->grid_s.tp, "student.tp");
@@ -117,15 +136,13 @@ static rt_err open_corpus(rt_job *job)
     files[i] = rt_deck_text_at(d, RT_KEY_DATA_FILES, i);
     weights[i] = n_weights > 0 ? rt_deck_real_at(d, RT_KEY_DATA_WEIGHTS, i) : 0;
   }
-  const int64_t vocab = rt_deck_int(d, RT_KEY_DATA_VOCAB);
+  const bool student = (job->needs & RT_NEED_STUDENT) != 0;
   const rt_corpus_spec spec = {
       .n_files = n,
       .files = files,
       .weights = n_weights > 0 ? weights : NULL,
       .seq = job->seq,
-      .vocab = vocab > 0                             ? vocab
-               : (job->needs & RT_NEED_STUDENT) != 0 ? job->arch_s.vocab
-                                                     : job->arch_t.vocab,
+      .vocab = rt_arch_true_vocab(student ? &job->arch_s : &job->arch_t),
       .eot = rt_deck_int(d, RT_KEY_DATA_EOT),
       .valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID),
       .split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED)};

@@ -57,7 +57,8 @@ static rt_err fill_info(const rt_job *job, rt_logits_info *info)
            (long long)asked, (long long)first, (long long)job->n_rows,
            (long long)job->seq);
   RT_TRY(rt_capture_describe(job, info));
-  info->vocab = job->arch_t.vocab;
+  info->vocab = rt_arch_true_vocab(&job->arch_t);
+  info->vocab_padded = job->arch_t.vocab;
   info->first_row = first;
   info->n_rows = asked > 0 ? asked : job->n_rows - first;
   if (info->draws > 0)

@@ -26,7 +26,7 @@ rt_truncation rt_teacher_rule(const rt_job *job)
   if (job->dataset != NULL && rt_logits_about(job->dataset)->draws > 0)
     return (rt_truncation){1.0, rt_logits_about(job->dataset)->draws};
   const int64_t k = rt_deck_int(job->deck, RT_KEY_TEA_TOP_K);
-  const int64_t vocab = job->arch_s.vocab;
+  const int64_t vocab = rt_arch_true_vocab(&job->arch_s);
   const double p = rt_deck_real(job->deck, RT_KEY_TEA_TOP_P);
   // what was captured with this p is not truncated by it again: rounded
   // log-probs would reach it a little sooner
@@ -46,6 +46,11 @@ static rt_err check_dense(const rt_job *job)
            "full vocabulary needs equal tp; truncated targets work for every "
            "pair",
            job->grid_s.tp, job->grid_t.tp);
+  RT_CHECK(job->arch_s.vocab == job->arch_t.vocab, RT_ERR_CONFIG,
+           "teacher.target is full, with %lld rows in the student's head and "
+           "%lld in the teacher's: the full vocabulary needs the same padding "
+           "(student.vocab); truncated targets work for every pair",
+           (long long)job->arch_s.vocab, (long long)job->arch_t.vocab);
   return RT_OK;
 }
 

@@ -90,7 +90,7 @@ static rt_err plan_head(rt_train_capture *tc, rt_model *model)
   const bool sampled = rt_deck_is(d, RT_KEY_CAP_ENCODING, "sampled");
   const rt_draws draws = {sampled ? rt_deck_int(d, RT_KEY_CAP_DRAWS) : 0,
                           (uint64_t)rt_deck_int(d, RT_KEY_CAP_SEED)};
-  const int64_t vocab = job->arch_s.vocab;
+  const int64_t vocab = rt_arch_true_vocab(&job->arch_s);
   const rt_trunc_spec spec = {
       .model = model,
       .grid = &job->grid_s,
@@ -181,7 +181,8 @@ static rt_err describe(rt_train_capture *tc, int64_t lanes)
   const rt_job *job = tc->job;
   char run[128];
   RT_TRY(rt_capture_describe(job, &tc->info));
-  tc->info.vocab = job->arch_s.vocab;
+  tc->info.vocab = rt_arch_true_vocab(&job->arch_s);
+  tc->info.vocab_padded = job->arch_s.vocab;
   if (tc->info.draws > 0)
     tc->info.top_k = tc->info.vocab;
   tc->info.step = true;

@@ -123,6 +123,11 @@ rt_err rt_arch_check_tp(const rt_arch *arch, int tp, const char *what)
                  (long long)arch->n_kv_heads, (long long)arch->ffn, valid);
 }
 
+int64_t rt_arch_true_vocab(const rt_arch *arch)
+{
+  return arch->vocab_true > 0 ? arch->vocab_true : arch->vocab;
+}
+
 int64_t rt_arch_n_params(const rt_arch *arch)
 {
   return (int64_t)count(arch);

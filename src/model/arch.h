@@ -16,6 +16,8 @@ RT_MUST rt_err rt_arch_check(const rt_arch *arch, const char *where);
  *  ffn must divide; the vocabulary is padded. */
 RT_MUST rt_err rt_arch_check_tp(const rt_arch *arch, int tp, const char *what);
 /** Parameters, counting a tied head once. */
+/** How many ids have a probability. */
+int64_t rt_arch_true_vocab(const rt_arch *arch);
 int64_t rt_arch_n_params(const rt_arch *arch);
 /** FLOPs of one token's forward at sequence length T: 2 per multiply-add of
  *  every GEMM incl. the head, attention as computed (causal half). Training

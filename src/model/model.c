@@ -190,7 +190,7 @@ rt_head rt_model_head(const rt_model *m)
   return (rt_head){.w = m->head->w,
                    .g = m->head->g,
                    .v0 = m->grid->i_tp * m->head->w.rows,
-                   .vocab = m->arch.vocab};
+                   .vocab = rt_arch_true_vocab(&m->arch)};
 }
 
 rt_view rt_model_d_hidden(rt_model *m)
