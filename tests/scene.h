@@ -23,13 +23,18 @@ static inline void scene_on_beat(int64_t step, const char *phase)
   (void)phase;
 }
 
+static inline void scene_on_wait(const char *phase)
+{
+  (void)phase;
+}
+
 static inline bool scene_never(void)
 {
   return false;
 }
 
 static const rt_hooks scene_hooks = {scene_on_fatal, scene_on_beat,
-                                     scene_never};
+                                     scene_on_wait, scene_never};
 
 /** Files of the test, the same on all ranks. */
 typedef struct scene {

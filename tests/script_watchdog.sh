@@ -62,6 +62,32 @@ slow slow/checkpoints train deck.yaml output.dir=slow
 slow slow-logits/shard-000001 capture deck.yaml teacher.weights=teacher.hf \
   teacher.tp=2 capture.dir=slow-logits capture.rows=32 capture.shard_rows=16
 
+# --- groups of a capture may be far apart: the second has one row and waits for
+# the first, which goes on for many limits
+expect 0 1 train deck.yaml output.dir=large train.length=1 eval.rows=0 \
+  student.width=384 student.blocks=4 student.ffn=1024 student.max_positions=64
+expect 0 1 export large large.hf
+apart=(capture deck.yaml teacher.weights=large.hf data.seq=64
+  capture.micro_rows=1 run.watchdog_s=1)
+begin=$SECONDS
+expect 0 2 "${apart[@]}" capture.rows=500 capture.shard_rows=499 \
+  capture.dir=apart
+[ $((SECONDS - begin)) -ge 2 ] || fail "the groups were too near: larger"
+expect 0 1 logits verify apart
+waits() { grep -q "rank 1 .* doing done, waiting for other groups" "$1/heartbeat"; }
+# shellcheck disable=SC2086
+timeout 100 $MPIRUN -np 2 "$RETORT" "${apart[@]}" capture.rows=500 \
+  capture.shard_rows=499 capture.dir=frozen >out.txt 2>err.txt &
+job=$!
+wait_for 30 waits frozen || fail "rank 1 does not wait"
+pid=$(sed -n 's/.* rank 0 .* pid \([0-9]*\) .*/\1/p' frozen/heartbeat)
+kill -STOP "$pid"
+wait "$job"
+code=$?
+[ "$code" = 75 ] || fail "a group is frozen: exit $code, expected 75"
+says err.txt "where others are waited for: frozen"
+says err.txt "rank 0 on host $(hostname), pid $pid"
+
 # --- and the folder of the hung one is free again
 expect 0 2 train deck.yaml output.dir=hang-1 train.length=3
 says err.txt "taken over"

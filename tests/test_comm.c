@@ -2,6 +2,7 @@
  *  Collectives on host and device buffers, by shared memory and by MPI.
  *  ranks: 1 2 4 */
 #include "par/comm_impl.h"
+#include "base/clock.h"
 #include "rt_test.h"
 
 #include <math.h>
@@ -528,6 +529,42 @@ static void test_account(void)
   finish(&s);
 }
 
+/** Of a rank that waits. */
+typedef struct waiting {
+  int n_calls;
+  double last_s;
+} waiting;
+
+static void note_waiting(void *with)
+{
+  waiting *w = with;
+  w->n_calls++;
+  w->last_s = rt_now_s();
+}
+
+/** The last rank comes late; nobody leaves before, and who waits is told. */
+static void test_meet(void)
+{
+  scene s;
+  start(&s, "cpu", true);
+  waiting w = {0};
+  double came_s = 0.0;
+  const bool late = s.rank == s.size - 1;
+  if (late)
+    usleep(1300 * 1000);
+  came_s = late ? rt_now_s() : 0.0;
+  RT_OKAY(rt_comm_meet(s.world, note_waiting, &w));
+  const double left_s = rt_now_s();
+  RT_OKAY(rt_comm_allreduce_host(s.world, &came_s, 1, RT_F64, RT_MAX));
+  CU_ASSERT_TRUE(left_s >= came_s); // one clock: suites run on one node
+  CU_ASSERT_TRUE(w.n_calls <= 3);
+  if (!late) {
+    CU_ASSERT_TRUE(w.n_calls >= 2); // at once, and after a second
+    CU_ASSERT_TRUE(w.last_s <= left_s);
+  }
+  finish(&s);
+}
+
 RT_TEST_MAIN("comm", {"ranks of a node share memory", test_shared_is_used},
              {"all-reduce is the serial sum (shared)", test_all_reduce_shared},
              {"all-reduce is the serial sum (MPI)", test_all_reduce_mpi},
@@ -542,5 +579,6 @@ RT_TEST_MAIN("comm", {"ranks of a node share memory", test_shared_is_used},
               test_start_waits_for_event_only},
              {"host data", test_host}, {"broadcast", test_bcast},
              {"gathers", test_gathers}, {"barrier", test_barrier},
+             {"a barrier of ranks that come late", test_meet},
              {"one error for all ranks", test_agree}, {"splits", test_split},
              {"time and count", test_account})

@@ -15,12 +15,17 @@ static void beat(int64_t step, const char *phase)
   (void)phase;
 }
 
+static void waits(const char *phase)
+{
+  (void)phase;
+}
+
 static bool never(void)
 {
   return false;
 }
 
-static const rt_hooks hooks = {scene_on_fatal, beat, never};
+static const rt_hooks hooks = {scene_on_fatal, beat, waits, never};
 
 /** Capture into \a folder; \a more: what the deck's capture has besides. */
 static void capture(const scene *s, const rt_comm *world, const char *folder,

@@ -15,8 +15,7 @@ static int n_before; // questions that stop_asked answers with no
 static void count_beat(int64_t step, const char *phase)
 {
   (void)step;
-  (void)phase;
-  n_beats++;
+  n_beats += strcmp(phase, "capture") == 0;
 }
 
 static bool stop_soon(void)
@@ -24,7 +23,8 @@ static bool stop_soon(void)
   return n_before-- <= 0;
 }
 
-static const rt_hooks counting = {scene_on_fatal, count_beat, stop_soon};
+static const rt_hooks counting = {scene_on_fatal, count_beat, scene_on_wait,
+                                  stop_soon};
 
 /** Capture into \a folder; \a n_shards of a group before it is told to stop. */
 static rt_err capture(const scene *s, const rt_comm *world, const char *folder,

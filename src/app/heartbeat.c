@@ -92,12 +92,11 @@ bool rt_heartbeat_read(const rt_heartbeat *h, rt_pulse *all)
   return !gone;
 }
 
-void rt_heartbeat_close(rt_heartbeat *h, bool remove)
+bool rt_heartbeat_close(rt_heartbeat *h, bool remove)
 {
   if (!h->open)
-    return;
+    return true;
   close(h->fd);
   h->open = false;
-  if (remove)
-    unlink(h->path);
+  return !remove || unlink(h->path) == 0 || errno != ENOENT;
 }

@@ -15,7 +15,8 @@ typedef struct rt_pulse {
   double age_s; /**< since the last beat */
   uint64_t n_collectives;
   int64_t step;
-  char main; /**< state of the main thread: R runs, S sleeps, D waits for I/O */
+  char main; /**< state of the main thread: R runs, S sleeps, D waits for I/O;
+                  W it is done and waits for others */
   char host[64], doing[64];
 } rt_pulse;
 
@@ -41,6 +42,7 @@ void rt_heartbeat_write(rt_heartbeat *h, bool surely);
 /** All ranks' lines into \a all [n_ranks]; tick 0 where there is none.  False:
  *  the file was removed, which is what a rank does that ends the job. */
 bool rt_heartbeat_read(const rt_heartbeat *h, rt_pulse *all);
-void rt_heartbeat_close(rt_heartbeat *h, bool remove);
+/** \a remove: also remove the file.  False: somebody else had. */
+bool rt_heartbeat_close(rt_heartbeat *h, bool remove);
 
 #endif

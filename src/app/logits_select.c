@@ -193,6 +193,12 @@ static rt_err create(const selection *s, bool *done)
   return err != RT_OK ? err : rt_logits_done(s->folder, &s->info, done);
 }
 
+static void refresh(void *lock)
+{
+  if (lock != NULL)
+    rt_lock_refresh(lock);
+}
+
 static rt_err make(const selection *s, bool *done, rt_lock *lock)
 {
   const rt_comm *world = s->app->world;
@@ -200,7 +206,9 @@ static rt_err make(const selection *s, bool *done, rt_lock *lock)
   const size_t n = (size_t)rt_logits_n_shards(&s->info);
   RT_TRY(rt_agree(world, first ? create(s, done) : RT_OK));
   RT_TRY(rt_comm_bcast(world, done, n * sizeof *done, 0));
-  RT_TRY(rt_agree(world, make_share(s, done, lock)));
+  const rt_err err = make_share(s, done, lock);
+  RT_TRY(rt_comm_meet(world, refresh, lock)); // others may have more to do
+  RT_TRY(rt_agree(world, err));
   return rt_agree(world, first ? rt_logits_finish(s->folder) : RT_OK);
 }
 

@@ -65,6 +65,7 @@ static rt_err run_verb(const rt_cli *cli, const rt_comm *world)
                       .deck = deck,
                       .hooks = {.fatal = rt_fatal_abort,
                                 .beat = rt_watchdog_beat,
+                                .waits = rt_watchdog_wait,
                                 .stop_asked = rt_signals_stop_asked}};
   if (err == RT_OK && cli->print_config)
     err = rt_comm_rank(world) == 0 ? rt_deck_print(deck, stdout) : RT_OK;

@@ -17,15 +17,26 @@ static struct {
   double refreshed_s;
 } held;
 
-/** Each micro-batch: alive for the watchdog and for who waits for the folder.
- */
-static void beat(int64_t row, const char *phase)
+/** Alive for who waits for the folder. */
+static void refresh(void)
 {
-  rt_watchdog_beat(row, phase);
   if (held.lock != NULL && rt_now_s() - held.refreshed_s > REFRESH_S) {
     rt_lock_refresh(held.lock);
     held.refreshed_s = rt_now_s();
   }
+}
+
+/** Each micro-batch: alive for the watchdog, too. */
+static void beat(int64_t row, const char *phase)
+{
+  rt_watchdog_beat(row, phase);
+  refresh();
+}
+
+static void waits(const char *phase)
+{
+  rt_watchdog_wait(phase);
+  refresh();
 }
 
 /** One run per dataset: rank 0 makes the folder and locks it. */
@@ -62,6 +73,7 @@ rt_err rt_verb_capture(const rt_app *app)
   rt_job job;
   bool wrote = false;
   with_lock.hooks.beat = beat;
+  with_lock.hooks.waits = waits;
   // 1. Shapes, grids and inputs that fit together, before anything is created.
   rt_err err = rt_app_start_job(&with_lock, RT_NEED_TEACHER | RT_NEED_CORPUS,
                                 folder, &job);

@@ -29,6 +29,7 @@ static struct {
   pthread_cond_t wake;
   bool stop;
   double limit_s, every_s;
+  double flushed_s; // when the last line went to where other nodes look
   int rank, n_ranks;
   const rt_phases *phases; // borrowed
   rt_heartbeat beats;      // of the thread alone
@@ -37,6 +38,7 @@ static struct {
   _Atomic(const char *) phase;
   _Atomic double beat_s; // when, by rt_now_s
   _Atomic uint64_t n_beats;
+  _Atomic bool waits; // for others, and knows it
 } dog;
 
 void rt_watchdog_beat(int64_t step, const char *phase)
@@ -44,7 +46,14 @@ void rt_watchdog_beat(int64_t step, const char *phase)
   atomic_store_explicit(&dog.step, step, memory_order_relaxed);
   atomic_store_explicit(&dog.phase, phase, memory_order_relaxed);
   atomic_store_explicit(&dog.beat_s, rt_now_s(), memory_order_relaxed);
+  atomic_store_explicit(&dog.waits, false, memory_order_relaxed);
   atomic_fetch_add_explicit(&dog.n_beats, 1, memory_order_release);
+}
+
+void rt_watchdog_wait(const char *phase)
+{
+  atomic_store_explicit(&dog.phase, phase, memory_order_relaxed);
+  atomic_store_explicit(&dog.waits, true, memory_order_relaxed);
 }
 
 static double age_s(void)
@@ -68,12 +77,19 @@ static char state_of_main(int pid)
   return name_end != NULL && name_end[1] == ' ' ? name_end[2] : '?';
 }
 
-/** Write this rank's line; \a surely: so that other nodes see it at once. */
-static void stamp(bool surely)
+/** Write this rank's line; in \a doubt so that other nodes see it at once, else
+ *  they do now and then: some may be waiting for this rank. */
+static void stamp(bool doubt)
 {
   rt_pulse *p = &dog.beats.mine;
+  const bool late = rt_now_s() - dog.flushed_s > dog.limit_s / 8.0;
+  const bool surely = doubt || (dog.limit_s > 0.0 && late);
+  if (surely)
+    dog.flushed_s = rt_now_s();
   p->tick++;
-  p->main = surely ? state_of_main(p->pid) : 'R'; // only asked when in doubt
+  p->main = atomic_load(&dog.waits) ? 'W'
+            : doubt                 ? state_of_main(p->pid)
+                                    : 'R'; // only asked when in doubt
   p->age_s = age_s();
   p->n_collectives = rt_comm_count(); // an aligned word, read as it goes by
   p->step = atomic_load(&dog.step);
@@ -106,10 +122,20 @@ typedef struct verdict {
   const rt_pulse *now; // borrowed [n_ranks]
   const bool *frozen;  // borrowed [n_ranks]
   int n_frozen, n_known;
-  int n_idle;     // whose main thread does not run
-  uint64_t least; // collectives of any rank that is known
+  double oldest_s; // beat of a rank that does not wait by itself
+  int n_stuck;     // ranks as below
+  int n_idle;      // of these, whose main thread does not run
+  uint64_t least;  // collectives of any of these
   uint64_t most;
 } verdict;
+
+/** It should beat and has not done so lately: groups of a capture may go on
+ *  while another hangs.  Half the limit, as a rank that hangs may have beaten
+ *  a little later than those that wait for it in a collective. */
+static bool is_stuck(const rt_pulse *p)
+{
+  return p->tick > 0 && p->main != 'W' && p->age_s > 0.5 * dog.limit_s;
+}
 
 static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen,
                      bool seen)
@@ -120,9 +146,12 @@ static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen,
     frozen[r] = seen && r != dog.rank && now[r].tick == before[r].tick &&
                 (now[r].tick > 0 || dog.beats.everyone);
     v.n_frozen += frozen[r];
-    if (now[r].tick == 0)
+    v.n_known += now[r].tick > 0;
+    if (now[r].tick > 0 && now[r].main != 'W' && now[r].age_s > v.oldest_s)
+      v.oldest_s = now[r].age_s;
+    if (!is_stuck(&now[r]))
       continue;
-    v.n_known++;
+    v.n_stuck++;
     v.n_idle += now[r].main != 'R';
     if (now[r].n_collectives < v.least)
       v.least = now[r].n_collectives;
@@ -135,14 +164,14 @@ static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen,
 /** All are in the same collective, and some of them do not poll in it. */
 static bool some_idle(const verdict *v)
 {
-  return v->least == v->most && v->n_idle > 0 && v->n_idle < v->n_known;
+  return v->least == v->most && v->n_idle > 0 && v->n_idle < v->n_stuck;
 }
 
 static bool is_suspect(const verdict *v, int r)
 {
   if (v->n_frozen > 0)
     return v->frozen[r];
-  if (v->now[r].tick == 0)
+  if (!is_stuck(&v->now[r]))
     return false;
   return some_idle(v) ? v->now[r].main != 'R'
                       : v->now[r].n_collectives == v->least;
@@ -154,8 +183,10 @@ static const char *what_hangs(const verdict *v)
     return "frozen (stopped, or its node is gone):";
   if (some_idle(v))
     return "its main thread sleeps where the others wait:";
-  return v->least < v->most ? "furthest behind, the others wait for it:"
-                            : "all ranks are at the same place:";
+  if (v->least < v->most)
+    return "furthest behind, the others wait for it:";
+  return v->n_stuck < v->n_known ? "others are done or go on, but not:"
+                                 : "all ranks are at the same place:";
 }
 
 /** "rank 1 on host x, pid 12 (step 17, ...)" into \a text. */
@@ -180,8 +211,10 @@ static void say(const verdict *v)
   int n_named = 0, n_suspects = 0;
   size_t at = (size_t)snprintf(
       text, sizeof text,
-      "retort: error: no progress for %.0f s (run.watchdog_s is %g): %s",
-      age_s(), dog.limit_s, what_hangs(v));
+      "retort: error: no progress for %.0f s (run.watchdog_s is %g)%s: %s",
+      age_s(), dog.limit_s,
+      atomic_load(&dog.waits) ? " where others are waited for" : "",
+      what_hangs(v));
   for (int r = 0; r < dog.n_ranks && at < sizeof text; r++) {
     if (!is_suspect(v, r))
       continue;
@@ -205,20 +238,32 @@ static void say(const verdict *v)
     return; // nobody listens; the exit code still tells
 }
 
+/** The first rank that sees what this one sees, at about the same time: one
+ *  that is over its limit and does not wait, as who waits looks less often. */
+static int speaker(const verdict *v)
+{
+  int first_waiting = dog.rank;
+  for (int r = 0; r < dog.n_ranks; r++) {
+    const rt_pulse *p = &v->now[r];
+    if (v->frozen[r] || p->tick == 0 || p->age_s <= dog.limit_s)
+      continue;
+    if (p->main != 'W')
+      return r;
+    first_waiting = r < first_waiting ? r : first_waiting;
+  }
+  return first_waiting;
+}
+
 /** One rank speaks and goes first; the launcher then ends all the others, also
  *  a frozen one.  They go by themselves if it does not. */
 static void end_job(const verdict *v)
 {
-  int speaker = 0;
-  while (speaker < dog.rank &&
-         (v->frozen[speaker] || v->now[speaker].tick == 0))
-    speaker++;
-  if (dog.rank == speaker) {
-    say(v);
-    rt_heartbeat_close(&dog.beats, true); // the others see that it is said
-  } else {
+  if (dog.rank != speaker(v))
     nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
-  }
+  if (rt_heartbeat_close(&dog.beats, true)) // as the others can see
+    say(v);
+  else // another one does
+    nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
   _exit(rt_err_exit_code(RT_ERR_HANG)); // main is blocked: no exit handlers
 }
 
@@ -234,19 +279,38 @@ static bool some_write(const verdict *v)
   return false;
 }
 
+/** Not over yet?  Who waits for others judges by them alone. */
+static bool is_patient(const verdict *v, bool began)
+{
+  const bool waits = atomic_load(&dog.waits);
+  const double silent_s = waits ? v->oldest_s : age_s();
+  const bool slow = some_write(v) || !(began || waits);
+  return silent_s <= (slow ? RT_PATIENCE : 1) * dog.limit_s;
+}
+
+/** How often lines are compared.  Ranks that are well let other nodes see
+ *  theirs only now and then (see stamp): who waits takes the time for that. */
+static int rounds(void)
+{
+  const double long_enough = 0.5 * dog.limit_s / dog.every_s;
+  return atomic_load(&dog.waits) && long_enough > ROUNDS ? (int)long_enough
+                                                         : ROUNDS;
+}
+
 /** The limit is over: look who lives, and end the job unless a beat comes. */
 static void suspect(void)
 {
   const uint64_t n_beats = atomic_load(&dog.n_beats);
   const size_t n = (size_t)dog.n_ranks;
+  const int n_rounds = rounds();
   rt_pulse *before = calloc(n, sizeof *before);
   rt_pulse *now = calloc(n, sizeof *now);
   bool *frozen = calloc(n, sizeof *frozen);
   bool judged = before != NULL && now != NULL && frozen != NULL;
   if (judged) {
     rt_heartbeat_read(&dog.beats, before);
-    for (int i = 0; judged && i < ROUNDS; i++) {
-      stamp(true);
+    for (int i = 0; judged && i < n_rounds; i++) {
+      stamp(!atomic_load(&dog.waits));
       judged = wait_s(dog.every_s) && atomic_load(&dog.n_beats) == n_beats;
     }
   }
@@ -256,9 +320,7 @@ static void suspect(void)
     if (!seen) // another rank has spoken: this one has no time to wake up
       nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
     const verdict v = judge(before, now, frozen, seen);
-    const bool patient =
-        (n_beats == 0 || some_write(&v)) && age_s() < RT_PATIENCE * dog.limit_s;
-    if (v.n_frozen > 0 || !patient)
+    if (v.n_frozen > 0 || !is_patient(&v, n_beats > 0))
       end_job(&v);
   }
   free(before);
@@ -270,9 +332,11 @@ static void *watch(void *unused)
 {
   (void)unused;
   while (wait_s(dog.every_s)) {
-    const bool doubt = dog.limit_s > 0.0 && age_s() > 0.5 * dog.limit_s;
+    const bool doubt = dog.limit_s > 0.0 && age_s() > 0.5 * dog.limit_s &&
+                       !atomic_load(&dog.waits);
     // The folder exists from the first beat on, and is ours.
-    if (!dog.beats.open && (doubt || atomic_load(&dog.n_beats) > 0))
+    if (!dog.beats.open &&
+        (doubt || atomic_load(&dog.n_beats) > 0 || atomic_load(&dog.waits)))
       rt_heartbeat_open(&dog.beats);
     stamp(doubt);
     if (dog.limit_s > 0.0 && age_s() > dog.limit_s)
@@ -308,6 +372,7 @@ rt_err rt_watchdog_start(const rt_comm *world, const char *folder,
   atomic_store(&dog.step, 0);
   atomic_store(&dog.phase, "set-up");
   atomic_store(&dog.n_beats, 0);
+  atomic_store(&dog.waits, false);
   atomic_store(&dog.beat_s, rt_now_s());
   dog.stop = false;
   pthread_condattr_t monotonic;

@@ -16,6 +16,9 @@
 typedef struct rt_hooks {
   rt_fatal_fn *fatal; /**< print and abort the whole job */
   void (*beat)(int64_t step, const char *phase); /**< watchdog: alive */
+  void (*waits)(const char *phase); /**< nothing to do until others come: call
+                                         every few seconds, up to the next beat;
+                                         that may take as long as they beat */
   bool (*stop_asked)(void); /**< SIGUSR1, SIGTERM: checkpoint and stop */
 } rt_hooks;
 

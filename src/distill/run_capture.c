@@ -318,6 +318,22 @@ static rt_err run_share(rt_capture *c, int32_t *stop)
   return RT_OK;
 }
 
+static void say_waiting(void *capture)
+{
+  const rt_capture *c = capture;
+  c->job->hooks->waits("done, waiting for other groups");
+}
+
+/** Groups that are done may wait for hours for one that is slow, or that has
+ *  more to do: not in a collective where they would look like hung ones. */
+static rt_err meet(rt_capture *c, int32_t *stop)
+{
+  const rt_comm *world = c->job->world;
+  RT_TRY(rt_comm_meet(world, say_waiting, c));
+  c->job->hooks->beat(c->info.n_rows, "manifest");
+  return rt_comm_allreduce_host(world, stop, 1, RT_I32, RT_MAX);
+}
+
 /** The finished dataset is opened as a reader would, and counted. */
 static rt_err look_back(const rt_capture *c, const char *how)
 {
@@ -357,7 +373,7 @@ static rt_err run(rt_capture *c)
   if (err != RT_OK) // peers may be inside the teacher: they cannot be told
     job->hooks->fatal(err);
   RT_TRY(err);
-  RT_TRY(rt_comm_allreduce_host(job->world, &stop, 1, RT_I32, RT_MAX));
+  RT_TRY(meet(c, &stop));
   RT_CHECK(stop == 0, RT_ERR_STOPPED,
            "capture stopped by a signal: finished shards are kept in %s, the "
            "same command goes on",

@@ -48,6 +48,10 @@ RT_MUST rt_err rt_comm_allgather(const rt_comm *comm, const void *mine,
 RT_MUST rt_err rt_comm_allgatherv(const rt_comm *comm, const void *mine,
                                   const size_t *bytes_of, void *out);
 RT_MUST rt_err rt_comm_barrier(const rt_comm *comm);
+/** A barrier for ranks that may come hours apart: who waits sleeps most of the
+ *  time, and calls \a meanwhile(\a with) at once and about every second. */
+RT_MUST rt_err rt_comm_meet(const rt_comm *comm, void (*meanwhile)(void *with),
+                            void *with);
 
 /** In-place all-reduce of a contiguous device view (f32, f64).  Waits for the
  *  work on \a dev that came before, and returns with the result in place. */

@@ -1,5 +1,6 @@
 /** \file comm_pending.c
- *  All-reduces of device buffers, waited for at once or later. */
+ *  All-reduces of device buffers, waited for at once or later, and a barrier
+ *  for the patient. */
 #include "par/comm_impl.h"
 
 #include "base/clock.h"
@@ -206,4 +207,33 @@ rt_err rt_comm_finish(rt_pending **pending)
   if (shm != NULL)
     RT_TRY(rt_shm_error(shm));
   return rt_comm_check_mpi(code, "MPI_Waitall");
+}
+
+rt_err rt_comm_meet(const rt_comm *comm, void (*meanwhile)(void *with),
+                    void *with)
+{
+  const double every_s = 1.0;
+  const long longest_nap_ns = 10000000; // a barrier of 2^14 ranks has 14 rounds
+  MPI_Request all;
+  int done = 0;
+  if (comm->size == 1)
+    return RT_OK;
+  const double since = rt_comm_enter();
+  double said_s = since - every_s;
+  long nap_ns = 1000;
+  RT_TRY_MPI(MPI_Ibarrier(comm->comm, &all));
+  for (;;) {
+    move_all();
+    RT_TRY_MPI(MPI_Test(&all, &done, MPI_STATUS_IGNORE));
+    if (done)
+      break;
+    if (rt_now_s() - said_s >= every_s) {
+      said_s = rt_now_s();
+      meanwhile(with);
+    }
+    nanosleep(&(struct timespec){0, nap_ns}, NULL);
+    nap_ns = 2 * nap_ns < longest_nap_ns ? 2 * nap_ns : longest_nap_ns;
+  }
+  rt_comm_leave(since);
+  return RT_OK;
 }
