@@ -69,6 +69,35 @@ expect 76 1 train deck.yaml output.dir=spikes train.spike_factor=1e-3 \
 says err.txt "train.max_skips"
 [ "$(grep -c 'skipped: loss' err.txt)" = 2 ] || fail "not two skipped steps"
 
+# --- weights that are not what config.json says, or no numbers: never a
+# teacher that is silently another one
+"$PYTHON" - <<'PY' || fail "cannot make odd teachers"
+import json, shutil, struct
+def odd(name, change_config=None, tensor=None, value=None):
+    shutil.copytree("teacher.hf", name)
+    if change_config:
+        config = json.load(open(name + "/config.json"))
+        config.update(change_config)
+        json.dump(config, open(name + "/config.json", "w"))
+    if tensor:
+        data = bytearray(open(name + "/model.safetensors", "rb").read())
+        n = 8 + struct.unpack("<Q", data[:8])[0]
+        at = n + json.loads(data[8:n])[tensor]["data_offsets"][0]
+        data[at:at + 4] = struct.pack("<f", value)
+        open(name + "/model.safetensors", "wb").write(data)
+odd("chopped", {"num_hidden_layers": 1})
+odd("nan", tensor="model.norm.weight", value=float("nan"))
+odd("large", tensor="model.norm.weight", value=3e38)
+PY
+expect 65 2 train deck.yaml "${live[@]}" teacher.weights=chopped
+says err.txt "has a tensor model.layers.1."
+expect 65 2 train deck.yaml "${live[@]}" teacher.weights=nan
+says err.txt "model.norm.weight holds NaN"
+expect 65 2 train deck.yaml "${live[@]}" teacher.weights=large
+says err.txt "the teacher's logits of row"
+expect 65 2 capture deck.yaml teacher.weights=large capture.dir=large.logits
+says err.txt "the teacher's logits of row"
+
 # --- without a folder nothing is kept
 before=$(ls)
 expect 0 1 train deck.yaml train.length=2

@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/split.h"
 #include "io/hfconfig.h"
-#include "io/safetensors.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -406,60 +405,4 @@ rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
     printf("memory plan: %.2f GiB on this rank, %.2f of %.2f GiB on its node\n",
            mine * 0x1p-30, all * 0x1p-30, limit * 0x1p-30);
   return rt_agree(job->world, err);
-}
-
-/** One tensor's tile, by way of host memory. */
-static rt_err load_tile(rt_dev *dev, const rt_safetensors *st,
-                        const rt_param *p)
-{
-  const size_t n = (size_t)(p->n_rows + p->pad_rows) * (size_t)p->n_cols;
-  const rt_dtype real = rt_dev_real(dev);
-  void *host = calloc(n, rt_dtype_size(real)); // padding rows stay zero
-  RT_CHECK(host != NULL, RT_ERR_MEM, "%zu values of %s", n, p->name);
-  rt_err err =
-      rt_safetensors_read(st, p->name, p->row0, p->col0,
-                          rt_view_of(host, real, p->n_rows, p->n_cols));
-  if (err == RT_OK)
-    err = rt_dev_put(dev, p->w, host);
-  free(host);
-  return err;
-}
-
-/** The file's tensor must have the model's shape. */
-static rt_err check_shape(const rt_safetensors *st, const char *folder,
-                          const rt_param *p)
-{
-  const rt_st_tensor *t = rt_safetensors_find(st, p->name);
-  RT_CHECK(t != NULL, RT_ERR_DATA,
-           "%s: has no tensor %s, config.json asks "
-           "for it",
-           folder, p->name);
-  const int64_t rows = t->n_dims == 1 ? 1 : t->shape[0];
-  const int64_t cols = t->shape[t->n_dims - 1];
-  RT_CHECK(
-      t->n_dims == (p->vector ? 1 : 2) && rows == p->rows && cols == p->cols,
-      RT_ERR_DATA, "%s: %s is [%lld, %lld], config.json makes it [%lld, %lld]",
-      folder, p->name, (long long)rows, (long long)cols, (long long)p->rows,
-      (long long)p->cols);
-  return RT_OK;
-}
-
-static rt_err load_all(rt_dev *dev, const rt_params *params, const char *folder)
-{
-  rt_safetensors *st = NULL;
-  rt_err err = rt_safetensors_open(folder, &st);
-  for (int i = 0; err == RT_OK && i < params->n; i++) {
-    err = check_shape(st, folder, &params->item[i]);
-    if (err == RT_OK)
-      err = load_tile(dev, st, &params->item[i]);
-  }
-  rt_safetensors_close(&st);
-  return err;
-}
-
-rt_err rt_job_load_weights(const rt_job *job, rt_model *model,
-                           const char *folder)
-{
-  return rt_agree(job->world,
-                  load_all(job->dev, rt_model_params(model), folder));
 }

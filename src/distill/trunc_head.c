@@ -439,7 +439,14 @@ static rt_err run_chunk(rt_trunc_head *th, rt_view hidden,
   const rt_view tile = rt_view_rows(th->tile, 0, hidden.rows);
   RT_RUN(th->dev, gemm, .a = hidden, .b = head.w, .c = tile, .trans_b = true,
          .alpha = 1.0);
-  return rt_trunc_head_take(th, tile, rows, tok0, out);
+  RT_TRY(rt_trunc_head_take(th, tile, rows, tok0, out));
+  for (int64_t at = tok0; at < tok0 + hidden.rows; at++)
+    RT_CHECK(isfinite(out->lse[at]), RT_ERR_DATA,
+             "the teacher's logits of row %lld, token %lld are not finite: its "
+             "weights are damaged, or its numbers too large for %s",
+             (long long)rows->row[at / th->seq], (long long)(at % th->seq),
+             rt_dtype_name(rt_dev_real(th->dev)));
+  return RT_OK;
 }
 
 /** Row \a r: one forward, then its logits chunk by chunk. */
