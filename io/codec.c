@@ -186,6 +186,12 @@ rt_err rt_codec_store(const rt_codec *codec, rt_bytes *out)
   return codec->packed != NULL ? rt_packed_store(codec, out) : RT_OK;
 }
 
+size_t rt_codec_bytes(const rt_codec_spec *spec, const void *tables, size_t n)
+{
+  return sizeof(rt_codec) +
+         (spec->kind != RT_CODEC_EXACT ? rt_packed_bytes(spec, tables, n) : 0);
+}
+
 const rt_codec_spec *rt_codec_about(const rt_codec *codec)
 {
   return &codec->spec;

@@ -68,6 +68,8 @@ RT_MUST rt_err rt_codec_load(const rt_codec_spec *spec, const void *tables,
                              size_t n, const char *name, rt_codec **out);
 /** Append the tables to \a out; no bytes for `exact`. */
 RT_MUST rt_err rt_codec_store(const rt_codec *codec, rt_bytes *out);
+/** Bytes of memory that a codec from these tables takes. */
+size_t rt_codec_bytes(const rt_codec_spec *spec, const void *tables, size_t n);
 const rt_codec_spec *rt_codec_about(const rt_codec *codec);
 void rt_codec_destroy(rt_codec **codec);
 

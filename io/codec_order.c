@@ -21,6 +21,23 @@ void rt_id_order_clear(rt_id_order *o)
   *o = (rt_id_order){0};
 }
 
+static uint64_t dense_ids(uint64_t vocab)
+{
+  return vocab < max_dense ? vocab : 0;
+}
+
+size_t rt_id_order_bytes(uint64_t vocab, const unsigned char *data, size_t n)
+{
+  uint32_t n_seen = 0; // the first number
+  if (n >= sizeof n_seen)
+    memcpy(&n_seen, data, sizeof n_seen);
+  n_seen = n_seen < max_seen ? n_seen : 0; // no more can be loaded
+  const rt_id_order *o;
+  return ((size_t)n_seen + 1) * (sizeof *o->id + sizeof *o->sorted +
+                                 sizeof *o->rank_of + sizeof *o->near) +
+         ((size_t)dense_ids(vocab) + 1) * sizeof *o->dense;
+}
+
 /** --- ranks and ids --- */
 
 /** The first place in sorted whose id is not below \a id. */
@@ -73,7 +90,7 @@ static rt_err allocate(rt_id_order *o, uint32_t n_seen)
   o->id = malloc(n * sizeof *o->id);
   o->sorted = malloc(n * sizeof *o->sorted);
   o->rank_of = malloc(n * sizeof *o->rank_of);
-  o->n_dense = o->vocab < max_dense ? o->vocab : 0;
+  o->n_dense = dense_ids(o->vocab);
   o->dense = calloc((size_t)o->n_dense + 1, sizeof *o->dense);
   o->near = malloc(n * sizeof *o->near);
   RT_CHECK(o->id && o->sorted && o->rank_of && o->dense && o->near, RT_ERR_MEM,

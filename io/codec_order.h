@@ -34,6 +34,8 @@ RT_MUST rt_err rt_id_order_store(const rt_id_order *order, rt_bytes *out);
 RT_MUST rt_err rt_id_order_load(uint64_t vocab, const unsigned char *data,
                                 size_t n, size_t *at, const char *name,
                                 rt_id_order *out);
+/** Bytes of memory that it takes after loading \a data [n]. */
+size_t rt_id_order_bytes(uint64_t vocab, const unsigned char *data, size_t n);
 void rt_id_order_clear(rt_id_order *order);
 
 uint32_t rt_id_order_rank(const rt_id_order *order, uint32_t id);

@@ -178,6 +178,15 @@ rt_err rt_packed_load(rt_codec *codec, rt_codec_in *in)
   return RT_OK;
 }
 
+size_t rt_packed_bytes(const rt_codec_spec *spec, const unsigned char *tables,
+                       size_t n)
+{
+  const size_t base = sizeof(uint32_t); // the order comes next
+  return sizeof(struct rt_packed) +
+         (n > base ? rt_id_order_bytes(spec->vocab, tables + base, n - base)
+                   : 0);
+}
+
 rt_err rt_packed_store(const rt_codec *codec, rt_bytes *out)
 {
   const struct rt_packed *const k = codec->packed;

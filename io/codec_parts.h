@@ -46,6 +46,10 @@ RT_MUST rt_err rt_packed_learn(rt_codec *codec, const rt_logits_row *rows,
                                int64_t n_rows);
 RT_MUST rt_err rt_packed_load(rt_codec *codec, rt_codec_in *in);
 RT_MUST rt_err rt_packed_store(const rt_codec *codec, rt_bytes *out);
+/** Bytes of memory for these tables; nearly those of the fixed parts for tables
+ *  that no rt_packed_load() takes. */
+size_t rt_packed_bytes(const rt_codec_spec *spec, const unsigned char *tables,
+                       size_t n);
 void rt_packed_destroy(struct rt_packed *packed);
 RT_MUST rt_err rt_codec_encode_packed(const rt_codec *codec,
                                       const rt_logits_row *row, rt_bytes *out);

@@ -119,6 +119,10 @@ typedef struct rt_logits_totals {
 } rt_logits_totals;
 rt_logits_totals rt_logits_count(const rt_logits *ds);
 
+/** Bytes of memory that it takes at most: where rows lie, tables, and decoders
+ *  (of io/logits_cache.h's number of shards). */
+int64_t rt_logits_memory(const rt_logits *ds);
+
 /** Read one row by pread, check its XXH3, decode it.  \a row counts from 0 in
  *  the dataset.  Thread-safe, no HDF5, no MPI: for the prefetch thread. */
 RT_MUST rt_err rt_logits_read(const rt_logits *ds, int64_t row,

@@ -5,6 +5,7 @@
 
 #include "base/split.h"
 #include "io/group.h"
+#include "io/logits_cache.h"
 #include "io/seal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -33,13 +34,13 @@ struct rt_logits {
   rt_logits_manifest manifest; // owned
   rt_codec_spec spec;
   uint64_t proof;  // what closes the manifest
-  uint64_t *words; // owned: all shards' tables
-  place *places;   // owned [n_shards]
+  uint64_t *words; // owned [n_words]: all shards' tables
+  int64_t n_words;
+  place *places; // owned [n_shards]
   rt_logits_totals totals;
-  rt_codec *_Atomic
-      *codec;         // owned [n_shards], each owned; NULL: not needed yet
-  atomic_int *fd;     // owned [n_shards] descriptor + 1; 0: not open
-  atomic_int *n_open; // owned: how many are
+  rt_logits_cache *decoders; // owned
+  atomic_int *fd;            // owned [n_shards] descriptor + 1; 0: not open
+  atomic_int *n_open;        // owned: how many are
 };
 
 /** --- the tables of shards, which ranks make for each other --- */
@@ -266,12 +267,10 @@ static rt_err new_places(rt_logits *ds)
   RT_ASSERT(n > 0);
   ds->places = calloc(n, sizeof *ds->places);
   ds->fd = calloc(n, sizeof *ds->fd);
-  ds->codec = calloc(n, sizeof *ds->codec);
   ds->n_open = calloc(1, sizeof *ds->n_open);
-  RT_CHECK(ds->places != NULL && ds->fd != NULL && ds->codec != NULL &&
-               ds->n_open != NULL,
+  RT_CHECK(ds->places != NULL && ds->fd != NULL && ds->n_open != NULL,
            RT_ERR_MEM, "places of %zu shards", n);
-  return RT_OK;
+  return rt_logits_cache_create(&ds->decoders);
 }
 
 /** Bytes of shards [first, first + n) and their seals. */
@@ -303,7 +302,7 @@ static rt_err open_shards(MPI_Comm comm, rt_logits *ds)
   const int64_t first = rt_split_begin(n, n_ranks, rank);
   const int64_t count = rt_split_count(n, n_ranks, rank);
   table mine = {0};
-  int64_t bytes = 0, n_words;
+  int64_t bytes = 0;
   rt_err err = new_places(ds);
   for (int64_t i = first; i < first + count && err == RT_OK; i++)
     if (ds->manifest.shards[i].bytes > 0)
@@ -312,7 +311,7 @@ static rt_err open_shards(MPI_Comm comm, rt_logits *ds)
     err = size_shards(ds, first, count, &bytes);
   err = rt_group_agree(comm, err);
   if (err == RT_OK)
-    err = rt_group_join(comm, mine.word, mine.n, &ds->words, &n_words);
+    err = rt_group_join(comm, mine.word, mine.n, &ds->words, &ds->n_words);
   free(mine.word);
   RT_TRY(err);
   RT_TRY_MPI(
@@ -352,10 +351,8 @@ void rt_logits_close(rt_logits **ds)
   for (int64_t i = 0; i < (*ds)->manifest.n_shards; i++) {
     if ((*ds)->fd != NULL && (*ds)->fd[i] != 0)
       close((*ds)->fd[i] - 1);
-    rt_codec *codec = (*ds)->codec != NULL ? (*ds)->codec[i] : NULL;
-    rt_codec_destroy(&codec);
   }
-  free((*ds)->codec);
+  rt_logits_cache_destroy(&(*ds)->decoders);
   free((*ds)->fd);
   free((*ds)->n_open);
   free((*ds)->places);
@@ -396,6 +393,19 @@ void rt_logits_proof(const rt_logits *ds, char hex[17])
 rt_logits_totals rt_logits_count(const rt_logits *ds)
 {
   return ds->totals;
+}
+
+int64_t rt_logits_memory(const rt_logits *ds)
+{
+  const int64_t n = ds->manifest.n_shards;
+  size_t most = 0;
+  for (int64_t i = 0; i < n; i++) {
+    const place *const p = &ds->places[i];
+    const size_t bytes = rt_codec_bytes(&ds->spec, p->tables, p->n_table_bytes);
+    most = bytes > most ? bytes : most;
+  }
+  return 8 * ds->n_words + (int64_t)sizeof *ds->places * n +
+         (int64_t)most * (n < RT_LOGITS_DECODERS ? n : RT_LOGITS_DECODERS);
 }
 
 /** --- rows --- */
@@ -441,27 +451,6 @@ static rt_err get_fd(const rt_logits *ds, const found *x, int *fd, bool *keep)
   *keep = *keep && atomic_compare_exchange_strong(slot, &none, *fd + 1);
   if (!*keep)
     atomic_fetch_sub(ds->n_open, 1);
-  return RT_OK;
-}
-
-/** The shard's codec, made when first needed.  Two threads may both make it;
- *  one of them wins. */
-static rt_err get_codec(const rt_logits *ds, const found *x,
-                        const rt_codec **out)
-{
-  rt_codec *_Atomic *const slot = &ds->codec[x->i_shard];
-  rt_codec *codec = atomic_load(slot);
-  *out = codec;
-  if (codec != NULL)
-    return RT_OK;
-  RT_TRY(rt_codec_load(&ds->spec, x->place->tables, x->place->n_table_bytes,
-                       x->path, &codec));
-  rt_codec *none = NULL;
-  *out = codec;
-  if (!atomic_compare_exchange_strong(slot, &none, codec)) {
-    rt_codec_destroy(&codec);
-    *out = none;
-  }
   return RT_OK;
 }
 
@@ -520,10 +509,18 @@ static rt_err decode(const rt_logits *ds, const found *x, int64_t row,
                      const rt_bytes *bytes, rt_logits_row *out)
 {
   char name[RT_PATH_MAX + 32];
-  const rt_codec *codec;
+  const rt_logits_tables tables = {.i_shard = x->i_shard,
+                                   .spec = &ds->spec,
+                                   .data = x->place->tables,
+                                   .n = x->place->n_table_bytes,
+                                   .path = x->path};
+  rt_logits_loan loan;
   snprintf(name, sizeof name, "%s, row %lld", x->path, (long long)row);
-  RT_TRY(get_codec(ds, x, &codec));
-  return rt_codec_decode(codec, bytes->data, bytes->n, name, out);
+  RT_TRY(rt_logits_cache_get(ds->decoders, &tables, &loan));
+  const rt_err err =
+      rt_codec_decode(loan.codec, bytes->data, bytes->n, name, out);
+  rt_logits_cache_put(ds->decoders, &loan);
+  return err;
 }
 
 rt_err rt_logits_read(const rt_logits *ds, int64_t row, rt_logits_row *out)

@@ -21,7 +21,7 @@ suites=(
   # par
   comm grid
   # io
-  hfconfig safetensors tokens seal h5 logits codec lock checkpoint metrics
+  hfconfig safetensors tokens seal h5 logits codec logits_cache lock checkpoint metrics
   # model
   arch params model model_tp
   # optim

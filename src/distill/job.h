@@ -68,9 +68,9 @@ void rt_job_clear(rt_job *job);
 /** Proportions of draws are the target as they are (unbiased at tau 1): refuse
  *  another loss.tau, teacher.top_p or top_k.  \param where  has the draws */
 RT_MUST rt_err rt_job_check_draws(const rt_deck *d, const char *where);
-/** Sum of the plans' bytes on every rank of this node against what the node
- *  has (run.memory_gib); RT_ERR_MEM with the plan when it cannot fit.
- *  \a print: also print the plan (rank 0).  Collective. */
+/** Sum of the plans' bytes and the dataset's on every rank of this node against
+ *  what the node has (run.memory_gib); RT_ERR_MEM with the plan when it cannot
+ * fit. \a print: also print the plan (rank 0).  Collective. */
 RT_MUST rt_err rt_job_check_memory(const rt_job *job,
                                    const rt_arena *const *plans, int n_plans,
                                    bool print);
