@@ -2,6 +2,7 @@
  *  Capture: the same entries on any number of groups, near ones over tp, and
  *  going on after a stop.
  *  ranks: 1 2 4 */
+#include "distill/capture.h"
 #include "scene.h"
 
 #include <math.h>
@@ -216,5 +217,40 @@ static void test_refusals(void)
   scene_clear(&s);
 }
 
+/** Rows of a shard when the deck leaves them open. */
+static int64_t chosen(int64_t n_rows, int64_t seq, int64_t top_k)
+{
+  rt_logits_info info = {.seq = seq,
+                         .vocab = 50000,
+                         .n_rows = n_rows,
+                         .encoding = "packed",
+                         .top_p = 0.95,
+                         .top_k = top_k};
+  rt_capture_complete(&info);
+  return info.shard_rows;
+}
+
+static void test_shard_rows(void)
+{
+  CU_ASSERT_EQUAL(chosen(22, 512, 100), 128); // no small ones
+  CU_ASSERT_EQUAL(chosen(64 * 128, 512, 100), 128);
+  CU_ASSERT_EQUAL(chosen(64 * 1000, 512, 100), 1000); // for many groups
+  const int64_t rows = chosen(10000000, 512, 100);
+  CU_ASSERT_EQUAL(rows, (1 << 28) / (512 * 258)); // not more than 256 MiB
+  CU_ASSERT_EQUAL(chosen(10000000, 2048, 100), rows / 4);
+  CU_ASSERT_TRUE(chosen(100, 2048, 2457) < 128);  // nor of few wide rows
+  CU_ASSERT_EQUAL(chosen(100, 131072, 50000), 1); // one there must be
+  rt_logits_info asked = {.n_rows = 22,
+                          .seq = 8,
+                          .vocab = 64,
+                          .draws = 5,
+                          .encoding = "sampled",
+                          .shard_rows = 3};
+  rt_capture_complete(&asked);
+  CU_ASSERT_EQUAL(asked.shard_rows, 3);
+  CU_ASSERT_EQUAL(asked.top_k, 64);
+}
+
 RT_TEST_MAIN("run", {"capture on any layout", test_layouts},
-             {"capture goes on", test_go_on}, {"refusals", test_refusals})
+             {"capture goes on", test_go_on}, {"refusals", test_refusals},
+             {"rows of a shard", test_shard_rows})

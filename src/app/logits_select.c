@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "distill/capture.h"
 #include "distill/truncate.h"
 #include "io/lock.h"
 #include <stdlib.h>
@@ -126,7 +127,9 @@ static rt_err describe(selection *s)
            rt_build_commit());
   rt_clock_iso(info->created, sizeof info->created);
   RT_TRY(narrow(deck, info));
-  return encode_as(deck, info);
+  RT_TRY(encode_as(deck, info));
+  rt_capture_complete(info);
+  return RT_OK;
 }
 
 /** Keep of each token what the narrower rule keeps, in place.  The p of the

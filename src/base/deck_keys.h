@@ -109,7 +109,7 @@
   K(CAP_DIR, "capture.dir", TEXT, "", 1, 0, "", "", "folder of the dataset that `retort capture` writes") \
   K(CAP_FIRST, "capture.first_row", INT, "0", 0, 1000000000000, "", "rows", "row of the training stream where a capture begins") \
   K(CAP_ROWS, "capture.rows", INT, "0", 0, 1000000000000, "", "rows", "rows to capture; 0: all from first_row on") \
-  K(CAP_SHARD, "capture.shard_rows", INT, "128", 1, 1000000, "", "rows", "rows of one shard file") \
+  K(CAP_SHARD, "capture.shard_rows", INT, "0", 0, 1000000, "", "rows", "rows of one shard file, which a writer has in memory, and loses when it is killed; 0: 128, or in a large dataset a 64th of all, but not more than may have 256 MiB") \
   K(CAP_MICRO, "capture.micro_rows", INT, "4", 1, 100000, "", "rows", "rows between two signs of life; changes no bits (rows are computed one by one)") \
   K(CAP_TOP_P, "capture.top_p", REAL, "0.95", 1e-6, 1, "", "", "mass kept of each token's full softmax") \
   K(CAP_TOP_K, "capture.top_k", INT, "100", 1, 4294967295, "", "entries", "then at most this many; at least V keeps all") \

@@ -21,30 +21,34 @@ void rt_capture_name(const char *folder, char *name, size_t n)
   snprintf(name, n, "%.*s", (int)(len - at), folder + at);
 }
 
-rt_err rt_capture_describe(const rt_job *job, rt_logits_info *info)
+void rt_capture_rule(const rt_job *job, rt_logits_info *info)
 {
   const rt_deck *d = job->deck;
-  *info = (rt_logits_info){
-      .seq = job->seq,
-      .shard_rows = rt_deck_int(d, RT_KEY_CAP_SHARD),
-      .top_p = rt_deck_real(d, RT_KEY_CAP_TOP_P),
-      .top_k = rt_deck_int(d, RT_KEY_CAP_TOP_K),
-      .temperature = 1.0,
-      .entropy = rt_deck_bool(d, RT_KEY_CAP_STATISTICS),
-      .deviation = rt_deck_bool(d, RT_KEY_CAP_STATISTICS),
-      .eot = rt_deck_int(d, RT_KEY_DATA_EOT),
-      .valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID),
-      .split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED),
-      .mask_documents = rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS)};
+  *info = (rt_logits_info){.seq = job->seq,
+                           .shard_rows = rt_deck_int(d, RT_KEY_CAP_SHARD),
+                           .top_p = rt_deck_real(d, RT_KEY_CAP_TOP_P),
+                           .top_k = rt_deck_int(d, RT_KEY_CAP_TOP_K),
+                           .temperature = 1.0,
+                           .entropy = rt_deck_bool(d, RT_KEY_CAP_STATISTICS),
+                           .deviation = rt_deck_bool(d, RT_KEY_CAP_STATISTICS)};
+  snprintf(info->encoding, sizeof info->encoding, "%s",
+           rt_deck_text(d, RT_KEY_CAP_ENCODING));
   if (rt_deck_is(d, RT_KEY_CAP_ENCODING, "sampled")) {
     info->draws = rt_deck_int(d, RT_KEY_CAP_DRAWS);
     info->draw_seed = (uint64_t)rt_deck_int(d, RT_KEY_CAP_SEED);
     info->top_p = 1.0;
-    info->top_k = INT64_MAX; // the caller knows V
   }
+}
+
+rt_err rt_capture_describe(const rt_job *job, rt_logits_info *info)
+{
+  const rt_deck *d = job->deck;
+  rt_capture_rule(job, info);
+  info->eot = rt_deck_int(d, RT_KEY_DATA_EOT);
+  info->valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID);
+  info->split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED);
+  info->mask_documents = rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS);
   RT_TRY(rt_corpus_hash(job->corpus, info->corpus_hash));
-  snprintf(info->encoding, sizeof info->encoding, "%s",
-           rt_deck_text(d, RT_KEY_CAP_ENCODING));
   memcpy(info->tokenizer_hash, job->tokenizer_hash,
          sizeof info->tokenizer_hash);
   snprintf(info->license, sizeof info->license, "%s",
@@ -53,6 +57,53 @@ rt_err rt_capture_describe(const rt_job *job, rt_logits_info *info)
            rt_build_commit());
   rt_clock_iso(info->created, sizeof info->created);
   return RT_OK;
+}
+
+/** Enough shards that groups get about the same number, but no small ones: each
+ *  has tables and is opened by itself.  Large ones cost the memory of their
+ *  writer, and what a killed group loses.  No more is asked than what the rows
+ *  are, so that any number of ranks goes on with the same shards. */
+static int64_t choose_shard_rows(const rt_logits_info *info)
+{
+  const int64_t few_shards = 64, few_rows = 128;
+  const double most_bytes = 0x1p28; // top-100: a million tokens
+  const double tokens = (double)info->seq;
+  const double row_bytes = rt_capture_bytes(
+      info, tokens, tokens * (double)rt_capture_max_entries(info));
+  const double most = most_bytes / row_bytes;
+  int64_t rows = (info->n_rows - 1) / few_shards + 1;
+  rows = rows > few_rows ? rows : few_rows;
+  rows = (double)rows < most ? rows : (int64_t)most;
+  return rows > 1 ? rows : 1;
+}
+
+void rt_capture_complete(rt_logits_info *info)
+{
+  if (info->draws > 0)
+    info->top_k = info->vocab;
+  if (info->shard_rows == 0)
+    info->shard_rows = choose_shard_rows(info);
+}
+
+double rt_capture_bytes(const rt_logits_info *info, double n_tokens,
+                        double n_entries)
+{
+  // exact: id and log-prob each, and four numbers a token; packed: what no real
+  // teacher exceeded
+  return strcmp(info->encoding, "exact") == 0
+             ? 16.0 * n_tokens + 8.0 * n_entries
+             : 8.0 * n_tokens + 2.5 * n_entries;
+}
+
+double rt_capture_writer_bytes(const rt_logits_info *info)
+{
+  const double sample_entries = 0x1p23; // io/logits_write.c learns from
+  const double tokens =
+      (double)rt_logits_shard_rows(info, 0) * (double)info->seq;
+  const double entries = tokens * (double)rt_capture_max_entries(info);
+  const double sample =
+      strcmp(info->encoding, "exact") == 0 ? 0.0 : sample_entries;
+  return rt_capture_bytes(info, tokens, entries) + 8.0 * fmin(entries, sample);
 }
 
 int64_t rt_capture_max_entries(const rt_logits_info *info)

@@ -7,12 +7,22 @@
 
 #include "distill/teacher.h"
 
-/** All that the deck and the corpus say of a dataset before it exists: rule,
- *  encoding, hashes (reads the whole corpus), licence.  Rows, vocabulary and
- *  teacher are the caller's to fill in. */
+/** What the deck says of the records: length of rows, rule, encoding, rows of a
+ *  shard (0: see below). */
+void rt_capture_rule(const rt_job *job, rt_logits_info *info);
+/** That, and all that deck and corpus say of a dataset before it exists: hashes
+ *  (reads the whole corpus), licence.  Rows, vocabulary and teacher are the
+ *  caller's to fill in; then the next. */
 RT_MUST rt_err rt_capture_describe(const rt_job *job, rt_logits_info *info);
+/** With rows and vocabulary known: top_k of draws; shard_rows, if it is 0. */
+void rt_capture_complete(rt_logits_info *info);
 /** Entries of a token at most. */
 int64_t rt_capture_max_entries(const rt_logits_info *info);
+/** Bytes of \a n_tokens with \a n_entries entries on disk, at most. */
+double rt_capture_bytes(const rt_logits_info *info, double n_tokens,
+                        double n_entries);
+/** Bytes of memory that the writer of a shard needs, at most. */
+double rt_capture_writer_bytes(const rt_logits_info *info);
 
 /** Room for \a n tokens with \a k entries each. */
 RT_MUST rt_err rt_entries_create(int64_t n, int64_t k, bool statistics,

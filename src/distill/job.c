@@ -350,6 +350,7 @@ rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,
              "teacher.source is dataset, but teacher.dataset names no folder");
     RT_TRY(rt_logits_open(rt_comm_mpi(world), folder, RT_LOGITS_FINISHED,
                           &job->dataset));
+    job->beside_bytes += (double)rt_logits_memory(job->dataset);
   }
   return rt_agree(world, read_inputs(job));
 }
@@ -375,9 +376,7 @@ static double node_bytes(const rt_deck *deck)
 rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
                            int n_plans, bool print)
 {
-  const double dataset =
-      job->dataset != NULL ? (double)rt_logits_memory(job->dataset) : 0.0;
-  double mine = dataset;
+  double mine = job->beside_bytes;
   for (int i = 0; i < n_plans; i++)
     mine += (double)rt_arena_bytes(plans[i]);
   rt_comm *node = NULL;
@@ -403,9 +402,9 @@ rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
   if ((print || err != RT_OK) && job->grid_s.rank == 0)
     for (int i = 0; i < n_plans; i++)
       rt_arena_print(plans[i], err == RT_OK ? stdout : stderr);
-  if (print && job->grid_s.rank == 0 && job->dataset != NULL)
-    printf("%-31s %25.1f MiB\n", "dataset's index and decoders",
-           dataset * 0x1p-20);
+  if (print && job->grid_s.rank == 0 && job->beside_bytes > 0.0)
+    printf("%-31s %25.1f MiB\n", "datasets, in hand and in writing",
+           job->beside_bytes * 0x1p-20);
   if (print && job->grid_s.rank == 0)
     printf("memory plan: %.2f GiB on this rank, %.2f of %.2f GiB on its node\n",
            mine * 0x1p-30, all * 0x1p-30, limit * 0x1p-30);

@@ -46,6 +46,8 @@ typedef struct rt_job {
   rt_corpus *corpus;  // owned, NULL when not needed or no data.files
   rt_logits *dataset; // owned, NULL
   char tokenizer_hash[RT_SHA256_HEX]; /**< "" without data.tokenizer */
+  double beside_bytes; /**< of memory, at most: what is in no arena, as the
+                            dataset's index and decoders, a shard in writing */
   rt_phases phases;
   int64_t seq, batch_rows; /**< T; rows of one step over all ranks */
   int64_t rows_per_rank;   /**< batch_rows / dp */
@@ -68,7 +70,7 @@ void rt_job_clear(rt_job *job);
 /** Proportions of draws are the target as they are (unbiased at tau 1): refuse
  *  another loss.tau, teacher.top_p or top_k.  \param where  has the draws */
 RT_MUST rt_err rt_job_check_draws(const rt_deck *d, const char *where);
-/** Sum of the plans' bytes and the dataset's on every rank of this node against
+/** Sum of the plans' bytes and beside_bytes on every rank of this node against
  *  what the node has (run.memory_gib); RT_ERR_MEM with the plan when it cannot
  * fit. \a print: also print the plan (rank 0).  Collective. */
 RT_MUST rt_err rt_job_check_memory(const rt_job *job,

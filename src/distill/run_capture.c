@@ -61,21 +61,10 @@ static rt_err fill_info(const rt_job *job, rt_logits_info *info)
   info->vocab_padded = job->arch_t.vocab;
   info->first_row = first;
   info->n_rows = asked > 0 ? asked : job->n_rows - first;
-  if (info->draws > 0)
-    info->top_k = info->vocab;
+  rt_capture_complete(info);
   RT_TRY(rt_safetensors_hash(teacher, info->teacher_hash));
   rt_capture_name(teacher, info->teacher, sizeof info->teacher);
   return RT_OK;
-}
-
-/** Bytes of \a n_tokens with \a n_entries entries.  Exact: id and log-prob
- * each, and four numbers a token; packed: what no real teacher exceeded. */
-static double data_bytes(const rt_logits_info *info, double n_tokens,
-                         double n_entries)
-{
-  return strcmp(info->encoding, "exact") == 0
-             ? 16.0 * n_tokens + 8.0 * n_entries
-             : 8.0 * n_tokens + 2.5 * n_entries;
 }
 
 /** Rows of shards that are not there yet: of all groups, or of this one. */
@@ -94,9 +83,9 @@ static rt_err preflight(const rt_capture *c)
   const rt_logits_info *info = &c->info;
   const int64_t rows = missing_rows(c, true);
   const double tokens = (double)rows * (double)info->seq;
-  const double most =
-      data_bytes(info, tokens, tokens * (double)rt_capture_max_entries(info));
-  const double least = data_bytes(info, tokens, 0.0);
+  const double most = rt_capture_bytes(
+      info, tokens, tokens * (double)rt_capture_max_entries(info));
+  const double least = rt_capture_bytes(info, tokens, 0.0);
   int64_t free_bytes;
   RT_TRY(rt_disk_free(c->folder, &free_bytes));
   const double free_mib = (double)free_bytes * 0x1p-20;
@@ -185,6 +174,8 @@ static rt_err plan(rt_capture *c)
   const rt_arena *const plans[] = {rt_model_arena(c->model, 0),
                                    rt_model_arena(c->model, 1),
                                    rt_trunc_head_arena(c->head)};
+  if (is_writer(c))
+    job->beside_bytes += rt_capture_writer_bytes(&c->info);
   return rt_job_check_memory(job, plans, 3, true);
 }
 

@@ -1,8 +1,10 @@
 /** \file run_plan.c
  *  What a run would need: memory, work, disk, communication. */
 #include "base/log.h"
+#include "distill/capture.h"
 #include "distill/progress.h"
 #include "distill/run.h"
+#include <string.h>
 
 /** Of an entry, as doc/results/logits.md measured for top-50. */
 static const double packed_bytes = 1.7;
@@ -69,26 +71,25 @@ static void print_capture(const rt_job *job)
 {
   const rt_deck *d = job->deck;
   const int64_t asked = rt_deck_int(d, RT_KEY_CAP_ROWS);
-  const int64_t top_k = rt_deck_int(d, RT_KEY_CAP_TOP_K);
   if (rt_deck_text(d, RT_KEY_CAP_DIR)[0] == '\0' ||
       (job->needs & RT_NEED_TEACHER) == 0)
     return;
-  const int64_t rows =
+  rt_logits_info info;
+  rt_capture_rule(job, &info);
+  info.vocab = rt_arch_true_vocab(&job->arch_t);
+  info.n_rows =
       asked > 0 ? asked : job->n_rows - rt_deck_int(d, RT_KEY_CAP_FIRST);
-  const int64_t shard_rows = rt_deck_int(d, RT_KEY_CAP_SHARD);
-  const double tokens = (double)(rows * job->seq);
+  rt_capture_complete(&info);
+  const double tokens = (double)(info.n_rows * job->seq);
   const double flops = tokens * rt_arch_flops_fwd(&job->arch_t, job->seq);
   const double peak =
       rt_deck_real(d, RT_KEY_RUN_PEAK_GFLOPS) * 1e9 * rt_comm_size(job->world);
-  const bool sampled = rt_deck_is(d, RT_KEY_CAP_ENCODING, "sampled");
-  const double k = (double)(sampled ? rt_deck_int(d, RT_KEY_CAP_DRAWS)
-                            : top_k < job->arch_t.vocab ? top_k
-                                                        : job->arch_t.vocab);
-  const bool packed = sampled || rt_deck_is(d, RT_KEY_CAP_ENCODING, "packed");
+  const double k = (double)rt_capture_max_entries(&info);
+  const bool packed = strcmp(info.encoding, "exact") != 0;
   const double per_token = packed ? 4.0 + packed_bytes * k : 16.0 + 8.0 * k;
   rt_info("capture          %.4g tokens in %lld files, %.4g FLOP; at most %.0f "
           "entries and %s %.1f bytes a token, %.3f GiB on disk",
-          tokens, (long long)((rows - 1) / shard_rows + 1), flops, k,
+          tokens, (long long)rt_logits_n_shards(&info), flops, k,
           packed ? "about" : "exactly", per_token,
           tokens * per_token * 0x1p-30);
   if (peak > 0.0)

@@ -183,8 +183,8 @@ static rt_err describe(rt_train_capture *tc, int64_t lanes)
   RT_TRY(rt_capture_describe(job, &tc->info));
   tc->info.vocab = rt_arch_true_vocab(&job->arch_s);
   tc->info.vocab_padded = job->arch_s.vocab;
-  if (tc->info.draws > 0)
-    tc->info.top_k = tc->info.vocab;
+  tc->info.n_rows = tc->n_steps * job->batch_rows; // until it is cut
+  rt_capture_complete(&tc->info);
   tc->info.step = true;
   tc->info.lanes = lanes > 0 ? lanes : job->grid_s.dp;
   rt_capture_name(rt_deck_text(job->deck, RT_KEY_OUT_DIR), run, sizeof run);
