@@ -36,6 +36,7 @@ static void check_again(const rt_codec *codec, const rt_logits_row *row)
        "what was encoded is not decoded");
   const int64_t T = row->n_tokens, n = row->n_entries;
   must(again.n_tokens == T && again.n_entries == n && again.step == row->step &&
+           again.stream_row == row->stream_row &&
            same(row->tok, again.tok, T + 1) &&
            same(row->count, again.count, T) && same(row->ids, again.ids, n) &&
            same(row->logp, again.logp, n) &&

@@ -17,6 +17,7 @@ static rt_err make_row(const rt_codec_spec *spec, rt_logits_row *row)
   RT_TRY(rt_logits_row_entries(row, T * spec->max_entries));
   row->n_tokens = T;
   row->step = spec->step ? 12345 : 0;
+  row->stream_row = spec->step ? 678 : 0;
   for (int64_t t = 0; t <= T; t++) {
     uint32_t x[4];
     rt_rng_bits(11, RT_RNG_TEST, spec->vocab, (uint64_t)t, x);
