@@ -1,14 +1,16 @@
 #!/bin/bash
-# What time brings: kills, bad disks and restarts at random, ROUNDS times, each
-# with another seed.
+# What time brings: kills, bad disks, restarts and damaged bytes at random, ROUNDS
+# times, each with another seed; fuzzers FUZZ_SECONDS each (600).
 #   tests/soak.sh BUILD ROUNDS     (make soak N=ROUNDS)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${1:?usage: tests/soak.sh BUILD ROUNDS}
 for seed in $(seq "${2:?usage: tests/soak.sh BUILD ROUNDS}"); do
   echo "round $seed"
-  export SEED=$seed KILLS=60 RESTARTS=20
+  export SEED=$seed KILLS=60 RESTARTS=20 FUZZ_SECONDS="${FUZZ_SECONDS:-600}"
   ATS=$(shuf -i 1-100 -n 12 --random-source=<(yes "$seed") | xargs)
   export ATS
-  tests/run.sh "$build" script_kill script_full_disk script_resume
+  TIMEOUT=$((4 * FUZZ_SECONDS + 900)) tests/run.sh "$build" \
+    script_kill script_full_disk script_resume \
+    script_fuzz
 done

@@ -617,7 +617,8 @@ static rt_logits_row *read_rows(const char *from, const rt_logits_info *info)
 
 /** Random flips in every file, and truncations: each rank its share, on its own
  *  dataset, with so much in one shard that some blocks are only behind row
- *  hashes.  Every flip must be noticed, but in the padding of the last chunk. */
+ *  hashes.  Every flip must be noticed, but in the padding of the last chunk.
+ */
 static void damage(const rt_logits_info *info)
 {
   begin();
