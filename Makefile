@@ -160,7 +160,8 @@ lint-tidy:
 
 .PHONY: demo parity smollm2 bench
 bench: deps ## speed as ratios, into bench.json (REAL=1: with PyTorch, SmolLM2)
-	@$(MAKE) --no-print-directory -j$$(nproc) all $(BUILD)/tests/bench_store
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(BUILD)/tests/bench_store \
+	  $(BUILD)/tests/bench_read
 	$(if $(REAL),@inputs/prepare/venv.sh $(BUILD)/venv && \
 	  inputs/smollm2/prepare.sh $(BUILD)/venv $(BUILD)/smollm2 teacher corpus)
 	@tests/bench.py $(BUILD) $(if $(REAL),--real $(BUILD)/venv \

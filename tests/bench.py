@@ -25,7 +25,7 @@ import sys
 import tempfile
 import threading
 
-from bench_store import KEYS as STORE_KEYS, store
+from bench_store import store
 
 N, D, L, FFN, KV, V = 2048, 512, 8, 1408, 256, 49152
 DECK = f"""data: {{seq: 512, valid_fraction: 0, files: [rows.u32]}}
@@ -133,25 +133,26 @@ class Bench:
 
     # --- retort
 
-    def start(self, ranks, threads, *args, **env):
+    def start(self, ranks, threads, *args, program="bin/retort", cwd=None,
+              **env):
         return subprocess.Popen(
             ["mpirun", "--bind-to", "none", "--oversubscribe", "--mca", "btl",
-             "self,vader", "-n", str(ranks), self.build + "/bin/retort", *args],
-            cwd=self.work, env=environment(threads, **env), text=True,
+             "self,vader", "-n", str(ranks), os.path.join(self.build, program),
+             *args],
+            cwd=cwd or self.work, env=environment(threads, **env), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
-    def retort(self, ranks, threads, *args, **env):
-        run = self.start(ranks, threads, *args, **env)
+    def retort(self, ranks, threads, *args, **more):
+        run = self.start(ranks, threads, *args, **more)
         said = run.communicate()[0]
         if run.returncode != 0:
             sys.exit(said)
         return said
 
-    def program(self, name, *args):
-        """What a measuring program of tests/ prints, on one core."""
-        return subprocess.run(
-            [os.path.join(self.build, "tests", name), *args], check=True,
-            env=environment(1), stdout=subprocess.PIPE, text=True).stdout
+    def program(self, name, *args, ranks=1):
+        """What a measuring program of tests/ says, one thread a rank."""
+        said = self.retort(ranks, 1, *args, program="tests/" + name)
+        return json.loads(next(x for x in said.splitlines() if x[:1] == "{"))
 
     def train(self, ranks, threads, *keys, **env):
         """Its metrics lines, one a step."""
@@ -166,9 +167,9 @@ class Bench:
         times = [x["time_s"] for x in self.train(ranks, threads, *keys)]
         return statistics.median(b - a for a, b in zip(times, times[1:]))
 
-    def bench(self, part, *keys):
+    def bench(self, part, *keys, deck="deck.yaml"):
         """Numbers of one line of `retort bench`, and the whole line."""
-        said = self.retort(1, 2, "bench", part, "deck.yaml", *keys)
+        said = self.retort(1, 2, "bench", part, deck, *keys)
         line = next(x for x in said.splitlines() if x.startswith("bench "))
         return [float(x) for x in re.findall(r" (\d+\.\d+) ", line)], line
 
@@ -319,7 +320,7 @@ def main():
             speed, _ = b.rival("online", ONLINE)
             b.put("train.online.fp32.vs_torch_compile", speed, "ratio", 1.25,
                   True)
-        if a.real and b.wants(*STORE_KEYS):
+        if a.real:
             store(b)
     finally:
         shutil.rmtree(b.work)

@@ -1,41 +1,69 @@
-"""What stored logits cost, for tests/bench.py --real: SmolLM2-135M over English.
+"""What stored logits cost, for tests/bench.py --real.
 
-Captures 204,800 tokens top-0.95-100 and 16,384 of the likeliest 5 % of V, once
-(4 minutes; kept in BUILD/bench_store), then measures with bench_store.c.
+SmolLM2-135M over English: captures 204,800 tokens top-0.95-100 and 16,384 of the
+likeliest 5 % of V, once (4 minutes; kept in BUILD/bench_store), then measures
+with bench_store.c, bench_read.c, and runs of retort.
 """
 import json
 import os
+import re
+import shutil
 
-KEYS = ("store.packed100.bytes_per_entry", "store.packed50.bytes_per_entry",
-        "store.packed.kl", "store.packed.kl_max", "store.sampled50.bytes_per_id",
-        "store.wide.bytes_per_entry", "store.wide.kl",
-        "store.decode50.tokens_per_s", "store.encode50.tokens_per_s")
+SIZE_KEYS = ("store.packed100.bytes_per_entry",
+             "store.packed50.bytes_per_entry", "store.packed.kl",
+             "store.packed.kl_max", "store.sampled50.bytes_per_id",
+             "store.wide.bytes_per_entry", "store.wide.kl",
+             "store.decode50.tokens_per_s", "store.encode50.tokens_per_s")
+HERE = os.getcwd()  # decks name files from the root of the repository
+DECK = os.path.join(HERE, "inputs/smollm2/student.yaml")
+OUTSIDE = ("set-up", "evaluation", "dataset writing", "checkpoint", "logging",
+           "total")  # phases that are no part of a step
+CAPTURE_ROWS = 32  # of 512 tokens: about 13 s
 
 
-def capture(b, to, *keys):
-    manifest = os.path.join(to, "manifest.json")
-    if os.path.exists(manifest):
-        with open(manifest) as f:
-            if json.load(f)["complete"]:
-                return
+def smollm2(b):
+    """Keys that every run with the teacher needs."""
     corpus = os.path.join(os.path.dirname(b.teacher), "docs")
-    b.retort(1, 2, "capture", os.path.abspath("inputs/smollm2/student.yaml"),
-             f"data.files=[{corpus}]", f"data.tokenizer={b.teacher}",
-             f"teacher.weights={b.teacher}", f"capture.dir={to}",
-             "capture.encoding=exact", *keys)
+    return [f"data.files=[{corpus}]", f"data.tokenizer={b.teacher}",
+            f"teacher.weights={b.teacher}"]
+
+
+def folder_of(b, name):
+    """Path of a dataset, and whether it is there already."""
+    to = os.path.join(b.build, "bench_store", name)
+    os.makedirs(os.path.dirname(to), exist_ok=True)
+    try:
+        with open(os.path.join(to, "manifest.json")) as f:
+            return to, json.load(f)["complete"]
+    except FileNotFoundError:
+        return to, False
+
+
+def capture(b, name, *keys):
+    to, there = folder_of(b, name)
+    if not there:
+        b.retort(1, 2, "capture", DECK, *smollm2(b), f"capture.dir={to}",
+                 "capture.encoding=exact", *keys)
+    return to
+
+
+def packed(b):
+    """The same as a capture with the default encoding makes."""
+    to, there = folder_of(b, "packed")
+    if not there:
+        b.retort(1, 2, "logits", "select", capture(b, "exact"), to,
+                 "capture.encoding=packed")
+    return to
 
 
 def measure(b, dataset, kind, *numbers):
-    return json.loads(b.program("bench_store", dataset, kind, *numbers))
+    return b.program("bench_store", dataset, kind, *numbers)
 
 
-def store(b):
-    exact = os.path.join(b.build, "bench_store", "exact")
-    wide = os.path.join(b.build, "bench_store", "wide")
-    os.makedirs(os.path.dirname(exact), exist_ok=True)
-    capture(b, exact)
-    capture(b, wide, "capture.rows=32", "capture.shard_rows=32",
-            "capture.top_p=1", "capture.top_k=2457")
+def sizes(b):
+    exact = capture(b, "exact")
+    wide = capture(b, "wide", "capture.rows=32", "capture.shard_rows=32",
+                   "capture.top_p=1", "capture.top_k=2457")
     p100 = measure(b, exact, "packed", "100")
     p50 = measure(b, exact, "packed", "50")
     all_wide = measure(b, wide, "packed", "2457")
@@ -54,3 +82,78 @@ def store(b):
           "tokens/s", 1e6, True)
     b.put("store.encode50.tokens_per_s", p50["encode_tokens_per_s"],
           "tokens/s", 3e5, True)
+
+
+def reading(b):
+    """Random rows by the library over pread; the worst of three is the key."""
+    folder, ratios = packed(b), []
+    for ranks in 1, 2, 4:
+        m = b.program("bench_read", folder, ranks=ranks)
+        print(f"  {ranks} ranks: library {m['library_gb_per_s']:.1f} GB/s, "
+              f"pread {m['pread_gb_per_s']:.1f}: {m['read_over_pread']:.3f}; "
+              f"{m['bytes_per_row']} bytes a row")
+        ratios.append(m["read_over_pread"])
+    b.put("store.read_over_pread", min(ratios), "ratio", 0.8, True)
+
+
+def bare_s(b):
+    """Seconds a token of the teacher's forward with head, alone."""
+    rows = 8
+    seconds = b.bench("teacher", *smollm2(b), "teacher.source=live",
+                      "teacher.target=full", f"train.batch_rows={rows}",
+                      f"train.micro_rows={rows}", deck=DECK)[0][0]
+    return seconds / (rows * 512)
+
+
+def capture_s(b):
+    """Seconds a token of a capture from its first forward on, until its last
+    shard lies sealed on the disk."""
+    said = b.retort(1, 2, "capture", DECK, *smollm2(b), "capture.dir=overhead",
+                    f"capture.rows={CAPTURE_ROWS}", "capture.shard_rows=16")
+    shutil.rmtree(os.path.join(b.work, "overhead"))
+    return 1 / float(re.findall(r"capture 100\.0%.* (\d+) tok/s", said)[-1])
+
+
+def overhead(b):
+    bare, captured = b.alternate(lambda: bare_s(b), lambda: capture_s(b))
+    print(f"  teacher alone {1 / bare:.0f} tokens/s, capture "
+          f"{1 / captured:.0f}")
+    b.put("capture.overhead", captured / bare, "ratio", 1.05, False)
+
+
+def wait_share(b, *keys):
+    """The slowest rank's wait for input over the average of all that steps do,
+    by the table that ends a run: 2 ranks, 1 thread each."""
+    run = os.path.join(b.work, "waits")
+    said = b.retort(2, 1, "train", *keys, f"output.dir={run}", cwd=HERE)
+    shutil.rmtree(run)
+    table = re.findall(r"^(\S.*?) +[\d.]+ +([\d.]+) +([\d.]+) +[\d.]+ %$", said,
+                       re.MULTILINE)
+    step = sum(float(x[1]) for x in table if x[0] not in OUTSIDE)
+    return max(float(x[2]) for x in table if x[0] == "wait for input") / step
+
+
+def input_wait(b):
+    demo = os.path.join(b.work, "demo_logits")
+    b.retort(2, 1, "capture", "inputs/demo/student.yaml",
+             "teacher.weights=inputs/demo/teacher", f"capture.dir={demo}",
+             cwd=HERE)
+    stored = ["teacher.source=dataset", "teacher.top_k=50", "loss.alpha=0.9"]
+    shares = (
+        wait_share(b, "inputs/demo/student.yaml", *stored,
+                   f"teacher.dataset={demo}"),
+        wait_share(b, DECK, *smollm2(b), *stored, "train.length=20 steps",
+                   f"teacher.dataset={packed(b)}"))
+    print("  waits for input: demo {:.5f}, SmolLM2 {:.5f}".format(*shares))
+    b.put("store.input_wait", max(shares), "share", 0.01, False)
+
+
+def store(b):
+    if b.wants(*SIZE_KEYS):
+        sizes(b)
+    if b.wants("store.read_over_pread"):
+        reading(b)
+    if b.wants("capture.overhead"):
+        overhead(b)
+    if b.wants("store.input_wait"):
+        input_wait(b)

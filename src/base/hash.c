@@ -8,8 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+// gcc 12 at -O3 makes of XXH3's AVX-512 loop one of 50 GB/s, at -O2 of 79; of
+// AVX2's, xxhash.h knows the same itself
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("-O2")
+#endif
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
 
 enum { PIECE_BYTES = 1 << 20, DIGEST_BYTES = 32 };
 
