@@ -21,6 +21,7 @@ enum { MAX_OPEN = 256 }; // files kept open; others are opened for each row
 
 /** A shard as rows are found in it. */
 typedef struct place {
+  char *path;                 // owned: to print it for every row takes long
   const uint64_t *record_ptr; // borrowed [n_rows + 1]; NULL: not sealed yet
   const uint64_t *row_xxh3;   // borrowed [n_rows]
   uint64_t chunk, n_chunks;   // bytes of a chunk of the records
@@ -270,6 +271,12 @@ static rt_err new_places(rt_logits *ds)
   ds->n_open = calloc(1, sizeof *ds->n_open);
   RT_CHECK(ds->places != NULL && ds->fd != NULL && ds->n_open != NULL,
            RT_ERR_MEM, "places of %zu shards", n);
+  for (size_t i = 0; i < n; i++) {
+    char path[RT_PATH_MAX];
+    RT_TRY(rt_logits_shard_path(path, ds->folder, (int64_t)i));
+    ds->places[i].path = strdup(path);
+    RT_CHECK(ds->places[i].path != NULL, RT_ERR_MEM, "%s", path);
+  }
   return rt_logits_cache_create(&ds->decoders);
 }
 
@@ -351,6 +358,8 @@ void rt_logits_close(rt_logits **ds)
   for (int64_t i = 0; i < (*ds)->manifest.n_shards; i++) {
     if ((*ds)->fd != NULL && (*ds)->fd[i] != 0)
       close((*ds)->fd[i] - 1);
+    if ((*ds)->places != NULL)
+      free((*ds)->places[i].path);
   }
   rt_logits_cache_destroy(&(*ds)->decoders);
   free((*ds)->fd);
@@ -415,7 +424,6 @@ typedef struct found {
   const place *place; // borrowed
   int64_t i_shard, i_row;
   int64_t begin, n; // bytes of its record
-  char path[RT_PATH_MAX];
 } found;
 
 static rt_err find(const rt_logits *ds, int64_t row, found *x)
@@ -430,7 +438,7 @@ static rt_err find(const rt_logits *ds, int64_t row, found *x)
   x->place = &ds->places[x->i_shard];
   x->begin = (int64_t)x->place->record_ptr[x->i_row];
   x->n = (int64_t)x->place->record_ptr[x->i_row + 1] - x->begin;
-  return rt_logits_shard_path(x->path, ds->folder, x->i_shard);
+  return RT_OK;
 }
 
 /** A descriptor of the row's shard, kept open up to MAX_OPEN.  Two threads may
@@ -443,8 +451,8 @@ static rt_err get_fd(const rt_logits *ds, const found *x, int *fd, bool *keep)
   *fd = had - 1;
   if (had != 0)
     return RT_OK;
-  *fd = open(x->path, O_RDONLY | O_CLOEXEC);
-  RT_CHECK(*fd >= 0, RT_ERR_NOINPUT, "cannot open %s: %s", x->path,
+  *fd = open(x->place->path, O_RDONLY | O_CLOEXEC);
+  RT_CHECK(*fd >= 0, RT_ERR_NOINPUT, "cannot open %s: %s", x->place->path,
            strerror(errno));
   *keep = atomic_fetch_add(ds->n_open, 1) < MAX_OPEN;
   int none = 0;
@@ -464,7 +472,7 @@ static rt_err read_bytes(const found *x, int fd, unsigned char *to)
     int64_t part = (int64_t)(p->chunk - in_chunk);
     if (part > x->n - done)
       part = x->n - done;
-    RT_TRY(rt_file_read_at(fd, x->path, to + done, (size_t)part,
+    RT_TRY(rt_file_read_at(fd, x->place->path, to + done, (size_t)part,
                            (int64_t)(p->offset[at / p->chunk] + in_chunk)));
     done += part;
   }
@@ -478,7 +486,7 @@ static rt_err check_record(const found *x, int64_t row, const rt_bytes *bytes)
   RT_CHECK(got == expected, RT_ERR_DATA,
            "%s: row %lld has XXH3 %016" PRIx64 ", expected %016" PRIx64
            ": it was damaged after it was written",
-           x->path, (long long)row, got, expected);
+           x->place->path, (long long)row, got, expected);
   return RT_OK;
 }
 
@@ -513,9 +521,9 @@ static rt_err decode(const rt_logits *ds, const found *x, int64_t row,
                                    .spec = &ds->spec,
                                    .data = x->place->tables,
                                    .n = x->place->n_table_bytes,
-                                   .path = x->path};
+                                   .path = x->place->path};
   rt_logits_loan loan;
-  snprintf(name, sizeof name, "%s, row %lld", x->path, (long long)row);
+  snprintf(name, sizeof name, "%s, row %lld", x->place->path, (long long)row);
   RT_TRY(rt_logits_cache_get(ds->decoders, &tables, &loan));
   const rt_err err =
       rt_codec_decode(loan.codec, bytes->data, bytes->n, name, out);
@@ -538,7 +546,7 @@ static rt_err read_record_h5(const found *x, rt_bytes *out)
 {
   rt_h5 *h5;
   RT_TRY(rt_bytes_room(out, (size_t)x->n));
-  RT_TRY(rt_h5_open(x->path, &h5));
+  RT_TRY(rt_h5_open(x->place->path, &h5));
   rt_err err = rt_h5_read(h5, "records", x->begin, 0,
                           rt_view_of(out->data, RT_U8, x->n, 1));
   if (err != RT_OK)
@@ -552,7 +560,7 @@ static rt_err read_record_h5(const found *x, rt_bytes *out)
 rt_err rt_logits_read_h5(const rt_logits *ds, int64_t row, rt_logits_row *out)
 {
   rt_bytes bytes = {0};
-  found x;
+  found x = {0};
   rt_err err = find(ds, row, &x);
   if (err == RT_OK)
     err = read_record_h5(&x, &bytes);
