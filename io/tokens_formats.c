@@ -144,6 +144,26 @@ static rt_err take_tokens(rt_tokfile *f, size_t offset, rt_tok_type type)
   return RT_OK;
 }
 
+/** Nothing in a raw file tells its width.  Read as u16, ids of u32 leave their
+ *  upper halves between them: small where V is. */
+static rt_err check_width(const rt_tokfile *f)
+{
+  enum { LOOK_AT = 4096, AT_LEAST = 64, SMALL = 16 };
+  const int64_t n = f->n_tokens < LOOK_AT ? f->n_tokens : LOOK_AT;
+  int64_t n_large = 0;
+  for (int64_t i = 0; i < n; i++) {
+    const bool large = rt_tokfile_at(f, i) >= SMALL;
+    if (large && i % 2 == 1)
+      return RT_OK;
+    n_large += large;
+  }
+  RT_CHECK(n < AT_LEAST || n_large < n / 4, RT_ERR_DATA,
+           "%s: every second id of the first %lld is below %d, as when ids of "
+           "4 bytes are read as 2: name the file *.u32",
+           f->path, (long long)n, SMALL);
+  return RT_OK;
+}
+
 static rt_err open_raw(rt_tokfile *f, const char *name, int64_t eot)
 {
   const bool wide = ends_with(name, ".u32");
@@ -151,6 +171,8 @@ static rt_err open_raw(rt_tokfile *f, const char *name, int64_t eot)
   RT_TRY(rt_path_join(f->path, "", name));
   RT_TRY(rt_map_open(name, &f->data));
   RT_TRY(take_tokens(f, 0, wide ? RT_TOK_U32 : RT_TOK_U16));
+  if (!wide)
+    RT_TRY(check_width(f));
   return split_at_eot(f, eot);
 }
 

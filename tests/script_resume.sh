@@ -108,6 +108,9 @@ same_bits lm stopped
 # --- the wall limit: stops before it
 expect 85 2 train deck.yaml output.dir=wall run.wall_s=0.001 run.wall_margin_s=0
 says err.txt "wall limit"
+expect 78 2 train deck.yaml output.dir=none run.wall_s=60
+says err.txt "no time is left"
+[ -e none ] && fail "a refused run left its folder"
 
 # --- old checkpoints go
 expect 0 1 train deck.yaml output.dir=pruned checkpoint.every=2 \

@@ -103,7 +103,7 @@ static void test_file_publish(void)
   RT_FAILS(rt_path_publish(tmp, path), RT_ERR_LOCKED, tmp);
   RT_OKAY(rt_path_join(path, folder, "a/b/file"));
   RT_OKAY(rt_file_put(path, "", 0));
-  RT_FAILS(rt_folder_create(path), RT_ERR_LOCKED, path);
+  RT_FAILS(rt_folder_create(path), RT_ERR_LOCKED, "file: Not a directory");
   RT_OKAY(rt_path_remove(folder));
   CU_ASSERT_FALSE(rt_folder_exists(folder));
   RT_OKAY(rt_path_remove(folder)); // absent is fine

@@ -110,6 +110,9 @@ static const struct {
                                  "expected one; the first is on line 2"},
     {"train: {lr: 1}\ntrain.lr: 1", "d.yaml:2:1: train.lr: got a second"},
     {"train: {? [a] : 1}", "got a key that is not a word"},
+    {"checkpoint: {allow_change: [train.lr, train.legnth]}",
+     "checkpoint.allow_change: got \"train.legnth\", expected keys; did you "
+     "mean train.length?"},
     // types
     {"train:\n  batch_rows: many",
      "d.yaml:2:15: train.batch_rows: got \"many\", expected a whole number "
@@ -243,11 +246,11 @@ static void test_overrides(void)
 {
   char *overrides[] = {"train.lr=1",
                        "train.lr=0.5", // the last wins
-                       "data.files=a.bin, b c",
+                       "data.files=[\"a b.bin\", 'a,b']",
                        "data.weights=[1, 2.5]",
                        "output.dir=x = \"y\": #z",
                        "capture.dir=",
-                       "checkpoint.allow_change=[\"train.lr\", 'a,b']",
+                       "checkpoint.allow_change=train.lr, train.clip",
                        "checkpoint.resume=no",
                        "train.length=3e3 tokens"};
   rt_deck *deck;
@@ -257,14 +260,16 @@ static void test_overrides(void)
   CU_ASSERT(rt_deck_real(deck, RT_KEY_TRAIN_LR) == 0.5);
   CU_ASSERT(rt_deck_real(deck, RT_KEY_TRAIN_CLIP) == 2.0);
   CU_ASSERT_EQUAL_FATAL(rt_deck_n(deck, RT_KEY_DATA_FILES), 2);
-  CU_ASSERT_STRING_EQUAL(rt_deck_text_at(deck, RT_KEY_DATA_FILES, 0), "a.bin");
-  CU_ASSERT_STRING_EQUAL(rt_deck_text_at(deck, RT_KEY_DATA_FILES, 1), "b c");
+  CU_ASSERT_STRING_EQUAL(rt_deck_text_at(deck, RT_KEY_DATA_FILES, 0),
+                         "a b.bin");
+  CU_ASSERT_STRING_EQUAL(rt_deck_text_at(deck, RT_KEY_DATA_FILES, 1), "a,b");
   CU_ASSERT_EQUAL_FATAL(rt_deck_n(deck, RT_KEY_DATA_WEIGHTS), 2);
   CU_ASSERT(rt_deck_real_at(deck, RT_KEY_DATA_WEIGHTS, 1) == 2.5);
   CU_ASSERT_STRING_EQUAL(rt_deck_text(deck, RT_KEY_OUT_DIR), "x = \"y\": #z");
   CU_ASSERT_STRING_EQUAL(rt_deck_text(deck, RT_KEY_CAP_DIR), "");
   CU_ASSERT_EQUAL_FATAL(rt_deck_n(deck, RT_KEY_CKPT_ALLOW), 2);
-  CU_ASSERT_STRING_EQUAL(rt_deck_text_at(deck, RT_KEY_CKPT_ALLOW, 1), "a,b");
+  CU_ASSERT_STRING_EQUAL(rt_deck_text_at(deck, RT_KEY_CKPT_ALLOW, 1),
+                         "train.clip");
   CU_ASSERT_FALSE(rt_deck_bool(deck, RT_KEY_CKPT_RESUME));
   CU_ASSERT_EQUAL(rt_deck_steps(deck, RT_KEY_TRAIN_LENGTH, 1000, 0), 3);
   CU_ASSERT_EQUAL(rt_deck_source(deck, RT_KEY_TRAIN_LR), RT_FROM_COMMAND_LINE);

@@ -659,6 +659,11 @@ static void test_bad_files(void)
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "no multiple of 2");
   rt_put_text(rt_in(folder, "empty.u32", path), "");
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "holds no tokens");
+  uint32_t wide[100]; // as a user may name it
+  for (uint32_t i = 0; i < 100; i++)
+    wide[i] = 10 + i;
+  rt_put_bytes(rt_in(folder, "wide.u16", path), wide, sizeof wide);
+  RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "name the file *.u32");
   rt_put_text(rt_in(folder, "small.u32", path), "abcd");
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "fewer than one row of 9");
   rt_in(folder, "l.bin", path);

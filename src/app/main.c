@@ -75,8 +75,9 @@ static rt_err run_verb(const rt_cli *cli, const rt_comm *world)
   return err;
 }
 
-/** All between MPI_Init and MPI_Finalize; the exit code. */
-static int run(const rt_cli *cli)
+/** All between MPI_Init and MPI_Finalize; the exit code.  \a ready: what went
+ *  wrong before, on this rank. */
+static int run(const rt_cli *cli, rt_err ready)
 {
   rt_comm *world = NULL;
   rt_err err = rt_comm_create(MPI_COMM_WORLD, &world);
@@ -87,7 +88,7 @@ static int run(const rt_cli *cli)
                : cli->quiet ? RT_LOG_QUIET
                             : RT_LOG_INFO,
                rt_comm_rank(world) == 0);
-  err = rt_agree(world, rt_signals_install());
+  err = rt_agree(world, ready);
   if (err == RT_OK)
     err = run_verb(cli, world);
   err = rt_fatal_meet(world, err);
@@ -111,12 +112,14 @@ int main(int argc, char **argv)
     return code;
   }
   // 2. Ranks.  Only the main thread calls MPI; others compute and read.
+  // A signal is heeded from here on; starting many ranks takes a while.
+  const rt_err ready = rt_signals_install();
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
   if (level < MPI_THREAD_FUNNELED)
     rt_warn("MPI does not allow threads beside the one that calls it "
             "(MPI_THREAD_FUNNELED): expect trouble");
   // 3. The verb.
-  code = run(&cli);
+  code = run(&cli, ready);
   // 4. The end, with one exit code for all.
   MPI_Finalize();
   rt_cli_clear(&cli);

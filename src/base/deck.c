@@ -151,12 +151,32 @@ static void refuse_path(const rt_deck_item *item, rt_deck_issues *issues)
                   bare);
 }
 
+/** Words of a list of keys that are none. */
+static void refuse_words(rt_key key, const rt_deck_item *item,
+                         rt_deck_issues *issues)
+{
+  for (int i = 0; i < item->n; i++) {
+    const char *const word = item->scalars[i].text;
+    char quoted[RT_QUOTE_BYTES];
+    if (find_key(word) != RT_N_KEYS)
+      continue;
+    const rt_key near = nearest_key(word);
+    rt_deck_issue(issues, item->place, "%s: got %s, expected keys%s%s%s",
+                  key_rows[key].path, rt_deck_quote(quoted, word),
+                  near != RT_N_KEYS ? "; did you mean " : "",
+                  near != RT_N_KEYS ? key_rows[near].path : "",
+                  near != RT_N_KEYS ? "?" : "");
+  }
+}
+
 /** Set the value of \a key; its source is noted when all went well. */
 static rt_err set_value(rt_deck *deck, rt_key key, const rt_deck_item *item,
                         rt_source source, rt_deck_issues *issues)
 {
   const int n_before = issues->n;
   RT_TRY(rt_deck_value_read(key, item, issues, &deck->values[key]));
+  if (key == RT_KEY_CKPT_ALLOW && issues->n == n_before)
+    refuse_words(key, item, issues);
   if (issues->n == n_before)
     deck->values[key].source = source;
   return RT_OK;

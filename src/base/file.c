@@ -212,9 +212,13 @@ void rt_map_close(rt_map *map)
 
 static rt_err make_folder(const char *path)
 {
-  // other ranks make the same folders: one that exists is fine
-  CHECK_OUTPUT(mkdir(path, 0777) == 0 || rt_folder_exists(path),
-               "create folder", path);
+  if (mkdir(path, 0777) == 0)
+    return RT_OK;
+  const int reason = errno;
+  if (rt_folder_exists(path))
+    return RT_OK; // other ranks make the same folders
+  errno = reason == EEXIST ? ENOTDIR : reason;
+  CHECK_OUTPUT(false, "create folder", path);
   return RT_OK;
 }
 

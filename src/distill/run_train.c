@@ -134,9 +134,22 @@ static rt_err make_evaluator(rt_train_run *run)
   return rt_evaluator_commit(run->evaluator);
 }
 
+/** A limit that leaves no time would make one step at each start. */
+static rt_err check_wall(const rt_deck *deck)
+{
+  const double wall_s = rt_deck_real(deck, RT_KEY_RUN_WALL_S);
+  const double margin_s = rt_deck_real(deck, RT_KEY_RUN_WALL_MARGIN_S);
+  RT_CHECK(wall_s == 0.0 || wall_s > margin_s, RT_ERR_CONFIG,
+           "run.wall_s is %g and run.wall_margin_s %g: no time is left for a "
+           "step; set a smaller margin",
+           wall_s, margin_s);
+  return RT_OK;
+}
+
 static rt_err prepare(rt_train_run *run)
 {
   rt_job *job = run->job;
+  RT_TRY(check_wall(job->deck));
   RT_TRY(open_folder(run));
   RT_TRY(rt_trainer_create(job, true, false, &run->trainer));
   RT_TRY(make_evaluator(run));
