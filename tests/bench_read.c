@@ -1,9 +1,11 @@
 /** \file bench_read.c
  *  Random rows by the library against pread of the same bytes, as JSON:
- *    mpirun -n N bench_read FOLDER
- *  All ranks at once, each through all rows in an order of its own.  The sides
- *  alternate over the same rows and the same buffer, in a warm page cache; a
- *  side takes as long as its slowest rank. */
+ *    mpirun -n N bench_read FOLDER...
+ *  The folders are copies of one dataset, so that together they are larger than
+ *  a processor's cache, as real ones are.  All ranks at once, each through all
+ *  rows in an order of its own.  The sides alternate over the same rows and the
+ *  same buffer, in a warm page cache; a side takes as long as its slowest rank.
+ */
 #include "base/clock.h"
 #include "base/rng.h"
 #include "io/group.h"
@@ -24,12 +26,13 @@ typedef struct piece {
 } piece;
 
 typedef struct bench {
-  rt_logits *ds;      // owned
-  int64_t n_rows;     // R
-  int64_t *order;     // owned [R], of this rank
-  int *fd;            // owned [n_shards], each owned; 0: not open
-  piece *piece;       // owned [room]: of row 0, of row 1, ...
-  int64_t *piece_ptr; // owned [R + 1]
+  rt_logits **ds;           // owned [n_sets], each owned
+  int64_t n_sets, n_shards; // shards of a set
+  int64_t set_rows, n_rows; // rows of a set; R, of all
+  int64_t *order;           // owned [R], of this rank
+  int *fd;                  // owned [n_sets, n_shards], each owned
+  piece *piece;             // owned [room]: of row 0, of row 1, ...
+  int64_t *piece_ptr;       // owned [R + 1]
   int64_t n, room, bytes;
   rt_bytes to; // owned: one record
 } bench;
@@ -76,9 +79,10 @@ static rt_err add_rows(bench *b, int fd, int64_t row0, int64_t n,
   return RT_OK;
 }
 
-static rt_err locate(bench *b, const rt_h5 *h5, int64_t i)
+/** Shard \a i of set \a set, which is open as \a h5 and \a fd. */
+static rt_err locate(bench *b, const rt_h5 *h5, int fd, int64_t set, int64_t i)
 {
-  const rt_logits_info *const info = rt_logits_about(b->ds);
+  const rt_logits_info *const info = rt_logits_about(b->ds[set]);
   const int64_t n = rt_logits_shard_rows(info, i);
   rt_h5_shape s;
   rt_extent *extents = NULL;
@@ -93,53 +97,77 @@ static rt_err locate(bench *b, const rt_h5 *h5, int64_t i)
     err = rt_h5_extents(h5, "records", &extents, &n_extents);
   if (err == RT_OK)
     err =
-        add_rows(b, b->fd[i], i * info->shard_rows, n, ptr,
+        add_rows(b, fd, set * b->set_rows + i * info->shard_rows, n, ptr,
                  (uint64_t)(s.chunk_rows > 0 ? s.chunk_rows : s.rows), extents);
   free(extents);
   free(ptr);
   return err;
 }
 
-static rt_err open_shard(bench *b, const char *folder, int64_t i)
+static rt_err open_shard(bench *b, const char *folder, int64_t set, int64_t i)
 {
+  int *const fd = &b->fd[set * b->n_shards + i];
   char path[RT_PATH_MAX];
   rt_h5 *h5;
   RT_TRY(rt_logits_shard_path(path, folder, i));
-  b->fd[i] = open(path, O_RDONLY | O_CLOEXEC);
-  RT_CHECK(b->fd[i] > 0, RT_ERR_NOINPUT, "cannot open %s", path);
+  *fd = open(path, O_RDONLY | O_CLOEXEC);
+  RT_CHECK(*fd >= 0, RT_ERR_NOINPUT, "cannot open %s", path);
   RT_TRY(rt_h5_open(path, &h5));
-  const rt_err err = locate(b, h5, i);
+  const rt_err err = locate(b, h5, *fd, set, i);
   const rt_err closed = rt_h5_close(&h5);
   return err != RT_OK ? err : closed;
 }
 
-static rt_err prepare(bench *b, const char *folder)
+static rt_err open_sets(bench *b, char **folders)
+{
+  for (int64_t s = 0; s < b->n_sets; s++) {
+    RT_TRY(rt_logits_open(MPI_COMM_SELF, folders[s], RT_LOGITS_FINISHED,
+                          &b->ds[s]));
+    const rt_logits_info *const info = rt_logits_about(b->ds[s]);
+    RT_CHECK(s == 0 || info->n_rows == b->set_rows, RT_ERR_DATA,
+             "%s has %lld rows, %s %lld: not copies of one dataset", folders[s],
+             (long long)info->n_rows, folders[0], (long long)b->set_rows);
+    b->set_rows = info->n_rows;
+    b->n_shards = rt_logits_n_shards(info);
+  }
+  b->n_rows = b->n_sets * b->set_rows;
+  return RT_OK;
+}
+
+static rt_err prepare(bench *b, char **folders, int64_t n_sets)
 {
   int rank;
   RT_TRY_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
-  RT_TRY(rt_logits_open(MPI_COMM_SELF, folder, RT_LOGITS_FINISHED, &b->ds));
-  const rt_logits_info *const info = rt_logits_about(b->ds);
-  const int64_t n_shards = rt_logits_n_shards(info);
-  b->n_rows = info->n_rows;
+  b->n_sets = n_sets;
+  b->ds = calloc((size_t)n_sets, sizeof(rt_logits *));
+  RT_CHECK(b->ds != NULL, RT_ERR_MEM, "%lld datasets", (long long)n_sets);
+  RT_TRY(open_sets(b, folders));
   b->order = calloc((size_t)b->n_rows, sizeof *b->order);
   b->piece_ptr = calloc((size_t)b->n_rows + 1, sizeof *b->piece_ptr);
-  b->fd = calloc((size_t)n_shards, sizeof *b->fd);
+  b->fd = calloc((size_t)(n_sets * b->n_shards), sizeof *b->fd);
   RT_CHECK(b->order && b->piece_ptr && b->fd, RT_ERR_MEM, "%lld rows",
            (long long)b->n_rows);
   for (int64_t i = 0; i < b->n_rows; i++)
     b->order[i] = (int64_t)rt_rng_permute(7, (uint64_t)rank,
                                           (uint64_t)b->n_rows, (uint64_t)i);
-  for (int64_t i = 0; i < n_shards; i++)
-    RT_TRY(open_shard(b, folder, i));
+  for (int64_t i = 0; i < n_sets * b->n_shards; i++)
+    RT_TRY(open_shard(b, folders[i / b->n_shards], i / b->n_shards,
+                      i % b->n_shards));
   return RT_OK;
 }
 
 /** --- the two sides: all rows once --- */
 
+static rt_err read_row(bench *b, int64_t row)
+{
+  return rt_logits_read_record(b->ds[row / b->set_rows], row % b->set_rows,
+                               &b->to);
+}
+
 static rt_err by_library(bench *b)
 {
   for (int64_t i = 0; i < b->n_rows; i++)
-    RT_TRY(rt_logits_read_record(b->ds, b->order[i], &b->to));
+    RT_TRY(read_row(b, b->order[i]));
   return RT_OK;
 }
 
@@ -179,7 +207,7 @@ static rt_err time_side(bench *b, rt_err (*side)(bench *), double *seconds)
 static rt_err compare(bench *b)
 {
   for (int64_t r = 0; r < b->n_rows; r++) {
-    RT_TRY(rt_logits_read_record(b->ds, r, &b->to));
+    RT_TRY(read_row(b, r));
     const uint64_t expected = rt_hash_xxh3(b->to.data, b->to.n);
     memset(b->to.data, 0, b->to.n);
     RT_TRY(pread_row(b, r));
@@ -206,18 +234,17 @@ static rt_err measure(bench *b)
   const double gb =
       (double)(round_bytes / b->bytes + 1) * (double)b->bytes * n_ranks * 1e-9;
   if (rank == 0)
-    printf("{\"ranks\": %d, \"bytes_per_row\": %lld, \"library_gb_per_s\": "
+    printf("{\"ranks\": %d, \"bytes\": %lld, \"library_gb_per_s\": "
            "%.3f, \"pread_gb_per_s\": %.3f, \"read_over_pread\": %.4f}\n",
-           n_ranks, (long long)(b->bytes / b->n_rows),
-           gb / library[N_ROUNDS / 2], gb / bare[N_ROUNDS / 2],
-           ratio[N_ROUNDS / 2]);
+           n_ranks, (long long)b->bytes, gb / library[N_ROUNDS / 2],
+           gb / bare[N_ROUNDS / 2], ratio[N_ROUNDS / 2]);
   return RT_OK;
 }
 
 static rt_err run(int argc, char **argv, bench *b)
 {
-  RT_CHECK(argc == 2, RT_ERR_USAGE, "usage: bench_read FOLDER");
-  RT_TRY(prepare(b, argv[1]));
+  RT_CHECK(argc >= 2, RT_ERR_USAGE, "usage: bench_read FOLDER...");
+  RT_TRY(prepare(b, argv + 1, argc - 1));
   RT_TRY(compare(b));
   return measure(b);
 }
@@ -231,14 +258,16 @@ int main(int argc, char **argv)
     fprintf(stderr, "bench_read: %s\n", rt_err_text());
     MPI_Abort(MPI_COMM_WORLD, 1);
   }
-  for (int64_t i = 0; i < rt_logits_n_shards(rt_logits_about(b.ds)); i++)
+  for (int64_t i = 0; i < b.n_sets * b.n_shards; i++)
     close(b.fd[i]);
+  for (int64_t s = 0; s < b.n_sets; s++)
+    rt_logits_close(&b.ds[s]);
+  free(b.ds);
   free(b.fd);
   free(b.order);
   free(b.piece);
   free(b.piece_ptr);
   rt_bytes_clear(&b.to);
-  rt_logits_close(&b.ds);
   MPI_Finalize();
   return 0;
 }
