@@ -27,7 +27,14 @@ cp out.txt one.txt
 expect 0 3 logits info all
 cmp one.txt out.txt || fail "3 ranks count otherwise than one"
 says out.txt "entries (mass) k             10             20"
-grep -q "p  0.90 .*(0.[5-9]" out.txt || fail "no table of entries by p and k"
+says out.txt "counted     88 of 88 rows"
+expect 0 1 logits info all --all
+cmp one.txt out.txt || fail "--all counts otherwise than a sample of all"
+expect 64 1 logits verify all --all
+says err.txt "takes no --all"
+expect 64 1 plan deck.yaml --all
+says err.txt "not for \`retort plan\`"
+grep -q "p  0.90 .*(0.[5-9]" one.txt || fail "no table of entries by p and k"
 expect 65 1 logits diff all chosen
 says err.txt "cannot be compared"
 
@@ -65,6 +72,22 @@ assert len(a) == len(b) == 8 and a != b, (a, b)
 worst = max(abs(x - y) / x for x, y in zip(a, b))
 assert worst < 1e-2, worst  # of the KL itself, flat tiny teacher
 PY
+
+# --- what diff says of each field
+expect 0 2 capture "${from[@]}" capture.dir=spread capture.rows=88 \
+  capture.top_p=0.99 capture.top_k=40 capture.encoding=exact \
+  capture.statistics=true
+expect 0 1 logits diff all spread
+says out.txt "only the second has the field entropy: it is not compared"
+says out.txt "the same, bit for bit, in all that both of them have"
+expect 0 2 logits select spread spread-packed capture.encoding=packed
+expect 65 1 logits diff spread spread-packed
+for field in "kept mass" log-sum-exp "text's log-prob" entropy \
+  "standard deviation"; do
+  grep -q "largest difference.* of the $field *[1-9.]*[0-9]" out.txt ||
+    fail "no difference of the $field"
+  grep -q "of the $field *0$" out.txt && fail "the $field is the same"
+done
 
 # --- draws: a dataset of its own kind
 expect 0 2 capture "${from[@]}" capture.dir=draws capture.rows=88 \
@@ -113,8 +136,23 @@ done
 # --- exports
 expect 0 1 logits export chosen arrays
 expect 0 1 logits export chosen lines.jsonl capture.rows=2
-expect 74 1 logits export chosen lines.jsonl
-says err.txt "lines.jsonl"
+expect 73 1 logits export chosen lines.jsonl
+says err.txt "lines.jsonl exists"
+expect 73 1 logits export chosen arrays
+says err.txt "arrays exists"
+# a full disk leaves nothing that looks whole
+mkdir disk
+if mount -t tmpfs -o size=64k none disk 2>/dev/null; then
+  trap 'umount -l "$work/disk"; rm -rf "$work"' EXIT
+  for to in disk/arrays disk/lines.jsonl; do
+    expect 74 1 logits export all "$to"
+    says err.txt "No space left"
+    [ -z "$(ls disk)" ] || fail "a failed export left $(ls disk)"
+  done
+  expect 0 1 logits export all disk/lines.jsonl capture.rows=1
+else
+  echo "no tmpfs can be mounted here: a full disk is not tried"
+fi
 "$PYTHON" - <<'PY' || fail "what was exported is not what is in the dataset"
 import json
 import numpy as np

@@ -24,7 +24,8 @@ enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
     "print the deck with every default "                                       \
     "and where each value is from")                                            \
   O("debug", no_argument, 257, "say more; trace errors to their lines")        \
-  O("quiet", no_argument, 258, "no lines but warnings and errors")
+  O("quiet", no_argument, 258, "no lines but warnings and errors")             \
+  O("all", no_argument, 259, "logits info: count every row, not a sample")
 
 #define OPTION_ROW(name, argument, letter, help)                               \
   {(name), (argument), NULL, (letter)},
@@ -106,6 +107,9 @@ static rt_err read_options(int argc, char **argv, rt_cli *cli)
     case 258:
       cli->quiet = true;
       break;
+    case 259:
+      cli->all = true;
+      break;
     default:
       return refuse_option(argv[optind - 1]);
     }
@@ -129,6 +133,8 @@ static rt_err check(const rt_cli *cli)
   RT_CHECK(cli->verb->takes_deck || !cli->print_config, RT_ERR_USAGE,
            "`retort %s` takes no deck, so --print-config has nothing to print",
            name);
+  RT_CHECK(!cli->all || cli->verb->run == rt_verb_logits, RT_ERR_USAGE,
+           "--all is for `retort logits info`, not for `retort %s`", name);
   if (!cli->verb->takes_deck)
     return RT_OK; // the verb looks at its own arguments
   RT_CHECK(cli->n_paths <= 1, RT_ERR_USAGE,

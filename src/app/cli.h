@@ -49,12 +49,13 @@ typedef struct rt_app rt_app;
     "it with the vocabulary (data.vocab, else student.vocab).\n")              \
   V(logits, false, "info|verify PATH | diff|select|export PATH PATH [KEY=VALUE ...]", \
     "look after datasets of captured logits",                                  \
-    "info: what it holds, from whom, its size per token.  verify: every hash\n"\
-    "and every rule of every row, also of an unfinished capture.  diff:\n"     \
-    "compares two, entry by entry; exit code 0 when they are the same bit for\n"\
-    "bit.  select: a new dataset of rows (capture.first_row, capture.rows),\n" \
-    "with a narrower capture.top_p or capture.top_k, in another\n"             \
-    "capture.encoding.  export: rows as numpy arrays in a new folder, or as\n" \
+    "info: what it holds, from whom, its size per token, the entries of up to\n"\
+    "4,096 rows (--all: of every row).  verify: every hash and every rule of\n"\
+    "every row, also of an unfinished capture.  diff: compares two, field by\n"\
+    "field; exit code 0 when they are the same bit for bit.  select: a new\n"  \
+    "dataset of rows (capture.first_row, capture.rows), with a narrower\n"     \
+    "capture.top_p or capture.top_k, in another capture.encoding.  export:\n"  \
+    "rows as numpy arrays in a new folder, or in a new file as\n"              \
     "JSON lines (PATH.jsonl).  Ranks share the work.\n")
 // clang-format on
 
@@ -73,7 +74,7 @@ typedef struct rt_cli {
   char **overrides;    // owned [n_overrides] of borrowed: key.path=value
   int n_paths, n_overrides;
   rt_help help;
-  bool version, print_config, debug, quiet;
+  bool version, print_config, debug, quiet, all;
 } rt_cli;
 
 /** Read \a argv, which getopt reorders.  RT_ERR_USAGE: the text names what was

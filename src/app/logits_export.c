@@ -85,7 +85,7 @@ static rt_err close_npy(npy *x, const char *type)
                     fwrite(header, 1, NPY_HEADER, x->file) == NPY_HEADER;
   const bool closed = fclose(x->file) == 0;
   x->file = NULL;
-  return good && closed ? RT_OK : fail(x->path);
+  return good && closed ? rt_path_sync(x->path) : fail(x->path);
 }
 
 static rt_err put_row(npy to[N_ARRAYS], const rt_logits_row *row)
@@ -113,6 +113,7 @@ static rt_err write_arrays(const rt_logits *ds, int64_t begin, int64_t end,
   return err;
 }
 
+/** Arrays in the folder \a folder, which is made. */
 static rt_err export_numpy(const rt_logits *ds, int64_t begin, int64_t end,
                            const char *folder)
 {
@@ -188,15 +189,22 @@ static rt_err export_lines(const rt_logits *ds, int64_t begin, int64_t end,
   return err;
 }
 
+/** Under a temporary name until all is there: what bears the name is whole. */
 static rt_err export(const rt_app *app, const rt_logits *ds, const char *path)
 {
   const char *const dot = strrchr(path, '.');
+  char tmp[RT_PATH_MAX];
   int64_t begin, end;
   RT_TRY(rt_logits_range(ds, app->deck, &begin, &end));
-  if (dot != NULL && strcmp(dot, ".jsonl") == 0)
-    RT_TRY(export_lines(ds, begin, end, path));
-  else
-    RT_TRY(export_numpy(ds, begin, end, path));
+  RT_CHECK(snprintf(tmp, sizeof tmp, "%s.tmp", path) < (int)sizeof tmp,
+           RT_ERR_CONFIG, "%.80s...: the path is too long", path);
+  RT_CHECK(!rt_file_exists(path) && !rt_folder_exists(path), RT_ERR_LOCKED,
+           "%s exists: choose another name, or remove it", path);
+  RT_TRY(rt_path_remove(tmp));
+  const rt_err err = dot != NULL && strcmp(dot, ".jsonl") == 0
+                         ? export_lines(ds, begin, end, tmp)
+                         : export_numpy(ds, begin, end, tmp);
+  RT_TRY(rt_path_conclude(err, tmp, path));
   rt_info("%lld rows in %s", (long long)(end - begin), path);
   return RT_OK;
 }

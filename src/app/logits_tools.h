@@ -17,8 +17,9 @@ RT_MUST rt_err rt_logits_select_run(const rt_app *app, char *const *paths);
 RT_MUST rt_err rt_logits_export_run(const rt_app *app, char *const *paths);
 
 /** What `info` says of the entries: a histogram of their number, and how many
- *  there would be under narrower rules.  Reads everything.  Collective. */
-RT_MUST rt_err rt_logits_print_counts(const rt_logits *ds,
+ *  there would be under narrower rules.  Reads at most \a max_rows rows, spread
+ *  evenly, and says so.  Collective. */
+RT_MUST rt_err rt_logits_print_counts(const rt_logits *ds, int64_t max_rows,
                                       const rt_comm *world);
 
 /** Rows of \a ds that capture.first_row and capture.rows of the command line

@@ -1,6 +1,7 @@
 /** \file file.c
  *  POSIX files with errors that name the path and the reason. */
 #include "base/file.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -289,6 +290,19 @@ rt_err rt_path_publish(const char *tmp, const char *path)
   parent_of(path, folder);
   RT_TRY(rt_path_sync(folder));
   return RT_OK;
+}
+
+rt_err rt_path_conclude(rt_err err, const char *tmp, const char *path)
+{
+  if (err == RT_OK)
+    err = rt_path_publish(tmp, path);
+  if (err == RT_OK)
+    return RT_OK;
+  char text[1024]; // removing may fail too: the first error counts
+  snprintf(text, sizeof text, "%s", rt_err_text());
+  if (rt_path_remove(tmp) != RT_OK)
+    rt_warn("%s is left over: %s", tmp, rt_err_text());
+  return RT_FAIL(err, "%s", text);
 }
 
 /** A new file beside \a path, under a name that no other process takes. */

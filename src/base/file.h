@@ -44,6 +44,10 @@ RT_MUST rt_err rt_path_remove(const char *path);
 RT_MUST rt_err rt_path_sync(const char *path);
 /** Publish: fsync \a tmp, rename it to \a path, fsync the folder. */
 RT_MUST rt_err rt_path_publish(const char *tmp, const char *path);
+/** Publish \a tmp when \a err is RT_OK; else, or when that fails, remove it (a
+ *  file, or a folder with all in it) and return the first error, its text
+ *  kept. */
+RT_MUST rt_err rt_path_conclude(rt_err err, const char *tmp, const char *path);
 /** Write a small file atomically (tmp, fsync, rename, fsync folder). */
 RT_MUST rt_err rt_file_put(const char *path, const void *data, size_t n);
 /** Copy a file. */

@@ -137,15 +137,7 @@ static rt_err write_folder(rt_export *x, const char *run_folder, const char *to)
     err = put_weights(x, tmp);
   if (err == RT_OK)
     err = put_tokenizer(x, tmp);
-  if (err == RT_OK)
-    err = rt_path_publish(tmp, to);
-  if (err != RT_OK) {
-    char text[1024]; // removing may fail too: the first error counts
-    snprintf(text, sizeof text, "%s", rt_err_text());
-    if (rt_path_remove(tmp) != RT_OK)
-      rt_warn("%s is left over: %s", tmp, rt_err_text());
-    return RT_FAIL(err, "%s", text);
-  }
+  RT_TRY(rt_path_conclude(err, tmp, to));
   rt_info("step %lld of %s as a Hugging Face folder: %s", (long long)x->step,
           run_folder, to);
   return RT_OK;
