@@ -16,7 +16,7 @@
 #include <string.h>
 
 static const char format_name[] = "retort-checkpoint";
-static const int64_t format_version = 1;
+static const int64_t format_version = 2;
 static const char tmp_prefix[] = ".tmp-";
 static const int64_t slack_bytes = 1 << 20; // metadata and seal, for preflight
 
@@ -145,6 +145,8 @@ static rt_err write_meta(rt_h5 *h5, const rt_checkpoint_meta *meta, int rank)
   RT_TRY(rt_h5_put_int(h5, "consumed", meta->consumed));
   RT_TRY(rt_h5_put_int(h5, "tokens", meta->tokens));
   RT_TRY(rt_h5_put_int(h5, "skipped", meta->skipped));
+  RT_TRY(rt_h5_put_int(h5, "rows", meta->rows));
+  RT_TRY(rt_h5_put_int(h5, "rows_xxh3", (int64_t)meta->rows_xxh3));
   RT_TRY(rt_h5_put_real(h5, "norm_mean", meta->norm_mean));
   RT_TRY(write_text(h5, "deck", meta->deck ? meta->deck : "", rank));
   return write_text(h5, "config", meta->arch ? meta->arch : "", rank);
@@ -384,6 +386,10 @@ static rt_err read_meta(const rt_h5 *h5, const char *path,
   RT_TRY(rt_h5_get_int(h5, "consumed", &meta->consumed));
   RT_TRY(rt_h5_get_int(h5, "tokens", &meta->tokens));
   RT_TRY(rt_h5_get_int(h5, "skipped", &meta->skipped));
+  int64_t hash;
+  RT_TRY(rt_h5_get_int(h5, "rows", &meta->rows));
+  RT_TRY(rt_h5_get_int(h5, "rows_xxh3", &hash));
+  meta->rows_xxh3 = (uint64_t)hash;
   RT_TRY(rt_h5_get_real(h5, "norm_mean", &meta->norm_mean));
   RT_TRY(read_text(h5, "deck", &meta->deck));
   return read_text(h5, "config", &meta->arch);

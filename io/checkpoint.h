@@ -21,11 +21,13 @@ typedef struct rt_slab {
 } rt_slab;
 
 typedef struct rt_checkpoint_meta {
-  int64_t step;     /**< updates done */
-  int64_t consumed; /**< corpus rows consumed */
-  int64_t tokens;   /**< tokens consumed */
-  int64_t skipped;  /**< bad steps skipped so far */
-  double norm_mean; /**< running mean of the gradient norm (spikes) */
+  int64_t step;       /**< updates done */
+  int64_t consumed;   /**< corpus rows consumed */
+  int64_t tokens;     /**< tokens consumed */
+  int64_t skipped;    /**< bad steps skipped so far */
+  int64_t rows;       /**< rows of the training stream */
+  uint64_t rows_xxh3; /**< of tokens here and there in them */
+  double norm_mean;   /**< running mean of the gradient norm (spikes) */
   char *deck; /**< resolved deck; owned, free by rt_checkpoint_meta_clear */
   char *arch; /**< config.json text; owned */
 } rt_checkpoint_meta;

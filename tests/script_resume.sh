@@ -105,6 +105,23 @@ expect 0 2 train deck.yaml output.dir=stopped
 says out.txt "finished at step 10 of 10: 0 tokens"
 same_bits lm stopped
 
+# --- another corpus under the same name
+cp corpus.u16 own.u16
+expect 0 2 train deck.yaml output.dir=own data.files=own.u16 "${every[@]}"
+cut own own-5 5
+head -c 79000 corpus.u16 >own.u16
+expect 78 2 train deck.yaml output.dir=own-5 data.files=own.u16 "${every[@]}"
+says err.txt "the training stream is not the checkpoint's (step 5 of own-5)"
+LC_ALL=C tr '\001\002' '\002\001' <corpus.u16 >own.u16
+expect 78 2 train deck.yaml output.dir=own-5 data.files=own.u16 "${every[@]}"
+says err.txt "with other tokens"
+expect 0 2 train deck.yaml output.dir=own-5 data.files=own.u16 "${every[@]}" \
+  checkpoint.allow_change=data.files
+cp corpus.u16 own.u16
+cut own own-5 5
+expect 0 2 train deck.yaml output.dir=own-5 data.files=own.u16 "${every[@]}"
+same_bits own own-5
+
 # --- the wall limit: stops before it
 expect 85 2 train deck.yaml output.dir=wall run.wall_s=0.001 run.wall_margin_s=0
 says err.txt "wall limit"

@@ -122,6 +122,8 @@ static rt_checkpoint_meta meta_of(int64_t step)
                               .consumed = step * 8,
                               .tokens = step * 4096,
                               .skipped = 3,
+                              .rows = 1000,
+                              .rows_xxh3 = UINT64_MAX - 7,
                               .norm_mean = 0.1,
                               .deck = "a: 1\n",
                               .arch = "{}"};
@@ -185,6 +187,8 @@ static void test_meta(void)
   CU_ASSERT_EQUAL(got.consumed, meta.consumed);
   CU_ASSERT_EQUAL(got.tokens, meta.tokens);
   CU_ASSERT_EQUAL(got.skipped, meta.skipped);
+  CU_ASSERT_EQUAL(got.rows, meta.rows);
+  CU_ASSERT_EQUAL(got.rows_xxh3, meta.rows_xxh3);
   CU_ASSERT_EQUAL(got.norm_mean, meta.norm_mean);
   CU_ASSERT_STRING_EQUAL(got.deck, deck);
   CU_ASSERT_STRING_EQUAL(got.arch, "");

@@ -41,7 +41,8 @@ RT_MUST rt_err rt_state_folder(char out[RT_PATH_MAX], const char *run_folder);
  *  layout (ranks, tp, micro-rows) is bit-identical; any other continues with
  *  the same rows, equal to rounding. All are collective. */
 RT_MUST rt_err rt_state_save(rt_trainer *trainer, int64_t step);
-/** *step = -1 when there is none. */
+/** *step = -1 when there is none.  Refused for a deck, or a training stream
+ *  (hashed here and there, for rt_state_save too), that is not the same. */
 RT_MUST rt_err rt_state_resume(rt_trainer *trainer, int64_t *step);
 /** May a run with this deck go on with what was made by the deck \a text?
  *  RT_ERR_CONFIG names the keys that differ and matter, and may not

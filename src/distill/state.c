@@ -146,6 +146,30 @@ static rt_err arch_text(const rt_job *job, const char *run_folder, char **text)
   return rt_comm_bcast(job->world, *text, n, 0);
 }
 
+/** Tokens here and there in the training stream: other files under the same
+ *  names have others. */
+static rt_err hash_rows(const rt_job *job, uint64_t *hash)
+{
+  enum { N_LOOKS = 64 };
+  rt_batch *b;
+  rt_err err = rt_batch_create(job, 1, &b);
+  const size_t n = (size_t)job->seq;
+  int32_t *const tok = calloc(N_LOOKS * n, sizeof *tok);
+  if (err == RT_OK && tok == NULL)
+    err = RT_FAIL(RT_ERR_MEM, "%zu tokens to compare", N_LOOKS * n);
+  for (int64_t i = 0; err == RT_OK && i < N_LOOKS; i++) {
+    const int64_t row = i * job->n_rows / N_LOOKS;
+    // a damaged row is the matter of the step that comes to it
+    if (rt_batch_fill(b, job, RT_TRAIN, &row, 1) == RT_OK)
+      memcpy(tok + (size_t)i * n, b->tok, n * sizeof *tok);
+  }
+  if (err == RT_OK)
+    *hash = rt_hash_xxh3(tok, N_LOOKS * n * sizeof *tok);
+  free(tok);
+  rt_batch_destroy(&b);
+  return err;
+}
+
 static rt_err fill_meta(const rt_trainer *t, int64_t step,
                         rt_checkpoint_meta *meta)
 {
@@ -154,6 +178,8 @@ static rt_err fill_meta(const rt_trainer *t, int64_t step,
                                .consumed = step * job->batch_rows,
                                .tokens = step * job->batch_rows * job->seq,
                                .skipped = t->n_skipped,
+                               .rows = job->n_rows,
+                               .rows_xxh3 = t->rows_xxh3,
                                .norm_mean = t->norm_mean};
   RT_TRY(rt_agree(job->world, rt_deck_to_text(job->deck, &meta->deck)));
   return arch_text(job, rt_deck_text(job->deck, RT_KEY_OUT_DIR), &meta->arch);
@@ -252,6 +278,34 @@ rt_err rt_state_same_deck(const rt_job *job, const char *text, const char *of,
   return err;
 }
 
+/** Did the user say that rows may be others? */
+static bool rows_are_free(const rt_deck *deck)
+{
+  bool free = false;
+  for (int i = 0; i < rt_deck_n(deck, RT_KEY_CKPT_ALLOW); i++) {
+    const char *const key = rt_deck_text_at(deck, RT_KEY_CKPT_ALLOW, i);
+    free |= strncmp(key, "data.", 5) == 0 || strncmp(key, "teacher.", 8) == 0;
+  }
+  return free;
+}
+
+static rt_err compare_rows(const rt_trainer *t, const rt_checkpoint_meta *meta)
+{
+  const rt_job *job = t->job;
+  if (rows_are_free(job->deck))
+    return RT_OK;
+  RT_CHECK(meta->rows == job->n_rows && meta->rows_xxh3 == t->rows_xxh3,
+           RT_ERR_CONFIG,
+           "the training stream is not the checkpoint's (step %lld of %s): "
+           "%lld rows, now %lld%s; the files of the corpus, or the dataset, "
+           "were changed under their names.  Bring them back, choose another "
+           "output.dir, or name data.files in checkpoint.allow_change",
+           (long long)meta->step, rt_deck_text(job->deck, RT_KEY_OUT_DIR),
+           (long long)meta->rows, (long long)job->n_rows,
+           meta->rows == job->n_rows ? " with other tokens" : "");
+  return RT_OK;
+}
+
 static rt_err compare_decks(const rt_job *job, const rt_checkpoint_meta *meta)
 {
   char of[RT_PATH_MAX + 64];
@@ -292,6 +346,8 @@ static rt_err resume_from(rt_trainer *t, const char *folder, int64_t step)
   if (err == RT_OK)
     err = rt_agree(t->job->world, compare_decks(t->job, &meta));
   if (err == RT_OK)
+    err = compare_rows(t, &meta);
+  if (err == RT_OK)
     err =
         rt_agree(t->job->world, pieces_init(&s, t->job->dev,
                                             3 * rt_model_params(t->model)->n));
@@ -324,6 +380,9 @@ rt_err rt_state_resume(rt_trainer *t, int64_t *step)
   *step = -1;
   if (run_folder[0] == '\0')
     return RT_OK;
+  const bool looks = rt_comm_rank(job->world) == 0;
+  RT_TRY(rt_agree(job->world, looks ? hash_rows(job, &t->rows_xxh3) : RT_OK));
+  RT_TRY(rt_comm_bcast(job->world, &t->rows_xxh3, sizeof t->rows_xxh3, 0));
   RT_TRY(newest(job, run_folder, folder, step));
   if (*step < 0)
     return RT_OK;

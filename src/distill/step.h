@@ -20,8 +20,9 @@ typedef struct rt_trainer {
   rt_schedule lr, alpha;
   int64_t n_updates; /**< t of AdamW: steps that were not skipped */
   int64_t n_skipped;
-  double norm_mean; /**< running mean of the gradient norm, 0 at the start */
-  rt_arena *input;  /**< owned: the three below */
+  uint64_t rows_xxh3; /**< of the training stream, see rt_state_resume */
+  double norm_mean;   /**< running mean of the gradient norm, 0 at the start */
+  rt_arena *input;    /**< owned: the three below */
   rt_view tok, pos, doc_start; /**< i32 [N, 1] on the device */
 } rt_trainer;
 
