@@ -49,6 +49,10 @@ typedef struct rt_logits_info {
  * make no sense. */
 RT_MUST rt_err rt_logits_spec(const char *name, const rt_logits_info *info,
                               rt_codec_spec *out);
+/** RT_ERR_DATA, prefixed with \a name, unless sizes are positive and sensible,
+ *  shards not too many, and the encoding is known. */
+RT_MUST rt_err rt_logits_info_check(const char *name,
+                                    const rt_logits_info *info);
 int64_t rt_logits_n_shards(const rt_logits_info *info);
 /** Rows of shard \a i. */
 int64_t rt_logits_shard_rows(const rt_logits_info *info, int64_t i_shard);

@@ -139,6 +139,20 @@ rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
   return RT_OK;
 }
 
+/** The shard proves itself; is it also of this capture? */
+static rt_err check_member(const char *path, const rt_logits_info *info,
+                           int64_t i_shard)
+{
+  rt_h5 *h5;
+  RT_TRY(rt_h5_open(path, &h5));
+  rt_err err = rt_logits_header_check(h5, path, info, i_shard);
+  if (err != RT_OK)
+    (void)!rt_h5_close(&h5); // the first error counts
+  else
+    err = rt_h5_close(&h5);
+  return err;
+}
+
 static rt_err find_done(const char *folder, rt_logits_manifest *m, bool *done)
 {
   for (int64_t i = 0; i < m->n_shards; i++) {
@@ -149,6 +163,8 @@ static rt_err find_done(const char *folder, rt_logits_manifest *m, bool *done)
       rt_warn("shard %lld is written again: %s", (long long)i, rt_err_text());
       done[i] = false;
     }
+    if (done[i])
+      RT_TRY(check_member(path, &m->info, i));
     if (!done[i])
       m->shards[i] = (rt_logits_shard){0};
   }

@@ -3,6 +3,7 @@
 #include "io/logits_manifest.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef enum kind { INT, REAL, TEXT, BOOL } kind;
@@ -151,6 +152,56 @@ rt_err rt_logits_info_put(rt_h5 *h5, const rt_logits_info *info)
   return RT_OK;
 }
 
+/** What the file says. */
+static rt_err info_get(const rt_h5 *h5, rt_logits_info *out)
+{
+  for (int i = 0; i < N_MEMBERS; i++) {
+    const struct member *const m = &members[i];
+    void *const to = (char *)out + m->offset;
+    int64_t value = 0;
+    char *text = NULL;
+    if (m->kind == TEXT) {
+      RT_TRY(rt_h5_get_text(h5, m->name, m->size, &text));
+      snprintf(to, m->size, "%s", text); // a longer one is another anyway
+      free(text);
+    } else if (m->kind == REAL)
+      RT_TRY(rt_h5_get_real(h5, m->name, to));
+    else
+      RT_TRY(rt_h5_get_int(h5, m->name, &value));
+    if (m->kind == INT)
+      memcpy(to, &value, sizeof value);
+    if (m->kind == BOOL)
+      *(bool *)to = value != 0;
+  }
+  return RT_OK;
+}
+
+rt_err rt_logits_header_check(const rt_h5 *h5, const char *path,
+                              const rt_logits_info *want, int64_t i_shard)
+{
+  const int64_t row0 = i_shard * want->shard_rows;
+  rt_logits_info is = {0};
+  int64_t version, got_row0;
+  char *format, diff[1024];
+  RT_TRY(rt_h5_get_text(h5, "format", 64, &format));
+  const bool ours = strcmp(format, RT_LOGITS_FORMAT) == 0;
+  free(format);
+  RT_TRY(rt_h5_get_int(h5, "version", &version));
+  RT_CHECK(ours && version == RT_LOGITS_VERSION, RT_ERR_DATA,
+           "%s: version %lld%s, expected %s of version %d", path,
+           (long long)version, ours ? "" : " of another format",
+           RT_LOGITS_FORMAT, RT_LOGITS_VERSION);
+  RT_TRY(rt_h5_get_int(h5, "row0", &got_row0));
+  RT_CHECK(got_row0 == row0, RT_ERR_DATA,
+           "%s: its rows begin at %lld, those of shard %lld at %lld", path,
+           (long long)got_row0, (long long)i_shard, (long long)row0);
+  RT_TRY(info_get(h5, &is));
+  rt_logits_info_diff(&is, want, diff, sizeof diff);
+  RT_CHECK(diff[0] == '\0', RT_ERR_DATA, "%s is a shard of another dataset: %s",
+           path, diff);
+  return RT_OK;
+}
+
 void rt_logits_info_print(const rt_logits_info *info, FILE *to)
 {
   for (int i = 0; i < N_MEMBERS; i++) {
@@ -198,6 +249,9 @@ rt_err rt_logits_spec(const char *name, const rt_logits_info *info,
   return rt_codec_spec_check(out, name);
 }
 
+/** A folder of so many files is all that file systems bear. */
+static const int64_t max_shards = 1 << 20;
+
 rt_err rt_logits_info_check(const char *name, const rt_logits_info *info)
 {
   // 2^40 rows of 2^20 tokens: no product below overflows
@@ -211,6 +265,12 @@ rt_err rt_logits_info_check(const char *name, const rt_logits_info *info)
            name, (long long)info->seq, (long long)info->vocab,
            (long long)info->first_row, (long long)info->n_rows,
            (long long)info->shard_rows);
+  RT_CHECK(
+      rt_logits_n_shards(info) <= max_shards, RT_ERR_DATA,
+      "%s: %lld shards of %lld rows, expected at most %lld: more rows in a "
+      "shard (capture.shard_rows)",
+      name, (long long)rt_logits_n_shards(info), (long long)info->shard_rows,
+      (long long)max_shards);
   RT_CHECK(info->vocab_padded == 0 || info->vocab_padded >= info->vocab,
            RT_ERR_DATA, "%s: vocab %lld, padded %lld", name,
            (long long)info->vocab, (long long)info->vocab_padded);

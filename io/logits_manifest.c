@@ -9,7 +9,6 @@
 #include <string.h>
 
 static const size_t max_bytes = (size_t)256 << 20;
-static const int64_t max_shards = 1 << 20;
 
 /** --- shards --- */
 
@@ -149,11 +148,6 @@ static rt_err parse_shards(const char *name, const rt_json *list,
   RT_CHECK(m->complete ? n == m->n_shards : n <= m->n_shards, RT_ERR_DATA,
            "%s: %lld shards are listed, expected %lld for %lld rows", name,
            (long long)n, (long long)m->n_shards, (long long)m->info.n_rows);
-  // an unfinished capture lists few of many: their number is only a claim
-  RT_CHECK(m->n_shards <= max_shards, RT_ERR_DATA,
-           "%s: %lld shards of %lld rows, expected at most %lld: larger shards",
-           name, (long long)m->n_shards, (long long)m->info.shard_rows,
-           (long long)max_shards);
   m->shards = calloc((size_t)m->n_shards + 1, sizeof *m->shards);
   RT_CHECK(m->shards != NULL, RT_ERR_MEM, "a list of %lld shards",
            (long long)m->n_shards);

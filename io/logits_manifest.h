@@ -39,15 +39,17 @@ RT_MUST rt_err rt_logits_manifest_write(const char *folder,
 RT_MUST rt_err rt_logits_card_write(const char *folder,
                                     const rt_logits_manifest *m);
 
-/** RT_ERR_DATA unless sizes are positive and sensible. */
-RT_MUST rt_err rt_logits_info_check(const char *name,
-                                    const rt_logits_info *info);
 /** Every member that differs (but when and by what it was made), "top_k is 50,
  *  not 40; ...", into \a text [n]; "" when none. */
 void rt_logits_info_diff(const rt_logits_info *is, const rt_logits_info *want,
                          char *text, size_t n);
 /** One attribute of the file for each member. */
 RT_MUST rt_err rt_logits_info_put(rt_h5 *h5, const rt_logits_info *info);
+/** RT_ERR_DATA unless the file says that it is shard \a i_shard of the dataset
+ *  \a want: every member that may not differ is compared. */
+RT_MUST rt_err rt_logits_header_check(const rt_h5 *h5, const char *path,
+                                      const rt_logits_info *want,
+                                      int64_t i_shard);
 /** "KEY": VALUE, lines. */
 void rt_logits_info_json(const rt_logits_info *info, FILE *to);
 RT_MUST rt_err rt_logits_info_parse(const char *name, const rt_json *object,

@@ -69,12 +69,18 @@ static rt_err extend(table *t, int64_t n, uint64_t **at)
 }
 
 /** Append dataset \a name of \a n u64. */
-static rt_err add_words(const rt_h5 *h5, const char *name, int64_t n, table *t)
+static rt_err add_words(const rt_h5 *h5, const char *path, const char *name,
+                        int64_t n, table *t)
 {
   const rt_h5_shape expected = {
       .dtype = RT_U64, .n_dims = 1, .rows = n, .cols = 1};
   uint64_t *at = NULL;
+  int64_t bytes;
   RT_TRY(rt_h5_expect(h5, name, &expected));
+  RT_TRY(rt_file_size(path, &bytes));
+  RT_CHECK(n <= bytes / (int64_t)sizeof *at, RT_ERR_DATA,
+           "%s: %s has %lld numbers in a file of %lld bytes", path, name,
+           (long long)n, (long long)bytes);
   RT_TRY(extend(t, n, &at));
   return rt_h5_read(h5, name, 0, 0, rt_view_of(at, RT_U64, n, 1));
 }
@@ -116,33 +122,6 @@ static rt_err add_tables(const rt_h5 *h5, const char *path, table *t)
                                   rt_view_of(at + 1, RT_U8, s.rows, 1));
 }
 
-static rt_err check_header(const rt_h5 *h5, const char *path,
-                           const rt_logits_info *info, int64_t row0)
-{
-  char *format, *encoding;
-  int64_t version, got_row0, seq, vocab;
-  RT_TRY(rt_h5_get_text(h5, "format", 64, &format));
-  const bool ours = strcmp(format, RT_LOGITS_FORMAT) == 0;
-  free(format);
-  RT_TRY(rt_h5_get_text(h5, "encoding", 64, &encoding));
-  const bool same = strcmp(encoding, info->encoding) == 0;
-  free(encoding);
-  RT_TRY(rt_h5_get_int(h5, "version", &version));
-  RT_TRY(rt_h5_get_int(h5, "row0", &got_row0));
-  RT_TRY(rt_h5_get_int(h5, "seq", &seq));
-  RT_TRY(rt_h5_get_int(h5, "vocab", &vocab));
-  RT_CHECK(ours && same && version == RT_LOGITS_VERSION && got_row0 == row0 &&
-               seq == info->seq && vocab == info->vocab,
-           RT_ERR_DATA,
-           "%s: version %lld, row0 %lld, seq %lld, vocab %lld, %s encoding; "
-           "the manifest expects %s %d, %lld, %lld, %lld, %s",
-           path, (long long)version, (long long)got_row0, (long long)seq,
-           (long long)vocab, same ? "same" : "another", RT_LOGITS_FORMAT,
-           RT_LOGITS_VERSION, (long long)row0, (long long)info->seq,
-           (long long)info->vocab, info->encoding);
-  return RT_OK;
-}
-
 /** record_ptr starts at 0 and never falls. */
 static rt_err check_pointers(const char *path, const uint64_t *ptr, int64_t n)
 {
@@ -155,19 +134,26 @@ static rt_err check_pointers(const char *path, const uint64_t *ptr, int64_t n)
 
 /** Append a shard's table: tokens, entries, record_ptr, row_xxh3, records,
  *  tables. */
-static rt_err add_contents(const rt_h5 *h5, const char *path, int64_t n_rows,
-                           table *t)
+static rt_err add_contents(const rt_h5 *h5, const char *path,
+                           const rt_codec_spec *spec, int64_t n_rows, table *t)
 {
   int64_t count[2];
   uint64_t *at = NULL;
   RT_TRY(rt_h5_get_int(h5, "n_tokens", &count[0]));
   RT_TRY(rt_h5_get_int(h5, "n_entries", &count[1]));
+  RT_CHECK(count[0] >= 0 && count[0] <= n_rows * spec->max_tokens &&
+               count[1] >= 0 && count[1] <= count[0] * spec->max_entries,
+           RT_ERR_DATA,
+           "%s: %lld tokens and %lld entries in %lld rows of at most %lld "
+           "tokens, %lld entries each",
+           path, (long long)count[0], (long long)count[1], (long long)n_rows,
+           (long long)spec->max_tokens, (long long)spec->max_entries);
   RT_TRY(extend(t, 2, &at));
   memcpy(at, count, sizeof count);
   const int64_t ptr = t->n;
-  RT_TRY(add_words(h5, "record_ptr", n_rows + 1, t));
+  RT_TRY(add_words(h5, path, "record_ptr", n_rows + 1, t));
   RT_TRY(check_pointers(path, t->word + ptr, n_rows));
-  RT_TRY(add_words(h5, "row_xxh3", n_rows, t));
+  RT_TRY(add_words(h5, path, "row_xxh3", n_rows, t));
   RT_TRY(add_records(h5, (int64_t)t->word[ptr + n_rows], t));
   return add_tables(h5, path, t);
 }
@@ -193,9 +179,9 @@ static rt_err add_shard(const rt_logits *ds, int64_t i, table *t)
            path, (long long)bytes, seal, (long long)s->bytes, s->seal);
   rt_h5 *h5;
   RT_TRY(rt_h5_open(path, &h5));
-  rt_err err = check_header(h5, path, info, i * info->shard_rows);
+  rt_err err = rt_logits_header_check(h5, path, info, i);
   if (err == RT_OK)
-    err = add_contents(h5, path, rt_logits_shard_rows(info, i), t);
+    err = add_contents(h5, path, &ds->spec, rt_logits_shard_rows(info, i), t);
   if (err != RT_OK)
     (void)!rt_h5_close(&h5); // the first error counts
   else

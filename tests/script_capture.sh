@@ -5,6 +5,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/e2e.sh"
 
 make_teacher
+for _ in {1..30}; do cat corpus.u16; done >many.u16 # 1.2 M rows of a token
 from=(teacher.weights=teacher.hf capture.rows=88 capture.shard_rows=16
   capture.micro_rows=6 capture.encoding=exact)
 
@@ -70,6 +71,10 @@ expect 78 1 capture deck.yaml "${from[@]}" capture.dir=d capture.rows=1000000
 says err.txt "capture.rows"
 expect 78 1 capture deck.yaml "${from[@]}"
 says err.txt "capture.dir"
+expect 78 1 capture deck.yaml teacher.weights=teacher.hf capture.dir=many \
+  data.seq=1 capture.shard_rows=1 data.files=[many.u16]
+says err.txt "expected at most 1048576"
+[ -e many ] && fail "too many shards left a folder"
 expect 78 1 capture deck.yaml "${from[@]}" capture.dir=long data.seq=20
 says err.txt "teacher.hf: rows of 20 tokens (data.seq), but the model has 16"
 [ -e long ] && fail "rows that are too long left a folder"

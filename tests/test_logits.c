@@ -412,15 +412,16 @@ static void test_lying_manifest(void)
   } lies[] = {
       {"\"retort-logits\"", "\"other\"", "is no retort-logits"},
       {"\"version\": 2", "\"version\": 3", "of version 2"},
-      {"\"seq\": 5", "\"seq\": 6", "shard-000000.h5: version 2"},
+      {"\"seq\": 5", "\"seq\": 6", "seq is 5, not 6"},
       {"\"exact\"", "\"sometimes\"", "sometimes"},
-      {"\"exact\"", "\"packed\"", "another encoding"},
+      {"\"exact\"", "\"packed\"", "encoding is \"exact\", not \"packed\""},
       {"\"seq\": 5", "\"seq\": -5", "senseless"},
       {"\"seq\": 5", "\"seq\": 5.0", "seq is absent, of another type"},
       {"\"vocab\": 70000", "\"vocab\": 5000000000", "senseless"},
-      {"\"vocab\": 70000", "\"vocab\": 60000", "vocab 70000"},
+      {"\"vocab\": 70000", "\"vocab\": 60000", "vocab is 70000, not 60000"},
       {"\"n_rows\": 23", "\"n_rows\": 24", "shard 2 of the list"},
-      {"\"n_rows\": 23", "\"n_rows\": 1000000000000", "3 shards are listed"},
+      {"\"n_rows\": 23", "\"n_rows\": 1000000000000",
+       "expected at most 1048576"},
       {"\"shard_rows\": 8", "\"shard_rows\": 0", "senseless"},
       {"\"shard_rows\": 8", "\"shard_rows\": 9", "shard 0 of the list"},
       {"\"shard_rows\": 8", "\"shard_rows\": 9223372036854775807",
@@ -511,16 +512,44 @@ static void test_missing(void)
   scratch_remove(folder);
 }
 
+/** A whole, sealed shard of another capture lies in an unfinished one. */
+static void test_not_adopted(void)
+{
+  begin();
+  if (my_rank == 0) {
+    char a[RT_PATH_MAX], b[RT_PATH_MAX], from[RT_PATH_MAX], to[RT_PATH_MAX];
+    rt_logits_info other = small;
+    bool done[3];
+    strcpy(other.license, "MIT");
+    RT_OKAY(rt_path_join(a, folder, "a"));
+    RT_OKAY(rt_path_join(b, folder, "b"));
+    RT_OKAY(rt_logits_create(a, &small, ""));
+    RT_OKAY(rt_logits_create(b, &other, ""));
+    RT_OKAY(write_shard(b, &other, 1));
+    RT_OKAY(rt_logits_shard_path(from, b, 1));
+    RT_OKAY(rt_logits_shard_path(to, a, 1));
+    for (int k = 0; k < 2; k++) {
+      RT_OKAY(rt_file_copy(from, to));
+      strcat(from, ".seal");
+      strcat(to, ".seal");
+    }
+    RT_FAILS(rt_logits_done(a, &small, done), RT_ERR_DATA,
+             "is a shard of another dataset: license is \"MIT\", not");
+  }
+  scratch_remove(folder);
+}
+
 /** What a lying shard says; sealed and listed as if all were well. */
 typedef struct lie {
   uint64_t ptr[3];
-  int64_t n_records, row0, n_tables;
+  int64_t n_records, row0, n_tables, n_tokens;
   rt_dtype hash;
   const char *part;
 } lie;
 
 /** Shard 0 of a dataset with rows of T = 3. */
-static void write_lie(const char *path, const lie *x)
+static void write_lie(const char *path, const rt_logits_info *info,
+                      const lie *x)
 {
   const struct {
     const char *name;
@@ -533,13 +562,11 @@ static void write_lie(const char *path, const lie *x)
   rt_h5 *h5;
   RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
   RT_OKAY(rt_h5_put_text(h5, "format", RT_LOGITS_FORMAT));
-  RT_OKAY(rt_h5_put_text(h5, "encoding", "exact"));
   RT_OKAY(rt_h5_put_int(h5, "version", 2));
   RT_OKAY(rt_h5_put_int(h5, "row0", x->row0));
-  RT_OKAY(rt_h5_put_int(h5, "seq", 3));
-  RT_OKAY(rt_h5_put_int(h5, "vocab", 10));
-  RT_OKAY(rt_h5_put_int(h5, "n_tokens", 6));
+  RT_OKAY(rt_h5_put_int(h5, "n_tokens", x->n_tokens));
   RT_OKAY(rt_h5_put_int(h5, "n_entries", 6));
+  RT_OKAY(rt_logits_info_put(h5, info));
   for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
     const rt_h5_shape *const s = &sets[i].shape;
     RT_OKAY(rt_h5_declare(h5, sets[i].name, s));
@@ -554,13 +581,15 @@ static void write_lie(const char *path, const lie *x)
 static void test_lying_shard(void)
 {
   static const lie lies[] = {
-      {{0, 3, 6}, 6, 0, 0, RT_U64, NULL}, // nothing wrong at open
-      {{0, 3, 7}, 6, 0, 0, RT_U64, "records: is 1-d 6 x 1 u8"},
-      {{0, 7, 6}, 6, 0, 0, RT_U64, "record_ptr does not rise"},
-      {{1, 3, 6}, 6, 0, 0, RT_U64, "record_ptr does not rise"},
-      {{0, 3, UINT64_MAX}, 6, 0, 0, RT_U64, "record_ptr does not rise"},
-      {{0, 3, 6}, 6, 2, 0, RT_U64, "row0 2"},
-      {{0, 3, 6}, 6, 0, 0, RT_F32, "row_xxh3: is 1-d 2 x 1 f32"},
+      {{0, 3, 6}, 6, 0, 0, 6, RT_U64, NULL}, // nothing wrong at open
+      {{0, 3, 7}, 6, 0, 0, 6, RT_U64, "records: is 1-d 6 x 1 u8"},
+      {{0, 7, 6}, 6, 0, 0, 6, RT_U64, "record_ptr does not rise"},
+      {{1, 3, 6}, 6, 0, 0, 6, RT_U64, "record_ptr does not rise"},
+      {{0, 3, UINT64_MAX}, 6, 0, 0, 6, RT_U64, "record_ptr does not rise"},
+      {{0, 3, 6}, 6, 2, 0, 6, RT_U64, "rows begin at 2"},
+      {{0, 3, 6}, 6, 0, 0, 6, RT_F32, "row_xxh3: is 1-d 2 x 1 f32"},
+      {{0, 3, 6}, 6, 0, 0, 7, RT_U64, "7 tokens and 6 entries"},
+      {{0, 3, 6}, 6, 0, 0, -1, RT_U64, "-1 tokens"},
   };
   begin();
   if (my_rank == 0) {
@@ -568,7 +597,7 @@ static void test_lying_shard(void)
     char path[RT_PATH_MAX];
     RT_OKAY(rt_logits_shard_path(path, folder, 0));
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
-      write_lie(path, &lies[i]);
+      write_lie(path, &info, &lies[i]);
       rt_logits_shard s;
       RT_OKAY(rt_file_size(path, &s.bytes));
       RT_OKAY(rt_seal_hash(path, &s.seal, s.sha256));
@@ -691,6 +720,7 @@ RT_TEST_MAIN("logits", {"written together, read by anyone", test_round_trip},
              {"bad rows are not written", test_bad_rows},
              {"manifests that lie", test_lying_manifest},
              {"missing and foreign shards", test_missing},
+             {"foreign shards are not adopted", test_not_adopted},
              {"shards that lie", test_lying_shard},
              {"flips and truncations", test_damage},
              {"the same, packed", test_damage_packed})

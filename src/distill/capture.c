@@ -106,6 +106,12 @@ double rt_capture_writer_bytes(const rt_logits_info *info)
   return rt_capture_bytes(info, tokens, entries) + 8.0 * fmin(entries, sample);
 }
 
+rt_err rt_capture_check(const rt_logits_info *info)
+{
+  const rt_err err = rt_logits_info_check("capture", info);
+  return err == RT_OK ? RT_OK : RT_FAIL(RT_ERR_CONFIG, "%s", rt_err_text());
+}
+
 int64_t rt_capture_max_entries(const rt_logits_info *info)
 {
   if (info->draws > 0)

@@ -16,6 +16,8 @@ void rt_capture_rule(const rt_job *job, rt_logits_info *info);
 RT_MUST rt_err rt_capture_describe(const rt_job *job, rt_logits_info *info);
 /** With rows and vocabulary known: top_k of draws; shard_rows, if it is 0. */
 void rt_capture_complete(rt_logits_info *info);
+/** RT_ERR_CONFIG when there can be no such dataset (too many shards, ...). */
+RT_MUST rt_err rt_capture_check(const rt_logits_info *info);
 /** Entries of a token at most. */
 int64_t rt_capture_max_entries(const rt_logits_info *info);
 /** Bytes of \a n_tokens with \a n_entries entries on disk, at most. */

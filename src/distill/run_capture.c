@@ -64,7 +64,7 @@ static rt_err fill_info(const rt_job *job, rt_logits_info *info)
   rt_capture_complete(info);
   RT_TRY(rt_safetensors_hash(teacher, info->teacher_hash));
   rt_capture_name(teacher, info->teacher, sizeof info->teacher);
-  return RT_OK;
+  return rt_capture_check(info);
 }
 
 /** Rows of shards that are not there yet: of all groups, or of this one. */

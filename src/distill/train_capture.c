@@ -193,7 +193,7 @@ static rt_err describe(rt_train_capture *tc, int64_t lanes)
            "%s%sin training, steps %lld to %lld of %lld", run,
            run[0] != '\0' ? ", " : "", (long long)tc->first,
            (long long)(tc->first + tc->n_steps), (long long)job->n_steps);
-  return RT_OK;
+  return rt_capture_check(&tc->info);
 }
 
 /** By rank 0: the dataset's description, from an earlier run's if it is there.
