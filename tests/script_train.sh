@@ -69,6 +69,22 @@ expect 76 1 train deck.yaml output.dir=spikes train.spike_factor=1e-3 \
 says err.txt "train.max_skips"
 [ "$(grep -c 'skipped: loss' err.txt)" = 2 ] || fail "not two skipped steps"
 
+# --- export: nothing beside its folder is touched, none is overwritten
+mkdir given.tmp
+touch given.tmp/mine
+expect 0 1 export base given/
+[ -f given/config.json ] || fail "no export in given/"
+[ -f given.tmp/mine ] || fail "export removed a folder that is not its own"
+[ -z "$(ls -d given.retort* given/.[a-z]* 2>/dev/null)" ] ||
+  fail "export left a temporary folder"
+expect 73 1 export base given
+
+# --- a config.json overrules the deck's shape, aloud
+expect 0 2 train deck.yaml student.config=base/config.json student.width=64 \
+  train.length=1
+says err.txt "not student.width 64 (it has 32)"
+[ "$(grep -c "it has" err.txt)" = 1 ] || fail "told more than once"
+
 # --- weights that are not what config.json says, or no numbers: never a
 # teacher that is silently another one
 "$PYTHON" - <<'PY' || fail "cannot make odd teachers"

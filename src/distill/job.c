@@ -39,6 +39,37 @@ static void arch_from_keys(const rt_deck *d, rt_arch *a)
                 .eos_id = rt_deck_int(d, RT_KEY_DATA_EOT)};
 }
 
+/** Keys that were given but that config.json overrules are told: the run's
+ *  deck.yaml shows them as if they held. */
+static void tell_overruled(const rt_deck *d, const char *from, const rt_arch *a)
+{
+  rt_arch asked;
+  arch_from_keys(d, &asked);
+  const struct {
+    rt_key key;
+    int64_t asked, is;
+  } part[] = {{RT_KEY_STU_VOCAB, asked.vocab, a->vocab},
+              {RT_KEY_STU_WIDTH, asked.width, a->width},
+              {RT_KEY_STU_BLOCKS, asked.n_blocks, a->n_blocks},
+              {RT_KEY_STU_HEADS, asked.n_heads, a->n_heads},
+              {RT_KEY_STU_KV_HEADS, asked.n_kv_heads, a->n_kv_heads},
+              {RT_KEY_STU_HEAD_DIM, asked.head_dim, a->head_dim},
+              {RT_KEY_STU_FFN, asked.ffn, a->ffn},
+              {RT_KEY_STU_TIED, asked.tied, a->tied},
+              {RT_KEY_STU_QKV_BIAS, asked.qkv_bias, a->qkv_bias}};
+  char text[512] = "";
+  for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
+    const size_t used = strlen(text);
+    if (rt_deck_source(d, part[i].key) != RT_FROM_DEFAULT &&
+        part[i].asked != part[i].is)
+      snprintf(text + used, sizeof text - used, "%s%s %lld (it has %lld)",
+               used > 0 ? ", " : "", rt_key_path(part[i].key),
+               (long long)part[i].asked, (long long)part[i].is);
+  }
+  if (text[0] != '\0')
+    rt_warn("the student's shape is that of %s, not %s", from, text);
+}
+
 /** Both grids' models run rows of data.seq: said before a folder is made. */
 static rt_err check_positions(const rt_job *job, const rt_arch *arch,
                               const char *where)
@@ -91,9 +122,10 @@ static rt_err read_student_shape(rt_job *job)
   const char *weights = rt_deck_text(d, RT_KEY_STU_WEIGHTS);
   const char *config = rt_deck_text(d, RT_KEY_STU_CONFIG);
   const char *from = weights[0] != '\0' ? weights : config;
-  if (from[0] != '\0')
+  if (from[0] != '\0') {
     RT_TRY(rt_hfconfig_read(from, &job->arch_s));
-  else
+    tell_overruled(d, from, &job->arch_s);
+  } else
     arch_from_keys(d, &job->arch_s);
   const int64_t targets = vocab_of_targets(job);
   if (job->arch_s.vocab == 0)
