@@ -124,8 +124,8 @@ rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
   }
   RT_TRY(each_file(folder, is_written, false, found));
   RT_CHECK(found[0] == '\0', RT_ERR_LOCKED,
-           "%s holds %s but no manifest.json: it is no dataset's, and would be "
-           "overwritten; choose another folder",
+           "%s holds %s but no manifest.json: a dataset would overwrite it; "
+           "choose another folder",
            folder, found);
   rt_logits_manifest m = {.info = *info};
   m.n_shards = rt_logits_n_shards(info);

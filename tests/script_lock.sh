@@ -67,7 +67,7 @@ expect 73 2 train deck.yaml output.dir=mine
 says err.txt "mine holds a deck.yaml"
 expect 73 2 capture deck.yaml teacher.weights=teacher.hf capture.rows=32 \
   capture.dir=mine
-says err.txt "no dataset's"
+says err.txt "a dataset would overwrite it"
 rm mine/deck.yaml
 expect 73 1 capture deck.yaml teacher.weights=teacher.hf capture.rows=32 \
   capture.dir=mine

@@ -114,6 +114,18 @@ says err.txt "the teacher's logits of row"
 expect 65 2 capture deck.yaml teacher.weights=large capture.dir=large.logits
 says err.txt "the teacher's logits of row"
 
+# --- a teacher of another tokenizer
+mkdir words
+echo '{"words": 1}' >words/tokenizer.json
+cp -r teacher.hf other-words
+echo '{"words": 2}' >other-words/tokenizer.json
+expect 78 2 train deck.yaml "${live[@]}" data.tokenizer=words \
+  teacher.weights=other-words
+says err.txt "holds another tokenizer"
+cp words/tokenizer.json other-words
+expect 0 2 train deck.yaml "${live[@]}" data.tokenizer=words \
+  teacher.weights=other-words train.length=1
+
 # --- without a folder nothing is kept
 before=$(ls)
 expect 0 1 train deck.yaml train.length=2

@@ -94,6 +94,25 @@ static rt_err read_true_vocab(const rt_deck *d, rt_arch *arch,
   return RT_OK;
 }
 
+/** A teacher that brings its tokenizer must have the corpus's. */
+static rt_err check_teacher_tokenizer(const rt_job *job, const char *folder)
+{
+  char theirs[RT_SHA256_HEX];
+  if (job->tokenizer_hash[0] == '\0')
+    return RT_OK;
+  const rt_err err = rt_tokenizer_hash(folder, theirs);
+  if (err == RT_ERR_NOINPUT)
+    return RT_OK; // it holds none
+  RT_TRY(err);
+  RT_CHECK(strcmp(theirs, job->tokenizer_hash) == 0, RT_ERR_CONFIG,
+           "%s holds another tokenizer, %s, than data.tokenizer, %s: the "
+           "teacher would read other words than the corpus says; tokenise it "
+           "with the teacher's, or, where both are one in two spellings, name "
+           "the teacher's folder in data.tokenizer",
+           folder, theirs, job->tokenizer_hash);
+  return RT_OK;
+}
+
 static rt_err read_teacher_shape(rt_job *job)
 {
   const char *folder = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
@@ -101,6 +120,7 @@ static rt_err read_teacher_shape(rt_job *job)
            "teacher.weights is not given: name the Hugging Face folder of the "
            "teacher");
   RT_TRY(rt_hfconfig_read(folder, &job->arch_t));
+  RT_TRY(check_teacher_tokenizer(job, folder));
   RT_TRY(rt_arch_check(&job->arch_t, folder));
   RT_TRY(check_positions(job, &job->arch_t, folder));
   RT_TRY(read_true_vocab(job->deck, &job->arch_t, folder));
