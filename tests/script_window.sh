@@ -124,6 +124,8 @@ expect 78 2 train deck.yaml "${moving[@]}" train.lr=1e-3 capture.dir=once/logits
 says err.txt "train.lr"
 expect 78 2 train deck.yaml "${window[@]}"
 says err.txt "capture.dir is empty"
+expect 78 2 train deck.yaml "${window[@]}" capture.dir=same output.dir=same
+says err.txt "such as same/logits"
 expect 78 2 train deck.yaml "${window[@]}" capture.dir=late \
   capture.window_start=10
 says err.txt "the run ends at step 10"

@@ -383,6 +383,13 @@ static void test_diff_of_decks(void)
   free(diff);
   rt_deck_destroy(&a);
   rt_deck_destroy(&b);
+  RT_OKAY(parse("train: {length: 5, lr_warmup: 1 %}", &a));
+  RT_OKAY(parse("train: {length: 5 steps, lr_warmup: 1}", &b));
+  RT_OKAY(rt_deck_diff(a, b, &diff));
+  CU_ASSERT_STRING_EQUAL(diff, "train.lr_warmup: 1 % -> 1\n");
+  free(diff);
+  rt_deck_destroy(&a);
+  rt_deck_destroy(&b);
 }
 
 static void test_every_key_is_described(void)

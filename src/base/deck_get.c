@@ -130,6 +130,16 @@ static bool equal(const rt_deck_value *a, const rt_deck_value *b)
   return same;
 }
 
+/** "5" and "5 steps" are one length. */
+static bool same_length(const rt_deck_value *a, const rt_deck_value *b)
+{
+  double x, y;
+  rt_length_unit x_unit, y_unit;
+  return rt_deck_length_split(a->text, &x, &x_unit) &&
+         rt_deck_length_split(b->text, &y, &y_unit) && x == y &&
+         x_unit == y_unit;
+}
+
 rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
                     char **text)
 {
@@ -140,7 +150,9 @@ rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
   for (int k = 0; k < RT_N_KEYS; k++) {
     const rt_key key = (rt_key)k;
     const rt_deck_value *a = &old_deck->values[k], *b = &new_deck->values[k];
-    if (is_free(rt_key_path(key)) || equal(a, b))
+    const bool is_length = rt_key_row_of(key)->type == RT_KEY_TYPE_LENGTH;
+    if (is_free(rt_key_path(key)) || equal(a, b) ||
+        (is_length && same_length(a, b)))
       continue;
     fprintf(memory, "%s: ", rt_key_path(key));
     rt_deck_value_print(key, a, memory);

@@ -76,6 +76,11 @@ static rt_err read_window(rt_train_capture *tc)
   RT_CHECK(tc->folder[0] != '\0', RT_ERR_CONFIG,
            "capture.window_length is given, but capture.dir is empty: name the "
            "folder of the dataset");
+  RT_CHECK(strcmp(tc->folder, rt_deck_text(job->deck, RT_KEY_OUT_DIR)) != 0,
+           RT_ERR_CONFIG,
+           "capture.dir and output.dir are both %s: give the dataset a folder "
+           "of its own, such as %s/logits",
+           tc->folder, tc->folder);
   RT_CHECK(job->corpus != NULL && job->pieces == 0, RT_ERR_CONFIG,
            "capture.window_length needs data.files and whole rows: a dataset "
            "alone, or cut, does not say which rows of a corpus these are");
