@@ -114,6 +114,12 @@ says err.txt "the teacher's logits of row"
 expect 65 2 capture deck.yaml teacher.weights=large capture.dir=large.logits
 says err.txt "the teacher's logits of row"
 
+# --- paths that are longer than Open MPI's own ways take
+long=$(printf 'w%.0s' {1..200})
+expect 0 2 train deck.yaml "output.dir=$long/$long" train.length=2
+expect 0 2 train deck.yaml "output.dir=$long/$long" train.length=2
+says out.txt "resumed at step 2 of 2"
+
 # --- a teacher of another tokenizer
 mkdir words
 echo '{"words": 1}' >words/tokenizer.json

@@ -114,6 +114,10 @@ int main(int argc, char **argv)
   // 2. Ranks.  Only the main thread calls MPI; others compute and read.
   // A signal is heeded from here on; starting many ranks takes a while.
   const rt_err ready = rt_signals_install();
+  // Open MPI 4.1 prints a file's path into 256 bytes while it looks for a way
+  // to share file pointers, which nobody does here; its other ways have no such
+  // limit.  What the user chose stays.
+  setenv("OMPI_MCA_sharedfp", "^lockedfile", 0);
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
   if (level < MPI_THREAD_FUNNELED)
     rt_warn("MPI does not allow threads beside the one that calls it "
