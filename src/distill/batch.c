@@ -6,6 +6,7 @@
 #include "distill/batch.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -182,6 +183,15 @@ static void rows_of(const rt_job *job, int64_t m, int64_t *rows)
     rows[r] = rt_corpus_order(seed, job->n_rows, first + r);
 }
 
+/** Reading ahead must not push aside the step that wakes it: where threads
+ * share cores it works when a core is free, or in its fair turn.  Best effort.
+ */
+static void stand_back(void)
+{
+  const struct sched_param none = {0};
+  (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+}
+
 /** May the reader fill one more slot?  Waits; false: stop. */
 static bool wait_for_room(rt_feed *feed)
 {
@@ -197,6 +207,7 @@ static bool wait_for_room(rt_feed *feed)
 static void *read_ahead(void *self)
 {
   rt_feed *feed = self;
+  stand_back();
   while (feed->err == RT_OK && wait_for_room(feed)) {
     rows_of(feed->job, feed->filled, feed->rows);
     const rt_err err =
