@@ -11,6 +11,7 @@
 
 /** More than 2 GiB in one independent call fails under OMPIO and ROMIO. */
 static const int64_t max_call_bytes = INT64_C(512) << 20;
+static const int64_t max_chunks = 1 << 14; // HDF5 1.10: time is their square
 
 struct rt_h5 {
   hid_t file;
@@ -99,10 +100,8 @@ static rt_err open_file(const char *path, MPI_Comm comm, bool writing,
   const hid_t fapl = access_list(comm, writing),
               fcpl = H5Pcreate(H5P_FILE_CREATE);
   H5Pset_obj_track_times(fcpl, false); // same content, same bytes
-  if (fapl < 0)
-    h5->file = fapl;
-  else
-    h5->file = writing ? H5Fcreate(path, H5F_ACC_TRUNC, fcpl, fapl)
+  h5->file = fapl < 0  ? fapl
+             : writing ? H5Fcreate(path, H5F_ACC_TRUNC, fcpl, fapl)
                        : H5Fopen(path, H5F_ACC_RDONLY, fapl);
   const rt_err err = h5->file >= 0 ? RT_OK : failed(h5, "", "open it");
   H5Pclose(fcpl);
@@ -159,8 +158,7 @@ static const char *show(const rt_h5_shape *s, char *text)
 }
 
 /** Layout of a new dataset.  Room is given at once, so that the data lies in
- *  order and a full disk is seen early; no fill values: all of it is written.
- */
+ *  order and a full disk is seen early; no fill values: all is written. */
 static hid_t creation_list(const rt_h5_shape *shape)
 {
   const hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
@@ -203,8 +201,7 @@ rt_err rt_h5_declare(rt_h5 *h5, const char *name, const rt_h5_shape *shape)
   const hid_t set = H5Dcreate2(h5->file, name, type_of(shape->dtype), space,
                                H5P_DEFAULT, dcpl, H5P_DEFAULT);
   const rt_err err = set >= 0 ? RT_OK : failed(h5, name, "create it");
-  if (set >= 0)
-    H5Dclose(set);
+  H5Dclose(set);
   H5Pclose(dcpl);
   H5Sclose(space);
   return err;
@@ -276,6 +273,13 @@ static rt_err look_dims(const rt_h5 *h5, const char *name, hid_t space,
   return RT_OK;
 }
 
+/** 0 on failure: nothing fits. */
+static int64_t file_bytes(const rt_h5 *h5)
+{
+  hsize_t n = 0;
+  return H5Fget_filesize(h5->file, &n) >= 0 ? (int64_t)n : 0;
+}
+
 static rt_err look(const rt_h5 *h5, const char *name, hid_t set,
                    rt_h5_shape *out)
 {
@@ -291,9 +295,11 @@ static rt_err look(const rt_h5 *h5, const char *name, hid_t set,
   H5Sclose(space);
   H5Tclose(type);
   RT_TRY(err);
-  int64_t bytes;
-  DATA_CHECK(size_of(out, &bytes), h5, name, "is too large: %lld x %lld",
-             (long long)out->rows, (long long)out->cols);
+  int64_t bytes; // callers make room for what is claimed
+  DATA_CHECK(size_of(out, &bytes) && (h5->writing || bytes <= file_bytes(h5)),
+             h5, name, "%lld x %lld do not fit a file of %lld bytes",
+             (long long)out->rows, (long long)out->cols,
+             (long long)file_bytes(h5));
   return RT_OK;
 }
 
@@ -306,15 +312,13 @@ static rt_err open_set(const rt_h5 *h5, const char *name, hid_t *set,
   const hid_t dapl = H5Pcreate(H5P_DATASET_ACCESS);
   H5Pset_chunk_cache(dapl, H5D_CHUNK_CACHE_NSLOTS_DEFAULT, 0,
                      H5D_CHUNK_CACHE_W0_DEFAULT);
-  const hid_t id = H5Dopen2(h5->file, name, dapl);
+  *set = H5Dopen2(h5->file, name, dapl);
   H5Pclose(dapl);
-  if (id < 0)
+  if (*set < 0)
     return failed(h5, name, "open it");
-  const rt_err err = look(h5, name, id, shape);
+  const rt_err err = look(h5, name, *set, shape);
   if (err != RT_OK)
-    H5Dclose(id);
-  else
-    *set = id;
+    H5Dclose(*set);
   return err;
 }
 
@@ -359,12 +363,11 @@ static rt_err move(const rt_h5 *h5, const char *name, hid_t set, int64_t row0,
     H5Sselect_none(memory);
     H5Sselect_none(space);
   }
-  const hid_t type = type_of(v.dtype), dxpl = H5Pcreate(H5P_DATASET_XFER);
-  const herr_t ok = h5->writing
-                        ? H5Dwrite(set, type, memory, space, dxpl, v.data)
-                        : H5Dread(set, type, memory, space, dxpl, v.data);
+  const hid_t type = type_of(v.dtype);
+  const herr_t ok =
+      h5->writing ? H5Dwrite(set, type, memory, space, H5P_DEFAULT, v.data)
+                  : H5Dread(set, type, memory, space, H5P_DEFAULT, v.data);
   const rt_err err = ok >= 0 ? RT_OK : failed(h5, name, "move its data");
-  H5Pclose(dxpl);
   H5Sclose(memory);
   H5Sclose(space);
   return err;
@@ -391,9 +394,8 @@ static rt_err move_slices(const rt_h5 *h5, const char *name, hid_t set,
            "%s, %s: a row of %lld bytes", h5->path, name, (long long)row_bytes);
   if (row_bytes == 0)
     return RT_OK;
-  const bool all = h5->writing && h5->shared;
   const int64_t rows_at_once = max_call_bytes / row_bytes;
-  const int64_t rows = all ? s->rows : v.rows;
+  const int64_t rows = h5->writing && h5->shared ? s->rows : v.rows;
   const int n = (int)((rows + rows_at_once - 1) / rows_at_once);
   for (int i = 0; i < n; i++) {
     const int64_t n_rows = rt_split_count(v.rows, n, i);
@@ -463,12 +465,10 @@ static rt_err find_extents(const rt_h5 *h5, const char *name, hid_t set,
     RT_TRY(chunk_offsets(h5, name, set, s, extents, n));
   else if (n > 0)
     extents[0].offset = (int64_t)H5Dget_offset(set); // undefined: -1
-  hsize_t file_bytes = 0; // stays 0 on failure: nothing fits
-  H5Fget_filesize(h5->file, &file_bytes);
+  const int64_t end = file_bytes(h5);
   for (int64_t i = 0; i < n; i++)
-    DATA_CHECK(extents[i].offset >= 0 &&
-                   extents[i].bytes <= (int64_t)file_bytes &&
-                   extents[i].offset <= (int64_t)file_bytes - extents[i].bytes,
+    DATA_CHECK(extents[i].offset >= 0 && extents[i].bytes <= end &&
+                   extents[i].offset <= end - extents[i].bytes,
                h5, name, "its extent %lld is outside the file", (long long)i);
   return RT_OK;
 }
@@ -479,9 +479,11 @@ static rt_err new_extents(const rt_h5 *h5, const char *name, hid_t set,
   *n = s->rows > 0 && s->cols > 0;
   if (s->chunk_rows > 0 && *n > 0)
     *n = s->rows / s->chunk_rows + (s->rows % s->chunk_rows != 0);
+  DATA_CHECK(*n <= max_chunks, h5, name,
+             "has %lld chunks, expected at most %lld", (long long)*n,
+             (long long)max_chunks);
   *out = malloc((size_t)(*n + 1) * sizeof **out);
-  RT_CHECK(*out != NULL, RT_ERR_MEM, "%lld extents of %s", (long long)*n,
-           h5->path);
+  RT_CHECK(*out != NULL, RT_ERR_MEM, "the extents of %s", h5->path);
   RT_TRY(find_extents(h5, name, set, s, *out, *n));
   return RT_OK;
 }
@@ -512,8 +514,7 @@ static rt_err put_value(rt_h5 *h5, const char *name, hid_t type,
       H5Acreate2(h5->file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
   const bool ok = id >= 0 && H5Awrite(id, type, value) >= 0;
   const rt_err err = ok ? RT_OK : failed(h5, name, "write this attribute");
-  if (id >= 0)
-    H5Aclose(id);
+  H5Aclose(id);
   H5Sclose(space);
   return err;
 }

@@ -86,11 +86,16 @@ with new("type") as f:
     f["x"] = np.dtype("<f4")
 with new("sparse") as f:
     f.create_dataset("x", (3, 4), "<f4", chunks=(1, 4))
+with new("huge") as f:
+    f.create_dataset("x", (1 << 40,), "u1", chunks=(1 << 20,))
+with new("chunks") as f:
+    f["y"] = np.zeros(20000, "u1")
+    f.create_dataset("x", (20000,), "u1", chunks=(1,))
 PY
 "$PYTHON" "$tmp/odd.py" "$tmp/odd"
 RT_TEST_DATASET=$tmp/dataset RT_TEST_ODD=$tmp/odd "$build/tests/test_h5" |
   tee "$tmp/log"
-grep -q "odd files read: 21" "$tmp/log"
+grep -q "odd files read: 23" "$tmp/log"
 
 cat >"$tmp/compare.py" <<'PY'
 import sys

@@ -249,6 +249,8 @@ static const struct {
     {"group", "x", "HDF5 cannot open it"},
     {"type", "x", "HDF5 cannot open it"},
     {"sparse", "x", "chunk 0 is missing"},
+    {"huge", "x", "1099511627776 x 1 do not fit a file of "},
+    {"chunks", "x", "has 20000 chunks, expected at most 16384"},
 };
 
 static void test_odd(void)
