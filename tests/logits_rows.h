@@ -5,6 +5,7 @@
 
 #include "base/rng.h"
 #include "io/logits.h"
+#include <math.h>
 #include <stdlib.h>
 
 static const rt_logits_info small = {.seq = 5,
@@ -18,8 +19,25 @@ static const rt_logits_info small = {.seq = 5,
                                      .license = "CC0",
                                      .split_seed = 72057594037927935};
 
+/** Entries of the next token of \a row from random \a x [4]. */
+static inline void make_entries(const rt_logits_info *info, const uint32_t *x,
+                                uint32_t count, rt_logits_row *row)
+{
+  const uint64_t vocab = (uint64_t)info->vocab, n = (uint64_t)info->draws;
+  for (uint32_t k = 0; k < count; k++) // of draws each id was met once
+    if (n > 0) {
+      row->ids[row->n_entries] =
+          (uint32_t)(k * (vocab / n) + (x[2] * (2 * k + 1) >> 7) % (vocab / n));
+      row->logp[row->n_entries++] = (float)log(1.0 / (double)n);
+    } else {
+      row->ids[row->n_entries] = (uint32_t)((x[2] + k) % vocab);
+      row->logp[row->n_entries++] =
+          -2.0F - 0.5F * (float)(k - k % 2) - (float)x[3] * 1e-10F;
+    }
+}
+
 /** Row \a i of every dataset here: a function of (info, i).  Every seventh has
- *  no entries. */
+ *  no entries, but of draws all have theirs. */
 static inline rt_logits_row make_row(const rt_logits_info *info, int64_t i)
 {
   const int64_t T = info->seq;
@@ -39,14 +57,12 @@ static inline rt_logits_row make_row(const rt_logits_info *info, int64_t i)
     row.tok[t] = (uint32_t)(x[0] % (uint64_t)info->vocab);
     if (t == T)
       break;
-    row.count[t] = i % 7 == 3 ? 0 : (uint32_t)(x[1] % (uint64_t)(most + 1));
+    row.count[t] = info->draws > 0 ? (uint32_t)info->draws
+                   : i % 7 == 3    ? 0
+                                   : (uint32_t)(x[1] % (uint64_t)(most + 1));
     row.lse[t] = (float)x[2] * 1e-8F;
     row.label_logp[t] = -(float)x[3] * 1e-9F;
-    for (uint32_t k = 0; k < row.count[t]; k++) {
-      row.ids[row.n_entries] = (uint32_t)((x[2] + k) % (uint64_t)info->vocab);
-      row.logp[row.n_entries++] =
-          -2.0F - 0.5F * (float)(k - k % 2) - (float)x[3] * 1e-10F;
-    }
+    make_entries(info, x, row.count[t], &row);
   }
   return row;
 }

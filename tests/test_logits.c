@@ -542,7 +542,7 @@ static void test_not_adopted(void)
 /** What a lying shard says; sealed and listed as if all were well. */
 typedef struct lie {
   uint64_t ptr[3];
-  int64_t n_records, row0, n_tables, n_tokens;
+  int64_t n_records, row0, n_tables, n_tokens, n_entries;
   rt_dtype hash;
   const char *part;
 } lie;
@@ -565,7 +565,7 @@ static void write_lie(const char *path, const rt_logits_info *info,
   RT_OKAY(rt_h5_put_int(h5, "version", 2));
   RT_OKAY(rt_h5_put_int(h5, "row0", x->row0));
   RT_OKAY(rt_h5_put_int(h5, "n_tokens", x->n_tokens));
-  RT_OKAY(rt_h5_put_int(h5, "n_entries", 6));
+  RT_OKAY(rt_h5_put_int(h5, "n_entries", x->n_entries));
   RT_OKAY(rt_logits_info_put(h5, info));
   for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
     const rt_h5_shape *const s = &sets[i].shape;
@@ -581,15 +581,18 @@ static void write_lie(const char *path, const rt_logits_info *info,
 static void test_lying_shard(void)
 {
   static const lie lies[] = {
-      {{0, 3, 6}, 6, 0, 0, 6, RT_U64, NULL}, // nothing wrong at open
-      {{0, 3, 7}, 6, 0, 0, 6, RT_U64, "records: is 1-d 6 x 1 u8"},
-      {{0, 7, 6}, 6, 0, 0, 6, RT_U64, "record_ptr does not rise"},
-      {{1, 3, 6}, 6, 0, 0, 6, RT_U64, "record_ptr does not rise"},
-      {{0, 3, UINT64_MAX}, 6, 0, 0, 6, RT_U64, "record_ptr does not rise"},
-      {{0, 3, 6}, 6, 2, 0, 6, RT_U64, "rows begin at 2"},
-      {{0, 3, 6}, 6, 0, 0, 6, RT_F32, "row_xxh3: is 1-d 2 x 1 f32"},
-      {{0, 3, 6}, 6, 0, 0, 7, RT_U64, "7 tokens and 6 entries"},
-      {{0, 3, 6}, 6, 0, 0, -1, RT_U64, "-1 tokens"},
+      {{0, 3, 6}, 6, 0, 0, 6, 6, RT_U64, NULL}, // nothing wrong at open
+      {{0, 3, 7}, 6, 0, 0, 6, 6, RT_U64, "records: is 1-d 6 x 1 u8"},
+      {{0, 7, 6}, 6, 0, 0, 6, 6, RT_U64, "record_ptr does not rise"},
+      {{1, 3, 6}, 6, 0, 0, 6, 6, RT_U64, "record_ptr does not rise"},
+      {{0, 3, UINT64_MAX}, 6, 0, 0, 6, 6, RT_U64, "record_ptr does not rise"},
+      {{0, 3, 6}, 6, 2, 0, 6, 6, RT_U64, "rows begin at 2"},
+      {{0, 3, 6}, 6, 0, 0, 6, 6, RT_F32, "row_xxh3: is 1-d 2 x 1 f32"},
+      {{0, 3, 6}, 6, 0, 0, 7, 6, RT_U64, "7 tokens and 6 entries"},
+      {{0, 3, 6}, 6, 0, 0, -1, 6, RT_U64, "-1 tokens"},
+      {{0, 3, 6}, 6, 0, 0, 6, 61, RT_U64, "6 tokens and 61 entries"},
+      {{0, 3, 6}, 6, 0, 0, 6, INT64_MAX, RT_U64, "6 tokens and 9223"},
+      {{0, 3, 6}, 6, 0, 0, 6, -1, RT_U64, "6 tokens and -1 entries"},
   };
   begin();
   if (my_rank == 0) {
@@ -709,6 +712,16 @@ static void test_damage_packed(void)
   damage(&info);
 }
 
+static void test_damage_sampled(void)
+{
+  rt_logits_info info = info_of(700, 70000, 32, 32);
+  info.draws = 50;
+  info.top_k = 50;
+  info.top_p = 1.0;
+  strcpy(info.encoding, "sampled");
+  damage(&info);
+}
+
 RT_TEST_MAIN("logits", {"written together, read by anyone", test_round_trip},
              {"rows longer than chunks", test_long_rows},
              {"more shards than are kept open", test_many_shards},
@@ -723,4 +736,5 @@ RT_TEST_MAIN("logits", {"written together, read by anyone", test_round_trip},
              {"foreign shards are not adopted", test_not_adopted},
              {"shards that lie", test_lying_shard},
              {"flips and truncations", test_damage},
-             {"the same, packed", test_damage_packed})
+             {"the same, packed", test_damage_packed},
+             {"the same, sampled", test_damage_sampled})
