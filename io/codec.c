@@ -217,6 +217,7 @@ rt_err rt_codec_decode(const rt_codec *codec, const void *record, size_t n,
                        const char *name, rt_logits_row *out)
 {
   rt_codec_in in = {.data = record, .n = n, .name = name};
+  out->stored = true;
   return codec->packed != NULL ? rt_codec_decode_packed(codec, &in, out)
                                : rt_codec_decode_exact(&codec->spec, &in, out);
 }

@@ -61,16 +61,20 @@ static rt_err check_entries(const rt_codec_spec *spec, const char *name,
         name, (long long)t, (long long)(e - begin), (unsigned long)id,
         (unsigned long long)spec->vocab);
     RT_CHECK(isfinite(logp) && logp <= max_logp &&
-                 (e == begin || logp <= row->logp[e - 1]),
+                 (e == begin || logp < row->logp[e - 1] ||
+                  (logp == row->logp[e - 1] && id > row->ids[e - 1])),
              RT_ERR_DATA,
-             "%s, token %lld: entry %lld has log-prob %g, expected finite, <= "
-             "0 and falling",
-             name, (long long)t, (long long)(e - begin), (double)logp);
+             "%s, token %lld: entry %lld has id %lu and log-prob %g, expected "
+             "finite, <= 0 and falling, ids rising where log-probs are equal",
+             name, (long long)t, (long long)(e - begin), (unsigned long)id,
+             (double)logp);
     mass += exp((double)logp);
   }
-  RT_CHECK(mass <= (double)rt_codec_max_mass, RT_ERR_DATA,
-           "%s, token %lld: %lu entries have mass %g, expected at most 1", name,
-           (long long)t, (unsigned long)row->count[t], mass);
+  const double most = row->stored ? rt_codec_max_stored : rt_codec_max_mass;
+  RT_CHECK(mass <= most, RT_ERR_DATA,
+           "%s, token %lld: %lu entries have mass %g, expected at most 1 (%g, "
+           "rounded)",
+           name, (long long)t, (unsigned long)row->count[t], mass, most);
   return RT_OK;
 }
 

@@ -136,15 +136,15 @@ static rt_err take_levels(eye *e, size_t n, uint32_t *ids, float *logp)
   RT_TRY(
       take_set(e, n, top + range, range, rt_packed_range_context((int)range)));
   sort_keys(e->key, n, top, range, sorted);
-  float mass = 0.0F;
+  double mass = 0.0;
   for (size_t i = 0; i < n; i++) {
     ids[i] = (uint32_t)sorted[i];
     logp[i] = k->value[sorted[i] >> 32];
-    mass += k->prob[sorted[i] >> 32];
+    mass += (double)k->prob[sorted[i] >> 32];
   }
-  RT_CHECK(mass <= rt_codec_max_mass, RT_ERR_DATA,
-           "%s: %zu entries have mass %g, expected at most 1", e->name, n,
-           (double)mass);
+  RT_CHECK(mass <= rt_codec_max_stored, RT_ERR_DATA,
+           "%s: %zu entries have mass %g, expected at most 1 (%g, rounded)",
+           e->name, n, mass, rt_codec_max_stored);
   return RT_OK;
 }
 

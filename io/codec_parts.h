@@ -10,9 +10,10 @@ struct rt_codec {
   struct rt_packed *packed; // owned; NULL for `exact`
 };
 
-/** A token's mass is a sum of rounded numbers: it may exceed 1 by 1 %, and a
- *  level of `packed` may lie half a step above its log-prob, at most 1/8. */
-static const float rt_codec_max_mass = 1.15F;
+/** A token's mass is a sum of rounded numbers: it may exceed 1 by 1 % (teachers
+ *  reach 1.0001).  What was stored once may have been `packed`: a level lies up
+ *  to 1/8 above its log-prob, and 1.01 e^(1/8) = 1.1445. */
+static const double rt_codec_max_mass = 1.01, rt_codec_max_stored = 1.145;
 
 /** A record as it is read: nothing beyond \a n bytes is touched. */
 typedef struct rt_codec_in {

@@ -99,6 +99,7 @@ rt_err rt_logits_row_copy(const rt_logits_row *from, rt_logits_row *to)
   }
   to->n_tokens = from->n_tokens;
   to->n_entries = from->n_entries;
+  to->stored = from->stored;
   to->step = from->step;
   to->stream_row = from->stream_row;
   return RT_OK;

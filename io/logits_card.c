@@ -15,6 +15,12 @@ static const char text_before[] =
     "the\ntoken ids of row first_row + i of the corpus and, for each of its "
     "tokens, %s.\n\n| key | value |\n|---|---|\n";
 
+static const char text_selected[] =
+    "\nSelected from another dataset (`source`). If that one was `packed`, a "
+    "narrower\ntop_p was cut by rounded log-probs: tokens may have some entries "
+    "more or less\nthan a capture with it would keep (doc/formats.md, 3.2, "
+    "Narrower rules).\n";
+
 static const char text_after[] =
     "\nLook at it and check it:\n\n"
     "    retort logits info FOLDER\n"
@@ -37,6 +43,8 @@ static void print(const rt_logits_manifest *m, FILE *to)
              "probable first");
   fprintf(to, text_before, RT_LOGITS_VERSION, what);
   rt_logits_info_print(&m->info, to);
+  if (m->info.source[0] != '\0')
+    fputs(text_selected, to);
   fputs(text_after, to);
 }
 

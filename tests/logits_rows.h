@@ -34,6 +34,14 @@ static inline void make_entries(const rt_logits_info *info, const uint32_t *x,
       row->logp[row->n_entries++] =
           -2.0F - 0.5F * (float)(k - k % 2) - (float)x[3] * 1e-10F;
     }
+  for (uint32_t k = 1; n == 0 && k < count; k += 2) { // as likely as the last
+    uint32_t *const pair = row->ids + row->n_entries - count + k - 1;
+    const uint32_t id = pair[0];
+    if (pair[1] < id) {
+      pair[0] = pair[1];
+      pair[1] = id;
+    }
+  }
 }
 
 /** Row \a i of every dataset here: a function of (info, i).  Every seventh has

@@ -53,6 +53,10 @@ expect 0 2 capture "${from[@]}" capture.dir=packed capture.rows=88 \
 expect 0 2 logits select all packed-too capture.encoding=packed
 expect 0 1 logits diff packed packed-too
 expect 0 2 logits verify packed
+expect 0 1 logits select packed packed-narrow capture.top_p=0.8
+says out.txt "cut by rounded log-probs"
+grep -q "rounded log-probs" packed-narrow/README.md || fail "no word in the card"
+grep -q "rounded" packed/README.md && fail "the card of a capture is a select's"
 expect 65 1 logits diff all packed
 says out.txt "largest difference of a log-prob"
 for d in all packed; do

@@ -321,7 +321,21 @@ static void test_refuses(void)
   id[1] = kept;
   row.logp[1] = row.logp[0] + 1e-3F;
   RT_FAILS(rt_codec_encode(codec, &row, &bytes), RT_ERR_DATA, "falling");
-  row.logp[1] = row.logp[0] = -0.01F;
+  for (uint32_t i = 0; i < row.count[0]; i++) {
+    id[i] = i;
+    row.logp[i] = i < 2 ? logf(0.4F) : -40.0F;
+  }
+  RT_OKAY(rt_codec_encode(codec, &row, &bytes));
+  id[0] = 1;
+  id[1] = 0;
+  RT_FAILS(rt_codec_encode(codec, &row, &bytes), RT_ERR_DATA, "ids rising");
+  id[0] = 0;
+  id[1] = 1;
+  row.logp[1] = row.logp[0] = logf(0.51F);
+  RT_FAILS(rt_codec_encode(codec, &row, &bytes), RT_ERR_DATA, "mass");
+  row.stored = true; // 1.02 may be what rounding made of 1
+  RT_OKAY(rt_codec_encode(codec, &row, &bytes));
+  row.logp[1] = row.logp[0] = logf(0.58F);
   RT_FAILS(rt_codec_encode(codec, &row, &bytes), RT_ERR_DATA, "mass");
   rt_logits_row_clear(&row);
   rt_bytes_clear(&bytes);

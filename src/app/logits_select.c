@@ -226,6 +226,12 @@ static rt_err report(const selection *s)
           s->folder, (long long)n.rows, (long long)n.tokens,
           (double)n.entries / (double)n.tokens,
           (double)n.bytes / (double)n.tokens, s->info.encoding);
+  if (s->info.top_p < rt_logits_about(s->from)->top_p &&
+      strcmp(rt_logits_about(s->from)->encoding, "packed") == 0)
+    rt_info("top-p %g was cut by rounded log-probs: tokens may have some "
+            "entries more or less than in a capture with it (doc/formats.md, "
+            "3.2, Narrower rules)",
+            s->info.top_p);
   rt_logits_close(&made);
   return RT_OK;
 }

@@ -366,12 +366,26 @@ static rt_err draw_chunk(rt_trunc_head *th, rt_view tile, int64_t row,
   return RT_OK;
 }
 
+/** Logits that differ may give the same log-prob: then the lower id is first,
+ *  as in every dataset. */
+static void order_ties(int64_t n, int32_t *ids, const float *logp)
+{
+  for (int64_t i = 1; i < n; i++) {
+    const int32_t id = ids[i];
+    int64_t at = i;
+    for (; at > 0 && logp[at - 1] == logp[i] && ids[at - 1] > id; at--)
+      ids[at] = ids[at - 1];
+    ids[at] = id;
+  }
+}
+
 /** Token \a i of a chunk, entry \a at: the likeliest, truncated. */
 static void take_best(rt_trunc_head *th, int64_t n, int64_t i, double lse,
                       int64_t at, rt_entries *out)
 {
   int32_t *ids = out->ids + at * out->k;
   const int64_t found = merge(th, n, i, lse, ids, th->merged);
+  order_ties(found, ids, th->merged);
   memcpy(out->logp + at * out->k, th->merged,
          (size_t)found * sizeof *th->merged);
   out->count[at] = (int32_t)rt_truncate_count(th->merged, found, th->rule);
