@@ -22,9 +22,9 @@ typedef struct rt_logits_row {
                           not kept */
   int64_t n_tokens;  /**< T */
   int64_t n_entries;
-  bool stored;         /**< decoded from a record: perhaps rounded by `packed` */
-  int64_t step;        /**< of the teacher in training that saw the row */
-  int64_t stream_row;  /**< and which row of the training stream it is */
+  bool stored;        /**< decoded from a record: perhaps rounded by `packed` */
+  int64_t step;       /**< of the teacher in training that saw the row */
+  int64_t stream_row; /**< and which row of the training stream it is */
   int64_t cap_entries; /**< room in ids and logp (read buffers grow) */
   int64_t cap_tokens;  /**< room in the other arrays, less one */
 } rt_logits_row;

@@ -17,7 +17,8 @@ static const char text_before[] =
 
 static const char text_selected[] =
     "\nSelected from another dataset (`source`). If that one was `packed`, a "
-    "narrower\ntop_p was cut by rounded log-probs: tokens may have some entries "
+    "narrower\ntop_p was cut by rounded log-probs: tokens may have some "
+    "entries "
     "more or less\nthan a capture with it would keep (doc/formats.md, 3.2, "
     "Narrower rules).\n";
 

@@ -93,6 +93,16 @@ for field in "kept mass" log-sum-exp "text's log-prob" entropy \
   grep -q "of the $field *0$" out.txt && fail "the $field is the same"
 done
 
+# --- the plan of a capture: tokens x entries x encoding
+expect 0 1 plan "${from[@]}" teacher.source=live capture.dir=new \
+  capture.rows=64 capture.top_k=40
+says out.txt "capture          1024 tokens in 4 files, packed, top-p 0.95"
+says out.txt "20 entries a token: exact 176.0 bytes"
+says out.txt "40 entries a token: exact 336.0 bytes"
+grep -q "50 entries a token" out.txt && fail "more entries than top_k planned"
+says out.txt "run.peak_gflops is not set"
+[ -e new ] && fail "a plan left a folder"
+
 # --- draws: a dataset of its own kind
 expect 0 2 capture "${from[@]}" capture.dir=draws capture.rows=88 \
   capture.encoding=sampled capture.draws=20 capture.draw_seed=5

@@ -1,6 +1,7 @@
 /** \file capture.c
  *  What both kinds of capture share. */
 #include "distill/capture.h"
+#include "distill/capture_size.h"
 
 #include "base/build_info.h"
 #include "base/clock.h"
@@ -68,8 +69,9 @@ static int64_t choose_shard_rows(const rt_logits_info *info)
   const int64_t few_shards = 64, few_rows = 128;
   const double most_bytes = 0x1p28; // top-100: a million tokens
   const double tokens = (double)info->seq;
-  const double row_bytes = rt_capture_bytes(
-      info, tokens, tokens * (double)rt_capture_max_entries(info));
+  const double row_bytes =
+      tokens *
+      rt_capture_size_of(info, (double)rt_capture_max_entries(info)).likely;
   const double most = most_bytes / row_bytes;
   int64_t rows = (info->n_rows - 1) / few_shards + 1;
   rows = rows > few_rows ? rows : few_rows;
@@ -85,25 +87,17 @@ void rt_capture_complete(rt_logits_info *info)
     info->shard_rows = choose_shard_rows(info);
 }
 
-double rt_capture_bytes(const rt_logits_info *info, double n_tokens,
-                        double n_entries)
-{
-  // exact: id and log-prob each, and four numbers a token; packed: what no real
-  // teacher exceeded
-  return strcmp(info->encoding, "exact") == 0
-             ? 16.0 * n_tokens + 8.0 * n_entries
-             : 8.0 * n_tokens + 2.5 * n_entries;
-}
-
 double rt_capture_writer_bytes(const rt_logits_info *info)
 {
   const double sample_entries = 0x1p23; // io/logits_write.c learns from
   const double tokens =
       (double)rt_logits_shard_rows(info, 0) * (double)info->seq;
-  const double entries = tokens * (double)rt_capture_max_entries(info);
+  const double most = (double)rt_capture_max_entries(info);
+  const double entries = tokens * most;
   const double sample =
       strcmp(info->encoding, "exact") == 0 ? 0.0 : sample_entries;
-  return rt_capture_bytes(info, tokens, entries) + 8.0 * fmin(entries, sample);
+  return tokens * rt_capture_size_of(info, most).likely +
+         8.0 * fmin(entries, sample);
 }
 
 rt_err rt_capture_check(const rt_logits_info *info)

@@ -20,10 +20,8 @@ void rt_capture_complete(rt_logits_info *info);
 RT_MUST rt_err rt_capture_check(const rt_logits_info *info);
 /** Entries of a token at most. */
 int64_t rt_capture_max_entries(const rt_logits_info *info);
-/** Bytes of \a n_tokens with \a n_entries entries on disk, at most. */
-double rt_capture_bytes(const rt_logits_info *info, double n_tokens,
-                        double n_entries);
-/** Bytes of memory that the writer of a shard needs, at most. */
+/** Bytes of memory that the writer of a shard needs, should all tokens have as
+ *  many entries as they may. */
 double rt_capture_writer_bytes(const rt_logits_info *info);
 
 /** Room for \a n tokens with \a k entries each. */

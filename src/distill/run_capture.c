@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "distill/capture.h"
+#include "distill/capture_size.h"
 #include "distill/run.h"
 #include "io/safetensors.h"
 #include <stdlib.h>
@@ -83,14 +84,15 @@ static rt_err preflight(const rt_capture *c)
   const rt_logits_info *info = &c->info;
   const int64_t rows = missing_rows(c, true);
   const double tokens = (double)rows * (double)info->seq;
-  const double most = rt_capture_bytes(
-      info, tokens, tokens * (double)rt_capture_max_entries(info));
-  const double least = rt_capture_bytes(info, tokens, 0.0);
+  const rt_capture_size size =
+      rt_capture_size_of(info, (double)rt_capture_max_entries(info));
+  const double most = tokens * size.likely, least = tokens * size.least;
   int64_t free_bytes;
   RT_TRY(rt_disk_free(c->folder, &free_bytes));
   const double free_mib = (double)free_bytes * 0x1p-20;
   rt_info("capture: %lld rows of %lld tokens, top-p %g, top-k %lld, %lld "
-          "shards in %s; %lld rows to do, at most %.3f MiB, %.3f MiB are free",
+          "shards in %s; %lld rows to do, at most about %.3f MiB, %.3f MiB are "
+          "free",
           (long long)info->n_rows, (long long)info->seq, info->top_p,
           (long long)rt_capture_max_entries(info), (long long)c->n_shards,
           c->folder, (long long)rows, most * 0x1p-20, free_mib);

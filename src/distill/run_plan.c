@@ -2,12 +2,10 @@
  *  What a run would need: memory, work, disk, communication. */
 #include "base/log.h"
 #include "distill/capture.h"
+#include "distill/capture_size.h"
 #include "distill/progress.h"
 #include "distill/run.h"
 #include <string.h>
-
-/** Of an entry, as doc/results/logits.md measured for top-50. */
-static const double packed_bytes = 1.7;
 
 static void print_work(const rt_job *job)
 {
@@ -67,6 +65,28 @@ static void print_communication(const rt_job *job, rt_trainer *t)
           2.0 * ring_tp * sums * hidden * 0x1p-20, g->tp);
 }
 
+/** Tokens x entries x encoding, should every token have that many: top-p keeps
+ *  fewer of most tokens. */
+static void print_sizes(const rt_logits_info *info, double tokens)
+{
+  const int64_t most = rt_capture_max_entries(info);
+  const int64_t entries[] = {20, 50, 100, most};
+  rt_logits_info as = *info;
+  for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
+    if (entries[i] >= most && i < sizeof entries / sizeof entries[0] - 1)
+      continue;
+    snprintf(as.encoding, sizeof as.encoding, "exact");
+    const double exact = rt_capture_size_of(&as, (double)entries[i]).likely;
+    snprintf(as.encoding, sizeof as.encoding, "packed");
+    const rt_capture_size packed = rt_capture_size_of(&as, (double)entries[i]);
+    rt_info(
+        "capture on disk  %lld entries a token: exact %.1f bytes, %.3f GiB; "
+        "packed or sampled about %.1f bytes, %.3f GiB, never over %.3f GiB",
+        (long long)entries[i], exact, tokens * exact * 0x1p-30, packed.likely,
+        tokens * packed.likely * 0x1p-30, tokens * packed.most * 0x1p-30);
+  }
+}
+
 static void print_capture(const rt_job *job)
 {
   const rt_deck *d = job->deck;
@@ -84,17 +104,18 @@ static void print_capture(const rt_job *job)
   const double flops = tokens * rt_arch_flops_fwd(&job->arch_t, job->seq);
   const double peak =
       rt_deck_real(d, RT_KEY_RUN_PEAK_GFLOPS) * 1e9 * rt_comm_size(job->world);
-  const double k = (double)rt_capture_max_entries(&info);
-  const bool packed = strcmp(info.encoding, "exact") != 0;
-  const double per_token = packed ? 4.0 + packed_bytes * k : 16.0 + 8.0 * k;
-  rt_info("capture          %.4g tokens in %lld files, %.4g FLOP; at most %.0f "
-          "entries and %s %.1f bytes a token, %.3f GiB on disk",
-          tokens, (long long)rt_logits_n_shards(&info), flops, k,
-          packed ? "about" : "exactly", per_token,
-          tokens * per_token * 0x1p-30);
+  rt_info("capture          %.4g tokens in %lld files, %s, top-p %g", tokens,
+          (long long)rt_logits_n_shards(&info), info.encoding, info.top_p);
+  print_sizes(&info, tokens);
   if (peak > 0.0)
-    rt_info("capture at peak  %.3f h (run.peak_gflops on %d ranks)",
-            flops / peak / 3600.0, rt_comm_size(job->world));
+    rt_info("capture time     %.4g FLOP: %.3f h at 60 %% of run.peak_gflops on "
+            "%d ranks",
+            flops, flops / (0.6 * peak) / 3600.0, rt_comm_size(job->world));
+  else
+    rt_info("capture time     %.4g FLOP: %.3f h if each of %d ranks does 100 "
+            "GFLOP/s (run.peak_gflops is not set)",
+            flops, flops / (1e11 * rt_comm_size(job->world)) / 3600.0,
+            rt_comm_size(job->world));
 }
 
 rt_err rt_run_plan(rt_job *job)
