@@ -132,6 +132,45 @@ says err.txt 'draws are encoded as "sampled"'
 expect 78 1 logits select all bad capture.encoding=sampled
 says err.txt "draws"
 
+# --- counting alone: what a capture by the same rule has, on any ranks
+count=("${from[@]}" capture.count_only=true capture.rows=88 capture.top_k=40
+  capture.draws=20)
+expect 0 1 capture "${count[@]}" capture.dir=counted
+says out.txt "counted 1408 tokens in 88 rows; k up to 40 of 64"
+[ "$(ls counted)" = counts.json ] || fail "counting left $(ls counted)"
+expect 0 3 capture "${count[@]}" capture.dir=counted-3
+expect 0 2 capture "${count[@]}" capture.dir=counted-tp teacher.tp=2
+expect 0 1 logits select all ten capture.top_p=0.9 capture.top_k=10
+expect 0 1 logits export ten ten.npy
+expect 0 1 logits export draws draws.npy
+expect 78 1 capture "${count[@]}"
+says err.txt "capture.dir is empty"
+"$PYTHON" - <<'PY' || fail "the counts are not those of datasets"
+import json
+import numpy as np
+
+one, three, tp = (json.load(open(d + "/counts.json"))
+                  for d in ("counted", "counted-3", "counted-tp"))
+count = np.load("ten.npy/count.npy")
+mass = np.exp(np.load("ten.npy/logp.npy").astype(float)).sum() / len(count)
+for c in (one, three, tp):
+    cell, = [x for x in c["cells"] if (x["top_p"], x["top_k"]) == (0.9, 10)]
+    near = 1e-3 if c is tp else 1e-12  # tp rounds logits otherwise
+    assert abs(cell["entries"] / count.mean() - 1) < near, (cell, count.mean())
+    assert abs(cell["mass"] / mass - 1) < near, (cell, mass)
+    if c is not tp:
+        for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+            rank = int(np.ceil(q * len(count))) - 1
+            assert cell[name] == np.sort(count)[rank], (name, cell)
+    assert cell["exact_bytes"] == 16 + 8 * cell["entries"]
+assert len(one["cells"]) == 6 * 3 and one["widest_k"] == 40
+assert one["cells"] == three["cells"] or max(
+    abs(a[k] - b[k]) for a, b in zip(one["cells"], three["cells"])
+    for k in a) < 1e-9
+draws = np.load("draws.npy/count.npy")
+assert abs(one["sampled_ids"] / draws.mean() - 1) < 0.05, draws.mean()
+PY
+
 # --- refusals
 expect 73 1 logits select all chosen
 says err.txt "chosen"

@@ -82,7 +82,9 @@ rt_err rt_verb_capture(const rt_app *app)
     err = take_folder(app, folder);
   // 3. Shard by shard; finished shards of an interrupted capture are kept.
   if (err == RT_OK)
-    err = rt_run_capture(&job, &wrote);
+    err = rt_deck_bool(app->deck, RT_KEY_CAP_COUNT)
+              ? rt_run_count(&job)
+              : rt_run_capture(&job, &wrote);
   // 4. Not before: the folder may hold another capture, which is refused, or
   // all of this one, which nothing changes any more.
   if (err == RT_OK && wrote)

@@ -119,6 +119,7 @@
   K(CAP_STATISTICS, "capture.statistics", BOOL, "false", 1, 0, "", "", "also keep the entropy of each token's full softmax and the standard deviation of its logits (for adaptive temperatures)") \
   K(CAP_WINDOW_START, "capture.window_start", LENGTH, "0", 1, 0, "", "", "where in the run `train` begins to save the logits of the model in training (in capture.dir)") \
   K(CAP_WINDOW_LENGTH, "capture.window_length", LENGTH, "0", 1, 0, "", "", "for how long; 0: it saves none") \
+  K(CAP_COUNT, "capture.count_only", BOOL, "false", 1, 0, "", "", "no dataset: count what it would hold, by p and k, into capture.dir/counts.json (k up to capture.top_k where that is given, else 5 % of the vocabulary)") \
   K(CAP_LICENSE, "capture.license", TEXT, "unspecified", 1, 0, "", "", "licence and terms of use, written into the dataset")
 
 // clang-format on

@@ -60,6 +60,19 @@ rt_err rt_capture_describe(const rt_job *job, rt_logits_info *info)
   return RT_OK;
 }
 
+rt_err rt_capture_range(const rt_job *job, int64_t *first, int64_t *n)
+{
+  const int64_t asked = rt_deck_int(job->deck, RT_KEY_CAP_ROWS);
+  *first = rt_deck_int(job->deck, RT_KEY_CAP_FIRST);
+  RT_CHECK(*first < job->n_rows && asked <= job->n_rows - *first, RT_ERR_CONFIG,
+           "capture.rows is %lld from row %lld on, the training stream has "
+           "%lld rows of %lld tokens",
+           (long long)asked, (long long)*first, (long long)job->n_rows,
+           (long long)job->seq);
+  *n = asked > 0 ? asked : job->n_rows - *first;
+  return RT_OK;
+}
+
 /** Enough shards that groups get about the same number, but no small ones: each
  *  has tables and is opened by itself.  Large ones cost the memory of their
  *  writer, and what a killed group loses.  No more is asked than what the rows

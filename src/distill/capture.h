@@ -14,6 +14,8 @@ void rt_capture_rule(const rt_job *job, rt_logits_info *info);
  *  (reads the whole corpus), licence.  Rows, vocabulary and teacher are the
  *  caller's to fill in; then the next. */
 RT_MUST rt_err rt_capture_describe(const rt_job *job, rt_logits_info *info);
+/** Rows [*first, *first + *n) of the training stream, as the deck asks. */
+RT_MUST rt_err rt_capture_range(const rt_job *job, int64_t *first, int64_t *n);
 /** With rows and vocabulary known: top_k of draws; shard_rows, if it is 0. */
 void rt_capture_complete(rt_logits_info *info);
 /** RT_ERR_CONFIG when there can be no such dataset (too many shards, ...). */

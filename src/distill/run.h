@@ -22,6 +22,11 @@ RT_MUST rt_err rt_run_plan(rt_job *job);
  *  already, nothing is changed.  Collective. */
 RT_MUST rt_err rt_run_capture(rt_job *job, bool *wrote);
 
+/** `retort capture` with capture.count_only: the same teacher over the same
+ *  rows, into capture.dir/counts.json and a table of entries by p and k.
+ *  Collective. */
+RT_MUST rt_err rt_run_count(rt_job *job);
+
 /** `retort eval`: the newest checkpoint of output.dir, else student.weights, on
  *  the held-out part; prints and writes eval.json into output.dir when given.
  */

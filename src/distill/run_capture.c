@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "distill/capture.h"
 #include "distill/capture_size.h"
+#include "distill/capture_teacher.h"
 #include "distill/run.h"
 #include "io/safetensors.h"
 #include <stdlib.h>
@@ -19,15 +19,11 @@ typedef struct rt_capture {
   rt_job *job;         // borrowed
   const char *folder;  // borrowed, capture.dir
   rt_logits_info info; // the same on every rank
-  int64_t micro_rows;  // between two beats
   int64_t n_shards;
   bool *done;                   // owned [n_shards]: sealed by an earlier run
   bool *mine;                   // owned [n_shards]: missing, and this group's
   bool finished;                // so were all of them, and the manifest
-  rt_model *model;              // owned
-  rt_trunc_head *head;          // owned
-  rt_batch *batch;              // owned
-  rt_entries entries;           // owned arrays, micro_rows * T tokens
+  rt_capture_teacher teacher;   // owned
   rt_logits_row row;            // owned arrays: one row on its way
   rt_logits_writer *writer;     // owned; the first rank of a group's
   double entered_s, enter_s;    // when, and how long, the manifest was written
@@ -48,20 +44,14 @@ static bool is_mine(const rt_capture *c, int64_t s)
 /** All that is known of the dataset before it exists; hashes by one rank. */
 static rt_err fill_info(const rt_job *job, rt_logits_info *info)
 {
-  const rt_deck *d = job->deck;
-  const char *teacher = rt_deck_text(d, RT_KEY_TEA_WEIGHTS);
-  const int64_t asked = rt_deck_int(d, RT_KEY_CAP_ROWS);
-  const int64_t first = rt_deck_int(d, RT_KEY_CAP_FIRST);
-  RT_CHECK(first < job->n_rows && asked <= job->n_rows - first, RT_ERR_CONFIG,
-           "capture.rows is %lld from row %lld on, the training stream has "
-           "%lld rows of %lld tokens",
-           (long long)asked, (long long)first, (long long)job->n_rows,
-           (long long)job->seq);
+  const char *teacher = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
+  int64_t first, n;
+  RT_TRY(rt_capture_range(job, &first, &n));
   RT_TRY(rt_capture_describe(job, info));
+  info->first_row = first;
+  info->n_rows = n;
   info->vocab = rt_arch_true_vocab(&job->arch_t);
   info->vocab_padded = job->arch_t.vocab;
-  info->first_row = first;
-  info->n_rows = asked > 0 ? asked : job->n_rows - first;
   rt_capture_complete(info);
   RT_TRY(rt_safetensors_hash(teacher, info->teacher_hash));
   rt_capture_name(teacher, info->teacher, sizeof info->teacher);
@@ -154,44 +144,11 @@ static rt_err open_dataset(rt_capture *c)
   return RT_OK;
 }
 
-static rt_err plan(rt_capture *c)
-{
-  rt_job *job = c->job;
-  const rt_model_spec spec = {.arch = &job->arch_t,
-                              .grid = &job->grid_t,
-                              .dev = job->dev,
-                              .max_rows = 1,
-                              .seq = job->seq,
-                              .train = false};
-  RT_TRY(rt_model_create("teacher", &spec, &c->model));
-  const rt_trunc_spec head = {
-      .model = c->model,
-      .grid = &job->grid_t,
-      .dev = job->dev,
-      .rule = {c->info.top_p, rt_capture_max_entries(&c->info)},
-      .draws = {c->info.draws, c->info.draw_seed},
-      .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
-      .seq = job->seq};
-  RT_TRY(rt_trunc_head_create(&head, &c->head));
-  const rt_arena *const plans[] = {rt_model_arena(c->model, 0),
-                                   rt_model_arena(c->model, 1),
-                                   rt_trunc_head_arena(c->head)};
-  if (is_writer(c))
-    job->beside_bytes += rt_capture_writer_bytes(&c->info);
-  return rt_job_check_memory(job, plans, 3, true);
-}
-
 static rt_err allocate(rt_capture *c)
 {
-  rt_job *job = c->job;
-  RT_TRY(rt_entries_create(c->micro_rows * job->seq,
-                           rt_capture_max_entries(&c->info), c->info.entropy,
-                           &c->entries));
-  RT_TRY(rt_batch_create(job, c->micro_rows, &c->batch));
   if (is_writer(c))
     RT_TRY(rt_logits_writer_open(c->folder, &c->writer));
-  RT_TRY(rt_model_commit(c->model));
-  return rt_trunc_head_commit(c->head);
+  return rt_capture_teacher_commit(&c->info, &c->teacher);
 }
 
 static rt_err prepare(rt_capture *c)
@@ -199,43 +156,25 @@ static rt_err prepare(rt_capture *c)
   rt_job *job = c->job;
   RT_CHECK(c->folder[0] != '\0', RT_ERR_CONFIG,
            "capture.dir is empty: name the folder of the dataset");
-  c->micro_rows = rt_deck_int(job->deck, RT_KEY_CAP_MICRO);
   RT_TRY(open_dataset(c));
   if (c->finished)
     return RT_OK;
   c->rows_mine = missing_rows(c, false);
-  RT_TRY(plan(c));
+  if (is_writer(c))
+    job->beside_bytes += rt_capture_writer_bytes(&c->info);
+  RT_TRY(rt_capture_teacher_plan(job, &c->info, &c->teacher));
   RT_TRY(rt_agree(job->world, allocate(c)));
-  return rt_job_load_weights(job, c->model,
+  return rt_job_load_weights(job, c->teacher.model,
                              rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
-}
-
-/** Rows [first, first + n) through the teacher, into c->entries. */
-static rt_err run_teacher(rt_capture *c, int64_t first, int64_t n)
-{
-  rt_job *job = c->job;
-  int64_t rows[n];
-  for (int64_t r = 0; r < n; r++)
-    rows[r] = c->info.first_row + first + r;
-  rt_phases_to(&job->phases, RT_PHASE_INPUT);
-  RT_TRY(rt_batch_fill(c->batch, job, RT_TRAIN, rows, n));
-  rt_phases_to(&job->phases, RT_PHASE_TEACHER);
-  const rt_batch *b = c->batch;
-  const rt_host_rows in = {.tok = b->tok,
-                           .pos = b->pos,
-                           .doc_start = b->doc_start,
-                           .label = b->label,
-                           .row = b->row,
-                           .n_rows = n};
-  return rt_trunc_head_run(c->head, &in, &c->entries);
 }
 
 /** Row \a r of the micro-batch to the writer. */
 static rt_err take_row(rt_capture *c, int64_t r)
 {
   const int64_t seq = c->job->seq, at = r * seq;
-  RT_TRY(rt_entries_row(&c->entries, at, c->batch->tok + at,
-                        c->batch->label + at, seq, &c->row));
+  const rt_batch *b = c->teacher.batch;
+  RT_TRY(rt_entries_row(&c->teacher.entries, at, b->tok + at, b->label + at,
+                        seq, &c->row));
   return rt_logits_writer_add(c->writer, &c->row);
 }
 
@@ -262,12 +201,14 @@ static rt_err run_shard(rt_capture *c, int64_t s)
 {
   const int64_t first = s * c->info.shard_rows;
   const int64_t n = rt_logits_shard_rows(&c->info, s);
+  const int64_t micro = c->teacher.micro_rows; // between two beats
   if (is_writer(c))
     RT_TRY(rt_logits_writer_begin(c->writer, s));
-  for (int64_t r = 0; r < n; r += c->micro_rows) {
-    const int64_t n_micro = n - r < c->micro_rows ? n - r : c->micro_rows;
+  for (int64_t r = 0; r < n; r += micro) {
+    const int64_t n_micro = n - r < micro ? n - r : micro;
     c->job->hooks->beat(first + r, "capture");
-    RT_TRY(run_teacher(c, first + r, n_micro));
+    RT_TRY(rt_capture_teacher_run(&c->teacher, c->info.first_row + first + r,
+                                  n_micro));
     rt_phases_to(&c->job->phases, RT_PHASE_WRITE);
     for (int64_t i = 0; i < n_micro && is_writer(c); i++)
       RT_TRY(take_row(c, i));
@@ -378,12 +319,9 @@ static void clear(rt_capture *c)
 {
   rt_logits_row_clear(&c->row);
   rt_logits_writer_close(&c->writer);
-  rt_batch_destroy(&c->batch);
-  rt_trunc_head_destroy(&c->head);
-  rt_model_destroy(&c->model);
+  rt_capture_teacher_clear(&c->teacher);
   free(c->done);
   free(c->mine);
-  rt_entries_clear(&c->entries);
 }
 
 rt_err rt_run_capture(rt_job *job, bool *wrote)
