@@ -35,7 +35,7 @@ static rt_err open_log(const char *folder, const rt_logits_info *info,
   log->fd = open(log->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   RT_CHECK(log->fd >= 0, RT_ERR_IO, "cannot open %s: %s", log->path,
            strerror(errno));
-  return RT_OK;
+  return rt_path_sync(folder); // its name is to survive, too
 }
 
 rt_err rt_logits_log_open(const char *folder, const rt_logits_info *info,

@@ -119,6 +119,15 @@ for n in 1 3; do
 done
 close_to student-1 student-3
 
+# --- logits that are not finite: skipped steps leave rows without entries
+expect 0 2 train deck.yaml "${window[@]}" capture.dir=bad train.lr=100 \
+  train.lr_warmup=0 train.clip=0 train.weight_decay=10 train.length=10 \
+  train.on_bad_step=skip train.max_skips=100
+says err.txt "skipped"
+expect 0 1 logits verify bad
+expect 0 1 logits export bad bad.jsonl
+grep -q '"entries":\[\]' bad.jsonl || fail "every token has entries"
+
 # --- refused: another run's folder, no folder, after the end
 expect 78 2 train deck.yaml "${moving[@]}" train.lr=1e-3 capture.dir=once/logits
 says err.txt "train.lr"
@@ -129,5 +138,13 @@ says err.txt "such as same/logits"
 expect 78 2 train deck.yaml "${window[@]}" capture.dir=late \
   capture.window_start=10
 says err.txt "the run ends at step 10"
+expect 78 1 train deck.yaml capture.window_start=3
+says err.txt "without capture.window_length"
+expect 78 1 train deck.yaml "${window[@]}" capture.dir=late \
+  capture.count_only=true
+says err.txt "capture.count_only"
+# a run that is past the window's start and saved nothing of it
+expect 78 2 train deck.yaml "${moving[@]}" output.dir=once capture.dir=late
+says err.txt "the run is at step 10, the window began at step 3"
 [ -e late ] && fail "a refused run left a folder"
 finish

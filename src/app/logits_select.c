@@ -114,8 +114,10 @@ static rt_err describe(selection *s)
   rt_logits_info *const info = &s->info;
   *info = *rt_logits_about(s->from);
   info->first_row += s->begin;
-  if (info->lanes > 0) // what is chosen need not be whole ones
-    info->lanes = 1;
+  if (info->lanes > 0) { // what is chosen need not be whole ones; rows say
+    info->lanes = 1;     // themselves which they are
+    info->first_row = 0;
+  }
   info->n_rows = end - s->begin;
   if (given(deck, RT_KEY_CAP_SHARD))
     info->shard_rows = rt_deck_int(deck, RT_KEY_CAP_SHARD);

@@ -6,6 +6,7 @@
 #include "base/build_info.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -124,6 +125,54 @@ int64_t rt_capture_max_entries(const rt_logits_info *info)
   if (info->draws > 0)
     return info->draws;
   return info->top_k < info->vocab ? info->top_k : info->vocab;
+}
+
+/** Say how much more it may become; refuse what can not fit in any case. */
+static rt_err preflight(const char *folder, const rt_logits_info *info,
+                        const bool *done)
+{
+  const int64_t n_shards = rt_logits_n_shards(info);
+  const int64_t most_entries = rt_capture_max_entries(info);
+  int64_t rows = 0, free_bytes;
+  for (int64_t i = 0; i < n_shards; i++)
+    if (!done[i])
+      rows += rt_logits_shard_rows(info, i);
+  const double tokens = (double)rows * (double)info->seq;
+  const rt_capture_size size = rt_capture_size_of(info, (double)most_entries);
+  const double most = tokens * size.likely, least = tokens * size.least;
+  RT_TRY(rt_disk_free(folder, &free_bytes));
+  const double free_mib = (double)free_bytes * 0x1p-20;
+  rt_info("capture: %lld rows of %lld tokens, top-p %g, top-k %lld, %lld "
+          "shards in %s; %lld rows to do, at most about %.3f MiB, %.3f MiB are "
+          "free",
+          (long long)info->n_rows, (long long)info->seq, info->top_p,
+          (long long)most_entries, (long long)n_shards, folder, (long long)rows,
+          most * 0x1p-20, free_mib);
+  RT_CHECK(least <= (double)free_bytes, RT_ERR_IO,
+           "%s has %.3f MiB free, the smallest dataset of %lld rows needs "
+           "%.3f MiB: free some, or capture fewer rows",
+           folder, free_mib, (long long)rows, least * 0x1p-20);
+  if (most > (double)free_bytes)
+    rt_warn("%s may run full: %.3f MiB free, up to %.3f MiB needed", folder,
+            free_mib, most * 0x1p-20);
+  return RT_OK;
+}
+
+rt_err rt_capture_begin(const rt_job *job, const char *folder,
+                        const rt_logits_info *info, bool *done, bool *finished)
+{
+  char *deck = NULL;
+  RT_TRY(rt_folder_create(folder));
+  RT_TRY(rt_logits_look(folder, info, done, finished));
+  if (*finished)
+    return RT_OK;
+  RT_TRY(preflight(folder, info, done));
+  RT_TRY(rt_deck_to_text(job->deck, &deck));
+  rt_err err = rt_logits_create(folder, info, deck);
+  if (err == RT_OK)
+    err = rt_logits_done(folder, info, done);
+  free(deck);
+  return err;
 }
 
 rt_err rt_entries_create(int64_t n_tokens, int64_t k, bool statistics,

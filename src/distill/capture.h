@@ -26,6 +26,14 @@ int64_t rt_capture_max_entries(const rt_logits_info *info);
  *  many entries as they may. */
 double rt_capture_writer_bytes(const rt_logits_info *info);
 
+/** Make the folder and the dataset \a info in it, or find what an earlier run
+ *  left: done [n_shards] are sealed; \a finished: all is there and nothing is
+ *  changed.  Before anything is made, what is missing must fit on the disk.
+ *  One rank. */
+RT_MUST rt_err rt_capture_begin(const rt_job *job, const char *folder,
+                                const rt_logits_info *info, bool *done,
+                                bool *finished);
+
 /** Room for \a n tokens with \a k entries each. */
 RT_MUST rt_err rt_entries_create(int64_t n, int64_t k, bool statistics,
                                  rt_entries *out);

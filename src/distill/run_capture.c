@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "distill/capture_size.h"
 #include "distill/capture_teacher.h"
 #include "distill/run.h"
 #include "io/safetensors.h"
@@ -36,11 +35,6 @@ static bool is_writer(const rt_capture *c)
   return c->job->grid_t.i_tp == 0;
 }
 
-static bool is_mine(const rt_capture *c, int64_t s)
-{
-  return c->mine != NULL && c->mine[s];
-}
-
 /** All that is known of the dataset before it exists; hashes by one rank. */
 static rt_err fill_info(const rt_job *job, rt_logits_info *info)
 {
@@ -58,59 +52,14 @@ static rt_err fill_info(const rt_job *job, rt_logits_info *info)
   return rt_capture_check(info);
 }
 
-/** Rows of shards that are not there yet: of all groups, or of this one. */
-static int64_t missing_rows(const rt_capture *c, bool of_all)
+/** Rows of this group's shards. */
+static int64_t missing_rows(const rt_capture *c)
 {
   int64_t n = 0;
   for (int64_t s = 0; s < c->n_shards; s++)
-    if (of_all ? !c->done[s] : is_mine(c, s))
+    if (c->mine[s])
       n += rt_logits_shard_rows(&c->info, s);
   return n;
-}
-
-/** Say how much more it may become; refuse what can not fit in any case. */
-static rt_err preflight(const rt_capture *c)
-{
-  const rt_logits_info *info = &c->info;
-  const int64_t rows = missing_rows(c, true);
-  const double tokens = (double)rows * (double)info->seq;
-  const rt_capture_size size =
-      rt_capture_size_of(info, (double)rt_capture_max_entries(info));
-  const double most = tokens * size.likely, least = tokens * size.least;
-  int64_t free_bytes;
-  RT_TRY(rt_disk_free(c->folder, &free_bytes));
-  const double free_mib = (double)free_bytes * 0x1p-20;
-  rt_info("capture: %lld rows of %lld tokens, top-p %g, top-k %lld, %lld "
-          "shards in %s; %lld rows to do, at most about %.3f MiB, %.3f MiB are "
-          "free",
-          (long long)info->n_rows, (long long)info->seq, info->top_p,
-          (long long)rt_capture_max_entries(info), (long long)c->n_shards,
-          c->folder, (long long)rows, most * 0x1p-20, free_mib);
-  RT_CHECK(least <= (double)free_bytes, RT_ERR_IO,
-           "%s has %.3f MiB free, the smallest dataset of %lld rows needs "
-           "%.3f MiB: free some, or fewer capture.rows",
-           c->folder, free_mib, (long long)rows, least * 0x1p-20);
-  if (most > (double)free_bytes)
-    rt_warn("%s may run full: %.3f MiB free, up to %.3f MiB needed", c->folder,
-            free_mib, most * 0x1p-20);
-  return RT_OK;
-}
-
-/** The dataset's folder, on the rank that speaks for all. */
-static rt_err create_dataset(rt_capture *c)
-{
-  char *deck = NULL;
-  RT_TRY(rt_folder_create(c->folder));
-  RT_TRY(rt_logits_look(c->folder, &c->info, c->done, &c->finished));
-  if (c->finished)
-    return RT_OK;
-  RT_TRY(preflight(c));
-  RT_TRY(rt_deck_to_text(c->job->deck, &deck));
-  rt_err err = rt_logits_create(c->folder, &c->info, deck);
-  if (err == RT_OK)
-    err = rt_logits_done(c->folder, &c->info, c->done);
-  free(deck);
-  return err;
 }
 
 /** Missing shards to the groups in turn: after an interruption, too, none has
@@ -136,7 +85,9 @@ static rt_err open_dataset(rt_capture *c)
   if (c->done == NULL || c->mine == NULL)
     err = RT_FAIL(RT_ERR_MEM, "a list of %lld shards", (long long)c->n_shards);
   RT_TRY(rt_agree(job->world, err));
-  RT_TRY(rt_agree(job->world, first ? create_dataset(c) : RT_OK));
+  RT_TRY(rt_agree(job->world, first ? rt_capture_begin(job, c->folder, &c->info,
+                                                       c->done, &c->finished)
+                                    : RT_OK));
   RT_TRY(rt_comm_bcast(job->world, &c->finished, sizeof c->finished, 0));
   RT_TRY(rt_comm_bcast(job->world, c->done,
                        (size_t)c->n_shards * sizeof *c->done, 0));
@@ -159,7 +110,7 @@ static rt_err prepare(rt_capture *c)
   RT_TRY(open_dataset(c));
   if (c->finished)
     return RT_OK;
-  c->rows_mine = missing_rows(c, false);
+  c->rows_mine = missing_rows(c);
   if (is_writer(c))
     job->beside_bytes += rt_capture_writer_bytes(&c->info);
   RT_TRY(rt_capture_teacher_plan(job, &c->info, &c->teacher));
@@ -239,7 +190,7 @@ static rt_err run_share(rt_capture *c, int32_t *stop)
   rt_job *job = c->job;
   c->began_s = rt_now_s();
   for (int64_t s = 0; s < c->n_shards && *stop == 0; s++) {
-    if (!is_mine(c, s))
+    if (!c->mine[s])
       continue;
     RT_TRY(run_shard(c, s));
     rt_phases_to(&job->phases, RT_PHASE_LOG);

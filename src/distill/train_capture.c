@@ -73,6 +73,9 @@ static rt_err read_window(rt_train_capture *tc)
            (long long)tc->first, (long long)job->n_steps);
   if (tc->n_steps > job->n_steps - tc->first)
     tc->n_steps = job->n_steps - tc->first;
+  RT_CHECK(!rt_deck_bool(d, RT_KEY_CAP_COUNT), RT_ERR_CONFIG,
+           "capture.count_only is for `retort capture`: a window of a training "
+           "run is stored, then `retort logits info` counts");
   RT_CHECK(tc->folder[0] != '\0', RT_ERR_CONFIG,
            "capture.window_length is given, but capture.dir is empty: name the "
            "folder of the dataset");
@@ -87,26 +90,32 @@ static rt_err read_window(rt_train_capture *tc)
   return RT_OK;
 }
 
+/** What the deck says of the records. */
+static void complete_rule(rt_train_capture *tc)
+{
+  tc->info.vocab = rt_arch_true_vocab(&tc->job->arch_s);
+  tc->info.vocab_padded = tc->job->arch_s.vocab;
+  tc->info.n_rows = tc->n_steps * tc->job->batch_rows; // until it is cut
+  rt_capture_complete(&tc->info);
+}
+
 static rt_err plan_head(rt_train_capture *tc, rt_model *model)
 {
-  const rt_job *job = tc->job;
-  const rt_deck *d = job->deck;
-  const int64_t k = rt_deck_int(d, RT_KEY_CAP_TOP_K);
-  const bool sampled = rt_deck_is(d, RT_KEY_CAP_ENCODING, "sampled");
-  const rt_draws draws = {sampled ? rt_deck_int(d, RT_KEY_CAP_DRAWS) : 0,
-                          (uint64_t)rt_deck_int(d, RT_KEY_CAP_SEED)};
-  const int64_t vocab = rt_arch_true_vocab(&job->arch_s);
+  rt_job *job = tc->job;
+  const rt_logits_info *const info = &tc->info;
+  rt_capture_rule(job, &tc->info);
+  complete_rule(tc);
   const rt_trunc_spec spec = {
       .model = model,
       .grid = &job->grid_s,
       .dev = job->dev,
-      .rule = {rt_deck_real(d, RT_KEY_CAP_TOP_P), k < vocab ? k : vocab},
-      .draws = draws,
-      .chunk_bytes = rt_deck_real(d, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
+      .rule = {info->top_p, rt_capture_max_entries(info)},
+      .draws = {info->draws, info->draw_seed},
+      .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
       .seq = job->seq,
       .takes_tiles = true};
-  tc->entries.n = job->micro_rows * job->seq;
-  tc->entries.k = sampled ? draws.n : spec.rule.top_k;
+  if (is_writer(tc)) // of one lane; a resumed run of fewer groups has more
+    job->beside_bytes += rt_capture_writer_bytes(info);
   return rt_trunc_head_create(&spec, &tc->head);
 }
 
@@ -115,8 +124,14 @@ rt_err rt_train_capture_create(rt_job *job, rt_model *model,
 {
   *out = NULL;
   if (rt_deck_steps(job->deck, RT_KEY_CAP_WINDOW_LENGTH,
-                    job->batch_rows * job->seq, job->n_steps) == 0)
+                    job->batch_rows * job->seq, job->n_steps) == 0) {
+    RT_CHECK(rt_deck_source(job->deck, RT_KEY_CAP_WINDOW_START) ==
+                 RT_FROM_DEFAULT,
+             RT_ERR_CONFIG,
+             "capture.window_start is given without capture.window_length: say "
+             "how long, or leave it out");
     return RT_OK;
+  }
   rt_train_capture *tc = calloc(1, sizeof *tc);
   *out = tc;
   RT_CHECK(tc != NULL, RT_ERR_MEM, "a capture of the model in training");
@@ -137,8 +152,8 @@ rt_err rt_train_capture_commit(rt_train_capture *tc)
 {
   if (tc == NULL)
     return RT_OK;
-  RT_TRY(rt_entries_create(tc->entries.n, tc->entries.k,
-                           rt_deck_bool(tc->job->deck, RT_KEY_CAP_STATISTICS),
+  RT_TRY(rt_entries_create(tc->job->micro_rows * tc->job->seq,
+                           rt_capture_max_entries(&tc->info), tc->info.entropy,
                            &tc->entries));
   return rt_trunc_head_commit(tc->head);
 }
@@ -186,10 +201,7 @@ static rt_err describe(rt_train_capture *tc, int64_t lanes)
   const rt_job *job = tc->job;
   char run[128];
   RT_TRY(rt_capture_describe(job, &tc->info));
-  tc->info.vocab = rt_arch_true_vocab(&job->arch_s);
-  tc->info.vocab_padded = job->arch_s.vocab;
-  tc->info.n_rows = tc->n_steps * job->batch_rows; // until it is cut
-  rt_capture_complete(&tc->info);
+  complete_rule(tc);
   tc->info.step = true;
   tc->info.lanes = lanes > 0 ? lanes : job->grid_s.dp;
   rt_capture_name(rt_deck_text(job->deck, RT_KEY_OUT_DIR), run, sizeof run);
@@ -203,7 +215,7 @@ static rt_err describe(rt_train_capture *tc, int64_t lanes)
 
 /** By rank 0: the dataset's description, from an earlier run's if it is there.
  */
-static rt_err find_dataset(rt_train_capture *tc)
+static rt_err find_dataset(rt_train_capture *tc, int64_t step)
 {
   rt_logits_info old = {0};
   char *deck = NULL;
@@ -214,24 +226,16 @@ static rt_err find_dataset(rt_train_capture *tc)
   snprintf(of, sizeof of, "that of the capture in %s", tc->folder);
   if (deck != NULL)
     err = rt_state_same_deck(tc->job, deck, of, RT_KEY_CAP_DIR);
+  else if (step > tc->first)
+    err = RT_FAIL(RT_ERR_CONFIG,
+                  "the run is at step %lld, the window began at step %lld and "
+                  "%s holds nothing of it: let capture.window_start be step "
+                  "%lld or later, or restore the folder",
+                  (long long)step, (long long)tc->first, tc->folder,
+                  (long long)step);
   free(deck);
   RT_TRY(err);
   return describe(tc, old.lanes);
-}
-
-/** By rank 0: make it, or see what is there of it. */
-static rt_err open_dataset(rt_train_capture *tc, bool *finished)
-{
-  char *deck = NULL;
-  RT_TRY(rt_logits_look(tc->folder, &tc->info, tc->done, finished));
-  if (*finished)
-    return RT_OK;
-  RT_TRY(rt_deck_to_text(tc->job->deck, &deck));
-  rt_err err = rt_logits_create(tc->folder, &tc->info, deck);
-  if (err == RT_OK)
-    err = rt_logits_done(tc->folder, &tc->info, tc->done);
-  free(deck);
-  return err;
 }
 
 static rt_err make_lanes(rt_train_capture *tc)
@@ -336,13 +340,16 @@ rt_err rt_train_capture_begin(rt_train_capture *tc, int64_t step)
   const rt_job *job = tc->job;
   const bool first = rt_comm_rank(job->world) == 0;
   bool finished = false;
-  RT_TRY(rt_agree(job->world, first ? find_dataset(tc) : RT_OK));
+  RT_TRY(rt_agree(job->world, first ? find_dataset(tc, step) : RT_OK));
   RT_TRY(rt_comm_bcast(job->world, &tc->info, sizeof tc->info, 0));
   RT_TRY(
       rt_comm_bcast(job->world, &tc->shard_steps, sizeof tc->shard_steps, 0));
   tc->n_steps = tc->info.n_rows / job->batch_rows;
   RT_TRY(rt_agree(job->world, make_lanes(tc)));
-  RT_TRY(rt_agree(job->world, first ? open_dataset(tc, &finished) : RT_OK));
+  RT_TRY(rt_agree(job->world, first
+                                  ? rt_capture_begin(job, tc->folder, &tc->info,
+                                                     tc->done, &finished)
+                                  : RT_OK));
   RT_TRY(rt_comm_bcast(job->world, &finished, sizeof finished, 0));
   RT_TRY(rt_comm_bcast(job->world, tc->done,
                        (size_t)rt_logits_n_shards(&tc->info) * sizeof *tc->done,
