@@ -142,6 +142,8 @@ expect 0 3 capture "${count[@]}" capture.dir=counted-3
 expect 0 2 capture "${count[@]}" capture.dir=counted-tp teacher.tp=2
 expect 0 1 logits select all ten capture.top_p=0.9 capture.top_k=10
 expect 0 1 logits export ten ten.npy
+expect 0 1 logits select all half capture.top_p=0.5 # where p cuts, not k
+expect 0 1 logits export half half.npy
 expect 0 1 logits export draws draws.npy
 expect 78 1 capture "${count[@]}"
 says err.txt "capture.dir is empty"
@@ -151,10 +153,11 @@ import numpy as np
 
 one, three, tp = (json.load(open(d + "/counts.json"))
                   for d in ("counted", "counted-3", "counted-tp"))
-count = np.load("ten.npy/count.npy")
-mass = np.exp(np.load("ten.npy/logp.npy").astype(float)).sum() / len(count)
-for c in (one, three, tp):
-    cell, = [x for x in c["cells"] if (x["top_p"], x["top_k"]) == (0.9, 10)]
+for c, rule, of in ((c, rule, of) for c in (one, three, tp)
+                    for rule, of in (((0.9, 10), "ten"), ((0.5, 40), "half"))):
+    count = np.load(of + ".npy/count.npy")
+    mass = np.exp(np.load(of + ".npy/logp.npy").astype(float)).sum() / len(count)
+    cell, = [x for x in c["cells"] if (x["top_p"], x["top_k"]) == rule]
     near = 1e-3 if c is tp else 1e-12  # tp rounds logits otherwise
     assert abs(cell["entries"] / count.mean() - 1) < near, (cell, count.mean())
     assert abs(cell["mass"] / mass - 1) < near, (cell, mass)
