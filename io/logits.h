@@ -126,6 +126,10 @@ rt_logits_totals rt_logits_count(const rt_logits *ds);
 /** Bytes of memory that it takes at most: where rows lie, tables, and decoders
  *  (of io/logits_cache.h's number of shards). */
 int64_t rt_logits_memory(const rt_logits *ds);
+/** Bytes of memory of one row: of its record, and decoded, if its entries take
+ *  as many bytes there as they do on average.  At most over all rows. */
+void rt_logits_row_memory(const rt_logits *ds, int64_t *record,
+                          int64_t *decoded);
 
 /** Read one row by pread, check its XXH3, decode it.  \a row counts from 0 in
  *  the dataset.  Thread-safe, no HDF5, no MPI: for the prefetch thread. */
@@ -139,6 +143,13 @@ RT_MUST rt_err rt_logits_read_h5(const rt_logits *ds, int64_t row,
  *  held.  Thread-safe. */
 RT_MUST rt_err rt_logits_read_record(const rt_logits *ds, int64_t row,
                                      rt_bytes *out);
+/** Bytes of that record. */
+RT_MUST rt_err rt_logits_record_bytes(const rt_logits *ds, int64_t row,
+                                      size_t *n);
+/** A record that another rank has read: check its XXH3, decode it.
+ *  Thread-safe. */
+RT_MUST rt_err rt_logits_decode(const rt_logits *ds, int64_t row,
+                                const rt_bytes *record, rt_logits_row *out);
 /** SHA-256 of shard \a i_shard's whole file against the manifest's: reads all
  *  of it.  Thread-safe; RT_OK for a shard that is not there yet. */
 RT_MUST rt_err rt_logits_verify_shard(const rt_logits *ds, int64_t i_shard);

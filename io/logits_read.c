@@ -56,6 +56,35 @@ int64_t rt_logits_memory(const rt_logits *ds)
          (int64_t)most * (n < RT_LOGITS_DECODERS ? n : RT_LOGITS_DECODERS);
 }
 
+/** The longest record, and bytes of all. */
+static void measure_records(const rt_logits *ds, int64_t *most, int64_t *all)
+{
+  *most = *all = 0;
+  for (int64_t i = 0; i < ds->manifest.n_shards; i++) {
+    const int64_t n = rt_logits_shard_rows(&ds->manifest.info, i);
+    const uint64_t *const ptr = ds->places[i].record_ptr;
+    for (int64_t r = 0; ptr != NULL && r < n; r++) {
+      const int64_t bytes = (int64_t)(ptr[r + 1] - ptr[r]);
+      *most = bytes > *most ? bytes : *most;
+      *all += bytes;
+    }
+  }
+}
+
+void rt_logits_row_memory(const rt_logits *ds, int64_t *record,
+                          int64_t *decoded)
+{
+  const rt_codec_spec *const spec = &ds->spec;
+  const double bytes_of_entry = 4.0 + 4.0;                    // ids, logp
+  const int64_t arrays = 4 + spec->entropy + spec->deviation; // of 4 bytes
+  int64_t all;
+  measure_records(ds, record, &all);
+  const double entries = (double)*record * (double)ds->totals.entries /
+                         (double)(all > 0 ? all : 1);
+  *decoded =
+      (int64_t)(bytes_of_entry * entries) + 4 * arrays * (spec->max_tokens + 1);
+}
+
 /** --- rows --- */
 
 /** Where a row is. */
@@ -120,6 +149,9 @@ static rt_err read_bytes(const found *x, int fd, unsigned char *to)
 
 static rt_err check_record(const found *x, int64_t row, const rt_bytes *bytes)
 {
+  RT_CHECK(bytes->n == (size_t)x->n, RT_ERR_INTERNAL,
+           "%s: row %lld is given as %zu bytes, it has %lld", x->place->path,
+           (long long)row, bytes->n, (long long)x->n);
   const uint64_t expected = x->place->row_xxh3[x->i_row];
   const uint64_t got = rt_hash_xxh3(bytes->data, bytes->n);
   RT_CHECK(got == expected, RT_ERR_DATA,
@@ -129,32 +161,41 @@ static rt_err check_record(const found *x, int64_t row, const rt_bytes *bytes)
   return RT_OK;
 }
 
-static rt_err read_record(const rt_logits *ds, int64_t row, found *x,
-                          rt_bytes *out)
+/** Not checked yet. */
+static rt_err fetch(const rt_logits *ds, const found *x, rt_bytes *out)
 {
   int fd;
   bool keep;
-  RT_TRY(find(ds, row, x));
   out->n = 0;
   RT_TRY(rt_bytes_room(out, (size_t)x->n));
   RT_TRY(get_fd(ds, x, &fd, &keep));
   const rt_err err = read_bytes(x, fd, out->data);
   if (!keep)
     close(fd);
-  RT_TRY(err);
-  out->n = (size_t)x->n;
-  return check_record(x, row, out);
+  out->n = err == RT_OK ? (size_t)x->n : 0;
+  return err;
+}
+
+rt_err rt_logits_record_bytes(const rt_logits *ds, int64_t row, size_t *n)
+{
+  found x = {0};
+  RT_TRY(find(ds, row, &x));
+  *n = (size_t)x.n;
+  return RT_OK;
 }
 
 rt_err rt_logits_read_record(const rt_logits *ds, int64_t row, rt_bytes *out)
 {
-  found x;
-  return read_record(ds, row, &x, out);
+  found x = {0};
+  RT_TRY(find(ds, row, &x));
+  RT_TRY(fetch(ds, &x, out));
+  return check_record(&x, row, out);
 }
 
 static rt_err decode(const rt_logits *ds, const found *x, int64_t row,
                      const rt_bytes *bytes, rt_logits_row *out)
 {
+  RT_TRY(check_record(x, row, bytes));
   char name[RT_PATH_MAX + 32];
   const rt_logits_tables tables = {.i_shard = x->i_shard,
                                    .spec = &ds->spec,
@@ -170,11 +211,21 @@ static rt_err decode(const rt_logits *ds, const found *x, int64_t row,
   return err;
 }
 
+rt_err rt_logits_decode(const rt_logits *ds, int64_t row,
+                        const rt_bytes *record, rt_logits_row *out)
+{
+  found x = {0};
+  RT_TRY(find(ds, row, &x));
+  return decode(ds, &x, row, record, out);
+}
+
 rt_err rt_logits_read(const rt_logits *ds, int64_t row, rt_logits_row *out)
 {
   rt_bytes bytes = {0};
-  found x;
-  rt_err err = read_record(ds, row, &x, &bytes);
+  found x = {0};
+  rt_err err = find(ds, row, &x);
+  if (err == RT_OK)
+    err = fetch(ds, &x, &bytes);
   if (err == RT_OK)
     err = decode(ds, &x, row, &bytes, out);
   rt_bytes_clear(&bytes);
@@ -203,8 +254,6 @@ rt_err rt_logits_read_h5(const rt_logits *ds, int64_t row, rt_logits_row *out)
   rt_err err = find(ds, row, &x);
   if (err == RT_OK)
     err = read_record_h5(&x, &bytes);
-  if (err == RT_OK)
-    err = check_record(&x, row, &bytes);
   if (err == RT_OK)
     err = decode(ds, &x, row, &bytes, out);
   rt_bytes_clear(&bytes);

@@ -23,6 +23,28 @@ cmp -s <(metrics a) <(metrics b) && fail "two groups have the same losses"
 expect 0 3 train deck.yaml output.dir=a3 "${stored[@]}" run.seed=7 \
   train.batch_rows=6 train.micro_rows=1
 close_to a a3
+# --- nor tp's: its ranks take turns, and storage is asked once for a row
+${CC:-cc} -std=c17 -D_GNU_SOURCE -fPIC -shared -o count.so \
+  "$here/count_reads.c" -ldl || exit 1
+plain=$MPIRUN
+reads() { # STEPS TP: preads of shards in all
+  rm -f reads.txt
+  MPIRUN="$plain -x LD_PRELOAD=$work/count.so -x COUNT_IN=/shared/shard \
+    -x COUNT_TO=$work/reads.txt"
+  expect 0 "$2" train deck.yaml output.dir="tp$2.$1" "${stored[@]}" run.seed=7 \
+    train.batch_rows=6 train.micro_rows=3 train.length="$1" student.tp="$2" >&2
+  MPIRUN=$plain
+  wc -l <reads.txt
+}
+for tp in 1 2; do
+  more=$(($(reads 40 $tp) - $(reads 10 $tp)))
+  echo "tp $tp: $more reads for $((30 * 6)) rows"
+  # what is read ahead of the end varies
+  if [ $more -lt 160 ] || [ $more -gt 200 ]; then
+    fail "tp $tp: $more reads"
+  fi
+done
+close_to a tp2.10
 
 find shared -type f -exec sha256sum {} + | sort -k 2 >after.txt
 cmp before.txt after.txt || fail "reading changed the dataset"
@@ -39,4 +61,12 @@ expect 78 1 train deck.yaml output.dir=c "${stored[@]}" \
   data.files="[other.u16]"
 says err.txt "data.files hash to"
 chmod -R u+w shared
+# --- a damaged record ends a group that shares its reads, whoever met it
+tail -n 30 reads.txt | while read -r path offset n; do # of ten steps' 60
+  printf '\377' | dd of="$path" bs=1 seek=$((offset + n / 2)) conv=notrunc \
+    status=none
+done
+expect 65 2 train deck.yaml output.dir=d "${stored[@]}" run.seed=7 \
+  train.batch_rows=6 train.micro_rows=3 student.tp=2
+says err.txt "it was damaged after it was written"
 finish

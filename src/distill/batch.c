@@ -1,16 +1,10 @@
 /** \file batch.c
- *  Micro-batches, and the thread that reads them ahead of need.
- *
- *  The thread touches mapped corpora and pread only: no MPI, no HDF5, no
- *  OpenMP, no BLAS (architecture: seam 8). */
+ *  Micro-batches: rows of the corpus, of the dataset, or of both.  Mapped
+ *  corpora and pread only (architecture: seam 8). */
 #include "distill/batch.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { N_SLOTS = 3 }; // one in use, two ahead
 
 rt_err rt_batch_create(const rt_job *job, int64_t n_rows, rt_batch **out)
 {
@@ -99,13 +93,23 @@ static rt_err compare_tokens(const rt_job *job, const rt_batch *b, int64_t r,
   return RT_OK;
 }
 
-/** The whole row, or the piece of it that the deck asks for. */
-static rt_err read_logits(rt_batch *b, const rt_job *job, int64_t r)
+int64_t rt_batch_dataset_row(const rt_job *job, int64_t row)
+{
+  return job->pieces > 0 ? row / job->pieces : row;
+}
+
+/** The whole row, or the piece of it that the deck asks for.  \a record: read
+ * before; NULL: read it here. */
+static rt_err get_logits(rt_batch *b, const rt_job *job, int64_t r,
+                         const rt_bytes *record)
 {
   rt_logits_row *const row = &b->logits[r];
-  const int64_t pieces = job->pieces > 0 ? job->pieces : 1;
-  const int64_t i = b->row[r] / pieces, first = b->row[r] % pieces * b->seq;
-  RT_TRY(rt_logits_read(job->dataset, i, row));
+  const int64_t i = rt_batch_dataset_row(job, b->row[r]);
+  const int64_t first = job->pieces > 0 ? b->row[r] % job->pieces * b->seq : 0;
+  if (record != NULL)
+    RT_TRY(rt_logits_decode(job->dataset, i, record, row));
+  else
+    RT_TRY(rt_logits_read(job->dataset, i, row));
   RT_CHECK(job->pieces > 0 ? row->n_tokens >= first + b->seq
                            : row->n_tokens == b->seq,
            RT_ERR_DATA, "%s: row %lld has %lld tokens, data.seq is %lld%s",
@@ -119,12 +123,12 @@ static rt_err read_logits(rt_batch *b, const rt_job *job, int64_t r)
 }
 
 static rt_err fill_row(rt_batch *b, const rt_job *job, rt_part part, int64_t r,
-                       uint32_t *scratch)
+                       const rt_bytes *record, uint32_t *scratch)
 {
   const bool from_dataset = part == RT_TRAIN && job->dataset != NULL;
   const bool masked = rt_deck_bool(job->deck, RT_KEY_DATA_MASK_DOCS);
   if (from_dataset)
-    RT_TRY(read_logits(b, job, r));
+    RT_TRY(get_logits(b, job, r, record));
   // of pieces the corpus, cut otherwise, knows nothing but its hash
   const bool in_corpus =
       job->corpus != NULL && !(from_dataset && job->pieces > 0);
@@ -142,7 +146,8 @@ static rt_err fill_row(rt_batch *b, const rt_job *job, rt_part part, int64_t r,
 }
 
 rt_err rt_batch_fill(rt_batch *b, const rt_job *job, rt_part part,
-                     const int64_t *rows, int64_t n_rows)
+                     const int64_t *rows, int64_t n_rows,
+                     const rt_bytes *records)
 {
   uint32_t *scratch = malloc((size_t)(job->seq + 1) * sizeof *scratch);
   RT_CHECK(scratch != NULL, RT_ERR_MEM, "a row of %lld ids",
@@ -150,131 +155,9 @@ rt_err rt_batch_fill(rt_batch *b, const rt_job *job, rt_part part,
   rt_err err = RT_OK;
   for (int64_t r = 0; err == RT_OK && r < n_rows; r++) {
     b->row[r] = rows[r];
-    err = fill_row(b, job, part, r, scratch);
+    err = fill_row(b, job, part, r, records != NULL ? &records[r] : NULL,
+                   scratch);
   }
   free(scratch);
   return err;
-}
-
-struct rt_feed {
-  const rt_job *job;       // borrowed
-  rt_batch *slot[N_SLOTS]; // owned; micro-step m lies in slot m % N_SLOTS
-  int64_t *rows;           // [micro_rows], the reader's
-  int64_t taken;           // micro-steps handed out (the last one still in use)
-  int64_t filled;          // micro-steps read
-  bool stop;
-  rt_err err; // the reader's, with its text
-  char text[1024];
-  bool running;
-  pthread_t reader;
-  pthread_mutex_t lock;
-  pthread_cond_t changed;
-};
-
-/** Rows of micro-step \a m, in order of consumption. */
-static void rows_of(const rt_job *job, int64_t m, int64_t *rows)
-{
-  const int64_t n_micro = job->rows_per_rank / job->micro_rows;
-  const int64_t first = m / n_micro * job->batch_rows +
-                        job->grid_s.i_dp * job->rows_per_rank +
-                        m % n_micro * job->micro_rows;
-  const uint64_t seed = (uint64_t)rt_deck_int(job->deck, RT_KEY_RUN_SEED);
-  for (int64_t r = 0; r < job->micro_rows; r++)
-    rows[r] = rt_corpus_order(seed, job->n_rows, first + r);
-}
-
-/** Reading ahead must not push aside the step that wakes it: where threads
- * share cores it works when a core is free, or in its fair turn.  Best effort.
- */
-static void stand_back(void)
-{
-  const struct sched_param none = {0};
-  (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
-}
-
-/** May the reader fill one more slot?  Waits; false: stop. */
-static bool wait_for_room(rt_feed *feed)
-{
-  pthread_mutex_lock(&feed->lock);
-  // the batch handed out last is still read by the step: keep its slot
-  while (!feed->stop && feed->filled - feed->taken >= N_SLOTS - 1)
-    pthread_cond_wait(&feed->changed, &feed->lock);
-  const bool go_on = !feed->stop;
-  pthread_mutex_unlock(&feed->lock);
-  return go_on;
-}
-
-static void *read_ahead(void *self)
-{
-  rt_feed *feed = self;
-  stand_back();
-  while (feed->err == RT_OK && wait_for_room(feed)) {
-    rows_of(feed->job, feed->filled, feed->rows);
-    const rt_err err =
-        rt_batch_fill(feed->slot[feed->filled % N_SLOTS], feed->job, RT_TRAIN,
-                      feed->rows, feed->job->micro_rows);
-    pthread_mutex_lock(&feed->lock);
-    feed->err = err;
-    if (err != RT_OK) // the record is this thread's: carry the text over
-      snprintf(feed->text, sizeof feed->text, "%s", rt_err_text());
-    else
-      feed->filled++;
-    pthread_cond_broadcast(&feed->changed);
-    pthread_mutex_unlock(&feed->lock);
-  }
-  return NULL;
-}
-
-rt_err rt_feed_create(const rt_job *job, int64_t step, rt_feed **out)
-{
-  rt_feed *feed = calloc(1, sizeof *feed);
-  *out = feed;
-  RT_CHECK(feed != NULL, RT_ERR_MEM, "a feed");
-  feed->job = job;
-  feed->taken = feed->filled = step * (job->rows_per_rank / job->micro_rows);
-  pthread_mutex_init(&feed->lock, NULL);
-  pthread_cond_init(&feed->changed, NULL);
-  feed->rows = malloc((size_t)job->micro_rows * sizeof *feed->rows);
-  RT_CHECK(feed->rows != NULL, RT_ERR_MEM, "a list of rows");
-  for (int i = 0; i < N_SLOTS; i++)
-    RT_TRY(rt_batch_create(job, job->micro_rows, &feed->slot[i]));
-  RT_CHECK(pthread_create(&feed->reader, NULL, read_ahead, feed) == 0,
-           RT_ERR_MEM, "cannot start the reader thread");
-  feed->running = true;
-  return RT_OK;
-}
-
-void rt_feed_destroy(rt_feed **out)
-{
-  rt_feed *feed = *out;
-  *out = NULL;
-  if (feed == NULL)
-    return;
-  if (feed->running) {
-    pthread_mutex_lock(&feed->lock);
-    feed->stop = true;
-    pthread_cond_broadcast(&feed->changed);
-    pthread_mutex_unlock(&feed->lock);
-    pthread_join(feed->reader, NULL);
-  }
-  for (int i = 0; i < N_SLOTS; i++)
-    rt_batch_destroy(&feed->slot[i]);
-  pthread_cond_destroy(&feed->changed);
-  pthread_mutex_destroy(&feed->lock);
-  free(feed->rows);
-  free(feed);
-}
-
-rt_err rt_feed_next(rt_feed *feed, const rt_batch **out)
-{
-  pthread_mutex_lock(&feed->lock);
-  while (feed->err == RT_OK && feed->filled == feed->taken)
-    pthread_cond_wait(&feed->changed, &feed->lock);
-  const bool ready = feed->filled > feed->taken;
-  *out = feed->slot[feed->taken % N_SLOTS];
-  feed->taken += ready;
-  pthread_cond_broadcast(&feed->changed);
-  pthread_mutex_unlock(&feed->lock);
-  RT_CHECK(ready, feed->err, "%s", feed->text);
-  return RT_OK;
 }

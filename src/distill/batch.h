@@ -1,9 +1,5 @@
 /** \file batch.h
- *  Micro-batches in order, read ahead by a thread.  Layer: distill.
- *
- *  Micro-step m of dp rank i holds rows
- *  step * B + i * (B / dp) + j * micro_rows + r, step = m / n_micro,
- *  j = m % n_micro, of the consumption order (rt_corpus_order). */
+ *  Rows of tokens and logits as the step takes them.  Layer: distill. */
 #ifndef RT_BATCH_H
 #define RT_BATCH_H
 
@@ -21,22 +17,16 @@ typedef struct rt_batch {
   rt_logits_row *logits; /**< [n_rows] with a dataset, else NULL */
 } rt_batch;
 
-typedef struct rt_feed rt_feed;
-
-/** Start reading at \a step. */
-RT_MUST rt_err rt_feed_create(const rt_job *job, int64_t step, rt_feed **out);
-void rt_feed_destroy(rt_feed **feed);
-/** The next micro-batch, borrowed until the next call.  Waits for the reader;
- *  its error (a damaged row) comes out here. */
-RT_MUST rt_err rt_feed_next(rt_feed *feed, const rt_batch **out);
-
-/** Allocate a batch and fill it from given rows of a part, without a thread
- *  (evaluation, capture). */
 RT_MUST rt_err rt_batch_create(const rt_job *job, int64_t n_rows,
                                rt_batch **out);
+/** From these \a rows of a part.  \a records [n_rows]: their records of the
+ *  dataset, read before; NULL: read them here, too.  No MPI, no HDF5. */
 RT_MUST rt_err rt_batch_fill(rt_batch *b, const rt_job *job, rt_part part,
-                             const int64_t *rows, int64_t n_rows);
+                             const int64_t *rows, int64_t n_rows,
+                             const rt_bytes *records);
 void rt_batch_destroy(rt_batch **b);
+/** The row of the dataset that row \a row of RT_TRAIN is, or is a piece of. */
+int64_t rt_batch_dataset_row(const rt_job *job, int64_t row);
 /** Row \a r of a batch of RT_TRAIN as the corpus counts it; of a teacher in
  *  training the record says, which was read before. */
 int64_t rt_batch_stream_row(const rt_batch *b, const rt_job *job, int64_t r);

@@ -48,7 +48,7 @@ rt_err rt_capture_teacher_run(rt_capture_teacher *t, int64_t first, int64_t n)
   for (int64_t r = 0; r < n; r++)
     rows[r] = first + r;
   rt_phases_to(&job->phases, RT_PHASE_INPUT);
-  RT_TRY(rt_batch_fill(t->batch, job, RT_TRAIN, rows, n));
+  RT_TRY(rt_batch_fill(t->batch, job, RT_TRAIN, rows, n, NULL));
   rt_phases_to(&job->phases, RT_PHASE_TEACHER);
   const rt_batch *b = t->batch;
   const rt_host_rows in = {.tok = b->tok,

@@ -196,7 +196,7 @@ static rt_err forward(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
     rows[r] = first + r;
   const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_INPUT);
   if (err == RT_OK)
-    err = rt_batch_fill(e->batch, job, part, rows, n);
+    err = rt_batch_fill(e->batch, job, part, rows, n, NULL);
   rt_phases_to(&job->phases, was);
   free(rows);
   // a damaged row: the tp peers must not wait in the forward

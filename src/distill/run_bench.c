@@ -174,7 +174,7 @@ static rt_err fill_rows(taught *t, const rt_job *job)
   for (int64_t r = 0; r < job->micro_rows; r++)
     rows[r] = job->grid_s.i_dp * job->micro_rows + r;
   const rt_err err =
-      rt_batch_fill(t->batch, job, RT_TRAIN, rows, job->micro_rows);
+      rt_batch_fill(t->batch, job, RT_TRAIN, rows, job->micro_rows, NULL);
   free(rows);
   return err;
 }

@@ -160,7 +160,7 @@ static rt_err hash_rows(const rt_job *job, uint64_t *hash)
   for (int64_t i = 0; err == RT_OK && i < N_LOOKS; i++) {
     const int64_t row = i * job->n_rows / N_LOOKS;
     // a damaged row is the matter of the step that comes to it
-    if (rt_batch_fill(b, job, RT_TRAIN, &row, 1) == RT_OK)
+    if (rt_batch_fill(b, job, RT_TRAIN, &row, 1, NULL) == RT_OK)
       memcpy(tok + (size_t)i * n, b->tok, n * sizeof *tok);
   }
   if (err == RT_OK)

@@ -3,6 +3,7 @@
 #ifndef RT_STEP_H
 #define RT_STEP_H
 
+#include "distill/feed.h"
 #include "distill/train_capture.h"
 #include "optim/adamw.h"
 #include "optim/gradsync.h"
