@@ -153,6 +153,9 @@ RT_MUST rt_err rt_logits_decode(const rt_logits *ds, int64_t row,
 /** SHA-256 of shard \a i_shard's whole file against the manifest's: reads all
  *  of it.  Thread-safe; RT_OK for a shard that is not there yet. */
 RT_MUST rt_err rt_logits_verify_shard(const rt_logits *ds, int64_t i_shard);
+/** README.md against the manifest's SHA-256; RT_OK before it is written.
+ *  Thread-safe. */
+RT_MUST rt_err rt_logits_verify_card(const rt_logits *ds);
 /** Every invariant of a row that was read; \a row is for the message. */
 RT_MUST rt_err rt_logits_verify_row(const rt_logits *ds, int64_t row,
                                     const rt_logits_row *got);

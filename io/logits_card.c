@@ -1,8 +1,9 @@
 /** \file logits_card.c
  *  README.md of a logit dataset: what whoever finds the folder must know. */
-#include "io/logits_manifest.h"
+#include "io/logits_place.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const char text_before[] =
     "# Teacher logits\n\n"
@@ -31,6 +32,11 @@ static const char text_after[] =
     "FOLDER`.\nA reader in Python, without Retort, stands in "
     "doc/formats.md.\n";
 
+static rt_err card_path(char out[RT_PATH_MAX], const char *folder)
+{
+  return rt_path_join(out, folder, "README.md");
+}
+
 static void print(const rt_logits_manifest *m, FILE *to)
 {
   char what[256];
@@ -49,11 +55,11 @@ static void print(const rt_logits_manifest *m, FILE *to)
   fputs(text_after, to);
 }
 
-rt_err rt_logits_card_write(const char *folder, const rt_logits_manifest *m)
+rt_err rt_logits_card_write(const char *folder, rt_logits_manifest *m)
 {
   char path[RT_PATH_MAX], *text = NULL;
   size_t n = 0;
-  RT_TRY(rt_path_join(path, folder, "README.md"));
+  RT_TRY(card_path(path, folder));
   FILE *const to = open_memstream(&text, &n);
   RT_CHECK(to != NULL, RT_ERR_MEM, "the text of %s", path);
   print(m, to);
@@ -61,5 +67,21 @@ rt_err rt_logits_card_write(const char *folder, const rt_logits_manifest *m)
                          ? rt_file_put(path, text, n)
                          : RT_FAIL(RT_ERR_MEM, "the text of %s", path);
   free(text);
-  return err;
+  RT_TRY(err);
+  return rt_hash_file(path, m->readme_sha256);
+}
+
+rt_err rt_logits_verify_card(const rt_logits *ds)
+{
+  char path[RT_PATH_MAX], got[RT_SHA256_HEX];
+  if (!ds->manifest.complete)
+    return RT_OK;
+  RT_TRY(card_path(path, ds->folder));
+  RT_TRY(rt_hash_file(path, got));
+  RT_CHECK(strcmp(got, ds->manifest.readme_sha256) == 0, RT_ERR_DATA,
+           "%s has SHA-256 %s, expected %s: it was damaged or changed after it "
+           "was written; restore it from a copy, and keep words of your own in "
+           "another file (training reads the dataset all the same)",
+           path, got, ds->manifest.readme_sha256);
+  return RT_OK;
 }

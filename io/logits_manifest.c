@@ -57,8 +57,10 @@ static void print(const rt_logits_manifest *m, FILE *to)
   rt_logits_info_json(&m->info, to);
   fputs("\"deck\": ", to);
   rt_json_put_text(to, m->deck);
-  fprintf(to, ",\n\"complete\": %s,\n\"shards\": [",
-          m->complete ? "true" : "false");
+  fprintf(to,
+          ",\n\"complete\": %s,\n\"readme_sha256\": \"%s\",\n"
+          "\"shards\": [",
+          m->complete ? "true" : "false", m->readme_sha256);
   const char *comma = "";
   for (int64_t i = 0; i < m->n_shards; i++) {
     const rt_logits_shard *const s = &m->shards[i];
@@ -174,6 +176,12 @@ static rt_err parse(const char *name, const rt_json *j, rt_logits_manifest *m)
   RT_CHECK(deck != NULL &&
                rt_json_bool(rt_json_get(j, "complete"), &m->complete),
            RT_ERR_DATA, "%s: deck or complete is absent", name);
+  const char *const readme = rt_json_text(rt_json_get(j, "readme_sha256"));
+  RT_CHECK(is_hex(readme, m->complete ? 64 : 0), RT_ERR_DATA,
+           "%s: readme_sha256 is \"%.80s\", expected %s", name,
+           readme != NULL ? readme : "absent",
+           m->complete ? "64 hex digits" : "nothing before all is captured");
+  strcpy(m->readme_sha256, readme);
   m->deck = strdup(deck);
   RT_CHECK(m->deck != NULL, RT_ERR_MEM, "the deck of %s", name);
   return parse_shards(name, rt_json_get(j, "shards"), m);

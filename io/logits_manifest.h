@@ -20,9 +20,10 @@ typedef struct rt_logits_shard {
 typedef struct rt_logits_manifest {
   rt_logits_info info;
   bool complete;
-  char *deck;              // owned
-  rt_logits_shard *shards; // owned [n_shards]
-  int64_t n_shards;        // of the plan
+  char *deck;                        // owned
+  rt_logits_shard *shards;           // owned [n_shards]
+  int64_t n_shards;                  // of the plan
+  char readme_sha256[RT_SHA256_HEX]; // of README.md; "" unless complete
 } rt_logits_manifest;
 
 void rt_logits_manifest_clear(rt_logits_manifest *m);
@@ -35,9 +36,8 @@ RT_MUST rt_err rt_logits_manifest_read(const char *folder,
                                        rt_logits_manifest *out);
 RT_MUST rt_err rt_logits_manifest_write(const char *folder,
                                         const rt_logits_manifest *m);
-/** FOLDER/README.md, for people. */
-RT_MUST rt_err rt_logits_card_write(const char *folder,
-                                    const rt_logits_manifest *m);
+/** FOLDER/README.md, for people, and its hash into the manifest. */
+RT_MUST rt_err rt_logits_card_write(const char *folder, rt_logits_manifest *m);
 
 /** Every member that differs (but when and by what it was made), "top_k is 50,
  *  not 40; ...", into \a text [n]; "" when none. */

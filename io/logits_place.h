@@ -1,6 +1,6 @@
 /** \file logits_place.h
  *  An open dataset: what io/logits_open.c finds out and io/logits_read.c reads
- *  by.  Layer: io, for these two only. */
+ *  by.  Layer: io, for them and the card only. */
 #ifndef RT_LOGITS_PLACE_H
 #define RT_LOGITS_PLACE_H
 

@@ -233,6 +233,19 @@ for i, line in enumerate(lines):
     at += n
 PY
 
+# --- a card that is not the one that was written
+cp all/README.md card
+for change in 's/teacher/Teacher/' '1d' '$d'; do
+  sed -i "$change" all/README.md
+  expect 65 2 logits verify all
+  says err.txt "all/README.md has SHA-256"
+  cp card all/README.md
+done
+rm all/README.md
+expect 66 1 logits verify all
+says err.txt "README.md"
+cp card all/README.md
+expect 0 1 logits verify all
 # --- a flipped bit that only the SHA-256 of the whole file sees, or a hash
 "$PYTHON" - <<'PY'
 with open("all/shard-000002.h5", "r+b") as f:

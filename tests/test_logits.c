@@ -436,7 +436,11 @@ static void test_lying_manifest(void)
        "\"",
        "license is absent"},
       {"\"deck\": \"deck: 1\\u000a\"", "\"deck\": null", "deck or complete"},
-      {"\"complete\": true", "\"complete\": false", "unfinished capture"},
+      {"\"complete\": true", "\"complete\": false",
+       "expected nothing before all is captured"},
+      {"\"readme_sha256\": \"", "\"readme_sha256\": \"0",
+       "expected 64 hex digits"},
+      {"\"readme_sha256\"", "\"readme\"", "readme_sha256 is \"absent\""},
       {"\"shard-000001.h5\"", "\"../shard-000001.h5\"", "shard 1 of the list"},
       {"\"row0\": 8", "\"row0\": 0", "shard 1 of the list"},
       {"\"bytes\": ", "\"bytes\": 1", "it is of another dataset"},
@@ -605,7 +609,8 @@ static void test_lying_shard(void)
       rt_logits_shard s;
       RT_OKAY(rt_file_size(path, &s.bytes));
       RT_OKAY(rt_seal_hash(path, &s.seal, s.sha256));
-      const rt_logits_manifest m = {info, true, "", &s, 1};
+      rt_logits_manifest m = {info, true, "", &s, 1, ""};
+      memset(m.readme_sha256, '0', RT_SHA256_HEX - 1);
       RT_OKAY(rt_logits_manifest_write(folder, &m));
       rt_logits *ds;
       if (lies[i].part != NULL) {

@@ -74,7 +74,7 @@ static rt_err verify_share(const rt_logits *ds, const rt_comm *world)
   const rt_logits_info *info = rt_logits_about(ds);
   const int rank = rt_comm_rank(world), step = rt_comm_size(world);
   rt_logits_row row = {0};
-  rt_err err = RT_OK;
+  rt_err err = rank == 0 ? rt_logits_verify_card(ds) : RT_OK;
   for (int64_t i = rank; err == RT_OK && i < rt_logits_n_shards(info);
        i += step)
     err = rt_logits_verify_shard(ds, i);

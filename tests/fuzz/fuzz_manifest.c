@@ -41,6 +41,7 @@ static void check(const rt_logits_manifest *m)
   rt_logits_info_diff(&m->info, &again.info, diff, sizeof diff);
   must(diff[0] == '\0' && strcmp(m->deck, again.deck) == 0 &&
            m->complete == again.complete &&
+           strcmp(m->readme_sha256, again.readme_sha256) == 0 &&
            memcmp(m->shards, again.shards,
                   (size_t)m->n_shards * sizeof *m->shards) == 0,
        "another manifest comes back");

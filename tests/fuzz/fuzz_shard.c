@@ -226,7 +226,8 @@ static rt_err write_shard(const edit *e, int n)
   rt_logits_shard s;
   RT_TRY(rt_file_size(path, &s.bytes));
   RT_TRY(rt_seal_hash(path, &s.seal, s.sha256));
-  const rt_logits_manifest m = {info, true, "", &s, 1};
+  rt_logits_manifest m = {info, true, "", &s, 1, ""};
+  memset(m.readme_sha256, '0', RT_SHA256_HEX - 1);
   return rt_logits_manifest_write(folder, &m);
 }
 
