@@ -21,7 +21,8 @@ suites=(
   # par
   comm grid
   # io
-  hfconfig safetensors tokens seal h5 logits codec logits_cache lock checkpoint metrics
+  hfconfig safetensors tokens tokens_damage seal h5 logits logits_damage codec
+  logits_cache lock checkpoint metrics
   # model
   arch params model model_tp
   # optim
