@@ -115,7 +115,17 @@ static int64_t take_number(source *s, int64_t right)
 
 /** One way in which the shard differs. */
 typedef struct edit {
-  enum { NONE, ATTRIBUTE, ABSENT, POINTER, HASH, TABLES, RECORDS, SIZE } what;
+  enum {
+    NONE,
+    ATTRIBUTE,
+    ABSENT,
+    POINTER,
+    HASH,
+    TABLES,
+    RECORDS,
+    SIZE,
+    CLAIM // an attribute that the manifest repeats
+  } what;
   unsigned which;
   int64_t value;
 } edit;
@@ -126,20 +136,31 @@ static const int64_t good[] = {
     RT_LOGITS_VERSION, 0, 12, 18, 4, 50, N_ROWS, 8, 0, 0};
 enum { N_ATTRIBUTES = sizeof good / sizeof good[0] };
 
-static rt_err put_attributes(rt_h5 *h5, const edit *e, int n)
+/** A good dataset's description after the edits; *v [N_ATTRIBUTES] the
+ *  numbers.  What only the shard says: \a all. */
+static rt_logits_info describe(const edit *e, int n, bool all,
+                               int64_t v[N_ATTRIBUTES])
 {
-  int64_t v[N_ATTRIBUTES];
   rt_logits_info said = info;
-  memcpy(v, good, sizeof v);
+  memcpy(v, good, sizeof good);
   for (int i = 0; i < n; i++)
-    if (e[i].what == ATTRIBUTE)
+    if (e[i].what == CLAIM || (all && e[i].what == ATTRIBUTE))
       v[e[i].which % N_ATTRIBUTES] = e[i].value;
   said.seq = v[SEQ];
   said.vocab = v[VOCAB];
   said.n_rows = v[ROWS];
+  if (said.shard_rows < said.n_rows) // one shard, whatever its rows
+    said.shard_rows = said.n_rows;
   said.top_k = v[TOP_K];
   said.draws = v[DRAWS];
   said.lanes = v[LANES];
+  return said;
+}
+
+static rt_err put_attributes(rt_h5 *h5, const edit *e, int n)
+{
+  int64_t v[N_ATTRIBUTES];
+  const rt_logits_info said = describe(e, n, true, v);
   RT_TRY(rt_h5_put_text(h5, "format", RT_LOGITS_FORMAT));
   RT_TRY(rt_h5_put_int(h5, "version", v[VERSION]));
   RT_TRY(rt_h5_put_int(h5, "row0", v[ROW0]));
@@ -226,7 +247,8 @@ static rt_err write_shard(const edit *e, int n)
   rt_logits_shard s;
   RT_TRY(rt_file_size(path, &s.bytes));
   RT_TRY(rt_seal_hash(path, &s.seal, s.sha256));
-  rt_logits_manifest m = {info, true, "", &s, 1, ""};
+  int64_t v[N_ATTRIBUTES];
+  rt_logits_manifest m = {describe(e, n, false, v), true, "", &s, 1, ""};
   memset(m.readme_sha256, '0', RT_SHA256_HEX - 1);
   return rt_logits_manifest_write(folder, &m);
 }
@@ -237,7 +259,7 @@ static void read_shard(void)
   rt_logits_row row = {0};
   if (rt_logits_open(MPI_COMM_SELF, folder, RT_LOGITS_FINISHED, &ds) != RT_OK)
     return;
-  for (int64_t i = 0; i < N_ROWS; i++) {
+  for (int64_t i = 0; i < N_ROWS && rt_logits_has(ds, i); i++) {
     if (rt_logits_read(ds, i, &row) == RT_OK)
       must(rt_logits_verify_row(ds, i, &row) == RT_OK, "a bad row is taken");
     (void)!rt_logits_read_h5(ds, i, &row);
@@ -262,12 +284,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
   int n_edits = 0;
   while (s.n > 0 && n_edits < MAX_EDITS) {
     edit *const x = &e[n_edits++];
-    x->what = take(&s) % (SIZE + 1);
+    x->what = take(&s) % (CLAIM + 1);
     x->which = take(&s);
     const unsigned at = x->which % N_ATTRIBUTES;
-    x->value = take_number(&s, x->what == ATTRIBUTE ? good[at]
-                               : x->what == POINTER ? (int64_t)ptr[at % 4]
-                                                    : 64);
+    x->value =
+        take_number(&s, x->what == ATTRIBUTE || x->what == CLAIM ? good[at]
+                        : x->what == POINTER ? (int64_t)ptr[at % 4]
+                                             : 64);
   }
   // LeakSanitizer does not get on with MPI's threads; HDF5 keeps some memory
   // for the next time, but not each time
