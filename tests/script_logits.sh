@@ -235,7 +235,7 @@ PY
 
 # --- a card that is not the one that was written
 cp all/README.md card
-for change in 's/teacher/Teacher/' '1d' '$d'; do
+for change in 's/teacher/Teacher/' 1d 2,\$d; do
   sed -i "$change" all/README.md
   expect 65 2 logits verify all
   says err.txt "all/README.md has SHA-256"
