@@ -190,15 +190,14 @@ static rt_err export_lines(const rt_logits *ds, int64_t begin, int64_t end,
 }
 
 /** Under a temporary name until all is there: what bears the name is whole. */
-static rt_err export(const rt_app *app, const rt_logits *ds, const char *path)
+static rt_err export(const rt_app *app, const rt_logits *ds, const char *out)
 {
-  const char *const dot = strrchr(path, '.');
-  char tmp[RT_PATH_MAX];
+  char path[RT_PATH_MAX], tmp[RT_PATH_MAX];
   int64_t begin, end;
   RT_TRY(rt_logits_range(ds, app->deck, &begin, &end));
-  RT_CHECK(snprintf(tmp, sizeof tmp, "%s.tmp", path) < (int)sizeof tmp,
-           RT_ERR_CONFIG, "%.80s...: the path is too long", path);
-  RT_CHECK(!rt_file_exists(path) && !rt_folder_exists(path), RT_ERR_LOCKED,
+  RT_TRY(rt_path_beside(out, ".retort-export", path, tmp));
+  const char *const dot = strrchr(path, '.');
+  RT_CHECK(!rt_path_exists(path), RT_ERR_LOCKED,
            "%s exists: choose another name, or remove it", path);
   RT_TRY(rt_path_remove(tmp));
   const rt_err err = dot != NULL && strcmp(dot, ".jsonl") == 0

@@ -64,6 +64,26 @@ rt_err rt_path_join(char out[RT_PATH_MAX], const char *folder, const char *name)
   return RT_OK;
 }
 
+rt_err rt_path_beside(const char *path, const char *suffix,
+                      char to[RT_PATH_MAX], char tmp[RT_PATH_MAX])
+{
+  size_t length = strlen(path);
+  while (length > 1 && path[length - 1] == '/')
+    length--;
+  const int n = snprintf(tmp, RT_PATH_MAX, "%.*s%s", (int)length, path, suffix);
+  RT_CHECK(n >= 0 && n < RT_PATH_MAX, RT_ERR_CONFIG,
+           "%.80s...: the path is too long, expected fewer than %d bytes", path,
+           RT_PATH_MAX);
+  snprintf(to, RT_PATH_MAX, "%.*s", (int)length, path);
+  return RT_OK;
+}
+
+bool rt_path_exists(const char *path)
+{
+  struct stat s;
+  return lstat(path, &s) == 0;
+}
+
 bool rt_file_exists(const char *path)
 {
   struct stat s;

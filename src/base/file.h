@@ -14,6 +14,12 @@
 /** Join with a "/"; RT_ERR_CONFIG when it does not fit. */
 RT_MUST rt_err rt_path_join(char out[RT_PATH_MAX], const char *folder,
                             const char *name);
+/** \a path without slashes at its end ("out/" means "out"), and a name beside
+ *  it, with \a suffix; RT_ERR_CONFIG when that does not fit. */
+RT_MUST rt_err rt_path_beside(const char *path, const char *suffix,
+                              char to[RT_PATH_MAX], char tmp[RT_PATH_MAX]);
+/** Anything of that name, also a device or a link to nothing. */
+bool rt_path_exists(const char *path);
 bool rt_file_exists(const char *path);
 bool rt_folder_exists(const char *path);
 RT_MUST rt_err rt_file_size(const char *path, int64_t *bytes);

@@ -121,29 +121,13 @@ static rt_err put_tokenizer(const rt_export *x, const char *to)
   return RT_OK;
 }
 
-/** "out/" means "out".  What lies beside it under \a tmp's name is a left-over
- *  of ours. */
-static rt_err name_folders(const char *out, char to[RT_PATH_MAX],
-                           char tmp[RT_PATH_MAX])
-{
-  size_t length = strlen(out);
-  while (length > 1 && out[length - 1] == '/')
-    length--;
-  const int n =
-      snprintf(tmp, RT_PATH_MAX, "%.*s.retort-export", (int)length, out);
-  RT_CHECK(n < RT_PATH_MAX, RT_ERR_CONFIG,
-           "%.80s...: the path is too long, expected fewer than %d bytes", out,
-           RT_PATH_MAX);
-  snprintf(to, RT_PATH_MAX, "%.*s", (int)length, out);
-  return RT_OK;
-}
-
 static rt_err write_folder(rt_export *x, const char *run_folder,
                            const char *out)
 {
   char to[RT_PATH_MAX], tmp[RT_PATH_MAX];
-  RT_TRY(name_folders(out, to, tmp));
-  RT_CHECK(!rt_file_exists(to) && !rt_folder_exists(to), RT_ERR_LOCKED,
+  // what lies under tmp's name is a left-over of ours
+  RT_TRY(rt_path_beside(out, ".retort-export", to, tmp));
+  RT_CHECK(!rt_path_exists(to), RT_ERR_LOCKED,
            "%s exists: choose another name, or remove it", to);
   RT_TRY(find_checkpoint(x, run_folder));
   RT_TRY(rt_path_remove(tmp));
