@@ -287,11 +287,9 @@ rt_err rt_logits_open(MPI_Comm comm, const char *folder, rt_logits_state state,
 {
   *out = NULL;
   rt_logits *ds = calloc(1, sizeof *ds);
-  rt_err err = RT_OK;
-  if (ds == NULL || strlen(folder) >= sizeof ds->folder)
-    err = RT_FAIL(RT_ERR_MEM, "no memory, or too long a path: %.80s", folder);
-  else
-    strcpy(ds->folder, folder);
+  rt_err err = ds != NULL ? rt_path_join(ds->folder, "", folder)
+                          : RT_FAIL(RT_ERR_MEM, "%zu bytes to open %.80s",
+                                    sizeof *ds, folder);
   err = rt_group_agree(comm, err);
   if (err == RT_OK)
     err = open_manifest(comm, state, ds);

@@ -147,6 +147,7 @@ class Retort:
         with open(os.path.join(folder, "eval.json")) as f:
             loss = json.load(f)["loss"]
         z = np.fromfile(logits, np.float32).reshape(n_rows, seq, vocab)
+        os.remove(logits)  # eval writes over no file
         return z, loss
 
 

@@ -57,6 +57,11 @@ says out.txt "all: 2 rows of 8 tokens are made of each of 16"
   "$(kd short-pieces)" ||
   fail "KL of beginnings $(kd short-beginning), of pieces $(kd short-pieces)"
 
+# --- the same files in another stream: what to set is said in few digits
+expect 78 1 train deck.yaml "${stored[@]}" teacher.dataset=all output.dir=other \
+  teacher.top_k=64 data.valid_fraction=0.1
+says err.txt "captured with data.eot=0 data.valid_fraction=0.05 data.split_seed="
+
 # --- started again, a finished capture has nothing to do, and changes nothing
 state() { (cd a && stat -c '%n %i %Y %s' ./*); }
 before=$(state)

@@ -109,6 +109,23 @@ expect 66 2 train deck.yaml data.files=missing.u16 output.dir=bad
 once err.txt "missing.u16"
 [ -e bad ] && fail "a refused run made its folder"
 
+for key in teacher.weights student.weights student.config; do
+  source=none
+  [ $key = teacher.weights ] && source=live
+  expect 66 1 train deck.yaml teacher.source=$source $key=nothere output.dir=bad
+  once err.txt "$key: "
+  says err.txt "nothere"
+done
+[ -e bad ] && fail "a refused model made its folder"
+alone 78 logits info "$(printf '%4200s' '' | tr ' ' x)"
+says err.txt "path of 4200 bytes is too long"
+# a run that could not save anything says so before its first step
+mkdir linked
+ln -s nowhere linked/checkpoints
+expect 73 2 train deck.yaml output.dir=linked
+once err.txt "linked/checkpoints is no folder"
+[ -e linked/metrics.jsonl ] && fail "a run without a place went on"
+
 # --- the banner, and nothing of it with --quiet
 expect 0 2 train deck.yaml train.length=2 run.threads=0
 once out.txt "ranks      2 on 1 host"

@@ -50,7 +50,7 @@ for model in gqa mqa_one_kv all; do
     expect 0 "$tp" eval golden.yaml "${rows[@]}" "${weights[@]}" \
       student.tp="$tp" output.dir=out eval.logits_out=z.f32
     compare "$model" logits
-    rm -rf out
+    rm -rf out z.f32
     expect 0 "$tp" train golden.yaml "${rows[@]}" "${weights[@]}" \
       student.tp="$tp" output.dir=out
     expect 0 "$tp" eval golden.yaml "${rows[@]}" "${weights[@]}" \

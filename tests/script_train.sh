@@ -39,6 +39,8 @@ close_to live live2
 # --- held-out measures of the run, again by `retort eval`
 expect 0 2 eval deck.yaml output.dir=base student.tp=2 eval.logits_out=z.f32
 [ "$(stat -c %s z.f32)" = $((9 * 16 * 64 * 4)) ] || fail "size of z.f32"
+expect 73 2 eval deck.yaml output.dir=base eval.logits_out=z.f32
+says err.txt "z.f32 exists: choose another name, or remove it"
 expect 0 2 eval deck.yaml output.dir=live eval.teacher=true \
   teacher.weights=teacher.hf
 says out.txt "KL(teacher, student)"

@@ -71,6 +71,8 @@ int64_t rt_deck_steps(const rt_deck *deck, rt_key key, int64_t tokens_per_step,
                       int64_t run_steps);
 rt_source rt_deck_source(const rt_deck *deck, rt_key key);
 const char *rt_key_path(rt_key key); /**< "train.batch_rows" */
+/** \a x in the fewest digits that give it back, "." in every locale. */
+void rt_deck_real_text(double x, char out[32]);
 
 /** The deck with every key, its value and "# default | deck:line | command
  *  line" beside it; readable as a deck again. */

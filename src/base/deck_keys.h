@@ -105,7 +105,7 @@
   K(EVAL_ROWS, "eval.rows", INT, "64", 0, 1000000000, "", "rows", "held-out rows of an evaluation; 0 none in training, all in `retort eval`") \
   K(EVAL_TEACHER, "eval.teacher", BOOL, "false", 1, 0, "", "", "also KL to the teacher and top-1 agreement (loads teacher.weights)") \
   K(EVAL_PART, "eval.part", CHOICE, "valid", 1, 0, "valid train", "", "`retort eval`: which part of the corpus")                                                                                                                                                                                  \
-  K(EVAL_LOGITS, "eval.logits_out", TEXT, "", 1, 0, "", "", "`retort eval`: write raw f32 logits [rows, T, V] of the student here") \
+  K(EVAL_LOGITS, "eval.logits_out", TEXT, "", 1, 0, "", "", "`retort eval`: write raw f32 logits [rows, T, V] of the student to this new file") \
   K(CAP_DIR, "capture.dir", TEXT, "", 1, 0, "", "", "folder of the dataset that `retort capture` writes") \
   K(CAP_FIRST, "capture.first_row", INT, "0", 0, 1000000000000, "", "rows", "row of the training stream where a capture begins") \
   K(CAP_ROWS, "capture.rows", INT, "0", 0, 1000000000000, "", "rows", "rows to capture; 0: all from first_row on") \

@@ -116,8 +116,6 @@ bool rt_deck_number(const char *text, double *x);
 const char *rt_key_type_name(rt_key_type type);
 /** "range 1 to 1024, rows" or "" into \a out. */
 void rt_key_range(rt_key key, char *out, size_t n);
-/** \a x in the fewest digits that give it back, "." in every locale. */
-void rt_deck_real_text(double x, char out[32]);
 /** A value as a deck shows it: [1, 2], "a text", 3. */
 void rt_deck_value_print(rt_key key, const rt_deck_value *value, FILE *to);
 

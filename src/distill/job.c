@@ -113,13 +113,21 @@ static rt_err check_teacher_tokenizer(const rt_job *job, const char *folder)
   return RT_OK;
 }
 
+/** The model that a key of the deck names. */
+static rt_err read_config(const rt_deck *d, rt_key key, rt_arch *arch)
+{
+  const rt_err err = rt_hfconfig_read(rt_deck_text(d, key), arch);
+  return err == RT_OK ? RT_OK
+                      : RT_FAIL(err, "%s: %s", rt_key_path(key), rt_err_text());
+}
+
 static rt_err read_teacher_shape(rt_job *job)
 {
   const char *folder = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
   RT_CHECK(folder[0] != '\0', RT_ERR_CONFIG,
            "teacher.weights is not given: name the Hugging Face folder of the "
            "teacher");
-  RT_TRY(rt_hfconfig_read(folder, &job->arch_t));
+  RT_TRY(read_config(job->deck, RT_KEY_TEA_WEIGHTS, &job->arch_t));
   RT_TRY(check_teacher_tokenizer(job, folder));
   RT_TRY(rt_arch_check(&job->arch_t, folder));
   RT_TRY(check_positions(job, &job->arch_t, folder));
@@ -139,11 +147,12 @@ static int64_t vocab_of_targets(const rt_job *job)
 static rt_err read_student_shape(rt_job *job)
 {
   const rt_deck *d = job->deck;
-  const char *weights = rt_deck_text(d, RT_KEY_STU_WEIGHTS);
-  const char *config = rt_deck_text(d, RT_KEY_STU_CONFIG);
-  const char *from = weights[0] != '\0' ? weights : config;
+  const rt_key key = rt_deck_text(d, RT_KEY_STU_WEIGHTS)[0] != '\0'
+                         ? RT_KEY_STU_WEIGHTS
+                         : RT_KEY_STU_CONFIG;
+  const char *from = rt_deck_text(d, key);
   if (from[0] != '\0') {
-    RT_TRY(rt_hfconfig_read(from, &job->arch_s));
+    RT_TRY(read_config(d, key, &job->arch_s));
     tell_overruled(d, from, &job->arch_s);
   } else
     arch_from_keys(d, &job->arch_s);
@@ -295,8 +304,9 @@ static rt_err check_dataset(rt_job *job)
 static rt_err check_corpus_hash(const rt_job *job)
 {
   const rt_logits_info *info = rt_logits_about(job->dataset);
-  char hex[RT_SHA256_HEX];
+  char hex[RT_SHA256_HEX], held_out[32];
   RT_TRY(rt_corpus_hash(job->corpus, hex));
+  rt_deck_real_text(info->valid_fraction, held_out);
   RT_CHECK(strcmp(hex, info->corpus_hash) == 0, RT_ERR_CONFIG,
            "%s was captured from corpus %s, data.files hash to %s: name the "
            "files of the capture, in its order, or capture again",
@@ -307,10 +317,10 @@ static rt_err check_corpus_hash(const rt_job *job)
                info->split_seed ==
                    (uint64_t)rt_deck_int(job->deck, RT_KEY_DATA_SPLIT_SEED),
            RT_ERR_CONFIG,
-           "%s was captured with data.eot=%lld data.valid_fraction=%.17g "
+           "%s was captured with data.eot=%lld data.valid_fraction=%s "
            "data.split_seed=%llu: set the same, else rows differ",
            rt_deck_text(job->deck, RT_KEY_TEA_DATASET), (long long)info->eot,
-           info->valid_fraction, (unsigned long long)info->split_seed);
+           held_out, (unsigned long long)info->split_seed);
   return RT_OK;
 }
 

@@ -105,6 +105,19 @@ static rt_err write_json(const rt_eval_run *run, const rt_eval_result *r)
   return err;
 }
 
+/** Said before the model is read, and another's file is not written over. */
+static rt_err check_logits_out(const rt_job *job)
+{
+  const char *path = rt_deck_text(job->deck, RT_KEY_EVAL_LOGITS);
+  rt_err err = RT_OK;
+  if (rt_comm_rank(job->world) == 0 && rt_path_exists(path))
+    err = RT_FAIL(RT_ERR_LOCKED,
+                  "eval.logits_out: %s exists: choose another name, or remove "
+                  "it",
+                  path);
+  return rt_agree(job->world, err);
+}
+
 static rt_err evaluate(rt_eval_run *run)
 {
   rt_job *job = run->job;
@@ -114,6 +127,7 @@ static rt_err evaluate(rt_eval_run *run)
   const rt_part part =
       rt_deck_is(deck, RT_KEY_EVAL_PART, "train") ? RT_TRAIN : RT_VALID;
   rt_eval_result r;
+  RT_TRY(check_logits_out(job));
   RT_TRY(plan(run));
   RT_TRY(rt_agree(job->world, rt_model_commit(run->model)));
   RT_TRY(rt_evaluator_commit(run->evaluator));

@@ -61,6 +61,12 @@ static bool holds(const rt_train_run *run, const char *name)
 static rt_err check_folder(const rt_train_run *run)
 {
   static const char *const written[] = {"deck.yaml", "config.json"};
+  char path[RT_PATH_MAX];
+  RT_TRY(rt_state_folder(path, run->folder));
+  RT_CHECK(rt_folder_exists(path) || !rt_path_exists(path), RT_ERR_LOCKED,
+           "%s is no folder, so no checkpoint could be written: it is a file, "
+           "or a link to nothing; remove it, or choose another output.dir",
+           path);
   if (holds(run, "metrics.jsonl") || holds(run, "checkpoints"))
     return RT_OK;
   for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
