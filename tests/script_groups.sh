@@ -5,8 +5,12 @@
 . "$(dirname "${BASH_SOURCE[0]}")/e2e.sh"
 
 make_teacher
-expect 0 4 capture deck.yaml teacher.weights=teacher.hf capture.dir=shared \
-  capture.rows=120 capture.shard_rows=16 capture.license="CC0, of the test"
+mkdir words other-words
+echo '{"words": 1}' >words/tokenizer.json
+echo '{"words": 2}' >other-words/tokenizer.json
+cp words/tokenizer.json teacher.hf
+expect 0 4 capture deck.yaml data.tokenizer=words \
+  teacher.weights=teacher.hf capture.dir=shared capture.rows=120 capture.shard_rows=16 capture.license="CC0, of the test"
 find shared -type f -exec sha256sum {} + | sort -k 2 >before.txt
 chmod -R a-w shared
 stored=(teacher.source=dataset teacher.dataset=shared)
@@ -56,10 +60,20 @@ says shared/README.md "CC0, of the test"
 data = bytearray(open("corpus.u16", "rb").read())
 data[2000] ^= 1
 open("other.u16", "wb").write(data)
+print(f"id {data[2000] ^ 1} there, {data[2000]} here", file=open("ids.txt", "w"))
 PY
-expect 78 1 train deck.yaml output.dir=c "${stored[@]}" \
-  data.files="[other.u16]"
+other=(train deck.yaml output.dir=c "${stored[@]}" data.files="[other.u16]")
+expect 78 1 "${other[@]}"
 says err.txt "data.files hash to"
+says err.txt "is the first to differ, from token"
+says err.txt "$(cat ids.txt)"
+# --- so is another tokenizer, over the same ids or others
+expect 78 2 "${other[@]}" data.tokenizer=other-words
+says err.txt "$(cat ids.txt)"
+expect 78 2 "${other[@]}" data.tokenizer=other-words data.files="[corpus.u16]"
+says err.txt "was captured with tokenizer $(sha256sum <words/tokenizer.json |
+  cut -d ' ' -f 1), data.tokenizer is"
+says err.txt "the ids of its first 120 rows are equal"
 chmod -R u+w shared
 # --- a damaged record ends a group that shares its reads, whoever met it
 tail -n 30 reads.txt | while read -r path offset n; do # of ten steps' 60

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/split.h"
+#include "distill/match.h"
 #include "io/hfconfig.h"
 #include <stdlib.h>
 #include <string.h>
@@ -278,19 +279,13 @@ static rt_err check_length(rt_job *job, const char *folder)
   return RT_OK;
 }
 
-/** Hashes that both sides know must be equal; rows are compared when read. */
+/** What the deck asks of the dataset, it must be able to give. */
 static rt_err check_dataset(rt_job *job)
 {
   const rt_deck *d = job->deck;
   const rt_logits_info *info = rt_logits_about(job->dataset);
   const char *folder = rt_deck_text(d, RT_KEY_TEA_DATASET);
   RT_TRY(check_length(job, folder));
-  RT_CHECK(job->tokenizer_hash[0] == '\0' || info->tokenizer_hash[0] == '\0' ||
-               strcmp(job->tokenizer_hash, info->tokenizer_hash) == 0,
-           RT_ERR_CONFIG,
-           "%s was captured with tokenizer %s, data.tokenizer is %s: use the "
-           "same tokenizer, or capture again",
-           folder, info->tokenizer_hash, job->tokenizer_hash);
   RT_TRY(info->draws > 0 ? rt_job_check_draws(d, folder)
                          : check_rule(d, info, folder));
   RT_CHECK(rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS) == info->mask_documents,
@@ -298,29 +293,6 @@ static rt_err check_dataset(rt_job *job)
            "%s was captured with data.mask_documents %s: the student must see "
            "what the teacher saw",
            folder, info->mask_documents ? "true" : "false");
-  return RT_OK;
-}
-
-static rt_err check_corpus_hash(const rt_job *job)
-{
-  const rt_logits_info *info = rt_logits_about(job->dataset);
-  char hex[RT_SHA256_HEX], held_out[32];
-  RT_TRY(rt_corpus_hash(job->corpus, hex));
-  rt_deck_real_text(info->valid_fraction, held_out);
-  RT_CHECK(strcmp(hex, info->corpus_hash) == 0, RT_ERR_CONFIG,
-           "%s was captured from corpus %s, data.files hash to %s: name the "
-           "files of the capture, in its order, or capture again",
-           rt_deck_text(job->deck, RT_KEY_TEA_DATASET), info->corpus_hash, hex);
-  RT_CHECK(info->eot == rt_deck_int(job->deck, RT_KEY_DATA_EOT) &&
-               info->valid_fraction ==
-                   rt_deck_real(job->deck, RT_KEY_DATA_VALID) &&
-               info->split_seed ==
-                   (uint64_t)rt_deck_int(job->deck, RT_KEY_DATA_SPLIT_SEED),
-           RT_ERR_CONFIG,
-           "%s was captured with data.eot=%lld data.valid_fraction=%s "
-           "data.split_seed=%llu: set the same, else rows differ",
-           rt_deck_text(job->deck, RT_KEY_TEA_DATASET), (long long)info->eot,
-           held_out, (unsigned long long)info->split_seed);
   return RT_OK;
 }
 
@@ -383,8 +355,8 @@ static rt_err read_inputs(rt_job *job)
   const bool has_files = rt_deck_n(job->deck, RT_KEY_DATA_FILES) > 0;
   if ((job->needs & RT_NEED_CORPUS) != 0 && (has_files || job->dataset == NULL))
     RT_TRY(open_corpus(job));
-  if (job->dataset != NULL && job->corpus != NULL && job->grid_s.rank == 0)
-    RT_TRY(check_corpus_hash(job)); // one reader is enough
+  if (job->dataset != NULL && job->grid_s.rank == 0)
+    RT_TRY(rt_match_dataset(job)); // one reader is enough
   if (job->corpus != NULL || job->dataset != NULL)
     RT_TRY(count_rows(job));
   return (job->needs & RT_NEED_STUDENT) != 0 ? plan_batches(job) : RT_OK;
