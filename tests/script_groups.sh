@@ -10,7 +10,8 @@ echo '{"words": 1}' >words/tokenizer.json
 echo '{"words": 2}' >other-words/tokenizer.json
 cp words/tokenizer.json teacher.hf
 expect 0 4 capture deck.yaml data.tokenizer=words \
-  teacher.weights=teacher.hf capture.dir=shared capture.rows=120 capture.shard_rows=16 capture.license="CC0, of the test"
+  teacher.weights=teacher.hf capture.dir=shared capture.rows=120 \
+  capture.shard_rows=16 capture.license="CC0, of the test"
 find shared -type f -exec sha256sum {} + | sort -k 2 >before.txt
 chmod -R a-w shared
 stored=(teacher.source=dataset teacher.dataset=shared)
