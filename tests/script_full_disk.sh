@@ -37,7 +37,7 @@ from=(capture deck.yaml teacher.weights=teacher.hf capture.encoding=exact
 expect 0 1 "${from[@]}" capture.dir=whole
 for at in ${ATS:-1 4 8 15 24 40}; do
   rm -rf bad
-  disk_fails bad/shard- "$at" "${from[@]}" capture.dir=bad || continue
+  disk_fails bad/ "$at" "${from[@]}" capture.dir=bad || continue
   before=$(identity bad/shard-*.h5)
   expect 0 2 "${from[@]}" capture.dir=bad
   [ "$(identity bad/shard-*.h5 | grep -cxF "$before")" -ge \
