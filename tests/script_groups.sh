@@ -63,10 +63,14 @@ data[2000] ^= 1
 open("other.u16", "wb").write(data)
 print(f"id {data[2000] ^ 1} there, {data[2000]} here", file=open("ids.txt", "w"))
 PY
+expect 0 3 logits verify shared data.files="[corpus.u16]"
+says out.txt "with the ids of data.files"
+expect 65 3 logits verify shared data.files="[other.u16]"
+says err.txt "$(cat ids.txt)"
 other=(train deck.yaml output.dir=c "${stored[@]}" data.files="[other.u16]")
 expect 78 1 "${other[@]}"
 says err.txt "data.files hash to"
-says err.txt "is the first to differ, from token"
+says err.txt "differs from token"
 says err.txt "$(cat ids.txt)"
 # --- so is another tokenizer, over the same ids or others
 expect 78 2 "${other[@]}" data.tokenizer=other-words

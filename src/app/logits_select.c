@@ -41,26 +41,6 @@ typedef struct selection {
   int64_t begin;         // its first row in \a from
 } selection;
 
-/** Keys of the command line that may be given; others change nothing here. */
-static rt_err check_keys(const rt_deck *deck)
-{
-  static const rt_key known[] = {RT_KEY_CAP_FIRST,  RT_KEY_CAP_ROWS,
-                                 RT_KEY_CAP_TOP_P,  RT_KEY_CAP_TOP_K,
-                                 RT_KEY_CAP_SHARD,  RT_KEY_CAP_ENCODING,
-                                 RT_KEY_CAP_LICENSE};
-  for (int k = 0; k < RT_N_KEYS; k++) {
-    bool is_known = rt_deck_source(deck, (rt_key)k) == RT_FROM_DEFAULT;
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-      is_known = is_known || known[i] == (rt_key)k;
-    RT_CHECK(is_known, RT_ERR_USAGE,
-             "`retort logits select` makes nothing of %s: it takes "
-             "capture.first_row, rows, top_p, top_k, shard_rows, encoding and "
-             "license",
-             rt_key_path((rt_key)k));
-  }
-  return RT_OK;
-}
-
 static bool given(const rt_deck *deck, rt_key key)
 {
   return rt_deck_source(deck, key) != RT_FROM_DEFAULT;
@@ -109,7 +89,6 @@ static rt_err describe(selection *s)
 {
   const rt_deck *deck = s->app->deck;
   int64_t end;
-  RT_TRY(check_keys(deck));
   RT_TRY(rt_logits_range(s->from, deck, &s->begin, &end));
   rt_logits_info *const info = &s->info;
   *info = *rt_logits_about(s->from);

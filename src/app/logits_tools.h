@@ -16,6 +16,9 @@ RT_MUST rt_err rt_logits_select_run(const rt_app *app, char *const *paths);
  *  file paths[1], whose name ends in .jsonl. */
 RT_MUST rt_err rt_logits_export_run(const rt_app *app, char *const *paths);
 
+/** Every hash and rule, and the ids against data.files when they are given. */
+RT_MUST rt_err rt_logits_verify(const rt_app *app, const rt_logits *ds);
+
 /** What `info` says of the entries: a histogram of their number, and how many
  *  there would be under narrower rules.  Reads at most \a max_rows rows, spread
  *  evenly, and says so.  Collective. */

@@ -3,8 +3,7 @@
 #include "app/app.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "io/tokens.h"
-#include <stdlib.h>
+#include "distill/open_corpus.h"
 #include <string.h>
 
 static const char *const actions[] = {"check", "info"};
@@ -27,35 +26,15 @@ static int64_t vocab_of(const rt_deck *deck)
 static rt_err open_corpus(const rt_deck *deck, char *const *files, int n,
                           rt_corpus **out)
 {
-  const int n_files = n > 0 ? n : rt_deck_n(deck, RT_KEY_DATA_FILES);
-  const int n_weights = rt_deck_n(deck, RT_KEY_DATA_WEIGHTS);
-  RT_CHECK(n_files > 0, RT_ERR_CONFIG, "data.files of the deck is empty");
-  RT_CHECK(n_weights == 0 || n_weights == n_files, RT_ERR_CONFIG,
-           "data.weights has %d numbers for %d files", n_weights, n_files);
-  const char **names = calloc((size_t)n_files, sizeof *names);
-  double *weights = calloc((size_t)n_files, sizeof *weights);
-  rt_err err = RT_OK;
-  if (names == NULL || weights == NULL)
-    err = RT_FAIL(RT_ERR_MEM, "%d names of corpora", n_files);
-  for (int i = 0; err == RT_OK && i < n_files; i++) {
-    names[i] = n > 0 ? files[i] : rt_deck_text_at(deck, RT_KEY_DATA_FILES, i);
-    if (n_weights > 0)
-      weights[i] = rt_deck_real_at(deck, RT_KEY_DATA_WEIGHTS, i);
-  }
   const rt_corpus_spec spec = {
-      .n_files = n_files,
-      .files = names,
-      .weights = n_weights > 0 ? weights : NULL,
+      .n_files = n,
+      .files = (const char *const *)files,
       .seq = rt_deck_int(deck, RT_KEY_DATA_SEQ),
       .vocab = vocab_of(deck),
       .eot = rt_deck_int(deck, RT_KEY_DATA_EOT),
       .valid_fraction = rt_deck_real(deck, RT_KEY_DATA_VALID),
       .split_seed = (uint64_t)rt_deck_int(deck, RT_KEY_DATA_SPLIT_SEED)};
-  if (err == RT_OK)
-    err = rt_corpus_open(&spec, out);
-  free(names);
-  free(weights);
-  return err;
+  return rt_open_corpus(deck, spec, out);
 }
 
 static void print_files(const rt_deck *deck, char *const *files, int n,

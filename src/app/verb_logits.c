@@ -1,17 +1,19 @@
 /** \file verb_logits.c
  *  retort logits ACTION PATH [PATH] [KEY=VALUE ...]. */
 #include "app/logits_tools.h"
-#include "base/clock.h"
 #include "base/log.h"
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+
+enum { MOST_KEYS = 7 };
 
 typedef struct action {
   const char *name;
   int n_paths;
-  bool takes_keys; // capture.* words of the command line
-  bool takes_all;  // --all
+  bool takes_all; // --all
   rt_err (*run)(const rt_app *app, char *const *paths);
+  int n_keys; // of the command line that mean something to it
+  rt_key keys[MOST_KEYS];
 } action;
 
 /** Rows that `info` counts without --all: 15 TB would take it hours. */
@@ -68,42 +70,6 @@ static void print_info(const rt_logits *ds, const char *path)
           bytes * per, n.entries > 0 ? bytes / entries : 0.0);
 }
 
-/** This rank's share of the files and rows. */
-static rt_err verify_share(const rt_logits *ds, const rt_comm *world)
-{
-  const rt_logits_info *info = rt_logits_about(ds);
-  const int rank = rt_comm_rank(world), step = rt_comm_size(world);
-  rt_logits_row row = {0};
-  rt_err err = rank == 0 ? rt_logits_verify_card(ds) : RT_OK;
-  for (int64_t i = rank; err == RT_OK && i < rt_logits_n_shards(info);
-       i += step)
-    err = rt_logits_verify_shard(ds, i);
-  for (int64_t r = rank; err == RT_OK && r < info->n_rows; r += step) {
-    if (!rt_logits_has(ds, r))
-      continue;
-    err = rt_logits_read(ds, r, &row);
-    if (err == RT_OK)
-      err = rt_logits_verify_row(ds, r, &row);
-  }
-  rt_logits_row_clear(&row);
-  return err;
-}
-
-static rt_err verify(const rt_logits *ds, const rt_comm *world)
-{
-  const double since = rt_now_s();
-  const rt_logits_totals n = rt_logits_count(ds);
-  RT_TRY(rt_agree(world, verify_share(ds, world)));
-  const double s = rt_now_s() - since;
-  rt_info("verify      all %lld rows are as they were written; %.2f s, %.2f "
-          "GB/s%s",
-          (long long)n.rows, s, (double)n.bytes * 1e-9 / (s > 0.0 ? s : 1e-9),
-          rt_logits_is_finished(ds)
-              ? ""
-              : "; the capture is unfinished: run it again to go on");
-  return RT_OK;
-}
-
 static rt_err run_info(const rt_app *app, char *const *paths)
 {
   rt_logits *ds = NULL;
@@ -125,42 +91,79 @@ static rt_err run_verify(const rt_app *app, char *const *paths)
       rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_ANY, &ds);
   if (err == RT_OK) {
     print_info(ds, paths[0]);
-    err = verify(ds, app->world);
+    err = rt_logits_verify(app, ds);
   }
   rt_logits_close(&ds);
   return err;
+}
+
+/** Keys that an action would not look at are refused. */
+static rt_err check_keys(const action *a, const rt_deck *deck)
+{
+  char takes[512] = "";
+  for (int i = 0; i < a->n_keys; i++) {
+    const size_t n = strlen(takes);
+    snprintf(takes + n, sizeof takes - n, "%s%s", i > 0 ? ", " : "",
+             rt_key_path(a->keys[i]));
+  }
+  for (int k = 0; k < RT_N_KEYS; k++) {
+    bool known = rt_deck_source(deck, (rt_key)k) == RT_FROM_DEFAULT;
+    for (int i = 0; i < a->n_keys; i++)
+      known = known || a->keys[i] == (rt_key)k;
+    RT_CHECK(known, RT_ERR_USAGE,
+             "`retort logits %s` makes nothing of %s: it takes %s", a->name,
+             rt_key_path((rt_key)k), takes);
+  }
+  return RT_OK;
 }
 
 static rt_err run_action(const rt_app *app, const action *a)
 {
   const rt_cli *cli = app->cli;
   RT_CHECK(cli->n_paths == 1 + a->n_paths &&
-               (cli->n_overrides == 0 || a->takes_keys),
-           RT_ERR_USAGE, "`retort logits %s` takes %d path%s%s", a->name,
-           a->n_paths, a->n_paths == 1 ? "" : "s",
-           a->takes_keys ? " and capture.KEY=VALUE" : " and no KEY=VALUE");
+               (cli->n_overrides == 0 || a->n_keys > 0),
+           RT_ERR_USAGE, "`retort logits %s` takes %d path%s and %s KEY=VALUE",
+           a->name, a->n_paths, a->n_paths == 1 ? "" : "s",
+           a->n_keys > 0 ? "some" : "no");
   RT_CHECK(!cli->all || a->takes_all, RT_ERR_USAGE,
            "`retort logits %s` takes no --all: it reads all it needs", a->name);
-  if (!a->takes_keys)
-    return a->run(app, cli->paths + 1);
   rt_deck *deck = NULL;
   RT_TRY(rt_app_read_deck(app->world, cli, "", &deck));
   rt_app with_keys = *app;
   with_keys.deck = deck;
-  const rt_err err = a->run(&with_keys, cli->paths + 1);
+  rt_err err = check_keys(a, deck);
+  if (err == RT_OK)
+    err = a->run(&with_keys, cli->paths + 1);
   rt_deck_destroy(&deck);
   return err;
 }
 
+static const action actions[] = {
+    {"info", 1, true, run_info, 0, {0}},
+    {"verify",
+     1,
+     false,
+     run_verify,
+     2,
+     {RT_KEY_DATA_FILES, RT_KEY_DATA_WEIGHTS}},
+    {"diff", 2, false, rt_logits_diff_run, 0, {0}},
+    {"select",
+     2,
+     false,
+     rt_logits_select_run,
+     7,
+     {RT_KEY_CAP_FIRST, RT_KEY_CAP_ROWS, RT_KEY_CAP_TOP_P, RT_KEY_CAP_TOP_K,
+      RT_KEY_CAP_SHARD, RT_KEY_CAP_ENCODING, RT_KEY_CAP_LICENSE}},
+    {"export",
+     2,
+     false,
+     rt_logits_export_run,
+     2,
+     {RT_KEY_CAP_FIRST, RT_KEY_CAP_ROWS}}};
+enum { N_ACTIONS = sizeof actions / sizeof actions[0] };
+
 rt_err rt_verb_logits(const rt_app *app)
 {
-  static const action actions[] = {
-      {"info", 1, false, true, run_info},
-      {"verify", 1, false, false, run_verify},
-      {"diff", 2, false, false, rt_logits_diff_run},
-      {"select", 2, true, false, rt_logits_select_run},
-      {"export", 2, true, false, rt_logits_export_run}};
-  enum { N_ACTIONS = sizeof actions / sizeof actions[0] };
   const char *names[N_ACTIONS];
   const rt_cli *cli = app->cli;
   RT_CHECK(cli->n_paths >= 1, RT_ERR_USAGE,

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/split.h"
 #include "distill/match.h"
+#include "distill/open_corpus.h"
 #include "io/hfconfig.h"
 #include <stdlib.h>
 #include <string.h>
@@ -180,38 +181,14 @@ static rt_err read_student_shape(rt_job *job)
 static rt_err open_corpus(rt_job *job)
 {
   const rt_deck *d = job->deck;
-  const int n = rt_deck_n(d, RT_KEY_DATA_FILES);
-  const int n_weights = rt_deck_n(d, RT_KEY_DATA_WEIGHTS);
-  RT_CHECK(n > 0, RT_ERR_CONFIG,
-           "data.files is empty: name at least one tokenised corpus");
-  RT_CHECK(n_weights == 0 || n_weights == n, RT_ERR_CONFIG,
-           "data.weights has %d numbers for %d files: give one for each, or "
-           "none to blend by size",
-           n_weights, n);
-  const char **files = calloc((size_t)n, sizeof *files);
-  double *weights = calloc((size_t)n, sizeof *weights);
-  rt_err err = RT_OK;
-  if (files == NULL || weights == NULL)
-    err = RT_FAIL(RT_ERR_MEM, "%d names of corpora", n);
-  for (int i = 0; err == RT_OK && i < n; i++) {
-    files[i] = rt_deck_text_at(d, RT_KEY_DATA_FILES, i);
-    weights[i] = n_weights > 0 ? rt_deck_real_at(d, RT_KEY_DATA_WEIGHTS, i) : 0;
-  }
   const bool student = (job->needs & RT_NEED_STUDENT) != 0;
   const rt_corpus_spec spec = {
-      .n_files = n,
-      .files = files,
-      .weights = n_weights > 0 ? weights : NULL,
       .seq = job->seq,
       .vocab = rt_arch_true_vocab(student ? &job->arch_s : &job->arch_t),
       .eot = rt_deck_int(d, RT_KEY_DATA_EOT),
       .valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID),
       .split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED)};
-  if (err == RT_OK)
-    err = rt_corpus_open(&spec, &job->corpus);
-  free(files);
-  free(weights);
-  return err;
+  return rt_open_corpus(d, spec, &job->corpus);
 }
 
 /** Only less than was captured can be chosen. */

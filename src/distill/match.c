@@ -11,52 +11,48 @@ enum {
   MOST_ROWS = 4096 // are compared: of text, that is enough to know it by
 };
 
-/** Row \a i of both, in words, unless they are equal. */
-static rt_err compare_row(const rt_job *job, int64_t i, rt_logits_row *stored,
-                          uint32_t *tok, char text[DIFFERENCE_TEXT])
+rt_err rt_match_row(const rt_logits *ds, int64_t i, const rt_logits_row *stored,
+                    const rt_corpus *corpus, uint32_t *tok)
 {
-  const rt_logits_info *const info = rt_logits_about(job->dataset);
-  RT_TRY(rt_logits_read(job->dataset, i, stored));
+  const rt_logits_info *const info = rt_logits_about(ds);
   const int64_t row = info->step ? stored->stream_row : info->first_row + i;
-  if (row >= rt_corpus_n_rows(job->corpus, RT_TRAIN)) {
-    snprintf(text, DIFFERENCE_TEXT,
-             "its row %lld is row %lld of the corpus, which has %lld here",
-             (long long)i, (long long)row,
-             (long long)rt_corpus_n_rows(job->corpus, RT_TRAIN));
-    return RT_OK;
-  }
-  RT_TRY(rt_corpus_row(job->corpus, RT_TRAIN, row, tok, NULL, NULL));
-  for (int64_t t = 0; t <= stored->n_tokens && text[0] == '\0'; t++)
-    if (stored->tok[t] != tok[t])
-      snprintf(text, DIFFERENCE_TEXT,
-               "its row %lld (row %lld of the corpus) is the first to differ, "
-               "from token %lld on: id %u there, %u here",
-               (long long)i, (long long)row, (long long)t, stored->tok[t],
-               tok[t]);
+  const int64_t n = rt_corpus_n_rows(corpus, RT_TRAIN);
+  RT_CHECK(row < n, RT_ERR_DATA,
+           "its row %lld is row %lld of the corpus, which has %lld here",
+           (long long)i, (long long)row, (long long)n);
+  RT_TRY(rt_corpus_row(corpus, RT_TRAIN, row, tok, NULL, NULL));
+  for (int64_t t = 0; t <= stored->n_tokens; t++)
+    RT_CHECK(stored->tok[t] == tok[t], RT_ERR_DATA,
+             "its row %lld (row %lld of the corpus) differs from token %lld "
+             "on: id %u there, %u here",
+             (long long)i, (long long)row, (long long)t, stored->tok[t],
+             tok[t]);
   return RT_OK;
 }
 
-/** Where the texts part; what keeps them from being compared is said, too. */
+/** The first row that differs; what keeps rows from being compared is said,
+ *  too. */
 static void tell_difference(const rt_job *job, char text[DIFFERENCE_TEXT])
 {
   const rt_logits_info *const info = rt_logits_about(job->dataset);
-  text[0] = '\0';
-  if (info->seq != job->seq) {
-    snprintf(text, DIFFERENCE_TEXT,
-             "rows of %lld and %lld tokens were not compared",
-             (long long)info->seq, (long long)job->seq);
+  if (job->corpus == NULL || info->seq != job->seq) {
+    snprintf(text, DIFFERENCE_TEXT, "%s, so their ids were not compared",
+             job->corpus == NULL ? "data.files is empty"
+                                 : "their rows have other lengths");
     return;
   }
   const int64_t n = info->n_rows < MOST_ROWS ? info->n_rows : MOST_ROWS;
   rt_logits_row stored = {0};
   uint32_t *const tok = malloc((size_t)(job->seq + 1) * sizeof *tok);
   rt_err err = tok != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "no memory for a row");
-  for (int64_t i = 0; i < n && err == RT_OK && text[0] == '\0'; i++)
-    err = compare_row(job, i, &stored, tok, text);
+  for (int64_t i = 0; i < n && err == RT_OK; i++) {
+    err = rt_logits_read(job->dataset, i, &stored);
+    if (err == RT_OK)
+      err = rt_match_row(job->dataset, i, &stored, job->corpus, tok);
+  }
   if (err != RT_OK)
-    snprintf(text, DIFFERENCE_TEXT, "rows cannot be compared: %s",
-             rt_err_text());
-  else if (text[0] == '\0')
+    snprintf(text, DIFFERENCE_TEXT, "%s", rt_err_text());
+  else
     snprintf(text, DIFFERENCE_TEXT, "the ids of its first %lld rows are equal",
              (long long)n);
   rt_logits_row_clear(&stored);
@@ -70,10 +66,7 @@ static rt_err match_tokenizer(const rt_job *job, const char *folder)
   char text[DIFFERENCE_TEXT];
   if (ours[0] == '\0' || theirs[0] == '\0' || strcmp(ours, theirs) == 0)
     return RT_OK;
-  if (job->corpus != NULL)
-    tell_difference(job, text);
-  else
-    strcpy(text, "without data.files no ids can be compared");
+  tell_difference(job, text);
   return RT_FAIL(RT_ERR_CONFIG,
                  "%s was captured with tokenizer %s, data.tokenizer is %s; %s: "
                  "use the same tokenizer, or capture again",
