@@ -26,6 +26,12 @@ static int by_size(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
+static int by_id(const void *a, const void *b)
+{
+  const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+  return (x > y) - (x < y);
+}
+
 static double median(double *x)
 {
   qsort(x, N_TIMES, sizeof *x, by_size);
@@ -55,13 +61,16 @@ static void draw(const bench *b, int64_t r, rt_logits_row *row)
       times[i]++;
     }
     uint32_t kept = 0;
-    for (uint32_t c = (uint32_t)b->spec.n_draws; c > 0; c--)
+    for (uint32_t c = (uint32_t)b->spec.n_draws; c > 0; c--) {
+      const int64_t first = to;
       for (int64_t i = 0; i < n; i++)
         if (times[i] == c) {
           row->ids[to] = ids[i];
           row->logp[to++] = (float)log((double)c / (double)b->spec.n_draws);
           kept++;
         }
+      qsort(row->ids + first, (size_t)(to - first), sizeof *ids, by_id);
+    }
     row->count[t] = kept;
     free(times);
     free(ids);
