@@ -51,6 +51,7 @@ KSRC_REAL = $(wildcard kernels/*_real.c)
 KOBJ = $(KSRC:%.c=$(BUILD)/obj/%.o) \
   $(KSRC_REAL:%.c=$(BUILD)/obj/%_f32.o) $(KSRC_REAL:%.c=$(BUILD)/obj/%_f64.o)
 APP_OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard src/app/*.c))
+BENCHES = $(BUILD)/tests/bench_store $(BUILD)/tests/bench_read
 TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 LIB = $(BUILD)/libretort.a
 COMMIT := $(shell git describe --always --dirty=+ 2>/dev/null || echo unknown)
@@ -97,7 +98,7 @@ $(BUILD)/tests/%: tests/%.c $(LIB)
 	  -lcunit $(DEPS_LIBS)
 
 .PHONY: tests
-tests: $(TESTS) $(BUILD)/tests/gen_docs
+tests: $(TESTS) $(BENCHES) $(BUILD)/tests/gen_docs
 
 # The packages may only now be installed: what pkg-config says of them is asked
 # by a second make.
@@ -160,8 +161,7 @@ lint-tidy:
 
 .PHONY: demo parity smollm2 bench
 bench: deps ## speed as ratios, into bench.json (REAL=1: with PyTorch, SmolLM2)
-	@$(MAKE) --no-print-directory -j$$(nproc) all $(BUILD)/tests/bench_store \
-	  $(BUILD)/tests/bench_read
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(BENCHES)
 	$(if $(REAL),@inputs/prepare/venv.sh $(BUILD)/venv && \
 	  inputs/smollm2/prepare.sh $(BUILD)/venv $(BUILD)/smollm2 teacher corpus)
 	@tests/bench.py $(BUILD) $(if $(REAL),--real $(BUILD)/venv \

@@ -36,6 +36,16 @@ for chunk in 0.02 0.05; do
     END {exit !ok}' out.txt || fail "the plan of $chunk MiB is not kept"
 done
 
+# --- what `make bench` asks of a dataset's encodings
+expect 0 1 capture deck.yaml teacher.weights=teacher.hf capture.dir=exact \
+  capture.encoding=exact capture.top_p=1 capture.top_k=40 capture.rows=40
+for kind in "packed 40" "packed 20" "sampled 40 50"; do
+  # shellcheck disable=SC2086
+  timeout 60 $MPIRUN -np 1 "$(dirname "$RETORT")/../tests/bench_store" exact \
+    $kind >out.txt 2>err.txt || fail "bench_store $kind: $(head -n 3 err.txt)"
+  says out.txt '"tokens": 640'
+done
+
 # --- wrong words
 expect 64 1 bench
 says err.txt "needs gemm, teacher or loss"
