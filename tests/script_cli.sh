@@ -151,4 +151,15 @@ expect 65 1 data check damaged.u16 data.vocab=64
 says err.txt "id 99"
 expect 0 1 data check deck.yaml
 says out.txt "is below 64"
+
+# --- a verb that does not stop in between ends at once when asked to
+mkfifo never.yaml
+"$RETORT" plan never.yaml >out.txt 2>err.txt &
+pid=$!
+sleep 1
+kill -TERM $pid
+(sleep 10 && kill -KILL $pid) 2>/dev/null &
+wait $pid
+code=$?
+[ $code = 143 ] || fail "SIGTERM to a plan: exit $code, not 143"
 finish

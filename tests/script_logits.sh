@@ -252,6 +252,10 @@ done
 rm all/README.md
 expect 66 1 logits verify all
 says err.txt "README.md"
+mkfifo all/README.md # which nobody writes to
+expect 66 2 logits verify all
+says err.txt "README.md is not a regular file"
+rm all/README.md
 cp card all/README.md
 expect 0 1 logits verify all
 # --- a flipped bit that only the SHA-256 of the whole file sees, or a hash

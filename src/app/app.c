@@ -15,7 +15,7 @@ static rt_err read_text(const char *path, char **text, size_t *n)
   *n = 0;
   if (path[0] == '\0')
     return RT_OK;
-  RT_TRY(rt_file_slurp(path, MAX_DECK_BYTES, text, n));
+  RT_TRY(rt_file_slurp_pipe(path, MAX_DECK_BYTES, text, n));
   RT_CHECK(memchr(*text, '\0', *n) == NULL, RT_ERR_CONFIG,
            "%s: not a deck, it holds a zero byte", path);
   return RT_OK;

@@ -15,7 +15,7 @@ struct rt_app {
   rt_hooks hooks;
 };
 
-#define RT_VERB_RUN(name, takes_deck, arguments, summary, help)                \
+#define RT_VERB_RUN(name, takes_deck, stops, arguments, summary, help)         \
   RT_MUST rt_err rt_verb_##name(const rt_app *app);
 RT_VERBS(RT_VERB_RUN)
 #undef RT_VERB_RUN

@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERB_ROW(name_, takes_deck_, arguments_, summary_, help_)              \
+#define VERB_ROW(name_, takes_deck_, stops_, arguments_, summary_, help_)      \
   {.name = #name_,                                                             \
    .arguments = (arguments_),                                                  \
    .summary = (summary_),                                                      \
    .help = (help_),                                                            \
    .takes_deck = (takes_deck_),                                                \
+   .stops = (stops_),                                                          \
    .run = rt_verb_##name_},
 static const rt_verb verbs[] = {RT_VERBS(VERB_ROW)};
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };

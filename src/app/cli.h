@@ -11,57 +11,57 @@
 
 typedef struct rt_app rt_app;
 
-/** V(name, takes a deck, arguments, summary, more help).  The one list of
- *  verbs; rt_verb_NAME runs it. */
+/** V(name, takes a deck, stops when a signal asks, arguments, summary, more
+ * help).  The one list of verbs; rt_verb_NAME runs it. */
 // clang-format off
 #define RT_VERBS(V)                                                            \
-  V(train, true, "DECK [KEY=VALUE ...]",                                       \
+  V(train, true, true, "DECK [KEY=VALUE ...]",                                 \
     "train a student, with or without a teacher",                              \
     "Language modelling only, distillation from a live teacher, or from a\n"   \
     "captured dataset (teacher.source).  Goes on from the newest checkpoint\n" \
     "in output.dir.  SIGUSR1, SIGTERM: checkpoint and stop with exit code 85;\n"\
     "a file output.dir/stop: the same with 86.\n")                             \
-  V(capture, true, "DECK [KEY=VALUE ...]",                                     \
+  V(capture, true, true, "DECK [KEY=VALUE ...]",                               \
     "run a teacher over a corpus, keep its logits",                            \
     "teacher.weights over data.files into the dataset capture.dir.  An\n"      \
     "interrupted capture goes on where it stopped.\n")                         \
-  V(eval, true, "DECK [KEY=VALUE ...]",                                        \
+  V(eval, true, false, "DECK [KEY=VALUE ...]",                                 \
     "measure held-out loss, perplexity, calibration",                          \
     "The newest checkpoint of output.dir, else student.weights, on the\n"      \
     "held-out part of the corpus; eval.teacher adds KL to the teacher.\n")     \
-  V(export, false, "RUN OUT",                                                  \
+  V(export, false, false, "RUN OUT",                                           \
     "write a checkpoint as a Hugging Face folder",                             \
     "The newest checkpoint of the run in folder RUN becomes the new folder\n"  \
     "OUT, which transformers loads; tokenizer files are copied along.\n")      \
-  V(plan, true, "DECK [KEY=VALUE ...]",                                        \
+  V(plan, true, false, "DECK [KEY=VALUE ...]",                                 \
     "tell what a run would need, without running it",                          \
     "Memory per rank, work, disk and communication.  Start it with as many\n"  \
     "ranks as the run would have.\n")                                          \
-  V(bench, false, "gemm|teacher|loss DECK [KEY=VALUE ...]",                    \
+  V(bench, false, false, "gemm|teacher|loss DECK [KEY=VALUE ...]",             \
     "measure parts of a deck's step on this machine",                          \
     "gemm: seconds of the matrix products of one step alone.  teacher: of a\n" \
     "live teacher's forward over one step's rows.  loss: memory that the\n"    \
     "loss needs beyond its inputs and outputs.\n")                             \
-  V(data, false, "check|info PATH ... [KEY=VALUE ...]",                        \
+  V(data, false, false, "check|info PATH ... [KEY=VALUE ...]",                 \
     "look at a corpus before a job waits for it",                              \
     "PATH is a corpus (data.files), or a deck (.yaml) that names some.\n"      \
     "info: formats, sizes, rows.  check: also reads every id and compares\n"   \
     "it with the vocabulary (data.vocab, else student.vocab).\n")              \
-  V(logits, false, "info|verify PATH | diff|select|export PATH PATH [KEY=VALUE ...]", \
+  V(logits, false, false, "info|verify PATH | diff|select|export PATH PATH [KEY=VALUE ...]", \
     "look after datasets of captured logits",                                  \
     "info: what it holds, from whom, its size per token, the entries of up to\n"\
     "4,096 rows (--all: of every row).  verify: every hash and every rule of\n"\
-    "every row, also of an unfinished capture.  diff: compares two, field by\n"\
-    "field; exit code 0 when they are the same bit for bit.  select: a new\n"  \
-    "dataset of rows (capture.first_row, capture.rows), with a narrower\n"     \
-    "capture.top_p or capture.top_k, in another capture.encoding.  export:\n"  \
-    "rows as numpy arrays in a new folder, or in a new file as\n"              \
-    "JSON lines (PATH.jsonl).  Ranks share the work.\n")
+    "every row, also of an unfinished capture; with data.files=[...] every id,\n"\
+    "too.  diff: compares two, field by field; exit code 0 when they are the\n"\
+    "same bit for bit.  select: a new dataset of rows (capture.first_row,\n"   \
+    "capture.rows), with a narrower capture.top_p or capture.top_k, in another\n"\
+    "capture.encoding.  export: rows as numpy arrays in a new folder, or in a\n"\
+    "new file as JSON lines (PATH.jsonl).  Ranks share the work.\n")
 // clang-format on
 
 typedef struct rt_verb {
   const char *name, *arguments, *summary, *help;
-  bool takes_deck;
+  bool takes_deck, stops;
   rt_err (*run)(const rt_app *app); /**< collective */
 } rt_verb;
 

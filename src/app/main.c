@@ -112,8 +112,9 @@ int main(int argc, char **argv)
     return code;
   }
   // 2. Ranks.  Only the main thread calls MPI; others compute and read.
-  // A signal is heeded from here on; starting many ranks takes a while.
-  const rt_err ready = rt_signals_install();
+  // A signal is heeded from here on, where a verb can stop in between; starting
+  // many ranks takes a while.
+  const rt_err ready = cli.verb->stops ? rt_signals_install() : RT_OK;
   // Open MPI 4.1 prints a file's path into 256 bytes while it looks for a way
   // to share file pointers, which nobody does here; its other ways have no such
   // limit.  What the user chose stays.

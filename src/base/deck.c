@@ -381,7 +381,7 @@ rt_err rt_deck_read(const char *path, int n_overrides, char *const *overrides,
     return parse("defaults", NULL, 0, n_overrides, overrides, out);
   char *text;
   size_t n;
-  rt_err err = rt_file_slurp(path, MAX_DECK_BYTES, &text, &n);
+  rt_err err = rt_file_slurp_pipe(path, MAX_DECK_BYTES, &text, &n);
   if (err == RT_ERR_DATA)
     return RT_FAIL(RT_ERR_CONFIG,
                    "%s:1:1: got more than %d bytes, expected a deck", path,

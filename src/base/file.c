@@ -144,12 +144,24 @@ static rt_err slurp(int fd, const char *path, size_t max_bytes, char **text,
   return RT_OK;
 }
 
-rt_err rt_file_slurp(const char *path, size_t max_bytes, char **text, size_t *n)
+rt_err rt_file_open(const char *path, int *out)
 {
-  *text = NULL;
-  *n = 0;
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  struct stat s;
+  *out = -1;
+  const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   CHECK_INPUT(fd >= 0, "open", path);
+  const bool regular = fstat(fd, &s) == 0 && S_ISREG(s.st_mode);
+  if (!regular)
+    close(fd);
+  RT_CHECK(regular, RT_ERR_NOINPUT, "%s is not a regular file", path);
+  *out = fd;
+  return RT_OK;
+}
+
+/** All of an open file, which is closed. */
+static rt_err slurp_and_close(int fd, const char *path, size_t max_bytes,
+                              char **text, size_t *n)
+{
   const rt_err err = slurp(fd, path, max_bytes, text, n);
   close(fd);
   if (err != RT_OK) {
@@ -158,6 +170,25 @@ rt_err rt_file_slurp(const char *path, size_t max_bytes, char **text, size_t *n)
     return rt_err_forward(err, __FILE__, __LINE__);
   }
   return RT_OK;
+}
+
+rt_err rt_file_slurp(const char *path, size_t max_bytes, char **text, size_t *n)
+{
+  int fd;
+  *text = NULL;
+  *n = 0;
+  RT_TRY(rt_file_open(path, &fd));
+  return slurp_and_close(fd, path, max_bytes, text, n);
+}
+
+rt_err rt_file_slurp_pipe(const char *path, size_t max_bytes, char **text,
+                          size_t *n)
+{
+  *text = NULL;
+  *n = 0;
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  CHECK_INPUT(fd >= 0, "open", path);
+  return slurp_and_close(fd, path, max_bytes, text, n);
 }
 
 rt_err rt_file_read_at(int fd, const char *path, void *to, size_t n,
@@ -203,8 +234,6 @@ static rt_err map_file(int fd, const char *path, rt_map *out)
 {
   struct stat s;
   CHECK_INPUT(fstat(fd, &s) == 0, "look at", path);
-  RT_CHECK(S_ISREG(s.st_mode), RT_ERR_NOINPUT, "%s is not a regular file",
-           path);
   if (s.st_size == 0)
     return RT_OK; // mmap refuses length 0
   void *data = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_SHARED, fd, 0);
@@ -215,9 +244,9 @@ static rt_err map_file(int fd, const char *path, rt_map *out)
 
 rt_err rt_map_open(const char *path, rt_map *out)
 {
+  int fd;
   *out = (rt_map){0};
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
-  CHECK_INPUT(fd >= 0, "open", path);
+  RT_TRY(rt_file_open(path, &fd));
   const rt_err err = map_file(fd, path, out);
   close(fd); // the mapping outlives it
   RT_TRY(err);

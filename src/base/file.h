@@ -24,9 +24,16 @@ bool rt_file_exists(const char *path);
 bool rt_folder_exists(const char *path);
 RT_MUST rt_err rt_file_size(const char *path, int64_t *bytes);
 
-/** A whole file, at most \a max_bytes, 0-terminated; the caller frees. */
+/** Open a regular file for reading: anything else is RT_ERR_NOINPUT, for a pipe
+ *  would be waited for. */
+RT_MUST rt_err rt_file_open(const char *path, int *fd);
+/** A whole regular file, at most \a max_bytes, 0-terminated; the caller frees.
+ */
 RT_MUST rt_err rt_file_slurp(const char *path, size_t max_bytes, char **text,
                              size_t *n);
+/** The same of what may be a pipe: what a user names to be read once. */
+RT_MUST rt_err rt_file_slurp_pipe(const char *path, size_t max_bytes,
+                                  char **text, size_t *n);
 /** Read exactly \a n bytes at \a offset of an open file; short = RT_ERR_DATA
  *  "truncated".  \a path is for the message. */
 RT_MUST rt_err rt_file_read_at(int fd, const char *path, void *to, size_t n,

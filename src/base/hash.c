@@ -2,8 +2,8 @@
  *  XXH3 and SHA-256.  The only file that knows xxhash and libcrypto. */
 #include "base/hash.h"
 
+#include "base/file.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,15 +91,12 @@ rt_err rt_hash_file(const char *path, char hex[RT_SHA256_HEX])
   hex[0] = '\0';
   rt_sha256 *h;
   RT_TRY(rt_sha256_create(&h));
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd;
   void *piece = malloc(PIECE_BYTES);
-  rt_err err = RT_OK;
-  if (fd < 0)
-    err = RT_FAIL(RT_ERR_NOINPUT, "cannot open %s to hash it: %s", path,
-                  strerror(errno));
-  else if (piece == NULL)
+  rt_err err = rt_file_open(path, &fd);
+  if (err == RT_OK && piece == NULL)
     err = RT_FAIL(RT_ERR_MEM, "%d bytes to hash %s", PIECE_BYTES, path);
-  else
+  if (err == RT_OK)
     err = feed(h, fd, path, piece);
   rt_sha256_finish(&h, hex);
   free(piece);
