@@ -1,6 +1,6 @@
 /** \file count_reads.c
  *  A library to preload: a line in COUNT_TO for each pread of a file whose path
- *  contains COUNT_IN, by any process, "PATH OFFSET BYTES".
+ *  contains COUNT_IN, by any process, "PROCESS OFFSET BYTES PATH".
  *    COUNT_IN=PART COUNT_TO=FILE LD_PRELOAD=... program */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -22,8 +22,8 @@ static void note(int fd, size_t n, off_t at)
   if (strstr(path, part) == NULL)
     return;
   const int out = open(to, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-  const int n_line =
-      snprintf(line, sizeof line, "%s %lld %zu\n", path, (long long)at, n);
+  const int n_line = snprintf(line, sizeof line, "%ld %lld %zu %s\n",
+                              (long)getpid(), (long long)at, n, path);
   if (out < 0 || write(out, line, (size_t)n_line) != n_line)
     abort(); // a count that misses some would pass for fewer
   close(out);

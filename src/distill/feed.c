@@ -27,8 +27,11 @@ struct rt_feed {
   int64_t shared;  // whose records are here
   int64_t fetched; // whose records are read, or are another rank's to read
   bool stop;
-  rt_err err; // the reader's, with its text
+  rt_err err; // the reader's, with its text: it has ended
   char text[1024];
+  int64_t bad_m; // from here on records could not be read, ...
+  rt_err bad;    // ... for this reason; it comes out when they are needed
+  char bad_text[1024];
   bool running;
   pthread_t reader;
   pthread_mutex_t lock;
@@ -69,9 +72,29 @@ static void stand_back(void)
 
 typedef rt_err work_fn(rt_feed *feed, int64_t m);
 
+/** Could records up to micro-step \a m not be read? */
+static bool is_bad(const rt_feed *feed, int64_t m)
+{
+  return feed->bad != RT_OK && feed->bad_m <= m;
+}
+
+/** What was not read may never be needed: it is told when it is. */
+static void keep_error(rt_feed *feed, int64_t m, rt_err err, const char *text)
+{
+  if (err == RT_OK || is_bad(feed, m))
+    return;
+  feed->bad = err;
+  feed->bad_m = m;
+  snprintf(feed->bad_text, sizeof feed->bad_text, "%s", text);
+}
+
 static rt_err fill(rt_feed *feed, int64_t m)
 {
   const rt_job *const job = feed->job;
+  pthread_mutex_lock(&feed->lock);
+  const rt_err bad = is_bad(feed, m) ? feed->bad : RT_OK;
+  pthread_mutex_unlock(&feed->lock);
+  RT_CHECK(bad == RT_OK, bad, "%s", feed->bad_text);
   for (int64_t r = 0; r < job->micro_rows; r++)
     feed->rows[r] = row_of(job, m, r);
   return rt_batch_fill(feed->batch[m % N_SLOTS], job, RT_TRAIN, feed->rows,
@@ -81,25 +104,37 @@ static rt_err fill(rt_feed *feed, int64_t m)
 static rt_err fetch(rt_feed *feed, int64_t m)
 {
   const rt_job *const job = feed->job;
+  rt_err err = RT_OK;
   if (turn(feed, m) != rt_comm_rank(feed->sharers))
     return RT_OK;
-  for (int64_t r = 0; r < job->micro_rows; r++)
-    RT_TRY(rt_logits_read_record(job->dataset,
-                                 rt_batch_dataset_row(job, row_of(job, m, r)),
-                                 &feed->record[m % N_SLOTS][r]));
+  for (int64_t r = 0; r < job->micro_rows && err == RT_OK; r++)
+    err = rt_logits_read_record(job->dataset,
+                                rt_batch_dataset_row(job, row_of(job, m, r)),
+                                &feed->record[m % N_SLOTS][r]);
+  pthread_mutex_lock(&feed->lock);
+  keep_error(feed, m, err, rt_err_text());
+  pthread_mutex_unlock(&feed->lock);
   return RT_OK;
+}
+
+/** Beyond the run nothing is read ahead. */
+static bool is_wanted(const rt_feed *feed, int64_t m)
+{
+  return m < feed->end || m <= feed->taken;
 }
 
 static bool can_fill(const rt_feed *feed)
 {
   // the batch handed out last is still read by the step: keep its slot
   return feed->filled - feed->taken < N_SLOTS - 1 &&
+         is_wanted(feed, feed->filled) &&
          (feed->sharers == NULL || feed->filled < feed->shared);
 }
 
 static bool can_fetch(const rt_feed *feed)
 {
-  return feed->sharers != NULL && feed->fetched - feed->filled < N_SLOTS;
+  return feed->sharers != NULL && feed->fetched - feed->filled < N_SLOTS &&
+         is_wanted(feed, feed->fetched);
 }
 
 /** What to do next, and the count of it; waits; NULL: stop. */
@@ -240,6 +275,27 @@ static void step_on(rt_feed *feed, int64_t *count)
   pthread_mutex_unlock(&feed->lock);
 }
 
+/** Whether rank \a from has read micro-step \a m: all ranks learn why not. */
+static rt_err share_error(rt_feed *feed, int64_t m, int from, bool *bad)
+{
+  struct {
+    int32_t err;
+    char text[sizeof feed->bad_text];
+  } word = {0};
+  pthread_mutex_lock(&feed->lock);
+  if (from == rt_comm_rank(feed->sharers) && is_bad(feed, m)) {
+    word.err = (int32_t)feed->bad;
+    snprintf(word.text, sizeof word.text, "%s", feed->bad_text);
+  }
+  pthread_mutex_unlock(&feed->lock);
+  RT_TRY(rt_comm_bcast(feed->sharers, &word, sizeof word, from));
+  pthread_mutex_lock(&feed->lock);
+  keep_error(feed, m, (rt_err)word.err, word.text);
+  *bad = is_bad(feed, m);
+  pthread_mutex_unlock(&feed->lock);
+  return RT_OK;
+}
+
 /** Records of the next micro-step from the rank that fetched them.  Lengths
  *  are known to all: every rank has the dataset's tables.  Collective. */
 static rt_err share(rt_feed *feed)
@@ -249,7 +305,9 @@ static rt_err share(rt_feed *feed)
   const int from = turn(feed, m);
   if (from == rt_comm_rank(feed->sharers))
     RT_TRY(wait_past(feed, &feed->fetched, m));
-  for (int64_t r = 0; r < job->micro_rows; r++) {
+  bool bad;
+  RT_TRY(share_error(feed, m, from, &bad));
+  for (int64_t r = 0; r < job->micro_rows && !bad; r++) {
     rt_bytes *const record = &feed->record[m % N_SLOTS][r];
     size_t n;
     RT_TRY(rt_logits_record_bytes(
@@ -268,7 +326,7 @@ static rt_err share(rt_feed *feed)
 rt_err rt_feed_next(rt_feed *feed, const rt_batch **out)
 {
   const int64_t m = feed->taken;
-  // one ahead, to be decoded during this step; beyond the run nothing is read
+  // one ahead, to be decoded during this step
   const int64_t want = m + 1 < feed->end ? m + 2 : m + 1;
   while (feed->sharers != NULL && feed->shared < want)
     RT_TRY(share(feed));
