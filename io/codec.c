@@ -61,6 +61,18 @@ rt_err rt_bytes_room(rt_bytes *b, size_t more)
   return RT_OK;
 }
 
+rt_err rt_bytes_fit(rt_bytes *b, size_t n)
+{
+  b->n = 0;
+  if (b->room >= n)
+    return RT_OK;
+  rt_bytes_clear(b);
+  b->data = malloc(n);
+  RT_CHECK(b->data != NULL, RT_ERR_MEM, "%zu bytes of records", n);
+  b->room = n;
+  return RT_OK;
+}
+
 void rt_bytes_clear(rt_bytes *bytes)
 {
   free(bytes->data);

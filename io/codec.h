@@ -52,6 +52,9 @@ typedef struct rt_bytes {
 } rt_bytes;
 /** Room for \a more bytes beyond n. */
 RT_MUST rt_err rt_bytes_room(rt_bytes *bytes, size_t more);
+/** Empty, with room for \a n bytes, and no more than the most that was asked.
+ */
+RT_MUST rt_err rt_bytes_fit(rt_bytes *bytes, size_t n);
 void rt_bytes_clear(rt_bytes *bytes);
 
 /** Tables of one shard.  Opaque, heap, constant once made. */

@@ -16,6 +16,7 @@
 #include "io/logits_buffer.h"
 #include <mpi.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /** What is known of a dataset; text members are "" when unknown. */
 typedef struct rt_logits_info {
@@ -53,6 +54,8 @@ RT_MUST rt_err rt_logits_spec(const char *name, const rt_logits_info *info,
  *  shards not too many, and the encoding is known. */
 RT_MUST rt_err rt_logits_info_check(const char *name,
                                     const rt_logits_info *info);
+/** "| key | value |" lines. */
+void rt_logits_info_print(const rt_logits_info *info, FILE *to);
 int64_t rt_logits_n_shards(const rt_logits_info *info);
 /** Rows of shard \a i. */
 int64_t rt_logits_shard_rows(const rt_logits_info *info, int64_t i_shard);

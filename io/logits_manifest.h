@@ -54,8 +54,6 @@ RT_MUST rt_err rt_logits_header_check(const rt_h5 *h5, const char *path,
 void rt_logits_info_json(const rt_logits_info *info, FILE *to);
 RT_MUST rt_err rt_logits_info_parse(const char *name, const rt_json *object,
                                     rt_logits_info *out);
-/** "| key | value |" lines. */
-void rt_logits_info_print(const rt_logits_info *info, FILE *to);
 
 /** Name of a shard's file; its full path. */
 void rt_logits_shard_name(char name[32], int64_t i_shard);
@@ -63,6 +61,6 @@ RT_MUST rt_err rt_logits_shard_path(char out[RT_PATH_MAX], const char *folder,
                                     int64_t i_shard);
 
 #define RT_LOGITS_FORMAT "retort-logits"
-#define RT_LOGITS_VERSION 2
+#define RT_LOGITS_VERSION 3
 
 #endif

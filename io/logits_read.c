@@ -2,8 +2,6 @@
  *  Rows of an open logit dataset: one pread each. */
 #include "io/logits_place.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
@@ -119,9 +117,7 @@ static rt_err get_fd(const rt_logits *ds, const found *x, int *fd, bool *keep)
   *fd = had - 1;
   if (had != 0)
     return RT_OK;
-  *fd = open(x->place->path, O_RDONLY | O_CLOEXEC);
-  RT_CHECK(*fd >= 0, RT_ERR_NOINPUT, "cannot open %s: %s", x->place->path,
-           strerror(errno));
+  RT_TRY(rt_file_open(x->place->path, fd));
   *keep = atomic_fetch_add(ds->n_open, 1) < MAX_OPEN;
   int none = 0;
   *keep = *keep && atomic_compare_exchange_strong(slot, &none, *fd + 1);
@@ -166,8 +162,7 @@ static rt_err fetch(const rt_logits *ds, const found *x, rt_bytes *out)
 {
   int fd;
   bool keep;
-  out->n = 0;
-  RT_TRY(rt_bytes_room(out, (size_t)x->n));
+  RT_TRY(rt_bytes_fit(out, (size_t)x->n));
   RT_TRY(get_fd(ds, x, &fd, &keep));
   const rt_err err = read_bytes(x, fd, out->data);
   if (!keep)
@@ -235,7 +230,7 @@ rt_err rt_logits_read(const rt_logits *ds, int64_t row, rt_logits_row *out)
 static rt_err read_record_h5(const found *x, rt_bytes *out)
 {
   rt_h5 *h5;
-  RT_TRY(rt_bytes_room(out, (size_t)x->n));
+  RT_TRY(rt_bytes_fit(out, (size_t)x->n));
   RT_TRY(rt_h5_open(x->place->path, &h5));
   rt_err err = rt_h5_read(h5, "records", x->begin, 0,
                           rt_view_of(out->data, RT_U8, x->n, 1));

@@ -4,7 +4,6 @@
 
 #include "io/json.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,9 +149,7 @@ static rt_err open_shard(rt_safetensors *st, int i_shard)
   rt_st_entry *entry;
   int n;
   RT_TRY(rt_file_size(s->path, &bytes));
-  s->fd = open(s->path, O_RDONLY | O_CLOEXEC);
-  RT_CHECK(s->fd >= 0, RT_ERR_NOINPUT, "cannot open %s: %s", s->path,
-           strerror(errno));
+  RT_TRY(rt_file_open(s->path, &s->fd));
   RT_TRY(rt_st_header_read(s->fd, s->path, bytes, &entry, &n));
   const size_t total = (size_t)st->n + (size_t)n;
   rt_st_entry *all =

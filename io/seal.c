@@ -8,7 +8,6 @@
 #include "base/split.h"
 #include "io/group.h"
 #include "io/json.h"
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,8 +141,8 @@ static rt_err hash_blocks(const seal *s, const char *path, int64_t first,
 {
   if (n == 0)
     return RT_OK;
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
-  RT_CHECK(fd >= 0, RT_ERR_NOINPUT, "cannot open %s", path);
+  int fd;
+  RT_TRY(rt_file_open(path, &fd));
   void *const block = malloc((size_t)s->block_bytes);
   rt_err err = RT_OK;
   if (block == NULL)

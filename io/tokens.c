@@ -11,6 +11,7 @@
 struct rt_corpus {
   int64_t seq, vocab, eot;
   int n_files;
+  bool by_weight;    // rows are shared out by data.weights
   rt_source *source; // owned [n_files]
   rt_blend blend[RT_N_PARTS];
 };
@@ -104,6 +105,7 @@ rt_err rt_corpus_open(const rt_corpus_spec *spec, rt_corpus **out)
   c->seq = spec->seq;
   c->vocab = spec->vocab;
   c->eot = spec->eot;
+  c->by_weight = spec->weights != NULL && spec->n_files > 1;
   const rt_err err = open_corpus(c, spec);
   if (err != RT_OK) {
     rt_corpus_close(&c);
@@ -160,16 +162,31 @@ int64_t rt_corpus_order(uint64_t seed, int64_t n_rows, int64_t consumed)
 
 /* ---- for people -------------------------------------------------------- */
 
+static void hash_count(rt_sha256 *h, size_t n)
+{
+  const uint64_t count = n;
+  rt_sha256_update(h, &count, sizeof count);
+}
+
+/** Its length first: no two lists of files join to the same bytes. */
+static void hash_map(rt_sha256 *h, const rt_map *map)
+{
+  hash_count(h, map->bytes);
+  if (map->bytes > 0)
+    rt_sha256_update(h, map->data, map->bytes);
+}
+
 rt_err rt_corpus_hash(const rt_corpus *c, char hex[RT_SHA256_HEX])
 {
+  const rt_blend *const b = &c->blend[RT_TRAIN];
   rt_sha256 *h;
   RT_TRY(rt_sha256_create(&h));
   for (int i = 0; i < c->n_files; i++) {
-    const rt_tokfile *f = &c->source[i].file;
-    rt_sha256_update(h, f->data.data, f->data.bytes);
-    if (f->index.bytes > 0)
-      rt_sha256_update(h, f->index.data, f->index.bytes);
+    hash_map(h, &c->source[i].file.data);
+    hash_map(h, &c->source[i].file.index);
   }
+  for (int i = 0; c->by_weight && i < c->n_files; i++)
+    hash_count(h, (size_t)b->slots[i]);
   rt_sha256_finish(&h, hex);
   return RT_OK;
 }

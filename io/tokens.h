@@ -54,7 +54,9 @@ RT_MUST rt_err rt_corpus_row(const rt_corpus *c, rt_part part, int64_t row,
  *  n rows, a function of (seed, c) only. */
 int64_t rt_corpus_order(uint64_t seed, int64_t n_rows, int64_t consumed);
 
-/** SHA-256 over every file's bytes, in order. */
+/** SHA-256 over u64 size and bytes of every file and of its index (size 0:
+ *  none), in order; then, if several files are blended by weight, the u64 slots
+ *  of each (io/tokens_blend.h). */
 RT_MUST rt_err rt_corpus_hash(const rt_corpus *c, char hex[RT_SHA256_HEX]);
 
 /** What a person wants to know of one file. */

@@ -67,7 +67,7 @@ expect() {
 says() {
   grep -qF -- "$2" "$1" || {
     fail "$1 does not say '$2'"
-    tail -n 5 "$1"
+    head -n 5 "$1"
   }
 }
 

@@ -61,6 +61,26 @@ says out.txt "all: 2 rows of 8 tokens are made of each of 16"
 expect 78 1 train deck.yaml "${stored[@]}" teacher.dataset=all output.dir=other \
   teacher.top_k=64 data.valid_fraction=0.1
 says err.txt "captured with data.eot=0 data.valid_fraction=0.05 data.split_seed="
+says err.txt "the ids of its first 88 rows are equal"
+expect 78 1 train deck.yaml "${stored[@]}" teacher.dataset=all output.dir=other \
+  teacher.top_k=64 data.split_seed=3
+says err.txt "differs from token"
+# --- so is another blend; shares of the same size are the same blend
+head -c 20000 corpus.u16 >half.u16
+blend=(data.files="[half.u16, corpus.u16]" teacher.source=dataset
+  teacher.dataset=blend train.length=2)
+expect 0 2 capture deck.yaml "${from[@]}" capture.dir=blend "${blend[0]}" \
+  data.weights="[3, 1]"
+expect 0 1 train deck.yaml "${blend[@]}" output.dir=blend.1 data.weights="[6, 2]"
+expect 78 1 train deck.yaml "${blend[@]}" output.dir=blend.2 \
+  data.weights="[3, 1.1]"
+says err.txt "data.files and data.weights hash to"
+says err.txt "differs from token"
+expect 78 1 train deck.yaml "${blend[@]}" output.dir=blend.2
+says err.txt "differs from token"
+expect 0 2 logits verify blend "${blend[0]}" data.weights="[3, 1]"
+expect 65 2 logits verify blend "${blend[0]}"
+says err.txt "differs from token"
 
 # --- started again, a finished capture has nothing to do, and changes nothing
 state() { (cd a && stat -c '%n %i %Y %s' ./*); }

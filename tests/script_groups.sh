@@ -66,7 +66,7 @@ expect 65 3 logits verify shared data.files="[other.u16]"
 says err.txt "$(cat ids.txt)"
 other=(train deck.yaml output.dir=c "${stored[@]}" data.files="[other.u16]")
 expect 78 1 "${other[@]}"
-says err.txt "data.files hash to"
+says err.txt "data.files and data.weights hash to"
 says err.txt "differs from token"
 says err.txt "$(cat ids.txt)"
 # --- so is another tokenizer, over the same ids or others

@@ -30,7 +30,7 @@ static void test_lying_manifest(void)
     const char *from, *to, *part;
   } lies[] = {
       {"\"retort-logits\"", "\"other\"", "is no retort-logits"},
-      {"\"version\": 2", "\"version\": 3", "of version 2"},
+      {"\"version\": 3", "\"version\": 2", "of version 3"},
       {"\"seq\": 5", "\"seq\": 6", "seq is 5, not 6"},
       {"\"exact\"", "\"sometimes\"", "sometimes"},
       {"\"exact\"", "\"packed\"", "encoding is \"exact\", not \"packed\""},
@@ -185,7 +185,7 @@ static void write_lie(const char *path, const rt_logits_info *info,
   rt_h5 *h5;
   RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
   RT_OKAY(rt_h5_put_text(h5, "format", RT_LOGITS_FORMAT));
-  RT_OKAY(rt_h5_put_int(h5, "version", 2));
+  RT_OKAY(rt_h5_put_int(h5, "version", RT_LOGITS_VERSION));
   RT_OKAY(rt_h5_put_int(h5, "row0", x->row0));
   RT_OKAY(rt_h5_put_int(h5, "n_tokens", x->n_tokens));
   RT_OKAY(rt_h5_put_int(h5, "n_entries", x->n_entries));

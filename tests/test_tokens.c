@@ -415,6 +415,23 @@ static void test_bad_spec(void)
   RT_OKAY(rt_path_remove(b.folder));
 }
 
+/** Weights change the hash; the same shares in other numbers do not. */
+static void check_weights_in_hash(rt_corpus_spec spec, const char *by_size)
+{
+  const double weights[][2] = {{1, 3}, {2, 6}, {3, 1}};
+  char hex[3][RT_SHA256_HEX];
+  for (int i = 0; i < 3; i++) {
+    rt_corpus *c;
+    spec.weights = weights[i];
+    RT_OKAY(rt_corpus_open(&spec, &c));
+    RT_OKAY(rt_corpus_hash(c, hex[i]));
+    rt_corpus_close(&c);
+  }
+  CU_ASSERT_STRING_EQUAL(hex[0], hex[1]);
+  CU_ASSERT_STRING_NOT_EQUAL(hex[0], hex[2]);
+  CU_ASSERT_STRING_NOT_EQUAL(hex[0], by_size);
+}
+
 static void test_hash(void)
 {
   char folder[RT_PATH_MAX], path[2][RT_PATH_MAX];
@@ -433,13 +450,19 @@ static void test_hash(void)
   const rt_corpus_spec spec = spec_of(files, 2);
   RT_OKAY(rt_corpus_open(&spec, &c));
   RT_OKAY(rt_sha256_create(&h));
+  const uint64_t size[] = {bin.n, idx.n, raw.n, 0};
+  rt_sha256_update(h, &size[0], 8);
   rt_sha256_update(h, bin.data, bin.n);
+  rt_sha256_update(h, &size[1], 8);
   rt_sha256_update(h, idx.data, idx.n);
+  rt_sha256_update(h, &size[2], 8);
   rt_sha256_update(h, raw.data, raw.n);
+  rt_sha256_update(h, &size[3], 8);
   rt_sha256_finish(&h, want);
   RT_OKAY(rt_corpus_hash(c, hex));
   CU_ASSERT_STRING_EQUAL(hex, want);
   rt_corpus_close(&c);
+  check_weights_in_hash(spec, want);
   RT_OKAY(rt_path_remove(folder));
 }
 

@@ -48,11 +48,12 @@ static rt_err verify_row(check *c, int64_t i)
   RT_TRY(rt_logits_verify_row(c->ds, i, &c->row));
   if (c->corpus == NULL)
     return RT_OK;
-  const rt_err err = rt_match_row(c->ds, i, &c->row, c->corpus, c->tok);
-  RT_CHECK(err == RT_OK, err,
+  char where[RT_MATCH_TEXT];
+  RT_TRY(rt_match_row(c->ds, i, &c->row, c->corpus, c->tok, where));
+  RT_CHECK(where[0] == '\0', RT_ERR_DATA,
            "the dataset is not of data.files: %s; name the files of the "
            "capture, in its order, with its data.weights",
-           rt_err_text());
+           where);
   return RT_OK;
 }
 

@@ -127,6 +127,21 @@ int64_t rt_capture_max_entries(const rt_logits_info *info)
   return info->top_k < info->vocab ? info->top_k : info->vocab;
 }
 
+/** Of the shards in hand of a model in training, whose rows lie in logs until
+ *  they are sealed (io/logits_log.h). */
+static rt_capture_size size_of_logs(const rt_logits_info *info, int64_t rows)
+{
+  rt_logits_info as = *info;
+  const int64_t in_hand = info->lanes * info->shard_rows;
+  const double tokens =
+      (double)(in_hand < rows ? in_hand : rows) * (double)info->seq;
+  snprintf(as.encoding, sizeof as.encoding, "exact");
+  const rt_capture_size one =
+      rt_capture_size_of(&as, (double)rt_capture_max_entries(info));
+  return (rt_capture_size){tokens * one.least, tokens * one.likely,
+                           tokens * one.most};
+}
+
 /** Say how much more it may become; refuse what can not fit in any case. */
 static rt_err preflight(const char *folder, const rt_logits_info *info,
                         const bool *done)
@@ -139,7 +154,9 @@ static rt_err preflight(const char *folder, const rt_logits_info *info,
       rows += rt_logits_shard_rows(info, i);
   const double tokens = (double)rows * (double)info->seq;
   const rt_capture_size size = rt_capture_size_of(info, (double)most_entries);
-  const double most = tokens * size.likely, least = tokens * size.least;
+  const rt_capture_size logs = size_of_logs(info, rows);
+  const double most = tokens * size.likely + logs.likely;
+  const double least = tokens * size.least + logs.least;
   RT_TRY(rt_disk_free(folder, &free_bytes));
   const double free_mib = (double)free_bytes * 0x1p-20;
   rt_info("capture: %lld rows of %lld tokens, top-p %g, top-k %lld, %lld "

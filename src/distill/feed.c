@@ -200,9 +200,9 @@ double rt_feed_memory(const rt_job *job)
   if (job->dataset == NULL)
     return 0.0;
   rt_logits_row_memory(job->dataset, &record, &decoded);
-  const double row =
-      (double)decoded + (sharers_of(job) != NULL ? (double)record : 0.0);
-  return N_SLOTS * (double)job->micro_rows * row;
+  const double rows = N_SLOTS * (double)job->micro_rows;
+  const double records = sharers_of(job) != NULL ? rows : 1.0; // in hand
+  return rows * (double)decoded + records * (double)record;
 }
 
 rt_err rt_feed_create(const rt_job *job, int64_t step, rt_feed **out)
@@ -313,8 +313,7 @@ static rt_err share(rt_feed *feed)
     RT_TRY(rt_logits_record_bytes(
         job->dataset, rt_batch_dataset_row(job, row_of(job, m, r)), &n));
     if (from != rt_comm_rank(feed->sharers)) {
-      record->n = 0;
-      RT_TRY(rt_bytes_room(record, n));
+      RT_TRY(rt_bytes_fit(record, n));
       record->n = n;
     }
     RT_TRY(rt_comm_bcast(feed->sharers, record->data, n, from));

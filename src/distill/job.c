@@ -178,17 +178,16 @@ static rt_err read_student_shape(rt_job *job)
   return rt_arch_check_tp(&job->arch_s, job->grid_s.tp, "student.tp");
 }
 
-static rt_err open_corpus(rt_job *job)
+rt_corpus_spec rt_job_corpus_spec(const rt_job *job)
 {
-  const rt_deck *d = job->deck;
+  const rt_deck *const d = job->deck;
   const bool student = (job->needs & RT_NEED_STUDENT) != 0;
-  const rt_corpus_spec spec = {
+  return (rt_corpus_spec){
       .seq = job->seq,
       .vocab = rt_arch_true_vocab(student ? &job->arch_s : &job->arch_t),
       .eot = rt_deck_int(d, RT_KEY_DATA_EOT),
       .valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID),
       .split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED)};
-  return rt_open_corpus(d, spec, &job->corpus);
 }
 
 /** Only less than was captured can be chosen. */
@@ -228,6 +227,16 @@ rt_err rt_job_check_draws(const rt_deck *d, const char *where)
   return RT_OK;
 }
 
+const char *rt_job_cut_means(const rt_job *job)
+{
+  if (job->pieces == 0)
+    return "";
+  return rt_deck_is(job->deck, RT_KEY_TEA_ROW_CUT, "pieces")
+             ? "of all but the first the teacher saw what came before, the "
+               "student does not"
+             : "the rest is left out";
+}
+
 /** A student's row starts where the captured row starts, unless the deck cuts
  *  it. */
 static rt_err check_length(rt_job *job, const char *folder)
@@ -250,9 +259,7 @@ static rt_err check_length(rt_job *job, const char *folder)
   job->pieces = pieces ? seq / job->seq : 1;
   rt_info("%s: %lld rows of %lld tokens are made of each of %lld; %s", folder,
           (long long)job->pieces, (long long)job->seq, (long long)seq,
-          pieces ? "of all but the first the teacher saw what came before, the "
-                   "student does not"
-                 : "the rest is left out");
+          rt_job_cut_means(job));
   return RT_OK;
 }
 
@@ -319,7 +326,8 @@ static rt_err plan_batches(rt_job *job)
 /** All that one rank can find wrong by itself. */
 static rt_err read_inputs(rt_job *job)
 {
-  const char *tokenizer = rt_deck_text(job->deck, RT_KEY_DATA_TOKENIZER);
+  const rt_deck *const d = job->deck;
+  const char *tokenizer = rt_deck_text(d, RT_KEY_DATA_TOKENIZER);
   if (tokenizer[0] != '\0')
     RT_TRY(rt_tokenizer_hash(tokenizer, job->tokenizer_hash));
   if ((job->needs & RT_NEED_TEACHER) != 0)
@@ -329,9 +337,9 @@ static rt_err read_inputs(rt_job *job)
   if ((job->needs & RT_NEED_STUDENT) != 0)
     RT_TRY(read_student_shape(job));
   // A dataset carries its rows: the corpus is then only for validation.
-  const bool has_files = rt_deck_n(job->deck, RT_KEY_DATA_FILES) > 0;
+  const bool has_files = rt_deck_n(d, RT_KEY_DATA_FILES) > 0;
   if ((job->needs & RT_NEED_CORPUS) != 0 && (has_files || job->dataset == NULL))
-    RT_TRY(open_corpus(job));
+    RT_TRY(rt_open_corpus(d, rt_job_corpus_spec(job), &job->corpus));
   if (job->dataset != NULL && job->grid_s.rank == 0)
     RT_TRY(rt_match_dataset(job)); // one reader is enough
   if (job->corpus != NULL || job->dataset != NULL)

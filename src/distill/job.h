@@ -59,6 +59,11 @@ typedef struct rt_job {
                        is taken whole */
 } rt_job;
 
+/** How the deck makes rows of its corpus; its files are the deck's. */
+rt_corpus_spec rt_job_corpus_spec(const rt_job *job);
+/** What teacher.row_cut does to what the student sees, for people; "" for whole
+ *  rows. */
+const char *rt_job_cut_means(const rt_job *job);
 /** Read shapes, make grids and device, open corpus and dataset, check that all
  *  fits together (vocabularies, hashes, tp, batch).  Allocates no model memory.
  *  Errors are agreed upon by all ranks.  Collective. */

@@ -5,6 +5,7 @@
  *  folder appears under its name only when all of it is on disk. */
 #include "base/log.h"
 #include "distill/run.h"
+#include "distill/run_card.h"
 #include "io/hfconfig.h"
 #include "io/safetensors.h"
 #include <stdlib.h>
@@ -137,6 +138,8 @@ static rt_err write_folder(rt_export *x, const char *run_folder,
     err = put_weights(x, tmp);
   if (err == RT_OK)
     err = put_tokenizer(x, tmp);
+  if (err == RT_OK)
+    err = rt_run_card_copy(run_folder, tmp);
   RT_TRY(rt_path_conclude(err, tmp, to));
   rt_info("step %lld of %s as a Hugging Face folder: %s", (long long)x->step,
           run_folder, to);

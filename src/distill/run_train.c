@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "distill/progress.h"
 #include "distill/run.h"
+#include "distill/run_card.h"
 #include "io/lock.h"
 #include <math.h>
 #include <stdlib.h>
@@ -60,7 +61,8 @@ static bool holds(const rt_train_run *run, const char *name)
  *  folder has metrics or checkpoints beside them.  Rank 0. */
 static rt_err check_folder(const rt_train_run *run)
 {
-  static const char *const written[] = {"deck.yaml", "config.json"};
+  static const char *const written[] = {"deck.yaml", "config.json",
+                                        RT_RUN_CARD};
   char path[RT_PATH_MAX];
   RT_TRY(rt_state_folder(path, run->folder));
   RT_CHECK(rt_folder_exists(path) || !rt_path_exists(path), RT_ERR_LOCKED,
@@ -93,8 +95,8 @@ static rt_err open_folder(rt_train_run *run)
   return rt_agree(run->job->world, err);
 }
 
-/** The resolved deck, with the source of each value.  Not before there are
- *  metrics: they tell check_folder whose it is. */
+/** The resolved deck, with the source of each value, and what its dataset is.
+ * Not before there are metrics: they tell check_folder whose it is. */
 static rt_err keep_deck(const rt_train_run *run)
 {
   char path[RT_PATH_MAX], *text = NULL;
@@ -106,6 +108,8 @@ static rt_err keep_deck(const rt_train_run *run)
     if (err == RT_OK)
       err = rt_file_put(path, text, strlen(text));
     free(text);
+    if (err == RT_OK)
+      err = rt_run_card_write(run->job, run->folder);
   }
   return rt_agree(run->job->world, err);
 }

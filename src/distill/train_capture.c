@@ -39,6 +39,7 @@ struct rt_train_capture {
   rt_trunc_head *head;     // owned
   rt_entries entries;      // owned arrays, of a micro-batch
   rt_logits_row row;       // owned arrays: one row on its way
+  int64_t *stream_row;     // owned [micro_rows], for draws
   lane *lanes;             // owned [n_lanes]: this group's
   int n_lanes;
   bool *done;         // owned [n_shards]
@@ -155,6 +156,8 @@ rt_err rt_train_capture_commit(rt_train_capture *tc)
   RT_TRY(rt_entries_create(tc->job->micro_rows * tc->job->seq,
                            rt_capture_max_entries(&tc->info), tc->info.entropy,
                            &tc->entries));
+  tc->stream_row = calloc((size_t)tc->job->micro_rows, sizeof *tc->stream_row);
+  RT_CHECK(tc->stream_row != NULL, RT_ERR_MEM, "a list of rows");
   return rt_trunc_head_commit(tc->head);
 }
 
@@ -176,6 +179,7 @@ void rt_train_capture_destroy(rt_train_capture **out)
   rt_entries_clear(&tc->entries);
   rt_logits_row_clear(&tc->row);
   rt_lock_release(&tc->lock);
+  free(tc->stream_row);
   free(tc->lanes);
   free(tc->done);
   free(tc);
@@ -377,14 +381,13 @@ static rt_err show_tile(void *self, rt_view tile, const rt_batch *b,
   rt_train_capture *tc = self;
   rt_phases *const ph = &tc->job->phases;
   const rt_phase was = rt_phases_to(ph, RT_PHASE_WRITE);
-  int64_t row[b->n_rows]; // of the stream, for draws
   for (int64_t r = 0; r < b->n_rows; r++)
-    row[r] = rt_batch_stream_row(b, tc->job, r);
+    tc->stream_row[r] = rt_batch_stream_row(b, tc->job, r);
   const rt_host_rows rows = {.tok = b->tok,
                              .pos = b->pos,
                              .doc_start = b->doc_start,
                              .label = b->label,
-                             .row = row,
+                             .row = tc->stream_row,
                              .n_rows = b->n_rows};
   const rt_err err =
       rt_trunc_head_take(tc->head, tile, &rows, tok0, &tc->entries);
