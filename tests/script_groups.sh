@@ -47,6 +47,22 @@ for tp in 1 2; do
   [ $more = 180 ] || fail "tp $tp: $more reads"
 done
 close_to a tp2.10
+# --- tp x dp = 2 x 2, also of rows that are cut into pieces
+rows=("${stored[@]}" run.seed=7 train.batch_rows=6)
+expect 0 4 train deck.yaml output.dir=grid "${rows[@]}" train.micro_rows=3 \
+  student.tp=2
+close_to a grid
+pieces=("${rows[@]}" data.seq=8 teacher.row_cut=pieces)
+expect 0 1 train deck.yaml output.dir=pieces "${pieces[@]}"
+expect 0 4 train deck.yaml output.dir=pieces.grid "${pieces[@]}" \
+  train.micro_rows=1 student.tp=2
+close_to pieces pieces.grid
+# --- the run's card names dataset, terms and cut, and goes with the weights
+says a/dataset.md '| license | "CC0, of the test" |'
+says a/dataset.md "rows are taken whole"
+says pieces/dataset.md "the teacher saw what came before, the student does not"
+expect 0 1 export pieces pieces.hf
+cmp pieces/dataset.md pieces.hf/dataset.md || fail "the card stayed behind"
 
 find shared -type f -exec sha256sum {} + | sort -k 2 >after.txt
 cmp before.txt after.txt || fail "reading changed the dataset"

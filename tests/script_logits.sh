@@ -200,10 +200,11 @@ expect 73 1 logits export chosen arrays
 says err.txt "arrays exists"
 ln -s nowhere link
 expect 73 1 logits export chosen link
-mkdir mine.tmp
+mkdir mine.tmp mine.retort
 expect 0 1 logits export chosen mine/ capture.rows=1
 [ -f mine/count.npy ] || fail "no export in mine/"
-[ -d mine.tmp ] || fail "export removed a folder that is not its own"
+[ -e mine.retort-export ] && fail "export left its temporary folder"
+[ -d mine.tmp ] && [ -d mine.retort ] || fail "export removed a folder that is not its own"
 # a full disk leaves nothing that looks whole
 mkdir disk
 if mount -t tmpfs -o size=64k none disk 2>/dev/null; then

@@ -40,6 +40,7 @@ stored=(teacher.source=dataset teacher.dataset=logits)
 restarts lm 2 "1 6"
 restarts live 2 "3 9" student.tp=2 "${live[@]}"
 restarts stored 2 "4 7" "${stored[@]}"
+restarts stored-tp 2 "5" student.tp=2 "${stored[@]}"
 
 if [ -n "${RESTARTS:-}" ]; then
   n_steps=40

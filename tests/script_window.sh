@@ -90,6 +90,7 @@ for _ in 1 2 3 4 5; do
 done
 [ -s less/logits/rows-000000.log ] || fail "no log: $(ls less/logits)"
 cp -r less broken
+cp less/logits/rows-000000.log less.log
 expect 0 1 train deck.yaml "${moving[@]}" output.dir=less \
   capture.dir=less/logits
 expect 0 2 logits verify less/logits
@@ -99,6 +100,19 @@ truncate -s -1 broken/logits/rows-000000.log
 expect 65 2 train deck.yaml "${moving[@]}" output.dir=broken \
   capture.dir=broken/logits
 says err.txt "rows-000000.log"
+# any other damage of what the run saw before its checkpoint
+n=$(stat -c %s less.log)
+for at in 0 5 8 12 16 $((n / 2)) $((n - 1)); do
+  "$PYTHON" - less.log broken/logits/rows-000000.log "$at" <<'PY'
+import sys
+data = bytearray(open(sys.argv[1], "rb").read())
+data[int(sys.argv[3])] ^= 4
+open(sys.argv[2], "wb").write(data)
+PY
+  expect 65 2 train deck.yaml "${moving[@]}" output.dir=broken \
+    capture.dir=broken/logits
+  says err.txt "rows-000000.log"
+done
 rm -r broken/logits/rows-000000.log
 expect 65 2 train deck.yaml "${moving[@]}" output.dir=broken \
   capture.dir=broken/logits

@@ -44,6 +44,22 @@ static void sleep_ms(long ms)
   nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
 }
 
+_Noreturn static void quit(rt_err err)
+{
+  MPI_Abort(us.world != NULL ? rt_comm_mpi(us.world) : MPI_COMM_WORLD,
+            rt_err_exit_code(err));
+  _exit(rt_err_exit_code(err)); // MPI_Abort may return
+}
+
+void rt_fatal_quit(rt_err err)
+{
+  if (rt_comm_rank(us.world) != 0)
+    sleep_ms(300);
+  else
+    rt_fatal_print(err, "");
+  quit(err);
+}
+
 void rt_fatal_abort(rt_err err)
 {
   char host[64] = "?", who[128] = "";
@@ -55,9 +71,7 @@ void rt_fatal_abort(rt_err err)
   if (rank != 0)
     sleep_ms(300);
   rt_fatal_print(err, who);
-  MPI_Abort(us.world != NULL ? rt_comm_mpi(us.world) : MPI_COMM_WORLD,
-            rt_err_exit_code(err));
-  _exit(rt_err_exit_code(err)); // MPI_Abort may return
+  quit(err);
 }
 
 rt_err rt_fatal_meet(const rt_comm *world, rt_err err)

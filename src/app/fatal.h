@@ -18,6 +18,10 @@ void rt_fatal_print(rt_err err, const char *who);
  *  return. */
 void rt_fatal_abort(rt_err err);
 
+/** The end of a job whose ranks have met and whose MPI and HDF5 must not be
+ *  closed: rank 0 prints the error, all exit with its code. */
+_Noreturn void rt_fatal_quit(rt_err err);
+
 /** The closing meeting of all ranks: all learn the worst.  An error whose rank
  *  nobody comes to meet is printed and aborts the job.  Collective. */
 RT_MUST rt_err rt_fatal_meet(const rt_comm *world, rt_err err);

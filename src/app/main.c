@@ -92,6 +92,10 @@ static int run(const rt_cli *cli, rt_err ready)
   if (err == RT_OK)
     err = run_verb(cli, world);
   err = rt_fatal_meet(world, err);
+  // HDF5 may hold a file that it could not write: MPI_Finalize lets it try
+  // again, and it crashes there (1.10)
+  if (err == RT_ERR_IO)
+    rt_fatal_quit(err);
   if (err != RT_OK && rt_comm_rank(world) == 0)
     rt_fatal_print(err, "");
   rt_fatal_setup(NULL, cli->debug);
