@@ -129,8 +129,9 @@ rt_logits_totals rt_logits_count(const rt_logits *ds);
 /** Bytes of memory that it takes at most: where rows lie, tables, and decoders
  *  (of io/logits_cache.h's number of shards). */
 int64_t rt_logits_memory(const rt_logits *ds);
-/** Bytes of memory of one row: of its record, and decoded, if its entries take
- *  as many bytes there as they do on average.  At most over all rows. */
+/** Bytes of memory of a row: of the longest record, and what that one is
+ * decoded if an entry takes as many of its bytes as in all records on average.
+ */
 void rt_logits_row_memory(const rt_logits *ds, int64_t *record,
                           int64_t *decoded);
 

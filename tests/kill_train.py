@@ -4,7 +4,7 @@
   kill_train.py KILLS SEED
 
 In a folder with deck.yaml and teacher.hf.  Runs of 2 ranks, now data, now tensor
-parallel, lose one rank or both and are started again until they end: their
+parallel, of a live teacher or a dataset, lose one rank or both and are started again until they end: their
 metrics, and the logits that they captured of their own student, must be those of
 a run that nobody disturbed, to the last bit.
 """
@@ -22,11 +22,17 @@ KILLS, SEED = int(sys.argv[1]), int(sys.argv[2])
 STEPS = 60
 
 
-def train(folder, tp):
+TEACHERS = {"live": ["teacher.source=live", "teacher.weights=teacher.hf"],
+            "stored": ["teacher.source=dataset", "teacher.dataset=stored"]}
+WAYS = [(1, "live"), (2, "stored"), (2, "live"), (1, "stored")]
+
+
+def train(folder, way):
+    tp, teacher = way
     return start(2, "train", "deck.yaml", "output.dir=" + folder,
                  f"train.length={STEPS}", "checkpoint.every=3",
-                 f"student.tp={tp}", "eval.every=20", "teacher.source=live",
-                 "teacher.weights=teacher.hf", f"capture.dir={folder}/logits",
+                 f"student.tp={tp}", "eval.every=20", *TEACHERS[teacher],
+                 f"capture.dir={folder}/logits",
                  "capture.window_start=10", "capture.window_length=40",
                  "capture.shard_rows=64")
 
@@ -59,16 +65,20 @@ def checkpoints(folder):
 
 def main():
     rng, began = random.Random(SEED), time.monotonic()
+    status, err = finish(start(2, "capture", "deck.yaml",
+                               "teacher.weights=teacher.hf",
+                               "capture.dir=stored", "capture.rows=96"))
+    assert status == 0, err
     want = {}
-    for tp in (1, 2):
+    for way in WAYS:
         since = time.monotonic()
-        status, err = finish(train(f"whole-{tp}", tp))
+        status, err = finish(train("whole-%d-%s" % way, way))
         length = time.monotonic() - since
         assert status == 0, err
-        want[tp] = metrics(f"whole-{tp}")
-    n, n_runs, n_met, known, tp = 0, 0, 0, {}, 1
+        want[way] = metrics("whole-%d-%s" % way)
+    n, n_runs, n_met, known, way = 0, 0, 0, {}, WAYS[0]
     while n < KILLS or known:
-        job = train("struck", tp)
+        job = train("struck", way)
         if n < KILLS:
             time.sleep(rng.uniform(0.2, 0.9) * length)
             strike(job, rng)
@@ -83,10 +93,11 @@ def main():
         n_met += bool(known)
         known = now
         if status == 0:
-            assert metrics("struck") == want[tp], f"kill {n}: other metrics"
-            same_logits(f"whole-{tp}/logits", "struck/logits")
+            assert metrics("struck") == want[way], f"kill {n}: other metrics"
+            same_logits("whole-%d-%s/logits" % way, "struck/logits")
             shutil.rmtree("struck")
-            known, n_runs, tp = {}, n_runs + 1, 3 - tp
+            known, n_runs = {}, n_runs + 1
+            way = WAYS[n_runs % len(WAYS)]
     print(f"{KILLS} kills of train: {n_met} starts from a checkpoint, {n_runs} "
           f"runs ended with the undisturbed metrics; "
           f"{time.monotonic() - began:.0f} s")

@@ -204,7 +204,9 @@ mkdir mine.tmp mine.retort
 expect 0 1 logits export chosen mine/ capture.rows=1
 [ -f mine/count.npy ] || fail "no export in mine/"
 [ -e mine.retort-export ] && fail "export left its temporary folder"
-[ -d mine.tmp ] && [ -d mine.retort ] || fail "export removed a folder that is not its own"
+for d in mine.tmp mine.retort; do
+  [ -d $d ] || fail "export removed $d, which is not its own"
+done
 # a full disk leaves nothing that looks whole
 mkdir disk
 if mount -t tmpfs -o size=64k none disk 2>/dev/null; then

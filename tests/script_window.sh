@@ -39,6 +39,15 @@ expect 0 2 capture deck.yaml teacher.weights=teacher.hf capture.dir=whole \
   "${kept[@]}" capture.encoding=exact
 expect 0 1 logits export whole whole.jsonl
 expect 0 2 train deck.yaml "${still[@]}" capture.dir=dp train.micro_rows=2
+# the look at the disk counts the logs of shards in hand: half of all
+size=$(sed -n 's/^capture: \([0-9]*\) rows of \([0-9]*\) tokens.* at most about \([0-9.]*\) MiB.*/\1 \2 \3/p' out.txt)
+"$PYTHON" - "$size" <<'PY' || fail "the plan for the disk: $size"
+import sys
+rows, tokens, mib = map(float, sys.argv[1].split())
+row = tokens * (16 + 8 + 20 * 8)  # exact, with both statistics, top-k 20
+print(mib * 2**20 / (rows * row), "records a row")
+assert abs(mib * 2**20 - 1.5 * rows * row) < 1100
+PY
 expect 0 2 train deck.yaml "${still[@]}" capture.dir=tp student.tp=2
 for d in dp tp; do
   expect 0 1 logits verify "$d"

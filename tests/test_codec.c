@@ -255,6 +255,42 @@ static void test_sampled(void)
   rt_codec_destroy(&codec);
 }
 
+/** The greatest ids that there can be, as entries, tokens and labels. */
+static void test_greatest_ids(void)
+{
+  for (int kind = RT_CODEC_EXACT; kind <= RT_CODEC_SAMPLED; kind++) {
+    rt_codec_spec spec = exact;
+    spec.kind = (rt_codec_kind)kind;
+    spec.vocab = (uint64_t)1 << 32;
+    spec.n_draws = kind == RT_CODEC_SAMPLED ? 50 : 0;
+    rt_bytes tables = {0}, bytes = {0};
+    rt_logits_row got = {0};
+    rt_logits_row row =
+        spec.n_draws > 0 ? make_draws(&spec, 1) : make_row(&spec, 1);
+    CU_ASSERT_FATAL(row.count[0] >= 2);
+    row.ids[0] = UINT32_MAX - 1;
+    row.ids[1] = UINT32_MAX;
+    row.tok[0] = row.tok[1] = UINT32_MAX;
+    row.tok[2] = UINT32_MAX - 1;
+    rt_codec *learnt, *codec;
+    RT_OKAY(rt_codec_learn(&spec, &row, 1, &learnt));
+    RT_OKAY(rt_codec_store(learnt, &tables));
+    RT_OKAY(rt_codec_load(&spec, tables.data, tables.n, "tables", &codec));
+    RT_OKAY(rt_codec_encode(learnt, &row, &bytes));
+    RT_OKAY(rt_codec_decode(codec, bytes.data, bytes.n, "record", &got));
+    if (kind == RT_CODEC_PACKED)
+      compare_packed(codec, &row, &got);
+    else
+      CU_ASSERT(same_shape(&row, &got));
+    rt_logits_row_clear(&row);
+    rt_logits_row_clear(&got);
+    rt_bytes_clear(&bytes);
+    rt_bytes_clear(&tables);
+    rt_codec_destroy(&learnt);
+    rt_codec_destroy(&codec);
+  }
+}
+
 /** Flipped, cut and random bytes: refused, or a row that keeps every rule. */
 static void test_damaged(void)
 {
@@ -388,7 +424,8 @@ static void test_cut(void)
 RT_TEST_MAIN("codec", {"exact rows come back", test_exact},
              {"packed rows come back nearly", test_packed},
              {"uniform tokens come back", test_uniform},
-             {"draws come back", test_sampled}, {"a row is cut", test_cut},
-             {"damaged bytes", test_damaged},
+             {"draws come back", test_sampled},
+             {"ids up to 2^32 - 1 come back", test_greatest_ids},
+             {"a row is cut", test_cut}, {"damaged bytes", test_damaged},
              {"impossible rows are refused", test_refuses},
              {"impossible datasets are refused", test_spec})

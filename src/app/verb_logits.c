@@ -139,27 +139,25 @@ static rt_err run_action(const rt_app *app, const action *a)
 }
 
 static const action actions[] = {
-    {"info", 1, true, run_info, 0, {0}},
-    {"verify",
-     1,
-     false,
-     run_verify,
-     2,
-     {RT_KEY_DATA_FILES, RT_KEY_DATA_WEIGHTS}},
-    {"diff", 2, false, rt_logits_diff_run, 0, {0}},
-    {"select",
-     2,
-     false,
-     rt_logits_select_run,
-     7,
-     {RT_KEY_CAP_FIRST, RT_KEY_CAP_ROWS, RT_KEY_CAP_TOP_P, RT_KEY_CAP_TOP_K,
-      RT_KEY_CAP_SHARD, RT_KEY_CAP_ENCODING, RT_KEY_CAP_LICENSE}},
-    {"export",
-     2,
-     false,
-     rt_logits_export_run,
-     2,
-     {RT_KEY_CAP_FIRST, RT_KEY_CAP_ROWS}}};
+    {.name = "info", .n_paths = 1, .takes_all = true, .run = run_info},
+    {.name = "verify",
+     .n_paths = 1,
+     .run = run_verify,
+     .n_keys = 2,
+     .keys = {RT_KEY_DATA_FILES, RT_KEY_DATA_WEIGHTS}},
+    {.name = "diff", .n_paths = 2, .run = rt_logits_diff_run},
+    {.name = "select",
+     .n_paths = 2,
+     .run = rt_logits_select_run,
+     .n_keys = 7,
+     .keys = {RT_KEY_CAP_FIRST, RT_KEY_CAP_ROWS, RT_KEY_CAP_TOP_P,
+              RT_KEY_CAP_TOP_K, RT_KEY_CAP_SHARD, RT_KEY_CAP_ENCODING,
+              RT_KEY_CAP_LICENSE}},
+    {.name = "export",
+     .n_paths = 2,
+     .run = rt_logits_export_run,
+     .n_keys = 2,
+     .keys = {RT_KEY_CAP_FIRST, RT_KEY_CAP_ROWS}}};
 enum { N_ACTIONS = sizeof actions / sizeof actions[0] };
 
 rt_err rt_verb_logits(const rt_app *app)
