@@ -133,6 +133,9 @@ once out.txt "threads    1 per rank (OMP_NUM_THREADS)"
 once out.txt "student    dp 2 x tp 1"
 expect 0 2 plan deck.yaml
 once out.txt "memory plan"
+expect 0 2 plan deck.yaml capture.window_length=4 capture.window_start=7 \
+  capture.dir=window
+says out.txt "of the model in training: $((3 * 8 * 16)) tokens, 3 steps"
 expect 0 1 --quiet data check corpus.u16 data.vocab=64
 [ -s out.txt ] && fail "lines in spite of --quiet"
 

@@ -87,10 +87,42 @@ static void print_sizes(const rt_logits_info *info, double tokens)
   }
 }
 
+/** Steps of the window whose logits the run saves; 0: none. */
+static int64_t window_steps(const rt_job *job)
+{
+  const rt_deck *const d = job->deck;
+  const int64_t tokens = job->batch_rows * job->seq, all = job->n_steps;
+  const int64_t n = rt_deck_steps(d, RT_KEY_CAP_WINDOW_LENGTH, tokens, all);
+  const int64_t left =
+      all - rt_deck_steps(d, RT_KEY_CAP_WINDOW_START, tokens, all);
+  return n < left ? n : left;
+}
+
+/** Logits of the student itself: no work besides. */
+static void print_window(const rt_job *job, int64_t n_steps)
+{
+  rt_logits_info info;
+  rt_capture_rule(job, &info);
+  info.vocab = rt_arch_true_vocab(&job->arch_s);
+  info.n_rows = n_steps * job->batch_rows;
+  rt_capture_complete(&info);
+  const double tokens = (double)(info.n_rows * job->seq);
+  rt_info("capture          of the model in training: %.4g tokens, %lld steps, "
+          "about %lld files, %s, top-p %g",
+          tokens, (long long)n_steps, (long long)rt_logits_n_shards(&info),
+          info.encoding, info.top_p);
+  print_sizes(&info, tokens);
+}
+
 static void print_capture(const rt_job *job)
 {
   const rt_deck *d = job->deck;
   const int64_t asked = rt_deck_int(d, RT_KEY_CAP_ROWS);
+  const int64_t window = window_steps(job);
+  if (window > 0) {
+    print_window(job, window);
+    return;
+  }
   if (rt_deck_text(d, RT_KEY_CAP_DIR)[0] == '\0' ||
       (job->needs & RT_NEED_TEACHER) == 0)
     return;
