@@ -16,7 +16,7 @@
 #include <string.h>
 
 static const char format_name[] = "retort-checkpoint";
-static const int64_t format_version = 2;
+static const int64_t format_version = 3;
 static const char tmp_prefix[] = ".tmp-";
 static const int64_t slack_bytes = 1 << 20; // metadata and seal, for preflight
 
@@ -148,6 +148,7 @@ static rt_err write_meta(rt_h5 *h5, const rt_checkpoint_meta *meta, int rank)
   RT_TRY(rt_h5_put_int(h5, "rows", meta->rows));
   RT_TRY(rt_h5_put_int(h5, "rows_xxh3", (int64_t)meta->rows_xxh3));
   RT_TRY(rt_h5_put_real(h5, "norm_mean", meta->norm_mean));
+  RT_TRY(rt_h5_put_text(h5, "origin", meta->origin));
   RT_TRY(write_text(h5, "deck", meta->deck ? meta->deck : "", rank));
   return write_text(h5, "config", meta->arch ? meta->arch : "", rank);
 }
@@ -391,6 +392,10 @@ static rt_err read_meta(const rt_h5 *h5, const char *path,
   RT_TRY(rt_h5_get_int(h5, "rows_xxh3", &hash));
   meta->rows_xxh3 = (uint64_t)hash;
   RT_TRY(rt_h5_get_real(h5, "norm_mean", &meta->norm_mean));
+  char *origin;
+  RT_TRY(rt_h5_get_text(h5, "origin", sizeof meta->origin, &origin));
+  snprintf(meta->origin, sizeof meta->origin, "%s", origin);
+  free(origin);
   RT_TRY(read_text(h5, "deck", &meta->deck));
   return read_text(h5, "config", &meta->arch);
 }
@@ -421,6 +426,13 @@ static rt_err share_meta(MPI_Comm comm, rt_err err, rt_checkpoint_meta *meta)
   numbers.arch = meta->arch;
   *meta = numbers;
   return RT_OK;
+}
+
+rt_err rt_checkpoint_proof(const char *folder, int64_t step, uint64_t *hash)
+{
+  char path[RT_PATH_MAX], sha256[RT_SHA256_HEX];
+  RT_TRY(step_path(path, folder, "", step, "/state.h5"));
+  return rt_seal_hash(path, hash, sha256);
 }
 
 rt_err rt_checkpoint_read_meta(MPI_Comm comm, const char *folder, int64_t step,

@@ -9,6 +9,7 @@
 #define RT_CHECKPOINT_H
 
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/view.h"
 #include <mpi.h>
 
@@ -21,13 +22,14 @@ typedef struct rt_slab {
 } rt_slab;
 
 typedef struct rt_checkpoint_meta {
-  int64_t step;       /**< updates done */
-  int64_t consumed;   /**< corpus rows consumed */
-  int64_t tokens;     /**< tokens consumed */
-  int64_t skipped;    /**< bad steps skipped so far */
-  int64_t rows;       /**< rows of the training stream */
-  uint64_t rows_xxh3; /**< of tokens here and there in them */
-  double norm_mean;   /**< running mean of the gradient norm (spikes) */
+  int64_t step;               /**< updates done */
+  int64_t consumed;           /**< corpus rows consumed */
+  int64_t tokens;             /**< tokens consumed */
+  int64_t skipped;            /**< bad steps skipped so far */
+  int64_t rows;               /**< rows of the training stream */
+  uint64_t rows_xxh3;         /**< of tokens here and there in them */
+  double norm_mean;           /**< running mean of the gradient norm (spikes) */
+  char origin[RT_SHA256_HEX]; /**< of what the run began from; "" not known */
   char *deck; /**< resolved deck; owned, free by rt_checkpoint_meta_clear */
   char *arch; /**< config.json text; owned */
 } rt_checkpoint_meta;
@@ -50,6 +52,9 @@ RT_MUST rt_err rt_checkpoint_newest(MPI_Comm comm, const char *folder,
                                     int64_t *step);
 RT_MUST rt_err rt_checkpoint_read_meta(MPI_Comm comm, const char *folder,
                                        int64_t step, rt_checkpoint_meta *meta);
+/** The hash that closes its seal.  Not collective. */
+RT_MUST rt_err rt_checkpoint_proof(const char *folder, int64_t step,
+                                   uint64_t *hash);
 /** Fill every slab.  Unknown names, other shapes: RT_ERR_DATA.  Collective. */
 RT_MUST rt_err rt_checkpoint_read(MPI_Comm comm, const char *folder,
                                   int64_t step, rt_slab *slabs, int n_slabs);

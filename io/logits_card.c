@@ -55,15 +55,6 @@ static void print(const rt_logits_manifest *m, FILE *to)
   fputs(text_after, to);
 }
 
-static rt_err hash_text(const char *text, size_t n, char hex[RT_SHA256_HEX])
-{
-  rt_sha256 *h;
-  RT_TRY(rt_sha256_create(&h));
-  rt_sha256_update(h, text, n);
-  rt_sha256_finish(&h, hex);
-  return RT_OK;
-}
-
 rt_err rt_logits_card_write(const char *folder, rt_logits_manifest *m)
 {
   char path[RT_PATH_MAX], *text = NULL;
@@ -75,7 +66,7 @@ rt_err rt_logits_card_write(const char *folder, rt_logits_manifest *m)
   rt_err err = fclose(to) == 0 ? rt_file_put(path, text, n)
                                : RT_FAIL(RT_ERR_MEM, "the text of %s", path);
   if (err == RT_OK) // not of the file: it is what was meant to be written
-    err = hash_text(text, n, m->readme_sha256);
+    err = rt_hash_text(text, n, m->readme_sha256);
   free(text);
   return err;
 }

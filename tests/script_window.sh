@@ -132,6 +132,57 @@ launch 1 train deck.yaml "${moving[@]}" output.dir=one capture.dir=one/logits
 expect 78 2 train deck.yaml "${moving[@]}" output.dir=one capture.dir=one/logits
 says err.txt "1 lanes, which dp 2 does not divide"
 
+# --- the window is in the checkpoint: a start without it would lose rows
+mkdir half
+for _ in 1 2 3 4 5; do
+  touch half/stop
+  launch 2 train deck.yaml "${moving[@]}" output.dir=half capture.dir=half/logits
+done
+for keys in "" "capture.window_start=3 capture.window_length=3"; do
+  # shellcheck disable=SC2086
+  expect 78 2 train deck.yaml "${kept[@]}" student.width=16 output.dir=half \
+    capture.dir=half/logits capture.shard_rows=16 $keys
+  says err.txt "saves the logits of steps 3 to 9 (not in it) into half/logits"
+done
+cp -r half given-up
+expect 0 2 train deck.yaml student.width=16 output.dir=given-up \
+  checkpoint.allow_change='[capture.window_length]'
+
+# --- another run does not go on with it: equal decks, but other weights
+rm -rf student.hf
+expect 0 1 export once student.hf
+from=(student.weights=student.hf "${window[@]}" capture.dir=owned)
+mkdir first
+for _ in 1 2 3 4 5; do
+  touch first/stop
+  launch 2 train deck.yaml "${from[@]}" output.dir=first
+done
+rm -rf student.hf
+expect 0 1 export half student.hf
+expect 73 2 train deck.yaml "${from[@]}" output.dir=second
+says err.txt "owned holds logits of another run"
+expect 0 2 train deck.yaml "${from[@]}" output.dir=first
+expect 0 2 logits verify owned
+# a run that was first asked for a window when it was under way
+expect 85 2 train deck.yaml output.dir=later run.wall_s=1e-3 run.wall_margin_s=0
+expect 0 2 train deck.yaml "${window[@]}" output.dir=later capture.dir=asked
+expect 0 1 logits verify asked
+
+# --- shares of a short run, and steps that make no whole shards
+expect 0 2 train deck.yaml capture.window_length='1 %' capture.dir=short
+expect 0 1 logits info short
+says out.txt "steps 0 to 1 of 10"
+part=(train.length=25 capture.window_start=2 capture.window_length=23
+  capture.shard_rows=40)
+expect 0 2 plan deck.yaml "${part[@]}" capture.dir=rest
+says out.txt "of steps 4 to 25 (not in it), 6 files"
+[ -e rest ] && fail "a plan left a folder"
+expect 0 2 train deck.yaml "${part[@]}" capture.dir=rest
+says out.txt "the first 2 steps of the window are left out"
+says out.txt "logits of steps 4 to 25 (not in it)"
+expect 0 1 logits info rest
+says out.txt "168 of 168"
+
 # --- a student learns from it: other ranks, seed and batch; the corpus is
 # compared token by token
 for n in 1 3; do
@@ -166,6 +217,8 @@ says err.txt "without capture.window_length"
 expect 78 1 train deck.yaml "${window[@]}" capture.dir=late \
   capture.count_only=true
 says err.txt "capture.count_only"
+expect 78 1 train deck.yaml "${window[@]}" capture.dir=late capture.rows=9
+says err.txt "capture.rows is for"
 # a run that is past the window's start and saved nothing of it
 expect 78 2 train deck.yaml "${moving[@]}" output.dir=once capture.dir=late
 says err.txt "the run is at step 10, the window began at step 3"

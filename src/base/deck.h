@@ -66,7 +66,8 @@ int rt_deck_n(const rt_deck *deck, rt_key key); /**< length of a list */
 const char *rt_deck_text_at(const rt_deck *deck, rt_key key, int i);
 double rt_deck_real_at(const rt_deck *deck, rt_key key, int i);
 /** A length in steps: \a tokens_per_step and \a run_steps resolve the units.
- *  Tokens are rounded up to whole steps, shares of the run to the nearest. */
+ *  Tokens are rounded up to whole steps, shares of the run to the nearest, but
+ *  what is not 0 is at least one step. */
 int64_t rt_deck_steps(const rt_deck *deck, rt_key key, int64_t tokens_per_step,
                       int64_t run_steps);
 rt_source rt_deck_source(const rt_deck *deck, rt_key key);

@@ -79,8 +79,10 @@ int64_t rt_deck_steps(const rt_deck *deck, rt_key key, int64_t tokens_per_step,
   const bool valid = rt_deck_length_split(v->text, &amount, &unit);
   RT_ASSERT(valid); // checked when the deck was read
   (void)valid;
-  if (unit == RT_LENGTH_PERCENT)
-    return (int64_t)llround(amount / 100.0 * (double)run_steps);
+  if (unit == RT_LENGTH_PERCENT) {
+    const int64_t n = (int64_t)llround(amount / 100.0 * (double)run_steps);
+    return n == 0 && amount > 0.0 && run_steps > 0 ? 1 : n;
+  }
   if (unit == RT_LENGTH_STEPS)
     return (int64_t)amount;
   RT_ASSERT(tokens_per_step > 0);

@@ -86,6 +86,15 @@ static rt_err feed(rt_sha256 *h, int fd, const char *path, void *piece)
   return RT_OK;
 }
 
+rt_err rt_hash_text(const char *text, size_t n, char hex[RT_SHA256_HEX])
+{
+  rt_sha256 *h;
+  RT_TRY(rt_sha256_create(&h));
+  rt_sha256_update(h, text, n);
+  rt_sha256_finish(&h, hex);
+  return RT_OK;
+}
+
 rt_err rt_hash_file(const char *path, char hex[RT_SHA256_HEX])
 {
   hex[0] = '\0';

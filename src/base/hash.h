@@ -20,6 +20,9 @@ void rt_sha256_update(rt_sha256 *h, const void *data, size_t n);
  *  equals no digest. */
 void rt_sha256_finish(rt_sha256 **h, char hex[RT_SHA256_HEX]);
 
+/** SHA-256 of \a n bytes, as hex. */
+RT_MUST rt_err rt_hash_text(const char *text, size_t n,
+                            char hex[RT_SHA256_HEX]);
 /** SHA-256 of a whole file, as hex. */
 RT_MUST rt_err rt_hash_file(const char *path, char hex[RT_SHA256_HEX]);
 

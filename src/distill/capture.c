@@ -65,7 +65,11 @@ rt_err rt_capture_range(const rt_job *job, int64_t *first, int64_t *n)
 {
   const int64_t asked = rt_deck_int(job->deck, RT_KEY_CAP_ROWS);
   *first = rt_deck_int(job->deck, RT_KEY_CAP_FIRST);
-  RT_CHECK(*first < job->n_rows && asked <= job->n_rows - *first, RT_ERR_CONFIG,
+  RT_CHECK(*first < job->n_rows, RT_ERR_CONFIG,
+           "capture.first_row is %lld, the training stream has %lld rows of "
+           "%lld tokens, the first is 0",
+           (long long)*first, (long long)job->n_rows, (long long)job->seq);
+  RT_CHECK(asked <= job->n_rows - *first, RT_ERR_CONFIG,
            "capture.rows is %lld from row %lld on, the training stream has "
            "%lld rows of %lld tokens",
            (long long)asked, (long long)*first, (long long)job->n_rows,

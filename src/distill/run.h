@@ -49,6 +49,12 @@ RT_MUST rt_err rt_state_save(rt_trainer *trainer, int64_t step);
 /** *step = -1 when there is none.  Refused for a deck, or a training stream
  *  (hashed here and there, for rt_state_save too), that is not the same. */
 RT_MUST rt_err rt_state_resume(rt_trainer *trainer, int64_t *step);
+/** Fill in what the run began from, beyond its deck, unless its checkpoint said
+ *  so: SHA-256 over the hashes of the student's and the teacher's weights and
+ *  of the dataset, or, of a run that was not asked at its beginning, over the
+ *  seal of the checkpoint of step \a saved that it goes on from.  Equal decks
+ *  and origins: one model.  Checkpoints keep it.  Collective. */
+RT_MUST rt_err rt_state_origin(rt_trainer *trainer, int64_t saved);
 /** May a run with this deck go on with what was made by the deck \a text?
  *  RT_ERR_CONFIG names the keys that differ and matter, and may not
  *  (checkpoint.allow_change).  \param of  whose it is, for the message

@@ -5,6 +5,7 @@
 #include "distill/capture_size.h"
 #include "distill/progress.h"
 #include "distill/run.h"
+#include "distill/window.h"
 #include <string.h>
 
 static void print_work(const rt_job *job)
@@ -87,78 +88,84 @@ static void print_sizes(const rt_logits_info *info, double tokens)
   }
 }
 
-/** Steps of the window whose logits the run saves; 0: none. */
-static int64_t window_steps(const rt_job *job)
-{
-  const rt_deck *const d = job->deck;
-  const int64_t tokens = job->batch_rows * job->seq, all = job->n_steps;
-  const int64_t n = rt_deck_steps(d, RT_KEY_CAP_WINDOW_LENGTH, tokens, all);
-  const int64_t left =
-      all - rt_deck_steps(d, RT_KEY_CAP_WINDOW_START, tokens, all);
-  return n < left ? n : left;
-}
-
 /** Logits of the student itself: no work besides. */
-static void print_window(const rt_job *job, int64_t n_steps)
+static void print_window(const rt_job *job, rt_window w)
 {
+  const int64_t lane_rows = job->batch_rows / job->grid_s.dp;
   rt_logits_info info;
   rt_capture_rule(job, &info);
   info.vocab = rt_arch_true_vocab(&job->arch_s);
-  info.n_rows = n_steps * job->batch_rows;
+  info.n_rows = w.n_steps * job->batch_rows;
   rt_capture_complete(&info);
+  rt_window_cut(&w, info.shard_rows / lane_rows);
+  info.shard_rows = w.shard_steps * lane_rows;
+  info.n_rows = w.n_steps * job->batch_rows;
   const double tokens = (double)(info.n_rows * job->seq);
-  rt_info("capture          of the model in training: %.4g tokens, %lld steps, "
-          "about %lld files, %s, top-p %g",
-          tokens, (long long)n_steps, (long long)rt_logits_n_shards(&info),
-          info.encoding, info.top_p);
+  rt_info(
+      "capture          of the model in training: %.4g tokens of steps %lld "
+      "to %lld (not in it), %lld files, %s, top-p %g",
+      tokens, (long long)w.first, (long long)(w.first + w.n_steps),
+      (long long)rt_logits_n_shards(&info), info.encoding, info.top_p);
   print_sizes(&info, tokens);
 }
 
-static void print_capture(const rt_job *job)
+static void print_time(const rt_job *job, double tokens)
+{
+  const double flops = tokens * rt_arch_flops_fwd(&job->arch_t, job->seq);
+  const double peak = rt_deck_real(job->deck, RT_KEY_RUN_PEAK_GFLOPS) * 1e9;
+  const int n = rt_comm_size(job->world);
+  const double rate = (peak > 0.0 ? 0.6 * peak : 1e11) * n;
+  rt_info(peak > 0.0
+              ? "capture time     %.4g FLOP: %.3f h at 60 %% of "
+                "run.peak_gflops on %d ranks"
+              : "capture time     %.4g FLOP: %.3f h if each of %d ranks does "
+                "100 GFLOP/s (run.peak_gflops is not set)",
+          flops, flops / rate / 3600.0, n);
+}
+
+static rt_err print_teacher(const rt_job *job)
 {
   const rt_deck *d = job->deck;
-  const int64_t asked = rt_deck_int(d, RT_KEY_CAP_ROWS);
-  const int64_t window = window_steps(job);
-  if (window > 0) {
-    print_window(job, window);
-    return;
-  }
-  if (rt_deck_text(d, RT_KEY_CAP_DIR)[0] == '\0' ||
-      (job->needs & RT_NEED_TEACHER) == 0)
-    return;
   rt_logits_info info;
   rt_capture_rule(job, &info);
   info.vocab = rt_arch_true_vocab(&job->arch_t);
-  info.n_rows =
-      asked > 0 ? asked : job->n_rows - rt_deck_int(d, RT_KEY_CAP_FIRST);
+  RT_TRY(rt_capture_range(job, &info.first_row, &info.n_rows));
   rt_capture_complete(&info);
   const double tokens = (double)(info.n_rows * job->seq);
-  const double flops = tokens * rt_arch_flops_fwd(&job->arch_t, job->seq);
-  const double peak =
-      rt_deck_real(d, RT_KEY_RUN_PEAK_GFLOPS) * 1e9 * rt_comm_size(job->world);
-  rt_info("capture          %.4g tokens in %lld files, %s, top-p %g", tokens,
-          (long long)rt_logits_n_shards(&info), info.encoding, info.top_p);
-  print_sizes(&info, tokens);
-  if (peak > 0.0)
-    rt_info("capture time     %.4g FLOP: %.3f h at 60 %% of run.peak_gflops on "
-            "%d ranks",
-            flops, flops / (0.6 * peak) / 3600.0, rt_comm_size(job->world));
-  else
-    rt_info("capture time     %.4g FLOP: %.3f h if each of %d ranks does 100 "
-            "GFLOP/s (run.peak_gflops is not set)",
-            flops, flops / (1e11 * rt_comm_size(job->world)) / 3600.0,
-            rt_comm_size(job->world));
+  if (rt_deck_bool(d, RT_KEY_CAP_COUNT))
+    rt_info("capture          counts only (capture.count_only) of %.4g tokens: "
+            "no shards",
+            tokens);
+  else {
+    rt_info("capture          %.4g tokens in %lld files, %s, top-p %g", tokens,
+            (long long)rt_logits_n_shards(&info), info.encoding, info.top_p);
+    print_sizes(&info, tokens);
+  }
+  print_time(job, tokens);
+  return RT_OK;
+}
+
+static rt_err print_capture(const rt_job *job)
+{
+  rt_window window;
+  RT_TRY(rt_window_read(job->deck, job->batch_rows * job->seq, &window));
+  if (window.n_steps > 0)
+    print_window(job, window);
+  else if (rt_deck_text(job->deck, RT_KEY_CAP_DIR)[0] != '\0' &&
+           (job->needs & RT_NEED_TEACHER) != 0)
+    return print_teacher(job);
+  return RT_OK;
 }
 
 rt_err rt_run_plan(rt_job *job)
 {
   rt_trainer *t = NULL;
-  const rt_err err = rt_trainer_create(job, true, true, &t);
+  rt_err err = rt_trainer_create(job, true, true, &t);
   if (err == RT_OK) {
     print_work(job);
     print_checkpoints(job);
     print_communication(job, t);
-    print_capture(job);
+    err = print_capture(job);
   }
   rt_trainer_destroy(&t);
   return err;

@@ -171,7 +171,10 @@ static rt_err prepare(rt_train_run *run)
   run->checkpoint_every = interval(job, RT_KEY_CKPT_EVERY);
   run->eval_every = interval(job, RT_KEY_EVAL_EVERY);
   run->wall_end_s = wall_end(job);
-  RT_TRY(rt_train_capture_begin(run->trainer->capture, run->step));
+  if (run->trainer->capture != NULL)
+    RT_TRY(rt_state_origin(run->trainer, run->saved));
+  RT_TRY(rt_train_capture_begin(run->trainer->capture, run->step,
+                                run->trainer->origin));
   if (run->step < job->n_steps)
     RT_TRY(rt_agree(job->world, rt_trainer_seek(run->trainer, run->step)));
   RT_TRY(rt_progress_init(&run->progress, job, run->folder, run->step));

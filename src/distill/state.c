@@ -8,7 +8,9 @@
  *  not stored.  A reader asks for the rows that its own layout gives it. */
 #include "base/log.h"
 #include "distill/run.h"
+#include "distill/window.h"
 #include "io/hfconfig.h"
+#include "io/safetensors.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -181,6 +183,7 @@ static rt_err fill_meta(const rt_trainer *t, int64_t step,
                                .rows = job->n_rows,
                                .rows_xxh3 = t->rows_xxh3,
                                .norm_mean = t->norm_mean};
+  memcpy(meta->origin, t->origin, sizeof meta->origin);
   RT_TRY(rt_agree(job->world, rt_deck_to_text(job->deck, &meta->deck)));
   return arch_text(job, rt_deck_text(job->deck, RT_KEY_OUT_DIR), &meta->arch);
 }
@@ -320,6 +323,43 @@ static rt_err compare_decks(const rt_job *job, const rt_checkpoint_meta *meta)
   return RT_OK;
 }
 
+/** A window of logits that the run is in, or will come to, goes on: rows that
+ *  pass unsaved cannot be had again. */
+static rt_err compare_windows(const rt_job *job, const rt_deck *old_deck,
+                              int64_t step)
+{
+  const int64_t tokens = job->batch_rows * job->seq;
+  rt_window old, now;
+  RT_TRY(rt_window_read(old_deck, tokens, &old));
+  RT_TRY(rt_window_read(job->deck, tokens, &now));
+  RT_CHECK(step >= old.first + old.n_steps ||
+               (now.first == old.first && now.n_steps == old.n_steps) ||
+               is_free(job->deck, rt_key_path(RT_KEY_CAP_WINDOW_LENGTH)),
+           RT_ERR_CONFIG,
+           "by its checkpoint of step %lld the run saves the logits of steps "
+           "%lld to %lld (not in it) into %s; now capture.window_start and "
+           "capture.window_length %s %lld steps from %lld on, and steps that "
+           "pass unsaved are lost.  Set them back, or name "
+           "capture.window_length in checkpoint.allow_change",
+           (long long)step, (long long)old.first,
+           (long long)(old.first + old.n_steps),
+           rt_deck_text(old_deck, RT_KEY_CAP_DIR),
+           now.n_steps > 0 ? "say" : "are absent:", (long long)now.n_steps,
+           (long long)now.first);
+  return RT_OK;
+}
+
+static rt_err check_window(const rt_job *job, const rt_checkpoint_meta *meta)
+{
+  rt_deck *old = NULL;
+  rt_err err =
+      rt_deck_parse("the checkpoint's deck", meta->deck, 0, NULL, &old);
+  if (err == RT_OK)
+    err = compare_windows(job, old, meta->step);
+  rt_deck_destroy(&old);
+  return err;
+}
+
 static rt_err read_pieces(const rt_job *job, const char *folder, int64_t step,
                           rt_pieces *s)
 {
@@ -346,6 +386,8 @@ static rt_err resume_from(rt_trainer *t, const char *folder, int64_t step)
   if (err == RT_OK)
     err = rt_agree(t->job->world, compare_decks(t->job, &meta));
   if (err == RT_OK)
+    err = rt_agree(t->job->world, check_window(t->job, &meta));
+  if (err == RT_OK)
     err = compare_rows(t, &meta);
   if (err == RT_OK)
     err =
@@ -359,6 +401,7 @@ static rt_err resume_from(rt_trainer *t, const char *folder, int64_t step)
   t->n_skipped = meta.skipped;
   t->n_updates = meta.step - meta.skipped;
   t->norm_mean = meta.norm_mean;
+  memcpy(t->origin, meta.origin, sizeof t->origin);
   pieces_clear(&s);
   rt_checkpoint_meta_clear(&meta);
   return err;
@@ -391,6 +434,50 @@ rt_err rt_state_resume(rt_trainer *t, int64_t *step)
            "false: choose another output.dir, remove the folder, or resume",
            folder, (long long)*step);
   return resume_from(t, folder, *step);
+}
+
+/** Hashes of what a run begins with, into one. */
+static rt_err hash_beginning(const rt_job *job, char hex[RT_SHA256_HEX])
+{
+  char student[RT_SHA256_HEX] = "", teacher[RT_SHA256_HEX] = "", proof[17] = "";
+  const char *const weights = rt_deck_text(job->deck, RT_KEY_STU_WEIGHTS);
+  if (weights[0] != '\0')
+    RT_TRY(rt_safetensors_hash(weights, student));
+  if ((job->needs & RT_NEED_TEACHER) != 0)
+    RT_TRY(rt_safetensors_hash(rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS),
+                               teacher));
+  if (job->dataset != NULL)
+    rt_logits_proof(job->dataset, proof);
+  char line[256];
+  const int n = snprintf(line, sizeof line, "student %s teacher %s dataset %s",
+                         student, teacher, proof);
+  return rt_hash_text(line, (size_t)n, hex);
+}
+
+static rt_err hash_checkpoint(const rt_job *job, int64_t step,
+                              char hex[RT_SHA256_HEX])
+{
+  char folder[RT_PATH_MAX];
+  uint64_t hash;
+  RT_TRY(rt_state_folder(folder, rt_deck_text(job->deck, RT_KEY_OUT_DIR)));
+  RT_TRY(rt_checkpoint_proof(folder, step, &hash));
+  char line[64];
+  const int n = snprintf(line, sizeof line, "checkpoint %016llx",
+                         (unsigned long long)hash);
+  return rt_hash_text(line, (size_t)n, hex);
+}
+
+rt_err rt_state_origin(rt_trainer *t, int64_t saved)
+{
+  const rt_job *job = t->job;
+  rt_err err = RT_OK;
+  if (t->origin[0] != '\0') // of the checkpoint, on every rank
+    return RT_OK;
+  if (rt_comm_rank(job->world) == 0)
+    err = saved < 0 ? hash_beginning(job, t->origin)
+                    : hash_checkpoint(job, saved, t->origin);
+  RT_TRY(rt_agree(job->world, err));
+  return rt_comm_bcast(job->world, t->origin, sizeof t->origin, 0);
 }
 
 rt_err rt_state_load_weights(const rt_job *job, rt_model *model,

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "distill/capture.h"
 #include "distill/run.h"
+#include "distill/window.h"
 #include "io/lock.h"
 #include "io/logits_log.h"
 
@@ -32,8 +33,7 @@ struct rt_train_capture {
   rt_objective *objective; // borrowed
   const char *folder;      // borrowed, capture.dir
   rt_logits_info info;     // the same on every rank, once begun
-  int64_t first, n_steps;  // the window: W
-  int64_t shard_steps;     // S
+  rt_window window;        // W steps in shards of S
   int64_t step;            // in hand, -1: none of the window
   bool active;             // begun and not finished
   rt_trunc_head *head;     // owned
@@ -58,25 +58,23 @@ static int64_t lane_rows(const rt_train_capture *tc)
   return tc->job->batch_rows / tc->info.lanes;
 }
 
+static int64_t window_end(const rt_train_capture *tc)
+{
+  return tc->window.first + tc->window.n_steps;
+}
+
+/** Shards of a lane. */
+static int64_t shards_of_lane(const rt_train_capture *tc)
+{
+  return tc->window.n_steps / tc->window.shard_steps;
+}
+
 /** --- the plan --- */
 
-/** The window in steps, as the deck has it. */
-static rt_err read_window(rt_train_capture *tc)
+/** What a window needs beside its steps. */
+static rt_err check_needs(const rt_train_capture *tc)
 {
   const rt_job *job = tc->job;
-  const rt_deck *d = job->deck;
-  const int64_t tokens = job->batch_rows * job->seq;
-  tc->first = rt_deck_steps(d, RT_KEY_CAP_WINDOW_START, tokens, job->n_steps);
-  tc->n_steps =
-      rt_deck_steps(d, RT_KEY_CAP_WINDOW_LENGTH, tokens, job->n_steps);
-  RT_CHECK(tc->first < job->n_steps, RT_ERR_CONFIG,
-           "capture.window_start is step %lld, the run ends at step %lld",
-           (long long)tc->first, (long long)job->n_steps);
-  if (tc->n_steps > job->n_steps - tc->first)
-    tc->n_steps = job->n_steps - tc->first;
-  RT_CHECK(!rt_deck_bool(d, RT_KEY_CAP_COUNT), RT_ERR_CONFIG,
-           "capture.count_only is for `retort capture`: a window of a training "
-           "run is stored, then `retort logits info` counts");
   RT_CHECK(tc->folder[0] != '\0', RT_ERR_CONFIG,
            "capture.window_length is given, but capture.dir is empty: name the "
            "folder of the dataset");
@@ -96,7 +94,7 @@ static void complete_rule(rt_train_capture *tc)
 {
   tc->info.vocab = rt_arch_true_vocab(&tc->job->arch_s);
   tc->info.vocab_padded = tc->job->arch_s.vocab;
-  tc->info.n_rows = tc->n_steps * tc->job->batch_rows; // until it is cut
+  tc->info.n_rows = tc->window.n_steps * tc->job->batch_rows; // not cut yet
   rt_capture_complete(&tc->info);
 }
 
@@ -123,16 +121,11 @@ static rt_err plan_head(rt_train_capture *tc, rt_model *model)
 rt_err rt_train_capture_create(rt_job *job, rt_model *model,
                                rt_objective *objective, rt_train_capture **out)
 {
+  rt_window window;
   *out = NULL;
-  if (rt_deck_steps(job->deck, RT_KEY_CAP_WINDOW_LENGTH,
-                    job->batch_rows * job->seq, job->n_steps) == 0) {
-    RT_CHECK(rt_deck_source(job->deck, RT_KEY_CAP_WINDOW_START) ==
-                 RT_FROM_DEFAULT,
-             RT_ERR_CONFIG,
-             "capture.window_start is given without capture.window_length: say "
-             "how long, or leave it out");
+  RT_TRY(rt_window_read(job->deck, job->batch_rows * job->seq, &window));
+  if (window.n_steps == 0)
     return RT_OK;
-  }
   rt_train_capture *tc = calloc(1, sizeof *tc);
   *out = tc;
   RT_CHECK(tc != NULL, RT_ERR_MEM, "a capture of the model in training");
@@ -140,7 +133,8 @@ rt_err rt_train_capture_create(rt_job *job, rt_model *model,
   tc->objective = objective;
   tc->folder = rt_deck_text(job->deck, RT_KEY_CAP_DIR);
   tc->step = -1;
-  RT_TRY(read_window(tc));
+  tc->window = window;
+  RT_TRY(check_needs(tc));
   return plan_head(tc, model);
 }
 
@@ -187,20 +181,18 @@ void rt_train_capture_destroy(rt_train_capture **out)
 
 /** --- the dataset --- */
 
-/** Cut the window to whole shards of about capture.shard_rows rows. */
-static void cut_window(rt_train_capture *tc, int64_t asked_rows)
+/** Cut the window to whole shards of at most capture.shard_rows rows. */
+static void cut_window(rt_train_capture *tc)
 {
-  int64_t most = asked_rows / lane_rows(tc); // steps of a shard
-  most = most < 1 ? 1 : most;
-  const int64_t n = (tc->n_steps - 1) / most + 1; // shards of a lane
-  tc->shard_steps = tc->n_steps / n;
-  tc->n_steps = tc->shard_steps * n;
-  tc->info.shard_rows = tc->shard_steps * lane_rows(tc);
-  tc->info.n_rows = tc->n_steps * tc->job->batch_rows;
+  rt_window *const w = &tc->window;
+  rt_window_cut(w, tc->info.shard_rows / lane_rows(tc));
+  tc->info.shard_rows = w->shard_steps * lane_rows(tc);
+  tc->info.n_rows = w->n_steps * tc->job->batch_rows;
 }
 
-/** All that is known of the dataset; \a lanes of an earlier run, or 0. */
-static rt_err describe(rt_train_capture *tc, int64_t lanes)
+/** All that is known of the dataset; \a lanes of an earlier run, or 0.  The
+ *  teacher is known by where its run began. */
+static rt_err describe(rt_train_capture *tc, const char *origin, int64_t lanes)
 {
   const rt_job *job = tc->job;
   char run[128];
@@ -209,17 +201,19 @@ static rt_err describe(rt_train_capture *tc, int64_t lanes)
   tc->info.step = true;
   tc->info.lanes = lanes > 0 ? lanes : job->grid_s.dp;
   rt_capture_name(rt_deck_text(job->deck, RT_KEY_OUT_DIR), run, sizeof run);
-  cut_window(tc, tc->info.shard_rows);
+  cut_window(tc);
+  snprintf(tc->info.teacher_hash, sizeof tc->info.teacher_hash, "%s", origin);
   snprintf(tc->info.teacher, sizeof tc->info.teacher,
            "%s%sin training, steps %lld to %lld of %lld", run,
-           run[0] != '\0' ? ", " : "", (long long)tc->first,
-           (long long)(tc->first + tc->n_steps), (long long)job->n_steps);
+           run[0] != '\0' ? ", " : "", (long long)tc->window.first,
+           (long long)window_end(tc), (long long)job->n_steps);
   return rt_capture_check(&tc->info);
 }
 
 /** By rank 0: the dataset's description, from an earlier run's if it is there.
  */
-static rt_err find_dataset(rt_train_capture *tc, int64_t step)
+static rt_err find_dataset(rt_train_capture *tc, int64_t step,
+                           const char *origin)
 {
   rt_logits_info old = {0};
   char *deck = NULL;
@@ -230,16 +224,22 @@ static rt_err find_dataset(rt_train_capture *tc, int64_t step)
   snprintf(of, sizeof of, "that of the capture in %s", tc->folder);
   if (deck != NULL)
     err = rt_state_same_deck(tc->job, deck, of, RT_KEY_CAP_DIR);
-  else if (step > tc->first)
+  else if (step > tc->window.first)
     err = RT_FAIL(RT_ERR_CONFIG,
                   "the run is at step %lld, the window began at step %lld and "
                   "%s holds nothing of it: let capture.window_start be step "
                   "%lld or later, or restore the folder",
-                  (long long)step, (long long)tc->first, tc->folder,
+                  (long long)step, (long long)tc->window.first, tc->folder,
                   (long long)step);
   free(deck);
   RT_TRY(err);
-  return describe(tc, old.lanes);
+  RT_CHECK(old.lanes == 0 || strcmp(old.teacher_hash, origin) == 0,
+           RT_ERR_LOCKED,
+           "%s holds logits of another run: it began from %s, this one from %s "
+           "(SHA-256 of the weights and data that a run begins with); choose "
+           "another capture.dir, or remove that one",
+           tc->folder, old.teacher_hash, origin);
+  return describe(tc, origin, old.lanes);
 }
 
 static rt_err make_lanes(rt_train_capture *tc)
@@ -282,7 +282,7 @@ static rt_err replay(rt_train_capture *tc, lane *l, int64_t n)
 /** Shard number \a i of the lane comes next, \a n rows of it were seen. */
 static rt_err start_shard(rt_train_capture *tc, lane *l, int64_t i, int64_t n)
 {
-  const int64_t per_lane = tc->n_steps / tc->shard_steps;
+  const int64_t per_lane = shards_of_lane(tc);
   l->i_shard = l->i_lane * per_lane + i;
   l->n_rows = n;
   l->sealed = tc->done[l->i_shard];
@@ -300,7 +300,7 @@ static rt_err start_shard(rt_train_capture *tc, lane *l, int64_t i, int64_t n)
 /** The shards before the present ones must be there. */
 static rt_err check_past(const rt_train_capture *tc, const lane *l, int64_t i)
 {
-  const int64_t per_lane = tc->n_steps / tc->shard_steps;
+  const int64_t per_lane = shards_of_lane(tc);
   for (int64_t s = 0; s < i; s++)
     RT_CHECK(tc->done[l->i_lane * per_lane + s], RT_ERR_DATA,
              "%s lacks shard %lld, whose rows this run saw before its "
@@ -313,11 +313,11 @@ static rt_err check_past(const rt_train_capture *tc, const lane *l, int64_t i)
 /** All lanes at \a step steps of the window. */
 static rt_err start_lanes(rt_train_capture *tc, int64_t step)
 {
-  const int64_t i = step / tc->shard_steps;
-  const int64_t n = step % tc->shard_steps * lane_rows(tc);
+  const int64_t i = step / tc->window.shard_steps;
+  const int64_t n = step % tc->window.shard_steps * lane_rows(tc);
   for (int k = 0; k < tc->n_lanes; k++) {
     RT_TRY(check_past(tc, &tc->lanes[k], i));
-    if (step < tc->n_steps)
+    if (step < tc->window.n_steps)
       RT_TRY(start_shard(tc, &tc->lanes[k], i, n));
   }
   return RT_OK;
@@ -331,24 +331,23 @@ static rt_err finish(rt_train_capture *tc)
                                   : RT_OK));
   rt_info("captured steps %lld to %lld of the model in training: %lld rows in "
           "%s",
-          (long long)tc->first, (long long)(tc->first + tc->n_steps),
+          (long long)tc->window.first, (long long)window_end(tc),
           (long long)tc->info.n_rows, tc->folder);
   tc->active = false;
   return RT_OK;
 }
 
-rt_err rt_train_capture_begin(rt_train_capture *tc, int64_t step)
+rt_err rt_train_capture_begin(rt_train_capture *tc, int64_t step,
+                              const char *origin)
 {
   if (tc == NULL)
     return RT_OK;
   const rt_job *job = tc->job;
   const bool first = rt_comm_rank(job->world) == 0;
   bool finished = false;
-  RT_TRY(rt_agree(job->world, first ? find_dataset(tc, step) : RT_OK));
+  RT_TRY(rt_agree(job->world, first ? find_dataset(tc, step, origin) : RT_OK));
   RT_TRY(rt_comm_bcast(job->world, &tc->info, sizeof tc->info, 0));
-  RT_TRY(
-      rt_comm_bcast(job->world, &tc->shard_steps, sizeof tc->shard_steps, 0));
-  tc->n_steps = tc->info.n_rows / job->batch_rows;
+  RT_TRY(rt_comm_bcast(job->world, &tc->window, sizeof tc->window, 0));
   RT_TRY(rt_agree(job->world, make_lanes(tc)));
   RT_TRY(rt_agree(job->world, first
                                   ? rt_capture_begin(job, tc->folder, &tc->info,
@@ -358,19 +357,23 @@ rt_err rt_train_capture_begin(rt_train_capture *tc, int64_t step)
   RT_TRY(rt_comm_bcast(job->world, tc->done,
                        (size_t)rt_logits_n_shards(&tc->info) * sizeof *tc->done,
                        0));
-  rt_info("logits of steps %lld to %lld go into %s: %lld rows in %lld lanes, "
-          "%lld steps a shard%s",
-          (long long)tc->first, (long long)(tc->first + tc->n_steps),
-          tc->folder, (long long)tc->info.n_rows, (long long)tc->info.lanes,
-          (long long)tc->shard_steps,
+  if (tc->window.left_out > 0)
+    rt_info("the first %lld steps of the window are left out, so that all "
+            "shards are whole",
+            (long long)tc->window.left_out);
+  rt_info("logits of steps %lld to %lld (not in it) go into %s: %lld rows in "
+          "%lld lanes, %lld steps a shard%s",
+          (long long)tc->window.first, (long long)window_end(tc), tc->folder,
+          (long long)tc->info.n_rows, (long long)tc->info.lanes,
+          (long long)tc->window.shard_steps,
           finished ? "; all of it is there already" : "");
   if (finished)
     return RT_OK;
   tc->active = true;
-  int64_t seen = step - tc->first; // steps of the window
-  seen = seen < 0 ? 0 : seen > tc->n_steps ? tc->n_steps : seen;
+  int64_t seen = step - tc->window.first; // steps of the window
+  seen = seen < 0 ? 0 : seen > tc->window.n_steps ? tc->window.n_steps : seen;
   RT_TRY(rt_agree(job->world, start_lanes(tc, seen)));
-  return seen == tc->n_steps ? finish(tc) : RT_OK;
+  return seen == tc->window.n_steps ? finish(tc) : RT_OK;
 }
 
 /** --- a step --- */
@@ -400,7 +403,7 @@ void rt_train_capture_look(rt_train_capture *tc, int64_t step)
   if (tc == NULL)
     return;
   const bool in =
-      tc->active && step >= tc->first && step < tc->first + tc->n_steps;
+      tc->active && step >= tc->window.first && step < window_end(tc);
   tc->step = in ? step : -1;
   rt_objective_show(tc->objective, in ? show_tile : NULL, tc);
 }
@@ -430,8 +433,8 @@ static rt_err add_row(rt_train_capture *tc, const rt_batch *b, int64_t r,
 /** The lane that takes the next row of the step: they fill up in turn. */
 static lane *next_lane(const rt_train_capture *tc)
 {
-  const int64_t in_step = tc->step - tc->first;
-  const int64_t full = (in_step % tc->shard_steps + 1) * lane_rows(tc);
+  const int64_t in_step = tc->step - tc->window.first;
+  const int64_t full = (in_step % tc->window.shard_steps + 1) * lane_rows(tc);
   int i = 0;
   while (i < tc->n_lanes - 1 && tc->lanes[i].n_rows == full)
     i++;
@@ -464,19 +467,19 @@ rt_err rt_train_capture_end_step(rt_train_capture *tc)
   if (tc == NULL)
     return RT_OK;
   refresh_lock(tc);
-  const int64_t seen = tc->step - tc->first + 1;
-  if (tc->step < 0 || seen % tc->shard_steps != 0)
+  const int64_t seen = tc->step - tc->window.first + 1;
+  if (tc->step < 0 || seen % tc->window.shard_steps != 0)
     return RT_OK;
   const rt_comm *world = tc->job->world;
   const rt_phase was = rt_phases_to(&tc->job->phases, RT_PHASE_WRITE);
   RT_TRY(rt_agree(world, RT_OK)); // every lane's shard is sealed
-  if (seen == tc->n_steps) {
+  if (seen == tc->window.n_steps) {
     RT_TRY(finish(tc));
   } else {
     RT_TRY(rt_agree(
         world, rt_comm_rank(world) == 0 ? rt_logits_enter(tc->folder) : RT_OK));
     for (int i = 0; i < tc->n_lanes; i++)
-      RT_TRY(start_shard(tc, &tc->lanes[i], seen / tc->shard_steps, 0));
+      RT_TRY(start_shard(tc, &tc->lanes[i], seen / tc->window.shard_steps, 0));
   }
   rt_phases_to(&tc->job->phases, was);
   return RT_OK;

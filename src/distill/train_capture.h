@@ -26,8 +26,11 @@ void rt_train_capture_destroy(rt_train_capture **tc);
 /** All below accept NULL. */
 
 /** Make or find the dataset; what an earlier run wrote of the steps before
- *  \a step is taken over, and must be there.  Collective. */
-RT_MUST rt_err rt_train_capture_begin(rt_train_capture *tc, int64_t step);
+ *  \a step is taken over, and must be there.  \a origin: what the run began
+ *  from (rt_state_origin), RT_ERR_LOCKED if that of the dataset did not.
+ *  Collective. */
+RT_MUST rt_err rt_train_capture_begin(rt_train_capture *tc, int64_t step,
+                                      const char *origin);
 /** Look at the tiles of the micro-steps of step \a step, if it is in the
  *  window. */
 void rt_train_capture_look(rt_train_capture *tc, int64_t step);
