@@ -63,8 +63,9 @@ int64_t rt_logits_shard_rows(const rt_logits_info *info, int64_t i_shard);
 /** --- writing: one writer per shard, no rank ever waits for a peer --- */
 
 /** What of a capture like \a info is in \a folder?  done [n_shards]: the file
- *  of that shard is there; none without a manifest.  RT_ERR_LOCKED for another
- *  capture, with what differs.  Changes nothing.  One rank. */
+ *  of that shard is there; none without a manifest.  finished: all of them, and
+ *  the capture had ended.  RT_ERR_LOCKED for another capture, with what
+ * differs. Changes nothing.  One rank. */
 RT_MUST rt_err rt_logits_look(const char *folder, const rt_logits_info *info,
                               bool *done, bool *finished);
 /** What capture is in \a folder, by its manifest: *deck is the caller's to
@@ -73,7 +74,8 @@ RT_MUST rt_err rt_logits_peek(const char *folder, rt_logits_info *info,
                               char **deck);
 /** Make the folder and write the manifest with no shards.  One that is there
  *  may hold other files, and an unfinished capture with the same info, but no
- *  other shards.  One rank. */
+ *  other shards, no model, and is in no dataset.  A finished one that has lost
+ *  shards is unfinished again.  One rank. */
 RT_MUST rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
                                 const char *deck);
 /** Which shards of the plan are already sealed?  done [n_shards].  Removes what
@@ -82,7 +84,8 @@ RT_MUST rt_err rt_logits_done(const char *folder, const rt_logits_info *info,
                               bool *done);
 /** Enter shards that were sealed since into the manifest.  One rank. */
 RT_MUST rt_err rt_logits_enter(const char *folder);
-/** All shards are sealed: write the final manifest and README.md.  One rank. */
+/** All shards are sealed: write README.md, deck.yaml and the final manifest.
+ *  One rank. */
 RT_MUST rt_err rt_logits_finish(const char *folder);
 
 /** One rank's pen for the dataset in \a folder, shard after shard.  Opaque,
@@ -105,7 +108,9 @@ void rt_logits_writer_close(rt_logits_writer **w);
 typedef struct rt_logits rt_logits;
 typedef enum rt_logits_state {
   RT_LOGITS_FINISHED, /**< refuse an unfinished capture */
-  RT_LOGITS_ANY       /**< open the sealed shards of one, too */
+  RT_LOGITS_ANY,      /**< open the sealed shards of one, too */
+  RT_LOGITS_SOUND     /**< and leave out those that are missing or damaged, with
+                           a line for each (rt_found) */
 } rt_logits_state;
 /** Check manifest and shard metadata (seals), then open; offsets of all rows
  *  are resolved once.  Collective over \a comm: ranks check a share each. */
@@ -114,7 +119,9 @@ RT_MUST rt_err rt_logits_open(MPI_Comm comm, const char *folder,
 void rt_logits_close(rt_logits **ds);
 const rt_logits_info *rt_logits_about(const rt_logits *ds);
 bool rt_logits_is_finished(const rt_logits *ds);
-/** Is row \a row in a sealed shard?  Always, when finished. */
+/** Shards that RT_LOGITS_SOUND has left out. */
+int64_t rt_logits_n_left_out(const rt_logits *ds);
+/** Is row \a row in a sealed shard that was not left out? */
 bool rt_logits_has(const rt_logits *ds, int64_t row);
 /** The deck it was made by; 16 hex digits that prove its manifest. */
 const char *rt_logits_deck(const rt_logits *ds);
@@ -157,9 +164,10 @@ RT_MUST rt_err rt_logits_decode(const rt_logits *ds, int64_t row,
 /** SHA-256 of shard \a i_shard's whole file against the manifest's: reads all
  *  of it.  Thread-safe; RT_OK for a shard that is not there yet. */
 RT_MUST rt_err rt_logits_verify_shard(const rt_logits *ds, int64_t i_shard);
-/** README.md against the manifest's SHA-256; RT_OK before it is written.
- *  Thread-safe. */
-RT_MUST rt_err rt_logits_verify_card(const rt_logits *ds);
+/** What lies beside the shards: README.md against the manifest's SHA-256,
+ *  deck.yaml, if it is there, against the manifest's deck (neither before they
+ *  are written); other shards are told (rt_found).  Not thread-safe. */
+RT_MUST rt_err rt_logits_verify_folder(const rt_logits *ds);
 /** Every invariant of a row that was read; \a row is for the message. */
 RT_MUST rt_err rt_logits_verify_row(const rt_logits *ds, int64_t row,
                                     const rt_logits_row *got);

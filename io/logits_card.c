@@ -74,8 +74,6 @@ rt_err rt_logits_card_write(const char *folder, rt_logits_manifest *m)
 rt_err rt_logits_verify_card(const rt_logits *ds)
 {
   char path[RT_PATH_MAX], got[RT_SHA256_HEX];
-  if (!ds->manifest.complete)
-    return RT_OK;
   RT_TRY(card_path(path, ds->folder));
   RT_TRY(rt_hash_file(path, got));
   RT_CHECK(strcmp(got, ds->manifest.readme_sha256) == 0, RT_ERR_DATA,

@@ -1,6 +1,6 @@
 /** \file logits_folder.c
  *  The folder of a logit dataset from its first file to its last. */
-#include "io/logits_manifest.h"
+#include "io/logits_place.h"
 
 #include "base/log.h"
 #include "io/seal.h"
@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static const char deck_name[] = "deck.yaml"; // the manifest's, for people
 
 /** Names of files in \a folder that are \a match: the first one into \a name
  *  ("" when none), or all removed. */
@@ -44,7 +46,15 @@ static bool is_shard(const char *name)
 static bool is_written(const char *name)
 {
   return is_shard(name) || strcmp(name, "README.md") == 0 ||
-         strcmp(name, "deck.yaml") == 0;
+         strcmp(name, deck_name) == 0;
+}
+
+/** What a model's folder holds. */
+static bool is_model(const char *name)
+{
+  const size_t n = strlen(name);
+  return strcmp(name, "config.json") == 0 ||
+         (n > 12 && strcmp(name + n - 12, ".safetensors") == 0);
 }
 
 static bool is_temporary(const char *name)
@@ -89,6 +99,7 @@ rt_err rt_logits_look(const char *folder, const rt_logits_info *info,
   for (int64_t i = 0; i < rt_logits_n_shards(info); i++) {
     RT_TRY(rt_logits_shard_path(path, folder, i));
     done[i] = rt_file_exists(path);
+    *finished = *finished && done[i];
   }
   return RT_OK;
 }
@@ -109,24 +120,72 @@ rt_err rt_logits_peek(const char *folder, rt_logits_info *info, char **deck)
   return RT_OK;
 }
 
-rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
-                        const char *deck)
+/** A finished capture that has lost shards is unfinished again; with \a info.
+ */
+static rt_err reopen(const char *folder, const rt_logits_info *info)
 {
-  char path[RT_PATH_MAX], found[256];
-  RT_TRY(rt_logits_info_check("capture", info));
-  RT_TRY(rt_folder_create(folder));
-  RT_TRY(rt_logits_manifest_path(path, folder));
-  if (rt_file_exists(path)) {
-    rt_logits_manifest m;
-    RT_TRY(read_same(folder, info, false, &m));
-    rt_logits_manifest_clear(&m); // the first half's is kept: its shards have
-    return RT_OK;                 // the same texts in them
+  rt_logits_manifest m;
+  RT_TRY(read_same(folder, info, true, &m));
+  int64_t n_lost = 0;
+  rt_err err = RT_OK;
+  for (int64_t i = 0; err == RT_OK && m.complete && i < m.n_shards; i++) {
+    char path[RT_PATH_MAX];
+    err = rt_logits_shard_path(path, folder, i);
+    if (err == RT_OK && !rt_file_exists(path)) {
+      m.shards[i] = (rt_logits_shard){0};
+      n_lost++;
+    }
   }
+  if (err == RT_OK && n_lost > 0) {
+    rt_warn("%s was finished, but %lld of its %lld shards are missing: they "
+            "are written again",
+            folder, (long long)n_lost, (long long)m.n_shards);
+    m.complete = false;
+    m.readme_sha256[0] = '\0';
+    err = rt_logits_manifest_write(folder, &m);
+  } else if (err == RT_OK && m.complete)
+    err = read_same(folder, info, false, &(rt_logits_manifest){0});
+  rt_logits_manifest_clear(&m); // an unfinished one is kept: its shards have
+  return err;                   // the same texts in them
+}
+
+/** Nothing of others lies here, and nobody looks here for something else. */
+static rt_err check_new(const char *folder)
+{
+  char above[RT_PATH_MAX], path[RT_PATH_MAX], found[256];
+  RT_TRY(rt_path_join(path, folder, ".."));
+  RT_TRY(rt_logits_manifest_path(above, path));
+  rt_logits_manifest m;
+  const bool inside =
+      rt_file_exists(above) && rt_logits_manifest_read(path, &m) == RT_OK;
+  if (inside)
+    rt_logits_manifest_clear(&m);
+  RT_CHECK(!inside, RT_ERR_LOCKED,
+           "%s lies inside another dataset; choose a folder beside that one",
+           folder);
+  RT_TRY(each_file(folder, is_model, false, found));
+  RT_CHECK(found[0] == '\0', RT_ERR_LOCKED,
+           "%s is the folder of a model, it holds %s; choose another one for "
+           "the dataset",
+           folder, found);
   RT_TRY(each_file(folder, is_written, false, found));
   RT_CHECK(found[0] == '\0', RT_ERR_LOCKED,
            "%s holds %s but no manifest.json: a dataset would overwrite it; "
            "choose another folder",
            folder, found);
+  return RT_OK;
+}
+
+rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
+                        const char *deck)
+{
+  char path[RT_PATH_MAX];
+  RT_TRY(rt_logits_info_check("capture", info));
+  RT_TRY(rt_folder_create(folder));
+  RT_TRY(rt_logits_manifest_path(path, folder));
+  if (rt_file_exists(path))
+    return reopen(folder, info);
+  RT_TRY(check_new(folder));
   rt_logits_manifest m = {.info = *info};
   m.n_shards = rt_logits_n_shards(info);
   m.shards = calloc((size_t)m.n_shards, sizeof *m.shards);
@@ -239,6 +298,9 @@ static rt_err finish(const char *folder, rt_logits_manifest *m)
            "%s: shard %lld of %lld is not written yet", folder,
            (long long)missing, (long long)m->n_shards);
   RT_TRY(rt_logits_card_write(folder, m));
+  char path[RT_PATH_MAX];
+  RT_TRY(rt_path_join(path, folder, deck_name));
+  RT_TRY(rt_file_put(path, m->deck, strlen(m->deck)));
   m->complete = true;
   return rt_logits_manifest_write(folder, m);
 }
@@ -250,4 +312,56 @@ rt_err rt_logits_finish(const char *folder)
   const rt_err err = finish(folder, &m);
   rt_logits_manifest_clear(&m);
   return err;
+}
+
+/** --- what lies beside the shards --- */
+
+static rt_err verify_deck(const rt_logits *ds)
+{
+  char path[RT_PATH_MAX], *text = NULL;
+  size_t n = 0;
+  RT_TRY(rt_path_join(path, ds->folder, deck_name));
+  if (!rt_path_exists(path)) // the manifest has it
+    return RT_OK;
+  RT_TRY(rt_file_slurp(path, 1 << 20, &text, &n));
+  const bool same = strcmp(text, ds->manifest.deck) == 0;
+  free(text);
+  RT_CHECK(same, RT_ERR_DATA,
+           "%s is not the deck of the capture, which manifest.json holds: it "
+           "was damaged or changed; restore it from a copy, or remove it",
+           path);
+  return RT_OK;
+}
+
+/** Is \a name, which begins as one, a shard of the plan? */
+static bool is_planned(const rt_logits *ds, const char *name)
+{
+  char *end, expected[32];
+  const int64_t i = strtoll(name + strlen("shard-"), &end, 10);
+  if (strcmp(end, ".h5.seal") == 0 || strstr(end, ".tmp") != NULL)
+    return true; // of a shard; of a capture under way
+  rt_logits_shard_name(expected, i);
+  return i >= 0 && i < ds->manifest.n_shards && strcmp(name, expected) == 0;
+}
+
+static rt_err tell_strangers(const rt_logits *ds)
+{
+  DIR *const dir = opendir(ds->folder);
+  RT_CHECK(dir != NULL, RT_ERR_NOINPUT, "cannot list %s: %s", ds->folder,
+           strerror(errno));
+  for (struct dirent *e; (e = readdir(dir)) != NULL;)
+    if (is_shard(e->d_name) && !is_planned(ds, e->d_name))
+      rt_warn("%s/%s is not in the manifest: nobody reads it", ds->folder,
+              e->d_name);
+  closedir(dir);
+  return RT_OK;
+}
+
+rt_err rt_logits_verify_folder(const rt_logits *ds)
+{
+  RT_TRY(tell_strangers(ds));
+  if (!ds->manifest.complete)
+    return RT_OK;
+  RT_TRY(rt_logits_verify_card(ds));
+  return verify_deck(ds);
 }

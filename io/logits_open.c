@@ -3,6 +3,7 @@
  *  that share the work, so that a row is then one pread. */
 #include "io/logits_place.h"
 
+#include "base/log.h"
 #include "base/split.h"
 #include "io/group.h"
 #include "io/seal.h"
@@ -136,7 +137,12 @@ static rt_err add_shard(const rt_logits *ds, int64_t i, table *t)
   int64_t bytes;
   RT_TRY(rt_logits_shard_path(path, ds->folder, i));
   RT_CHECK(rt_file_exists(path), RT_ERR_DATA,
-           "%s is missing, although the manifest lists it", path);
+           "%s is missing, although the manifest lists it: restore it from a "
+           "copy%s; `retort logits verify` lists all that is missing",
+           path,
+           info->step || info->source[0] != '\0'
+               ? ""
+               : ", or run the same capture again, which makes it anew");
   RT_TRY(rt_file_size(path, &bytes));
   RT_TRY(rt_seal_check(MPI_COMM_SELF, path));
   RT_TRY(rt_seal_hash(path, &seal, sha256));
@@ -208,7 +214,7 @@ static rt_err open_manifest(MPI_Comm comm, rt_logits_state state, rt_logits *ds)
   free(text);
   RT_TRY(rt_group_agree(comm, err));
   RT_TRY(rt_group_bcast(comm, &ds->proof, sizeof ds->proof));
-  RT_CHECK(ds->manifest.complete || state == RT_LOGITS_ANY, RT_ERR_DATA,
+  RT_CHECK(ds->manifest.complete || state != RT_LOGITS_FINISHED, RT_ERR_DATA,
            "%s is an unfinished capture: run the same capture again to finish "
            "it",
            ds->folder);
@@ -252,10 +258,46 @@ static rt_err size_shards(const rt_logits *ds, int64_t first, int64_t n,
   return RT_OK;
 }
 
-/** Each shard is checked and located by one rank; all get all tables. */
-static rt_err open_shards(MPI_Comm comm, rt_logits *ds)
+/** Shards of the list [first, first + n): prove them, append their tables.
+ *  left_out [n_shards] of them: those that are not whole, where \a state allows
+ *  it; memory is no such matter. */
+static rt_err add_shards(rt_logits *ds, rt_logits_state state, int64_t first,
+                         int64_t n, table *mine, unsigned char *left_out)
 {
-  RT_ASSERT(ds != NULL);
+  for (int64_t i = first; i < first + n; i++) {
+    const int64_t before = mine->n;
+    if (ds->manifest.shards[i].bytes == 0)
+      continue;
+    const rt_err err = add_shard(ds, i, mine);
+    if (err != RT_OK && (state != RT_LOGITS_SOUND || err == RT_ERR_MEM))
+      return err;
+    if (err == RT_OK)
+      continue;
+    rt_found("%s", rt_err_text());
+    mine->n = before;
+    left_out[i] = 1;
+    ds->manifest.shards[i].bytes = 0;
+  }
+  return RT_OK;
+}
+
+/** What any rank left out, none has. */
+static rt_err leave_out(MPI_Comm comm, rt_logits *ds, unsigned char *left_out)
+{
+  RT_TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, left_out, (int)ds->manifest.n_shards,
+                           MPI_UNSIGNED_CHAR, MPI_MAX, comm));
+  for (int64_t i = 0; i < ds->manifest.n_shards; i++)
+    if (left_out[i] != 0) {
+      ds->manifest.shards[i].bytes = 0;
+      ds->n_left_out++;
+    }
+  return RT_OK;
+}
+
+/** Each shard is checked and located by one rank; all get all tables. */
+static rt_err share_shards(MPI_Comm comm, rt_logits_state state, rt_logits *ds,
+                           unsigned char *left_out)
+{
   int rank, n_ranks;
   RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
   RT_TRY_MPI(MPI_Comm_size(comm, &n_ranks));
@@ -264,10 +306,7 @@ static rt_err open_shards(MPI_Comm comm, rt_logits *ds)
   const int64_t count = rt_split_count(n, n_ranks, rank);
   table mine = {0};
   int64_t bytes = 0;
-  rt_err err = new_places(ds);
-  for (int64_t i = first; i < first + count && err == RT_OK; i++)
-    if (ds->manifest.shards[i].bytes > 0)
-      err = add_shard(ds, i, &mine);
+  rt_err err = add_shards(ds, state, first, count, &mine, left_out);
   if (err == RT_OK)
     err = size_shards(ds, first, count, &bytes);
   err = rt_group_agree(comm, err);
@@ -275,11 +314,25 @@ static rt_err open_shards(MPI_Comm comm, rt_logits *ds)
     err = rt_group_join(comm, mine.word, mine.n, &ds->words, &ds->n_words);
   free(mine.word);
   RT_TRY(err);
+  RT_TRY(leave_out(comm, ds, left_out));
   RT_TRY_MPI(
       MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_INT64_T, MPI_SUM, comm));
   ds->totals.bytes += bytes;
   index_tables(ds);
   return RT_OK;
+}
+
+static rt_err open_shards(MPI_Comm comm, rt_logits_state state, rt_logits *ds)
+{
+  RT_ASSERT(ds != NULL);
+  unsigned char *const left_out = calloc((size_t)ds->manifest.n_shards, 1);
+  rt_err err = left_out != NULL ? new_places(ds)
+                                : RT_FAIL(RT_ERR_MEM, "a list of shards");
+  err = rt_group_agree(comm, err);
+  if (err == RT_OK)
+    err = share_shards(comm, state, ds, left_out);
+  free(left_out);
+  return err;
 }
 
 rt_err rt_logits_open(MPI_Comm comm, const char *folder, rt_logits_state state,
@@ -294,7 +347,7 @@ rt_err rt_logits_open(MPI_Comm comm, const char *folder, rt_logits_state state,
   if (err == RT_OK)
     err = open_manifest(comm, state, ds);
   if (err == RT_OK)
-    err = open_shards(comm, ds);
+    err = open_shards(comm, state, ds);
   if (err != RT_OK) {
     rt_logits_close(&ds);
     return rt_err_forward(err, __FILE__, __LINE__);

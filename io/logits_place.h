@@ -27,10 +27,14 @@ struct rt_logits {
   uint64_t *words; // owned [n_words]: all shards' tables
   int64_t n_words;
   rt_logits_place *places; // owned [n_shards]
+  int64_t n_left_out;      // shards
   rt_logits_totals totals;
   rt_logits_cache *decoders; // owned
   atomic_int *fd;            // owned [n_shards] descriptor + 1; 0: not open
   atomic_int *n_open;        // owned: how many are
 };
+
+/** README.md against the manifest's SHA-256. */
+RT_MUST rt_err rt_logits_verify_card(const rt_logits *ds);
 
 #endif

@@ -20,6 +20,11 @@ bool rt_logits_is_finished(const rt_logits *ds)
   return ds->manifest.complete;
 }
 
+int64_t rt_logits_n_left_out(const rt_logits *ds)
+{
+  return ds->n_left_out;
+}
+
 bool rt_logits_has(const rt_logits *ds, int64_t row)
 {
   return row >= 0 && row < ds->manifest.info.n_rows &&
@@ -98,7 +103,9 @@ static rt_err find(const rt_logits *ds, int64_t row, found *x)
   RT_CHECK(rt_logits_has(ds, row), RT_ERR_DATA,
            "%s: row %lld is asked for, it has %lld%s", ds->folder,
            (long long)row, (long long)info->n_rows,
-           ds->manifest.complete ? "" : ", and not all of them yet");
+           ds->n_left_out > 0       ? ", and some are missing or damaged"
+           : !ds->manifest.complete ? ", and not all of them yet"
+                                    : "");
   x->i_shard = row / info->shard_rows;
   x->i_row = row % info->shard_rows;
   x->place = &ds->places[x->i_shard];

@@ -261,14 +261,63 @@ says err.txt "README.md is not a regular file"
 rm all/README.md
 cp card all/README.md
 expect 0 1 logits verify all
-# --- a flipped bit that only the SHA-256 of the whole file sees, or a hash
-"$PYTHON" - <<'PY'
-with open("all/shard-000002.h5", "r+b") as f:
-    f.seek(-3, 2)
+# --- the folder: the deck for people, files that are not of the dataset
+cmp all/deck.yaml part/deck.yaml >cmp.txt && fail "two captures, one deck"
+echo "# mine" >>all/deck.yaml
+expect 65 1 logits verify all
+says err.txt "all/deck.yaml is not the deck of the capture"
+rm all/deck.yaml # the manifest has it
+expect 0 1 logits verify all
+cp part/shard-000000.h5 all/shard-000099.h5
+expect 0 1 logits verify all
+says err.txt "all/shard-000099.h5 is not in the manifest"
+rm all/shard-000099.h5
+expect 73 1 logits select all all/within
+says err.txt "lies inside another dataset"
+expect 73 1 capture "${from[@]}" capture.dir=teacher.hf
+says err.txt "is the folder of a model"
+for d in all/within teacher.hf/manifest.json teacher.hf/lock; do
+  [ -e "$d" ] && fail "a refused one left $d"
+done
+
+# --- damage: every file is named, what is whole can be used, the rest made anew
+flip() { # flip FILE OFFSET: a bit, so many bytes before the end
+  "$PYTHON" - "$1" "$2" <<'PY'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(-int(sys.argv[2]), 2)
     byte = f.read(1)[0]
-    f.seek(-3, 2)
+    f.seek(-1, 1)
     f.write(bytes([byte ^ 1]))
 PY
-expect 65 2 logits verify all
-says err.txt "shard-000002.h5"
+}
+cp -r all whole
+expect 0 1 logits select all few capture.rows=5
+flip all/shard-000002.h5 3 # only the SHA-256 of the file sees it, or a row's hash
+flip all/shard-000003.h5.seal 40
+rm all/shard-000001.h5
+for n in 1 3; do
+  expect 65 $n logits verify all
+  for i in 1 2 3; do
+    says err.txt "shard-00000$i.h5"
+  done
+  says err.txt "3 files are missing or damaged"
+  says err.txt "run the same capture again"
+done
+expect 65 1 train deck.yaml "${stored[@]}" teacher.dataset=all
+says err.txt "all/shard-00000"
+expect 0 1 logits select all sound capture.rows=16
+expect 0 1 logits export all sound.npy capture.first_row=64 capture.rows=24
+expect 65 1 logits export all unsound.npy
+says err.txt "row 16 is not there: its shard is missing or damaged"
+rm all/shard-00000[23].h5
+expect 0 2 capture "${from[@]}" capture.dir=all capture.rows=88 \
+  capture.top_p=0.99 capture.top_k=40 capture.encoding=exact
+says err.txt "3 of its 6 shards are missing: they are written again"
+expect 0 1 logits verify all
+expect 0 1 logits diff all whole
+says out.txt "bit for bit"
+rm few/shard-000000.h5
+expect 0 1 logits select all few capture.rows=5
+expect 0 1 logits verify few
 finish

@@ -63,8 +63,7 @@ static void test_lengths(void)
               {"\"7 steps\"", 7}, {"3e6 tokens", 3000}, {"1 token", 1},
               {"1001 tokens", 2}, {"10 %", 25},         {"10%", 25},
               {"0", 0},           {"0.5 %", 1},         {"100 %", 250},
-              {"0 %", 0},         {"0.01 %", 1},
-              {"2.5e1 steps", 25}};
+              {"0 %", 0},         {"0.01 %", 1},        {"2.5e1 steps", 25}};
   for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
     char text[80];
     rt_deck *deck;

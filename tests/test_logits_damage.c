@@ -265,7 +265,7 @@ static bool is_verified(const char *from)
   rt_logits *ds;
   if (rt_logits_open(MPI_COMM_SELF, from, RT_LOGITS_FINISHED, &ds) != RT_OK)
     return false;
-  const bool good = rt_logits_verify_card(ds) == RT_OK &&
+  const bool good = rt_logits_verify_folder(ds) == RT_OK &&
                     rt_logits_verify_shard(ds, 0) == RT_OK;
   rt_logits_close(&ds);
   return good;

@@ -46,11 +46,10 @@ static rt_err capture(const scene *s, const rt_comm *world, const char *folder,
   n_beats = 0;
   n_before = n_shards;
   RT_OKAY(rt_deck_parse("test", text, 0, NULL, &deck));
-  bool wrote = false;
   rt_err err = rt_job_init(&job, deck, world, &counting,
                            RT_NEED_TEACHER | RT_NEED_CORPUS);
   if (err == RT_OK)
-    err = rt_run_capture(&job, &wrote);
+    err = rt_run_capture(&job);
   rt_job_clear(&job);
   rt_deck_destroy(&deck);
   return err;

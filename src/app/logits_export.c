@@ -211,8 +211,8 @@ static rt_err export(const rt_app *app, const rt_logits *ds, const char *out)
 rt_err rt_logits_export_run(const rt_app *app, char *const *paths)
 {
   rt_logits *ds = NULL;
-  RT_TRY(rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_FINISHED,
-                        &ds));
+  RT_TRY(
+      rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_SOUND, &ds));
   const rt_err err = rt_agree(app->world, rt_comm_rank(app->world) == 0
                                               ? export(app, ds, paths[1])
                                               : RT_OK);

@@ -29,6 +29,15 @@ rt_err rt_logits_range(const rt_logits *ds, const rt_deck *deck, int64_t *begin,
            (long long)last);
   *begin = first - info->first_row;
   *end = *begin + n;
+  for (int64_t i = *begin; i < *end; i++)
+    RT_CHECK(rt_logits_has(ds, i), RT_ERR_DATA,
+             "row %lld is not there: %s; choose rows that are, by "
+             "capture.first_row and capture.rows, or run the same capture "
+             "again, which goes on",
+             (long long)(info->first_row + i),
+             rt_logits_n_left_out(ds) > 0
+                 ? "its shard is missing or damaged"
+                 : "the dataset is an unfinished capture");
   return RT_OK;
 }
 
@@ -249,7 +258,7 @@ static rt_err run(selection *s)
 rt_err rt_logits_select_run(const rt_app *app, char *const *paths)
 {
   rt_logits *from = NULL;
-  RT_TRY(rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_FINISHED,
+  RT_TRY(rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_SOUND,
                         &from));
   selection s = {.app = app, .from = from, .folder = paths[1]};
   const rt_err err = run(&s);

@@ -5,8 +5,6 @@
 #include "base/clock.h"
 #include "distill/run.h"
 #include "io/lock.h"
-#include <stdlib.h>
-#include <string.h>
 
 /** A lock is refreshed so often; others wait much longer (io/lock.h). */
 static const double REFRESH_S = 60.0;
@@ -50,28 +48,11 @@ static rt_err take_folder(const rt_app *app, const char *folder)
   return rt_agree(world, err);
 }
 
-/** The resolved deck beside the data (the manifest has it, too). */
-static rt_err keep_deck(const rt_app *app, const char *folder)
-{
-  char path[RT_PATH_MAX], *text = NULL;
-  rt_err err = RT_OK;
-  if (held.lock != NULL) {
-    err = rt_path_join(path, folder, "deck.yaml");
-    if (err == RT_OK)
-      err = rt_deck_to_text(app->deck, &text);
-    if (err == RT_OK)
-      err = rt_file_put(path, text, strlen(text));
-    free(text);
-  }
-  return rt_agree(app->world, err);
-}
-
 rt_err rt_verb_capture(const rt_app *app)
 {
   const char *folder = rt_deck_text(app->deck, RT_KEY_CAP_DIR);
   rt_app with_lock = *app;
   rt_job job;
-  bool wrote = false;
   with_lock.hooks.beat = beat;
   with_lock.hooks.waits = waits;
   // 1. Shapes, grids and inputs that fit together, before anything is created.
@@ -82,13 +63,8 @@ rt_err rt_verb_capture(const rt_app *app)
     err = take_folder(app, folder);
   // 3. Shard by shard; finished shards of an interrupted capture are kept.
   if (err == RT_OK)
-    err = rt_deck_bool(app->deck, RT_KEY_CAP_COUNT)
-              ? rt_run_count(&job)
-              : rt_run_capture(&job, &wrote);
-  // 4. Not before: the folder may hold another capture, which is refused, or
-  // all of this one, which nothing changes any more.
-  if (err == RT_OK && wrote)
-    err = keep_deck(app, folder);
+    err = rt_deck_bool(app->deck, RT_KEY_CAP_COUNT) ? rt_run_count(&job)
+                                                    : rt_run_capture(&job);
   rt_app_end_job(&job);
   rt_lock_release(&held.lock);
   return err;

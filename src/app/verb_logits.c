@@ -88,7 +88,7 @@ static rt_err run_verify(const rt_app *app, char *const *paths)
 {
   rt_logits *ds = NULL;
   rt_err err =
-      rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_ANY, &ds);
+      rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_SOUND, &ds);
   if (err == RT_OK) {
     print_info(ds, paths[0]);
     err = rt_logits_verify(app, ds);

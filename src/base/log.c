@@ -44,6 +44,11 @@ void rt_warn(const char *fmt, ...)
     PUT(stderr, "retort: warning: ", fmt);
 }
 
+void rt_found(const char *fmt, ...)
+{
+  PUT(stderr, "retort: found: ", fmt);
+}
+
 void rt_debug(const char *fmt, ...)
 {
   if (log_speaks && log_level >= RT_LOG_DEBUG)

@@ -17,6 +17,9 @@ void rt_log_setup(rt_log_level level, bool speaks);
 void rt_info(const char *fmt, ...) RT_PRINTF(1, 2);
 /** One line to stderr, "retort: warning: ...", on the speaking rank. */
 void rt_warn(const char *fmt, ...) RT_PRINTF(1, 2);
+/** One line to stderr, "retort: found: ...", on any rank: damage that this one
+ *  alone has seen, and goes on from. */
+void rt_found(const char *fmt, ...) RT_PRINTF(1, 2);
 /** As rt_info, at level RT_LOG_DEBUG only. */
 void rt_debug(const char *fmt, ...) RT_PRINTF(1, 2);
 

@@ -18,9 +18,9 @@ RT_MUST rt_err rt_run_plan(rt_job *job);
 
 /** `retort capture`: teacher.weights over data.* into capture.dir.  A shard is
  *  computed by one dp group (missing ones in turn); sealed shards of an
- *  interrupted capture are kept.  \a wrote false: the same capture was finished
- *  already, nothing is changed.  Collective. */
-RT_MUST rt_err rt_run_capture(rt_job *job, bool *wrote);
+ *  interrupted capture are kept.  One that was finished already is not changed,
+ *  but for shards that it has lost.  Collective. */
+RT_MUST rt_err rt_run_capture(rt_job *job);
 
 /** `retort capture` with capture.count_only: the same teacher over the same
  *  rows, into capture.dir/counts.json and a table of entries by p and k.

@@ -275,12 +275,11 @@ static void clear(rt_capture *c)
   free(c->mine);
 }
 
-rt_err rt_run_capture(rt_job *job, bool *wrote)
+rt_err rt_run_capture(rt_job *job)
 {
   rt_capture c = {.job = job,
                   .folder = rt_deck_text(job->deck, RT_KEY_CAP_DIR)};
   const rt_err err = run(&c);
-  *wrote = !c.finished;
   clear(&c);
   return err;
 }
