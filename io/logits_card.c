@@ -13,8 +13,13 @@ static const char text_before[] =
     "reads, each with a seal (hashes), listed in manifest.json with\nthe "
     "SHA-256 of each file.\n\n"
     "The log-probs are natural and of the teacher's full softmax. Row i holds "
-    "the\ntoken ids of row first_row + i of the corpus and, for each of its "
-    "tokens, %s.\n\n| key | value |\n|---|---|\n";
+    "the\ntoken ids of %s and, for each of its tokens,\n%s.\n%s\n| key | value "
+    "|\n|---|---|\n";
+
+static const char text_moving[] =
+    "\nThe teacher was in training: each row also has the step at which it was "
+    "seen, and\nthe weights moved on between two steps. `teacher_hash` is of "
+    "what its run began\nfrom.\n";
 
 static const char text_selected[] =
     "\nSelected from another dataset (`source`). If that one was `packed`, a "
@@ -42,13 +47,16 @@ static void print(const rt_logits_manifest *m, FILE *to)
   char what[256];
   if (m->info.draws > 0)
     snprintf(what, sizeof what,
-             "which ids %lld\ndraws from the softmax gave, and how often",
+             "which ids %lld draws from the softmax gave, and how often",
              (long long)m->info.draws);
   else
     snprintf(what, sizeof what,
-             "the\nsmallest set with mass top_p, then at most top_k, most "
+             "the smallest set with mass top_p, then at most top_k, most "
              "probable first");
-  fprintf(to, text_before, RT_LOGITS_VERSION, what);
+  fprintf(to, text_before, RT_LOGITS_VERSION,
+          m->info.step ? "the row of the corpus that it names"
+                       : "row first_row + i of the corpus",
+          what, m->info.step ? text_moving : "");
   rt_logits_info_print(&m->info, to);
   if (m->info.source[0] != '\0')
     fputs(text_selected, to);

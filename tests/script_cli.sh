@@ -30,6 +30,10 @@ done
 says out.txt "85  stopped early"
 alone 0 train --help
 says out.txt "Usage: retort train DECK"
+alone 0 help
+says out.txt "Usage: [mpirun"
+alone 0 logits help
+says out.txt "Usage: retort logits info"
 alone 0 --help=keys
 says out.txt "train.batch_rows"
 alone 0 --version

@@ -129,9 +129,12 @@ from reader import rows
 from reader2 import packed
 
 got = list(rows(sys.argv[1], {"packed": packed}))
-for k in "tok", "count", "lse", "label_logp", "ids", "logp":
+for k in ("tok", "count", "lse", "label_logp", "ids", "logp", "step",
+          "stream_row"):
     want = np.load("%s/%s.npy" % (sys.argv[2], k))
-    assert np.array_equal(np.concatenate([row[k] for row in got]), want), k
+    have = np.concatenate([np.atleast_1d(row[k]) for row in got])
+    assert have.dtype == want.dtype and np.array_equal(have, want), k
+assert want.max() == 22, "rows of the stream"
 print("the decoder of doc/formats.md decodes", len(got), "packed rows")
 PY
 "$PYTHON" "$tmp/compare_packed.py" "$tmp/packed" "$tmp/arrays"

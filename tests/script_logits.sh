@@ -36,6 +36,13 @@ expect 64 1 plan deck.yaml --all
 says err.txt "not for \`retort plan\`"
 grep -q "p  0.90 .*(0.[5-9]" one.txt || fail "no table of entries by p and k"
 expect 65 1 logits diff all chosen
+says out.txt "compared are the 40 rows from 24 on, which both have"
+says out.txt "first at row 24, token 0"
+expect 0 1 logits select all piece capture.first_row=24 capture.rows=40
+expect 0 3 logits diff piece all
+says out.txt "the same, bit for bit, in all that both of them have"
+expect 0 1 logits select all end capture.first_row=64
+expect 65 1 logits diff piece end
 says err.txt "cannot be compared"
 
 # --- its rows are those of the stream
@@ -82,6 +89,7 @@ expect 0 2 capture "${from[@]}" capture.dir=spread capture.rows=88 \
   capture.top_p=0.99 capture.top_k=40 capture.encoding=exact \
   capture.statistics=true
 expect 0 1 logits diff all spread
+grep -q "of the entropy" out.txt && fail "an entropy that one of them lacks"
 says out.txt "only the second has the field entropy: it is not compared"
 says out.txt "the same, bit for bit, in all that both of them have"
 expect 0 2 logits select spread spread-packed capture.encoding=packed
@@ -175,6 +183,24 @@ assert abs(one["sampled_ids"] / draws.mean() - 1) < 0.05, draws.mean()
 PY
 
 # --- refusals
+expect 73 1 logits select all all/
+says err.txt "is the dataset that rows are taken from"
+expect 0 1 capture "${from[@]}" capture.dir=warned capture.rows=4 capture.draws=9
+says err.txt "capture.draws is given, but not used"
+expect 0 1 capture "${from[@]}" capture.dir=warned-2 capture.rows=4 \
+  capture.encoding=sampled capture.top_p=0.9
+says err.txt "capture.top_p is given, but not used"
+expect 78 1 capture "${from[@]}" capture.dir=out capture.first_row=9999
+says err.txt "capture.first_row is 9999, the training stream has"
+expect 78 1 plan "${from[@]}" teacher.source=live capture.dir=out \
+  capture.rows=9999
+says err.txt "capture.rows is 9999"
+expect 0 1 plan "${from[@]}" teacher.source=live capture.dir=out \
+  capture.count_only=true
+says out.txt "counts only"
+# a resolved deck is a deck: it gives all keys, as their defaults have them
+expect 0 1 train run-draws/deck.yaml output.dir=run-resolved
+same_bits run-draws-1 run-resolved
 expect 73 1 logits select all chosen
 says err.txt "chosen"
 expect 78 1 logits select all wider capture.top_k=41
@@ -193,6 +219,8 @@ done
 
 # --- exports
 expect 0 1 logits export chosen arrays
+says arrays/README.md "| ids.npy | <u4 | n |"
+says arrays/README.md '| license | "unspecified" |'
 expect 0 1 logits export chosen lines.jsonl capture.rows=2
 expect 73 1 logits export chosen lines.jsonl
 says err.txt "lines.jsonl exists"

@@ -52,10 +52,17 @@ expect 0 2 train deck.yaml "${still[@]}" capture.dir=tp student.tp=2
 for d in dp tp; do
   expect 0 1 logits verify "$d"
   says out.txt "in training, steps 3 to 9 of 10"
+  says out.txt "each says its row of the stream and the step that saw it"
+  says "$d/README.md" "the row of the corpus that it names"
   expect 0 1 logits export "$d" "$d.jsonl"
   same_entries "$d.jsonl" whole.jsonl
   [ "$(wc -l <"$d.jsonl")" = $((6 * 8 * 16)) ] || fail "$d.jsonl's length"
 done
+"$PYTHON" - <<'PY' || fail "steps of the rows"
+import json
+steps = [json.loads(line)["step"] for line in open("dp.jsonl")]
+assert sorted(set(steps)) == [3, 4, 5, 6, 7, 8] and len(steps) == 6 * 8 * 16
+PY
 expect 0 2 capture deck.yaml teacher.weights=teacher.hf capture.dir=drawn-all \
   capture.encoding=sampled
 expect 0 1 train deck.yaml "${still[@]}" capture.dir=drawn \

@@ -125,6 +125,15 @@ static bool is_override(const char *word)
   return word[n] == '=';
 }
 
+/** `retort help`, `retort help VERB`, `retort logits help`: not a file. */
+static bool is_help(char *const *argv, int i, int argc, const rt_cli *cli)
+{
+  if (strcmp(argv[i], "help") != 0)
+    return false;
+  return cli->verb == NULL ||
+         (!cli->verb->takes_deck && cli->n_paths == 0 && i == argc - 1);
+}
+
 static rt_err check(const rt_cli *cli)
 {
   if (cli->help != RT_HELP_NONE || cli->version)
@@ -158,7 +167,9 @@ rt_err rt_cli_parse(int argc, char **argv, rt_cli *cli)
   for (int i = optind; i < argc; i++) {
     RT_CHECK(argv[i][0] != '\0', RT_ERR_USAGE,
              "argument %d is empty: is a variable of the shell not set?", i);
-    if (cli->verb == NULL)
+    if (is_help(argv, i, argc, cli))
+      cli->help = RT_HELP_GENERAL;
+    else if (cli->verb == NULL)
       RT_TRY(find_verb(argv[i], &cli->verb));
     else if (is_override(argv[i]))
       cli->overrides[cli->n_overrides++] = argv[i];

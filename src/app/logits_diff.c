@@ -24,79 +24,102 @@ typedef struct difference {
   double logp;            // largest, of entries at the same place
   double mass;            // largest, of the mass that a token keeps
   double field[N_FIELDS]; // largest
+  double before_end;      // tokens from the first that differs on; 0: none
 } difference;
-enum { N_SUMS = 3, N_MAXIMA = 2 + N_FIELDS };
+enum { N_SUMS = 3, N_MAXIMA = 3 + N_FIELDS };
 
-static void grow(double *most, double a, double b)
+/** Rows of the stream that both have: first_row + [begin, end). */
+typedef struct overlap {
+  int64_t a, b; // where they begin in each
+  int64_t n;
+} overlap;
+
+/** Are they the same number? */
+static bool grow(double *most, double a, double b)
 {
   const double d = fabs(a - b);
   if (a != b && !(d <= *most)) // NaN against a number is a difference, too
     *most = isnan(d) ? INFINITY : d;
+  return a == b;
 }
 
-/** Of all tokens; a field that only one of them has is left out. */
-static void compare_fields(const rt_logits_row *a, const rt_logits_row *b,
-                           difference *d)
+/** Of one token; a field that only one of them has is left out. */
+static bool compare_fields(const rt_logits_row *a, const rt_logits_row *b,
+                           int64_t t, difference *d)
 {
 #define OF_ROW(member, name) {a->member, b->member},
   const float *const field[N_FIELDS][2] = {FIELDS(OF_ROW)};
 #undef OF_ROW
+  bool same = true;
   for (int f = 0; f < N_FIELDS; f++)
-    for (int64_t t = 0; t < a->n_tokens && field[f][0] && field[f][1]; t++)
-      grow(&d->field[f], (double)field[f][0][t], (double)field[f][1][t]);
+    if (field[f][0] != NULL && field[f][1] != NULL)
+      same &=
+          grow(&d->field[f], (double)field[f][0][t], (double)field[f][1][t]);
+  return same;
 }
 
 /** Entries of one token: n_a from \a at_a on, n_b from \a at_b on. */
-static void compare_entries(const rt_logits_row *a, int64_t at_a, uint32_t n_a,
+static bool compare_entries(const rt_logits_row *a, int64_t at_a, uint32_t n_a,
                             const rt_logits_row *b, int64_t at_b, uint32_t n_b,
                             difference *d)
 {
   const uint32_t n = n_a < n_b ? n_a : n_b;
   double mass_a = 0.0, mass_b = 0.0;
-  d->tokens += n_a != n_b ||
-               memcmp(a->ids + at_a, b->ids + at_b, n * sizeof *a->ids) != 0;
+  bool same = n_a == n_b &&
+              memcmp(a->ids + at_a, b->ids + at_b, n * sizeof *a->ids) == 0;
+  d->tokens += !same;
   for (uint32_t i = 0; i < n; i++)
-    grow(&d->logp, (double)a->logp[at_a + i], (double)b->logp[at_b + i]);
+    same &=
+        grow(&d->logp, (double)a->logp[at_a + i], (double)b->logp[at_b + i]);
   for (uint32_t i = 0; i < n_a; i++)
     mass_a += exp((double)a->logp[at_a + i]);
   for (uint32_t i = 0; i < n_b; i++)
     mass_b += exp((double)b->logp[at_b + i]);
   grow(&d->mass, mass_a, mass_b);
+  return same;
 }
 
-static void compare_rows(const rt_logits_row *a, const rt_logits_row *b,
-                         difference *d)
+/** The first token that differs, or the number of tokens. */
+static int64_t compare_rows(const rt_logits_row *a, const rt_logits_row *b,
+                            difference *d)
 {
+  int64_t first = a->n_tokens;
   int64_t at_a = 0, at_b = 0;
   const size_t n_tok = (size_t)a->n_tokens + 1;
   if (a->n_tokens != b->n_tokens ||
       memcmp(a->tok, b->tok, n_tok * sizeof *a->tok) != 0) {
     d->rows++;
-    return;
+    return 0;
   }
   for (int64_t t = 0; t < a->n_tokens; t++) {
-    compare_entries(a, at_a, a->count[t], b, at_b, b->count[t], d);
+    bool same = compare_entries(a, at_a, a->count[t], b, at_b, b->count[t], d);
+    same &= compare_fields(a, b, t, d);
+    if (!same && first == a->n_tokens)
+      first = t;
     at_a += a->count[t];
     at_b += b->count[t];
   }
-  compare_fields(a, b, d);
+  return first;
 }
 
 /** This rank's share of the rows. */
 static rt_err compare_share(const rt_comm *world, const rt_logits *a,
-                            const rt_logits *b, difference *d)
+                            const rt_logits *b, overlap both, difference *d)
 {
   const rt_logits_info *info = rt_logits_about(a);
   const bool with_step = info->step && rt_logits_about(b)->step;
   rt_logits_row row_a = {0}, row_b = {0};
   rt_err err = RT_OK;
-  for (int64_t r = rt_comm_rank(world); err == RT_OK && r < info->n_rows;
+  for (int64_t r = rt_comm_rank(world); err == RT_OK && r < both.n;
        r += rt_comm_size(world)) {
-    err = rt_logits_read(a, r, &row_a);
+    err = rt_logits_read(a, both.a + r, &row_a);
     if (err == RT_OK)
-      err = rt_logits_read(b, r, &row_b);
+      err = rt_logits_read(b, both.b + r, &row_b);
     if (err == RT_OK) {
-      compare_rows(&row_a, &row_b, d);
+      const int64_t t = compare_rows(&row_a, &row_b, d);
+      if (t < row_a.n_tokens)
+        d->before_end =
+            fmax(d->before_end, (double)((both.n - r) * info->seq - t));
       d->steps += with_step && (row_a.step != row_b.step ||
                                 row_a.stream_row != row_b.stream_row);
     }
@@ -126,20 +149,31 @@ static bool same_fields(const rt_logits_info *a, const rt_logits_info *b)
   return same;
 }
 
-static void print(const difference *d, double n_tokens, bool with_step)
+static void print(const difference *d, const rt_logits_info *a,
+                  const rt_logits_info *b, overlap both)
 {
-  rt_info("%.0f tokens: %.0f with other entries; largest difference of a "
-          "log-prob %.3g, of the kept mass %.3g",
-          n_tokens, d->tokens, d->logp, d->mass);
+  const bool in_both[N_FIELDS] = {true, true, a->entropy && b->entropy,
+                                  a->deviation && b->deviation};
+  const int64_t n_tokens = both.n * a->seq;
+  rt_info("%lld rows of up to %lld tokens: %.0f tokens with other entries; "
+          "largest difference of a log-prob %.3g, of the kept mass %.3g",
+          (long long)both.n, (long long)a->seq, d->tokens, d->logp, d->mass);
   for (int f = 0; f < N_FIELDS; f++)
-    rt_info("largest difference of the %-18s %.3g", field_names[f],
-            d->field[f]);
-  if (with_step)
+    if (in_both[f])
+      rt_info("largest difference of the %-18s %.3g", field_names[f],
+              d->field[f]);
+  if (d->before_end > 0.0) {
+    const int64_t at = n_tokens - (int64_t)d->before_end;
+    rt_info("first at row %lld, token %lld",
+            (long long)(a->first_row + both.a + at / a->seq),
+            (long long)(at % a->seq));
+  }
+  if (a->step && b->step)
     rt_info("rows of another step, or of another row of the stream: %.0f",
             d->steps);
 }
 
-static rt_err judge(const difference *d, bool all_fields, char *const *paths)
+static rt_err judge(const difference *d, bool all, char *const *paths)
 {
   double most = fmax(d->tokens + d->steps, d->logp);
   for (int f = 0; f < N_FIELDS; f++)
@@ -148,7 +182,33 @@ static rt_err judge(const difference *d, bool all_fields, char *const *paths)
            d->rows);
   RT_CHECK(most == 0.0, RT_ERR_DATA, "%s and %s differ", paths[0], paths[1]);
   rt_info("the same, bit for bit%s",
-          all_fields ? "" : ", in all that both of them have");
+          all ? "" : ", in all that both of them have");
+  return RT_OK;
+}
+
+/** Rows of one text: the same in both, or of one stream. */
+static rt_err overlap_of(const rt_logits_info *a, const rt_logits_info *b,
+                         char *const *paths, overlap *both)
+{
+  const int64_t first =
+      a->first_row > b->first_row ? a->first_row : b->first_row;
+  const int64_t end_a = a->first_row + a->n_rows;
+  const int64_t end_b = b->first_row + b->n_rows;
+  const int64_t end = end_a < end_b ? end_a : end_b;
+  *both = (overlap){first - a->first_row, first - b->first_row, end - first};
+  const bool same = a->first_row == b->first_row && a->n_rows == b->n_rows;
+  RT_CHECK(a->seq == b->seq && both->n > 0 &&
+               (same || (a->lanes == 0 && b->lanes == 0)),
+           RT_ERR_DATA,
+           "%s holds %lld rows of %lld tokens from row %lld on%s, %s %lld of "
+           "%lld from %lld%s: they cannot be compared row by row",
+           paths[0], (long long)a->n_rows, (long long)a->seq,
+           (long long)a->first_row, a->lanes > 0 ? " (in order of steps)" : "",
+           paths[1], (long long)b->n_rows, (long long)b->seq,
+           (long long)b->first_row, b->lanes > 0 ? " (in order of steps)" : "");
+  if (!same)
+    rt_info("compared are the %lld rows from %lld on, which both have",
+            (long long)both->n, (long long)first);
   return RT_OK;
 }
 
@@ -157,21 +217,16 @@ static rt_err compare(const rt_comm *world, const rt_logits *a,
 {
   const rt_logits_info *i = rt_logits_about(a), *j = rt_logits_about(b);
   difference d = {0};
-  RT_CHECK(i->seq == j->seq && i->n_rows == j->n_rows &&
-               i->first_row == j->first_row,
-           RT_ERR_DATA,
-           "%s holds %lld rows of %lld tokens from row %lld on, %s %lld of "
-           "%lld from %lld: they cannot be compared row by row",
-           paths[0], (long long)i->n_rows, (long long)i->seq,
-           (long long)i->first_row, paths[1], (long long)j->n_rows,
-           (long long)j->seq, (long long)j->first_row);
+  overlap both;
+  RT_TRY(overlap_of(i, j, paths, &both));
   if (strcmp(i->teacher_hash, j->teacher_hash) != 0)
     rt_warn("the teachers' weights differ");
-  RT_TRY(rt_agree(world, compare_share(world, a, b, &d)));
+  RT_TRY(rt_agree(world, compare_share(world, a, b, both, &d)));
   RT_TRY(rt_comm_allreduce_host(world, &d.rows, N_SUMS, RT_F64, RT_SUM));
   RT_TRY(rt_comm_allreduce_host(world, &d.logp, N_MAXIMA, RT_F64, RT_MAX));
-  print(&d, (double)rt_logits_count(a).tokens, i->step && j->step);
-  return judge(&d, same_fields(i, j), paths);
+  print(&d, i, j, both);
+  const bool all = same_fields(i, j) && i->n_rows == j->n_rows;
+  return judge(&d, all, paths);
 }
 
 rt_err rt_logits_diff_run(const rt_app *app, char *const *paths)

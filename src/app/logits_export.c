@@ -8,7 +8,8 @@
 #include <string.h>
 
 /** Arrays of all rows, one behind the other.  X(member, numpy's type, elements
- *  of a row of T tokens and n entries) */
+ *  of a row of T tokens and n entries); of a teacher in training first the step
+ *  and the row of the stream, one of each */
 #define ARRAYS(X)                                                              \
   X(tok, "<u4", T + 1)                                                         \
   X(count, "<u4", T)                                                           \
@@ -27,12 +28,24 @@ typedef struct npy {
 } npy;
 
 #define NAME(member, type, elements) #member,
-static const char *const names[] = {ARRAYS(NAME)};
+static const char *const names[] = {ARRAYS(NAME) "step", "stream_row"};
 #undef NAME
 #define TYPE(member, type, elements) type,
-static const char *const types[] = {ARRAYS(TYPE)};
+static const char *const types[] = {ARRAYS(TYPE) "<i8", "<i8"};
 #undef TYPE
 enum { N_ARRAYS = sizeof names / sizeof names[0], NPY_HEADER = 128 };
+
+/** Has the dataset that array? */
+static bool has(const rt_logits_info *info, const char *name)
+{
+  if (strcmp(name, "entropy") == 0)
+    return info->entropy;
+  if (strcmp(name, "deviation") == 0)
+    return info->deviation;
+  if (strcmp(name, "step") == 0 || strcmp(name, "stream_row") == 0)
+    return info->step;
+  return true;
+}
 
 /** Version 1.0 of the format: magic, length, a Python dict padded by blanks. */
 static void make_header(const char *type, int64_t n, char out[NPY_HEADER])
@@ -68,13 +81,13 @@ static rt_err open_npy(const char *folder, const char *name, npy *out)
              : fail(out->path);
 }
 
-static rt_err put(npy *to, const void *data, int64_t n)
+static rt_err put(npy *to, const void *data, size_t size, int64_t n)
 {
   if (to->file == NULL || n == 0)
     return RT_OK;
   to->n += n;
-  return fwrite(data, 4, (size_t)n, to->file) == (size_t)n ? RT_OK
-                                                           : fail(to->path);
+  return fwrite(data, size, (size_t)n, to->file) == (size_t)n ? RT_OK
+                                                              : fail(to->path);
 }
 
 static rt_err close_npy(npy *x, const char *type)
@@ -93,10 +106,11 @@ static rt_err put_row(npy to[N_ARRAYS], const rt_logits_row *row)
   const int64_t T = row->n_tokens, n = row->n_entries;
   int i = 0;
 #define PUT(member, type, elements)                                            \
-  RT_TRY(put(&to[i++], row->member, elements));
+  RT_TRY(put(&to[i++], row->member, sizeof *row->member, elements));
   ARRAYS(PUT)
 #undef PUT
-  return RT_OK;
+  RT_TRY(put(&to[i++], &row->step, sizeof row->step, 1));
+  return put(&to[i], &row->stream_row, sizeof row->stream_row, 1);
 }
 
 static rt_err write_arrays(const rt_logits *ds, int64_t begin, int64_t end,
@@ -113,6 +127,46 @@ static rt_err write_arrays(const rt_logits *ds, int64_t begin, int64_t end,
   return err;
 }
 
+/** What the arrays are, and whose: the terms of use go where they go. */
+static void print_card(const rt_logits_info *info, int64_t begin, int64_t end,
+                       FILE *to)
+{
+  fprintf(to,
+          "# Teacher logits as arrays\n\nRows %lld to %lld (not in it) of a "
+          "dataset that Retort made, exported by `retort\nlogits export`: "
+          "each array has all rows, one behind the other.  A row of T "
+          "tokens\nwith n entries has\n\n| file | type | elements |\n"
+          "|---|---|---|\n",
+          (long long)begin, (long long)end);
+#define LINE(member, type, elements)                                           \
+  if (has(info, #member))                                                      \
+    fprintf(to, "| " #member ".npy | " type " | " #elements " |\n");
+  ARRAYS(LINE)
+#undef LINE
+  if (info->step)
+    fputs("| step.npy | <i8 | 1 |\n| stream_row.npy | <i8 | 1 |\n", to);
+  fputs("\n`count` is the number of entries of each token: they stand in ids "
+        "and logp, most\nprobable first.\n\nThe dataset:\n\n| key | value "
+        "|\n|---|---|\n",
+        to);
+  rt_logits_info_print(info, to);
+}
+
+static rt_err write_card(const rt_logits_info *info, int64_t begin, int64_t end,
+                         const char *folder)
+{
+  char path[RT_PATH_MAX];
+  RT_TRY(rt_path_join(path, folder, "README.md"));
+  FILE *const to = fopen(path, "wx");
+  RT_CHECK(to != NULL, RT_ERR_IO, "cannot create %s: %s", path,
+           strerror(errno));
+  print_card(info, begin, end, to);
+  const bool good = ferror(to) == 0;
+  if (fclose(to) != 0 || !good)
+    return fail(path);
+  return rt_path_sync(path);
+}
+
 /** Arrays in the folder \a folder, which is made. */
 static rt_err export_numpy(const rt_logits *ds, int64_t begin, int64_t end,
                            const char *folder)
@@ -120,9 +174,10 @@ static rt_err export_numpy(const rt_logits *ds, int64_t begin, int64_t end,
   const rt_logits_info *info = rt_logits_about(ds);
   npy to[N_ARRAYS] = {0};
   rt_err err = rt_folder_create(folder);
+  if (err == RT_OK)
+    err = write_card(info, begin, end, folder);
   for (int i = 0; err == RT_OK && i < N_ARRAYS; i++)
-    if ((strcmp(names[i], "entropy") != 0 || info->entropy) &&
-        (strcmp(names[i], "deviation") != 0 || info->deviation))
+    if (has(info, names[i]))
       err = open_npy(folder, names[i], &to[i]);
   if (err == RT_OK)
     err = write_arrays(ds, begin, end, to);
@@ -145,7 +200,8 @@ static void print_entries(const rt_logits_row *row, int64_t begin, int64_t end,
 }
 
 /** One token a line. */
-static void print_row(int64_t i_row, const rt_logits_row *row, FILE *to)
+static void print_row(int64_t i_row, bool with_step, const rt_logits_row *row,
+                      FILE *to)
 {
   int64_t begin = 0;
   for (int64_t t = 0; t < row->n_tokens; t++) {
@@ -155,6 +211,8 @@ static void print_row(int64_t i_row, const rt_logits_row *row, FILE *to)
             (long long)i_row, (long long)t, (unsigned long)row->tok[t],
             (unsigned long)row->tok[t + 1], (double)row->lse[t],
             (double)row->label_logp[t]);
+    if (with_step)
+      fprintf(to, "\"step\":%lld,", (long long)row->step);
     if (row->entropy != NULL)
       fprintf(to, "\"entropy\":%.9g,", (double)row->entropy[t]);
     if (row->deviation != NULL)
@@ -179,7 +237,7 @@ static rt_err export_lines(const rt_logits *ds, int64_t begin, int64_t end,
   for (int64_t r = begin; err == RT_OK && r < end; r++) {
     err = rt_logits_read(ds, r, &row);
     if (err == RT_OK)
-      print_row(with_step ? row.stream_row : first + r, &row, to);
+      print_row(with_step ? row.stream_row : first + r, with_step, &row, to);
     if (err == RT_OK && ferror(to) != 0)
       err = fail(path);
   }

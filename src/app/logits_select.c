@@ -10,6 +10,7 @@
 #include "io/lock.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 rt_err rt_logits_range(const rt_logits *ds, const rt_deck *deck, int64_t *begin,
                        int64_t *end)
@@ -235,6 +236,20 @@ static rt_err lock_folder(const selection *s, rt_lock **lock)
   return rt_agree(s->app->world, err);
 }
 
+/** Rank 0, whose file system the others share. */
+static rt_err check_other(const rt_comm *world, char *const *paths)
+{
+  struct stat a, b;
+  const bool same = rt_comm_rank(world) == 0 && stat(paths[0], &a) == 0 &&
+                    stat(paths[1], &b) == 0 && a.st_dev == b.st_dev &&
+                    a.st_ino == b.st_ino;
+  return rt_agree(world, same ? RT_FAIL(RT_ERR_LOCKED,
+                                        "%s is the dataset that rows are taken "
+                                        "from: name a new folder",
+                                        paths[1])
+                              : RT_OK);
+}
+
 static rt_err run(selection *s)
 {
   const rt_comm *world = s->app->world;
@@ -261,7 +276,9 @@ rt_err rt_logits_select_run(const rt_app *app, char *const *paths)
   RT_TRY(rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_SOUND,
                         &from));
   selection s = {.app = app, .from = from, .folder = paths[1]};
-  const rt_err err = run(&s);
+  rt_err err = check_other(app->world, paths);
+  if (err == RT_OK)
+    err = run(&s);
   rt_logits_close(&from);
   return err;
 }

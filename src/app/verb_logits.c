@@ -43,10 +43,11 @@ static void print_info(const rt_logits *ds, const char *path)
   const rt_logits_totals n = rt_logits_count(ds);
   const double per = n.tokens > 0 ? 1.0 / (double)n.tokens : 0.0;
   const double entries = (double)n.entries, bytes = (double)n.bytes;
+  char from[64];
   rt_info("dataset     %s%s", path,
           rt_logits_is_finished(ds) ? "" : " (unfinished)");
-  rt_info("teacher     %s, weights %s", known(i->teacher),
-          known(i->teacher_hash));
+  rt_info("teacher     %s, %s %s", known(i->teacher),
+          i->step ? "its run began from" : "weights", known(i->teacher_hash));
   rt_info("tokenizer   %s; vocabulary %lld", known(i->tokenizer_hash),
           (long long)i->vocab);
   rt_info(
@@ -61,9 +62,13 @@ static void print_info(const rt_logits *ds, const char *path)
             i->source);
   rt_info("license     %s", known(i->license));
   print_kept(i);
-  rt_info("rows        %lld of %lld, from row %lld of the stream on, up to "
-          "%lld tokens (%lld tokens), %lld a shard",
-          (long long)n.rows, (long long)i->n_rows, (long long)i->first_row,
+  snprintf(from, sizeof from, "from row %lld of the stream on",
+           (long long)i->first_row);
+  rt_info("rows        %lld of %lld, %s, up to %lld tokens (%lld tokens), %lld "
+          "a shard",
+          (long long)n.rows, (long long)i->n_rows,
+          i->step ? "each says its row of the stream and the step that saw it"
+                  : from,
           (long long)i->seq, (long long)n.tokens, (long long)i->shard_rows);
   rt_info("entries     %.0f, %.2f per token", entries, entries * per);
   rt_info("size        %.0f bytes, %.2f per token, %.3f per entry", bytes,

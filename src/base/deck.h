@@ -70,6 +70,8 @@ double rt_deck_real_at(const rt_deck *deck, rt_key key, int i);
  *  what is not 0 is at least one step. */
 int64_t rt_deck_steps(const rt_deck *deck, rt_key key, int64_t tokens_per_step,
                       int64_t run_steps);
+/** Was it given, and other than the default?  A resolved deck gives all. */
+bool rt_deck_is_set(const rt_deck *deck, rt_key key);
 rt_source rt_deck_source(const rt_deck *deck, rt_key key);
 const char *rt_key_path(rt_key key); /**< "train.batch_rows" */
 /** \a x in the fewest digits that give it back, "." in every locale. */

@@ -132,6 +132,17 @@ static bool equal(const rt_deck_value *a, const rt_deck_value *b)
   return same;
 }
 
+bool rt_deck_is_set(const rt_deck *deck, rt_key key)
+{
+  rt_deck *plain = NULL;
+  if (rt_deck_source(deck, key) == RT_FROM_DEFAULT)
+    return false;
+  const bool set = rt_deck_parse("defaults", "", 0, NULL, &plain) != RT_OK ||
+                   !equal(&deck->values[key], &plain->values[key]);
+  rt_deck_destroy(&plain);
+  return set;
+}
+
 /** "5" and "5 steps" are one length. */
 static bool same_length(const rt_deck_value *a, const rt_deck_value *b)
 {

@@ -42,9 +42,23 @@ void rt_capture_rule(const rt_job *job, rt_logits_info *info)
   }
 }
 
+/** Keys of the other kind of encoding. */
+static void tell_unused(const rt_job *job)
+{
+  static const rt_key cut[] = {RT_KEY_CAP_TOP_P, RT_KEY_CAP_TOP_K};
+  static const rt_key drawn[] = {RT_KEY_CAP_DRAWS, RT_KEY_CAP_SEED};
+  if (rt_deck_is(job->deck, RT_KEY_CAP_ENCODING, "sampled"))
+    rt_job_tell_unused(job->deck, cut, 2,
+                       "capture.encoding is sampled, of the whole softmax");
+  else
+    rt_job_tell_unused(job->deck, drawn, 2,
+                       "only capture.encoding=sampled draws");
+}
+
 rt_err rt_capture_describe(const rt_job *job, rt_logits_info *info)
 {
   const rt_deck *d = job->deck;
+  tell_unused(job);
   rt_capture_rule(job, info);
   info->eot = rt_deck_int(d, RT_KEY_DATA_EOT);
   info->valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID);

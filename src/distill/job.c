@@ -218,13 +218,21 @@ rt_err rt_job_check_draws(const rt_deck *d, const char *where)
            "%s: draws are at temperature 1, loss.tau is %g: set loss.tau=1, or "
            "take truncated entries",
            where, rt_deck_real(d, RT_KEY_LOSS_TAU));
-  RT_CHECK(rt_deck_source(d, RT_KEY_TEA_TOP_P) == RT_FROM_DEFAULT &&
-               rt_deck_source(d, RT_KEY_TEA_TOP_K) == RT_FROM_DEFAULT,
+  RT_CHECK(!rt_deck_is_set(d, RT_KEY_TEA_TOP_P) &&
+               !rt_deck_is_set(d, RT_KEY_TEA_TOP_K),
            RT_ERR_CONFIG,
            "%s: of draws all are taken: leave teacher.top_p and teacher.top_k "
            "out",
            where);
   return RT_OK;
+}
+
+void rt_job_tell_unused(const rt_deck *d, const rt_key *keys, int n,
+                        const char *why)
+{
+  for (int i = 0; i < n; i++)
+    if (rt_deck_is_set(d, keys[i]))
+      rt_warn("%s is given, but not used: %s", rt_key_path(keys[i]), why);
 }
 
 const char *rt_job_cut_means(const rt_job *job)
@@ -249,9 +257,11 @@ static rt_err check_length(rt_job *job, const char *folder)
   RT_CHECK(job->seq < seq && !rt_deck_is(d, RT_KEY_TEA_ROW_CUT, "none"),
            RT_ERR_CONFIG,
            "%s holds rows of %lld tokens, data.seq is %lld: a student's row "
-           "must start where the captured row starts; set data.seq=%lld, or "
-           "let teacher.row_cut say how shorter rows are made",
-           folder, (long long)seq, (long long)job->seq, (long long)seq);
+           "must start where the captured row starts; set data.seq=%lld%s",
+           folder, (long long)seq, (long long)job->seq, (long long)seq,
+           job->seq > seq ? ", rows are not joined"
+                          : ", or let teacher.row_cut say how shorter rows are "
+                            "made");
   RT_CHECK(!rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS), RT_ERR_CONFIG,
            "data.mask_documents needs whole rows, %s has %lld tokens in each "
            "and data.seq is %lld: set data.seq=%lld",
@@ -332,8 +342,12 @@ static rt_err read_inputs(rt_job *job)
     RT_TRY(rt_tokenizer_hash(tokenizer, job->tokenizer_hash));
   if ((job->needs & RT_NEED_TEACHER) != 0)
     RT_TRY(read_teacher_shape(job));
-  if (job->dataset != NULL)
+  static const rt_key drawn[] = {RT_KEY_TEA_DRAWS, RT_KEY_TEA_SEED};
+  if (job->dataset != NULL) {
     RT_TRY(check_dataset(job));
+    rt_job_tell_unused(d, drawn, 2,
+                       "the dataset holds what was drawn, or truncated");
+  }
   if ((job->needs & RT_NEED_STUDENT) != 0)
     RT_TRY(read_student_shape(job));
   // A dataset carries its rows: the corpus is then only for validation.

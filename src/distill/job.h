@@ -75,6 +75,9 @@ void rt_job_clear(rt_job *job);
 /** Proportions of draws are the target as they are (unbiased at tau 1): refuse
  *  another loss.tau, teacher.top_p or top_k.  \param where  has the draws */
 RT_MUST rt_err rt_job_check_draws(const rt_deck *d, const char *where);
+/** Warn of keys that were set and that this job makes nothing of. */
+void rt_job_tell_unused(const rt_deck *d, const rt_key *keys, int n,
+                        const char *why);
 /** Sum of the plans' bytes and beside_bytes on every rank of this node against
  *  what the node has (run.memory_gib); RT_ERR_MEM with the plan when it cannot
  * fit. \a print: also print the plan (rank 0).  Collective. */

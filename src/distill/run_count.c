@@ -30,8 +30,7 @@ static void describe(count *c)
   const rt_job *job = c->job;
   rt_logits_info *const info = &c->info;
   rt_capture_rule(job, info);
-  const bool given =
-      rt_deck_source(job->deck, RT_KEY_CAP_TOP_K) != RT_FROM_DEFAULT;
+  const bool given = rt_deck_is_set(job->deck, RT_KEY_CAP_TOP_K);
   info->vocab = rt_arch_true_vocab(&job->arch_t);
   info->n_rows = c->n_rows;
   info->top_p = 1.0;
