@@ -139,7 +139,7 @@ expect 0 2 plan deck.yaml
 once out.txt "memory plan"
 expect 0 2 plan deck.yaml capture.window_length=4 capture.window_start=7 \
   capture.dir=window
-says out.txt "of the model in training: $((3 * 8 * 16)) tokens, 3 steps"
+says out.txt "of the model in training: $((3 * 8 * 16)) tokens of steps 7 to 10"
 expect 0 1 --quiet data check corpus.u16 data.vocab=64
 [ -s out.txt ] && fail "lines in spite of --quiet"
 
