@@ -84,6 +84,31 @@ static void fill_constants(struct rt_packed *k)
   }
 }
 
+/** Once the models are known. */
+static void fill_slots(struct rt_packed *k)
+{
+  for (int s = 0; s < RT_RANS_SCALE; s++)
+    for (int c = 0; c < RT_GAP_CONTEXTS; c++)
+      k->gap_slot[s][c] = k->model[RT_M_GAP + c].slot[s];
+  for (int r = 0; r < RT_N_RANGES; r++)
+    for (int d = 0; d < RT_DENSITIES; d++)
+      for (int s = 0; s < RT_RANS_SCALE; s++)
+        k->value_slot[r][s] |=
+            (uint32_t)k->model[RT_M_VALUE + r * RT_DENSITIES + d].slot[s]
+            << 8 * d;
+}
+
+static rt_err new_tables(rt_codec *codec, struct rt_packed **out)
+{
+  const size_t n = (sizeof **out + RT_LINE - 1) / RT_LINE * RT_LINE;
+  struct rt_packed *const k = aligned_alloc(RT_LINE, n);
+  codec->packed = *out = k;
+  RT_CHECK(k != NULL, RT_ERR_MEM, "tables of %zu bytes", n);
+  memset(k, 0, n);
+  fill_constants(k);
+  return RT_OK;
+}
+
 void rt_packed_destroy(struct rt_packed *k)
 {
   if (k == NULL)
@@ -143,10 +168,8 @@ static rt_err learn_models(const rt_codec *codec, const rt_logits_row *rows,
 rt_err rt_packed_learn(rt_codec *codec, const rt_logits_row *rows,
                        int64_t n_rows)
 {
-  struct rt_packed *const k = calloc(1, sizeof *k);
-  codec->packed = k;
-  RT_CHECK(k != NULL, RT_ERR_MEM, "tables of %zu bytes", sizeof *k);
-  fill_constants(k);
+  struct rt_packed *k;
+  RT_TRY(new_tables(codec, &k));
   k->lse_base = find_base(rows, n_rows);
   uint32_t *ids = NULL;
   int64_t n;
@@ -154,15 +177,15 @@ rt_err rt_packed_learn(rt_codec *codec, const rt_logits_row *rows,
   const rt_err err = rt_id_order_learn(codec->spec.vocab, ids, n, &k->order);
   free(ids);
   RT_TRY(err);
-  return learn_models(codec, rows, n_rows);
+  RT_TRY(learn_models(codec, rows, n_rows));
+  fill_slots(k);
+  return RT_OK;
 }
 
 rt_err rt_packed_load(rt_codec *codec, rt_codec_in *in)
 {
-  struct rt_packed *const k = calloc(1, sizeof *k);
-  codec->packed = k;
-  RT_CHECK(k != NULL, RT_ERR_MEM, "tables of %zu bytes", sizeof *k);
-  fill_constants(k);
+  struct rt_packed *k;
+  RT_TRY(new_tables(codec, &k));
   uint32_t base;
   RT_TRY(rt_codec_take_u32(in, &base));
   k->lse_base = (int32_t)base;
@@ -175,6 +198,7 @@ rt_err rt_packed_load(rt_codec *codec, rt_codec_in *in)
   RT_CHECK(in->at == in->n, RT_ERR_DATA,
            "%s: %zu bytes after the last of the tables", in->name,
            in->n - in->at);
+  fill_slots(k);
   return RT_OK;
 }
 

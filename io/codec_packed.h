@@ -26,7 +26,8 @@ enum {
   RT_N_RANGES = 12,
   RT_N_LEVELS = 2048,
   RT_MAX_BITS = 5,
-  RT_N_LEFT = 4096
+  RT_N_LEFT = 4096,
+  RT_LINE = 64 // bytes of the cache's, at least RT_GAP_CONTEXTS
 };
 #define RT_MODEL_ENUM(name, n, m)                                              \
   RT_M_##name, RT_M_##name##_LAST = RT_M_##name + (n)-1,
@@ -43,6 +44,10 @@ struct rt_packed {
   rt_rans_numbers numbers[RT_MAX_BITS + 1];    // by m
   uint16_t lg_left[RT_N_LEFT];                 // rt_lg16(), from 1 on
   float value[RT_N_LEVELS], prob[RT_N_LEVELS]; // log-prob of a level, its exp
+  /** The slots of the models of GAP and VALUE side by side, so that they are
+   *  fetched as soon as the state is known, before the context is. */
+  _Alignas(RT_LINE) uint8_t gap_slot[RT_RANS_SCALE][RT_LINE];
+  uint32_t value_slot[RT_N_RANGES][RT_RANS_SCALE]; // by density, from below
 };
 
 /** The level of a log-prob: how many steps it is below 0. */

@@ -38,47 +38,66 @@ static rt_err room_for(eye *e, size_t n)
   return RT_OK;
 }
 
-/** Entries by rank into e->key; their upper halves are \a most less what is
- *  coded, which is at most \a span. */
-static rt_err take_set(eye *e, size_t n, uint64_t most, uint64_t span,
-                       int context_of_range)
+/** Entries of one token, which are to come. */
+typedef struct wanted {
+  size_t n;
+  uint64_t most, span; // their keys' upper halves: most - v, v at most span
+  int context_of_range;
+} wanted;
+
+/** Entries by rank into e->key; false: they are no such set.  \a sure: there
+ *  are words for all of them.  What a step looks up by its state is known a
+ *  step before its context: the tables lie so that it is fetched then. */
+static inline bool take_entries(eye *e, wanted w, bool sure)
 {
-  const rt_id_order *const o = &e->k->order;
-  const rt_rans_model *const gaps = &e->k->model[RT_M_GAP];
+  const struct rt_packed *const k = e->k;
+  const rt_id_order *const o = &k->order;
+  const rt_rans_model *const gaps = &k->model[RT_M_GAP];
   const rt_rans_model *const values =
-      &e->k->model[RT_M_VALUE + context_of_range * RT_DENSITIES];
-  const rt_rans_numbers *const gap_numbers = &e->k->numbers[RT_GAP_BITS];
-  const rt_rans_numbers *const value_numbers = &e->k->numbers[RT_VALUE_BITS];
+      &k->model[RT_M_VALUE + w.context_of_range * RT_DENSITIES];
+  const uint32_t *const value_slot = k->value_slot[w.context_of_range];
   const uint64_t vocab = e->spec->vocab;
   rt_rans_in in = e->in; // in registers, as its two states: one for gaps
   uint32_t a = in.x[in.turn], b = in.x[in.turn ^ 1];
   uint64_t next = 0;
   bool good = true;
-  for (size_t i = 0; i < n && good; i++) {
+  for (size_t i = 0; i < w.n && good; i++) {
+    const uint32_t densities = value_slot[rt_rans_slot(b)];
     const unsigned context =
-        rt_gap_context(rt_order_near(o, next), rt_packed_lg_left(e->k, n - i));
+        rt_gap_context(rt_order_near(o, next), rt_packed_lg_left(k, w.n - i));
+    const unsigned gap = k->gap_slot[rt_rans_slot(a)][context];
+    rt_rans_drop(&in, &a, gaps[context].code[gap], sure);
+    __builtin_prefetch(k->gap_slot[rt_rans_slot(a)]);
     const uint64_t rank =
-        next + rt_rans_take_from(&in, &a, &gaps[context], gap_numbers);
-    if (rank >= o->n_seen && rank >= vocab) {
-      good = false;
-      break;
-    }
+        next + rt_rans_number(&in, gap, &k->numbers[RT_GAP_BITS]);
+    if (rank >= o->n_seen && rank >= vocab)
+      return false;
     const unsigned density = rt_order_near(o, rank) % RT_DENSITIES;
-    const uint64_t v =
-        rt_rans_take_from(&in, &b, &values[density], value_numbers);
+    const unsigned value = densities >> 8 * density & 255;
+    rt_rans_drop(&in, &b, values[density].code[value], sure);
+    const uint64_t v = rt_rans_number(&in, value, &k->numbers[RT_VALUE_BITS]);
     next = rank + 1;
-    good = v <= span && (next < vocab || i + 1 == n);
+    good = v <= w.span && (next < vocab || i + 1 == w.n);
     const uint32_t id =
         rank < o->n_seen ? o->id[rank] : rt_id_order_id(o, (uint32_t)rank);
-    e->key[i] = (most - v) << 32 | id;
+    e->key[i] = (w.most - v) << 32 | id;
   }
   in.x[in.turn] = a;
   in.x[in.turn ^ 1] = b;
   e->in = in;
-  RT_CHECK(good && !in.bad, RT_ERR_DATA,
+  return good && !in.bad;
+}
+
+static rt_err take_set(eye *e, wanted w)
+{
+  // an entry takes two words at most
+  const bool sure = (size_t)(e->in.word_end - e->in.word) / 4 >= w.n;
+  RT_CHECK(sure ? take_entries(e, w, true) : take_entries(e, w, false),
+           RT_ERR_DATA,
            "%s: a token's %zu entries are no set of ids below %llu with values "
            "up to %llu",
-           e->name, n, (unsigned long long)vocab, (unsigned long long)span);
+           e->name, w.n, (unsigned long long)e->spec->vocab,
+           (unsigned long long)w.span);
   return RT_OK;
 }
 
@@ -133,8 +152,8 @@ static rt_err take_levels(eye *e, size_t n, uint32_t *ids, float *logp)
            "%s: levels %llu to %llu, expected less than %d", e->name,
            (unsigned long long)top, (unsigned long long)(top + range),
            RT_N_LEVELS);
-  RT_TRY(
-      take_set(e, n, top + range, range, rt_packed_range_context((int)range)));
+  RT_TRY(take_set(
+      e, (wanted){n, top + range, range, rt_packed_range_context((int)range)}));
   sort_keys(e->key, n, top, range, sorted);
   double mass = 0.0;
   for (size_t i = 0; i < n; i++) {
@@ -153,7 +172,7 @@ static rt_err take_draws(eye *e, size_t n, uint32_t *ids, float *logp)
   const uint64_t n_draws = (uint64_t)e->spec->n_draws;
   uint64_t *const sorted = e->key + n;
   uint64_t sum = 0;
-  RT_TRY(take_set(e, n, n_draws - 1, n_draws - 1, 0));
+  RT_TRY(take_set(e, (wanted){n, n_draws - 1, n_draws - 1, 0}));
   sort_keys(e->key, n, 0, n_draws - 1, sorted);
   for (size_t i = 0; i < n; i++) {
     const uint64_t draws = n_draws - (sorted[i] >> 32);

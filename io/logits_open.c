@@ -298,6 +298,7 @@ static rt_err leave_out(MPI_Comm comm, rt_logits *ds, unsigned char *left_out)
 static rt_err share_shards(MPI_Comm comm, rt_logits_state state, rt_logits *ds,
                            unsigned char *left_out)
 {
+  RT_ASSERT(left_out != NULL); // the ranks have agreed
   int rank, n_ranks;
   RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
   RT_TRY_MPI(MPI_Comm_size(comm, &n_ranks));

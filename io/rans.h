@@ -100,34 +100,35 @@ static inline uint32_t rt_rans_bits(rt_rans_in *in, int n)
   return (uint32_t)got;
 }
 
-/** A symbol from state *state.  No branch that cannot be foreseen: the next
- * word is looked at in any case. */
-static inline unsigned rt_rans_step(rt_rans_in *in, uint32_t *state,
-                                    const rt_rans_model *m)
+/** The slot that a state is in: whose symbol comes next. */
+static inline uint32_t rt_rans_slot(uint32_t state)
 {
-  static const unsigned char none[2] = {0};
-  const bool at_end = in->word == in->word_end;
-  const unsigned char *const w = at_end ? none : in->word;
-  const uint32_t word = (uint32_t)w[0] | (uint32_t)w[1] << 8;
-  const uint32_t at = *state & (RT_RANS_SCALE - 1);
-  const unsigned symbol = m->slot[at];
-  const uint32_t code = m->code[symbol];
-  const uint32_t x =
-      (code >> 16) * (*state >> RT_RANS_BITS) + at - (code & 0xFFFF);
-  const bool low = x < rt_rans_low;
-  in->bad |= low & at_end;
-  *state = low ? x << 16 | word : x;
-  in->word += (low && !at_end) ? 2 : 0;
-  return symbol;
+  return state & (RT_RANS_SCALE - 1);
 }
 
-/** What rt_rans_put() wrote, from state *state; less than 2^33 whatever the
- *  bytes are. */
-static inline uint64_t rt_rans_take_from(rt_rans_in *in, uint32_t *state,
-                                         const rt_rans_model *model,
-                                         const rt_rans_numbers *numbers)
+/** Take the symbol of \a code, which owns the slot, out of *state.  No branch
+ *  that cannot be foreseen: the next word is looked at in any case.  \a sure:
+ *  one is there. */
+static inline void rt_rans_drop(rt_rans_in *in, uint32_t *state, uint32_t code,
+                                bool sure)
 {
-  unsigned symbol = rt_rans_step(in, state, model);
+  static const unsigned char none[2] = {0};
+  const bool at_end = !sure && in->word == in->word_end;
+  const unsigned char *const w = at_end ? none : in->word;
+  const uint32_t word = (uint32_t)w[0] | (uint32_t)w[1] << 8;
+  const uint32_t x = (code >> 16) * (*state >> RT_RANS_BITS) +
+                     rt_rans_slot(*state) - (code & 0xFFFF);
+  const bool low = x < rt_rans_low;
+  if (!sure)
+    in->bad |= low & at_end;
+  *state = low ? x << 16 | word : x;
+  in->word += (low && !at_end) ? 2 : 0;
+}
+
+/** The number that \a symbol begins, less than 2^33 whatever the bytes are. */
+static inline uint64_t rt_rans_number(rt_rans_in *in, unsigned symbol,
+                                      const rt_rans_numbers *numbers)
+{
   if (symbol == RT_RANS_ESCAPE)
     symbol = rt_rans_bits(in, 8);
   const int n_raw = numbers->n_raw[symbol];
@@ -138,13 +139,15 @@ static inline uint64_t rt_rans_take_from(rt_rans_in *in, uint32_t *state,
   return (uint64_t)numbers->first[symbol] + rt_rans_bits(in, n_raw);
 }
 
-/** The same from the state whose turn it is. */
+/** What rt_rans_put() wrote, from the state whose turn it is. */
 static inline uint64_t rt_rans_take(rt_rans_in *in, const rt_rans_model *model,
                                     const rt_rans_numbers *numbers)
 {
-  const unsigned turn = in->turn;
+  uint32_t *const state = &in->x[in->turn];
+  const unsigned symbol = model->slot[rt_rans_slot(*state)];
   in->turn ^= 1;
-  return rt_rans_take_from(in, &in->x[turn], model, numbers);
+  rt_rans_drop(in, state, model->code[symbol], false);
+  return rt_rans_number(in, symbol, numbers);
 }
 
 #endif
