@@ -190,6 +190,16 @@ says out.txt "logits of steps 4 to 25 (not in it)"
 expect 0 1 logits info rest
 says out.txt "168 of 168"
 
+# --- lanes that a smaller batch cannot be shared out among
+mkdir two
+for _ in 1 2 3 4 5; do
+  touch two/stop
+  launch 2 train deck.yaml "${moving[@]}" output.dir=two capture.dir=lanes
+done
+expect 78 1 train deck.yaml "${moving[@]}" output.dir=three capture.dir=lanes \
+  train.batch_rows=1 checkpoint.allow_change='[train.batch_rows]'
+says err.txt "lanes has 2 lanes, among which train.batch_rows 1 cannot"
+
 # --- a student learns from it: other ranks, seed and batch; the corpus is
 # compared token by token
 for n in 1 3; do

@@ -200,6 +200,10 @@ static rt_err describe(rt_train_capture *tc, const char *origin, int64_t lanes)
   complete_rule(tc);
   tc->info.step = true;
   tc->info.lanes = lanes > 0 ? lanes : job->grid_s.dp;
+  RT_CHECK(job->batch_rows % tc->info.lanes == 0, RT_ERR_CONFIG,
+           "%s has %lld lanes, among which train.batch_rows %lld cannot be "
+           "shared out: set it back",
+           tc->folder, (long long)tc->info.lanes, (long long)job->batch_rows);
   rt_capture_name(rt_deck_text(job->deck, RT_KEY_OUT_DIR), run, sizeof run);
   cut_window(tc);
   snprintf(tc->info.teacher_hash, sizeof tc->info.teacher_hash, "%s", origin);
