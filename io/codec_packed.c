@@ -129,7 +129,7 @@ static int32_t find_base(const rt_logits_row *rows, int64_t n_rows)
   return n > 0.0 ? (int32_t)lrint(sum / n) : 0;
 }
 
-/** Ids of all entries and tokens, one after the other; the caller frees. */
+/** Ids of all entries, one after the other; the caller frees. */
 static rt_err gather_ids(const rt_logits_row *rows, int64_t n_rows,
                          uint32_t **out, int64_t *n)
 {

@@ -85,9 +85,17 @@ rt_err rt_group_join(MPI_Comm comm, const uint64_t *mine, int64_t n,
   int n_ranks;
   RT_TRY_MPI(MPI_Comm_size(comm, &n_ranks));
   int *const counts = calloc((size_t)n_ranks * 2, sizeof *counts);
-  RT_CHECK(counts != NULL, RT_ERR_MEM, "counts of %d ranks", n_ranks);
+  rt_err err = counts != NULL
+                   ? RT_OK
+                   : RT_FAIL(RT_ERR_MEM, "counts of %d ranks", n_ranks);
+  err = rt_group_agree(comm, err);
+  if (err != RT_OK) {
+    free(counts);
+    return rt_err_forward(err, __FILE__, __LINE__);
+  }
+  RT_ASSERT(counts != NULL);
   int *const starts = counts + n_ranks;
-  rt_err err = layout(comm, n, n_ranks, counts, starts, n_all);
+  err = layout(comm, n, n_ranks, counts, starts, n_all);
   if (err == RT_OK) {
     *all = malloc((size_t)(*n_all + 1) * sizeof **all);
     if (*all == NULL)

@@ -442,8 +442,8 @@ static rt_err chunk_offsets(const rt_h5 *h5, const char *name, hid_t set,
     haddr_t address = HADDR_UNDEF;
     const herr_t ok =
         H5Dget_chunk_info(set, space, (hsize_t)i, at, &mask, &address, &bytes);
-    const int64_t j = (int64_t)at[0] / s->chunk_rows;
-    if (ok < 0 || address == HADDR_UNDEF || j >= n || mask != 0 ||
+    const hsize_t j = at[0] / (hsize_t)s->chunk_rows; // whatever the file says
+    if (ok < 0 || address == HADDR_UNDEF || j >= (hsize_t)n || mask != 0 ||
         bytes != (hsize_t)extents[0].bytes)
       err = RT_FAIL(RT_ERR_DATA, "%s, %s: chunk %lld is missing or odd",
                     h5->path, name, (long long)i);

@@ -79,7 +79,8 @@ RT_MUST rt_err rt_logits_peek(const char *folder, rt_logits_info *info,
 RT_MUST rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
                                 const char *deck);
 /** Which shards of the plan are already sealed?  done [n_shards].  Removes what
- *  a killed writer left.  One rank, before any writer. */
+ *  a killed writer left, and shards that do not pass their seal.  One rank,
+ * before any writer. */
 RT_MUST rt_err rt_logits_done(const char *folder, const rt_logits_info *info,
                               bool *done);
 /** Enter shards that were sealed since into the manifest.  One rank. */

@@ -212,16 +212,31 @@ static rt_err check_member(const char *path, const rt_logits_info *info,
   return err;
 }
 
+/** A shard that does not pass its seal is removed, and its seal, so that nobody
+ *  lists it before it is written again.  A disk that fails, or what may not be
+ *  read, says nothing of the shard. */
+static rt_err remove_damaged(const char *path, int64_t i)
+{
+  char seal[RT_PATH_MAX];
+  RT_TRY(rt_seal_path(seal, path));
+  const rt_err err = rt_seal_check(MPI_COMM_SELF, path);
+  if (err == RT_OK)
+    return RT_OK;
+  RT_CHECK(err == RT_ERR_DATA || !rt_path_exists(seal), err, "%s",
+           rt_err_text());
+  rt_warn("shard %lld is written again: %s", (long long)i, rt_err_text());
+  RT_TRY(rt_path_remove(path));
+  return rt_path_exists(seal) ? rt_path_remove(seal) : RT_OK;
+}
+
 static rt_err find_done(const char *folder, rt_logits_manifest *m, bool *done)
 {
   for (int64_t i = 0; i < m->n_shards; i++) {
     char path[RT_PATH_MAX];
     RT_TRY(rt_logits_shard_path(path, folder, i));
+    if (rt_file_exists(path))
+      RT_TRY(remove_damaged(path, i));
     done[i] = rt_file_exists(path);
-    if (done[i] && rt_seal_check(MPI_COMM_SELF, path) != RT_OK) {
-      rt_warn("shard %lld is written again: %s", (long long)i, rt_err_text());
-      done[i] = false;
-    }
     if (done[i])
       RT_TRY(check_member(path, &m->info, i));
     if (!done[i])
@@ -293,6 +308,8 @@ rt_err rt_logits_enter(const char *folder)
 static rt_err finish(const char *folder, rt_logits_manifest *m)
 {
   int64_t missing;
+  for (int64_t i = 0; i < m->n_shards; i++) // whatever was listed on the way
+    m->shards[i] = (rt_logits_shard){0};
   RT_TRY(list_shards(folder, m, &missing));
   RT_CHECK(missing == m->n_shards, RT_ERR_DATA,
            "%s: shard %lld of %lld is not written yet", folder,

@@ -271,6 +271,9 @@ rt_err rt_logits_info_check(const char *name, const rt_logits_info *info)
       "shard (capture.shard_rows)",
       name, (long long)rt_logits_n_shards(info), (long long)info->shard_rows,
       (long long)max_shards);
+  RT_CHECK(info->temperature == 1.0, RT_ERR_DATA,
+           "%s: temperature %g, this version reads log-probs at 1 only", name,
+           info->temperature);
   RT_CHECK(info->vocab_padded == 0 || info->vocab_padded >= info->vocab,
            RT_ERR_DATA, "%s: vocab %lld, padded %lld", name,
            (long long)info->vocab, (long long)info->vocab_padded);

@@ -260,6 +260,7 @@ rt_err rt_entries_row(const rt_entries *e, int64_t tok0, const int32_t *tok,
 {
   row->n_tokens = T;
   row->n_entries = 0;
+  row->stored = false; // it may have held one from a log
   for (int64_t t = 0; t < T; t++)
     row->n_entries += e->count[tok0 + t];
   RT_TRY(rt_logits_row_tokens(row, T));
