@@ -33,7 +33,7 @@ else
 CFLAGS_OPT ?= -O3 -g
 endif
 CFLAGS = -std=c17 -D_GNU_SOURCE $(CFLAGS_OPT) -march=$(ARCH) -fopenmp -fPIC \
-  $(CFLAGS_WARN) -MMD -MP -Isrc -Ikernels -I.
+  $(CFLAGS_WARN) -MMD -MP -Isrc -I.
 # third-party headers are not ours to warn about; evaluated when first needed
 DEPS_CFLAGS = $(eval DEPS_CFLAGS := $$(shell $(PC) --cflags $(PACKAGES) 2>/dev/null | sed 's/-I/-isystem /g'))$(DEPS_CFLAGS)
 DEPS_LIBS = $(eval DEPS_LIBS := $$(shell $(PC) --libs $(PACKAGES) 2>/dev/null) $$(patsubst -L%,-Wl$$(comma)-rpath$$(comma)%,$$(filter -L%,$$(shell $(PC) --libs-only-L $(BLAS) 2>/dev/null))) -lm -lpthread)$(DEPS_LIBS)
@@ -42,17 +42,17 @@ comma := ,
 # vector loops: fused multiply-add, no errno, no traps; NaN and Inf keep their
 # meaning
 KFLAGS = -fno-math-errno -fno-trapping-math -ffp-contract=fast
-LAYERS = base dev par model optim distill
-SRC = $(foreach l,$(LAYERS),$(wildcard src/$(l)/*.c)) $(wildcard io/*.c)
+SRC := $(shell find src io -name '*.c' -not -path 'src/app/*' | sort)
 OBJ = $(SRC:%.c=$(BUILD)/obj/%.o)
 # each real kernel is compiled twice: for f32 and for f64
-KSRC = $(filter-out %_real.c,$(wildcard kernels/*.c))
-KSRC_REAL = $(wildcard kernels/*_real.c)
+KSRC = $(filter-out %_real.c,$(wildcard kernels/*.c kernels/cpu/*.c))
+KSRC_REAL = $(wildcard kernels/cpu/*_real.c)
 KOBJ = $(KSRC:%.c=$(BUILD)/obj/%.o) \
   $(KSRC_REAL:%.c=$(BUILD)/obj/%_f32.o) $(KSRC_REAL:%.c=$(BUILD)/obj/%_f64.o)
 APP_OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard src/app/*.c))
 BENCHES = $(BUILD)/tests/bench_store $(BUILD)/tests/bench_read
-TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+SUITES = $(wildcard tests/*/test_*.c)
+TESTS = $(patsubst %.c,$(BUILD)/tests/%,$(notdir $(SUITES)))
 LIB = $(BUILD)/libretort.a
 COMMIT := $(shell git describe --always --dirty=+ 2>/dev/null || echo unknown)
 
@@ -92,6 +92,11 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC $@)$(CC) $(CFLAGS) $(DEPS_CFLAGS) -c $< -o $@
 
+vpath test_%.c $(sort $(dir $(SUITES)))
+$(BUILD)/tests/%: %.c $(LIB)
+	@mkdir -p $(@D)
+	$(call say,CC $@)$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) \
+	  -lcunit $(DEPS_LIBS)
 $(BUILD)/tests/%: tests/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC $@)$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) \
@@ -122,7 +127,7 @@ sanitize: ## the C suites with sanitizers (ONLY="deck script_train": some)
 	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	  ASAN_OPTIONS=detect_leaks=0 \
 	  tests/run.sh $(BUILD)/asan \
-	  $(or $(ONLY),$(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c)))
+	  $(or $(ONLY),$(patsubst test_%.c,%,$(notdir $(SUITES))))
 
 .PHONY: docs
 docs: $(BUILD)/tests/gen_docs ## write what is made from the table of deck keys
@@ -134,7 +139,7 @@ C_FILES = $(shell find $(TOPS) -name '*.c' | sort)
 H_FILES = $(shell find $(TOPS) -name '*.h' -o -name '*.cu' -o -name '*.cuh' | sort)
 SH_FILES = .ci/run $(shell find .ci tests inputs $(wildcard jobs) -name '*.sh' | sort)
 CLANG_FORMAT = $(firstword $(wildcard /usr/bin/clang-format-14) clang-format)
-TIDY_FLAGS = -std=c17 -D_GNU_SOURCE -march=$(ARCH) -fopenmp -Isrc -Ikernels -I. \
+TIDY_FLAGS = -std=c17 -D_GNU_SOURCE -march=$(ARCH) -fopenmp -Isrc -I. \
   -Itests -DK_REAL_F32 $(BUILD_INFO) $(DEPS_CFLAGS)
 .PHONY: lint run-lint lint-layers lint-format lint-tidy lint-shell
 lint: ## layers, form, clang-tidy and shellcheck
@@ -191,7 +196,7 @@ FUZZERS = codec manifest shard
 FUZZ_CC = $(firstword $(wildcard /usr/bin/clang-14) clang)
 FUZZ_FLAGS = -std=c17 -D_GNU_SOURCE -O1 -g -fno-sanitize-recover=undefined \
   -fsanitize=fuzzer,address,undefined $(CFLAGS_WARN) -Isrc -I. -Itests/fuzz
-FUZZ_SRC = $(wildcard io/*.c) $(filter-out %/build_info.c,$(wildcard src/base/*.c))
+FUZZ_SRC = $(filter-out %/build_info.c,$(filter io/% src/base/%,$(SRC)))
 .PHONY: fuzz fuzz-seeds
 fuzz: $(FUZZERS:%=$(BUILD)/fuzz/fuzz_%) ## damaged datasets for the readers (SECONDS=60 each)
 	@for f in $(FUZZERS); do \

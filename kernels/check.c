@@ -1,6 +1,6 @@
 /** \file check.c
  *  Arguments against the shapes that a row of the table promises. */
-#include "check.h"
+#include "kernels/check.h"
 
 #include <ctype.h>
 #include <limits.h>

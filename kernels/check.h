@@ -4,7 +4,7 @@
 #ifndef K_CHECK_H
 #define K_CHECK_H
 
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 /** Do the views that \a args begins with have the shapes of k_row.shapes?  If
  *  not, the error goes into the context.  False also while an earlier error

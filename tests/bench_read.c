@@ -8,8 +8,8 @@
  */
 #include "base/clock.h"
 #include "base/rng.h"
-#include "io/group.h"
-#include "io/logits_manifest.h"
+#include "io/common/ranks.h"
+#include "io/logits/logits_manifest.h"
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

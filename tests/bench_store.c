@@ -4,8 +4,8 @@
  *  Everything is counted: records, tables, offsets and hashes; one core. */
 #include "base/clock.h"
 #include "base/rng.h"
-#include "distill/truncate.h"
-#include "io/logits.h"
+#include "distill/teacher/truncate.h"
+#include "io/logits/logits.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

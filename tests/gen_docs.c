@@ -1,6 +1,6 @@
 /** \file gen_docs.c
  *  Prints the table of deck keys: gen_docs markdown|yaml|help. */
-#include "base/deck.h"
+#include "deck/deck.h"
 
 int main(int argc, char **argv)
 {

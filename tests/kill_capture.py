@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Kill `retort capture` at random times; run by tests/script_kill.sh.
+"""Kill `retort capture` at random times; run by tests/scripts/script_kill.sh.
 
   kill_capture.py KILLS SEED
 

@@ -14,16 +14,16 @@ import sys
 
 # header (fnmatch) -> files that may include it
 OWNERS = {
-    "hdf5*.h": ["io/h5.c"],
-    "cblas.h": ["kernels/gemm_blas.c"],
-    "mkl*.h": ["kernels/gemm_blas.c"],
-    "dnnl*": ["kernels/gemm_onednn.c"],
-    "cublas*": ["kernels/gemm_cublas.c"],
+    "hdf5*.h": ["io/common/h5.c"],
+    "cblas.h": ["kernels/cpu/gemm_blas.c"],
+    "mkl*.h": ["kernels/cpu/gemm_blas.c"],
+    "dnnl*": ["kernels/cpu/gemm_onednn.c"],
+    "cublas*": ["kernels/cuda/gemm_cublas.c"],
     "nccl.h": ["src/par/comm_nccl.c"],
     "cuda_runtime*": ["src/dev/device_cuda.c", "src/par/comm_nccl.c",
-                      "kernels/*.cu"],
-    "yaml.h": ["src/base/deck_yaml.c"],
-    "jansson.h": ["io/json.c"],
+                      "kernels/cuda/*.cu"],
+    "yaml.h": ["src/deck/deck_yaml.c"],
+    "jansson.h": ["io/common/json.c"],
     "xxhash.h": ["src/base/hash.c"],
     "openssl/*": ["src/base/hash.c"],
     "Random123/*": ["src/base/rng.c"],
@@ -31,6 +31,14 @@ OWNERS = {
 # file -> why it may be longer
 LONGER = {
     "kernels/kernels.h": "the one table of kernels, each row with its formula",
+}
+# includes against the order of rooms, until what they want is moved
+UPWARD = {
+    ("src/distill/capture/window_capture.c", "distill/run/run.h"),
+    ("src/distill/dataset/dataset.h", "app/app.h"),
+    ("src/distill/eval/evaluate.h", "distill/train/step.h"),
+    ("src/distill/teacher/teacher_live.c", "distill/capture/capture.h"),
+    ("src/distill/train/state.c", "distill/run/run.h"),
 }
 MAX_FILE, MAX_HEADER, MAX_FUNCTION = 600, 200, 80
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
@@ -69,9 +77,10 @@ def read_layers(path, breaches):
     return layers
 
 
-def layer_of(path):
-    parts = path.split("/")
-    return parts[1] if parts[0] == "src" else parts[0]
+def room_of(path):
+    """The room of a file, or of a header as an include names it."""
+    folder = os.path.dirname(path)
+    return folder[len("src/"):] if folder.startswith("src/") else folder
 
 
 def check_include(root, path, kind, header, layers):
@@ -82,18 +91,14 @@ def check_include(root, path, kind, header, layers):
                     fnmatch.fnmatch(path, owner) for owner in owners):
                 return f"<{header}> belongs to {' '.join(owners)} alone"
         return None
-    layer = layer_of(path)
-    if "/" not in header:
-        if os.path.exists(os.path.join(root, "kernels", header)):
-            target = "kernels"
-        else:
-            return f'"{header}" names no layer; write "layer/{header}"'
-    else:
-        target = header.split("/")[0]
+    room, target = room_of(path), room_of(header)
+    if target == "":
+        return f'"{header}" names no room; write "room/{header}"'
     if target not in layers:
-        return f'"{header}" is of no layer in doc/layers.txt'
-    if target != layer and target not in layers[layer]:
-        return f"{layer} may not include {target} (doc/layers.txt)"
+        return f'"{header}" is of no room in doc/layers.txt'
+    if (target != room and target not in layers[room]
+            and (path, header) not in UPWARD):
+        return f"{room} may not include {target} (doc/layers.txt)"
     return None
 
 
@@ -113,7 +118,7 @@ def check_code(path, text, breaches):
                 breaches.append(f"{path}:{begin}: function of {i - begin - 1} "
                                 f"lines, at most {MAX_FUNCTION}")
             begin = None
-    if layer_of(path) == "app":
+    if room_of(path) == "app":
         return
     for i, line in enumerate(strip_comments(text).split("\n"), 1):
         for pattern, why in FORBIDDEN:
@@ -128,8 +133,8 @@ def check_file(root, path, layers, breaches):
     limit = MAX_HEADER if path.endswith(".h") else MAX_FILE
     if n > limit and path not in LONGER:
         breaches.append(f"{path}:{n}: {n} lines, at most {limit}")
-    if layer_of(path) not in layers:
-        breaches.append(f"{path}:1: {layer_of(path)} is not in doc/layers.txt")
+    if room_of(path) not in layers:
+        breaches.append(f"{path}:1: {room_of(path)} is not in doc/layers.txt")
         return
     for i, line in enumerate(text.split("\n"), 1):
         found = INCLUDE.match(line)

@@ -8,7 +8,7 @@ The reference is transformers in fp64 on the same fp32 weights.  Bars (issue
 "Retort distils on real input", point 3): largest logit error <= 2e-5 of the
 logits' standard deviation (SmolLM2 1e-4), mean loss within 1e-5, loss after 5
 AdamW steps within 1e-4, also with tp 2; an exported student gives the same loss
-in transformers.  --golden writes references for tests/script_golden.sh; the
+in transformers.  --golden writes references for tests/scripts/script_golden.sh; the
 committed ones were made by
   python tests/parity.py build/bin/retort build/parity \\
       --golden tests/golden --only gqa,mqa_one_kv,all

@@ -10,26 +10,9 @@ build=${1:?usage: tests/run.sh BUILD [NAME]...}
 shift
 only=" $* "
 
-# a suite belongs to the highest layer that it includes
-suites=(
-  # base
-  base arena deck
-  # kernels
-  gemm kernels kernels_real kernels_loss attention
-  # dev
-  device
-  # par
-  comm grid
-  # io
-  hfconfig safetensors tokens tokens_damage seal h5 logits logits_damage codec
-  logits_cache lock checkpoint metrics
-  # model
-  arch params model model_tp
-  # optim
-  adamw schedule gradsync
-  # distill
-  truncate objective phases evaluate run draws
-)
+# rooms in the order of doc/layers.txt; tests has a folder for each first part
+mapfile -t rooms < <(sed -n 's|^\([a-z]*\)[a-z/]*:.*|\1|p' doc/layers.txt |
+  awk '!seen[$0]++')
 
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1
 export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
@@ -76,24 +59,28 @@ run_suite() { # name, ranks
   finish "$1 on $2 ranks" "$status" "$((SECONDS - begin))"
 }
 
-for source in tests/test_*.c; do
-  name=${source#tests/test_}
-  name=${name%.c}
-  if [[ " ${suites[*]} " != *" $name "* ]]; then
+for folder in tests/*/; do
+  room=$(basename "$folder")
+  compgen -G "${folder}test_*.c" >/dev/null || continue
+  if [[ " ${rooms[*]} " != *" $room "* ]]; then
     : >"$log"
-    echo "$source is not in the list of tests/run.sh"
-    finish "$name" 64 0
+    echo "tests/$room has suites, doc/layers.txt has no such room"
+    finish "$room" 64 0
   fi
 done
-for name in "${suites[@]}"; do
-  if ! [ -f "tests/test_$name.c" ] || ! wanted "$name"; then continue; fi
-  ranks=$(sed '/\*\//q' "tests/test_$name.c" |
-    sed -n 's|^.*ranks: *\([0-9 ]*\).*$|\1|p' | head -n 1)
-  for n in ${ranks:-1}; do
-    run_suite "$name" "$n"
+for room in "${rooms[@]}"; do
+  for source in "tests/$room"/test_*.c; do
+    name=$(basename "$source" .c)
+    name=${name#test_}
+    if ! [ -f "$source" ] || ! wanted "$name"; then continue; fi
+    ranks=$(sed '/\*\//q' "$source" |
+      sed -n 's|^.*ranks: *\([0-9 ]*\).*$|\1|p' | head -n 1)
+    for n in ${ranks:-1}; do
+      run_suite "$name" "$n"
+    done
   done
 done
-for script in tests/script_*.sh; do
+for script in tests/scripts/script_*.sh; do
   name=$(basename "$script" .sh)
   if ! [ -f "$script" ] || ! wanted "$name"; then continue; fi
   begin=$SECONDS

@@ -5,8 +5,8 @@
 #define RT_APP_H
 
 #include "app/cli.h"
-#include "base/deck.h"
-#include "distill/job.h"
+#include "deck/deck.h"
+#include "distill/job/job.h"
 
 struct rt_app {
   const rt_cli *cli;    // borrowed

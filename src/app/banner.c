@@ -5,7 +5,7 @@
 #include "base/build_info.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "io/h5.h"
+#include "io/common/h5.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -3,7 +3,7 @@
 #ifndef RT_BANNER_H
 #define RT_BANNER_H
 
-#include "distill/job.h"
+#include "distill/job/job.h"
 #include <stdio.h>
 
 /** Version, commit, compiler, libraries: `retort --version`. MPI need not have

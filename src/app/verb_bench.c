@@ -1,7 +1,7 @@
 /** \file verb_bench.c
  *  retort bench gemm|teacher|loss DECK. */
 #include "app/app.h"
-#include "distill/run_bench.h"
+#include "distill/run/run_bench.h"
 #include <string.h>
 
 static const char *const parts[] = {"gemm", "teacher", "loss"};

@@ -3,10 +3,10 @@
 #include "app/app.h"
 #include "app/watchdog.h"
 #include "base/clock.h"
-#include "distill/run.h"
-#include "io/lock.h"
+#include "distill/run/run.h"
+#include "io/common/lock.h"
 
-/** A lock is refreshed so often; others wait much longer (io/lock.h). */
+/** A lock is refreshed so often; others wait much longer (io/common/lock.h). */
 static const double REFRESH_S = 60.0;
 
 // The hook that beats has no argument for it.

@@ -1,7 +1,7 @@
 /** \file verb_eval.c
  *  retort eval DECK. */
 #include "app/app.h"
-#include "distill/run.h"
+#include "distill/run/run.h"
 
 rt_err rt_verb_eval(const rt_app *app)
 {

@@ -1,7 +1,7 @@
 /** \file verb_export.c
  *  retort export RUN OUT. */
 #include "app/app.h"
-#include "distill/run.h"
+#include "distill/run/run.h"
 
 rt_err rt_verb_export(const rt_app *app)
 {

@@ -1,6 +1,6 @@
 /** \file verb_logits.c
  *  retort logits ACTION PATH [PATH] [KEY=VALUE ...]. */
-#include "app/logits_tools.h"
+#include "distill/dataset/dataset.h"
 #include "base/log.h"
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /** \file verb_plan.c
  *  retort plan DECK. */
 #include "app/app.h"
-#include "distill/run.h"
+#include "distill/run/run.h"
 
 rt_err rt_verb_plan(const rt_app *app)
 {

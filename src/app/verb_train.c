@@ -1,7 +1,7 @@
 /** \file verb_train.c
  *  retort train DECK. */
 #include "app/app.h"
-#include "distill/run.h"
+#include "distill/run/run.h"
 
 rt_err rt_verb_train(const rt_app *app)
 {

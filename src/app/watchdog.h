@@ -8,7 +8,7 @@
 #ifndef RT_WATCHDOG_H
 #define RT_WATCHDOG_H
 
-#include "distill/job.h"
+#include "distill/job/job.h"
 
 /** Watch this rank's beats: none for \a limit_s (0: never ends a job) and the
  *  job ends with exit code 75.  Set-up, before the first beat, may read whole

@@ -2,7 +2,7 @@
  *  What all devices share. */
 #include "dev/device_impl.h"
 
-#include "kernels/gemm.h"
+#include "kernels/cpu/gemm.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

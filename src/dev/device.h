@@ -11,7 +11,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 typedef struct rt_dev rt_dev;
 

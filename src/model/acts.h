@@ -5,7 +5,7 @@
 #define RT_ACTS_H
 
 #include "base/arena.h"
-#include "base/shape.h"
+#include "base/model_shape.h"
 
 /** How long an activation lives. */
 typedef enum rt_life {

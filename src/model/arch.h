@@ -1,12 +1,12 @@
 /** \file arch.h
  *  Questions about a model's shape (base/shape.h), which is filled from a
- *  Hugging Face config.json (io/hfconfig.h) or from deck keys (student.*).
+ *  Hugging Face config.json (io/hf/hfconfig.h) or from deck keys (student.*).
  *  Layer: model. */
 #ifndef RT_ARCH_H
 #define RT_ARCH_H
 
 #include "base/err.h"
-#include "base/shape.h"
+#include "base/model_shape.h"
 #include <stdint.h>
 
 /** Consistent in itself?  RT_ERR_CONFIG names the field; \a where: a path. */

@@ -3,7 +3,7 @@
 #ifndef RT_ROPE_H
 #define RT_ROPE_H
 
-#include "base/shape.h"
+#include "base/model_shape.h"
 
 /** Row of position \a pos into out [head_dim]: cos (head_dim / 2 of them), then
  *  sin, of pos theta^(-2i / head_dim), scaled as the shape says. */

@@ -3,7 +3,7 @@
 #ifndef RT_CODEC_CASE_H
 #define RT_CODEC_CASE_H
 
-#include "io/codec.h"
+#include "io/codec/codec.h"
 
 /** Byte 0: the bits below; byte 1: which vocabulary; then u16 bytes of tables,
  *  the tables, and the rest is a record. */

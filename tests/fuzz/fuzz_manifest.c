@@ -2,7 +2,7 @@
  *  manifest.json of a logit dataset from arbitrary bytes (the proof that closes
  *  a real one is taken for granted), for libFuzzer: refused, or what is said of
  *  a dataset that can be: it is written and read back the same. */
-#include "io/logits_manifest.h"
+#include "io/logits/logits_manifest.h"
 
 #include <stdio.h>
 #include <stdlib.h>

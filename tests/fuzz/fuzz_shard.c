@@ -3,9 +3,9 @@
  *  bytes say how it differs from a good one.  Opening and reading it must
  *  refuse it, or give rows that keep every rule.  What a seal cannot prove is
  *  left to HDF5 by nobody: no damaged metadata reaches it. */
-#include "io/logits_manifest.h"
+#include "io/logits/logits_manifest.h"
 
-#include "io/seal.h"
+#include "io/common/seal.h"
 #include <sanitizer/allocator_interface.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,134 @@
+/** \file logits_row.c
+ *  Memory of a row of logits. */
+#include "io/codec/logits_row.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void rt_logits_row_clear(rt_logits_row *row)
+{
+  void *const arrays[] = {row->tok,     row->count,    row->ids,
+                          row->logp,    row->lse,      row->label_logp,
+                          row->entropy, row->deviation};
+  for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
+    free(arrays[i]);
+  *row = (rt_logits_row){0};
+}
+
+/** Every element has 4 bytes; one more than asked, as tok has T + 1. */
+static rt_err grow(void **array, int64_t n)
+{
+  void *const more = realloc(*array, ((size_t)n + 1) * 4);
+  RT_CHECK(more != NULL, RT_ERR_MEM, "%lld bytes for a row of logits",
+           (long long)n * 4);
+  *array = more;
+  return RT_OK;
+}
+#define GROW(member, n)                                                        \
+  do {                                                                         \
+    void *array_ = (member);                                                   \
+    RT_TRY(grow(&array_, n));                                                  \
+    (member) = array_;                                                         \
+  } while (0)
+
+rt_err rt_logits_row_tokens(rt_logits_row *row, int64_t n)
+{
+  if (n <= row->cap_tokens && row->tok != NULL)
+    return RT_OK;
+  GROW(row->tok, n);
+  GROW(row->count, n);
+  GROW(row->lse, n);
+  GROW(row->label_logp, n);
+  if (row->entropy != NULL)
+    GROW(row->entropy, n);
+  if (row->deviation != NULL)
+    GROW(row->deviation, n);
+  row->cap_tokens = n;
+  return RT_OK;
+}
+
+/** Of an earlier row: they must not pass for this one's. */
+static void forget(float **array)
+{
+  free(*array);
+  *array = NULL;
+}
+
+rt_err rt_logits_row_optional(rt_logits_row *row, bool entropy, bool deviation)
+{
+  if (!entropy)
+    forget(&row->entropy);
+  if (!deviation)
+    forget(&row->deviation);
+  if (entropy && row->entropy == NULL)
+    GROW(row->entropy, row->cap_tokens);
+  if (deviation && row->deviation == NULL)
+    GROW(row->deviation, row->cap_tokens);
+  return RT_OK;
+}
+
+rt_err rt_logits_row_entries(rt_logits_row *row, int64_t n)
+{
+  if (n <= row->cap_entries && row->ids != NULL)
+    return RT_OK;
+  GROW(row->ids, n);
+  GROW(row->logp, n);
+  row->cap_entries = n;
+  return RT_OK;
+}
+#undef GROW
+
+rt_err rt_logits_row_copy(const rt_logits_row *from, rt_logits_row *to)
+{
+  const size_t T = 4 * (size_t)from->n_tokens, n = 4 * (size_t)from->n_entries;
+  RT_TRY(rt_logits_row_tokens(to, from->n_tokens));
+  RT_TRY(rt_logits_row_optional(to, from->entropy != NULL,
+                                from->deviation != NULL));
+  RT_TRY(rt_logits_row_entries(to, from->n_entries));
+  memcpy(to->tok, from->tok, T + 4);
+  memcpy(to->count, from->count, T);
+  memcpy(to->lse, from->lse, T);
+  memcpy(to->label_logp, from->label_logp, T);
+  if (from->entropy != NULL)
+    memcpy(to->entropy, from->entropy, T);
+  if (from->deviation != NULL)
+    memcpy(to->deviation, from->deviation, T);
+  if (n > 0) {
+    memcpy(to->ids, from->ids, n);
+    memcpy(to->logp, from->logp, n);
+  }
+  to->n_tokens = from->n_tokens;
+  to->n_entries = from->n_entries;
+  to->stored = from->stored;
+  to->step = from->step;
+  to->stream_row = from->stream_row;
+  return RT_OK;
+}
+
+static int64_t sum(const uint32_t *count, int64_t n)
+{
+  int64_t s = 0;
+  for (int64_t i = 0; i < n; i++)
+    s += count[i];
+  return s;
+}
+
+void rt_logits_row_cut(rt_logits_row *row, int64_t first, int64_t n)
+{
+  RT_ASSERT(first >= 0 && n > 0 && first + n <= row->n_tokens);
+  const int64_t before = sum(row->count, first);
+  const int64_t kept = sum(row->count + first, n);
+  const size_t T = 4 * (size_t)n;
+  memmove(row->tok, row->tok + first, T + 4);
+  memmove(row->count, row->count + first, T);
+  memmove(row->lse, row->lse + first, T);
+  memmove(row->label_logp, row->label_logp + first, T);
+  if (row->entropy != NULL)
+    memmove(row->entropy, row->entropy + first, T);
+  if (row->deviation != NULL)
+    memmove(row->deviation, row->deviation + first, T);
+  memmove(row->ids, row->ids + before, 4 * (size_t)kept);
+  memmove(row->logp, row->logp + before, 4 * (size_t)kept);
+  row->n_tokens = n;
+  row->n_entries = kept;
+}

@@ -1,0 +1,296 @@
+/** \file packed_read.c
+ *  Records of `packed` and `sampled` into rows, whatever the bytes are. */
+#include "io/codec/packed.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t unzigzag(uint64_t x)
+{
+  return (int64_t)(x >> 1) ^ -(int64_t)(x & 1);
+}
+
+/** What decoding a row needs besides the codec. */
+typedef struct eye {
+  const struct rt_packed *k; // borrowed
+  const rt_codec_spec *spec; // borrowed
+  const char *name;          // borrowed
+  rt_rans_in in;
+  uint64_t *key; // owned [room]: level, or N less draws, << 32 | id
+  size_t room;
+  rt_logits_row *row; // borrowed
+} eye;
+
+static uint64_t take(eye *e, int model, int m)
+{
+  return rt_rans_take(&e->in, &e->k->model[model], &e->k->numbers[m]);
+}
+
+static rt_err room_for(eye *e, size_t n)
+{
+  if (n > e->room) {
+    uint64_t *const more = realloc(e->key, 2 * n * sizeof *more);
+    RT_CHECK(more != NULL, RT_ERR_MEM, "%zu entries", n);
+    e->key = more;
+    e->room = 2 * n;
+  }
+  return RT_OK;
+}
+
+/** Entries of one token, which are to come. */
+typedef struct wanted {
+  size_t n;
+  uint64_t most, span; // their keys' upper halves: most - v, v at most span
+  int context_of_range;
+} wanted;
+
+/** Entries by rank into e->key; false: they are no such set.  \a sure: there
+ *  are words for all of them.  What a step looks up by its state is known a
+ *  step before its context: the tables lie so that it is fetched then. */
+static inline bool take_entries(eye *e, wanted w, bool sure)
+{
+  const struct rt_packed *const k = e->k;
+  const rt_id_order *const o = &k->order;
+  const rt_rans_model *const gaps = &k->model[RT_M_GAP];
+  const rt_rans_model *const values =
+      &k->model[RT_M_VALUE + w.context_of_range * RT_DENSITIES];
+  const uint32_t *const value_slot = k->value_slot[w.context_of_range];
+  const uint64_t vocab = e->spec->vocab;
+  rt_rans_in in = e->in; // in registers, as its two states: one for gaps
+  uint32_t a = in.x[in.turn], b = in.x[in.turn ^ 1];
+  uint64_t next = 0;
+  bool good = true;
+  for (size_t i = 0; i < w.n && good; i++) {
+    const uint32_t densities = value_slot[rt_rans_slot(b)];
+    const unsigned context =
+        rt_gap_context(rt_order_near(o, next), rt_packed_lg_left(k, w.n - i));
+    const unsigned gap = k->gap_slot[rt_rans_slot(a)][context];
+    rt_rans_drop(&in, &a, gaps[context].code[gap], sure);
+    __builtin_prefetch(k->gap_slot[rt_rans_slot(a)]);
+    const uint64_t rank =
+        next + rt_rans_number(&in, gap, &k->numbers[RT_GAP_BITS]);
+    if (rank >= o->n_seen && rank >= vocab)
+      return false;
+    const unsigned density = rt_order_near(o, rank) % RT_DENSITIES;
+    const unsigned value = densities >> 8 * density & 255;
+    rt_rans_drop(&in, &b, values[density].code[value], sure);
+    const uint64_t v = rt_rans_number(&in, value, &k->numbers[RT_VALUE_BITS]);
+    next = rank + 1;
+    good = v <= w.span && (next < vocab || i + 1 == w.n);
+    const uint32_t id =
+        rank < o->n_seen ? o->id[rank] : rt_id_order_id(o, (uint32_t)rank);
+    e->key[i] = (w.most - v) << 32 | id;
+  }
+  in.x[in.turn] = a;
+  in.x[in.turn ^ 1] = b;
+  e->in = in;
+  return good && !in.bad;
+}
+
+static rt_err take_set(eye *e, wanted w)
+{
+  // an entry takes two words at most
+  const bool sure = (size_t)(e->in.word_end - e->in.word) / 4 >= w.n;
+  RT_CHECK(sure ? take_entries(e, w, true) : take_entries(e, w, false),
+           RT_ERR_DATA,
+           "%s: a token's %zu entries are no set of ids below %llu with values "
+           "up to %llu",
+           e->name, w.n, (unsigned long long)e->spec->vocab,
+           (unsigned long long)w.span);
+  return RT_OK;
+}
+
+static int by_key(const void *a, const void *b)
+{
+  const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+/** Nearly in order already: by insertion.  Flat or hostile rows would take the
+ *  square of their length: they are sorted anew. */
+static void sort_nearly(uint64_t *key, size_t n)
+{
+  size_t moves = 0;
+  for (size_t i = 1; i < n; i++) {
+    const uint64_t moved = key[i];
+    size_t k = i;
+    for (; k > 0 && key[k - 1] > moved; k--)
+      key[k] = key[k - 1];
+    key[k] = moved;
+    moves += i - k;
+    if (moves > 64 * n) {
+      qsort(key, n, sizeof *key, by_key);
+      return;
+    }
+  }
+}
+
+/** Keys of one token, whose upper halves are \a least to \a least + \a span,
+ *  sorted into \a to: count, place, then order what has equal halves. */
+static void sort_keys(const uint64_t *from, size_t n, uint64_t least,
+                      uint64_t span, uint64_t *to)
+{
+  uint32_t at[RT_N_LEVELS + 1];
+  memset(at, 0, ((size_t)span + 2) * sizeof *at);
+  for (size_t i = 0; i < n; i++)
+    at[(from[i] >> 32) - least + 1]++;
+  for (uint64_t k = 1; k <= span; k++)
+    at[k] += at[k - 1];
+  for (size_t i = 0; i < n; i++)
+    to[at[(from[i] >> 32) - least]++] = from[i];
+  sort_nearly(to, n);
+}
+
+static rt_err take_levels(eye *e, size_t n, uint32_t *ids, float *logp)
+{
+  const struct rt_packed *k = e->k;
+  uint64_t *const sorted = e->key + n;
+  const uint64_t top = take(e, RT_M_TOP, RT_TOP_BITS);
+  const uint64_t range = take(e, RT_M_RANGE, RT_RANGE_BITS);
+  RT_CHECK(top < RT_N_LEVELS && range < RT_N_LEVELS - top, RT_ERR_DATA,
+           "%s: levels %llu to %llu, expected less than %d", e->name,
+           (unsigned long long)top, (unsigned long long)(top + range),
+           RT_N_LEVELS);
+  RT_TRY(take_set(
+      e, (wanted){n, top + range, range, rt_packed_range_context((int)range)}));
+  sort_keys(e->key, n, top, range, sorted);
+  double mass = 0.0;
+  for (size_t i = 0; i < n; i++) {
+    ids[i] = (uint32_t)sorted[i];
+    logp[i] = k->value[sorted[i] >> 32];
+    mass += (double)k->prob[sorted[i] >> 32];
+  }
+  RT_CHECK(mass <= rt_codec_max_stored, RT_ERR_DATA,
+           "%s: %zu entries have mass %g, expected at most 1 (%g, rounded)",
+           e->name, n, mass, rt_codec_max_stored);
+  return RT_OK;
+}
+
+static rt_err take_draws(eye *e, size_t n, uint32_t *ids, float *logp)
+{
+  const uint64_t n_draws = (uint64_t)e->spec->n_draws;
+  uint64_t *const sorted = e->key + n;
+  uint64_t sum = 0;
+  RT_TRY(take_set(e, (wanted){n, n_draws - 1, n_draws - 1, 0}));
+  sort_keys(e->key, n, 0, n_draws - 1, sorted);
+  for (size_t i = 0; i < n; i++) {
+    const uint64_t draws = n_draws - (sorted[i] >> 32);
+    ids[i] = (uint32_t)sorted[i];
+    logp[i] = (float)log((double)draws / (double)n_draws);
+    sum += draws;
+  }
+  RT_CHECK(sum == n_draws, RT_ERR_DATA, "%s: %llu draws, expected %llu",
+           e->name, (unsigned long long)sum, (unsigned long long)n_draws);
+  return RT_OK;
+}
+
+static rt_err take_rank(eye *e, uint32_t *id)
+{
+  const uint64_t rank = take(e, RT_M_RANK, RT_RANK_BITS);
+  RT_CHECK(rank < e->spec->vocab, RT_ERR_DATA,
+           "%s: rank %llu, expected less than %llu", e->name,
+           (unsigned long long)rank, (unsigned long long)e->spec->vocab);
+  *id = rt_id_order_id(&e->k->order, (uint32_t)rank);
+  return RT_OK;
+}
+
+static rt_err take_label(eye *e, int64_t t, size_t n, const uint32_t *ids,
+                         const float *logp)
+{
+  rt_logits_row *const row = e->row;
+  const uint64_t place = take(e, RT_M_LABEL, RT_LABEL_BITS);
+  RT_CHECK(place <= n, RT_ERR_DATA, "%s: place %llu of %zu entries", e->name,
+           (unsigned long long)place, n);
+  if (place > 0) {
+    row->tok[t + 1] = ids[place - 1];
+    row->label_logp[t] = logp[place - 1];
+  } else
+    RT_TRY(take_rank(e, &row->tok[t + 1]));
+  if (place > 0 && e->spec->kind == RT_CODEC_PACKED)
+    return RT_OK;
+  const uint64_t level = take(e, RT_M_LEVEL, RT_LEVEL_BITS);
+  RT_CHECK(level < RT_N_LEVELS, RT_ERR_DATA,
+           "%s: level %llu, expected less than %d", e->name,
+           (unsigned long long)level, RT_N_LEVELS);
+  row->label_logp[t] = e->k->value[level];
+  return RT_OK;
+}
+
+/** Room for \a n more entries after \a at of the row's \a all. */
+static rt_err grow_row(rt_logits_row *row, int64_t at, int64_t n, int64_t all)
+{
+  if (row->ids != NULL && at + n <= row->cap_entries)
+    return RT_OK;
+  const int64_t twice = 2 * (at + n) + 1024;
+  return rt_logits_row_entries(row, twice < all ? twice : all);
+}
+
+static rt_err take_token(eye *e, int64_t t, int64_t begin, int64_t all)
+{
+  const struct rt_packed *const k = e->k;
+  rt_logits_row *const row = e->row;
+  const uint64_t less = take(e, RT_M_COUNT, RT_COUNT_BITS);
+  RT_CHECK(less <= (uint64_t)e->spec->max_entries &&
+               e->spec->max_entries - (int64_t)less <= all - begin,
+           RT_ERR_DATA, "%s, token %lld: entries beyond the %lld of the row",
+           e->name, (long long)t, (long long)all);
+  const size_t n = (size_t)(e->spec->max_entries - (int64_t)less);
+  row->count[t] = (uint32_t)n;
+  RT_TRY(room_for(e, 2 * n));
+  RT_TRY(grow_row(row, begin, (int64_t)n, all));
+  uint32_t *const ids = row->ids + begin;
+  float *const logp = row->logp + begin;
+  if (n > 0)
+    RT_TRY(e->spec->kind == RT_CODEC_PACKED ? take_levels(e, n, ids, logp)
+                                            : take_draws(e, n, ids, logp));
+  row->lse[t] =
+      (float)(unzigzag(take(e, RT_M_LSE, RT_LSE_BITS)) + k->lse_base) / 32.0F;
+  RT_TRY(take_label(e, t, n, ids, logp));
+  if (e->spec->entropy)
+    row->entropy[t] = (float)take(e, RT_M_ENTROPY, RT_ENTROPY_BITS) / 64.0F;
+  if (e->spec->deviation)
+    row->deviation[t] =
+        (float)take(e, RT_M_DEVIATION, RT_DEVIATION_BITS) / 64.0F;
+  return RT_OK;
+}
+
+static rt_err take_row(eye *e, int64_t n_entries)
+{
+  rt_logits_row *const row = e->row;
+  int64_t begin = 0;
+  RT_TRY(take_rank(e, &row->tok[0]));
+  for (int64_t t = 0; t < row->n_tokens; t++) {
+    RT_TRY(take_token(e, t, begin, n_entries));
+    begin += row->count[t];
+  }
+  RT_CHECK(begin == n_entries, RT_ERR_DATA,
+           "%s: counts add up to %lld of %lld entries", e->name,
+           (long long)begin, (long long)n_entries);
+  row->n_entries = n_entries;
+  return rt_rans_close(&e->in, e->name);
+}
+
+rt_err rt_codec_decode_packed(const rt_codec *codec, rt_codec_in *in,
+                              rt_logits_row *out)
+{
+  const rt_codec_spec *spec = &codec->spec;
+  uint32_t n_tokens, n_entries;
+  RT_TRY(rt_codec_take_u32(in, &n_tokens));
+  RT_TRY(rt_codec_take_u32(in, &n_entries));
+  RT_TRY(rt_codec_take_origin(spec, in, out));
+  // a symbol costs at least 1/360 of a bit: see RT_RANS_LEAST
+  RT_CHECK(n_tokens <= spec->max_tokens && n_tokens / 4096 <= in->n &&
+               n_entries / 4096 <= in->n,
+           RT_ERR_DATA, "%s: %lu tokens, %lu entries in %zu bytes", in->name,
+           (unsigned long)n_tokens, (unsigned long)n_entries, in->n);
+  eye e = {.k = codec->packed, .spec = spec, .name = in->name, .row = out};
+  RT_TRY(rt_rans_open(in->data + in->at, in->n - in->at, in->name, &e.in));
+  out->n_tokens = n_tokens;
+  out->n_entries = 0;
+  RT_TRY(rt_logits_row_tokens(out, n_tokens));
+  RT_TRY(rt_logits_row_optional(out, spec->entropy, spec->deviation));
+  const rt_err err = take_row(&e, n_entries);
+  free(e.key);
+  return err;
+}

@@ -1,0 +1,259 @@
+/** \file packed_write.c
+ *  Rows into records of `packed` and `sampled`. */
+#include "io/codec/packed.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t zigzag(int64_t x)
+{
+  return ((uint64_t)x << 1) ^ (uint64_t)(x >> 63);
+}
+
+/** An entry on its way: sorted by rank. */
+typedef struct item {
+  uint32_t rank, id;
+  int value; // level, or draws
+} item;
+
+/** What encoding a row needs besides the codec. */
+typedef struct pen {
+  const rt_codec *codec; // borrowed
+  rt_rans_out *out;      // borrowed
+  item *item;            // owned [room]
+  uint64_t *key;         // owned [2 room]
+  size_t room;
+} pen;
+
+static void pen_clear(pen *p)
+{
+  free(p->item);
+  free(p->key);
+}
+
+static rt_err pen_room(pen *p, size_t n)
+{
+  if (n <= p->room)
+    return RT_OK;
+  item *const items = realloc(p->item, 2 * n * sizeof *items);
+  RT_CHECK(items != NULL, RT_ERR_MEM, "%zu entries", n);
+  p->item = items;
+  uint64_t *const keys = realloc(p->key, 4 * n * sizeof *keys);
+  RT_CHECK(keys != NULL, RT_ERR_MEM, "%zu entries", n);
+  p->key = keys;
+  p->room = 2 * n;
+  return RT_OK;
+}
+
+static rt_err put(pen *p, int model, uint64_t v, int m)
+{
+  return rt_rans_put(p->out, p->codec->packed->model, model, v, m);
+}
+
+/** \a x [mid] and the rest of \a x [n], each ascending, as one into \a to. */
+static void merge(const uint64_t *x, size_t mid, size_t n, uint64_t *to)
+{
+  size_t i = 0, j = mid;
+  while (i < mid && j < n) { // which one it is cannot be foreseen: no branch
+    const bool second = x[j] < x[i];
+    *to++ = second ? x[j] : x[i];
+    i += !second;
+    j += second;
+  }
+  memcpy(to, x + i, (mid - i) * sizeof *x);
+  memcpy(to + (mid - i), x + j, (n - j) * sizeof *x);
+}
+
+/** Keys ascending: short runs, then merged pair by pair.  \a spare has the room
+ *  of \a x; the result is the one or the other. */
+static const uint64_t *sort_keys(uint64_t *x, size_t n, uint64_t *spare)
+{
+  enum { RUN = 32 };
+  for (size_t i = 0; i < n; i++) {
+    const uint64_t moved = x[i];
+    size_t to = i;
+    for (; to % RUN > 0 && x[to - 1] > moved; to--)
+      x[to] = x[to - 1];
+    x[to] = moved;
+  }
+  for (size_t run = RUN; run < n; run *= 2) {
+    for (size_t at = 0; at < n; at += 2 * run) {
+      const size_t left = n - at;
+      merge(x + at, run < left ? run : left, 2 * run < left ? 2 * run : left,
+            spare + at);
+    }
+    uint64_t *const sorted = spare;
+    spare = x;
+    x = sorted;
+  }
+  return x;
+}
+
+/** Draws of an entry whose log-prob is log(draws / N). */
+static int draws_of(const rt_codec_spec *spec, float logp)
+{
+  return (int)lrint(exp((double)logp) * (double)spec->n_draws);
+}
+
+/** The token's entries as items in the order of their ranks. */
+static rt_err take_items(pen *p, const rt_logits_row *row, int64_t begin,
+                         size_t n)
+{
+  const rt_codec_spec *spec = &p->codec->spec;
+  const uint32_t *const ids = row->ids + begin; // [n]
+  const float *const logp = row->logp + begin;  // [n]
+  RT_TRY(pen_room(p, n));
+  for (size_t i = 0; i < n; i++)
+    p->key[i] =
+        (uint64_t)rt_id_order_rank(&p->codec->packed->order, ids[i]) << 32 | i;
+  const uint64_t *const key = sort_keys(p->key, n, p->key + p->room);
+  for (size_t i = 0; i < n; i++) {
+    const size_t from = key[i] & UINT32_MAX;
+    p->item[i] =
+        (item){(uint32_t)(key[i] >> 32), ids[from],
+               spec->kind == RT_CODEC_PACKED ? rt_packed_level(logp[from])
+                                             : draws_of(spec, logp[from])};
+  }
+  return RT_OK;
+}
+
+/** Entries come as a set; levels from the unlikeliest up, draws less one. */
+static rt_err put_items(pen *p, size_t n, int low, int range)
+{
+  const rt_id_order *o = &p->codec->packed->order;
+  const int at_range = rt_packed_range_context(range) * RT_DENSITIES;
+  uint64_t next = 0;
+  for (size_t i = 0; i < n; i++) {
+    const item *x = &p->item[i];
+    const unsigned context = rt_gap_context(
+        rt_order_near(o, next), rt_packed_lg_left(p->codec->packed, n - i));
+    const unsigned density = rt_order_near(o, x->rank) % RT_DENSITIES;
+    RT_TRY(put(p, RT_M_GAP + (int)context, x->rank - next, RT_GAP_BITS));
+    RT_TRY(put(p, RT_M_VALUE + at_range + (int)density,
+               (uint64_t)(low < 0 ? x->value - 1 : low - x->value),
+               RT_VALUE_BITS));
+    next = (uint64_t)x->rank + 1;
+  }
+  return RT_OK;
+}
+
+static rt_err put_levels(pen *p, size_t n)
+{
+  int top = RT_N_LEVELS, low = 0;
+  for (size_t i = 0; i < n; i++) {
+    top = p->item[i].value < top ? p->item[i].value : top;
+    low = p->item[i].value > low ? p->item[i].value : low;
+  }
+  RT_TRY(put(p, RT_M_TOP, (uint64_t)top, RT_TOP_BITS));
+  RT_TRY(put(p, RT_M_RANGE, (uint64_t)(low - top), RT_RANGE_BITS));
+  return put_items(p, n, low, low - top);
+}
+
+static rt_err put_draws(pen *p, size_t n)
+{
+  int64_t sum = 0;
+  for (size_t i = 0; i < n; i++)
+    sum += p->item[i].value > 0 ? p->item[i].value : INT32_MAX;
+  RT_CHECK(sum == p->codec->spec.n_draws, RT_ERR_DATA,
+           "a token's %zu entries are not %lld draws", n,
+           (long long)p->codec->spec.n_draws);
+  return put_items(p, n, -1, 0);
+}
+
+/** Where the corpus token is in the decoded order, 1 for the first; else 0. */
+static uint64_t find_label(const pen *p, size_t n, uint32_t label)
+{
+  const bool packed = p->codec->spec.kind == RT_CODEC_PACKED;
+  size_t i = 0;
+  while (i < n && p->item[i].id != label)
+    i++;
+  if (i == n)
+    return 0;
+  const int mine = p->item[i].value;
+  uint64_t place = 1;
+  for (size_t k = 0; k < n; k++) {
+    const int other = p->item[k].value;
+    place += other == mine ? p->item[k].id < label
+                           : (packed ? other < mine : other > mine);
+  }
+  return place;
+}
+
+static rt_err put_label(pen *p, const rt_logits_row *row, int64_t t, size_t n)
+{
+  const uint32_t label = row->tok[t + 1];
+  const uint64_t place = find_label(p, n, label);
+  RT_TRY(put(p, RT_M_LABEL, place, RT_LABEL_BITS));
+  if (place == 0)
+    RT_TRY(put(p, RT_M_RANK, rt_id_order_rank(&p->codec->packed->order, label),
+               RT_RANK_BITS));
+  if (place == 0 || p->codec->spec.kind == RT_CODEC_SAMPLED)
+    RT_TRY(put(p, RT_M_LEVEL, (uint64_t)rt_packed_level(row->label_logp[t]),
+               RT_LEVEL_BITS));
+  return RT_OK;
+}
+
+static rt_err put_token(pen *p, const rt_logits_row *row, int64_t t,
+                        int64_t begin)
+{
+  const rt_codec_spec *spec = &p->codec->spec;
+  const size_t n = row->count[t];
+  RT_TRY(put(p, RT_M_COUNT, (uint64_t)spec->max_entries - n, RT_COUNT_BITS));
+  if (n > 0) {
+    RT_TRY(take_items(p, row, begin, n));
+    RT_TRY(spec->kind == RT_CODEC_PACKED ? put_levels(p, n) : put_draws(p, n));
+  }
+  RT_TRY(put(
+      p, RT_M_LSE,
+      zigzag(rt_packed_steps(row->lse[t], 32.0F) - p->codec->packed->lse_base),
+      RT_LSE_BITS));
+  RT_TRY(put_label(p, row, t, n));
+  if (spec->entropy)
+    RT_TRY(put(p, RT_M_ENTROPY,
+               (uint64_t)rt_packed_steps(fminf(row->entropy[t], 32.0F), 64.0F),
+               RT_ENTROPY_BITS));
+  if (spec->deviation)
+    RT_TRY(put(p, RT_M_DEVIATION,
+               (uint64_t)rt_packed_steps(row->deviation[t], 64.0F),
+               RT_DEVIATION_BITS));
+  return RT_OK;
+}
+
+static rt_err put_row(pen *p, const rt_logits_row *row)
+{
+  int64_t begin = 0;
+  RT_TRY(put(p, RT_M_RANK,
+             rt_id_order_rank(&p->codec->packed->order, row->tok[0]),
+             RT_RANK_BITS));
+  for (int64_t t = 0; t < row->n_tokens; t++) {
+    RT_TRY(put_token(p, row, t, begin));
+    begin += row->count[t];
+  }
+  return RT_OK;
+}
+
+rt_err rt_packed_put_rows(const rt_codec *codec, const rt_logits_row *rows,
+                          int64_t n_rows, rt_rans_out *out)
+{
+  pen p = {.codec = codec, .out = out};
+  rt_err err = RT_OK;
+  for (int64_t r = 0; err == RT_OK && r < n_rows; r++)
+    err = put_row(&p, &rows[r]);
+  pen_clear(&p);
+  return err;
+}
+
+rt_err rt_codec_encode_packed(const rt_codec *codec, const rt_logits_row *row,
+                              rt_bytes *out)
+{
+  rt_rans_out stream = {0};
+  RT_TRY(rt_codec_put_u32(out, (uint32_t)row->n_tokens));
+  RT_TRY(rt_codec_put_u32(out, (uint32_t)row->n_entries));
+  RT_TRY(rt_codec_put_origin(&codec->spec, row, out));
+  rt_err err = rt_packed_put_rows(codec, row, 1, &stream);
+  if (err == RT_OK)
+    err = rt_rans_finish(&stream, out);
+  rt_rans_out_clear(&stream);
+  return err;
+}

@@ -1,0 +1,397 @@
+/** \file seal.c
+ *  Hashes of a file's blocks in a small text beside it.  doc/formats.md has the
+ *  specification. */
+#include "io/common/seal.h"
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/split.h"
+#include "io/common/ranks.h"
+#include "io/common/json.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const int64_t block_bytes = 1 << 20; // of the seals we write
+static const size_t max_seal_bytes = (size_t)1 << 30;
+static const char tail_format[] = "\"seal\": \"%016" PRIx64 "\"}\n";
+enum { HEX = 16, TAIL = 28 }; // lengths of a hash and of the formatted tail
+
+/** --- texts that prove themselves --- */
+
+rt_err rt_seal_text_put(const char *path, const char *text, size_t n)
+{
+  char *const whole = malloc(n + TAIL + 1);
+  RT_CHECK(whole != NULL, RT_ERR_MEM, "%zu bytes to write %s", n, path);
+  memcpy(whole, text, n);
+  snprintf(whole + n, TAIL + 1, tail_format, rt_hash_xxh3(text, n));
+  const rt_err err = rt_file_put(path, whole, n + TAIL);
+  free(whole);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+rt_err rt_seal_text_get(const char *path, size_t max_bytes, char **text,
+                        size_t *n, uint64_t *hash)
+{
+  *text = NULL;
+  int64_t bytes;
+  RT_TRY(rt_file_size(path, &bytes));
+  RT_CHECK(bytes >= TAIL, RT_ERR_DATA,
+           "%s has only %lld bytes: it is truncated or damaged", path,
+           (long long)bytes);
+  RT_TRY(rt_file_slurp(path, max_bytes, text, n));
+  const size_t body = *n < TAIL ? 0 : *n - TAIL; // it may shrink meanwhile
+  const uint64_t got = rt_hash_xxh3(*text, body);
+  char tail[TAIL + 1];
+  snprintf(tail, sizeof tail, tail_format, got);
+  if (*n < TAIL || memcmp(*text + body, tail, TAIL) != 0) {
+    // not the file's own end: it may hold anything
+    free(*text);
+    *text = NULL;
+    return RT_FAIL(RT_ERR_DATA,
+                   "%s does not end in its own hash (its %zu bytes have XXH3 "
+                   "%016" PRIx64 "): it is truncated or damaged",
+                   path, body, got);
+  }
+  if (hash != NULL)
+    *hash = got;
+  return RT_OK;
+}
+
+/** --- seals --- */
+
+rt_err rt_seal_path(char out[RT_PATH_MAX], const char *path)
+{
+  const int n = snprintf(out, RT_PATH_MAX, "%s.seal", path);
+  RT_CHECK(n < RT_PATH_MAX, RT_ERR_CONFIG, "path is too long: %.80s...", path);
+  return RT_OK;
+}
+
+/** A seal in memory.  Blocks that are checked are numbered on their own. */
+typedef struct seal {
+  int64_t bytes, block_bytes, n_raw, n_checked;
+  rt_extent *raw;             // owned [n_raw], sorted, apart
+  int64_t *block;             // owned [n_checked] which block of the file
+  uint64_t *hash;             // owned [n_checked]
+  char sha256[RT_SHA256_HEX]; // of the whole file; "": not kept
+} seal;
+
+static void clear(seal *s)
+{
+  free(s->raw);
+  free(s->block);
+  free(s->hash);
+  *s = (seal){0};
+}
+
+static int64_t block_end(const seal *s, int64_t i)
+{
+  const int64_t begin = i * s->block_bytes;
+  return s->bytes - begin < s->block_bytes ? s->bytes : begin + s->block_bytes;
+}
+
+/** Number the blocks that are not wholly inside raw data. */
+static rt_err plan_blocks(seal *s, const char *path)
+{
+  const int64_t n = s->bytes / s->block_bytes + (s->bytes % s->block_bytes > 0);
+  s->block = malloc((size_t)(n + 1) * sizeof *s->block);
+  s->hash = calloc((size_t)n + 1, sizeof *s->hash);
+  RT_CHECK(s->block != NULL && s->hash != NULL, RT_ERR_MEM,
+           "hashes of %lld blocks of %s", (long long)n, path);
+  int64_t i_raw = 0;
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t begin = i * s->block_bytes, end = block_end(s, i);
+    while (i_raw < s->n_raw && s->raw[i_raw].offset + s->raw[i_raw].bytes < end)
+      i_raw++;
+    if (i_raw == s->n_raw || s->raw[i_raw].offset > begin)
+      s->block[s->n_checked++] = i;
+  }
+  return RT_OK;
+}
+
+/** Copy the extents, joining those that touch. */
+static rt_err join_raw(seal *s, const char *path, const rt_extent *raw, int n)
+{
+  s->raw = calloc((size_t)n + 1, sizeof *s->raw);
+  RT_CHECK(s->raw != NULL, RT_ERR_MEM, "%d extents of %s", n, path);
+  for (int i = 0; i < n; i++) {
+    rt_extent *const last = s->n_raw > 0 ? &s->raw[s->n_raw - 1] : NULL;
+    const int64_t end = last == NULL ? 0 : last->offset + last->bytes;
+    RT_CHECK(raw[i].offset >= end && raw[i].bytes >= 0 &&
+                 raw[i].bytes <= s->bytes - raw[i].offset,
+             RT_ERR_INTERNAL,
+             "%s: raw extent %d at %lld of %lld bytes is out of order or "
+             "outside the file of %lld bytes",
+             path, i, (long long)raw[i].offset, (long long)raw[i].bytes,
+             (long long)s->bytes);
+    if (last != NULL && raw[i].offset == end)
+      last->bytes += raw[i].bytes;
+    else
+      s->raw[s->n_raw++] = raw[i];
+  }
+  return RT_OK;
+}
+
+/** XXH3 of checked blocks [first, first + n) into \a hash. */
+static rt_err hash_blocks(const seal *s, const char *path, int64_t first,
+                          int64_t n, uint64_t *hash)
+{
+  if (n == 0)
+    return RT_OK;
+  int fd;
+  RT_TRY(rt_file_open(path, &fd));
+  void *const block = malloc((size_t)s->block_bytes);
+  rt_err err = RT_OK;
+  if (block == NULL)
+    err = RT_FAIL(RT_ERR_MEM, "%lld bytes to hash %s",
+                  (long long)s->block_bytes, path);
+  for (int64_t i = 0; i < n && err == RT_OK; i++) {
+    const int64_t begin = s->block[first + i] * s->block_bytes;
+    const size_t size = (size_t)(block_end(s, s->block[first + i]) - begin);
+    err = rt_file_read_at(fd, path, block, size, begin);
+    if (err == RT_OK)
+      hash[i] = rt_hash_xxh3(block, size);
+  }
+  free(block);
+  close(fd);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+/** This rank's share of the checked blocks, hashed into a fresh array. */
+static rt_err hash_share(MPI_Comm comm, const seal *s, const char *path,
+                         int64_t *first, int64_t *n, uint64_t **hash)
+{
+  int rank, n_ranks;
+  RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
+  RT_TRY_MPI(MPI_Comm_size(comm, &n_ranks));
+  *first = rt_split_begin(s->n_checked, n_ranks, rank);
+  *n = rt_split_count(s->n_checked, n_ranks, rank);
+  RT_ASSERT(s->block_bytes > 0 && s->block != NULL && s->hash != NULL);
+  *hash = malloc((size_t)(*n + 1) * sizeof **hash);
+  RT_CHECK(*hash != NULL, RT_ERR_MEM, "%lld hashes", (long long)*n);
+  RT_TRY(hash_blocks(s, path, *first, *n, *hash));
+  return RT_OK;
+}
+
+/** --- writing --- */
+
+static void print(const seal *s, FILE *to)
+{
+  fprintf(to,
+          "{\"format\": \"retort-seal\", \"version\": 1,\n"
+          "\"bytes\": %lld, \"block_bytes\": %lld,\n\"raw\": [",
+          (long long)s->bytes, (long long)s->block_bytes);
+  for (int64_t i = 0; i < s->n_raw; i++)
+    fprintf(to, "%s[%lld, %lld]", i > 0 ? ", " : "",
+            (long long)s->raw[i].offset, (long long)s->raw[i].bytes);
+  fprintf(to, "],\n\"blocks\": \"");
+  for (int64_t i = 0; i < s->n_checked; i++)
+    fprintf(to, "%016" PRIx64, s->hash[i]);
+  fprintf(to, "\",\n");
+  if (s->sha256[0] != '\0')
+    fprintf(to, "\"sha256\": \"%s\",\n", s->sha256);
+}
+
+/** One rank, with every hash in place. */
+static rt_err put(const seal *s, const char *path)
+{
+  char to_path[RT_PATH_MAX];
+  RT_TRY(rt_seal_path(to_path, path));
+  char *text = NULL;
+  size_t n = 0;
+  FILE *const to = open_memstream(&text, &n);
+  RT_CHECK(to != NULL, RT_ERR_MEM, "the text of %s", to_path);
+  print(s, to);
+  const bool fits = ferror(to) == 0;
+  rt_err err = fclose(to) == 0 && fits
+                   ? rt_seal_text_put(to_path, text, n)
+                   : RT_FAIL(RT_ERR_MEM, "the text of %s", to_path);
+  free(text);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+static rt_err write_seal(MPI_Comm comm, const char *path, seal *s,
+                         const rt_extent *raw, int n_raw, bool whole)
+{
+  int rank;
+  RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
+  rt_err err = rank == 0 ? rt_file_size(path, &s->bytes) : RT_OK;
+  RT_TRY(rt_group_agree(comm, err));
+  RT_TRY(rt_group_bcast(comm, &s->bytes, sizeof s->bytes));
+  if (rank == 0 && whole)
+    err = rt_hash_file(path, s->sha256);
+  RT_TRY(rt_group_agree(comm, err));
+  s->block_bytes = block_bytes;
+  err = join_raw(s, path, raw, n_raw);
+  if (err == RT_OK)
+    err = plan_blocks(s, path);
+  RT_TRY(rt_group_agree(comm, err));
+  int64_t first = 0, n = 0, n_all;
+  uint64_t *mine = NULL, *all = NULL;
+  err = rt_group_agree(comm, hash_share(comm, s, path, &first, &n, &mine));
+  if (err == RT_OK)
+    err = rt_group_join(comm, mine, n, &all, &n_all);
+  free(mine);
+  RT_TRY(err);
+  free(s->hash);
+  s->hash = all;
+  return rt_group_agree(comm, rank == 0 ? put(s, path) : RT_OK);
+}
+
+rt_err rt_seal_write(MPI_Comm comm, const char *path, const rt_extent *raw,
+                     int n_raw, bool whole)
+{
+  seal s = {0};
+  const rt_err err = write_seal(comm, path, &s, raw, n_raw, whole);
+  clear(&s);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+/** --- checking --- */
+
+static rt_err parse_raw(seal *s, const char *name, const rt_json *list)
+{
+  const size_t n = rt_json_n(list);
+  s->raw = calloc(n + 1, sizeof *s->raw);
+  RT_CHECK(s->raw != NULL, RT_ERR_MEM, "%zu extents of %s", n, name);
+  int64_t end = 0;
+  for (size_t i = 0; i < n; i++) {
+    rt_extent *const x = &s->raw[i];
+    const rt_json *const pair = rt_json_at(list, i);
+    RT_CHECK(rt_json_int(rt_json_at(pair, 0), &x->offset) &&
+                 rt_json_int(rt_json_at(pair, 1), &x->bytes) &&
+                 x->offset >= end && x->bytes >= 0 && x->offset <= s->bytes &&
+                 x->bytes <= s->bytes - x->offset,
+             RT_ERR_DATA,
+             "%s: raw extent %zu is not [offset, bytes] in order and inside "
+             "the file of %lld bytes",
+             name, i, (long long)s->bytes);
+    end = x->offset + x->bytes;
+    s->n_raw++;
+  }
+  return RT_OK;
+}
+
+/** One hash as print() writes it: lower case only. */
+static bool parse_hex(const char *text, uint64_t *hash)
+{
+  static const char digits[] = "0123456789abcdef";
+  *hash = 0;
+  for (int i = 0; i < HEX; i++) {
+    const char *const digit = text[i] ? strchr(digits, text[i]) : NULL;
+    if (digit == NULL)
+      return false;
+    *hash = *hash << 4 | (uint64_t)(digit - digits);
+  }
+  return true;
+}
+
+/** Fill in \a s, whose expected hashes are in s->hash. */
+static rt_err parse(const rt_json *j, const char *path, const char *name,
+                    seal *s)
+{
+  int64_t bytes;
+  RT_TRY(rt_file_size(path, &bytes));
+  const char *const format = rt_json_text(rt_json_get(j, "format"));
+  int64_t version = 0;
+  RT_CHECK(format != NULL && strcmp(format, "retort-seal") == 0 &&
+               rt_json_int(rt_json_get(j, "version"), &version) && version == 1,
+           RT_ERR_DATA, "%s is no retort-seal of version 1", name);
+  RT_CHECK(rt_json_int(rt_json_get(j, "bytes"), &s->bytes) && s->bytes >= 0 &&
+               rt_json_int(rt_json_get(j, "block_bytes"), &s->block_bytes) &&
+               s->block_bytes >= 4096 && s->block_bytes <= 1 << 30,
+           RT_ERR_DATA, "%s: bytes or block_bytes is absent or senseless",
+           name);
+  RT_CHECK(bytes == s->bytes, RT_ERR_DATA,
+           "%s has %lld bytes, its seal says %lld: truncated or overwritten",
+           path, (long long)bytes, (long long)s->bytes);
+  RT_TRY(parse_raw(s, name, rt_json_get(j, "raw")));
+  RT_TRY(plan_blocks(s, name));
+  const char *const blocks = rt_json_text(rt_json_get(j, "blocks"));
+  bool good = blocks != NULL && strlen(blocks) == (size_t)s->n_checked * HEX;
+  for (int64_t i = 0; i < s->n_checked && good; i++)
+    good = parse_hex(blocks + i * HEX, &s->hash[i]);
+  RT_CHECK(good, RT_ERR_DATA, "%s: blocks is not the %lld hashes expected",
+           name, (long long)s->n_checked);
+  return RT_OK;
+}
+
+/** Read PATH.seal on rank 0, parse it everywhere. */
+static rt_err get(MPI_Comm comm, const char *path, seal *s)
+{
+  char name[RT_PATH_MAX], *text = NULL;
+  size_t n = 0;
+  int rank;
+  RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
+  RT_TRY(rt_seal_path(name, path));
+  rt_err err = RT_OK;
+  if (rank == 0 && !rt_file_exists(name))
+    err = RT_FAIL(RT_ERR_DATA,
+                  "%s is not sealed (there is no %s): it was not finished",
+                  path, name);
+  else if (rank == 0)
+    err = rt_seal_text_get(name, max_seal_bytes, &text, &n, NULL);
+  RT_TRY(rt_group_bcast_text(comm, err, &text, &n));
+  rt_json *j = NULL;
+  err = rt_json_parse(name, text, n, &j);
+  if (err == RT_OK)
+    err = parse(j, path, name, s);
+  rt_json_free(&j);
+  free(text);
+  RT_TRY(rt_group_agree(comm, err));
+  return RT_OK;
+}
+
+static rt_err compare(MPI_Comm comm, const char *path, const seal *s)
+{
+  int64_t first = 0, n = 0;
+  uint64_t *got = NULL;
+  rt_err err = hash_share(comm, s, path, &first, &n, &got);
+  for (int64_t i = 0; i < n && err == RT_OK; i++)
+    if (got[i] != s->hash[first + i]) {
+      const int64_t b = s->block[first + i];
+      err = RT_FAIL(RT_ERR_DATA,
+                    "%s: block %lld (bytes %lld..%lld) has XXH3 %016" PRIx64
+                    ", expected %016" PRIx64 ": it was damaged after it was "
+                    "written; restore the file from a copy",
+                    path, (long long)b, (long long)(b * s->block_bytes),
+                    (long long)block_end(s, b), got[i], s->hash[first + i]);
+    }
+  free(got);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+rt_err rt_seal_check(MPI_Comm comm, const char *path)
+{
+  seal s = {0};
+  rt_err err = get(comm, path, &s);
+  if (err == RT_OK)
+    err = rt_group_agree(comm, compare(comm, path, &s));
+  clear(&s);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+rt_err rt_seal_hash(const char *path, uint64_t *hash,
+                    char sha256[RT_SHA256_HEX])
+{
+  char name[RT_PATH_MAX], *text;
+  size_t n;
+  rt_json *j = NULL;
+  RT_TRY(rt_seal_path(name, path));
+  RT_TRY(rt_seal_text_get(name, max_seal_bytes, &text, &n, hash));
+  const rt_err err = rt_json_parse(name, text, n, &j);
+  free(text);
+  RT_TRY(err);
+  const char *const digits = rt_json_text(rt_json_get(j, "sha256"));
+  snprintf(sha256, RT_SHA256_HEX, "%s", digits != NULL ? digits : "");
+  rt_json_free(&j);
+  return RT_OK;
+}

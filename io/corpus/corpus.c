@@ -1,0 +1,225 @@
+/** \file corpus.c
+ *  The corpus: files opened, checked, blended, hashed. */
+#include "io/corpus/source.h"
+
+#include "base/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct rt_corpus {
+  int64_t seq, vocab, eot;
+  int n_files;
+  bool by_weight;    // rows are shared out by data.weights
+  rt_source *source; // owned [n_files]
+  rt_blend blend[RT_N_PARTS];
+};
+
+/* ---- opening ----------------------------------------------------------- */
+
+static rt_err check_weights(const rt_corpus_spec *spec)
+{
+  double sum = 0.0;
+  for (int i = 0; spec->weights != NULL && i < spec->n_files; i++) {
+    const double w = spec->weights[i];
+    RT_CHECK(isfinite(w) && w >= 0.0, RT_ERR_CONFIG,
+             "data.weights: %g of %s, expected a number that is not negative",
+             w, spec->files[i]);
+    sum += w;
+  }
+  RT_CHECK(spec->weights == NULL || (sum > 0.0 && isfinite(sum)), RT_ERR_CONFIG,
+           "data.weights add up to %g, expected more than 0", sum);
+  return RT_OK;
+}
+
+static rt_err check_spec(const rt_corpus_spec *spec)
+{
+  RT_CHECK(spec->n_files >= 1, RT_ERR_CONFIG,
+           "data.files is empty, expected at least one corpus");
+  RT_CHECK(spec->seq >= 1 && spec->seq <= INT32_MAX, RT_ERR_CONFIG,
+           "data.seq is %lld, expected 1..%d", (long long)spec->seq, INT32_MAX);
+  RT_CHECK(spec->vocab >= 1 && spec->vocab <= (int64_t)UINT32_MAX + 1,
+           RT_ERR_CONFIG, "vocabulary of %lld ids, expected 1..%lld",
+           (long long)spec->vocab, (long long)UINT32_MAX + 1);
+  RT_CHECK(spec->eot >= -1 && spec->eot < spec->vocab, RT_ERR_CONFIG,
+           "data.eot is %lld, expected -1 or an id below the vocabulary of "
+           "%lld",
+           (long long)spec->eot, (long long)spec->vocab);
+  RT_CHECK(spec->valid_fraction >= 0.0 && spec->valid_fraction < 1.0,
+           RT_ERR_CONFIG, "data.valid_fraction is %g, expected 0 <= it < 1",
+           spec->valid_fraction);
+  return check_weights(spec);
+}
+
+/** Blend the files' rows of one part.  \a rows [n_files] is scratch. */
+static rt_err blend_part(rt_corpus *c, const rt_corpus_spec *spec, rt_part part,
+                         int64_t *rows)
+{
+  for (int i = 0; i < c->n_files; i++) {
+    const rt_source *s = &c->source[i];
+    rows[i] = s->stream[part].n_rows;
+    RT_CHECK(part != RT_TRAIN || spec->weights == NULL ||
+                 spec->weights[i] <= 0.0 || rows[i] > 0,
+             RT_ERR_DATA,
+             "%s has a weight but only %lld tokens for training, fewer than "
+             "one row of %lld; use a larger corpus, a shorter data.seq or a "
+             "smaller data.valid_fraction",
+             s->file.path, (long long)s->stream[part].n, (long long)c->seq + 1);
+  }
+  RT_TRY(rt_blend_init(&c->blend[part], c->n_files, rows, spec->weights));
+  RT_CHECK(part != RT_TRAIN || c->blend[part].n_rows > 0, RT_ERR_DATA,
+           "%s%s: %lld tokens for training, fewer than one row of %lld; use "
+           "a larger corpus, a shorter data.seq or a smaller "
+           "data.valid_fraction",
+           c->source[0].file.path, c->n_files > 1 ? " and the others" : "",
+           (long long)c->source[0].stream[part].n, (long long)c->seq + 1);
+  return RT_OK;
+}
+
+static rt_err open_corpus(rt_corpus *c, const rt_corpus_spec *spec)
+{
+  c->source = calloc((size_t)spec->n_files, sizeof *c->source);
+  RT_CHECK(c->source != NULL, RT_ERR_MEM, "%d corpus files", spec->n_files);
+  c->n_files = spec->n_files;
+  for (int i = 0; i < c->n_files; i++) {
+    RT_TRY(rt_tokfile_open(spec->files[i], spec->eot, &c->source[i].file));
+    RT_TRY(rt_source_split(&c->source[i], spec, i));
+  }
+  int64_t *rows = malloc((size_t)c->n_files * sizeof *rows);
+  RT_CHECK(rows != NULL, RT_ERR_MEM, "%d corpus files", c->n_files);
+  rt_err err = blend_part(c, spec, RT_TRAIN, rows);
+  if (err == RT_OK)
+    err = blend_part(c, spec, RT_VALID, rows);
+  free(rows);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+rt_err rt_corpus_open(const rt_corpus_spec *spec, rt_corpus **out)
+{
+  *out = NULL;
+  RT_TRY(check_spec(spec));
+  rt_corpus *c = calloc(1, sizeof *c);
+  RT_CHECK(c != NULL, RT_ERR_MEM, "a corpus of %zu bytes", sizeof *c);
+  c->seq = spec->seq;
+  c->vocab = spec->vocab;
+  c->eot = spec->eot;
+  c->by_weight = spec->weights != NULL && spec->n_files > 1;
+  const rt_err err = open_corpus(c, spec);
+  if (err != RT_OK) {
+    rt_corpus_close(&c);
+    return rt_err_forward(err, __FILE__, __LINE__);
+  }
+  *out = c;
+  return RT_OK;
+}
+
+void rt_corpus_close(rt_corpus **c)
+{
+  if (*c == NULL)
+    return;
+  for (int i = 0; i < (*c)->n_files; i++)
+    rt_source_clear(&(*c)->source[i]);
+  for (int p = 0; p < RT_N_PARTS; p++)
+    rt_blend_clear(&(*c)->blend[p]);
+  free((*c)->source);
+  free(*c);
+  *c = NULL;
+}
+
+/* ---- rows -------------------------------------------------------------- */
+
+int64_t rt_corpus_n_rows(const rt_corpus *c, rt_part part)
+{
+  return c->blend[part].n_rows;
+}
+
+rt_err rt_corpus_row(const rt_corpus *c, rt_part part, int64_t row,
+                     uint32_t *tok, int32_t *pos, int32_t *doc_start)
+{
+  int i_file = 0;
+  int64_t file_row = 0;
+  RT_CHECK(row >= 0 && row < c->blend[part].n_rows, RT_ERR_INTERNAL,
+           "row %lld of %lld", (long long)row,
+           (long long)c->blend[part].n_rows);
+  RT_TRY(rt_blend_find(&c->blend[part], row, &i_file, &file_row));
+  const rt_row to = {.seq = c->seq,
+                     .vocab = c->vocab,
+                     .eot = c->eot,
+                     .tok = tok,
+                     .pos = pos,
+                     .doc_start = doc_start};
+  return rt_source_row(&c->source[i_file], part, file_row, &to);
+}
+
+int64_t rt_corpus_order(uint64_t seed, int64_t n_rows, int64_t consumed)
+{
+  return (int64_t)rt_rng_permute(seed, (uint64_t)(consumed / n_rows),
+                                 (uint64_t)n_rows,
+                                 (uint64_t)(consumed % n_rows));
+}
+
+/* ---- for people -------------------------------------------------------- */
+
+static void hash_count(rt_sha256 *h, size_t n)
+{
+  const uint64_t count = n;
+  rt_sha256_update(h, &count, sizeof count);
+}
+
+/** Its length first: no two lists of files join to the same bytes. */
+static void hash_map(rt_sha256 *h, const rt_map *map)
+{
+  hash_count(h, map->bytes);
+  if (map->bytes > 0)
+    rt_sha256_update(h, map->data, map->bytes);
+}
+
+rt_err rt_corpus_hash(const rt_corpus *c, char hex[RT_SHA256_HEX])
+{
+  const rt_blend *const b = &c->blend[RT_TRAIN];
+  rt_sha256 *h;
+  RT_TRY(rt_sha256_create(&h));
+  for (int i = 0; i < c->n_files; i++) {
+    hash_map(h, &c->source[i].file.data);
+    hash_map(h, &c->source[i].file.index);
+  }
+  for (int i = 0; c->by_weight && i < c->n_files; i++)
+    hash_count(h, (size_t)b->slots[i]);
+  rt_sha256_finish(&h, hex);
+  return RT_OK;
+}
+
+int rt_corpus_n_files(const rt_corpus *c)
+{
+  return c->n_files;
+}
+
+rt_corpus_info rt_corpus_file_info(const rt_corpus *c, int i_file)
+{
+  const rt_source *s = &c->source[i_file];
+  const rt_blend *b = &c->blend[RT_TRAIN];
+  RT_ASSERT(i_file >= 0 && i_file < c->n_files);
+  return (rt_corpus_info){
+      .format = s->file.format,
+      .n_tokens = s->file.n_tokens,
+      .n_docs = s->file.n_docs,
+      .n_rows = {s->stream[RT_TRAIN].n_rows, s->stream[RT_VALID].n_rows},
+      .weight = (double)b->slots[i_file] / (double)b->n_slots};
+}
+
+rt_err rt_corpus_check(const rt_corpus *c)
+{
+  enum { PIECE = 4096 };
+  uint32_t ids[PIECE];
+  for (int i = 0; i < c->n_files; i++) {
+    const rt_tokfile *f = &c->source[i].file;
+    for (int64_t at = 0; at < f->n_tokens; at += PIECE) {
+      const int64_t left = f->n_tokens - at;
+      RT_TRY(
+          rt_tokfile_copy(f, at, left < PIECE ? left : PIECE, c->vocab, ids));
+    }
+  }
+  return RT_OK;
+}

@@ -1,0 +1,49 @@
+/** \file source.h
+ *  One corpus file as two streams, and rows cut from them.  For tokens*.c only.
+ *  Layer: io.
+ *
+ *  A stream joins the documents of one part, each closed by end-of-text.  A
+ *  file of a single document cannot be split by documents: its last
+ *  valid_fraction of tokens is the validation part. */
+#ifndef RT_TOKENS_ROWS_H
+#define RT_TOKENS_ROWS_H
+
+#include "io/corpus/corpus.h"
+#include "io/corpus/blend.h"
+#include "io/corpus/tokfile.h"
+
+/** A run of tokens of one document. */
+typedef struct rt_span {
+  int64_t place;     /**< of its first token in the stream */
+  int64_t begin_eot; /**< first token in the file, times 2; plus 1 when an eot
+                          is put after the run */
+} rt_span;
+
+typedef struct rt_stream {
+  rt_span *span; // owned [n_spans + 1]; the last has place n
+  int64_t n_spans;
+  int64_t n;      /**< tokens, with the eots put in */
+  int64_t n_rows; /**< whole rows of seq + 1, each sharing one token */
+} rt_stream;
+
+typedef struct rt_source {
+  rt_tokfile file;
+  rt_stream stream[RT_N_PARTS];
+} rt_source;
+
+/** Fill both streams of an opened file, the \a i_file-th of the corpus. */
+RT_MUST rt_err rt_source_split(rt_source *s, const rt_corpus_spec *spec,
+                               int i_file);
+void rt_source_clear(rt_source *s);
+
+/** Where a row goes, and what it needs to know. */
+typedef struct rt_row {
+  int64_t seq, vocab, eot;
+  uint32_t *tok;            // borrowed [seq + 1]
+  int32_t *pos, *doc_start; // borrowed [seq], or NULL
+} rt_row;
+/** Row \a i < n_rows of a part: stream positions [i seq, i seq + seq]. */
+RT_MUST rt_err rt_source_row(const rt_source *s, rt_part part, int64_t i,
+                             const rt_row *to);
+
+#endif

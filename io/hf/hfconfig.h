@@ -1,0 +1,26 @@
+/** \file hfconfig.h
+ *  config.json and the tokenizer files of Hugging Face folders.  Layer: io. */
+#ifndef RT_HFCONFIG_H
+#define RT_HFCONFIG_H
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/model_shape.h"
+
+/** Read config.json of \a path (a folder, or the file).  transformers 4
+ *  (rope_theta, rope_scaling) and 5 (rope_parameters) are understood; a field
+ *  that retort would ignore but that changes the numbers (sliding window,
+ *  another activation, another rope type, logit scaling ...) is refused by
+ *  name. */
+RT_MUST rt_err rt_hfconfig_read(const char *path, rt_arch *arch);
+/** Write \a folder/config.json, readable by transformers 4 and 5. */
+RT_MUST rt_err rt_hfconfig_write(const char *folder, const rt_arch *arch);
+
+/** SHA-256 over the tokenizer's files (tokenizer.json, else the vocabulary
+ *  files); RT_ERR_NOINPUT when the folder has none. */
+RT_MUST rt_err rt_tokenizer_hash(const char *folder, char hex[RT_SHA256_HEX]);
+/** Copy tokenizer files and generation_config.json that are there; *n = how
+ *  many. */
+RT_MUST rt_err rt_tokenizer_copy(const char *from, const char *to, int *n);
+
+#endif

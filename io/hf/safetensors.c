@@ -1,0 +1,404 @@
+/** \file safetensors.c
+ *  Reading folders of safetensors files: shards, index, slices. */
+#include "io/hf/st_header.h"
+
+#include "io/common/json.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SINGLE "model.safetensors"
+#define INDEX "model.safetensors.index.json"
+
+enum { MAX_INDEX = 32 << 20, PIECE_BYTES = 4 << 20 };
+
+typedef struct shard {
+  char path[RT_PATH_MAX];
+  const char *name; // into path
+  int fd;           // owned, -1: not open
+} shard;
+
+struct rt_safetensors {
+  char path[RT_PATH_MAX]; // as given, for messages
+  shard *shard;           // owned [n_shards], in order of name
+  int n_shards;
+  rt_st_entry *entry; // owned [n], in order of name
+  int n;
+};
+
+/* ---- which files ------------------------------------------------------- */
+
+static int by_text(const void *a, const void *b)
+{
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/** A shard's name comes from a file that somebody else wrote: it must not lead
+ *  out of the folder. */
+static rt_err check_shard_name(const char *index_path, const char *tensor,
+                               const rt_json *value)
+{
+  char got[120];
+  const char *name = rt_json_text(value);
+  rt_json_show(value, got, sizeof got);
+  RT_CHECK(name != NULL && name[0] != '\0' && strchr(name, '/') == NULL &&
+               strstr(name, "..") == NULL,
+           RT_ERR_DATA,
+           "%s: weight_map puts %s into %s, expected the name of a file in "
+           "the same folder, without \"/\" and \"..\"",
+           index_path, tensor, got);
+  return RT_OK;
+}
+
+static rt_err add_shard(rt_safetensors *st, const char *folder,
+                        const char *name)
+{
+  shard *s = &st->shard[st->n_shards];
+  RT_TRY(rt_path_join(s->path, folder, name));
+  s->name = strrchr(s->path, '/');
+  s->name = s->name == NULL ? s->path : s->name + 1;
+  s->fd = -1;
+  st->n_shards++;
+  return RT_OK;
+}
+
+static rt_err alloc_shards(rt_safetensors *st, size_t n)
+{
+  st->shard = calloc(n, sizeof *st->shard);
+  RT_CHECK(st->shard != NULL, RT_ERR_MEM, "%zu shards of %s", n, st->path);
+  return RT_OK;
+}
+
+/** Each file of weight_map once.  \a names [members of weight_map] is scratch.
+ */
+static rt_err add_mapped_shards(rt_safetensors *st, const char *index_path,
+                                const rt_json *weight_map, const char **names)
+{
+  rt_json_member m = {0};
+  size_t n = 0, n_unique = 0;
+  while (rt_json_next(weight_map, &m)) {
+    RT_TRY(check_shard_name(index_path, m.key, m.value));
+    names[n++] = rt_json_text(m.value);
+  }
+  qsort(names, n, sizeof *names, by_text);
+  for (size_t i = 0; i < n; i++)
+    if (i == 0 || strcmp(names[i], names[n_unique - 1]) != 0)
+      names[n_unique++] = names[i];
+  RT_TRY(alloc_shards(st, n_unique));
+  for (size_t i = 0; i < n_unique; i++)
+    RT_TRY(add_shard(st, st->path, names[i]));
+  return RT_OK;
+}
+
+static rt_err list_shards(rt_safetensors *st, const char *index_path,
+                          const rt_json *index)
+{
+  const rt_json *weight_map = rt_json_get(index, "weight_map");
+  const size_t n = rt_json_n(weight_map);
+  RT_CHECK(rt_json_kind_of(weight_map) == RT_JSON_OBJECT && n > 0, RT_ERR_DATA,
+           "%s: weight_map must be an object {tensor: file} and not empty",
+           index_path);
+  const char **names = malloc(n * sizeof *names);
+  RT_CHECK(names != NULL, RT_ERR_MEM, "%zu names of %s", n, index_path);
+  const rt_err err = add_mapped_shards(st, index_path, weight_map, names);
+  free(names);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+/** Fill the list of shards; *index stays NULL when there is none. */
+static rt_err find_files(rt_safetensors *st, char index_path[RT_PATH_MAX],
+                         rt_json **index)
+{
+  char single[RT_PATH_MAX];
+  if (rt_file_exists(st->path)) {
+    RT_TRY(alloc_shards(st, 1));
+    return add_shard(st, "", st->path);
+  }
+  RT_CHECK(rt_folder_exists(st->path), RT_ERR_NOINPUT,
+           "%s is neither a folder nor a .safetensors file", st->path);
+  RT_TRY(rt_path_join(single, st->path, SINGLE));
+  RT_TRY(rt_path_join(index_path, st->path, INDEX));
+  if (rt_file_exists(single)) { // first, as transformers does
+    RT_TRY(alloc_shards(st, 1));
+    return add_shard(st, st->path, SINGLE);
+  }
+  RT_CHECK(rt_file_exists(index_path), RT_ERR_NOINPUT,
+           "%s has neither %s nor %s; weights in another format must be "
+           "saved again by transformers (save_pretrained)",
+           st->path, SINGLE, INDEX);
+  RT_TRY(rt_json_read(index_path, MAX_INDEX, index));
+  return list_shards(st, index_path, *index);
+}
+
+/* ---- opening ----------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+  const rt_st_entry *x = a, *y = b;
+  return strcmp(x->tensor.name, y->tensor.name);
+}
+
+/** Open one shard and append its tensors to the list. */
+static rt_err open_shard(rt_safetensors *st, int i_shard)
+{
+  shard *s = &st->shard[i_shard];
+  int64_t bytes;
+  rt_st_entry *entry;
+  int n;
+  RT_TRY(rt_file_size(s->path, &bytes));
+  RT_TRY(rt_file_open(s->path, &s->fd));
+  RT_TRY(rt_st_header_read(s->fd, s->path, bytes, &entry, &n));
+  const size_t total = (size_t)st->n + (size_t)n;
+  rt_st_entry *all =
+      total > INT32_MAX ? NULL : realloc(st->entry, (total + 1) * sizeof *all);
+  if (all == NULL) {
+    rt_st_entries_free(entry, n);
+    return RT_FAIL(RT_ERR_MEM, "%zu tensors of %s", total, st->path);
+  }
+  st->entry = all;
+  for (int i = 0; i < n; i++) {
+    entry[i].i_shard = i_shard;
+    st->entry[st->n++] = entry[i]; // with its name
+  }
+  free(entry);
+  return RT_OK;
+}
+
+/** weight_map and the shards must say the same: every tensor in exactly the
+ *  shard it names, none missing, total_size right. */
+static rt_err check_index(const rt_safetensors *st, const char *index_path,
+                          const rt_json *index)
+{
+  const rt_json *weight_map = rt_json_get(index, "weight_map");
+  const rt_json *total =
+      rt_json_get(rt_json_get(index, "metadata"), "total_size");
+  int64_t sum = 0; // of bytes in files, so it fits
+  for (int i = 0; i < st->n; i++) {
+    const rt_st_entry *e = &st->entry[i];
+    const char *in = st->shard[e->i_shard].name;
+    const char *mapped = rt_json_text(rt_json_get(weight_map, e->tensor.name));
+    RT_CHECK(mapped != NULL && strcmp(mapped, in) == 0, RT_ERR_DATA,
+             "%s: weight_map puts tensor %s into %s, but %s holds it",
+             index_path, e->tensor.name, mapped == NULL ? "no file" : mapped,
+             in);
+    sum += e->bytes;
+  }
+  rt_json_member m = {0};
+  while (rt_json_next(weight_map, &m))
+    RT_CHECK(rt_safetensors_find(st, m.key) != NULL, RT_ERR_DATA,
+             "%s: weight_map puts tensor %s into %s, which does not hold it",
+             index_path, m.key, rt_json_text(m.value));
+  double claimed;
+  RT_CHECK(total == NULL ||
+               (rt_json_real(total, &claimed) && claimed == (double)sum),
+           RT_ERR_DATA,
+           "%s: metadata.total_size differs from the %lld bytes of the "
+           "tensors; a shard or the index is of another model",
+           index_path, (long long)sum);
+  return RT_OK;
+}
+
+static rt_err open_all(rt_safetensors *st, const char *index_path,
+                       const rt_json *index)
+{
+  for (int i = 0; i < st->n_shards; i++)
+    RT_TRY(open_shard(st, i));
+  qsort(st->entry, (size_t)st->n, sizeof *st->entry, by_name);
+  for (int i = 1; i < st->n; i++)
+    RT_CHECK(by_name(&st->entry[i - 1], &st->entry[i]) != 0, RT_ERR_DATA,
+             "%s: tensor %s is in %s and again in %s", st->path,
+             st->entry[i].tensor.name, st->shard[st->entry[i - 1].i_shard].name,
+             st->shard[st->entry[i].i_shard].name);
+  if (index != NULL)
+    RT_TRY(check_index(st, index_path, index));
+  return RT_OK;
+}
+
+rt_err rt_safetensors_open(const char *path, rt_safetensors **out)
+{
+  char index_path[RT_PATH_MAX];
+  rt_json *index = NULL;
+  *out = NULL;
+  rt_safetensors *st = calloc(1, sizeof *st);
+  RT_CHECK(st != NULL, RT_ERR_MEM, "%zu bytes to open %s", sizeof *st, path);
+  rt_err err = rt_path_join(st->path, "", path);
+  if (err == RT_OK)
+    err = find_files(st, index_path, &index);
+  if (err == RT_OK)
+    err = open_all(st, index_path, index);
+  rt_json_free(&index);
+  if (err != RT_OK) {
+    rt_safetensors_close(&st);
+    return rt_err_forward(err, __FILE__, __LINE__);
+  }
+  *out = st;
+  return RT_OK;
+}
+
+void rt_safetensors_close(rt_safetensors **st)
+{
+  if (*st == NULL)
+    return;
+  for (int i = 0; i < (*st)->n_shards; i++)
+    if ((*st)->shard[i].fd >= 0)
+      close((*st)->shard[i].fd);
+  rt_st_entries_free((*st)->entry, (*st)->n);
+  free((*st)->shard);
+  free(*st);
+  *st = NULL;
+}
+
+/* ---- asking and reading ------------------------------------------------ */
+
+const rt_st_tensor *rt_safetensors_find(const rt_safetensors *st,
+                                        const char *name)
+{
+  const rt_st_entry key = {.tensor.name = name};
+  const rt_st_entry *e = NULL;
+  if (st->n > 0)
+    e = bsearch(&key, st->entry, (size_t)st->n, sizeof *st->entry, by_name);
+  return e == NULL ? NULL : &e->tensor;
+}
+
+int rt_safetensors_n(const rt_safetensors *st)
+{
+  return st->n;
+}
+
+const rt_st_tensor *rt_safetensors_at(const rt_safetensors *st, int i)
+{
+  RT_ASSERT(i >= 0 && i < st->n);
+  return &st->entry[i].tensor;
+}
+
+/** A tensor as a matrix [*rows, *cols], and does the slice lie in it? */
+static rt_err check_slice(const char *path, const rt_st_tensor *t, int64_t row0,
+                          int64_t col0, const rt_view *to, int64_t *rows,
+                          int64_t *cols)
+{
+  RT_CHECK(t->n_dims <= 2, RT_ERR_DATA,
+           "%s: tensor %s has %d dimensions, expected a matrix or a vector",
+           path, t->name, t->n_dims);
+  *rows = t->n_dims == 2 ? t->shape[0] : 1;
+  *cols = t->n_dims == 0 ? 1 : t->shape[t->n_dims - 1];
+  RT_CHECK(row0 >= 0 && col0 >= 0 && to->rows >= 0 && to->cols >= 0 &&
+               to->rows <= *rows && row0 <= *rows - to->rows &&
+               to->cols <= *cols && col0 <= *cols - to->cols,
+           RT_ERR_DATA,
+           "%s: tensor %s is [%lld, %lld], but rows %lld + %lld and columns "
+           "%lld + %lld are wanted: weights and config.json disagree",
+           path, t->name, (long long)*rows, (long long)*cols, (long long)row0,
+           (long long)to->rows, (long long)col0, (long long)to->cols);
+  return RT_OK;
+}
+
+/** Read \a n rows from file offset \a offset into \a to from its row \a r,
+ *  through \a piece unless the bytes can stay as they are. */
+static rt_err read_run(const shard *s, rt_dtype from, int64_t offset,
+                       rt_view to, int64_t r, int64_t n, void *piece)
+{
+  const size_t elements = (size_t)(n * to.cols);
+  const size_t size_to = rt_dtype_size(to.dtype), size = rt_dtype_size(from);
+  char *first = (char *)to.data + (size_t)(r * to.ld) * size_to;
+  const bool dense = n == 1 || to.ld == to.cols;
+  if (from == to.dtype && dense)
+    return rt_file_read_at(s->fd, s->path, first, elements * size, offset);
+  RT_TRY(rt_file_read_at(s->fd, s->path, piece, elements * size, offset));
+  if (dense) {
+    rt_dtype_convert(first, to.dtype, piece, from, elements);
+    return RT_OK;
+  }
+  for (int64_t i = 0; i < n; i++)
+    rt_dtype_convert(first + (size_t)(i * to.ld) * size_to, to.dtype,
+                     (char *)piece + (size_t)(i * to.cols) * size, from,
+                     (size_t)to.cols);
+  return RT_OK;
+}
+
+rt_err rt_safetensors_read(const rt_safetensors *st, const char *name,
+                           int64_t row0, int64_t col0, rt_view to)
+{
+  const rt_st_tensor *t = rt_safetensors_find(st, name);
+  RT_CHECK(t != NULL, RT_ERR_DATA,
+           "%s has no tensor %s: weights and config.json disagree", st->path,
+           name);
+  const rt_st_entry *e = (const rt_st_entry *)t;
+  const shard *s = &st->shard[e->i_shard];
+  int64_t rows = 0, cols = 0;
+  RT_TRY(check_slice(s->path, t, row0, col0, &to, &rows, &cols));
+  RT_CHECK(t->dtype != RT_N_DTYPE, RT_ERR_DATA,
+           "%s: tensor %s is %s, expected F32, BF16 or F16; quantised weights "
+           "must be saved again as one of these",
+           s->path, name, e->dtype_name);
+  RT_CHECK(to.dtype == RT_F32 || to.dtype == RT_F64, RT_ERR_INTERNAL,
+           "%s: tensor %s wanted as %s, expected f32 or f64", s->path, name,
+           rt_dtype_name(to.dtype));
+  if (to.rows == 0 || to.cols == 0)
+    return RT_OK;
+  // whole rows lie beside each other: many at once; else row by row
+  const int64_t size = (int64_t)rt_dtype_size(t->dtype);
+  int64_t run = to.cols == cols ? PIECE_BYTES / (cols * size) : 1;
+  run = run < 1 ? 1 : run < to.rows ? run : to.rows;
+  void *piece = malloc((size_t)(run * to.cols * size));
+  RT_CHECK(piece != NULL, RT_ERR_MEM, "%lld bytes to read tensor %s of %s",
+           (long long)(run * to.cols * size), name, s->path);
+  rt_err err = RT_OK;
+  for (int64_t r = 0; r < to.rows && err == RT_OK; r += run) {
+    const int64_t n = to.rows - r < run ? to.rows - r : run;
+    const int64_t at = e->offset + ((row0 + r) * cols + col0) * size;
+    err = read_run(s, t->dtype, at, to, r, n, piece);
+  }
+  free(piece);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+/* ---- hash -------------------------------------------------------------- */
+
+static rt_err hash_shard(const shard *s, rt_sha256 *h, void *piece)
+{
+  int64_t bytes;
+  RT_TRY(rt_file_size(s->path, &bytes));
+  for (int64_t at = 0; at < bytes; at += PIECE_BYTES) {
+    const int64_t left = bytes - at;
+    const size_t n = (size_t)(left < PIECE_BYTES ? left : PIECE_BYTES);
+    RT_TRY(rt_file_read_at(s->fd, s->path, piece, n, at));
+    rt_sha256_update(h, piece, n);
+  }
+  return RT_OK;
+}
+
+static rt_err hash_shards(const rt_safetensors *st, rt_sha256 *h)
+{
+  void *piece = malloc(PIECE_BYTES);
+  RT_CHECK(piece != NULL, RT_ERR_MEM, "%d bytes to hash %s", PIECE_BYTES,
+           st->path);
+  rt_err err = RT_OK;
+  for (int i = 0; i < st->n_shards && err == RT_OK; i++)
+    err = hash_shard(&st->shard[i], h, piece);
+  free(piece);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+rt_err rt_safetensors_hash(const char *path, char hex[RT_SHA256_HEX])
+{
+  rt_safetensors *st;
+  rt_sha256 *h = NULL;
+  hex[0] = '\0';
+  RT_TRY(rt_safetensors_open(path, &st));
+  rt_err err = rt_sha256_create(&h);
+  if (err == RT_OK)
+    err = hash_shards(st, h);
+  rt_safetensors_close(&st);
+  if (h != NULL)
+    rt_sha256_finish(&h, hex);
+  if (err != RT_OK) {
+    hex[0] = '\0';
+    return rt_err_forward(err, __FILE__, __LINE__);
+  }
+  return RT_OK;
+}

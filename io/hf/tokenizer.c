@@ -1,0 +1,96 @@
+/** \file tokenizer.c
+ *  The tokenizer files of Hugging Face folders: retort never reads text, but
+ *  must know whether two models and a corpus share a tokenizer. */
+#include "base/file.h"
+#include "io/hf/hfconfig.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/** The file that says everything, as the tokenizers library writes it. */
+#define FAST "tokenizer.json"
+
+enum { MAX_BYTES = 256 << 20 };
+
+/** What older folders have instead. */
+static const char *const vocabulary[] = {"tokenizer.model", "vocab.json",
+                                         "merges.txt", "vocab.txt",
+                                         "added_tokens.json"};
+/** What makes a folder usable beside the above. */
+static const char *const extras[] = {
+    "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+    "chat_template.json", "generation_config.json"};
+
+enum {
+  N_VOCABULARY = sizeof vocabulary / sizeof vocabulary[0],
+  N_EXTRAS = sizeof extras / sizeof extras[0]
+};
+
+/** Feed folder/name when it is there; *n counts those that are. */
+static rt_err hash_one(rt_sha256 *h, const char *folder, const char *name,
+                       int *n)
+{
+  char path[RT_PATH_MAX];
+  char *text;
+  size_t bytes;
+  RT_TRY(rt_path_join(path, folder, name));
+  if (!rt_file_exists(path))
+    return RT_OK;
+  RT_TRY(rt_file_slurp(path, MAX_BYTES, &text, &bytes));
+  rt_sha256_update(h, text, bytes);
+  free(text);
+  ++*n;
+  return RT_OK;
+}
+
+static rt_err hash_all(rt_sha256 *h, const char *folder)
+{
+  int n = 0;
+  RT_TRY(hash_one(h, folder, FAST, &n));
+  if (n == 0)
+    for (int i = 0; i < N_VOCABULARY; i++)
+      RT_TRY(hash_one(h, folder, vocabulary[i], &n));
+  RT_CHECK(n > 0, RT_ERR_NOINPUT,
+           "%s holds no tokenizer: expected " FAST " (or tokenizer.model, "
+           "vocab.json and merges.txt, vocab.txt)",
+           folder);
+  return RT_OK;
+}
+
+rt_err rt_tokenizer_hash(const char *folder, char hex[RT_SHA256_HEX])
+{
+  rt_sha256 *h;
+  hex[0] = '\0';
+  RT_TRY(rt_sha256_create(&h));
+  const rt_err err = hash_all(h, folder);
+  rt_sha256_finish(&h, hex);
+  if (err != RT_OK) {
+    hex[0] = '\0';
+    return rt_err_forward(err, __FILE__, __LINE__);
+  }
+  return RT_OK;
+}
+
+static rt_err copy_one(const char *from, const char *to, const char *name,
+                       int *n)
+{
+  char source[RT_PATH_MAX], target[RT_PATH_MAX];
+  RT_TRY(rt_path_join(source, from, name));
+  RT_TRY(rt_path_join(target, to, name));
+  if (!rt_file_exists(source))
+    return RT_OK;
+  RT_TRY(rt_file_copy(source, target));
+  ++*n;
+  return RT_OK;
+}
+
+rt_err rt_tokenizer_copy(const char *from, const char *to, int *n)
+{
+  *n = 0;
+  RT_TRY(copy_one(from, to, FAST, n));
+  for (int i = 0; i < N_VOCABULARY; i++)
+    RT_TRY(copy_one(from, to, vocabulary[i], n));
+  for (int i = 0; i < N_EXTRAS; i++)
+    RT_TRY(copy_one(from, to, extras[i], n));
+  return RT_OK;
+}

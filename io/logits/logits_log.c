@@ -1,0 +1,123 @@
+/** \file logits_log.c
+ *  The log of a shard that is not sealed yet. */
+#include "io/logits/logits_log.h"
+
+#include "base/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { HEAD = 16 }; // bytes before a record: its length and its hash
+
+struct rt_logits_log {
+  char path[RT_PATH_MAX];
+  int fd;
+  int64_t at;      // where the next row is, or goes
+  bool adding;     // nothing follows at
+  rt_codec *codec; // owned, `exact`
+  rt_bytes bytes;  // owned: one row on its way
+};
+
+static rt_err open_log(const char *folder, const rt_logits_info *info,
+                       int64_t i_shard, rt_logits_log *log)
+{
+  char name[48];
+  rt_codec_spec spec;
+  snprintf(name, sizeof name, "rows-%06lld.log", (long long)i_shard);
+  RT_TRY(rt_path_join(log->path, folder, name));
+  RT_TRY(rt_logits_spec(folder, info, &spec));
+  spec.kind = RT_CODEC_EXACT;
+  spec.n_draws = 0;
+  RT_TRY(rt_codec_learn(&spec, NULL, 0, &log->codec));
+  log->fd = open(log->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  RT_CHECK(log->fd >= 0, RT_ERR_IO, "cannot open %s: %s", log->path,
+           strerror(errno));
+  return rt_path_sync(folder); // its name is to survive, too
+}
+
+rt_err rt_logits_log_open(const char *folder, const rt_logits_info *info,
+                          int64_t i_shard, rt_logits_log **out)
+{
+  *out = calloc(1, sizeof **out);
+  RT_CHECK(*out != NULL, RT_ERR_MEM, "a log of logits");
+  (*out)->fd = -1;
+  const rt_err err = open_log(folder, info, i_shard, *out);
+  if (err != RT_OK)
+    rt_logits_log_close(out);
+  return err;
+}
+
+void rt_logits_log_close(rt_logits_log **log)
+{
+  if (*log == NULL)
+    return;
+  if ((*log)->fd >= 0)
+    close((*log)->fd);
+  rt_codec_destroy(&(*log)->codec);
+  rt_bytes_clear(&(*log)->bytes);
+  free(*log);
+  *log = NULL;
+}
+
+rt_err rt_logits_log_remove(rt_logits_log **log)
+{
+  if (*log == NULL)
+    return RT_OK;
+  const rt_err err = rt_path_remove((*log)->path);
+  rt_logits_log_close(log);
+  return err;
+}
+
+rt_err rt_logits_log_next(rt_logits_log *log, rt_logits_row *row)
+{
+  uint64_t head[2];
+  int64_t size;
+  RT_ASSERT(!log->adding);
+  RT_TRY(rt_file_size(log->path, &size));
+  RT_TRY(rt_file_read_at(log->fd, log->path, head, HEAD, log->at));
+  RT_CHECK(head[0] <= (uint64_t)(size - log->at - HEAD), RT_ERR_DATA,
+           "%s: ends within the row at byte %lld", log->path,
+           (long long)log->at);
+  const size_t n = (size_t)head[0];
+  log->bytes.n = 0;
+  RT_TRY(rt_bytes_room(&log->bytes, n));
+  RT_TRY(
+      rt_file_read_at(log->fd, log->path, log->bytes.data, n, log->at + HEAD));
+  RT_CHECK(rt_hash_xxh3(log->bytes.data, n) == head[1], RT_ERR_DATA,
+           "%s: the row at byte %lld was damaged after it was written",
+           log->path, (long long)log->at);
+  RT_TRY(rt_codec_decode(log->codec, log->bytes.data, n, log->path, row));
+  log->at += HEAD + (int64_t)n;
+  return RT_OK;
+}
+
+rt_err rt_logits_log_add(rt_logits_log *log, const rt_logits_row *row)
+{
+  static const unsigned char none[HEAD];
+  if (!log->adding)
+    RT_CHECK(ftruncate(log->fd, log->at) == 0, RT_ERR_IO, "cannot cut %s: %s",
+             log->path, strerror(errno));
+  log->adding = true;
+  log->bytes.n = 0;
+  RT_TRY(rt_bytes_room(&log->bytes, HEAD));
+  memcpy(log->bytes.data, none, HEAD);
+  log->bytes.n = HEAD;
+  RT_TRY(rt_codec_encode(log->codec, row, &log->bytes));
+  const size_t n = log->bytes.n - HEAD;
+  const uint64_t head[2] = {n, rt_hash_xxh3(log->bytes.data + HEAD, n)};
+  memcpy(log->bytes.data, head, HEAD);
+  RT_TRY(rt_file_write_at(log->fd, log->path, log->bytes.data, log->bytes.n,
+                          log->at));
+  log->at += (int64_t)log->bytes.n;
+  return RT_OK;
+}
+
+rt_err rt_logits_log_sync(rt_logits_log *log)
+{
+  RT_CHECK(fdatasync(log->fd) == 0, RT_ERR_IO, "cannot sync %s: %s", log->path,
+           strerror(errno));
+  return RT_OK;
+}

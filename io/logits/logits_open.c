@@ -1,0 +1,378 @@
+/** \file logits_open.c
+ *  Opening a logit dataset: everything is checked and located once, by ranks
+ *  that share the work, so that a row is then one pread. */
+#include "io/logits/logits_place.h"
+
+#include "base/log.h"
+#include "base/split.h"
+#include "io/common/ranks.h"
+#include "io/common/seal.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const size_t max_manifest_bytes = (size_t)256 << 20;
+static const int64_t max_table_bytes = 64 << 20;
+/** The sum over as many shards as there may be does not overflow. */
+static const int64_t max_shard_entries = INT64_C(1) << 42;
+
+/** --- the tables of shards, which ranks make for each other --- */
+
+/** Words that grow. */
+typedef struct table {
+  uint64_t *word; // owned
+  int64_t n, room;
+} table;
+
+/** Room for \a n more words at *at. */
+static rt_err extend(table *t, int64_t n, uint64_t **at)
+{
+  if (t->n + n > t->room) {
+    const int64_t room = 2 * (t->n + n);
+    uint64_t *const word = realloc(t->word, (size_t)room * sizeof *word);
+    RT_CHECK(word != NULL, RT_ERR_MEM, "a table of %lld rows' offsets",
+             (long long)room);
+    t->word = word;
+    t->room = room;
+  }
+  *at = t->word + t->n;
+  t->n += n;
+  return RT_OK;
+}
+
+/** Append dataset \a name of \a n u64. */
+static rt_err add_words(const rt_h5 *h5, const char *name, int64_t n, table *t)
+{
+  const rt_h5_shape expected = {
+      .dtype = RT_U64, .n_dims = 1, .rows = n, .cols = 1};
+  uint64_t *at = NULL;
+  RT_TRY(rt_h5_expect(h5, name, &expected)); // so many are in the file
+  RT_TRY(extend(t, n, &at));
+  return rt_h5_read(h5, name, 0, 0, rt_view_of(at, RT_U64, n, 1));
+}
+
+/** Append where the records lie: chunk, n_chunks, offsets. */
+static rt_err add_records(const rt_h5 *h5, int64_t n_bytes, table *t)
+{
+  rt_h5_shape s = {.dtype = RT_U8, .n_dims = 1, .rows = n_bytes, .cols = 1};
+  rt_extent *extents;
+  int64_t n;
+  uint64_t *at = NULL;
+  RT_TRY(rt_h5_expect(h5, "records", &s));
+  RT_TRY(rt_h5_look(h5, "records", &s));
+  RT_TRY(rt_h5_extents(h5, "records", &extents, &n));
+  const rt_err err = extend(t, 2 + n, &at);
+  if (err == RT_OK) {
+    at[0] = (uint64_t)(s.chunk_rows > 0 ? s.chunk_rows : s.rows);
+    at[1] = (uint64_t)n;
+    for (int64_t i = 0; i < n; i++)
+      at[2 + i] = (uint64_t)extents[i].offset;
+  }
+  free(extents);
+  return err;
+}
+
+/** Append the codec's tables: bytes, then they. */
+static rt_err add_tables(const rt_h5 *h5, const char *path, table *t)
+{
+  rt_h5_shape s;
+  uint64_t *at = NULL;
+  RT_TRY(rt_h5_look(h5, "tables", &s));
+  RT_CHECK(s.dtype == RT_U8 && s.n_dims == 1 && s.rows <= max_table_bytes,
+           RT_ERR_DATA, "%s: tables is %lld bytes, expected at most %lld", path,
+           (long long)s.rows, (long long)max_table_bytes);
+  RT_TRY(extend(t, 1 + (s.rows + 7) / 8, &at));
+  at[0] = (uint64_t)s.rows;
+  return s.rows == 0 ? RT_OK
+                     : rt_h5_read(h5, "tables", 0, 0,
+                                  rt_view_of(at + 1, RT_U8, s.rows, 1));
+}
+
+/** record_ptr starts at 0 and never falls. */
+static rt_err check_pointers(const char *path, const uint64_t *ptr, int64_t n)
+{
+  bool good = ptr[0] == 0 && ptr[n] <= INT64_MAX;
+  for (int64_t r = 0; r < n && good; r++)
+    good = ptr[r] <= ptr[r + 1];
+  RT_CHECK(good, RT_ERR_DATA, "%s: record_ptr does not rise from 0", path);
+  return RT_OK;
+}
+
+/** Append a shard's table: tokens, entries, record_ptr, row_xxh3, records,
+ *  tables. */
+static rt_err add_contents(const rt_h5 *h5, const char *path,
+                           const rt_codec_spec *spec, int64_t n_rows, table *t)
+{
+  const int64_t most = spec->max_entries;
+  int64_t count[2];
+  uint64_t *at = NULL;
+  RT_TRY(rt_h5_get_int(h5, "n_tokens", &count[0]));
+  RT_TRY(rt_h5_get_int(h5, "n_entries", &count[1]));
+  RT_CHECK(count[0] >= 0 && count[0] <= n_rows * spec->max_tokens &&
+               count[1] >= 0 && count[1] <= max_shard_entries &&
+               count[1] / most + (count[1] % most != 0) <= count[0],
+           RT_ERR_DATA,
+           "%s: %lld tokens and %lld entries in %lld rows of at most %lld "
+           "tokens, %lld entries each",
+           path, (long long)count[0], (long long)count[1], (long long)n_rows,
+           (long long)spec->max_tokens, (long long)most);
+  RT_TRY(extend(t, 2, &at));
+  memcpy(at, count, sizeof count);
+  const int64_t ptr = t->n;
+  RT_TRY(add_words(h5, "record_ptr", n_rows + 1, t));
+  RT_TRY(check_pointers(path, t->word + ptr, n_rows));
+  RT_TRY(add_words(h5, "row_xxh3", n_rows, t));
+  RT_TRY(add_records(h5, (int64_t)t->word[ptr + n_rows], t));
+  return add_tables(h5, path, t);
+}
+
+/** Prove shard \a i, then append its table. */
+static rt_err add_shard(const rt_logits *ds, int64_t i, table *t)
+{
+  const rt_logits_info *const info = &ds->manifest.info;
+  const rt_logits_shard *const s = &ds->manifest.shards[i];
+  char path[RT_PATH_MAX], sha256[RT_SHA256_HEX];
+  uint64_t seal;
+  int64_t bytes;
+  RT_TRY(rt_logits_shard_path(path, ds->folder, i));
+  RT_CHECK(rt_file_exists(path), RT_ERR_DATA,
+           "%s is missing, although the manifest lists it: restore it from a "
+           "copy%s; `retort logits verify` lists all that is missing",
+           path,
+           info->step || info->source[0] != '\0'
+               ? ""
+               : ", or run the same capture again, which makes it anew");
+  RT_TRY(rt_file_size(path, &bytes));
+  RT_TRY(rt_seal_check(MPI_COMM_SELF, path));
+  RT_TRY(rt_seal_hash(path, &seal, sha256));
+  RT_CHECK(seal == s->seal && bytes == s->bytes, RT_ERR_DATA,
+           "%s has %lld bytes and seal %016" PRIx64
+           ", the manifest says %lld and %016" PRIx64
+           ": it is of another dataset",
+           path, (long long)bytes, seal, (long long)s->bytes, s->seal);
+  rt_h5 *h5;
+  RT_TRY(rt_h5_open(path, &h5));
+  rt_err err = rt_logits_header_check(h5, path, info, i);
+  if (err == RT_OK)
+    err = add_contents(h5, path, &ds->spec, rt_logits_shard_rows(info, i), t);
+  if (err != RT_OK)
+    (void)!rt_h5_close(&h5); // the first error counts
+  else
+    err = rt_h5_close(&h5);
+  return err;
+}
+
+/** Point the places into the joined tables. */
+static void index_tables(rt_logits *ds)
+{
+  const rt_logits_info *const info = &ds->manifest.info;
+  RT_ASSERT(ds->words != NULL && ds->places != NULL);
+  const uint64_t *at = ds->words;
+  for (int64_t i = 0; i < ds->manifest.n_shards; i++) {
+    if (ds->manifest.shards[i].bytes == 0)
+      continue;
+    const int64_t n = rt_logits_shard_rows(info, i);
+    rt_logits_place *const p = &ds->places[i];
+    ds->totals.rows += n;
+    ds->totals.tokens += (int64_t)at[0];
+    ds->totals.entries += (int64_t)at[1];
+    p->record_ptr = at + 2;
+    p->row_xxh3 = p->record_ptr + n + 1;
+    at = p->row_xxh3 + n;
+    p->chunk = at[0];
+    p->n_chunks = at[1];
+    p->offset = at + 2;
+    at = p->offset + p->n_chunks;
+    p->n_table_bytes = at[0];
+    p->tables = at + 1;
+    at += 1 + (p->n_table_bytes + 7) / 8;
+  }
+}
+
+/** --- open and close --- */
+
+/** Rank 0 reads the manifest, all ranks parse it. */
+static rt_err open_manifest(MPI_Comm comm, rt_logits_state state, rt_logits *ds)
+{
+  RT_ASSERT(ds != NULL); // the ranks have agreed
+  char path[RT_PATH_MAX], *text = NULL;
+  size_t n = 0;
+  int rank;
+  RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
+  RT_TRY(rt_logits_manifest_path(path, ds->folder));
+  rt_err err = RT_OK;
+  if (rank == 0 && !rt_file_exists(path))
+    err = RT_FAIL(RT_ERR_NOINPUT,
+                  "\"%s\" is no logit dataset: it has no "
+                  "manifest.json",
+                  ds->folder);
+  else if (rank == 0)
+    err = rt_seal_text_get(path, max_manifest_bytes, &text, &n, &ds->proof);
+  RT_TRY(rt_group_bcast_text(comm, err, &text, &n));
+  err = rt_logits_manifest_parse(path, text, n, &ds->manifest);
+  free(text);
+  RT_TRY(rt_group_agree(comm, err));
+  RT_TRY(rt_group_bcast(comm, &ds->proof, sizeof ds->proof));
+  RT_CHECK(ds->manifest.complete || state != RT_LOGITS_FINISHED, RT_ERR_DATA,
+           "%s is an unfinished capture: run the same capture again to finish "
+           "it",
+           ds->folder);
+  ds->totals.bytes = (int64_t)n;
+  return rt_logits_spec(ds->folder, &ds->manifest.info, &ds->spec);
+}
+
+static rt_err new_places(rt_logits *ds)
+{
+  const size_t n = (size_t)ds->manifest.n_shards;
+  RT_ASSERT(n > 0);
+  ds->places = calloc(n, sizeof *ds->places);
+  ds->fd = calloc(n, sizeof *ds->fd);
+  ds->n_open = calloc(1, sizeof *ds->n_open);
+  RT_CHECK(ds->places != NULL && ds->fd != NULL && ds->n_open != NULL,
+           RT_ERR_MEM, "places of %zu shards", n);
+  for (size_t i = 0; i < n; i++) {
+    char path[RT_PATH_MAX];
+    RT_TRY(rt_logits_shard_path(path, ds->folder, (int64_t)i));
+    ds->places[i].path = strdup(path);
+    RT_CHECK(ds->places[i].path != NULL, RT_ERR_MEM, "%s", path);
+  }
+  return rt_logits_cache_create(&ds->decoders);
+}
+
+/** Bytes of shards [first, first + n) and their seals. */
+static rt_err size_shards(const rt_logits *ds, int64_t first, int64_t n,
+                          int64_t *bytes)
+{
+  *bytes = 0;
+  for (int64_t i = first; i < first + n; i++) {
+    char path[RT_PATH_MAX], seal[RT_PATH_MAX];
+    int64_t one;
+    if (ds->manifest.shards[i].bytes == 0)
+      continue;
+    RT_TRY(rt_logits_shard_path(path, ds->folder, i));
+    RT_TRY(rt_seal_path(seal, path));
+    RT_TRY(rt_file_size(seal, &one));
+    *bytes += one + ds->manifest.shards[i].bytes;
+  }
+  return RT_OK;
+}
+
+/** Shards of the list [first, first + n): prove them, append their tables.
+ *  left_out [n_shards] of them: those that are not whole, where \a state allows
+ *  it; memory is no such matter. */
+static rt_err add_shards(rt_logits *ds, rt_logits_state state, int64_t first,
+                         int64_t n, table *mine, unsigned char *left_out)
+{
+  for (int64_t i = first; i < first + n; i++) {
+    const int64_t before = mine->n;
+    if (ds->manifest.shards[i].bytes == 0)
+      continue;
+    const rt_err err = add_shard(ds, i, mine);
+    if (err != RT_OK && (state != RT_LOGITS_SOUND || err == RT_ERR_MEM))
+      return err;
+    if (err == RT_OK)
+      continue;
+    rt_found("%s", rt_err_text());
+    mine->n = before;
+    left_out[i] = 1;
+    ds->manifest.shards[i].bytes = 0;
+  }
+  return RT_OK;
+}
+
+/** What any rank left out, none has. */
+static rt_err leave_out(MPI_Comm comm, rt_logits *ds, unsigned char *left_out)
+{
+  RT_TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, left_out, (int)ds->manifest.n_shards,
+                           MPI_UNSIGNED_CHAR, MPI_MAX, comm));
+  for (int64_t i = 0; i < ds->manifest.n_shards; i++)
+    if (left_out[i] != 0) {
+      ds->manifest.shards[i].bytes = 0;
+      ds->n_left_out++;
+    }
+  return RT_OK;
+}
+
+/** Each shard is checked and located by one rank; all get all tables. */
+static rt_err share_shards(MPI_Comm comm, rt_logits_state state, rt_logits *ds,
+                           unsigned char *left_out)
+{
+  RT_ASSERT(left_out != NULL); // the ranks have agreed
+  int rank, n_ranks;
+  RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
+  RT_TRY_MPI(MPI_Comm_size(comm, &n_ranks));
+  const int64_t n = ds->manifest.n_shards;
+  const int64_t first = rt_split_begin(n, n_ranks, rank);
+  const int64_t count = rt_split_count(n, n_ranks, rank);
+  table mine = {0};
+  int64_t bytes = 0;
+  rt_err err = add_shards(ds, state, first, count, &mine, left_out);
+  if (err == RT_OK)
+    err = size_shards(ds, first, count, &bytes);
+  err = rt_group_agree(comm, err);
+  if (err == RT_OK)
+    err = rt_group_join(comm, mine.word, mine.n, &ds->words, &ds->n_words);
+  free(mine.word);
+  RT_TRY(err);
+  RT_TRY(leave_out(comm, ds, left_out));
+  RT_TRY_MPI(
+      MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_INT64_T, MPI_SUM, comm));
+  ds->totals.bytes += bytes;
+  index_tables(ds);
+  return RT_OK;
+}
+
+static rt_err open_shards(MPI_Comm comm, rt_logits_state state, rt_logits *ds)
+{
+  RT_ASSERT(ds != NULL);
+  unsigned char *const left_out = calloc((size_t)ds->manifest.n_shards, 1);
+  rt_err err = left_out != NULL ? new_places(ds)
+                                : RT_FAIL(RT_ERR_MEM, "a list of shards");
+  err = rt_group_agree(comm, err);
+  if (err == RT_OK)
+    err = share_shards(comm, state, ds, left_out);
+  free(left_out);
+  return err;
+}
+
+rt_err rt_logits_open(MPI_Comm comm, const char *folder, rt_logits_state state,
+                      rt_logits **out)
+{
+  *out = NULL;
+  rt_logits *ds = calloc(1, sizeof *ds);
+  rt_err err = ds != NULL ? rt_path_join(ds->folder, "", folder)
+                          : RT_FAIL(RT_ERR_MEM, "%zu bytes to open %.80s",
+                                    sizeof *ds, folder);
+  err = rt_group_agree(comm, err);
+  if (err == RT_OK)
+    err = open_manifest(comm, state, ds);
+  if (err == RT_OK)
+    err = open_shards(comm, state, ds);
+  if (err != RT_OK) {
+    rt_logits_close(&ds);
+    return rt_err_forward(err, __FILE__, __LINE__);
+  }
+  *out = ds;
+  return RT_OK;
+}
+
+void rt_logits_close(rt_logits **ds)
+{
+  if (*ds == NULL)
+    return;
+  for (int64_t i = 0; i < (*ds)->manifest.n_shards; i++) {
+    if ((*ds)->fd != NULL && (*ds)->fd[i] != 0)
+      close((*ds)->fd[i] - 1);
+    if ((*ds)->places != NULL)
+      free((*ds)->places[i].path);
+  }
+  rt_logits_cache_destroy(&(*ds)->decoders);
+  free((*ds)->fd);
+  free((*ds)->n_open);
+  free((*ds)->places);
+  free((*ds)->words);
+  rt_logits_manifest_clear(&(*ds)->manifest);
+  free(*ds);
+  *ds = NULL;
+}

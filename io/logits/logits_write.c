@@ -1,0 +1,264 @@
+/** \file logits_write.c
+ *  Writing a shard of a logit dataset: by one rank, published when whole. */
+#include "io/logits/logits_manifest.h"
+
+#include "io/common/seal.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/** Chunks are a little larger than the cache that HDF5 has by default: of those
+ *  it reads what is asked for, not the whole, as retort itself does. */
+static const int64_t chunk_bytes = (1 << 20) + 1;
+static const int64_t max_chunks = 1024; // looking them up costs their square
+/** What tables are learnt from; more makes records hardly smaller. */
+static const int64_t learn_tokens = 65536, learn_entries = 1 << 23;
+
+struct rt_logits_writer {
+  char folder[RT_PATH_MAX];
+  rt_logits_manifest m; // owned
+  rt_codec_spec spec;
+  // of the shard in hand
+  int64_t i_shard; // -1: none
+  int64_t n_rows;  // added
+  int64_t n_tokens, n_entries;
+  rt_codec *codec;       // owned; NULL while rows are still waited for
+  rt_logits_row *sample; // owned [n_rows <= sample_room], until it is learnt
+  int64_t n_sample, sample_room, sample_tokens;
+  rt_bytes records;     // owned
+  uint64_t *ptr, *hash; // owned [shard_rows + 1], [shard_rows]
+};
+
+static void forget_sample(rt_logits_writer *w)
+{
+  for (int64_t r = 0; r < w->n_sample; r++)
+    rt_logits_row_clear(&w->sample[r]);
+  w->n_sample = w->sample_tokens = 0;
+}
+
+static void forget_shard(rt_logits_writer *w)
+{
+  forget_sample(w);
+  rt_codec_destroy(&w->codec);
+  w->records.n = 0;
+  w->i_shard = -1;
+  w->n_rows = w->n_tokens = w->n_entries = 0;
+}
+
+static rt_err open_writer(const char *folder, rt_logits_writer *w)
+{
+  RT_CHECK(strlen(folder) < sizeof w->folder, RT_ERR_CONFIG,
+           "path is too long: %.80s...", folder);
+  strcpy(w->folder, folder);
+  RT_TRY(rt_logits_manifest_read(folder, &w->m));
+  RT_CHECK(!w->m.complete, RT_ERR_LOCKED, "%s holds a finished capture",
+           folder);
+  RT_TRY(rt_logits_spec(folder, &w->m.info, &w->spec));
+  const size_t n = (size_t)rt_logits_shard_rows(&w->m.info, 0);
+  w->ptr = calloc(n + 1, sizeof *w->ptr);
+  w->hash = calloc(n, sizeof *w->hash);
+  RT_CHECK(w->ptr != NULL && w->hash != NULL, RT_ERR_MEM,
+           "the index of %zu rows: fewer rows in a shard", n);
+  return RT_OK;
+}
+
+rt_err rt_logits_writer_open(const char *folder, rt_logits_writer **out)
+{
+  *out = calloc(1, sizeof **out);
+  RT_CHECK(*out != NULL, RT_ERR_MEM, "a writer of logits");
+  (*out)->i_shard = -1;
+  const rt_err err = open_writer(folder, *out);
+  if (err != RT_OK)
+    rt_logits_writer_close(out);
+  return err;
+}
+
+void rt_logits_writer_close(rt_logits_writer **w)
+{
+  if (*w == NULL)
+    return;
+  forget_shard(*w);
+  free((*w)->sample);
+  free((*w)->ptr);
+  free((*w)->hash);
+  rt_bytes_clear(&(*w)->records);
+  rt_logits_manifest_clear(&(*w)->m);
+  free(*w);
+  *w = NULL;
+}
+
+/** --- rows into records --- */
+
+rt_err rt_logits_writer_begin(rt_logits_writer *w, int64_t i_shard)
+{
+  RT_CHECK(i_shard >= 0 && i_shard < w->m.n_shards, RT_ERR_INTERNAL,
+           "%s: shard %lld of %lld", w->folder, (long long)i_shard,
+           (long long)w->m.n_shards);
+  forget_shard(w);
+  w->i_shard = i_shard;
+  return RT_OK;
+}
+
+static rt_err encode(rt_logits_writer *w, int64_t r, const rt_logits_row *row)
+{
+  const size_t begin = w->records.n;
+  w->ptr[r] = begin;
+  const rt_err err = rt_codec_encode(w->codec, row, &w->records);
+  if (err != RT_OK)
+    w->records.n = begin; // the rows before stay as they are
+  RT_TRY(err);
+  w->ptr[r + 1] = w->records.n;
+  w->hash[r] = rt_hash_xxh3(w->records.data + begin, w->records.n - begin);
+  return RT_OK;
+}
+
+/** Tables from the rows that waited, then these rows. */
+static rt_err learn(rt_logits_writer *w)
+{
+  RT_TRY(rt_codec_learn(&w->spec, w->sample, w->n_sample, &w->codec));
+  for (int64_t r = 0; r < w->n_sample; r++)
+    RT_TRY(encode(w, r, &w->sample[r]));
+  forget_sample(w);
+  return RT_OK;
+}
+
+static rt_err keep_for_sample(rt_logits_writer *w, const rt_logits_row *row)
+{
+  char name[96];
+  snprintf(name, sizeof name, "shard %lld, row %lld", (long long)w->i_shard,
+           (long long)w->n_rows);
+  RT_TRY(rt_codec_check_row(&w->spec, name, row));
+  if (w->n_sample == w->sample_room) {
+    const int64_t room = 2 * w->sample_room + 16;
+    rt_logits_row *const more = realloc(w->sample, (size_t)room * sizeof *more);
+    RT_CHECK(more != NULL, RT_ERR_MEM, "%lld rows of logits", (long long)room);
+    w->sample = more;
+    w->sample_room = room;
+  }
+  w->sample[w->n_sample] = (rt_logits_row){0};
+  w->n_sample++;
+  w->sample_tokens += row->n_tokens;
+  return rt_logits_row_copy(row, &w->sample[w->n_sample - 1]);
+}
+
+rt_err rt_logits_writer_add(rt_logits_writer *w, const rt_logits_row *row)
+{
+  RT_CHECK(w->i_shard >= 0 &&
+               w->n_rows < rt_logits_shard_rows(&w->m.info, w->i_shard),
+           RT_ERR_INTERNAL, "%s: row %lld of shard %lld", w->folder,
+           (long long)w->n_rows, (long long)w->i_shard);
+  if (w->codec == NULL)
+    RT_TRY(keep_for_sample(w, row));
+  else // which checks the row
+    RT_TRY(encode(w, w->n_rows, row));
+  w->n_rows++;
+  w->n_tokens += row->n_tokens;
+  w->n_entries += row->n_entries;
+  const bool enough = w->spec.kind == RT_CODEC_EXACT ||
+                      w->sample_tokens >= learn_tokens ||
+                      w->n_entries >= learn_entries;
+  return w->codec == NULL && enough ? learn(w) : RT_OK;
+}
+
+int64_t rt_logits_writer_bytes(const rt_logits_writer *w)
+{
+  // metadata, tables and the seal; what is not encoded yet as if it were exact
+  return (int64_t)w->records.n + 16 * w->n_rows + (1 << 17) +
+         (w->codec == NULL ? 16 * w->n_tokens + 8 * w->n_entries : 0);
+}
+
+/** --- records into a file --- */
+
+static rt_err write_set(rt_h5 *h5, const char *name, rt_dtype dtype, void *data,
+                        int64_t n, int64_t chunk)
+{
+  const rt_h5_shape shape = {
+      .dtype = dtype, .n_dims = 1, .rows = n, .cols = 1, .chunk_rows = chunk};
+  RT_TRY(rt_h5_declare(h5, name, &shape));
+  return rt_h5_write(h5, name, 0, 0, rt_view_of(data, dtype, n, 1));
+}
+
+/** Even chunks: no part of the last one is wasted. */
+static int64_t even_chunk(int64_t bytes)
+{
+  int64_t n = bytes / chunk_bytes;
+  n = n < 1 ? 1 : n > max_chunks ? max_chunks : n;
+  return (bytes + n - 1) / n;
+}
+
+static rt_err write_contents(rt_h5 *h5, rt_logits_writer *w)
+{
+  rt_bytes tables = {0};
+  RT_TRY(rt_h5_put_text(h5, "format", RT_LOGITS_FORMAT));
+  RT_TRY(rt_h5_put_int(h5, "version", RT_LOGITS_VERSION));
+  RT_TRY(rt_h5_put_int(h5, "row0", w->i_shard * w->m.info.shard_rows));
+  RT_TRY(rt_h5_put_int(h5, "n_tokens", w->n_tokens));
+  RT_TRY(rt_h5_put_int(h5, "n_entries", w->n_entries));
+  RT_TRY(rt_logits_info_put(h5, &w->m.info));
+  RT_TRY(rt_h5_put_text(h5, "deck", w->m.deck));
+  RT_TRY(write_set(h5, "record_ptr", RT_U64, w->ptr, w->n_rows + 1, 0));
+  RT_TRY(write_set(h5, "row_xxh3", RT_U64, w->hash, w->n_rows, 0));
+  rt_err err = rt_codec_store(w->codec, &tables);
+  if (err == RT_OK)
+    err = write_set(h5, "tables", RT_U8, tables.data, (int64_t)tables.n, 0);
+  rt_bytes_clear(&tables);
+  RT_TRY(err);
+  const int64_t n = (int64_t)w->records.n;
+  return write_set(h5, "records", RT_U8, w->records.data, n, even_chunk(n));
+}
+
+/** Write \a tmp and its seal. */
+static rt_err write_file(const char *tmp, rt_logits_writer *w)
+{
+  rt_extent *raw = NULL;
+  int64_t n_raw = 0;
+  rt_h5 *h5;
+  rt_err err = rt_h5_create(tmp, MPI_COMM_NULL, &h5);
+  if (err == RT_OK)
+    err = write_contents(h5, w);
+  if (err == RT_OK)
+    err = rt_h5_extents(h5, "records", &raw, &n_raw);
+  if (err != RT_OK)
+    (void)!rt_h5_close(&h5); // the first error counts
+  else
+    err = rt_h5_close(&h5);
+  if (err == RT_OK)
+    err = rt_seal_write(MPI_COMM_SELF, tmp, raw, (int)n_raw, true);
+  free(raw);
+  return err;
+}
+
+/** The seal first: a shard is there when its file is. */
+static rt_err publish(const char *tmp, const char *path)
+{
+  char from[RT_PATH_MAX], to[RT_PATH_MAX];
+  RT_TRY(rt_seal_path(from, tmp));
+  RT_TRY(rt_seal_path(to, path));
+  RT_CHECK(unlink(path) == 0 || errno == ENOENT, RT_ERR_IO,
+           "cannot remove %s: %s", path, strerror(errno));
+  RT_TRY(rt_path_publish(from, to));
+  return rt_path_publish(tmp, path);
+}
+
+rt_err rt_logits_writer_seal(rt_logits_writer *w)
+{
+  char path[RT_PATH_MAX], name[48], tmp[RT_PATH_MAX];
+  RT_CHECK(w->i_shard >= 0 &&
+               w->n_rows == rt_logits_shard_rows(&w->m.info, w->i_shard),
+           RT_ERR_INTERNAL, "%s: shard %lld of %lld with %lld rows", w->folder,
+           (long long)w->i_shard, (long long)w->m.n_shards,
+           (long long)w->n_rows);
+  if (w->codec == NULL)
+    RT_TRY(learn(w));
+  RT_TRY(rt_logits_shard_path(path, w->folder, w->i_shard));
+  rt_logits_shard_name(name, w->i_shard);
+  strcat(name, ".tmp");
+  RT_TRY(rt_path_join(tmp, w->folder, name));
+  const rt_err err = write_file(tmp, w);
+  if (err != RT_OK)
+    unlink(tmp);
+  RT_TRY(err);
+  forget_shard(w);
+  return publish(tmp, path);
+}

@@ -1,0 +1,155 @@
+/** \file metrics.c
+ *  Metrics, one JSON object a line. */
+#include "io/run/metrics.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "io/common/json.h"
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct rt_metrics {
+  FILE *file; // owned
+  bool in_line;
+  char path[];
+};
+
+/** Step of a line; false when it is no line of ours (cut off by a crash). */
+static bool step_of(const char *line, size_t n, int64_t *step)
+{
+  rt_json *j;
+  if (rt_json_parse("metrics", line, n, &j) != RT_OK)
+    return false;
+  const bool good = rt_json_int(rt_json_get(j, "step"), step);
+  rt_json_free(&j);
+  return good;
+}
+
+/** Keep the lines up to \a resume_step, in place; the new length. */
+static size_t keep_lines(char *text, size_t n, int64_t resume_step,
+                         const char *path)
+{
+  size_t kept = 0;
+  int n_odd = 0;
+  for (size_t i = 0; i < n;) {
+    const char *const newline = memchr(text + i, '\n', n - i);
+    const size_t length =
+        newline == NULL ? n - i : (size_t)(newline - (text + i)) + 1;
+    int64_t step = 0;
+    const bool good = newline != NULL && step_of(text + i, length, &step);
+    n_odd += !good;
+    if (good && step <= resume_step) {
+      memmove(text + kept, text + i, length);
+      kept += length;
+    }
+    i += length;
+  }
+  if (n_odd > 0)
+    rt_warn("%s: %d lines that were cut short are dropped", path, n_odd);
+  return kept;
+}
+
+static rt_err cut(const char *path, int64_t resume_step)
+{
+  int64_t bytes = 0;
+  if (rt_file_exists(path))
+    RT_TRY(rt_file_size(path, &bytes));
+  if (bytes == 0)
+    return RT_OK;
+  if (resume_step < 0)
+    return rt_file_put(path, "", 0);
+  char *text;
+  size_t n;
+  RT_TRY(rt_file_slurp(path, (size_t)bytes, &text, &n));
+  const size_t kept = keep_lines(text, n, resume_step, path);
+  const rt_err err = kept < n ? rt_file_put(path, text, kept) : RT_OK;
+  free(text);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+rt_err rt_metrics_open(const char *path, int64_t resume_step, rt_metrics **out)
+{
+  *out = NULL;
+  RT_TRY(cut(path, resume_step));
+  rt_metrics *m = calloc(1, sizeof *m + strlen(path) + 1);
+  RT_CHECK(m != NULL, RT_ERR_MEM, "%zu bytes to open %s", sizeof *m, path);
+  strcpy(m->path, path);
+  m->file = fopen(path, "ae");
+  if (m->file == NULL) {
+    free(m);
+    return RT_FAIL(errno == EACCES ? RT_ERR_PERM : RT_ERR_LOCKED,
+                   "cannot open %s for appending: %s", path, strerror(errno));
+  }
+  *out = m;
+  return RT_OK;
+}
+
+void rt_metrics_begin(rt_metrics *m, const char *kind, int64_t step)
+{
+  RT_ASSERT(!m->in_line);
+  m->in_line = true;
+  fputs("{\"kind\": ", m->file);
+  rt_json_put_text(m->file, kind);
+  fprintf(m->file, ", \"step\": %lld", (long long)step);
+}
+
+static void put_name(rt_metrics *m, const char *name)
+{
+  RT_ASSERT(m->in_line);
+  fputs(", ", m->file);
+  rt_json_put_text(m->file, name);
+  fputs(": ", m->file);
+}
+
+void rt_metrics_real(rt_metrics *m, const char *name, double value)
+{
+  put_name(m, name);
+  if (isfinite(value))
+    rt_json_put_real(m->file, value);
+  else
+    fputs("null", m->file);
+}
+
+void rt_metrics_int(rt_metrics *m, const char *name, int64_t value)
+{
+  put_name(m, name);
+  fprintf(m->file, "%lld", (long long)value);
+}
+
+void rt_metrics_text(rt_metrics *m, const char *name, const char *value)
+{
+  put_name(m, name);
+  rt_json_put_text(m->file, value);
+}
+
+rt_err rt_metrics_end(rt_metrics *m)
+{
+  RT_ASSERT(m->in_line);
+  m->in_line = false;
+  fputs("}\n", m->file);
+  // flushed line by line, so that a crash cuts at most one
+  RT_CHECK(fflush(m->file) == 0 && ferror(m->file) == 0, RT_ERR_IO,
+           "cannot write to %s: %s", m->path, strerror(errno));
+  return RT_OK;
+}
+
+rt_err rt_metrics_sync(rt_metrics *m)
+{
+  RT_CHECK(fflush(m->file) == 0 && fsync(fileno(m->file)) == 0, RT_ERR_IO,
+           "cannot write to %s: %s", m->path, strerror(errno));
+  return RT_OK;
+}
+
+void rt_metrics_close(rt_metrics **m)
+{
+  if (*m == NULL)
+    return;
+  fclose((*m)->file);
+  free(*m);
+  *m = NULL;
+}

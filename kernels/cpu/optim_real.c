@@ -1,0 +1,71 @@
+/** \file optim_real.c
+ *  AdamW and sums of squares. */
+#include "kernels/cpu/real.h"
+#include "kernels/cpu/table_cpu.h"
+
+void K_NAME(adamw)(k_ctx *ctx, const void *args)
+{
+  const k_adamw_args *a = args;
+  const k_adamw_step *s = a->step.data;
+  if (s->skip != 0.0)
+    return;
+  const real b1 = (real)a->beta1, b2 = (real)a->beta2;
+  const real c1 = (real)(1.0 - a->beta1), c2 = (real)(1.0 - a->beta2);
+  const real keep = (real)(1.0 - s->lr * a->weight_decay);
+  const real rate = (real)(s->lr / s->bias1);
+  const real root = (real)(1.0 / sqrt(s->bias2)), eps = (real)a->eps;
+  const real scale = (real)s->grad_scale;
+  K_PARALLEL_FOR
+  for (int64_t r = 0; r < a->p.rows; r++) {
+    real *p = k_row_of(&a->p, r);
+    real *m = k_row_of(&a->m, r), *v = k_row_of(&a->v, r);
+    const real *g = k_row_of(&a->g, r);
+#pragma omp simd
+    for (int64_t i = 0; i < a->p.cols; i++) {
+      const real grad = g[i] * scale;
+      const real mi = b1 * m[i] + c1 * grad;
+      const real vi = b2 * v[i] + c2 * grad * grad;
+      m[i] = mi;
+      v[i] = vi;
+      p[i] = p[i] * keep - rate * mi / ((real)sqrt(vi) * root + eps);
+    }
+  }
+}
+
+/** Sum of squares of x[0..n) in double. */
+static double sum_squares(const real *x, int64_t n)
+{
+  double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; i++)
+    sum += (double)x[i] * (double)x[i];
+  return sum;
+}
+
+/** Chunks depend on the size only, so any number of threads gives one sum. */
+void K_NAME(sumsq)(k_ctx *ctx, const void *args)
+{
+  const k_sumsq_args *a = args;
+  enum { MOST_CHUNKS = 16384, SMALLEST = 1 << 16 };
+  _Static_assert(MOST_CHUNKS * sizeof(double) <= K_THREAD_BYTES,
+                 "partial sums must fit the workspace of one thread");
+  const int64_t size = a->x.rows * a->x.cols;
+  int64_t chunk = (size + MOST_CHUNKS - 1) / MOST_CHUNKS;
+  chunk = chunk < SMALLEST ? SMALLEST : chunk;
+  const int64_t n = (size + chunk - 1) / chunk;
+  double *partial = ctx->workspace;
+  if (a->x.ld != a->x.cols && a->x.rows > 1) {
+    ctx->err = RT_FAIL(RT_ERR_INTERNAL, "sumsq takes contiguous views");
+    return;
+  }
+  K_PARALLEL_FOR
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t left = size - i * chunk;
+    partial[i] = sum_squares((const real *)a->x.data + i * chunk,
+                             left < chunk ? left : chunk);
+  }
+  double sum = 0.0;
+  for (int64_t i = 0; i < n; i++)
+    sum += partial[i];
+  *(double *)a->out.data = sum;
+}

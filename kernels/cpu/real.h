@@ -1,0 +1,115 @@
+/** \file real.h
+ *  What a *_real.c file is compiled with, twice: as f32 and as f64.
+ *  Layer: kernels.  The one header with code: an exponential that a loop can
+ *  only vectorise when it sees it. */
+#ifndef K_REAL_H
+#define K_REAL_H
+
+#include "kernels/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#ifdef K_REAL_F64
+typedef double real;
+#define K_NAME(name) k_##name##_cpu_f64
+#define K_DTYPE RT_F64
+#else
+typedef float real;
+#define K_NAME(name) k_##name##_cpu_f32
+#define K_DTYPE RT_F32
+#endif
+
+/** Bytes of workspace of each thread. */
+#define K_THREAD_BYTES ((size_t)256 * 1024)
+
+#define K_PARALLEL_FOR                                                         \
+  _Pragma("omp parallel for num_threads(ctx->n_threads) schedule(static)")
+
+/** For pieces of unequal length that do not depend on who computes them. */
+#define K_PARALLEL_FOR_DYNAMIC                                                 \
+  _Pragma("omp parallel for num_threads(ctx->n_threads) schedule(dynamic)")
+
+/** Row r of a view of reals. */
+static inline real *k_row_of(const rt_view *v, int64_t r)
+{
+  return (real *)v->data + r * v->ld;
+}
+
+/** e^x for x <= 0 (right up to 80) to about 1 ulp; 0 below the smallest normal
+ *  number; NaN stays NaN.
+ *  x = n ln 2 + r, |r| <= ln 2 / 2, and a Taylor polynomial in r.  n is read
+ * out of the low bits of x log2(e) + 1.5 * 2^23 (2^52): no conversion, so that
+ *  every compiler vectorises it.  At the lowest x the exponent becomes 0 and
+ *  with it the result: no second comparison. */
+static inline real k_exp(real x)
+{
+#ifdef K_REAL_F64
+  const double low = -709.0, magic = 6755399441055744.0;
+  const double y = x < low ? low : x;
+  const double shifted = y * 1.4426950408889634 + magic, n = shifted - magic;
+  const double r =
+      (y - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
+  double p = 1.0 / 6227020800.0;
+  p = p * r + 1.0 / 479001600.0;
+  p = p * r + 1.0 / 39916800.0;
+  p = p * r + 1.0 / 3628800.0;
+  p = p * r + 1.0 / 362880.0;
+  p = p * r + 1.0 / 40320.0;
+  p = p * r + 1.0 / 5040.0;
+  p = p * r + 1.0 / 720.0;
+  p = p * r + 1.0 / 120.0;
+  p = p * r + 1.0 / 24.0;
+  p = p * r + 1.0 / 6.0;
+  p = p * r + 0.5;
+  p = p * r + 1.0;
+  p = p * r + 1.0;
+  uint64_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits << 52) + UINT64_C(0x3ff0000000000000);
+  double scale;
+  memcpy(&scale, &bits, sizeof scale);
+  return p * scale;
+#else
+  const float low = -88.0f, magic = 12582912.0f;
+  const float y = x < low ? low : x;
+  const float shifted = y * 1.44269504f + magic, n = shifted - magic;
+  const float r = (y - n * 0.693359375f) + n * 2.12194440e-4f;
+  float p = 1.0f / 5040.0f;
+  p = p * r + 1.0f / 720.0f;
+  p = p * r + 1.0f / 120.0f;
+  p = p * r + 1.0f / 24.0f;
+  p = p * r + 1.0f / 6.0f;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  uint32_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits << 23) + UINT32_C(0x3f800000);
+  float scale;
+  memcpy(&scale, &bits, sizeof scale);
+  return p * scale;
+#endif
+}
+
+/** Largest of x[0..n); -inf when n is 0.  NaN is passed over.  Lanes rather
+ * than one maximum: no compiler may reorder that when there can be NaN. */
+static inline real k_max(const real *x, int64_t n)
+{
+  enum { LANES = 64 };
+  real lane[LANES];
+  for (int64_t l = 0; l < LANES; l++)
+    lane[l] = (real)-INFINITY;
+  const int64_t whole = n - n % LANES;
+  for (int64_t i = 0; i < whole; i += LANES)
+    for (int64_t l = 0; l < LANES; l++)
+      lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+  for (int64_t l = 0; l < n - whole; l++)
+    lane[l] = x[whole + l] > lane[l] ? x[whole + l] : lane[l];
+  for (int64_t width = LANES / 2; width > 0; width /= 2)
+    for (int64_t l = 0; l < width; l++)
+      lane[l] = lane[l + width] > lane[l] ? lane[l + width] : lane[l];
+  return lane[0];
+}
+
+#endif

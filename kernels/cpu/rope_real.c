@@ -1,0 +1,24 @@
+/** \file rope_real.c
+ *  Rotary positions (Su et al. 2021) in the "rotate half" layout. */
+#include "kernels/cpu/real.h"
+#include "kernels/cpu/table_cpu.h"
+
+void K_NAME(rope)(k_ctx *ctx, const void *args)
+{
+  const k_rope_args *a = args;
+  const int32_t *pos = a->pos.data;
+  const int64_t hd = a->head_dim, half = hd / 2;
+  const real sign = (real)a->direction;
+  K_PARALLEL_FOR
+  for (int64_t n = 0; n < a->x.rows; n++) {
+    const real *cosine = k_row_of(&a->table, pos[n]), *sine = cosine + half;
+    real *x = k_row_of(&a->x, n);
+    for (int64_t h = 0; h < a->x.cols; h += hd)
+#pragma omp simd
+      for (int64_t i = 0; i < half; i++) {
+        const real u = x[h + i], v = x[h + half + i], s = sign * sine[i];
+        x[h + i] = u * cosine[i] - v * s;
+        x[h + half + i] = v * cosine[i] + u * s;
+      }
+  }
+}

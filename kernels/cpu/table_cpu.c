@@ -1,0 +1,36 @@
+/** \file table_cpu.c
+ *  The table of CPU kernels. */
+#include "kernels/check.h"
+#include "kernels/cpu/real.h"
+#include "kernels/cpu/table_cpu.h"
+
+#define k_gemm_cpu_f32 k_gemm_cpu
+#define k_gemm_cpu_f64 k_gemm_cpu
+
+#define K_CHECKED(name, modes, shapes)                                         \
+  static void name##_f32(k_ctx *ctx, const void *args)                         \
+  {                                                                            \
+    if (k_args_fit(ctx, shapes, RT_F32, args))                                 \
+      k_##name##_cpu_f32(ctx, args);                                           \
+  }                                                                            \
+  static void name##_f64(k_ctx *ctx, const void *args)                         \
+  {                                                                            \
+    if (k_args_fit(ctx, shapes, RT_F64, args))                                 \
+      k_##name##_cpu_f64(ctx, args);                                           \
+  }
+K_LIST(K_CHECKED)
+
+#define K_ENTRY(name, modes, shapes)                                           \
+  [K_##name] = {#name,      modes,      shapes,                                \
+                name##_f32, name##_f64, sizeof(k_##name##_args)},
+static const k_row table[K_COUNT] = {K_LIST(K_ENTRY)};
+
+const k_row *k_table_cpu(void)
+{
+  return table;
+}
+
+size_t k_workspace_bytes(int n_threads)
+{
+  return (size_t)n_threads * K_THREAD_BYTES;
+}

@@ -1,0 +1,17 @@
+/** \file table_cpu.h
+ *  The CPU kernels by name: k_<op>_cpu_f32 and k_<op>_cpu_f64.
+ *  Layer: kernels. */
+#ifndef K_TABLE_CPU_H
+#define K_TABLE_CPU_H
+
+#include "kernels/kernels.h"
+
+#define K_DECLARE(name, modes, shapes)                                         \
+  k_fn k_##name##_cpu_f32, k_##name##_cpu_f64;
+K_LIST(K_DECLARE)
+#undef K_DECLARE
+
+/** One function for both types: CBLAS looks at the views. */
+k_fn k_gemm_cpu;
+
+#endif

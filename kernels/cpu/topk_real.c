@@ -1,0 +1,223 @@
+/** \file topk_real.c
+ *  The K largest logits of each row, exactly; and the largest.
+ *
+ *  A number that K block maxima reach bounds the K-th largest element from
+ *  below, so that only blocks that reach it are looked into; what passes goes
+ *  through a heap of K that lives in the output row itself. */
+#include "kernels/cpu/real.h"
+#include "kernels/cpu/table_cpu.h"
+
+#include <omp.h>
+
+/** a comes after b: smaller, or equal with the higher id. */
+static bool is_worse(real a, int32_t id_a, real b, int32_t id_b)
+{
+  return a < b || (a == b && id_a > id_b);
+}
+
+/** A heap whose root is the worst of its n entries. */
+typedef struct heap {
+  real *z;
+  int32_t *id;
+  int64_t n;
+} heap;
+
+static void swap(heap *h, int64_t i, int64_t j)
+{
+  const real z = h->z[i];
+  const int32_t id = h->id[i];
+  h->z[i] = h->z[j];
+  h->id[i] = h->id[j];
+  h->z[j] = z;
+  h->id[j] = id;
+}
+
+static void sift_down(heap *h, int64_t i)
+{
+  for (;;) {
+    int64_t worst = i;
+    for (int64_t child = 2 * i + 1; child <= 2 * i + 2; child++)
+      if (child < h->n &&
+          is_worse(h->z[child], h->id[child], h->z[worst], h->id[worst]))
+        worst = child;
+    if (worst == i)
+      return;
+    swap(h, i, worst);
+    i = worst;
+  }
+}
+
+static void push(heap *h, int64_t room, real z, int32_t id)
+{
+  if (h->n == room) {
+    if (room == 0 || !is_worse(h->z[0], h->id[0], z, id))
+      return;
+    h->z[0] = z;
+    h->id[0] = id;
+    sift_down(h, 0);
+    return;
+  }
+  int64_t i = h->n++;
+  h->z[i] = z;
+  h->id[i] = id;
+  while (i > 0 &&
+         is_worse(h->z[i], h->id[i], h->z[(i - 1) / 2], h->id[(i - 1) / 2])) {
+    swap(h, i, (i - 1) / 2);
+    i = (i - 1) / 2;
+  }
+}
+
+/** Best first. */
+static void sort(heap *h)
+{
+  const int64_t n = h->n;
+  while (h->n > 1) {
+    swap(h, 0, --h->n);
+    sift_down(h, 0);
+  }
+  h->n = n;
+}
+
+/** Maxima of blocks of \a width; their largest is returned. */
+static real block_maxima(const real *z, int64_t n, int64_t width, real *maxima)
+{
+  real top = (real)-INFINITY;
+  for (int64_t b = 0; b * width < n; b++) {
+    const int64_t end = (b + 1) * width < n ? (b + 1) * width : n;
+    const real m = k_max(z + b * width, end - b * width);
+    maxima[b] = m;
+    top = m > top ? m : top;
+  }
+  return top;
+}
+
+static double sum_exp(const real *z, int64_t n, real top)
+{
+  enum { CHUNK = 512 };
+  double sum = 0.0;
+  for (int64_t v0 = 0; v0 < n; v0 += CHUNK) {
+    const int64_t v1 = v0 + CHUNK < n ? v0 + CHUNK : n;
+    real part = 0;
+#pragma omp simd reduction(+ : part)
+    for (int64_t v = v0; v < v1; v++)
+      part += k_exp(z[v] - top);
+    sum += (double)part;
+  }
+  return sum;
+}
+
+/** Sums of exp(x) x, x and x^2, x = z - top, in double. */
+static void sum_spread(const real *z, int64_t n, real top, double *stats)
+{
+  double exp_z = 0.0, sum = 0.0, squares = 0.0;
+#pragma omp simd reduction(+ : exp_z, sum, squares)
+  for (int64_t v = 0; v < n; v++) {
+    const real x = z[v] - top;
+    exp_z += (double)(k_exp(x) * x);
+    sum += (double)x;
+    squares += (double)x * (double)x;
+  }
+  stats[K_STAT_EXP_Z] = exp_z;
+  stats[K_STAT_Z] = sum;
+  stats[K_STAT_ZZ] = squares;
+}
+
+/** A number that at least k of x[0..n) reach, and few more: bisection between
+ *  the least and the most, which vectorises where a selection would not. */
+static real bound_of(const real *x, int64_t n, int64_t k, real top)
+{
+  if (n < k)
+    return (real)-INFINITY;
+  real low = top, high = top;
+  for (int64_t i = 0; i < n; i++)
+    low = x[i] < low ? x[i] : low;
+  for (int step = 0; step < 16; step++) {
+    const real middle = low + (high - low) / 2;
+    int32_t reach = 0;
+    for (int64_t i = 0; i < n; i++)
+      reach += x[i] >= middle;
+    if (reach < k) {
+      high = middle;
+      continue;
+    }
+    low = middle;
+    if (reach <= k + k / 8)
+      break;
+  }
+  return low;
+}
+
+/** The K best of z[0..n) into the heap; width: of the blocks in maxima. */
+static void select_best(const real *z, int64_t n, int64_t width,
+                        const real *maxima, int64_t k, int64_t v0, real top,
+                        heap *h)
+{
+  const int64_t n_blocks = (n + width - 1) / width;
+  const real bound = bound_of(maxima, n_blocks, k, top);
+  for (int64_t b = 0; b < n_blocks; b++) {
+    if (maxima[b] < bound)
+      continue;
+    const int64_t end = (b + 1) * width < n ? (b + 1) * width : n;
+    for (int64_t v = b * width; v < end; v++)
+      if (z[v] >= bound)
+        push(h, k, z[v], (int32_t)(v0 + v));
+  }
+}
+
+void K_NAME(topk)(k_ctx *ctx, const void *args)
+{
+  const k_topk_args *a = args;
+  const int64_t left = a->v_true - a->v0, k = a->ids.cols;
+  const int64_t n = left < 0 ? 0 : left < a->z.cols ? left : a->z.cols;
+  // block maxima must fit one thread's workspace
+  const int64_t room = (int64_t)(K_THREAD_BYTES / sizeof(real));
+  int64_t width = 64;
+  while ((n + width - 1) / width > room)
+    width *= 2;
+  K_PARALLEL_FOR
+  for (int64_t r = 0; r < a->z.rows; r++) {
+    const real *z = k_row_of(&a->z, r);
+    double *s = (double *)a->stats.data + r * a->stats.ld;
+    real *maxima = (real *)((char *)ctx->workspace +
+                            (size_t)omp_get_thread_num() * K_THREAD_BYTES);
+    heap h = {k_row_of(&a->top, r), (int32_t *)a->ids.data + r * a->ids.ld, 0};
+    const real top = block_maxima(z, n, width, maxima);
+    select_best(z, n, width, maxima, k, a->v0, top, &h);
+    sort(&h);
+    for (int64_t i = h.n; i < k; i++) {
+      h.z[i] = (real)-INFINITY;
+      h.id[i] = -1;
+    }
+    const int64_t label = ((const int32_t *)a->label.data)[r] - a->v0;
+    memset(s, 0, K_N_STAT * sizeof *s);
+    s[K_STAT_MAX] = (double)top;
+    s[K_STAT_SUM] = sum_exp(z, n, top);
+    s[K_STAT_LABEL] = label >= 0 && label < n ? (double)z[label] : 0.0;
+    if (a->spread)
+      sum_spread(z, n, top, s);
+  }
+}
+
+void K_NAME(argmax)(k_ctx *ctx, const void *args)
+{
+  const k_argmax_args *a = args;
+  enum { BLOCK = 1024 };
+  const int64_t left = a->v_true - a->v0;
+  const int64_t n = left < 0 ? 0 : left < a->z.cols ? left : a->z.cols;
+  K_PARALLEL_FOR
+  for (int64_t r = 0; r < a->z.rows; r++) {
+    const real *z = k_row_of(&a->z, r);
+    real top = (real)-INFINITY;
+    int64_t first = 0; // of the first block that has the maximum
+    for (int64_t v = 0; v < n; v += BLOCK) {
+      const real m = k_max(z + v, v + BLOCK < n ? BLOCK : n - v);
+      first = m > top ? v : first;
+      top = m > top ? m : top;
+    }
+    int64_t at = first;
+    while (at < n && z[at] != top)
+      at++;
+    ((int32_t *)a->id.data)[r] = at < n ? (int32_t)(a->v0 + at) : -1;
+    ((double *)a->best.data)[r] = (double)top;
+  }
+}

@@ -1,0 +1,160 @@
+/** \file xent_real.c
+ *  The fused loss over a tile of student logits with sparse targets.
+ *
+ *  dL/dz = a softmax(z) - c_label onehot(y) - c_kd t: beyond the softmax a row
+ * is touched in only K + 1 places.  The exponential is taken once: the first
+ * pass leaves exp(z - max) in the tile, the second only scales it. */
+#include "kernels/cpu/real.h"
+#include "kernels/cpu/table_cpu.h"
+
+/** True columns of a tile that begins at id v0. */
+static int64_t true_cols(int64_t cols, int64_t v0, int64_t v_true)
+{
+  const int64_t n = v_true - v0;
+  return n < 0 ? 0 : n < cols ? n : cols;
+}
+
+/** z = exp(z - top); their sum, in double over short chunks: V is ~10^5, a
+ * float would lose the small terms. */
+static double exp_row(real *z, int64_t n, real top)
+{
+  enum { CHUNK = 512 };
+  double sum = 0.0;
+  for (int64_t v0 = 0; v0 < n; v0 += CHUNK) {
+    const int64_t v1 = v0 + CHUNK < n ? v0 + CHUNK : n;
+    real part = 0;
+#pragma omp simd reduction(+ : part)
+    for (int64_t v = v0; v < v1; v++) {
+      z[v] = k_exp(z[v] - top);
+      part += z[v];
+    }
+    sum += (double)part;
+  }
+  return sum;
+}
+
+/** z of an id when this tile holds it, else 0. */
+static double pick(const real *z, int64_t n, int64_t id)
+{
+  return id >= 0 && id < n ? (double)z[id] : 0.0;
+}
+
+static int32_t entries_of(const rt_view *count, int64_t r)
+{
+  return count->data != NULL ? ((const int32_t *)count->data)[r] : 0;
+}
+
+void K_NAME(xent_stats)(k_ctx *ctx, const void *args)
+{
+  const k_xent_stats_args *a = args;
+  const int64_t n = true_cols(a->z.cols, a->v0, a->v_true);
+  const int32_t *label = a->label.data;
+  K_PARALLEL_FOR
+  for (int64_t r = 0; r < a->z.rows; r++) {
+    real *z = k_row_of(&a->z, r);
+    double *s = (double *)a->stats.data + r * a->stats.ld;
+    const int32_t count = entries_of(&a->count, r);
+    double dot = 0.0;
+    for (int32_t i = 0; i < count; i++)
+      dot +=
+          (double)k_row_of(&a->t, r)[i] *
+          pick(z, n, ((const int32_t *)a->ids.data)[r * a->ids.ld + i] - a->v0);
+    const real top = k_max(z, n);
+    s[K_STAT_MAX] = (double)top;
+    s[K_STAT_LABEL] = pick(z, n, label[r] - a->v0);
+    s[K_STAT_DOT] = dot;
+    s[K_STAT_T_MAX] = s[K_STAT_T_SUM] = 0.0;
+    s[K_STAT_SUM] = exp_row(z, n, top);
+    for (int64_t v = n; v < a->z.cols; v++)
+      z[v] = 0;
+  }
+}
+
+static void subtract(real *dz, int64_t cols, int64_t id, double value)
+{
+  if (id >= 0 && id < cols)
+    dz[id] -= (real)value;
+}
+
+void K_NAME(xent_grad)(k_ctx *ctx, const void *args)
+{
+  const k_xent_grad_args *a = args;
+  const int32_t *label = a->label.data;
+  const int64_t cols = a->z.cols;
+  K_PARALLEL_FOR
+  for (int64_t r = 0; r < a->z.rows; r++) {
+    real *z = k_row_of(&a->z, r);
+    const double *c = (const double *)a->coef.data + r * a->coef.ld;
+    const real factor = (real)(c[0] * c[1]);
+    for (int64_t v = 0; v < cols; v++)
+      z[v] *= factor;
+    subtract(z, cols, label[r] - a->v0, c[2]);
+    const int32_t count = entries_of(&a->count, r);
+    for (int32_t i = 0; i < count; i++)
+      subtract(z, cols,
+               ((const int32_t *)a->ids.data)[r * a->ids.ld + i] - a->v0,
+               c[3] * (double)k_row_of(&a->t, r)[i]);
+  }
+}
+
+/** sum exp(z_t - top) (z_t - z_s), and z_t = exp(z_t - top). */
+static double exp_row_dot(real *z_t, const real *z_s, int64_t n, real top,
+                          double *sum)
+{
+  enum { CHUNK = 512 };
+  double dot = 0.0;
+  *sum = 0.0;
+  for (int64_t v0 = 0; v0 < n; v0 += CHUNK) {
+    const int64_t v1 = v0 + CHUNK < n ? v0 + CHUNK : n;
+    real part = 0, part_dot = 0;
+#pragma omp simd reduction(+ : part, part_dot)
+    for (int64_t v = v0; v < v1; v++) {
+      const real t = z_t[v], e = k_exp(t - top);
+      part += e;
+      part_dot += e * (t - z_s[v]);
+      z_t[v] = e;
+    }
+    *sum += (double)part;
+    dot += (double)part_dot;
+  }
+  return dot;
+}
+
+void K_NAME(dense_stats)(k_ctx *ctx, const void *args)
+{
+  const k_dense_stats_args *a = args;
+  const int64_t n = true_cols(a->z_s.cols, a->v0, a->v_true);
+  const int32_t *label = a->label.data;
+  const real cool = (real)(1.0 / a->tau);
+  K_PARALLEL_FOR
+  for (int64_t r = 0; r < a->z_s.rows; r++) {
+    real *z_s = k_row_of(&a->z_s, r), *z_t = k_row_of(&a->z_t, r);
+    double *s = (double *)a->stats.data + r * a->stats.ld;
+    for (int64_t v = 0; v < n; v++)
+      z_t[v] *= cool;
+    const real t_top = k_max(z_t, n), top = k_max(z_s, n);
+    s[K_STAT_LABEL] = pick(z_s, n, label[r] - a->v0);
+    s[K_STAT_DOT] = exp_row_dot(z_t, z_s, n, t_top, &s[K_STAT_T_SUM]);
+    s[K_STAT_T_MAX] = (double)t_top;
+    s[K_STAT_MAX] = (double)top;
+    s[K_STAT_SUM] = exp_row(z_s, n, top);
+    for (int64_t v = n; v < a->z_s.cols; v++)
+      z_s[v] = z_t[v] = 0;
+  }
+}
+
+void K_NAME(dense_grad)(k_ctx *ctx, const void *args)
+{
+  const k_dense_grad_args *a = args;
+  const int32_t *label = a->label.data;
+  K_PARALLEL_FOR
+  for (int64_t r = 0; r < a->z_s.rows; r++) {
+    real *z_s = k_row_of(&a->z_s, r);
+    const real *z_t = k_row_of(&a->z_t, r);
+    const double *c = (const double *)a->coef.data + r * a->coef.ld;
+    const real f_s = (real)(c[0] * c[1]), f_t = (real)(c[3] * c[4]);
+    for (int64_t v = 0; v < a->z_s.cols; v++)
+      z_s[v] = z_s[v] * f_s - z_t[v] * f_t;
+    subtract(z_s, a->z_s.cols, label[r] - a->v0, c[2]);
+  }
+}

@@ -1,0 +1,394 @@
+/** \file deck.c
+ *  Items to a deck: known keys, duplicates, overrides; and the deck's values.
+ */
+#include "deck/deck_parts.h"
+
+#include "base/file.h"
+#include "base/nearest.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DECK_BYTES = 1 << 20 };
+
+#define KEY_ROW(id, path_, type_, dflt_, lo, hi, choices_, unit_, help_)       \
+  [RT_KEY_##id] = {.path = (path_),                                            \
+                   .type = RT_KEY_TYPE_##type_,                                \
+                   .dflt = (dflt_),                                            \
+                   .low = (double)(lo),                                        \
+                   .high = (double)(hi),                                       \
+                   .low_int = (int64_t)(lo),                                   \
+                   .high_int = (int64_t)(hi),                                  \
+                   .choices = (choices_),                                      \
+                   .unit = (unit_),                                            \
+                   .help = (help_)},
+static const rt_key_row key_rows[RT_N_KEYS] = {RT_DECK_KEYS(KEY_ROW)};
+
+#define SECTION_ROW(name, help) {(name), (help)},
+static const struct {
+  const char *name, *help;
+} sections[] = {RT_DECK_SECTIONS(SECTION_ROW)};
+enum { N_SECTIONS = sizeof sections / sizeof sections[0] };
+
+const rt_key_row *rt_key_row_of(rt_key key)
+{
+  RT_ASSERT((int)key >= 0 && key < RT_N_KEYS);
+  return &key_rows[key];
+}
+
+const char *rt_key_path(rt_key key)
+{
+  return rt_key_row_of(key)->path;
+}
+
+const char *rt_deck_section(int i, const char **help)
+{
+  if (i >= N_SECTIONS)
+    return NULL;
+  if (help != NULL)
+    *help = sections[i].help;
+  return sections[i].name;
+}
+
+/** The key whose path has this name, or RT_N_KEYS. */
+static rt_key find_key(const char *path)
+{
+  int k = 0;
+  while (k < RT_N_KEYS && strcmp(key_rows[k].path, path) != 0)
+    k++;
+  return (rt_key)k;
+}
+
+/** "lr" of "train.lr". */
+static const char *leaf_of(const char *path)
+{
+  const char *dot = strrchr(path, '.');
+  return dot != NULL ? dot + 1 : path;
+}
+
+/** The key that was probably meant, or RT_N_KEYS: a few typing errors away, or
+ *  the right word in the wrong section. */
+static rt_key nearest_key(const char *path)
+{
+  const char *leaf = leaf_of(path);
+  int best = rt_nearest_limit(path) + 1;
+  rt_key key = RT_N_KEYS;
+  for (int k = 0; k < RT_N_KEYS; k++) {
+    const char *leaf_k = leaf_of(key_rows[k].path);
+    int distance = rt_nearest_distance(path, key_rows[k].path);
+    const int by_leaf = rt_nearest_distance(leaf, leaf_k);
+    if (by_leaf <= rt_nearest_limit(leaf) && by_leaf + 1 < distance)
+      distance = by_leaf + 1;
+    if (distance < best) {
+      best = distance;
+      key = (rt_key)k;
+    }
+  }
+  return key;
+}
+
+static bool is_section(const char *path)
+{
+  for (int i = 0; i < N_SECTIONS; i++) {
+    if (strcmp(sections[i].name, path) == 0)
+      return true;
+  }
+  return false;
+}
+
+/** The key that \a path takes for a section ("train.lr.x"), or RT_N_KEYS. */
+static rt_key key_above(const char *path)
+{
+  for (int k = 0; k < RT_N_KEYS; k++) {
+    const size_t n = strlen(key_rows[k].path);
+    if (strncmp(path, key_rows[k].path, n) == 0 && path[n] == '.')
+      return (rt_key)k;
+  }
+  return RT_N_KEYS;
+}
+
+static bool is_empty_scalar(const rt_deck_item *item)
+{
+  return item->kind == RT_ITEM_SCALAR && item->n == 1 &&
+         !item->scalars[0].quoted && item->scalars[0].text[0] == '\0';
+}
+
+/** Say what is wrong with a path that is no key. */
+static void refuse_path(const rt_deck_item *item, rt_deck_issues *issues)
+{
+  char quoted[RT_QUOTE_BYTES], bare[RT_QUOTE_BYTES];
+  snprintf(bare, sizeof bare, "%s", rt_deck_quote(quoted, item->path) + 1);
+  bare[strlen(bare) - 1] = '\0';
+  if (is_section(item->path)) {
+    // all its keys may be commented out
+    if (item->kind != RT_ITEM_SECTION && !is_empty_scalar(item))
+      rt_deck_issue(issues, item->place,
+                    "%s: got a value, expected a section with \"key: value\" "
+                    "lines below",
+                    bare);
+    return;
+  }
+  const rt_key above = key_above(item->path);
+  if (above != RT_N_KEYS) {
+    rt_deck_issue(
+        issues, item->place,
+        "%s: got a section with the key \"%s\", expected a value (%s)",
+        key_rows[above].path, bare + strlen(key_rows[above].path) + 1,
+        rt_key_type_name(key_rows[above].type));
+    return;
+  }
+  // a deck of nothing but unknown keys must not take for ever
+  const rt_key near =
+      issues->n < RT_DECK_MAX_ISSUES ? nearest_key(item->path) : RT_N_KEYS;
+  if (near != RT_N_KEYS)
+    rt_deck_issue(issues, item->place,
+                  "%s: got an unknown key, did you mean %s?", bare,
+                  key_rows[near].path);
+  else
+    rt_deck_issue(issues, item->place,
+                  "%s: got an unknown key, expected one of those that "
+                  "`retort --help=keys` lists",
+                  bare);
+}
+
+/** Words of a list of keys that are none. */
+static void refuse_words(rt_key key, const rt_deck_item *item,
+                         rt_deck_issues *issues)
+{
+  for (int i = 0; i < item->n; i++) {
+    const char *const word = item->scalars[i].text;
+    char quoted[RT_QUOTE_BYTES];
+    if (find_key(word) != RT_N_KEYS)
+      continue;
+    const rt_key near = nearest_key(word);
+    rt_deck_issue(issues, item->place, "%s: got %s, expected keys%s%s%s",
+                  key_rows[key].path, rt_deck_quote(quoted, word),
+                  near != RT_N_KEYS ? "; did you mean " : "",
+                  near != RT_N_KEYS ? key_rows[near].path : "",
+                  near != RT_N_KEYS ? "?" : "");
+  }
+}
+
+/** Set the value of \a key; its source is noted when all went well. */
+static rt_err set_value(rt_deck *deck, rt_key key, const rt_deck_item *item,
+                        rt_source source, rt_deck_issues *issues)
+{
+  const int n_before = issues->n;
+  RT_TRY(rt_deck_value_read(key, item, issues, &deck->values[key]));
+  if (key == RT_KEY_CKPT_ALLOW && issues->n == n_before)
+    refuse_words(key, item, issues);
+  if (issues->n == n_before)
+    deck->values[key].source = source;
+  return RT_OK;
+}
+
+static rt_err apply_text(rt_deck *deck, const char *text, size_t n,
+                         rt_deck_issues *issues)
+{
+  rt_deck_items items = {0};
+  int line_of[RT_N_KEYS] = {0}; // where a key was given first
+  rt_err err = rt_deck_yaml_read(text, n, issues, &items);
+  for (int i = 0; err == RT_OK && i < items.n; i++) {
+    const rt_deck_item *item = &items.at[i];
+    const rt_key key = find_key(item->path);
+    if (key == RT_N_KEYS) {
+      refuse_path(item, issues);
+    } else if (line_of[key] > 0) {
+      rt_deck_issue(issues, item->place,
+                    "%s: got a second value, expected one; the first is on "
+                    "line %d",
+                    item->path, line_of[key]);
+    } else {
+      line_of[key] = item->place.line;
+      if (item->n > 0 || item->kind != RT_ITEM_SCALAR)
+        err = set_value(deck, key, item, RT_FROM_DECK, issues);
+    }
+  }
+  rt_deck_items_clear(&items);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+/** Append a copy of \a n bytes at \a text, without blanks at its ends. */
+static rt_err add_scalar(rt_deck_item *item, const char *text, size_t n)
+{
+  while (n > 0 && *text == ' ') {
+    text++;
+    n--;
+  }
+  while (n > 0 && text[n - 1] == ' ')
+    n--;
+  rt_deck_scalar *more =
+      realloc(item->scalars, ((size_t)item->n + 1) * sizeof *item->scalars);
+  RT_CHECK(more != NULL, RT_ERR_MEM, "a list of %d values", item->n + 1);
+  item->scalars = more;
+  char *copy = strndup(text, n);
+  RT_CHECK(copy != NULL, RT_ERR_MEM, "a value of %zu bytes", n);
+  item->scalars[item->n++] = (rt_deck_scalar){.text = copy};
+  return RT_OK;
+}
+
+/** "[a, b]" is YAML. */
+static rt_err split_flow_list(const char *value, rt_deck_item *item,
+                              rt_deck_issues *issues)
+{
+  char *text = NULL, quoted[RT_QUOTE_BYTES];
+  rt_deck_issues *own = calloc(1, sizeof *own);
+  rt_deck_items items = {0};
+  rt_err err = RT_OK;
+  const int n = asprintf(&text, "x: %s", value);
+  if (own == NULL || n < 0)
+    err = RT_FAIL(RT_ERR_MEM, "%zu bytes for an override", strlen(value));
+  else
+    err = rt_deck_yaml_read(text, (size_t)n, own, &items);
+  if (err == RT_OK && (own->n > 0 || items.n != 1)) {
+    rt_deck_issue(issues, item->place,
+                  "%s: got %s, expected a list such as [a, b] or a,b",
+                  item->path, rt_deck_quote(quoted, value));
+  } else if (err == RT_OK) {
+    item->n = items.at[0].n;
+    item->scalars = items.at[0].scalars;
+    items.at[0].n = 0;
+    items.at[0].scalars = NULL;
+  }
+  rt_deck_items_clear(&items);
+  free(own);
+  if (n >= 0)
+    free(text);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+static rt_err split_list(const char *value, rt_deck_item *item,
+                         rt_deck_issues *issues)
+{
+  item->kind = RT_ITEM_LIST;
+  if (value[0] == '[') {
+    RT_TRY(split_flow_list(value, item, issues));
+    for (int i = 0; i < item->n; i++)
+      item->scalars[i].place = item->place;
+    return RT_OK;
+  }
+  for (const char *p = value; *p != '\0';) {
+    const size_t n = strcspn(p, ",");
+    RT_TRY(add_scalar(item, p, n));
+    p += n;
+    p += *p == ',';
+  }
+  return RT_OK;
+}
+
+/** Set \a key from words outside of a deck: the command line or a default. */
+static rt_err set_from_words(rt_deck *deck, rt_key key, const char *value,
+                             rt_source source, rt_deck_issues *issues)
+{
+  const rt_key_type type = key_rows[key].type;
+  const int n_before = issues->n;
+  rt_deck_item item = {0};
+  item.path = strdup(key_rows[key].path);
+  rt_err err = RT_OK;
+  if (item.path == NULL)
+    err = RT_FAIL(RT_ERR_MEM, "a copy of a key");
+  else if (type == RT_KEY_TYPE_TEXTS || type == RT_KEY_TYPE_REALS)
+    err = split_list(value, &item, issues);
+  else
+    err = add_scalar(&item, value, strlen(value));
+  if (err == RT_OK && type == RT_KEY_TYPE_TEXT)
+    item.scalars[0].quoted = true; // taken as it is, "" included
+  if (err == RT_OK && issues->n == n_before)
+    err = set_value(deck, key, &item, source, issues);
+  rt_deck_item_clear(&item);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+static rt_err apply_override(rt_deck *deck, const char *override,
+                             rt_deck_issues *issues)
+{
+  const rt_place here = {0, 0};
+  char path[RT_QUOTE_BYTES];
+  const size_t n = strcspn(override, "=");
+  if (override[n] == '\0' || n == 0 || n >= sizeof path) {
+    rt_deck_issue(issues, here, "got %s, expected key.path=value",
+                  rt_deck_quote(path, override));
+    return RT_OK;
+  }
+  memcpy(path, override, n);
+  path[n] = '\0';
+  const rt_key key = find_key(path);
+  if (key != RT_N_KEYS)
+    return set_from_words(deck, key, override + n + 1, RT_FROM_COMMAND_LINE,
+                          issues);
+  refuse_path(&(rt_deck_item){.path = path}, issues);
+  return RT_OK;
+}
+
+static rt_err fill(rt_deck *deck, const char *text, size_t n, int n_overrides,
+                   char *const *overrides, rt_deck_issues *issues)
+{
+  for (int k = 0; k < RT_N_KEYS; k++)
+    RT_TRY(set_from_words(deck, (rt_key)k, key_rows[k].dflt, RT_FROM_DEFAULT,
+                          issues));
+  RT_CHECK(issues->n == 0, RT_ERR_INTERNAL, "bad default in deck_keys.h: %s",
+           issues->at[0].text);
+  if (text != NULL && n > MAX_DECK_BYTES)
+    rt_deck_issue(issues, (rt_place){1, 1},
+                  "got a deck of %zu bytes, expected at most %d", n,
+                  MAX_DECK_BYTES);
+  else if (text != NULL)
+    RT_TRY(apply_text(deck, text, n, issues));
+  for (int i = 0; i < n_overrides; i++)
+    RT_TRY(apply_override(deck, overrides[i], issues));
+  RT_TRY(rt_deck_issues_report(issues));
+  return RT_OK;
+}
+
+static rt_err parse(const char *name, const char *text, size_t n,
+                    int n_overrides, char *const *overrides, rt_deck **out)
+{
+  *out = NULL;
+  rt_deck *deck = calloc(1, sizeof *deck);
+  rt_deck_issues *issues = calloc(1, sizeof *issues);
+  rt_err err = RT_OK;
+  if (deck != NULL)
+    deck->name = strdup(name);
+  if (deck == NULL || issues == NULL || deck->name == NULL) {
+    err = RT_FAIL(RT_ERR_MEM, "no memory for the deck %s", name);
+  } else {
+    issues->name = name;
+    err = fill(deck, text, n, n_overrides, overrides, issues);
+  }
+  free(issues);
+  if (err != RT_OK) {
+    rt_deck_destroy(&deck);
+    return rt_err_forward(err, __FILE__, __LINE__);
+  }
+  *out = deck;
+  return RT_OK;
+}
+
+rt_err rt_deck_parse(const char *name, const char *text, int n_overrides,
+                     char *const *overrides, rt_deck **out)
+{
+  return parse(name, text, strlen(text), n_overrides, overrides, out);
+}
+
+rt_err rt_deck_read(const char *path, int n_overrides, char *const *overrides,
+                    rt_deck **out)
+{
+  *out = NULL;
+  if (path == NULL)
+    return parse("defaults", NULL, 0, n_overrides, overrides, out);
+  char *text;
+  size_t n;
+  rt_err err = rt_file_slurp_pipe(path, MAX_DECK_BYTES, &text, &n);
+  if (err == RT_ERR_DATA)
+    return RT_FAIL(RT_ERR_CONFIG,
+                   "%s:1:1: got more than %d bytes, expected a deck", path,
+                   MAX_DECK_BYTES);
+  RT_TRY(err);
+  err = parse(path, text, n, n_overrides, overrides, out);
+  free(text);
+  RT_TRY(err);
+  return RT_OK;
+}

@@ -1,0 +1,97 @@
+/** \file deck.h
+ *  The YAML deck of a run plus key.path=value overrides.  Layer: base.
+ *
+ *  Every key is one row of base/deck_keys.h; from it come the reader, --help,
+ *  doc/parameters.md, inputs/all_parameters.yaml and the resolved copy in every
+ *  output folder.  A bad deck gives *all* its errors at once, each with file,
+ *  line, column, what was got, what was expected and the nearest key.
+ *
+ *  A deck is one YAML mapping of sections of "key: value", of at most 1 MiB;
+ *  "section.key: value" at the top is the same.  No anchors, aliases, tags or
+ *  further documents.  A key is given once; an override may be repeated, the
+ *  last one wins. */
+#ifndef RT_DECK_H
+#define RT_DECK_H
+
+#include "deck/deck_keys.h"
+#include "base/err.h"
+#include <stdint.h>
+#include <stdio.h>
+
+#define RT_KEY_ENUM(id, path, type, dflt, lo, hi, choices, unit, help)         \
+  RT_KEY_##id,
+typedef enum rt_key { RT_DECK_KEYS(RT_KEY_ENUM) RT_N_KEYS } rt_key;
+#undef RT_KEY_ENUM
+
+typedef enum rt_key_type {
+  RT_KEY_TYPE_INT,
+  RT_KEY_TYPE_REAL,
+  RT_KEY_TYPE_BOOL,
+  RT_KEY_TYPE_TEXT,   /**< any string */
+  RT_KEY_TYPE_CHOICE, /**< one of the words in choices */
+  RT_KEY_TYPE_LENGTH, /**< "200" or "200 steps", "3e6 tokens", "10 %" (of the
+                           run); see rt_deck_steps */
+  RT_KEY_TYPE_TEXTS,  /**< list of strings */
+  RT_KEY_TYPE_REALS   /**< list of numbers */
+} rt_key_type;
+
+/** Where a value came from. */
+typedef enum rt_source {
+  RT_FROM_DEFAULT,
+  RT_FROM_DECK,
+  RT_FROM_COMMAND_LINE
+} rt_source;
+
+typedef struct rt_deck rt_deck;
+
+/** Read \a path (NULL: defaults only), then apply \a overrides ("a.b=value").
+ *  RT_ERR_CONFIG with every error, a line each; RT_ERR_NOINPUT when the file
+ *  cannot be read.  Not collective: app reads on rank 0 and broadcasts text. */
+RT_MUST rt_err rt_deck_read(const char *path, int n_overrides,
+                            char *const *overrides, rt_deck **out);
+/** The same from text in memory; \a name stands for the file in messages. */
+RT_MUST rt_err rt_deck_parse(const char *name, const char *text,
+                             int n_overrides, char *const *overrides,
+                             rt_deck **out);
+void rt_deck_destroy(rt_deck **deck);
+
+/** Values; the type must be the key's (asserted). Text is borrowed. */
+int64_t rt_deck_int(const rt_deck *deck, rt_key key);
+double rt_deck_real(const rt_deck *deck, rt_key key);
+bool rt_deck_bool(const rt_deck *deck, rt_key key);
+const char *rt_deck_text(const rt_deck *deck, rt_key key);
+/** Is the CHOICE value this word?  The word must be one of the choices. */
+bool rt_deck_is(const rt_deck *deck, rt_key key, const char *word);
+int rt_deck_n(const rt_deck *deck, rt_key key); /**< length of a list */
+const char *rt_deck_text_at(const rt_deck *deck, rt_key key, int i);
+double rt_deck_real_at(const rt_deck *deck, rt_key key, int i);
+/** A length in steps: \a tokens_per_step and \a run_steps resolve the units.
+ *  Tokens are rounded up to whole steps, shares of the run to the nearest, but
+ *  what is not 0 is at least one step. */
+int64_t rt_deck_steps(const rt_deck *deck, rt_key key, int64_t tokens_per_step,
+                      int64_t run_steps);
+/** Was it given, and other than the default?  A resolved deck gives all. */
+bool rt_deck_is_set(const rt_deck *deck, rt_key key);
+rt_source rt_deck_source(const rt_deck *deck, rt_key key);
+const char *rt_key_path(rt_key key); /**< "train.batch_rows" */
+/** \a x in the fewest digits that give it back, "." in every locale. */
+void rt_deck_real_text(double x, char out[32]);
+
+/** The deck with every key, its value and "# default | deck:line | command
+ *  line" beside it; readable as a deck again. */
+RT_MUST rt_err rt_deck_print(const rt_deck *deck, FILE *to);
+/** As rt_deck_print into a fresh string that the caller frees. */
+RT_MUST rt_err rt_deck_to_text(const rt_deck *deck, char **text);
+
+/** Differences that matter for a restart, one "key: old -> new" a line into a
+ *  fresh string the caller frees; "" when none.  What does not change the
+ * numbers may differ freely: run.* (but run.seed and run.real), output.*,
+ * eval.*, capture.*, checkpoint.*, student.tp and teacher.tp. */
+RT_MUST rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
+                            char **text);
+
+/** Generated texts: kind "markdown" (doc/parameters.md), "yaml"
+ *  (inputs/all_parameters.yaml), "help" (for --help=keys). */
+RT_MUST rt_err rt_deck_document(const char *kind, FILE *to);
+
+#endif

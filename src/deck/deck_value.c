@@ -1,0 +1,416 @@
+/** \file deck_value.c
+ *  Words of a deck to typed values.
+ *
+ *  Numbers are plain decimals with an optional exponent: no hexadecimal, no
+ *  1_000, no infinity, no leading zeros (YAML 1.1 would read 010 as 8). */
+#include "deck/deck_parts.h"
+
+#include "base/nearest.h"
+#include <ctype.h>
+#include <errno.h>
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/** What one scalar turned into. */
+typedef struct scalar_value {
+  int64_t whole;
+  double real;
+  const char *text; // borrowed
+} scalar_value;
+
+/** Is \a text all digits of one decimal number? */
+static bool number_is_well_formed(const char *text, bool *whole)
+{
+  const char *p = text;
+  p += *p == '+' || *p == '-';
+  const size_t before = strspn(p, "0123456789");
+  if (before > 1 && p[0] == '0')
+    return false;
+  p += before;
+  size_t after = 0;
+  *whole = *p != '.';
+  if (*p == '.') {
+    after = strspn(++p, "0123456789");
+    p += after;
+  }
+  if (before + after == 0)
+    return false;
+  if (*p == 'e' || *p == 'E') {
+    *whole = false;
+    p++;
+    p += *p == '+' || *p == '-';
+    const size_t digits = strspn(p, "0123456789");
+    if (digits == 0)
+      return false;
+    p += digits;
+  }
+  return *p == '\0';
+}
+
+bool rt_deck_number(const char *text, double *x)
+{
+  bool whole;
+  if (!number_is_well_formed(text, &whole))
+    return false;
+  // a user's locale may want a comma; the whole C locale is never allocated
+  *x = strtod_l(text, NULL, newlocale(LC_ALL_MASK, "C", (locale_t)0));
+  return isfinite(*x);
+}
+
+/** A whole number; 3e6 counts as one. */
+static bool parse_whole(const char *text, int64_t *x)
+{
+  bool digits_only;
+  if (!number_is_well_formed(text, &digits_only))
+    return false;
+  if (digits_only) {
+    errno = 0;
+    *x = strtoll(text, NULL, 10);
+    return errno == 0;
+  }
+  double real;
+  if (!rt_deck_number(text, &real) || fabs(real) > 0x1p53 ||
+      real != floor(real))
+    return false;
+  *x = (int64_t)real;
+  return true;
+}
+
+static bool parse_bool(const char *text, int64_t *x)
+{
+  static const char *const words[][3] = {{"false", "False", "FALSE"},
+                                         {"true", "True", "TRUE"},
+                                         {"no", "No", "NO"},
+                                         {"yes", "Yes", "YES"}};
+  for (int i = 0; i < 4; i++) {
+    for (int j = 0; j < 3; j++) {
+      if (strcmp(text, words[i][j]) == 0) {
+        *x = i & 1;
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+bool rt_deck_length_split(const char *text, double *amount,
+                          rt_length_unit *unit)
+{
+  static const struct {
+    const char *word;
+    rt_length_unit unit;
+  } units[] = {{"", RT_LENGTH_STEPS},        {"step", RT_LENGTH_STEPS},
+               {"steps", RT_LENGTH_STEPS},   {"token", RT_LENGTH_TOKENS},
+               {"tokens", RT_LENGTH_TOKENS}, {"%", RT_LENGTH_PERCENT}};
+  char number[32];
+  const size_t n = strspn(text, "0123456789.eE+-");
+  if (n == 0 || n >= sizeof number)
+    return false;
+  memcpy(number, text, n);
+  number[n] = '\0';
+  const char *word = text + n + strspn(text + n, " ");
+  if (!rt_deck_number(number, amount))
+    return false;
+  for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+    if (strcmp(word, units[i].word) == 0) {
+      *unit = units[i].unit;
+      return true;
+    }
+  }
+  return false;
+}
+
+/** A list of words, separated by blanks: is \a word (\a n bytes) in it? */
+static bool has_word(const char *words, const char *word, size_t n)
+{
+  for (const char *p = words; (p += strspn(p, " "), *p != '\0');) {
+    const size_t length = strcspn(p, " ");
+    if (length == n && memcmp(p, word, n) == 0)
+      return true;
+    p += length;
+  }
+  return false;
+}
+
+static bool length_is_valid(const rt_key_row *row, const char *text)
+{
+  static const char *const names[] = {"steps", "tokens", "%"};
+  rt_length_unit unit;
+  double amount;
+  if (!rt_deck_length_split(text, &amount, &unit) || amount < 0.0)
+    return false;
+  if (unit == RT_LENGTH_PERCENT ? amount > 100.0
+                                : amount > 0x1p53 || amount != floor(amount))
+    return false;
+  return row->choices[0] == '\0' ||
+         has_word(row->choices, names[unit], strlen(names[unit]));
+}
+
+/** Paths and words go into files and messages: UTF-8, no control characters. */
+static bool text_is_clean(const char *text)
+{
+  const unsigned char *p = (const unsigned char *)text;
+  while (*p != '\0') {
+    const int more = *p < 0x80                 ? 0
+                     : *p >= 0xc2 && *p < 0xe0 ? 1
+                     : (*p & 0xf0) == 0xe0     ? 2
+                     : *p >= 0xf0 && *p < 0xf5 ? 3
+                                               : -1;
+    if (more < 0 || *p < 0x20 || *p == 0x7f)
+      return false;
+    // overlong forms, surrogates and numbers past U+10FFFF
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+      return false;
+    p++;
+    for (int i = 0; i < more; i++, p++) {
+      if ((*p & 0xc0) != 0x80)
+        return false;
+    }
+  }
+  return true;
+}
+
+/** What a single value of this key should look like. */
+static void describe(const rt_key_row *row, char *out, size_t n)
+{
+  switch (row->type) {
+  case RT_KEY_TYPE_INT:
+    snprintf(out, n, "a whole number");
+    break;
+  case RT_KEY_TYPE_REAL:
+  case RT_KEY_TYPE_REALS:
+    snprintf(out, n, "a number");
+    break;
+  case RT_KEY_TYPE_BOOL:
+    snprintf(out, n, "true or false");
+    break;
+  case RT_KEY_TYPE_CHOICE:
+    snprintf(out, n, "one of: %s", row->choices);
+    break;
+  case RT_KEY_TYPE_LENGTH:
+    snprintf(out, n, "a length such as \"200 steps\" or \"3e6 tokens\"%s",
+             row->choices[0] == '\0' ? " or \"10 %\" of the run" : "");
+    break;
+  case RT_KEY_TYPE_TEXT:
+  case RT_KEY_TYPE_TEXTS:
+    snprintf(out, n, "a text of UTF-8 without control characters");
+    break;
+  }
+}
+
+/** Why a good-looking value was refused, when that can be guessed. */
+static void add_hint(const rt_key_row *row, const rt_deck_scalar *s, char *out,
+                     size_t n)
+{
+  const rt_key_type type = row->type;
+  const bool number = type == RT_KEY_TYPE_INT || type == RT_KEY_TYPE_REAL ||
+                      type == RT_KEY_TYPE_REALS;
+  out[0] = '\0';
+  if ((number || type == RT_KEY_TYPE_BOOL) && s->quoted)
+    snprintf(out, n, "; remove the quotes");
+  else if (number && strchr(s->text, '_') != NULL)
+    snprintf(out, n, "; write it without \"_\"");
+  else if (number && strchr(s->text, ',') != NULL)
+    snprintf(out, n, "; the decimal point is \".\"");
+  else if (s->text[0] == '\0' && !s->quoted && type == RT_KEY_TYPE_TEXT)
+    snprintf(out, n, "; write \"\" for none");
+  if (type != RT_KEY_TYPE_CHOICE)
+    return;
+  int best = rt_nearest_limit(s->text) + 1;
+  for (const char *p = row->choices; (p += strspn(p, " "), *p != '\0');) {
+    char word[64];
+    const size_t length = strcspn(p, " ");
+    snprintf(word, sizeof word, "%.*s", (int)length, p);
+    const int distance = rt_nearest_distance(s->text, word);
+    if (distance < best) {
+      best = distance;
+      snprintf(out, n, "; did you mean %s?", word);
+    }
+    p += length;
+  }
+}
+
+/** "~", "null" or nothing: YAML's way to say that there is no value. */
+static bool is_null(const rt_deck_scalar *s)
+{
+  return !s->quoted && (s->text[0] == '\0' || strcmp(s->text, "~") == 0 ||
+                        strcasecmp(s->text, "null") == 0);
+}
+
+static bool parse_scalar(const rt_key_row *row, const rt_deck_scalar *s,
+                         scalar_value *out)
+{
+  *out = (scalar_value){.text = s->text};
+  if (is_null(s))
+    return false;
+  switch (row->type) {
+  case RT_KEY_TYPE_INT:
+    return !s->quoted && parse_whole(s->text, &out->whole);
+  case RT_KEY_TYPE_REAL:
+  case RT_KEY_TYPE_REALS:
+    return !s->quoted && rt_deck_number(s->text, &out->real);
+  case RT_KEY_TYPE_BOOL:
+    return !s->quoted && parse_bool(s->text, &out->whole);
+  case RT_KEY_TYPE_CHOICE:
+    return has_word(row->choices, s->text, strlen(s->text));
+  case RT_KEY_TYPE_LENGTH:
+    return length_is_valid(row, s->text);
+  case RT_KEY_TYPE_TEXT:
+  case RT_KEY_TYPE_TEXTS:
+    return text_is_clean(s->text);
+  }
+  return false;
+}
+
+static bool is_in_range(const rt_key_row *row, const scalar_value *v)
+{
+  if (row->low > row->high)
+    return true;
+  if (row->type == RT_KEY_TYPE_INT)
+    return v->whole >= row->low_int && v->whole <= row->high_int;
+  return v->real >= row->low && v->real <= row->high;
+}
+
+/** Read one scalar; what is wrong with it becomes an issue. */
+static bool read_scalar(rt_key key, const rt_deck_scalar *s,
+                        rt_deck_issues *issues, scalar_value *out)
+{
+  const rt_key_row *row = rt_key_row_of(key);
+  const bool parsed = parse_scalar(row, s, out);
+  if (parsed && is_in_range(row, out))
+    return true;
+  char got[RT_QUOTE_BYTES], expected[128], range[96], hint[96] = "";
+  describe(row, expected, sizeof expected);
+  rt_key_range(key, range, sizeof range);
+  if (!parsed)
+    add_hint(row, s, hint, sizeof hint);
+  rt_deck_issue(issues, s->place, "%s: got %s, expected %s%s%s%s%s", row->path,
+                s->text[0] == '\0' && !s->quoted ? "nothing"
+                                                 : rt_deck_quote(got, s->text),
+                expected, range[0] != '\0' ? " (" : "", range,
+                range[0] != '\0' ? ")" : "", hint);
+  return false;
+}
+
+static bool is_list(rt_key key)
+{
+  const rt_key_type type = rt_key_row_of(key)->type;
+  return type == RT_KEY_TYPE_TEXTS || type == RT_KEY_TYPE_REALS;
+}
+
+static rt_err fill_list(rt_key key, const rt_deck_item *item,
+                        rt_deck_issues *issues, rt_deck_value *value)
+{
+  const size_t n = (size_t)(item->n > 0 ? item->n : 1);
+  if (rt_key_row_of(key)->type == RT_KEY_TYPE_TEXTS)
+    value->texts = calloc(n, sizeof *value->texts);
+  else
+    value->reals = calloc(n, sizeof *value->reals);
+  RT_CHECK(value->texts != NULL || value->reals != NULL, RT_ERR_MEM,
+           "a list of %d values", item->n);
+  for (int i = 0; i < item->n; i++) {
+    scalar_value v;
+    if (!read_scalar(key, &item->scalars[i], issues, &v))
+      continue; // the other values may be wrong as well
+    if (value->reals != NULL) {
+      value->reals[value->n++] = v.real;
+    } else {
+      value->texts[value->n] = strdup(v.text);
+      RT_CHECK(value->texts[value->n] != NULL, RT_ERR_MEM,
+               "a text of %zu bytes", strlen(v.text));
+      value->n++;
+    }
+  }
+  return RT_OK;
+}
+
+static rt_err fill_single(rt_key key, const rt_deck_item *item,
+                          rt_deck_issues *issues, rt_deck_value *value)
+{
+  const rt_key_row *row = rt_key_row_of(key);
+  scalar_value v;
+  if (!read_scalar(key, &item->scalars[0], issues, &v))
+    return RT_OK;
+  value->whole = v.whole;
+  value->real = v.real;
+  if (row->type == RT_KEY_TYPE_TEXT || row->type == RT_KEY_TYPE_CHOICE ||
+      row->type == RT_KEY_TYPE_LENGTH) {
+    value->text = strdup(v.text);
+    RT_CHECK(value->text != NULL, RT_ERR_MEM, "a text of %zu bytes",
+             strlen(v.text));
+  }
+  return RT_OK;
+}
+
+rt_err rt_deck_value_read(rt_key key, const rt_deck_item *item,
+                          rt_deck_issues *issues, rt_deck_value *value)
+{
+  const rt_key_row *row = rt_key_row_of(key);
+  const int n_before = issues->n;
+  if (item->kind == RT_ITEM_SECTION ||
+      (item->kind == RT_ITEM_LIST && !is_list(key))) {
+    char expected[128];
+    describe(row, expected, sizeof expected);
+    rt_deck_issue(issues, item->place, "%s: got %s, expected %s", row->path,
+                  item->kind == RT_ITEM_LIST ? "a list" : "a section",
+                  is_list(key) ? "a list such as [a, b]" : expected);
+    return RT_OK;
+  }
+  rt_deck_value fresh = {.source = value->source, .line = item->place.line};
+  // a list of one may be written without brackets
+  rt_err err = is_list(key) ? fill_list(key, item, issues, &fresh)
+                            : fill_single(key, item, issues, &fresh);
+  if (err != RT_OK || issues->n > n_before) {
+    rt_deck_value_clear(&fresh);
+    RT_TRY(err);
+    return RT_OK;
+  }
+  rt_deck_value_clear(value);
+  *value = fresh;
+  return RT_OK;
+}
+
+void rt_deck_value_clear(rt_deck_value *value)
+{
+  for (int i = 0; value->texts != NULL && i < value->n; i++)
+    free(value->texts[i]);
+  free(value->texts);
+  free(value->reals);
+  free(value->text);
+  *value = (rt_deck_value){0};
+}
+
+const char *rt_key_type_name(rt_key_type type)
+{
+  static const char *const names[] = {
+      [RT_KEY_TYPE_INT] = "integer",     [RT_KEY_TYPE_REAL] = "number",
+      [RT_KEY_TYPE_BOOL] = "true/false", [RT_KEY_TYPE_TEXT] = "text",
+      [RT_KEY_TYPE_CHOICE] = "choice",   [RT_KEY_TYPE_LENGTH] = "length",
+      [RT_KEY_TYPE_TEXTS] = "texts",     [RT_KEY_TYPE_REALS] = "numbers"};
+  return names[type];
+}
+
+void rt_key_range(rt_key key, char *out, size_t n)
+{
+  const rt_key_row *row = rt_key_row_of(key);
+  char low[32], high[32];
+  out[0] = '\0';
+  if (row->low > row->high) {
+    if (row->unit[0] != '\0')
+      snprintf(out, n, "%s", row->unit);
+    return;
+  }
+  if (row->type == RT_KEY_TYPE_INT) {
+    snprintf(low, sizeof low, "%lld", (long long)row->low_int);
+    snprintf(high, sizeof high, "%lld", (long long)row->high_int);
+  } else {
+    rt_deck_real_text(row->low, low);
+    rt_deck_real_text(row->high, high);
+  }
+  snprintf(out, n, "range %s to %s%s%s", low, high,
+           row->unit[0] != '\0' ? " " : "", row->unit);
+}

@@ -1,0 +1,305 @@
+/** \file capture.c
+ *  What both kinds of capture share. */
+#include "distill/capture/capture.h"
+#include "distill/capture/capture_size.h"
+
+#include "base/build_info.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void rt_capture_name(const char *folder, char *name, size_t n)
+{
+  size_t len = strlen(folder);
+  while (len > 1 && folder[len - 1] == '/')
+    len--;
+  size_t at = len;
+  while (at > 0 && folder[at - 1] != '/')
+    at--;
+  snprintf(name, n, "%.*s", (int)(len - at), folder + at);
+}
+
+void rt_capture_rule(const rt_job *job, rt_logits_info *info)
+{
+  const rt_deck *d = job->deck;
+  *info = (rt_logits_info){.seq = job->seq,
+                           .shard_rows = rt_deck_int(d, RT_KEY_CAP_SHARD),
+                           .top_p = rt_deck_real(d, RT_KEY_CAP_TOP_P),
+                           .top_k = rt_deck_int(d, RT_KEY_CAP_TOP_K),
+                           .temperature = 1.0,
+                           .entropy = rt_deck_bool(d, RT_KEY_CAP_STATISTICS),
+                           .deviation = rt_deck_bool(d, RT_KEY_CAP_STATISTICS)};
+  snprintf(info->encoding, sizeof info->encoding, "%s",
+           rt_deck_text(d, RT_KEY_CAP_ENCODING));
+  if (rt_deck_is(d, RT_KEY_CAP_ENCODING, "sampled")) {
+    info->draws = rt_deck_int(d, RT_KEY_CAP_DRAWS);
+    info->draw_seed = (uint64_t)rt_deck_int(d, RT_KEY_CAP_SEED);
+    info->top_p = 1.0;
+  }
+}
+
+/** Keys of the other kind of encoding. */
+static void tell_unused(const rt_job *job)
+{
+  static const rt_key cut[] = {RT_KEY_CAP_TOP_P, RT_KEY_CAP_TOP_K};
+  static const rt_key drawn[] = {RT_KEY_CAP_DRAWS, RT_KEY_CAP_SEED};
+  if (rt_deck_is(job->deck, RT_KEY_CAP_ENCODING, "sampled"))
+    rt_job_tell_unused(job->deck, cut, 2,
+                       "capture.encoding is sampled, of the whole softmax");
+  else
+    rt_job_tell_unused(job->deck, drawn, 2,
+                       "only capture.encoding=sampled draws");
+}
+
+rt_err rt_capture_describe(const rt_job *job, rt_logits_info *info)
+{
+  const rt_deck *d = job->deck;
+  tell_unused(job);
+  rt_capture_rule(job, info);
+  info->eot = rt_deck_int(d, RT_KEY_DATA_EOT);
+  info->valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID);
+  info->split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED);
+  info->mask_documents = rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS);
+  RT_TRY(rt_corpus_hash(job->corpus, info->corpus_hash));
+  memcpy(info->tokenizer_hash, job->tokenizer_hash,
+         sizeof info->tokenizer_hash);
+  snprintf(info->license, sizeof info->license, "%s",
+           rt_deck_text(d, RT_KEY_CAP_LICENSE));
+  snprintf(info->creator, sizeof info->creator, "retort %s (%s)", RT_VERSION,
+           rt_build_commit());
+  rt_clock_iso(info->created, sizeof info->created);
+  return RT_OK;
+}
+
+rt_err rt_capture_range(const rt_job *job, int64_t *first, int64_t *n)
+{
+  const int64_t asked = rt_deck_int(job->deck, RT_KEY_CAP_ROWS);
+  *first = rt_deck_int(job->deck, RT_KEY_CAP_FIRST);
+  RT_CHECK(*first < job->n_rows, RT_ERR_CONFIG,
+           "capture.first_row is %lld, the training stream has %lld rows of "
+           "%lld tokens, the first is 0",
+           (long long)*first, (long long)job->n_rows, (long long)job->seq);
+  RT_CHECK(asked <= job->n_rows - *first, RT_ERR_CONFIG,
+           "capture.rows is %lld from row %lld on, the training stream has "
+           "%lld rows of %lld tokens",
+           (long long)asked, (long long)*first, (long long)job->n_rows,
+           (long long)job->seq);
+  *n = asked > 0 ? asked : job->n_rows - *first;
+  return RT_OK;
+}
+
+/** Enough shards that groups get about the same number, but no small ones: each
+ *  has tables and is opened by itself.  Large ones cost the memory of their
+ *  writer, and what a killed group loses.  No more is asked than what the rows
+ *  are, so that any number of ranks goes on with the same shards. */
+static int64_t choose_shard_rows(const rt_logits_info *info)
+{
+  const int64_t few_shards = 64, few_rows = 128;
+  const double most_bytes = 0x1p28; // top-100: a million tokens
+  const double tokens = (double)info->seq;
+  const double row_bytes =
+      tokens *
+      rt_capture_size_of(info, (double)rt_capture_max_entries(info)).likely;
+  const double most = most_bytes / row_bytes;
+  int64_t rows = (info->n_rows - 1) / few_shards + 1;
+  rows = rows > few_rows ? rows : few_rows;
+  rows = (double)rows < most ? rows : (int64_t)most;
+  return rows > 1 ? rows : 1;
+}
+
+void rt_capture_complete(rt_logits_info *info)
+{
+  if (info->draws > 0)
+    info->top_k = info->vocab;
+  if (info->shard_rows == 0)
+    info->shard_rows = choose_shard_rows(info);
+}
+
+double rt_capture_writer_bytes(const rt_logits_info *info)
+{
+  const double sample_entries = 0x1p23; // io/logits/logits_write.c learns from
+  const double tokens =
+      (double)rt_logits_shard_rows(info, 0) * (double)info->seq;
+  const double most = (double)rt_capture_max_entries(info);
+  const double entries = tokens * most;
+  const double sample =
+      strcmp(info->encoding, "exact") == 0 ? 0.0 : sample_entries;
+  return tokens * rt_capture_size_of(info, most).likely +
+         8.0 * fmin(entries, sample);
+}
+
+rt_err rt_capture_check(const rt_logits_info *info)
+{
+  const rt_err err = rt_logits_info_check("capture", info);
+  return err == RT_OK ? RT_OK : RT_FAIL(RT_ERR_CONFIG, "%s", rt_err_text());
+}
+
+int64_t rt_capture_max_entries(const rt_logits_info *info)
+{
+  if (info->draws > 0)
+    return info->draws;
+  return info->top_k < info->vocab ? info->top_k : info->vocab;
+}
+
+/** Of the shards in hand of a model in training, whose rows lie in logs until
+ *  they are sealed (io/logits/logits_log.h). */
+static rt_capture_size size_of_logs(const rt_logits_info *info, int64_t rows)
+{
+  rt_logits_info as = *info;
+  const int64_t in_hand = info->lanes * info->shard_rows;
+  const double tokens =
+      (double)(in_hand < rows ? in_hand : rows) * (double)info->seq;
+  snprintf(as.encoding, sizeof as.encoding, "exact");
+  const rt_capture_size one =
+      rt_capture_size_of(&as, (double)rt_capture_max_entries(info));
+  return (rt_capture_size){tokens * one.least, tokens * one.likely,
+                           tokens * one.most};
+}
+
+/** Say how much more it may become; refuse what can not fit in any case. */
+static rt_err preflight(const char *folder, const rt_logits_info *info,
+                        const bool *done)
+{
+  const int64_t n_shards = rt_logits_n_shards(info);
+  const int64_t most_entries = rt_capture_max_entries(info);
+  int64_t rows = 0, free_bytes;
+  for (int64_t i = 0; i < n_shards; i++)
+    if (!done[i])
+      rows += rt_logits_shard_rows(info, i);
+  const double tokens = (double)rows * (double)info->seq;
+  const rt_capture_size size = rt_capture_size_of(info, (double)most_entries);
+  const rt_capture_size logs = size_of_logs(info, rows);
+  const double most = tokens * size.likely + logs.likely;
+  const double least = tokens * size.least + logs.least;
+  RT_TRY(rt_disk_free(folder, &free_bytes));
+  const double free_mib = (double)free_bytes * 0x1p-20;
+  rt_info("capture: %lld rows of %lld tokens, top-p %g, top-k %lld, %lld "
+          "shards in %s; %lld rows to do, at most about %.3f MiB, %.3f MiB are "
+          "free",
+          (long long)info->n_rows, (long long)info->seq, info->top_p,
+          (long long)most_entries, (long long)n_shards, folder, (long long)rows,
+          most * 0x1p-20, free_mib);
+  RT_CHECK(least <= (double)free_bytes, RT_ERR_IO,
+           "%s has %.3f MiB free, the smallest dataset of %lld rows needs "
+           "%.3f MiB: free some, or capture fewer rows",
+           folder, free_mib, (long long)rows, least * 0x1p-20);
+  if (most > (double)free_bytes)
+    rt_warn("%s may run full: %.3f MiB free, up to %.3f MiB needed", folder,
+            free_mib, most * 0x1p-20);
+  return RT_OK;
+}
+
+rt_err rt_capture_begin(const rt_job *job, const char *folder,
+                        const rt_logits_info *info, bool *done, bool *finished)
+{
+  char *deck = NULL;
+  RT_TRY(rt_folder_create(folder));
+  RT_TRY(rt_logits_look(folder, info, done, finished));
+  if (*finished)
+    return RT_OK;
+  RT_TRY(preflight(folder, info, done));
+  RT_TRY(rt_deck_to_text(job->deck, &deck));
+  rt_err err = rt_logits_create(folder, info, deck);
+  if (err == RT_OK)
+    err = rt_logits_done(folder, info, done);
+  free(deck);
+  return err;
+}
+
+rt_err rt_entries_create(int64_t n_tokens, int64_t k, bool statistics,
+                         rt_entries *e)
+{
+  const size_t n = (size_t)n_tokens, nk = n * (size_t)k;
+  *e = (rt_entries){.n = n_tokens, .k = k};
+  e->count = malloc(n * sizeof *e->count);
+  e->lse = malloc(n * sizeof *e->lse);
+  e->label_logp = malloc(n * sizeof *e->label_logp);
+  e->ids = calloc(nk, sizeof *e->ids);
+  e->logp = calloc(nk, sizeof *e->logp);
+  if (statistics) {
+    e->entropy = malloc(n * sizeof *e->entropy);
+    e->deviation = malloc(n * sizeof *e->deviation);
+  }
+  RT_CHECK(e->count && e->lse && e->label_logp && e->ids && e->logp &&
+               (!statistics || (e->entropy && e->deviation)),
+           RT_ERR_MEM, "entries of %zu tokens, %lld each: fewer micro_rows", n,
+           (long long)k);
+  return RT_OK;
+}
+
+void rt_entries_clear(rt_entries *e)
+{
+  free(e->count);
+  free(e->lse);
+  free(e->label_logp);
+  free(e->entropy);
+  free(e->deviation);
+  free(e->ids);
+  free(e->logp);
+  *e = (rt_entries){0};
+}
+
+void rt_entries_drop_bad(rt_entries *e)
+{
+  for (int64_t i = 0; i < e->n; i++) {
+    if (isfinite(e->lse[i]) && isfinite(e->label_logp[i]))
+      continue;
+    e->count[i] = 0;
+    e->lse[i] = e->label_logp[i] = 0.0F;
+    if (e->entropy != NULL)
+      e->entropy[i] = e->deviation[i] = 0.0F;
+  }
+}
+
+rt_err rt_entries_row(const rt_entries *e, int64_t tok0, const int32_t *tok,
+                      const int32_t *label, int64_t T, rt_logits_row *row)
+{
+  row->n_tokens = T;
+  row->n_entries = 0;
+  row->stored = false; // it may have held one from a log
+  for (int64_t t = 0; t < T; t++)
+    row->n_entries += e->count[tok0 + t];
+  RT_TRY(rt_logits_row_tokens(row, T));
+  RT_TRY(rt_logits_row_optional(row, e->entropy != NULL, e->entropy != NULL));
+  RT_TRY(rt_logits_row_entries(row, row->n_entries));
+  int64_t to = 0;
+  for (int64_t t = 0; t < T; t++) {
+    const int64_t at = tok0 + t, n = e->count[at];
+    row->tok[t] = (uint32_t)tok[t];
+    row->count[t] = (uint32_t)n;
+    row->lse[t] = e->lse[at];
+    row->label_logp[t] = e->label_logp[at];
+    if (e->entropy != NULL) {
+      row->entropy[t] = e->entropy[at];
+      row->deviation[t] = e->deviation[at];
+    }
+    memcpy(row->ids + to, e->ids + at * e->k, (size_t)n * sizeof *row->ids);
+    memcpy(row->logp + to, e->logp + at * e->k, (size_t)n * sizeof *row->logp);
+    to += n;
+  }
+  row->tok[T] = (uint32_t)label[T - 1];
+  return RT_OK;
+}
+
+rt_err rt_capture_seal(const char *folder, int64_t i_shard, rt_logits_writer *w)
+{
+  const int64_t bytes = rt_logits_writer_bytes(w);
+  const double mib = (double)bytes * 0x1p-20;
+  int64_t free_bytes;
+  RT_TRY(rt_disk_free(folder, &free_bytes));
+  const double free_mib = (double)free_bytes * 0x1p-20;
+  RT_CHECK(bytes <= free_bytes, RT_ERR_IO,
+           "%s has %.3f MiB free, shard %lld needs %.3f MiB: free some and run "
+           "again, finished shards are kept",
+           folder, free_mib, (long long)i_shard, mib);
+  const rt_err err = rt_logits_writer_seal(w);
+  RT_CHECK(err != RT_ERR_IO, err, // others may have filled it meanwhile
+           "%s; shard %lld needs %.3f MiB, %s had %.3f MiB free: see to the "
+           "disk and run again, finished shards are kept",
+           rt_err_text(), (long long)i_shard, mib, folder, free_mib);
+  return err;
+}

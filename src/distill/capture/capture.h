@@ -1,0 +1,56 @@
+/** \file capture.h
+ *  What `retort capture` and the capture of a teacher in training share: the
+ *  dataset's description, entries on their way into rows, sealing.
+ *  Layer: distill.  Not collective. */
+#ifndef RT_CAPTURE_H
+#define RT_CAPTURE_H
+
+#include "distill/teacher/teacher.h"
+
+/** What the deck says of the records: length of rows, rule, encoding, rows of a
+ *  shard (0: see below). */
+void rt_capture_rule(const rt_job *job, rt_logits_info *info);
+/** That, and all that deck and corpus say of a dataset before it exists: hashes
+ *  (reads the whole corpus), licence.  Rows, vocabulary and teacher are the
+ *  caller's to fill in; then the next. */
+RT_MUST rt_err rt_capture_describe(const rt_job *job, rt_logits_info *info);
+/** Rows [*first, *first + *n) of the training stream, as the deck asks. */
+RT_MUST rt_err rt_capture_range(const rt_job *job, int64_t *first, int64_t *n);
+/** With rows and vocabulary known: top_k of draws; shard_rows, if it is 0. */
+void rt_capture_complete(rt_logits_info *info);
+/** RT_ERR_CONFIG when there can be no such dataset (too many shards, ...). */
+RT_MUST rt_err rt_capture_check(const rt_logits_info *info);
+/** Entries of a token at most. */
+int64_t rt_capture_max_entries(const rt_logits_info *info);
+/** Bytes of memory that the writer of a shard needs, should all tokens have as
+ *  many entries as they may. */
+double rt_capture_writer_bytes(const rt_logits_info *info);
+
+/** Make the folder and the dataset \a info in it, or find what an earlier run
+ *  left: done [n_shards] are sealed; \a finished: all is there and nothing is
+ *  changed.  Before anything is made, what is missing must fit on the disk.
+ *  One rank. */
+RT_MUST rt_err rt_capture_begin(const rt_job *job, const char *folder,
+                                const rt_logits_info *info, bool *done,
+                                bool *finished);
+
+/** Room for \a n tokens with \a k entries each. */
+RT_MUST rt_err rt_entries_create(int64_t n, int64_t k, bool statistics,
+                                 rt_entries *out);
+void rt_entries_clear(rt_entries *e);
+/** Tokens whose logits are not finite lose their entries and have 0 for their
+ *  numbers: nobody can learn from them. */
+void rt_entries_drop_bad(rt_entries *e);
+/** Tokens [tok0, tok0 + T) packed into \a row, whose arrays grow: only entries
+ *  that were kept.  \param tok, label  [T] */
+RT_MUST rt_err rt_entries_row(const rt_entries *e, int64_t tok0,
+                              const int32_t *tok, const int32_t *label,
+                              int64_t T, rt_logits_row *row);
+
+/** Seal the shard in the writer's hand; RT_ERR_IO says what the disk lacks. */
+RT_MUST rt_err rt_capture_seal(const char *folder, int64_t i_shard,
+                               rt_logits_writer *w);
+/** The last part of a folder's name: no paths of a machine in a dataset. */
+void rt_capture_name(const char *folder, char *name, size_t n);
+
+#endif

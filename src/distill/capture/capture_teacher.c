@@ -1,0 +1,69 @@
+/** \file capture_teacher.c
+ *  Model and truncating head over the rows of a corpus, row by row. */
+#include "distill/capture/capture_teacher.h"
+
+rt_err rt_capture_teacher_plan(rt_job *job, const rt_logits_info *info,
+                               rt_capture_teacher *t)
+{
+  t->job = job;
+  t->micro_rows = rt_deck_int(job->deck, RT_KEY_CAP_MICRO);
+  const rt_model_spec spec = {.arch = &job->arch_t,
+                              .grid = &job->grid_t,
+                              .dev = job->dev,
+                              .max_rows = 1,
+                              .seq = job->seq,
+                              .train = false};
+  RT_TRY(rt_model_create("teacher", &spec, &t->model));
+  const rt_trunc_spec head = {
+      .model = t->model,
+      .grid = &job->grid_t,
+      .dev = job->dev,
+      .rule = {info->top_p, rt_capture_max_entries(info)},
+      .draws = {info->draws, info->draw_seed},
+      .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
+      .seq = job->seq};
+  RT_TRY(rt_trunc_head_create(&head, &t->head));
+  const rt_arena *const plans[] = {rt_model_arena(t->model, 0),
+                                   rt_model_arena(t->model, 1),
+                                   rt_trunc_head_arena(t->head)};
+  return rt_job_check_memory(job, plans, 3, true);
+}
+
+rt_err rt_capture_teacher_commit(const rt_logits_info *info,
+                                 rt_capture_teacher *t)
+{
+  RT_TRY(rt_entries_create(t->micro_rows * t->job->seq,
+                           rt_capture_max_entries(info), info->entropy,
+                           &t->entries));
+  RT_TRY(rt_batch_create(t->job, t->micro_rows, &t->batch));
+  RT_TRY(rt_model_commit(t->model));
+  return rt_trunc_head_commit(t->head);
+}
+
+rt_err rt_capture_teacher_run(rt_capture_teacher *t, int64_t first, int64_t n)
+{
+  rt_job *job = t->job;
+  RT_ASSERT(n > 0 && n <= t->micro_rows);
+  int64_t rows[n];
+  for (int64_t r = 0; r < n; r++)
+    rows[r] = first + r;
+  rt_phases_to(&job->phases, RT_PHASE_INPUT);
+  RT_TRY(rt_batch_fill(t->batch, job, RT_TRAIN, rows, n, NULL));
+  rt_phases_to(&job->phases, RT_PHASE_TEACHER);
+  const rt_batch *b = t->batch;
+  const rt_host_rows in = {.tok = b->tok,
+                           .pos = b->pos,
+                           .doc_start = b->doc_start,
+                           .label = b->label,
+                           .row = b->row,
+                           .n_rows = n};
+  return rt_trunc_head_run(t->head, &in, &t->entries);
+}
+
+void rt_capture_teacher_clear(rt_capture_teacher *t)
+{
+  rt_batch_destroy(&t->batch);
+  rt_trunc_head_destroy(&t->head);
+  rt_model_destroy(&t->model);
+  rt_entries_clear(&t->entries);
+}

@@ -1,0 +1,52 @@
+/** \file window.c */
+#include "distill/capture/window.h"
+
+/** What only `retort capture` looks at. */
+static rt_err check_alone(const rt_deck *d)
+{
+  static const rt_key others[] = {RT_KEY_CAP_FIRST, RT_KEY_CAP_ROWS};
+  for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+    RT_CHECK(rt_deck_int(d, others[i]) == 0, RT_ERR_CONFIG,
+             "%s is for `retort capture`: a window of a training run has the "
+             "rows of its steps; leave it out",
+             rt_key_path(others[i]));
+  RT_CHECK(!rt_deck_bool(d, RT_KEY_CAP_COUNT), RT_ERR_CONFIG,
+           "capture.count_only is for `retort capture`: a window of a training "
+           "run is stored, then `retort logits info` counts");
+  return RT_OK;
+}
+
+rt_err rt_window_read(const rt_deck *d, int64_t tokens_per_step, rt_window *w)
+{
+  const int64_t tokens = tokens_per_step;
+  const int64_t run = rt_deck_steps(d, RT_KEY_TRAIN_LENGTH, tokens, 0);
+  *w = (rt_window){0};
+  const int64_t n = rt_deck_steps(d, RT_KEY_CAP_WINDOW_LENGTH, tokens, run);
+  w->first = rt_deck_steps(d, RT_KEY_CAP_WINDOW_START, tokens, run);
+  if (n == 0) {
+    RT_CHECK(w->first == 0, RT_ERR_CONFIG,
+             "capture.window_start is given without capture.window_length: say "
+             "how long, or leave it out");
+    return RT_OK;
+  }
+  RT_TRY(check_alone(d));
+  RT_CHECK(w->first < run, RT_ERR_CONFIG,
+           "capture.window_start is step %lld, the run ends at step %lld",
+           (long long)w->first, (long long)run);
+  w->n_steps = n < run - w->first ? n : run - w->first;
+  return RT_OK;
+}
+
+void rt_window_cut(rt_window *w, int64_t most_steps)
+{
+  const int64_t end = w->first + w->n_steps;
+  int64_t most = most_steps < w->n_steps ? most_steps : w->n_steps;
+  most = most < 1 ? 1 : most;
+  w->shard_steps = most;
+  for (int64_t s = most - 1; s >= (most + 1) / 2; s--)
+    if (w->n_steps % s < w->n_steps % w->shard_steps)
+      w->shard_steps = s;
+  w->left_out = w->n_steps % w->shard_steps;
+  w->n_steps -= w->left_out;
+  w->first = end - w->n_steps;
+}

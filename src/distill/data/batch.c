@@ -1,0 +1,163 @@
+/** \file batch.c
+ *  Micro-batches: rows of the corpus, of the dataset, or of both.  Mapped
+ *  corpora and pread only (architecture: seam 8). */
+#include "distill/data/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+rt_err rt_batch_create(const rt_job *job, int64_t n_rows, rt_batch **out)
+{
+  rt_batch *b = calloc(1, sizeof *b);
+  *out = b;
+  RT_CHECK(b != NULL, RT_ERR_MEM, "a batch");
+  const size_t n = (size_t)n_rows * (size_t)job->seq;
+  b->n_rows = n_rows;
+  b->seq = job->seq;
+  b->row = calloc((size_t)n_rows, sizeof *b->row);
+  b->tok = calloc(n, sizeof *b->tok);
+  b->label = calloc(n, sizeof *b->label);
+  b->pos = calloc(n, sizeof *b->pos);
+  b->doc_start = calloc(n, sizeof *b->doc_start);
+  b->weight = calloc(n, sizeof *b->weight);
+  b->logits = calloc((size_t)n_rows, sizeof *b->logits);
+  RT_CHECK(b->row && b->tok && b->label && b->pos && b->doc_start &&
+               b->weight && b->logits,
+           RT_ERR_MEM, "a batch of %lld rows of %lld tokens", (long long)n_rows,
+           (long long)job->seq);
+  return RT_OK;
+}
+
+void rt_batch_destroy(rt_batch **batch)
+{
+  rt_batch *b = *batch;
+  *batch = NULL;
+  if (b == NULL)
+    return;
+  for (int64_t r = 0; b->logits != NULL && r < b->n_rows; r++)
+    rt_logits_row_clear(&b->logits[r]);
+  free(b->row);
+  free(b->tok);
+  free(b->label);
+  free(b->pos);
+  free(b->doc_start);
+  free(b->weight);
+  free(b->logits);
+  free(b);
+}
+
+/** Row of T + 1 ids into the arrays of place \a r. */
+static void place_row(rt_batch *b, int64_t r, const uint32_t *tok)
+{
+  const size_t at = (size_t)(r * b->seq);
+  for (size_t t = 0; t < (size_t)b->seq; t++) {
+    b->tok[at + t] = (int32_t)tok[t];
+    b->label[at + t] = (int32_t)tok[t + 1];
+    b->pos[at + t] = (int32_t)t;
+    b->doc_start[at + t] = 0;
+    b->weight[at + t] = 1.0f;
+  }
+}
+
+int64_t rt_batch_stream_row(const rt_batch *b, const rt_job *job, int64_t r)
+{
+  if (job->dataset != NULL && rt_logits_about(job->dataset)->step)
+    return b->logits[r].stream_row;
+  return b->row[r] + job->first_row;
+}
+
+static int64_t stream_row(const rt_batch *b, const rt_job *job, rt_part part,
+                          int64_t r)
+{
+  return part == RT_TRAIN ? rt_batch_stream_row(b, job, r) : b->row[r];
+}
+
+/** Positions and starts by document, for a row that the corpus gives. */
+static rt_err mask_documents(rt_batch *b, const rt_job *job, rt_part part,
+                             int64_t r, uint32_t *tok)
+{
+  return rt_corpus_row(job->corpus, part, stream_row(b, job, part, r), tok,
+                       b->pos + r * b->seq, b->doc_start + r * b->seq);
+}
+
+static rt_err compare_tokens(const rt_job *job, const rt_batch *b, int64_t r,
+                             const uint32_t *corpus_tok)
+{
+  const uint32_t *captured = b->logits[r].tok;
+  for (int64_t t = 0; t <= b->seq; t++)
+    RT_CHECK(captured[t] == corpus_tok[t], RT_ERR_DATA,
+             "%s: row %lld token %lld is %u, the corpus has %u: the dataset "
+             "belongs to another corpus or other data.* keys",
+             rt_deck_text(job->deck, RT_KEY_TEA_DATASET), (long long)b->row[r],
+             (long long)t, captured[t], corpus_tok[t]);
+  return RT_OK;
+}
+
+int64_t rt_batch_dataset_row(const rt_job *job, int64_t row)
+{
+  return job->pieces > 0 ? row / job->pieces : row;
+}
+
+/** The whole row, or the piece of it that the deck asks for.  \a record: read
+ * before; NULL: read it here. */
+static rt_err get_logits(rt_batch *b, const rt_job *job, int64_t r,
+                         const rt_bytes *record)
+{
+  rt_logits_row *const row = &b->logits[r];
+  const int64_t i = rt_batch_dataset_row(job, b->row[r]);
+  const int64_t first = job->pieces > 0 ? b->row[r] % job->pieces * b->seq : 0;
+  if (record != NULL)
+    RT_TRY(rt_logits_decode(job->dataset, i, record, row));
+  else
+    RT_TRY(rt_logits_read(job->dataset, i, row));
+  RT_CHECK(job->pieces > 0 ? row->n_tokens >= first + b->seq
+                           : row->n_tokens == b->seq,
+           RT_ERR_DATA, "%s: row %lld has %lld tokens, data.seq is %lld%s",
+           rt_deck_text(job->deck, RT_KEY_TEA_DATASET), (long long)i,
+           (long long)row->n_tokens, (long long)b->seq,
+           job->pieces > 0 ? ", which this piece needs from where it starts"
+                           : "");
+  if (job->pieces > 0)
+    rt_logits_row_cut(row, first, b->seq);
+  return RT_OK;
+}
+
+static rt_err fill_row(rt_batch *b, const rt_job *job, rt_part part, int64_t r,
+                       const rt_bytes *record, uint32_t *scratch)
+{
+  const bool from_dataset = part == RT_TRAIN && job->dataset != NULL;
+  const bool masked = rt_deck_bool(job->deck, RT_KEY_DATA_MASK_DOCS);
+  if (from_dataset)
+    RT_TRY(get_logits(b, job, r, record));
+  // of pieces the corpus, cut otherwise, knows nothing but its hash
+  const bool in_corpus =
+      job->corpus != NULL && !(from_dataset && job->pieces > 0);
+  if (in_corpus) {
+    RT_TRY(rt_corpus_row(job->corpus, part, stream_row(b, job, part, r),
+                         scratch, NULL, NULL));
+    if (from_dataset)
+      RT_TRY(compare_tokens(job, b, r, scratch));
+  }
+  place_row(b, r, in_corpus ? scratch : b->logits[r].tok);
+  RT_CHECK(!masked || job->corpus != NULL, RT_ERR_CONFIG,
+           "data.mask_documents needs data.files: a dataset alone does not "
+           "tell where documents start");
+  return masked ? mask_documents(b, job, part, r, scratch) : RT_OK;
+}
+
+rt_err rt_batch_fill(rt_batch *b, const rt_job *job, rt_part part,
+                     const int64_t *rows, int64_t n_rows,
+                     const rt_bytes *records)
+{
+  uint32_t *scratch = malloc((size_t)(job->seq + 1) * sizeof *scratch);
+  RT_CHECK(scratch != NULL, RT_ERR_MEM, "a row of %lld ids",
+           (long long)job->seq);
+  rt_err err = RT_OK;
+  for (int64_t r = 0; err == RT_OK && r < n_rows; r++) {
+    b->row[r] = rows[r];
+    err = fill_row(b, job, part, r, records != NULL ? &records[r] : NULL,
+                   scratch);
+  }
+  free(scratch);
+  return err;
+}

@@ -1,0 +1,34 @@
+/** \file batch.h
+ *  Rows of tokens and logits as the step takes them.  Layer: distill. */
+#ifndef RT_BATCH_H
+#define RT_BATCH_H
+
+#include "distill/job/job.h"
+
+/** Host arrays of one micro-batch, N = n_rows * seq. */
+typedef struct rt_batch {
+  int64_t n_rows, seq;
+  int64_t *row;          /**< [n_rows] row of the training stream */
+  int32_t *tok;          /**< [N] */
+  int32_t *label;        /**< [N] */
+  int32_t *pos;          /**< [N] */
+  int32_t *doc_start;    /**< [N], 0 unless data.mask_documents */
+  float *weight;         /**< [N] */
+  rt_logits_row *logits; /**< [n_rows] with a dataset, else NULL */
+} rt_batch;
+
+RT_MUST rt_err rt_batch_create(const rt_job *job, int64_t n_rows,
+                               rt_batch **out);
+/** From these \a rows of a part.  \a records [n_rows]: their records of the
+ *  dataset, read before; NULL: read them here, too.  No MPI, no HDF5. */
+RT_MUST rt_err rt_batch_fill(rt_batch *b, const rt_job *job, rt_part part,
+                             const int64_t *rows, int64_t n_rows,
+                             const rt_bytes *records);
+void rt_batch_destroy(rt_batch **b);
+/** The row of the dataset that row \a row of RT_TRAIN is, or is a piece of. */
+int64_t rt_batch_dataset_row(const rt_job *job, int64_t row);
+/** Row \a r of a batch of RT_TRAIN as the corpus counts it; of a teacher in
+ *  training the record says, which was read before. */
+int64_t rt_batch_stream_row(const rt_batch *b, const rt_job *job, int64_t r);
+
+#endif

@@ -1,0 +1,336 @@
+/** \file feed.c
+ *  The thread that reads micro-batches ahead of need.
+ *
+ *  The thread touches mapped corpora and pread only: no MPI, no HDF5, no
+ *  OpenMP, no BLAS (architecture: seam 8).  So where ranks share their reads,
+ *  a micro-step's records go through three hands: the thread of the rank whose
+ *  turn it is fetches them, the main threads share them in rt_feed_next(), and
+ *  each rank's thread fills its batch from them. */
+#include "distill/data/feed.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+
+enum { N_SLOTS = 3 }; // one in use, two ahead
+
+struct rt_feed {
+  const rt_job *job;         // borrowed
+  const rt_comm *sharers;    // borrowed; NULL: this rank reads for itself
+  rt_batch *batch[N_SLOTS];  // owned; micro-step m lies in m % N_SLOTS
+  rt_bytes *record[N_SLOTS]; // owned [micro_rows] each; NULL without sharers
+  int64_t *rows;             // [micro_rows], the reader's
+  int64_t end;               // micro-steps of the run
+  // micro-steps so far: taken <= filled <= shared; fetched <= filled + N_SLOTS
+  int64_t taken;   // handed out (the last one still in use)
+  int64_t filled;  // batches made
+  int64_t shared;  // whose records are here
+  int64_t fetched; // whose records are read, or are another rank's to read
+  bool stop;
+  rt_err err; // the reader's, with its text: it has ended
+  char text[1024];
+  int64_t bad_m; // from here on records could not be read, ...
+  rt_err bad;    // ... for this reason; it comes out when they are needed
+  char bad_text[1024];
+  bool running;
+  pthread_t reader;
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+};
+
+static int64_t n_micro(const rt_job *job)
+{
+  return job->rows_per_rank / job->micro_rows;
+}
+
+/** Row \a r of micro-step \a m, in order of consumption. */
+static int64_t row_of(const rt_job *job, int64_t m, int64_t r)
+{
+  const uint64_t seed = (uint64_t)rt_deck_int(job->deck, RT_KEY_RUN_SEED);
+  return rt_corpus_order(seed, job->n_rows,
+                         m / n_micro(job) * job->batch_rows +
+                             job->grid_s.i_dp * job->rows_per_rank +
+                             m % n_micro(job) * job->micro_rows + r);
+}
+
+/** Who fetches micro-step \a m. */
+static int turn(const rt_feed *feed, int64_t m)
+{
+  return (int)(m % rt_comm_size(feed->sharers));
+}
+
+/** --- the reader's thread --- */
+
+/** Reading ahead must not push aside the step that wakes it: where threads
+ * share cores it works when a core is free, or in its fair turn.  Best effort.
+ */
+static void stand_back(void)
+{
+  const struct sched_param none = {0};
+  (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+}
+
+typedef rt_err work_fn(rt_feed *feed, int64_t m);
+
+/** Could records up to micro-step \a m not be read? */
+static bool is_bad(const rt_feed *feed, int64_t m)
+{
+  return feed->bad != RT_OK && feed->bad_m <= m;
+}
+
+/** What was not read may never be needed: it is told when it is. */
+static void keep_error(rt_feed *feed, int64_t m, rt_err err, const char *text)
+{
+  if (err == RT_OK || is_bad(feed, m))
+    return;
+  feed->bad = err;
+  feed->bad_m = m;
+  snprintf(feed->bad_text, sizeof feed->bad_text, "%s", text);
+}
+
+static rt_err fill(rt_feed *feed, int64_t m)
+{
+  const rt_job *const job = feed->job;
+  pthread_mutex_lock(&feed->lock);
+  const rt_err bad = is_bad(feed, m) ? feed->bad : RT_OK;
+  pthread_mutex_unlock(&feed->lock);
+  RT_CHECK(bad == RT_OK, bad, "%s", feed->bad_text);
+  for (int64_t r = 0; r < job->micro_rows; r++)
+    feed->rows[r] = row_of(job, m, r);
+  return rt_batch_fill(feed->batch[m % N_SLOTS], job, RT_TRAIN, feed->rows,
+                       job->micro_rows, feed->record[m % N_SLOTS]);
+}
+
+static rt_err fetch(rt_feed *feed, int64_t m)
+{
+  const rt_job *const job = feed->job;
+  rt_err err = RT_OK;
+  if (turn(feed, m) != rt_comm_rank(feed->sharers))
+    return RT_OK;
+  for (int64_t r = 0; r < job->micro_rows && err == RT_OK; r++)
+    err = rt_logits_read_record(job->dataset,
+                                rt_batch_dataset_row(job, row_of(job, m, r)),
+                                &feed->record[m % N_SLOTS][r]);
+  pthread_mutex_lock(&feed->lock);
+  keep_error(feed, m, err, rt_err_text());
+  pthread_mutex_unlock(&feed->lock);
+  return RT_OK;
+}
+
+/** Beyond the run nothing is read ahead. */
+static bool is_wanted(const rt_feed *feed, int64_t m)
+{
+  return m < feed->end || m <= feed->taken;
+}
+
+static bool can_fill(const rt_feed *feed)
+{
+  // the batch handed out last is still read by the step: keep its slot
+  return feed->filled - feed->taken < N_SLOTS - 1 &&
+         is_wanted(feed, feed->filled) &&
+         (feed->sharers == NULL || feed->filled < feed->shared);
+}
+
+static bool can_fetch(const rt_feed *feed)
+{
+  return feed->sharers != NULL && feed->fetched - feed->filled < N_SLOTS &&
+         is_wanted(feed, feed->fetched);
+}
+
+/** What to do next, and the count of it; waits; NULL: stop. */
+static work_fn *wait_for_work(rt_feed *feed, int64_t **count)
+{
+  pthread_mutex_lock(&feed->lock);
+  while (!feed->stop && !can_fill(feed) && !can_fetch(feed))
+    pthread_cond_wait(&feed->changed, &feed->lock);
+  work_fn *const work = feed->stop ? NULL : can_fill(feed) ? fill : fetch;
+  *count = work == fill ? &feed->filled : &feed->fetched;
+  pthread_mutex_unlock(&feed->lock);
+  return work;
+}
+
+static void *read_ahead(void *self)
+{
+  rt_feed *feed = self;
+  int64_t *count;
+  work_fn *work;
+  stand_back();
+  while (feed->err == RT_OK && (work = wait_for_work(feed, &count)) != NULL) {
+    const rt_err err = work(feed, *count); // nobody else writes these two
+    pthread_mutex_lock(&feed->lock);
+    feed->err = err;
+    if (err != RT_OK) // the record is this thread's: carry the text over
+      snprintf(feed->text, sizeof feed->text, "%s", rt_err_text());
+    else
+      (*count)++;
+    pthread_cond_broadcast(&feed->changed);
+    pthread_mutex_unlock(&feed->lock);
+  }
+  return NULL;
+}
+
+/** --- the main thread --- */
+
+static rt_err make_slots(rt_feed *feed)
+{
+  const rt_job *const job = feed->job;
+  const size_t n = (size_t)job->micro_rows;
+  feed->rows = malloc(n * sizeof *feed->rows);
+  RT_CHECK(feed->rows != NULL, RT_ERR_MEM, "a list of rows");
+  for (int i = 0; i < N_SLOTS; i++) {
+    RT_TRY(rt_batch_create(job, job->micro_rows, &feed->batch[i]));
+    if (feed->sharers == NULL)
+      continue;
+    feed->record[i] = calloc(n, sizeof *feed->record[i]);
+    RT_CHECK(feed->record[i] != NULL, RT_ERR_MEM, "records of %zu rows", n);
+  }
+  return RT_OK;
+}
+
+/** The ranks that need the same records; NULL: there are none. */
+static const rt_comm *sharers_of(const rt_job *job)
+{
+  const rt_comm *const tp = job->grid_s.comm_tp;
+  return job->dataset != NULL && rt_comm_size(tp) > 1 ? tp : NULL;
+}
+
+double rt_feed_memory(const rt_job *job)
+{
+  int64_t record, decoded;
+  if (job->dataset == NULL)
+    return 0.0;
+  rt_logits_row_memory(job->dataset, &record, &decoded);
+  const double rows = N_SLOTS * (double)job->micro_rows;
+  const double records = sharers_of(job) != NULL ? rows : 1.0; // in hand
+  return rows * (double)decoded + records * (double)record;
+}
+
+rt_err rt_feed_create(const rt_job *job, int64_t step, rt_feed **out)
+{
+  rt_feed *feed = calloc(1, sizeof *feed);
+  *out = feed;
+  RT_CHECK(feed != NULL, RT_ERR_MEM, "a feed");
+  feed->job = job;
+  feed->sharers = sharers_of(job);
+  feed->end = job->n_steps * n_micro(job);
+  feed->taken = feed->filled = step * n_micro(job);
+  feed->shared = feed->fetched = feed->taken;
+  pthread_mutex_init(&feed->lock, NULL);
+  pthread_cond_init(&feed->changed, NULL);
+  RT_TRY(make_slots(feed));
+  RT_CHECK(pthread_create(&feed->reader, NULL, read_ahead, feed) == 0,
+           RT_ERR_MEM, "cannot start the reader thread");
+  feed->running = true;
+  return RT_OK;
+}
+
+static void clear_slot(rt_feed *feed, int i)
+{
+  rt_bytes *const record = feed->record[i];
+  rt_batch_destroy(&feed->batch[i]);
+  for (int64_t r = 0; record != NULL && r < feed->job->micro_rows; r++)
+    rt_bytes_clear(&record[r]);
+  free(record);
+}
+
+void rt_feed_destroy(rt_feed **out)
+{
+  rt_feed *feed = *out;
+  *out = NULL;
+  if (feed == NULL)
+    return;
+  if (feed->running) {
+    pthread_mutex_lock(&feed->lock);
+    feed->stop = true;
+    pthread_cond_broadcast(&feed->changed);
+    pthread_mutex_unlock(&feed->lock);
+    pthread_join(feed->reader, NULL);
+  }
+  for (int i = 0; i < N_SLOTS; i++)
+    clear_slot(feed, i);
+  pthread_cond_destroy(&feed->changed);
+  pthread_mutex_destroy(&feed->lock);
+  free(feed->rows);
+  free(feed);
+}
+
+/** Until *count passes \a m, or the reader's error. */
+static rt_err wait_past(rt_feed *feed, const int64_t *count, int64_t m)
+{
+  pthread_mutex_lock(&feed->lock);
+  while (feed->err == RT_OK && *count <= m)
+    pthread_cond_wait(&feed->changed, &feed->lock);
+  const bool ready = *count > m;
+  pthread_mutex_unlock(&feed->lock);
+  RT_CHECK(ready, feed->err, "%s", feed->text);
+  return RT_OK;
+}
+
+/** Add one to a count that the reader looks at. */
+static void step_on(rt_feed *feed, int64_t *count)
+{
+  pthread_mutex_lock(&feed->lock);
+  (*count)++;
+  pthread_cond_broadcast(&feed->changed);
+  pthread_mutex_unlock(&feed->lock);
+}
+
+/** Whether rank \a from has read micro-step \a m: all ranks learn why not. */
+static rt_err share_error(rt_feed *feed, int64_t m, int from, bool *bad)
+{
+  struct {
+    int32_t err;
+    char text[sizeof feed->bad_text];
+  } word = {0};
+  pthread_mutex_lock(&feed->lock);
+  if (from == rt_comm_rank(feed->sharers) && is_bad(feed, m)) {
+    word.err = (int32_t)feed->bad;
+    snprintf(word.text, sizeof word.text, "%s", feed->bad_text);
+  }
+  pthread_mutex_unlock(&feed->lock);
+  RT_TRY(rt_comm_bcast(feed->sharers, &word, sizeof word, from));
+  pthread_mutex_lock(&feed->lock);
+  keep_error(feed, m, (rt_err)word.err, word.text);
+  *bad = is_bad(feed, m);
+  pthread_mutex_unlock(&feed->lock);
+  return RT_OK;
+}
+
+/** Records of the next micro-step from the rank that fetched them.  Lengths
+ *  are known to all: every rank has the dataset's tables.  Collective. */
+static rt_err share(rt_feed *feed)
+{
+  const rt_job *const job = feed->job;
+  const int64_t m = feed->shared;
+  const int from = turn(feed, m);
+  if (from == rt_comm_rank(feed->sharers))
+    RT_TRY(wait_past(feed, &feed->fetched, m));
+  bool bad;
+  RT_TRY(share_error(feed, m, from, &bad));
+  for (int64_t r = 0; r < job->micro_rows && !bad; r++) {
+    rt_bytes *const record = &feed->record[m % N_SLOTS][r];
+    size_t n;
+    RT_TRY(rt_logits_record_bytes(
+        job->dataset, rt_batch_dataset_row(job, row_of(job, m, r)), &n));
+    if (from != rt_comm_rank(feed->sharers)) {
+      RT_TRY(rt_bytes_fit(record, n));
+      record->n = n;
+    }
+    RT_TRY(rt_comm_bcast(feed->sharers, record->data, n, from));
+  }
+  step_on(feed, &feed->shared);
+  return RT_OK;
+}
+
+rt_err rt_feed_next(rt_feed *feed, const rt_batch **out)
+{
+  const int64_t m = feed->taken;
+  // one ahead, to be decoded during this step
+  const int64_t want = m + 1 < feed->end ? m + 2 : m + 1;
+  while (feed->sharers != NULL && feed->shared < want)
+    RT_TRY(share(feed));
+  RT_TRY(wait_past(feed, &feed->filled, m));
+  *out = feed->batch[m % N_SLOTS];
+  step_on(feed, &feed->taken);
+  return RT_OK;
+}

@@ -1,0 +1,27 @@
+/** \file feed.h
+ *  Micro-batches in order, read ahead by a thread.  Layer: distill.
+ *
+ *  Micro-step m of dp rank i holds rows
+ *  step * B + i * (B / dp) + j * micro_rows + r, step = m / n_micro,
+ *  j = m % n_micro, of the consumption order (rt_corpus_order).
+ *
+ *  The tp ranks of a group need the same rows.  Of a dataset they take turns:
+ *  rank m % tp reads the records of micro-step m and sends them to the others,
+ *  so that storage is asked once for each; every rank checks and decodes. */
+#ifndef RT_FEED_H
+#define RT_FEED_H
+
+#include "distill/data/batch.h"
+
+typedef struct rt_feed rt_feed;
+
+/** Start reading at \a step. */
+RT_MUST rt_err rt_feed_create(const rt_job *job, int64_t step, rt_feed **out);
+void rt_feed_destroy(rt_feed **feed);
+/** The next micro-batch, borrowed until the next call.  Waits for the reader;
+ *  its error (a damaged row) comes out here.  Collective over the tp group. */
+RT_MUST rt_err rt_feed_next(rt_feed *feed, const rt_batch **out);
+/** Bytes of memory that the feed's rows take of \a job, about. */
+double rt_feed_memory(const rt_job *job);
+
+#endif

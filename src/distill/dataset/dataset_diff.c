@@ -1,0 +1,245 @@
+/** \file dataset_diff.c
+ *  `retort logits diff`: two datasets, field by field. */
+#include "distill/dataset/dataset.h"
+#include "base/log.h"
+#include <math.h>
+#include <string.h>
+
+/** F(field, what it is called): numbers of a token besides its entries. */
+#define FIELDS(F)                                                              \
+  F(lse, "log-sum-exp")                                                        \
+  F(label_logp, "text's log-prob")                                             \
+  F(entropy, "entropy")                                                        \
+  F(deviation, "standard deviation")
+#define FIELD_NAME(field, name) name,
+static const char *const field_names[] = {FIELDS(FIELD_NAME)};
+#undef FIELD_NAME
+enum { N_FIELDS = sizeof field_names / sizeof field_names[0] };
+
+/** How two datasets differ: sums, then maxima (ranks add them up so). */
+typedef struct difference {
+  double rows;            // whose token ids differ: not the same text
+  double steps;           // rows seen at another step, or another's
+  double tokens;          // whose kept ids, their order or number differ
+  double logp;            // largest, of entries at the same place
+  double mass;            // largest, of the mass that a token keeps
+  double field[N_FIELDS]; // largest
+  double before_end;      // tokens from the first that differs on; 0: none
+} difference;
+enum { N_SUMS = 3, N_MAXIMA = 3 + N_FIELDS };
+
+/** Rows of the stream that both have: first_row + [begin, end). */
+typedef struct overlap {
+  int64_t a, b; // where they begin in each
+  int64_t n;
+} overlap;
+
+/** Are they the same number? */
+static bool grow(double *most, double a, double b)
+{
+  const double d = fabs(a - b);
+  if (a != b && !(d <= *most)) // NaN against a number is a difference, too
+    *most = isnan(d) ? INFINITY : d;
+  return a == b;
+}
+
+/** Of one token; a field that only one of them has is left out. */
+static bool compare_fields(const rt_logits_row *a, const rt_logits_row *b,
+                           int64_t t, difference *d)
+{
+#define OF_ROW(member, name) {a->member, b->member},
+  const float *const field[N_FIELDS][2] = {FIELDS(OF_ROW)};
+#undef OF_ROW
+  bool same = true;
+  for (int f = 0; f < N_FIELDS; f++)
+    if (field[f][0] != NULL && field[f][1] != NULL)
+      same &=
+          grow(&d->field[f], (double)field[f][0][t], (double)field[f][1][t]);
+  return same;
+}
+
+/** Entries of one token: n_a from \a at_a on, n_b from \a at_b on. */
+static bool compare_entries(const rt_logits_row *a, int64_t at_a, uint32_t n_a,
+                            const rt_logits_row *b, int64_t at_b, uint32_t n_b,
+                            difference *d)
+{
+  const uint32_t n = n_a < n_b ? n_a : n_b;
+  double mass_a = 0.0, mass_b = 0.0;
+  bool same = n_a == n_b &&
+              memcmp(a->ids + at_a, b->ids + at_b, n * sizeof *a->ids) == 0;
+  d->tokens += !same;
+  for (uint32_t i = 0; i < n; i++)
+    same &=
+        grow(&d->logp, (double)a->logp[at_a + i], (double)b->logp[at_b + i]);
+  for (uint32_t i = 0; i < n_a; i++)
+    mass_a += exp((double)a->logp[at_a + i]);
+  for (uint32_t i = 0; i < n_b; i++)
+    mass_b += exp((double)b->logp[at_b + i]);
+  grow(&d->mass, mass_a, mass_b);
+  return same;
+}
+
+/** The first token that differs, or the number of tokens. */
+static int64_t compare_rows(const rt_logits_row *a, const rt_logits_row *b,
+                            difference *d)
+{
+  int64_t first = a->n_tokens;
+  int64_t at_a = 0, at_b = 0;
+  const size_t n_tok = (size_t)a->n_tokens + 1;
+  if (a->n_tokens != b->n_tokens ||
+      memcmp(a->tok, b->tok, n_tok * sizeof *a->tok) != 0) {
+    d->rows++;
+    return 0;
+  }
+  for (int64_t t = 0; t < a->n_tokens; t++) {
+    bool same = compare_entries(a, at_a, a->count[t], b, at_b, b->count[t], d);
+    same &= compare_fields(a, b, t, d);
+    if (!same && first == a->n_tokens)
+      first = t;
+    at_a += a->count[t];
+    at_b += b->count[t];
+  }
+  return first;
+}
+
+/** This rank's share of the rows. */
+static rt_err compare_share(const rt_comm *world, const rt_logits *a,
+                            const rt_logits *b, overlap both, difference *d)
+{
+  const rt_logits_info *info = rt_logits_about(a);
+  const bool with_step = info->step && rt_logits_about(b)->step;
+  rt_logits_row row_a = {0}, row_b = {0};
+  rt_err err = RT_OK;
+  for (int64_t r = rt_comm_rank(world); err == RT_OK && r < both.n;
+       r += rt_comm_size(world)) {
+    err = rt_logits_read(a, both.a + r, &row_a);
+    if (err == RT_OK)
+      err = rt_logits_read(b, both.b + r, &row_b);
+    if (err == RT_OK) {
+      const int64_t t = compare_rows(&row_a, &row_b, d);
+      if (t < row_a.n_tokens)
+        d->before_end =
+            fmax(d->before_end, (double)((both.n - r) * info->seq - t));
+      d->steps += with_step && (row_a.step != row_b.step ||
+                                row_a.stream_row != row_b.stream_row);
+    }
+  }
+  rt_logits_row_clear(&row_a);
+  rt_logits_row_clear(&row_b);
+  return err;
+}
+
+/** Fields that only one dataset has cannot be compared: say so. */
+static bool same_fields(const rt_logits_info *a, const rt_logits_info *b)
+{
+  const struct {
+    const char *name;
+    bool of_a, of_b;
+  } fields[] = {{"entropy", a->entropy, b->entropy},
+                {"standard deviation", a->deviation, b->deviation},
+                {"step", a->step, b->step}};
+  bool same = true;
+  for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+    if (fields[i].of_a == fields[i].of_b)
+      continue;
+    rt_info("only the %s has the field %s: it is not compared",
+            fields[i].of_a ? "first" : "second", fields[i].name);
+    same = false;
+  }
+  return same;
+}
+
+static void print(const difference *d, const rt_logits_info *a,
+                  const rt_logits_info *b, overlap both)
+{
+  const bool in_both[N_FIELDS] = {true, true, a->entropy && b->entropy,
+                                  a->deviation && b->deviation};
+  const int64_t n_tokens = both.n * a->seq;
+  rt_info("%lld rows of up to %lld tokens: %.0f tokens with other entries; "
+          "largest difference of a log-prob %.3g, of the kept mass %.3g",
+          (long long)both.n, (long long)a->seq, d->tokens, d->logp, d->mass);
+  for (int f = 0; f < N_FIELDS; f++)
+    if (in_both[f])
+      rt_info("largest difference of the %-18s %.3g", field_names[f],
+              d->field[f]);
+  if (d->before_end > 0.0) {
+    const int64_t at = n_tokens - (int64_t)d->before_end;
+    rt_info("first at row %lld, token %lld",
+            (long long)(a->first_row + both.a + at / a->seq),
+            (long long)(at % a->seq));
+  }
+  if (a->step && b->step)
+    rt_info("rows of another step, or of another row of the stream: %.0f",
+            d->steps);
+}
+
+static rt_err judge(const difference *d, bool all, char *const *paths)
+{
+  double most = fmax(d->tokens + d->steps, d->logp);
+  for (int f = 0; f < N_FIELDS; f++)
+    most = fmax(most, d->field[f]);
+  RT_CHECK(d->rows == 0.0, RT_ERR_DATA, "%.0f rows are of another text",
+           d->rows);
+  RT_CHECK(most == 0.0, RT_ERR_DATA, "%s and %s differ", paths[0], paths[1]);
+  rt_info("the same, bit for bit%s",
+          all ? "" : ", in all that both of them have");
+  return RT_OK;
+}
+
+/** Rows of one text: the same in both, or of one stream. */
+static rt_err overlap_of(const rt_logits_info *a, const rt_logits_info *b,
+                         char *const *paths, overlap *both)
+{
+  const int64_t first =
+      a->first_row > b->first_row ? a->first_row : b->first_row;
+  const int64_t end_a = a->first_row + a->n_rows;
+  const int64_t end_b = b->first_row + b->n_rows;
+  const int64_t end = end_a < end_b ? end_a : end_b;
+  *both = (overlap){first - a->first_row, first - b->first_row, end - first};
+  const bool same = a->first_row == b->first_row && a->n_rows == b->n_rows;
+  RT_CHECK(a->seq == b->seq && both->n > 0 &&
+               (same || (a->lanes == 0 && b->lanes == 0)),
+           RT_ERR_DATA,
+           "%s holds %lld rows of %lld tokens from row %lld on%s, %s %lld of "
+           "%lld from %lld%s: they cannot be compared row by row",
+           paths[0], (long long)a->n_rows, (long long)a->seq,
+           (long long)a->first_row, a->lanes > 0 ? " (in order of steps)" : "",
+           paths[1], (long long)b->n_rows, (long long)b->seq,
+           (long long)b->first_row, b->lanes > 0 ? " (in order of steps)" : "");
+  if (!same)
+    rt_info("compared are the %lld rows from %lld on, which both have",
+            (long long)both->n, (long long)first);
+  return RT_OK;
+}
+
+static rt_err compare(const rt_comm *world, const rt_logits *a,
+                      const rt_logits *b, char *const *paths)
+{
+  const rt_logits_info *i = rt_logits_about(a), *j = rt_logits_about(b);
+  difference d = {0};
+  overlap both;
+  RT_TRY(overlap_of(i, j, paths, &both));
+  if (strcmp(i->teacher_hash, j->teacher_hash) != 0)
+    rt_warn("the teachers' weights differ");
+  RT_TRY(rt_agree(world, compare_share(world, a, b, both, &d)));
+  RT_TRY(rt_comm_allreduce_host(world, &d.rows, N_SUMS, RT_F64, RT_SUM));
+  RT_TRY(rt_comm_allreduce_host(world, &d.logp, N_MAXIMA, RT_F64, RT_MAX));
+  print(&d, i, j, both);
+  const bool all = same_fields(i, j) && i->n_rows == j->n_rows;
+  return judge(&d, all, paths);
+}
+
+rt_err rt_logits_diff_run(const rt_app *app, char *const *paths)
+{
+  const rt_comm *world = app->world;
+  rt_logits *a = NULL, *b = NULL;
+  rt_err err =
+      rt_logits_open(rt_comm_mpi(world), paths[0], RT_LOGITS_FINISHED, &a);
+  if (err == RT_OK)
+    err = rt_logits_open(rt_comm_mpi(world), paths[1], RT_LOGITS_FINISHED, &b);
+  if (err == RT_OK)
+    err = compare(world, a, b, paths);
+  rt_logits_close(&a);
+  rt_logits_close(&b);
+  return err;
+}

@@ -1,0 +1,279 @@
+/** \file dataset_export.c
+ *  `retort logits export`: rows of a dataset for numpy, or as JSON lines. */
+#include "distill/dataset/dataset.h"
+#include "base/file.h"
+#include "base/log.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/** Arrays of all rows, one behind the other.  X(member, numpy's type, elements
+ *  of a row of T tokens and n entries); of a teacher in training first the step
+ *  and the row of the stream, one of each */
+#define ARRAYS(X)                                                              \
+  X(tok, "<u4", T + 1)                                                         \
+  X(count, "<u4", T)                                                           \
+  X(lse, "<f4", T)                                                             \
+  X(label_logp, "<f4", T)                                                      \
+  X(entropy, "<f4", T)                                                         \
+  X(deviation, "<f4", T)                                                       \
+  X(ids, "<u4", n)                                                             \
+  X(logp, "<f4", n)
+
+/** A file of one array that grows; its header is written last. */
+typedef struct npy {
+  FILE *file; // owned; NULL: the dataset has no such field
+  char path[RT_PATH_MAX];
+  int64_t n; // elements
+} npy;
+
+#define NAME(member, type, elements) #member,
+static const char *const names[] = {ARRAYS(NAME) "step", "stream_row"};
+#undef NAME
+#define TYPE(member, type, elements) type,
+static const char *const types[] = {ARRAYS(TYPE) "<i8", "<i8"};
+#undef TYPE
+enum { N_ARRAYS = sizeof names / sizeof names[0], NPY_HEADER = 128 };
+
+/** Has the dataset that array? */
+static bool has(const rt_logits_info *info, const char *name)
+{
+  if (strcmp(name, "entropy") == 0)
+    return info->entropy;
+  if (strcmp(name, "deviation") == 0)
+    return info->deviation;
+  if (strcmp(name, "step") == 0 || strcmp(name, "stream_row") == 0)
+    return info->step;
+  return true;
+}
+
+/** Version 1.0 of the format: magic, length, a Python dict padded by blanks. */
+static void make_header(const char *type, int64_t n, char out[NPY_HEADER])
+{
+  static const unsigned char magic[10] = {0x93, 'N', 'U', 'M',  'P',
+                                          'Y',  1,   0,   0x76, 0};
+  memset(out, ' ', NPY_HEADER);
+  memcpy(out, magic, sizeof magic);
+  const int used = snprintf(out + 10, NPY_HEADER - 10,
+                            "{'descr': '%s', 'fortran_order': False, "
+                            "'shape': (%lld,), }",
+                            type, (long long)n);
+  out[10 + used] = ' ';
+  out[NPY_HEADER - 1] = '\n';
+}
+
+static rt_err fail(const char *path)
+{
+  return RT_FAIL(RT_ERR_IO, "cannot write %s: %s", path, strerror(errno));
+}
+
+static rt_err open_npy(const char *folder, const char *name, npy *out)
+{
+  char file[64];
+  snprintf(file, sizeof file, "%s.npy", name);
+  RT_TRY(rt_path_join(out->path, folder, file));
+  out->file = fopen(out->path, "wbx");
+  RT_CHECK(out->file != NULL, RT_ERR_IO, "cannot create %s: %s", out->path,
+           strerror(errno));
+  char header[NPY_HEADER] = {0};
+  return fwrite(header, 1, NPY_HEADER, out->file) == NPY_HEADER
+             ? RT_OK
+             : fail(out->path);
+}
+
+static rt_err put(npy *to, const void *data, size_t size, int64_t n)
+{
+  if (to->file == NULL || n == 0)
+    return RT_OK;
+  to->n += n;
+  return fwrite(data, size, (size_t)n, to->file) == (size_t)n ? RT_OK
+                                                              : fail(to->path);
+}
+
+static rt_err close_npy(npy *x, const char *type)
+{
+  char header[NPY_HEADER];
+  make_header(type, x->n, header);
+  const bool good = fseeko(x->file, 0, SEEK_SET) == 0 &&
+                    fwrite(header, 1, NPY_HEADER, x->file) == NPY_HEADER;
+  const bool closed = fclose(x->file) == 0;
+  x->file = NULL;
+  return good && closed ? rt_path_sync(x->path) : fail(x->path);
+}
+
+static rt_err put_row(npy to[N_ARRAYS], const rt_logits_row *row)
+{
+  const int64_t T = row->n_tokens, n = row->n_entries;
+  int i = 0;
+#define PUT(member, type, elements)                                            \
+  RT_TRY(put(&to[i++], row->member, sizeof *row->member, elements));
+  ARRAYS(PUT)
+#undef PUT
+  RT_TRY(put(&to[i++], &row->step, sizeof row->step, 1));
+  return put(&to[i], &row->stream_row, sizeof row->stream_row, 1);
+}
+
+static rt_err write_arrays(const rt_logits *ds, int64_t begin, int64_t end,
+                           npy to[N_ARRAYS])
+{
+  rt_logits_row row = {0};
+  rt_err err = RT_OK;
+  for (int64_t r = begin; err == RT_OK && r < end; r++) {
+    err = rt_logits_read(ds, r, &row);
+    if (err == RT_OK)
+      err = put_row(to, &row);
+  }
+  rt_logits_row_clear(&row);
+  return err;
+}
+
+/** What the arrays are, and whose: the terms of use go where they go. */
+static void print_card(const rt_logits_info *info, int64_t begin, int64_t end,
+                       FILE *to)
+{
+  fprintf(to,
+          "# Teacher logits as arrays\n\nRows %lld to %lld (not in it) of a "
+          "dataset that Retort made, exported by `retort\nlogits export`: "
+          "each array has all rows, one behind the other.  A row of T "
+          "tokens\nwith n entries has\n\n| file | type | elements |\n"
+          "|---|---|---|\n",
+          (long long)begin, (long long)end);
+#define LINE(member, type, elements)                                           \
+  if (has(info, #member))                                                      \
+    fprintf(to, "| " #member ".npy | " type " | " #elements " |\n");
+  ARRAYS(LINE)
+#undef LINE
+  if (info->step)
+    fputs("| step.npy | <i8 | 1 |\n| stream_row.npy | <i8 | 1 |\n", to);
+  fputs("\n`count` is the number of entries of each token: they stand in ids "
+        "and logp, most\nprobable first.\n\nThe dataset:\n\n| key | value "
+        "|\n|---|---|\n",
+        to);
+  rt_logits_info_print(info, to);
+}
+
+static rt_err write_card(const rt_logits_info *info, int64_t begin, int64_t end,
+                         const char *folder)
+{
+  char path[RT_PATH_MAX];
+  RT_TRY(rt_path_join(path, folder, "README.md"));
+  FILE *const to = fopen(path, "wx");
+  RT_CHECK(to != NULL, RT_ERR_IO, "cannot create %s: %s", path,
+           strerror(errno));
+  print_card(info, begin, end, to);
+  const bool good = ferror(to) == 0;
+  if (fclose(to) != 0 || !good)
+    return fail(path);
+  return rt_path_sync(path);
+}
+
+/** Arrays in the folder \a folder, which is made. */
+static rt_err export_numpy(const rt_logits *ds, int64_t begin, int64_t end,
+                           const char *folder)
+{
+  const rt_logits_info *info = rt_logits_about(ds);
+  npy to[N_ARRAYS] = {0};
+  rt_err err = rt_folder_create(folder);
+  if (err == RT_OK)
+    err = write_card(info, begin, end, folder);
+  for (int i = 0; err == RT_OK && i < N_ARRAYS; i++)
+    if (has(info, names[i]))
+      err = open_npy(folder, names[i], &to[i]);
+  if (err == RT_OK)
+    err = write_arrays(ds, begin, end, to);
+  for (int i = 0; i < N_ARRAYS; i++) {
+    if (to[i].file == NULL)
+      continue;
+    const rt_err closed = close_npy(&to[i], types[i]);
+    err = err == RT_OK ? closed : err;
+  }
+  return err;
+}
+
+/** [id, log-prob] of entries [begin, end). */
+static void print_entries(const rt_logits_row *row, int64_t begin, int64_t end,
+                          FILE *to)
+{
+  for (int64_t e = begin; e < end; e++)
+    fprintf(to, "%s[%lu,%.9g]", e > begin ? "," : "",
+            (unsigned long)row->ids[e], (double)row->logp[e]);
+}
+
+/** One token a line. */
+static void print_row(int64_t i_row, bool with_step, const rt_logits_row *row,
+                      FILE *to)
+{
+  int64_t begin = 0;
+  for (int64_t t = 0; t < row->n_tokens; t++) {
+    fprintf(to,
+            "{\"row\":%lld,\"position\":%lld,\"token\":%lu,\"next\":%lu,"
+            "\"lse\":%.9g,\"next_logp\":%.9g,",
+            (long long)i_row, (long long)t, (unsigned long)row->tok[t],
+            (unsigned long)row->tok[t + 1], (double)row->lse[t],
+            (double)row->label_logp[t]);
+    if (with_step)
+      fprintf(to, "\"step\":%lld,", (long long)row->step);
+    if (row->entropy != NULL)
+      fprintf(to, "\"entropy\":%.9g,", (double)row->entropy[t]);
+    if (row->deviation != NULL)
+      fprintf(to, "\"deviation\":%.9g,", (double)row->deviation[t]);
+    fputs("\"entries\":[", to);
+    print_entries(row, begin, begin + row->count[t], to);
+    fputs("]}\n", to);
+    begin += row->count[t];
+  }
+}
+
+static rt_err export_lines(const rt_logits *ds, int64_t begin, int64_t end,
+                           const char *path)
+{
+  const int64_t first = rt_logits_about(ds)->first_row;
+  const bool with_step = rt_logits_about(ds)->step;
+  rt_logits_row row = {0};
+  rt_err err = RT_OK;
+  FILE *const to = fopen(path, "wx");
+  RT_CHECK(to != NULL, RT_ERR_IO, "cannot create %s: %s", path,
+           strerror(errno));
+  for (int64_t r = begin; err == RT_OK && r < end; r++) {
+    err = rt_logits_read(ds, r, &row);
+    if (err == RT_OK)
+      print_row(with_step ? row.stream_row : first + r, with_step, &row, to);
+    if (err == RT_OK && ferror(to) != 0)
+      err = fail(path);
+  }
+  rt_logits_row_clear(&row);
+  if (fclose(to) != 0 && err == RT_OK)
+    err = fail(path);
+  return err;
+}
+
+/** Under a temporary name until all is there: what bears the name is whole. */
+static rt_err export(const rt_app *app, const rt_logits *ds, const char *out)
+{
+  char path[RT_PATH_MAX], tmp[RT_PATH_MAX];
+  int64_t begin, end;
+  RT_TRY(rt_logits_range(ds, app->deck, &begin, &end));
+  RT_TRY(rt_path_beside(out, ".retort-export", path, tmp));
+  const char *const dot = strrchr(path, '.');
+  RT_CHECK(!rt_path_exists(path), RT_ERR_LOCKED,
+           "%s exists: choose another name, or remove it", path);
+  RT_TRY(rt_path_remove(tmp));
+  const rt_err err = dot != NULL && strcmp(dot, ".jsonl") == 0
+                         ? export_lines(ds, begin, end, tmp)
+                         : export_numpy(ds, begin, end, tmp);
+  RT_TRY(rt_path_conclude(err, tmp, path));
+  rt_info("%lld rows in %s", (long long)(end - begin), path);
+  return RT_OK;
+}
+
+rt_err rt_logits_export_run(const rt_app *app, char *const *paths)
+{
+  rt_logits *ds = NULL;
+  RT_TRY(
+      rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_SOUND, &ds));
+  const rt_err err = rt_agree(app->world, rt_comm_rank(app->world) == 0
+                                              ? export(app, ds, paths[1])
+                                              : RT_OK);
+  rt_logits_close(&ds);
+  return err;
+}

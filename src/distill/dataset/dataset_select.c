@@ -1,0 +1,284 @@
+/** \file dataset_select.c
+ *  `retort logits select`: a dataset made from another. */
+#include "distill/dataset/dataset.h"
+#include "base/build_info.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "distill/capture/capture.h"
+#include "distill/teacher/truncate.h"
+#include "io/common/lock.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+rt_err rt_logits_range(const rt_logits *ds, const rt_deck *deck, int64_t *begin,
+                       int64_t *end)
+{
+  const rt_logits_info *info = rt_logits_about(ds);
+  const int64_t last = info->first_row + info->n_rows;
+  const bool given = rt_deck_source(deck, RT_KEY_CAP_FIRST) != RT_FROM_DEFAULT;
+  const int64_t first =
+      given ? rt_deck_int(deck, RT_KEY_CAP_FIRST) : info->first_row;
+  const int64_t asked = rt_deck_int(deck, RT_KEY_CAP_ROWS);
+  const int64_t n = asked > 0 ? asked : last - first;
+  RT_CHECK(first >= info->first_row && n > 0 && first + n <= last,
+           RT_ERR_CONFIG,
+           "rows [%lld, %lld) are asked for, the dataset holds [%lld, %lld): "
+           "other capture.first_row or capture.rows",
+           (long long)first, (long long)(first + n), (long long)info->first_row,
+           (long long)last);
+  *begin = first - info->first_row;
+  *end = *begin + n;
+  for (int64_t i = *begin; i < *end; i++)
+    RT_CHECK(rt_logits_has(ds, i), RT_ERR_DATA,
+             "row %lld is not there: %s; choose rows that are, by "
+             "capture.first_row and capture.rows, or run the same capture "
+             "again, which goes on",
+             (long long)(info->first_row + i),
+             rt_logits_n_left_out(ds) > 0
+                 ? "its shard is missing or damaged"
+                 : "the dataset is an unfinished capture");
+  return RT_OK;
+}
+
+/** What is being made. */
+typedef struct selection {
+  const rt_app *app;     // borrowed
+  const rt_logits *from; // borrowed
+  const char *folder;    // borrowed
+  rt_logits_info info;   // of the new dataset
+  int64_t begin;         // its first row in \a from
+} selection;
+
+static bool given(const rt_deck *deck, rt_key key)
+{
+  return rt_deck_source(deck, key) != RT_FROM_DEFAULT;
+}
+
+/** Only less than there is can be chosen. */
+static rt_err narrow(const rt_deck *deck, rt_logits_info *info)
+{
+  if (given(deck, RT_KEY_CAP_TOP_P)) {
+    const double p = rt_deck_real(deck, RT_KEY_CAP_TOP_P);
+    RT_CHECK(p <= info->top_p && info->draws == 0, RT_ERR_CONFIG,
+             "capture.top_p is %g, the dataset was captured with %g%s", p,
+             info->top_p, info->draws == 0 ? "" : " by draws");
+    info->top_p = p;
+  }
+  if (given(deck, RT_KEY_CAP_TOP_K)) {
+    const int64_t k = rt_deck_int(deck, RT_KEY_CAP_TOP_K);
+    RT_CHECK(k <= info->top_k && info->draws == 0, RT_ERR_CONFIG,
+             "capture.top_k is %lld, the dataset was captured with %lld%s",
+             (long long)k, (long long)info->top_k,
+             info->draws == 0 ? "" : " by draws");
+    info->top_k = k;
+  }
+  return RT_OK;
+}
+
+static rt_err encode_as(const rt_deck *deck, rt_logits_info *info)
+{
+  if (!given(deck, RT_KEY_CAP_ENCODING))
+    return RT_OK;
+  const char *encoding = rt_deck_text(deck, RT_KEY_CAP_ENCODING);
+  RT_CHECK(info->draws == 0 || strcmp(encoding, info->encoding) == 0,
+           RT_ERR_CONFIG, "draws are encoded as \"%s\", not \"%s\"",
+           info->encoding, encoding);
+  RT_CHECK(info->draws > 0 || strcmp(encoding, "sampled") != 0, RT_ERR_CONFIG,
+           "draws need the teacher's whole softmax: capture again with "
+           "capture.encoding=sampled");
+  if (strcmp(info->encoding, "packed") == 0 && strcmp(encoding, "exact") == 0)
+    rt_warn("what is packed was rounded: the new dataset has its log-probs, "
+            "not the teacher's");
+  snprintf(info->encoding, sizeof info->encoding, "%s", encoding);
+  return RT_OK;
+}
+
+static rt_err describe(selection *s)
+{
+  const rt_deck *deck = s->app->deck;
+  int64_t end;
+  RT_TRY(rt_logits_range(s->from, deck, &s->begin, &end));
+  rt_logits_info *const info = &s->info;
+  *info = *rt_logits_about(s->from);
+  info->first_row += s->begin;
+  if (info->lanes > 0) { // what is chosen need not be whole ones; rows say
+    info->lanes = 1;     // themselves which they are
+    info->first_row = 0;
+  }
+  info->n_rows = end - s->begin;
+  if (given(deck, RT_KEY_CAP_SHARD))
+    info->shard_rows = rt_deck_int(deck, RT_KEY_CAP_SHARD);
+  if (given(deck, RT_KEY_CAP_LICENSE))
+    snprintf(info->license, sizeof info->license, "%s",
+             rt_deck_text(deck, RT_KEY_CAP_LICENSE));
+  rt_logits_proof(s->from, info->source);
+  snprintf(info->creator, sizeof info->creator, "retort %s (%s)", RT_VERSION,
+           rt_build_commit());
+  rt_clock_iso(info->created, sizeof info->created);
+  RT_TRY(narrow(deck, info));
+  RT_TRY(encode_as(deck, info));
+  rt_capture_complete(info);
+  return RT_OK;
+}
+
+/** Keep of each token what the narrower rule keeps, in place.  The p of the
+ *  capture is not asked for again: rounded log-probs would reach it sooner. */
+static void truncate_row(const selection *s, rt_logits_row *row)
+{
+  const rt_logits_info *info = &s->info;
+  const rt_truncation rule = {
+      info->top_p < rt_logits_about(s->from)->top_p ? info->top_p : 1.0,
+      info->top_k};
+  int64_t from = 0, to = 0;
+  for (int64_t t = 0; t < row->n_tokens; t++) {
+    const uint32_t count = row->count[t];
+    const size_t n = (size_t)rt_truncate_count(row->logp + from, count, rule);
+    memmove(row->ids + to, row->ids + from, n * sizeof *row->ids);
+    memmove(row->logp + to, row->logp + from, n * sizeof *row->logp);
+    row->count[t] = (uint32_t)n;
+    from += count;
+    to += (int64_t)n;
+  }
+  row->n_entries = to;
+}
+
+static rt_err make_shard(const selection *s, rt_logits_writer *w, int64_t i,
+                         rt_logits_row *row)
+{
+  const int64_t n = rt_logits_shard_rows(&s->info, i);
+  const int64_t first = s->begin + i * s->info.shard_rows;
+  RT_TRY(rt_logits_writer_begin(w, i));
+  for (int64_t r = 0; r < n; r++) {
+    RT_TRY(rt_logits_read(s->from, first + r, row));
+    if (s->info.draws == 0)
+      truncate_row(s, row);
+    RT_TRY(rt_logits_writer_add(w, row));
+  }
+  return rt_logits_writer_seal(w);
+}
+
+/** This rank's shards that are not there yet. */
+static rt_err make_share(const selection *s, const bool *done, rt_lock *lock)
+{
+  const rt_comm *world = s->app->world;
+  RT_ASSERT(done != NULL); // the ranks have agreed
+  rt_logits_writer *w = NULL;
+  rt_logits_row row = {0};
+  rt_err err = rt_logits_writer_open(s->folder, &w);
+  for (int64_t i = rt_comm_rank(world);
+       err == RT_OK && i < rt_logits_n_shards(&s->info);
+       i += rt_comm_size(world)) {
+    if (!done[i])
+      err = make_shard(s, w, i, &row);
+    if (lock != NULL)
+      rt_lock_refresh(lock);
+  }
+  rt_logits_row_clear(&row);
+  rt_logits_writer_close(&w);
+  return err;
+}
+
+static rt_err create(const selection *s, bool *done)
+{
+  const rt_err err =
+      rt_logits_create(s->folder, &s->info, rt_logits_deck(s->from));
+  return err != RT_OK ? err : rt_logits_done(s->folder, &s->info, done);
+}
+
+static void refresh(void *lock)
+{
+  if (lock != NULL)
+    rt_lock_refresh(lock);
+}
+
+static rt_err make(const selection *s, bool *done, rt_lock *lock)
+{
+  const rt_comm *world = s->app->world;
+  const bool first = rt_comm_rank(world) == 0;
+  const size_t n = (size_t)rt_logits_n_shards(&s->info);
+  RT_TRY(rt_agree(world, first ? create(s, done) : RT_OK));
+  RT_TRY(rt_comm_bcast(world, done, n * sizeof *done, 0));
+  const rt_err err = make_share(s, done, lock);
+  RT_TRY(rt_comm_meet(world, refresh, lock)); // others may have more to do
+  RT_TRY(rt_agree(world, err));
+  return rt_agree(world, first ? rt_logits_finish(s->folder) : RT_OK);
+}
+
+static rt_err report(const selection *s)
+{
+  rt_logits *made;
+  RT_TRY(rt_logits_open(rt_comm_mpi(s->app->world), s->folder,
+                        RT_LOGITS_FINISHED, &made));
+  const rt_logits_totals n = rt_logits_count(made);
+  rt_info("%s: %lld rows, %lld tokens, %.2f entries and %.2f bytes per token, "
+          "%s",
+          s->folder, (long long)n.rows, (long long)n.tokens,
+          (double)n.entries / (double)n.tokens,
+          (double)n.bytes / (double)n.tokens, s->info.encoding);
+  if (s->info.top_p < rt_logits_about(s->from)->top_p &&
+      strcmp(rt_logits_about(s->from)->encoding, "packed") == 0)
+    rt_info("top-p %g was cut by rounded log-probs: tokens may have some "
+            "entries more or less than in a capture with it (doc/formats.md, "
+            "3.2, Narrower rules)",
+            s->info.top_p);
+  rt_logits_close(&made);
+  return RT_OK;
+}
+
+/** One rank locks the folder for all; its outcome is everyone's. */
+static rt_err lock_folder(const selection *s, rt_lock **lock)
+{
+  rt_err err = RT_OK;
+  if (rt_comm_rank(s->app->world) == 0)
+    err = rt_lock_take(s->folder, rt_job_silence_s(s->app->deck), lock);
+  return rt_agree(s->app->world, err);
+}
+
+/** Rank 0, whose file system the others share. */
+static rt_err check_other(const rt_comm *world, char *const *paths)
+{
+  struct stat a, b;
+  const bool same = rt_comm_rank(world) == 0 && stat(paths[0], &a) == 0 &&
+                    stat(paths[1], &b) == 0 && a.st_dev == b.st_dev &&
+                    a.st_ino == b.st_ino;
+  return rt_agree(world, same ? RT_FAIL(RT_ERR_LOCKED,
+                                        "%s is the dataset that rows are taken "
+                                        "from: name a new folder",
+                                        paths[1])
+                              : RT_OK);
+}
+
+static rt_err run(selection *s)
+{
+  const rt_comm *world = s->app->world;
+  RT_TRY(rt_agree(world, describe(s)));
+  bool *const done = calloc((size_t)rt_logits_n_shards(&s->info), sizeof *done);
+  rt_lock *lock = NULL;
+  rt_err err = rt_agree(world, done != NULL ? RT_OK
+                                            : RT_FAIL(RT_ERR_MEM, "a list of "
+                                                                  "shards"));
+  if (err == RT_OK)
+    err = lock_folder(s, &lock);
+  if (err == RT_OK)
+    err = make(s, done, lock);
+  if (err == RT_OK)
+    err = report(s);
+  rt_lock_release(&lock);
+  free(done);
+  return err;
+}
+
+rt_err rt_logits_select_run(const rt_app *app, char *const *paths)
+{
+  rt_logits *from = NULL;
+  RT_TRY(rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_SOUND,
+                        &from));
+  selection s = {.app = app, .from = from, .folder = paths[1]};
+  rt_err err = check_other(app->world, paths);
+  if (err == RT_OK)
+    err = run(&s);
+  rt_logits_close(&from);
+  return err;
+}

@@ -1,0 +1,498 @@
+/** \file evaluate.c
+ *  Cross-entropy, accuracy, calibration, and KL to a teacher, chunk of tokens
+ *  by chunk of tokens: logits of a whole batch never exist.
+ *
+ *  A chunk costs one small all-gather over tp: each rank's statistics of its
+ *  vocabulary tile and its best token.  Every rank then combines them in the
+ *  same order, so that all of a tp group know the same sums. */
+#include "distill/eval/evaluate.h"
+
+#include "base/file.h"
+#include "base/split.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { N_BINS = 15 };
+
+/** What a rank tells of a token: the kernel's statistics, then these. */
+enum {
+  COL_BEST_S = K_N_STAT, // largest logit of this tile, student
+  COL_ID_S,              // its id
+  COL_BEST_T,            // the same of the teacher
+  COL_ID_T,
+  N_COLS
+};
+
+/** Sums over tokens; plain doubles, so that one all-reduce adds them up. */
+typedef struct rt_sums {
+  double tokens, ce, correct, kl, agree;
+  double bin_confidence[N_BINS], bin_correct[N_BINS];
+} rt_sums;
+
+struct rt_evaluator {
+  rt_job *job;                 // borrowed
+  rt_model *student;           // borrowed
+  rt_model *teacher;           // owned, NULL without eval.teacher
+  rt_batch *batch;             // owned
+  rt_arena *arena;             // owned, of all views below
+  int64_t chunk;               // tokens of a tile
+  rt_view tok, pos, doc_start; // i32 [N, 1]
+  rt_view label;               // i32 [chunk, 1]
+  rt_view z_s, z_t;            // real [chunk, V_pad / tp]
+  rt_view id_s, id_t;          // i32 [chunk, 1]
+  rt_view best_s, best_t;      // f64 [chunk, 1]
+  rt_view stats;               // f64 [chunk, K_N_STAT]
+  double *mine;                // owned [chunk, N_COLS]
+  double *all;                 // owned [tp, chunk, N_COLS]
+  double *column; // owned [chunk, K_N_STAT], what comes from the device
+  int fd;         // of the file for logits; -1 none
+  char path[RT_PATH_MAX];
+  void *tile;      // owned [chunk, V_pad / tp] real, NULL without that file
+  float *tile_f32; // owned, the same in f32
+};
+
+static rt_err reserve_views(rt_evaluator *e)
+{
+  const rt_dtype real = rt_dev_real(e->job->dev);
+  const int64_t n_tokens = e->job->micro_rows * e->job->seq;
+  const int64_t v_local = rt_model_head(e->student).w.rows;
+  const int n_tiles = e->teacher != NULL ? 2 : 1;
+  const double bytes =
+      rt_deck_real(e->job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20;
+  const double fits =
+      bytes / ((double)v_local * (double)rt_dtype_size(real) * n_tiles);
+  e->chunk = rt_chunk_rows(n_tokens, fits);
+  const struct {
+    const char *name;
+    rt_dtype type;
+    int64_t rows, cols;
+    rt_view *view;
+  } plan[] = {
+      {"tok", RT_I32, n_tokens, 1, &e->tok},
+      {"pos", RT_I32, n_tokens, 1, &e->pos},
+      {"doc_start", RT_I32, n_tokens, 1, &e->doc_start},
+      {"label", RT_I32, e->chunk, 1, &e->label},
+      {"student's best id", RT_I32, e->chunk, 1, &e->id_s},
+      {"student's best logit", RT_F64, e->chunk, 1, &e->best_s},
+      {"statistics", RT_F64, e->chunk, K_N_STAT, &e->stats},
+      {"student's logits", real, e->chunk, v_local, &e->z_s},
+      {"teacher's best id", RT_I32, e->chunk, 1, &e->id_t},
+      {"teacher's best logit", RT_F64, e->chunk, 1, &e->best_t},
+      {"teacher's logits", real, e->chunk, v_local, &e->z_t},
+  };
+  const size_t n = sizeof plan / sizeof plan[0];
+  for (size_t i = 0; i < (n_tiles == 2 ? n : n - 3); i++)
+    RT_TRY(rt_arena_reserve(e->arena, plan[i].name, plan[i].type, plan[i].rows,
+                            plan[i].cols, plan[i].view));
+  return RT_OK;
+}
+
+static rt_err plan_teacher(rt_evaluator *e)
+{
+  rt_job *job = e->job;
+  RT_CHECK((job->needs & RT_NEED_TEACHER) != 0, RT_ERR_INTERNAL,
+           "eval.teacher without RT_NEED_TEACHER");
+  RT_CHECK(job->grid_t.tp == job->grid_s.tp, RT_ERR_CONFIG,
+           "eval.teacher compares whole vocabularies: set teacher.tp (%d) to "
+           "student.tp (%d)",
+           job->grid_t.tp, job->grid_s.tp);
+  RT_CHECK(job->arch_t.vocab == job->arch_s.vocab, RT_ERR_CONFIG,
+           "eval.teacher: the teacher's head has %lld rows, the student's "
+           "%lld: they need one tokenizer, and the same padding",
+           (long long)job->arch_t.vocab, (long long)job->arch_s.vocab);
+  const rt_model_spec spec = {.arch = &job->arch_t,
+                              .grid = &job->grid_t,
+                              .dev = job->dev,
+                              .max_rows = job->micro_rows,
+                              .seq = job->seq,
+                              .train = false};
+  return rt_model_create("evaluation teacher", &spec, &e->teacher);
+}
+
+static rt_err host_arrays(rt_evaluator *e)
+{
+  const size_t n = (size_t)e->chunk;
+  e->mine = calloc(n * N_COLS, sizeof *e->mine);
+  e->all = calloc(n * N_COLS * (size_t)e->job->grid_s.tp, sizeof *e->all);
+  e->column = calloc(n * K_N_STAT, sizeof *e->column);
+  RT_CHECK(e->mine && e->all && e->column, RT_ERR_MEM,
+           "statistics of %zu tokens", n);
+  return rt_batch_create(e->job, e->job->micro_rows, &e->batch);
+}
+
+rt_err rt_evaluator_create(rt_job *job, rt_model *student, rt_evaluator **out)
+{
+  rt_evaluator *e = calloc(1, sizeof *e);
+  *out = e;
+  RT_CHECK(e != NULL, RT_ERR_MEM, "an evaluator");
+  e->job = job;
+  e->student = student;
+  e->fd = -1;
+  RT_CHECK(job->corpus != NULL, RT_ERR_CONFIG,
+           "evaluation needs held-out text: name the corpus in data.files");
+  if (rt_deck_bool(job->deck, RT_KEY_EVAL_TEACHER))
+    RT_TRY(plan_teacher(e));
+  RT_TRY(rt_arena_create("evaluation", &e->arena));
+  RT_TRY(reserve_views(e));
+  return rt_agree(job->world, host_arrays(e));
+}
+
+int rt_evaluator_arenas(const rt_evaluator *e, const rt_arena *plans[4])
+{
+  int n = 0;
+  plans[n++] = e->arena;
+  if (e->teacher != NULL) {
+    plans[n++] = rt_model_arena(e->teacher, 0);
+    plans[n++] = rt_model_arena(e->teacher, 1);
+  }
+  return n;
+}
+
+rt_err rt_evaluator_commit(rt_evaluator *e)
+{
+  rt_job *job = e->job;
+  RT_TRY(
+      rt_agree(job->world, rt_arena_commit(e->arena, rt_dev_memory(job->dev))));
+  if (e->teacher == NULL)
+    return RT_OK;
+  RT_TRY(rt_agree(job->world, rt_model_commit(e->teacher)));
+  return rt_job_load_weights(job, e->teacher,
+                             rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
+}
+
+void rt_evaluator_destroy(rt_evaluator **out)
+{
+  rt_evaluator *e = *out;
+  *out = NULL;
+  if (e == NULL)
+    return;
+  if (e->fd >= 0) { // a file that was never published
+    close(e->fd);
+    unlink(e->path);
+  }
+  rt_model_destroy(&e->teacher);
+  rt_batch_destroy(&e->batch);
+  rt_arena_destroy(&e->arena);
+  free(e->mine);
+  free(e->all);
+  free(e->column);
+  free(e->tile);
+  free(e->tile_f32);
+  free(e);
+}
+
+/** Rows [first, first + n) of a part, to the device; hidden states of both. */
+static rt_err forward(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
+                      rt_view *hidden_s, rt_view *hidden_t)
+{
+  rt_job *job = e->job;
+  int64_t *rows = calloc((size_t)n, sizeof *rows);
+  rt_err err = rows != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "a list of rows");
+  for (int64_t r = 0; err == RT_OK && r < n; r++)
+    rows[r] = first + r;
+  const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_INPUT);
+  if (err == RT_OK)
+    err = rt_batch_fill(e->batch, job, part, rows, n, NULL);
+  rt_phases_to(&job->phases, was);
+  free(rows);
+  // a damaged row: the tp peers must not wait in the forward
+  RT_TRY(rt_agree(job->grid_s.comm_tp, err));
+  const int64_t n_tokens = n * job->seq;
+  const rt_tokens_in in = {.tok = rt_view_rows(e->tok, 0, n_tokens),
+                           .pos = rt_view_rows(e->pos, 0, n_tokens),
+                           .doc_start = rt_view_rows(e->doc_start, 0, n_tokens),
+                           .n_rows = n,
+                           .seq = job->seq};
+  RT_TRY(rt_dev_put(job->dev, in.tok, e->batch->tok));
+  RT_TRY(rt_dev_put(job->dev, in.pos, e->batch->pos));
+  RT_TRY(rt_dev_put(job->dev, in.doc_start, e->batch->doc_start));
+  RT_TRY(rt_model_forward(e->student, &in, hidden_s));
+  return e->teacher != NULL ? rt_model_forward(e->teacher, &in, hidden_t)
+                            : RT_OK;
+}
+
+/** Logits of \a n hidden states into \a z, and the best token of each. */
+static void launch_head(rt_dev *dev, const rt_head *head, rt_view hidden,
+                        rt_view z, rt_view id, rt_view best)
+{
+  RT_RUN(dev, gemm, .a = hidden, .b = head->w, .c = z, .trans_b = true,
+         .alpha = 1.0);
+  RT_RUN(dev, argmax, .z = z, .id = id, .best = best, .v0 = head->v0,
+         .v_true = head->vocab);
+}
+
+/** Column \a col of the rank's table from a device column of \a id, \a best. */
+static rt_err get_best(rt_evaluator *e, rt_view id, rt_view best, int col)
+{
+  const int64_t n = id.rows;
+  RT_TRY(rt_dev_get(e->job->dev, e->column, best));
+  for (int64_t i = 0; i < n; i++)
+    e->mine[i * N_COLS + col] = e->column[i];
+  int32_t *ids = (int32_t *)e->column;
+  RT_TRY(rt_dev_get(e->job->dev, ids, id));
+  for (int64_t i = 0; i < n; i++)
+    e->mine[i * N_COLS + col + 1] = (double)ids[i];
+  return RT_OK;
+}
+
+/** This rank's table of a chunk, gathered over tp. */
+static rt_err gather(rt_evaluator *e, int64_t n)
+{
+  const rt_view stats = rt_view_rows(e->stats, 0, n);
+  RT_TRY(rt_dev_get(e->job->dev, e->column, stats));
+  for (int64_t i = 0; i < n; i++)
+    memcpy(e->mine + i * N_COLS, e->column + i * K_N_STAT,
+           K_N_STAT * sizeof *e->mine);
+  RT_TRY(get_best(e, rt_view_rows(e->id_s, 0, n), rt_view_rows(e->best_s, 0, n),
+                  COL_BEST_S));
+  if (e->teacher != NULL)
+    RT_TRY(get_best(e, rt_view_rows(e->id_t, 0, n),
+                    rt_view_rows(e->best_t, 0, n), COL_BEST_T));
+  return rt_comm_allgather(e->job->grid_s.comm_tp, e->mine,
+                           (size_t)n * N_COLS * sizeof *e->mine, e->all);
+}
+
+/** What all tp ranks tell of one token. */
+typedef struct rt_told {
+  const double *at; // borrowed, rank 0's columns
+  int64_t stride;   // from a rank's columns to the next rank's
+  int tp;
+} rt_told;
+
+static double told(const rt_told *t, int rank, int col)
+{
+  return t->at[rank * t->stride + col];
+}
+
+/** log-sum-exp over the tiles: max of column \a max, \a sum scaled to it. */
+static void join_tiles(const rt_told *t, int max, int sum, double *top,
+                       double *total)
+{
+  *top = -INFINITY;
+  *total = 0.0;
+  for (int r = 0; r < t->tp; r++)
+    *top = fmax(*top, told(t, r, max));
+  for (int r = 0; r < t->tp; r++)
+    *total += told(t, r, sum) * exp(told(t, r, max) - *top);
+}
+
+/** The best id over the tiles; ties go to the lower id, which a lower rank has.
+ */
+static double best_id(const rt_told *t, int col)
+{
+  int best = 0;
+  for (int r = 1; r < t->tp; r++)
+    if (told(t, r, col) > told(t, best, col))
+      best = r;
+  return told(t, best, col + 1);
+}
+
+/** KL(t || s) = sum_v p_t (z_t - z_s) - lse_t + lse_s. */
+static double token_kl(const rt_told *t, double lse_s)
+{
+  double top, total, dot = 0.0;
+  join_tiles(t, K_STAT_T_MAX, K_STAT_T_SUM, &top, &total);
+  for (int r = 0; r < t->tp; r++)
+    dot += told(t, r, K_STAT_DOT) * exp(told(t, r, K_STAT_T_MAX) - top);
+  return dot / total - (top + log(total)) + lse_s;
+}
+
+static void add_token(const rt_told *t, int32_t label, bool with_teacher,
+                      rt_sums *sums)
+{
+  double top, total, label_logit = 0.0;
+  join_tiles(t, K_STAT_MAX, K_STAT_SUM, &top, &total);
+  for (int r = 0; r < t->tp; r++)
+    label_logit += told(t, r, K_STAT_LABEL);
+  const double lse = top + log(total);
+  const double confidence = 1.0 / total; // exp(top - lse)
+  const double id = best_id(t, COL_BEST_S);
+  const double correct = id == (double)label ? 1.0 : 0.0;
+  const int bin = (int)fmin(N_BINS - 1, confidence * N_BINS);
+  sums->tokens += 1.0;
+  sums->ce += lse - label_logit;
+  sums->correct += correct;
+  sums->bin_confidence[bin] += confidence;
+  sums->bin_correct[bin] += correct;
+  if (with_teacher) {
+    sums->kl += token_kl(t, lse);
+    sums->agree += id == best_id(t, COL_BEST_T) ? 1.0 : 0.0;
+  }
+}
+
+static rt_err add_chunk(rt_evaluator *e, const int32_t *label, int64_t n,
+                        rt_sums *sums)
+{
+  RT_TRY(gather(e, n));
+  for (int64_t i = 0; i < n; i++) {
+    const rt_told t = {e->all + i * N_COLS, n * N_COLS, e->job->grid_s.tp};
+    add_token(&t, label[i], e->teacher != NULL, sums);
+  }
+  return RT_OK;
+}
+
+/** This rank's columns of the chunk's logits into the file [rows, T, V], whose
+ *  first token of the chunk is \a tok0. */
+static rt_err write_logits(rt_evaluator *e, rt_view z, int64_t tok0)
+{
+  const rt_head head = rt_model_head(e->student);
+  const int64_t left = head.vocab - head.v0; // the rest is padding
+  const int64_t n_cols = left < 0 ? 0 : left < z.cols ? left : z.cols;
+  RT_TRY(rt_dev_get(e->job->dev, e->tile, z));
+  rt_dtype_convert(e->tile_f32, RT_F32, e->tile, z.dtype, rt_view_size(&z));
+  for (int64_t i = 0; i < z.rows; i++)
+    RT_TRY(rt_file_write_at(e->fd, e->path, e->tile_f32 + i * z.cols,
+                            (size_t)n_cols * sizeof(float),
+                            ((tok0 + i) * head.vocab + head.v0) *
+                                (int64_t)sizeof(float)));
+  return RT_OK;
+}
+
+/** Tokens [tok0, tok0 + n) of the batch, which begins with row \a first. */
+static rt_err run_chunk(rt_evaluator *e, rt_view hidden_s, rt_view hidden_t,
+                        int64_t first, int64_t tok0, rt_sums *sums)
+{
+  rt_dev *dev = e->job->dev;
+  const int64_t n = hidden_s.rows;
+  const rt_head head = rt_model_head(e->student);
+  const rt_view z_s = rt_view_rows(e->z_s, 0, n);
+  const rt_view label = rt_view_rows(e->label, 0, n);
+  const rt_view stats = rt_view_rows(e->stats, 0, n);
+  RT_TRY(rt_dev_put(dev, label, e->batch->label + tok0));
+  // the best token first: the statistics overwrite the logits
+  launch_head(dev, &head, hidden_s, z_s, rt_view_rows(e->id_s, 0, n),
+              rt_view_rows(e->best_s, 0, n));
+  if (e->fd >= 0)
+    RT_TRY(rt_agree(e->job->grid_s.comm_tp,
+                    write_logits(e, z_s, first * e->job->seq + tok0)));
+  if (e->teacher != NULL) {
+    const rt_head head_t = rt_model_head(e->teacher);
+    const rt_view z_t = rt_view_rows(e->z_t, 0, n);
+    launch_head(dev, &head_t, hidden_t, z_t, rt_view_rows(e->id_t, 0, n),
+                rt_view_rows(e->best_t, 0, n));
+    RT_RUN(dev, dense_stats, .z_s = z_s, .z_t = z_t, .label = label,
+           .stats = stats, .v0 = head.v0, .v_true = head.vocab, .tau = 1.0);
+  } else {
+    RT_RUN(dev, xent_stats, .z = z_s, .label = label, .stats = stats,
+           .v0 = head.v0, .v_true = head.vocab);
+  }
+  return add_chunk(e, e->batch->label + tok0, n, sums);
+}
+
+static rt_err run_rows(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
+                       rt_sums *sums)
+{
+  rt_view hidden_s, hidden_t = {0};
+  RT_TRY(forward(e, part, first, n, &hidden_s, &hidden_t));
+  const int64_t n_tokens = n * e->job->seq;
+  for (int64_t t = 0; t < n_tokens; t += e->chunk) {
+    const int64_t n_chunk = n_tokens - t < e->chunk ? n_tokens - t : e->chunk;
+    RT_TRY(run_chunk(e, rt_view_rows(hidden_s, t, n_chunk),
+                     e->teacher != NULL ? rt_view_rows(hidden_t, t, n_chunk)
+                                        : hidden_t,
+                     first, t, sums));
+  }
+  return RT_OK;
+}
+
+/** This dp group's share: batches i_dp, i_dp + dp, ...  A group may have one
+ *  fewer than another: nothing here is collective over dp. */
+static rt_err run_share(rt_evaluator *e, rt_part part, int64_t n_rows,
+                        rt_sums *sums)
+{
+  const rt_job *job = e->job;
+  const int64_t micro = job->micro_rows;
+  const int64_t stride = job->grid_s.dp * micro;
+  for (int64_t r = job->grid_s.i_dp * micro; r < n_rows; r += stride) {
+    const int64_t n = n_rows - r < micro ? n_rows - r : micro;
+    job->hooks->beat(r, "evaluation");
+    RT_TRY(run_rows(e, part, r, n, sums));
+  }
+  return RT_OK;
+}
+
+static void result_of(const rt_sums *s, bool with_teacher, rt_eval_result *out)
+{
+  double ece = 0.0;
+  for (int i = 0; i < N_BINS; i++)
+    ece += fabs(s->bin_correct[i] - s->bin_confidence[i]);
+  *out = (rt_eval_result){.tokens = (int64_t)s->tokens,
+                          .loss = s->ce / s->tokens,
+                          .ppl = exp(s->ce / s->tokens),
+                          .top1 = s->correct / s->tokens,
+                          .ece = ece / s->tokens,
+                          .with_teacher = with_teacher,
+                          .kl = s->kl / s->tokens,
+                          .agree = s->agree / s->tokens};
+}
+
+rt_err rt_evaluate(rt_evaluator *e, rt_part part, int64_t n_rows,
+                   rt_eval_result *out)
+{
+  rt_job *job = e->job;
+  const int64_t there = rt_corpus_n_rows(job->corpus, part);
+  const int64_t n = n_rows == 0 || n_rows > there ? there : n_rows;
+  RT_CHECK(n > 0, RT_ERR_CONFIG,
+           "no held-out row of %lld tokens: a larger data.valid_fraction, a "
+           "smaller data.seq or more text",
+           (long long)job->seq);
+  rt_sums sums = {0};
+  const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_EVAL);
+  rt_err err = rt_agree(job->world, run_share(e, part, n, &sums));
+  if (err == RT_OK)
+    err = rt_comm_allreduce_host(job->grid_s.comm_dp, &sums,
+                                 sizeof sums / sizeof(double), RT_F64, RT_SUM);
+  if (err == RT_OK)
+    result_of(&sums, e->teacher != NULL, out);
+  rt_phases_to(&job->phases, was);
+  return err;
+}
+
+static rt_err open_logits(rt_evaluator *e, int64_t n_rows, bool create)
+{
+  const rt_head head = rt_model_head(e->student);
+  const int64_t bytes =
+      n_rows * e->job->seq * head.vocab * (int64_t)sizeof(float);
+  const size_t n = (size_t)e->chunk * (size_t)head.w.rows;
+  e->fd = open(e->path, O_WRONLY | (create ? O_CREAT | O_TRUNC : 0), 0666);
+  RT_CHECK(e->fd >= 0, RT_ERR_IO, "%s: cannot open for logits: %s", e->path,
+           strerror(errno));
+  RT_CHECK(!create || ftruncate(e->fd, (off_t)bytes) == 0, RT_ERR_IO,
+           "%s: no room for %lld bytes of logits: %s", e->path,
+           (long long)bytes, strerror(errno));
+  if (e->tile == NULL) {
+    e->tile = malloc(n * rt_dtype_size(e->z_s.dtype));
+    e->tile_f32 = malloc(n * sizeof *e->tile_f32);
+  }
+  RT_CHECK(e->tile && e->tile_f32, RT_ERR_MEM, "a tile of %zu logits", n);
+  return RT_OK;
+}
+
+rt_err rt_evaluator_write_logits(rt_evaluator *e, const char *path,
+                                 rt_part part, int64_t n_rows,
+                                 rt_eval_result *out)
+{
+  const rt_comm *world = e->job->world;
+  const bool first = rt_comm_rank(world) == 0;
+  const int64_t there = rt_corpus_n_rows(e->job->corpus, part);
+  const int64_t n = n_rows == 0 || n_rows > there ? there : n_rows;
+  const int len = snprintf(e->path, sizeof e->path, "%s.tmp", path);
+  RT_CHECK(len < (int)sizeof e->path, RT_ERR_CONFIG,
+           "eval.logits_out is longer than %d bytes", RT_PATH_MAX);
+  // rank 0 makes the file, then the others may open it
+  RT_TRY(rt_agree(world, first ? open_logits(e, n, true) : RT_OK));
+  RT_TRY(rt_agree(world, first ? RT_OK : open_logits(e, n, false)));
+  RT_TRY(rt_evaluate(e, part, n_rows, out));
+  const int failed = fsync(e->fd) | close(e->fd);
+  e->fd = -1;
+  rt_err err = RT_OK;
+  if (failed != 0)
+    err =
+        RT_FAIL(RT_ERR_IO, "%s: writing failed: %s", e->path, strerror(errno));
+  RT_TRY(rt_agree(world, err));
+  return rt_agree(world, first ? rt_path_publish(e->path, path) : RT_OK);
+}

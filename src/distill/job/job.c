@@ -1,0 +1,445 @@
+/** \file job.c
+ *  From a deck to shapes, grids, device, corpus and dataset that fit together.
+ */
+#include "distill/job/job.h"
+
+#include "base/log.h"
+#include "base/split.h"
+#include "distill/job/match.h"
+#include "distill/job/open_corpus.h"
+#include "io/hf/hfconfig.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/** The student's shape from the deck's student.* keys. */
+static void arch_from_keys(const rt_deck *d, rt_arch *a)
+{
+  const int64_t width = rt_deck_int(d, RT_KEY_STU_WIDTH);
+  const int64_t heads = rt_deck_int(d, RT_KEY_STU_HEADS);
+  const int64_t kv = rt_deck_int(d, RT_KEY_STU_KV_HEADS);
+  const int64_t head_dim = rt_deck_int(d, RT_KEY_STU_HEAD_DIM);
+  const int64_t ffn = rt_deck_int(d, RT_KEY_STU_FFN);
+  const int64_t positions = rt_deck_int(d, RT_KEY_STU_POSITIONS);
+  *a =
+      (rt_arch){.family = "llama",
+                .vocab = rt_deck_int(d, RT_KEY_STU_VOCAB),
+                .width = width,
+                .n_blocks = rt_deck_int(d, RT_KEY_STU_BLOCKS),
+                .n_heads = heads,
+                .n_kv_heads = kv > 0 ? kv : heads,
+                .head_dim = head_dim > 0 ? head_dim : width / heads,
+                .ffn = ffn > 0 ? ffn : rt_round_up((8 * width + 2) / 3, 32),
+                .max_positions =
+                    positions > 0 ? positions : rt_deck_int(d, RT_KEY_DATA_SEQ),
+                .norm_eps = rt_deck_real(d, RT_KEY_STU_NORM_EPS),
+                .rope_theta = rt_deck_real(d, RT_KEY_STU_ROPE_THETA),
+                .tied = rt_deck_bool(d, RT_KEY_STU_TIED),
+                .qkv_bias = rt_deck_bool(d, RT_KEY_STU_QKV_BIAS),
+                .init_std = rt_deck_real(d, RT_KEY_STU_INIT_STD),
+                .bos_id = -1,
+                .eos_id = rt_deck_int(d, RT_KEY_DATA_EOT)};
+}
+
+/** Keys that were given but that config.json overrules are told: the run's
+ *  deck.yaml shows them as if they held. */
+static void tell_overruled(const rt_deck *d, const char *from, const rt_arch *a)
+{
+  rt_arch asked;
+  arch_from_keys(d, &asked);
+  const struct {
+    rt_key key;
+    int64_t asked, is;
+  } part[] = {{RT_KEY_STU_VOCAB, asked.vocab, a->vocab},
+              {RT_KEY_STU_WIDTH, asked.width, a->width},
+              {RT_KEY_STU_BLOCKS, asked.n_blocks, a->n_blocks},
+              {RT_KEY_STU_HEADS, asked.n_heads, a->n_heads},
+              {RT_KEY_STU_KV_HEADS, asked.n_kv_heads, a->n_kv_heads},
+              {RT_KEY_STU_HEAD_DIM, asked.head_dim, a->head_dim},
+              {RT_KEY_STU_FFN, asked.ffn, a->ffn},
+              {RT_KEY_STU_TIED, asked.tied, a->tied},
+              {RT_KEY_STU_QKV_BIAS, asked.qkv_bias, a->qkv_bias}};
+  char text[512] = "";
+  for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
+    const size_t used = strlen(text);
+    if (rt_deck_source(d, part[i].key) != RT_FROM_DEFAULT &&
+        part[i].asked != part[i].is)
+      snprintf(text + used, sizeof text - used, "%s%s %lld (it has %lld)",
+               used > 0 ? ", " : "", rt_key_path(part[i].key),
+               (long long)part[i].asked, (long long)part[i].is);
+  }
+  if (text[0] != '\0')
+    rt_warn("the student's shape is that of %s, not %s", from, text);
+}
+
+/** Both grids' models run rows of data.seq: said before a folder is made. */
+static rt_err check_positions(const rt_job *job, const rt_arch *arch,
+                              const char *where)
+{
+  RT_CHECK(job->seq <= arch->max_positions, RT_ERR_CONFIG,
+           "%s: rows of %lld tokens (data.seq), but the model has %lld "
+           "positions; choose shorter rows",
+           where, (long long)job->seq, (long long)arch->max_positions);
+  return RT_OK;
+}
+
+/** What is padding of the model's vocabulary, if the deck says. */
+static rt_err read_true_vocab(const rt_deck *d, rt_arch *arch,
+                              const char *where)
+{
+  const int64_t vocab = rt_deck_int(d, RT_KEY_DATA_VOCAB);
+  RT_CHECK(vocab <= arch->vocab, RT_ERR_CONFIG,
+           "%s: the model has %lld ids, data.vocab is %lld: it cannot tell all "
+           "of the tokenizer's apart",
+           where, (long long)arch->vocab, (long long)vocab);
+  arch->vocab_true = vocab;
+  return RT_OK;
+}
+
+/** A teacher that brings its tokenizer must have the corpus's. */
+static rt_err check_teacher_tokenizer(const rt_job *job, const char *folder)
+{
+  char theirs[RT_SHA256_HEX];
+  if (job->tokenizer_hash[0] == '\0')
+    return RT_OK;
+  const rt_err err = rt_tokenizer_hash(folder, theirs);
+  if (err == RT_ERR_NOINPUT)
+    return RT_OK; // it holds none
+  RT_TRY(err);
+  RT_CHECK(strcmp(theirs, job->tokenizer_hash) == 0, RT_ERR_CONFIG,
+           "%s holds another tokenizer, %s, than data.tokenizer, %s: the "
+           "teacher would read other words than the corpus says; tokenise it "
+           "with the teacher's, or, where both are one in two spellings, name "
+           "the teacher's folder in data.tokenizer",
+           folder, theirs, job->tokenizer_hash);
+  return RT_OK;
+}
+
+/** The model that a key of the deck names. */
+static rt_err read_config(const rt_deck *d, rt_key key, rt_arch *arch)
+{
+  const rt_err err = rt_hfconfig_read(rt_deck_text(d, key), arch);
+  return err == RT_OK ? RT_OK
+                      : RT_FAIL(err, "%s: %s", rt_key_path(key), rt_err_text());
+}
+
+static rt_err read_teacher_shape(rt_job *job)
+{
+  const char *folder = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
+  RT_CHECK(folder[0] != '\0', RT_ERR_CONFIG,
+           "teacher.weights is not given: name the Hugging Face folder of the "
+           "teacher");
+  RT_TRY(read_config(job->deck, RT_KEY_TEA_WEIGHTS, &job->arch_t));
+  RT_TRY(check_teacher_tokenizer(job, folder));
+  RT_TRY(rt_arch_check(&job->arch_t, folder));
+  RT_TRY(check_positions(job, &job->arch_t, folder));
+  RT_TRY(read_true_vocab(job->deck, &job->arch_t, folder));
+  return rt_arch_check_tp(&job->arch_t, job->grid_t.tp, "teacher.tp");
+}
+
+/** What the student takes its vocabulary from when the deck does not say. */
+static int64_t vocab_of_targets(const rt_job *job)
+{
+  if (job->dataset != NULL)
+    return rt_logits_about(job->dataset)->vocab;
+  return (job->needs & RT_NEED_TEACHER) != 0 ? rt_arch_true_vocab(&job->arch_t)
+                                             : 0;
+}
+
+static rt_err read_student_shape(rt_job *job)
+{
+  const rt_deck *d = job->deck;
+  const rt_key key = rt_deck_text(d, RT_KEY_STU_WEIGHTS)[0] != '\0'
+                         ? RT_KEY_STU_WEIGHTS
+                         : RT_KEY_STU_CONFIG;
+  const char *from = rt_deck_text(d, key);
+  if (from[0] != '\0') {
+    RT_TRY(read_config(d, key, &job->arch_s));
+    tell_overruled(d, from, &job->arch_s);
+  } else
+    arch_from_keys(d, &job->arch_s);
+  const int64_t targets = vocab_of_targets(job);
+  if (job->arch_s.vocab == 0)
+    job->arch_s.vocab =
+        (job->needs & RT_NEED_TEACHER) != 0 ? job->arch_t.vocab : targets;
+  RT_CHECK(job->arch_s.vocab > 0, RT_ERR_CONFIG,
+           "student.vocab is 0 and no teacher gives it: set student.vocab to "
+           "the tokenizer's size");
+  const char *const where = from[0] != '\0' ? from : "student.*";
+  RT_TRY(read_true_vocab(d, &job->arch_s, where));
+  const int64_t mine = rt_arch_true_vocab(&job->arch_s);
+  RT_CHECK(targets == 0 || targets == mine, RT_ERR_CONFIG,
+           "the student's vocabulary has %lld ids, the teacher's %lld: "
+           "distillation needs one tokenizer for both; if they differ by "
+           "padding only, set data.vocab to the tokenizer's size",
+           (long long)mine, (long long)targets);
+  RT_TRY(rt_arch_check(&job->arch_s, where));
+  RT_TRY(check_positions(job, &job->arch_s, where));
+  return rt_arch_check_tp(&job->arch_s, job->grid_s.tp, "student.tp");
+}
+
+rt_corpus_spec rt_job_corpus_spec(const rt_job *job)
+{
+  const rt_deck *const d = job->deck;
+  const bool student = (job->needs & RT_NEED_STUDENT) != 0;
+  return (rt_corpus_spec){
+      .seq = job->seq,
+      .vocab = rt_arch_true_vocab(student ? &job->arch_s : &job->arch_t),
+      .eot = rt_deck_int(d, RT_KEY_DATA_EOT),
+      .valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID),
+      .split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED)};
+}
+
+/** Only less than was captured can be chosen. */
+static rt_err check_rule(const rt_deck *d, const rt_logits_info *info,
+                         const char *folder)
+{
+  RT_CHECK(rt_deck_real(d, RT_KEY_TEA_TOP_P) <= info->top_p, RT_ERR_CONFIG,
+           "teacher.top_p is %g, %s was captured with %g: choose a smaller p "
+           "or capture again",
+           rt_deck_real(d, RT_KEY_TEA_TOP_P), folder, info->top_p);
+  RT_CHECK(rt_deck_int(d, RT_KEY_TEA_TOP_K) <= info->top_k, RT_ERR_CONFIG,
+           "teacher.top_k is %lld, %s was captured with %lld: choose a smaller "
+           "k or capture again",
+           (long long)rt_deck_int(d, RT_KEY_TEA_TOP_K), folder,
+           (long long)info->top_k);
+  return RT_OK;
+}
+
+double rt_job_silence_s(const rt_deck *deck)
+{
+  const double limit_s = rt_deck_real(deck, RT_KEY_RUN_WATCHDOG_S);
+  return limit_s > 0.0 ? RT_PATIENCE * limit_s : 86400.0;
+}
+
+rt_err rt_job_check_draws(const rt_deck *d, const char *where)
+{
+  RT_CHECK(rt_deck_real(d, RT_KEY_LOSS_TAU) == 1.0, RT_ERR_CONFIG,
+           "%s: draws are at temperature 1, loss.tau is %g: set loss.tau=1, or "
+           "take truncated entries",
+           where, rt_deck_real(d, RT_KEY_LOSS_TAU));
+  RT_CHECK(!rt_deck_is_set(d, RT_KEY_TEA_TOP_P) &&
+               !rt_deck_is_set(d, RT_KEY_TEA_TOP_K),
+           RT_ERR_CONFIG,
+           "%s: of draws all are taken: leave teacher.top_p and teacher.top_k "
+           "out",
+           where);
+  return RT_OK;
+}
+
+void rt_job_tell_unused(const rt_deck *d, const rt_key *keys, int n,
+                        const char *why)
+{
+  for (int i = 0; i < n; i++)
+    if (rt_deck_is_set(d, keys[i]))
+      rt_warn("%s is given, but not used: %s", rt_key_path(keys[i]), why);
+}
+
+const char *rt_job_cut_means(const rt_job *job)
+{
+  if (job->pieces == 0)
+    return "";
+  return rt_deck_is(job->deck, RT_KEY_TEA_ROW_CUT, "pieces")
+             ? "of all but the first the teacher saw what came before, the "
+               "student does not"
+             : "the rest is left out";
+}
+
+/** A student's row starts where the captured row starts, unless the deck cuts
+ *  it. */
+static rt_err check_length(rt_job *job, const char *folder)
+{
+  const rt_deck *d = job->deck;
+  const int64_t seq = rt_logits_about(job->dataset)->seq;
+  const bool pieces = rt_deck_is(d, RT_KEY_TEA_ROW_CUT, "pieces");
+  if (seq == job->seq)
+    return RT_OK;
+  RT_CHECK(job->seq < seq && !rt_deck_is(d, RT_KEY_TEA_ROW_CUT, "none"),
+           RT_ERR_CONFIG,
+           "%s holds rows of %lld tokens, data.seq is %lld: a student's row "
+           "must start where the captured row starts; set data.seq=%lld%s",
+           folder, (long long)seq, (long long)job->seq, (long long)seq,
+           job->seq > seq ? ", rows are not joined"
+                          : ", or let teacher.row_cut say how shorter rows are "
+                            "made");
+  RT_CHECK(!rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS), RT_ERR_CONFIG,
+           "data.mask_documents needs whole rows, %s has %lld tokens in each "
+           "and data.seq is %lld: set data.seq=%lld",
+           folder, (long long)seq, (long long)job->seq, (long long)seq);
+  job->pieces = pieces ? seq / job->seq : 1;
+  rt_info("%s: %lld rows of %lld tokens are made of each of %lld; %s", folder,
+          (long long)job->pieces, (long long)job->seq, (long long)seq,
+          rt_job_cut_means(job));
+  return RT_OK;
+}
+
+/** What the deck asks of the dataset, it must be able to give. */
+static rt_err check_dataset(rt_job *job)
+{
+  const rt_deck *d = job->deck;
+  const rt_logits_info *info = rt_logits_about(job->dataset);
+  const char *folder = rt_deck_text(d, RT_KEY_TEA_DATASET);
+  RT_TRY(check_length(job, folder));
+  RT_TRY(info->draws > 0 ? rt_job_check_draws(d, folder)
+                         : check_rule(d, info, folder));
+  RT_CHECK(rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS) == info->mask_documents,
+           RT_ERR_CONFIG,
+           "%s was captured with data.mask_documents %s: the student must see "
+           "what the teacher saw",
+           folder, info->mask_documents ? "true" : "false");
+  return RT_OK;
+}
+
+/** Rows of the training stream in use: what is there, cut by data.rows. */
+static rt_err count_rows(rt_job *job)
+{
+  const int64_t asked = rt_deck_int(job->deck, RT_KEY_DATA_ROWS);
+  if (job->dataset != NULL) {
+    job->n_rows = rt_logits_about(job->dataset)->n_rows *
+                  (job->pieces > 0 ? job->pieces : 1);
+    job->first_row = rt_logits_about(job->dataset)->first_row;
+  } else
+    job->n_rows = rt_corpus_n_rows(job->corpus, RT_TRAIN);
+  RT_CHECK(asked <= job->n_rows, RT_ERR_CONFIG,
+           "data.rows is %lld, but only %lld rows are there", (long long)asked,
+           (long long)job->n_rows);
+  if (asked > 0)
+    job->n_rows = asked;
+  return RT_OK;
+}
+
+static rt_err plan_batches(rt_job *job)
+{
+  const rt_deck *d = job->deck;
+  const int dp = job->grid_s.dp;
+  job->batch_rows = rt_deck_int(d, RT_KEY_TRAIN_BATCH);
+  RT_CHECK(job->batch_rows % dp == 0, RT_ERR_CONFIG,
+           "train.batch_rows is %lld, not a multiple of the student's dp %d "
+           "(%d ranks / student.tp %d): take %lld",
+           (long long)job->batch_rows, dp, job->grid_s.n_ranks, job->grid_s.tp,
+           (long long)rt_round_up(job->batch_rows, dp));
+  job->rows_per_rank = job->batch_rows / dp;
+  job->micro_rows = rt_deck_int(d, RT_KEY_TRAIN_MICRO);
+  if (job->micro_rows == 0 || job->micro_rows > job->rows_per_rank)
+    job->micro_rows = job->rows_per_rank;
+  RT_CHECK(job->rows_per_rank % job->micro_rows == 0, RT_ERR_CONFIG,
+           "train.micro_rows is %lld, does not divide the %lld rows of a rank "
+           "(train.batch_rows %lld / dp %d)",
+           (long long)job->micro_rows, (long long)job->rows_per_rank,
+           (long long)job->batch_rows, dp);
+  job->n_steps =
+      rt_deck_steps(d, RT_KEY_TRAIN_LENGTH, job->batch_rows * job->seq, 0);
+  RT_CHECK(job->n_steps > 0, RT_ERR_CONFIG, "train.length gives no step");
+  return RT_OK;
+}
+
+/** All that one rank can find wrong by itself. */
+static rt_err read_inputs(rt_job *job)
+{
+  const rt_deck *const d = job->deck;
+  const char *tokenizer = rt_deck_text(d, RT_KEY_DATA_TOKENIZER);
+  if (tokenizer[0] != '\0')
+    RT_TRY(rt_tokenizer_hash(tokenizer, job->tokenizer_hash));
+  if ((job->needs & RT_NEED_TEACHER) != 0)
+    RT_TRY(read_teacher_shape(job));
+  static const rt_key drawn[] = {RT_KEY_TEA_DRAWS, RT_KEY_TEA_SEED};
+  if (job->dataset != NULL) {
+    RT_TRY(check_dataset(job));
+    rt_job_tell_unused(d, drawn, 2,
+                       "the dataset holds what was drawn, or truncated");
+  }
+  if ((job->needs & RT_NEED_STUDENT) != 0)
+    RT_TRY(read_student_shape(job));
+  // A dataset carries its rows: the corpus is then only for validation.
+  const bool has_files = rt_deck_n(d, RT_KEY_DATA_FILES) > 0;
+  if ((job->needs & RT_NEED_CORPUS) != 0 && (has_files || job->dataset == NULL))
+    RT_TRY(rt_open_corpus(d, rt_job_corpus_spec(job), &job->corpus));
+  if (job->dataset != NULL && job->grid_s.rank == 0)
+    RT_TRY(rt_match_dataset(job)); // one reader is enough
+  if (job->corpus != NULL || job->dataset != NULL)
+    RT_TRY(count_rows(job));
+  return (job->needs & RT_NEED_STUDENT) != 0 ? plan_batches(job) : RT_OK;
+}
+
+rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,
+                   const rt_hooks *hooks, int needs)
+{
+  *job = (rt_job){.deck = deck, .world = world, .hooks = hooks, .needs = needs};
+  rt_phases_start(&job->phases, RT_PHASE_SETUP);
+  job->seq = rt_deck_int(deck, RT_KEY_DATA_SEQ);
+  RT_TRY(rt_threads_choose(world, (int)rt_deck_int(deck, RT_KEY_RUN_THREADS),
+                           &job->threads));
+  const bool f64 = rt_deck_is(deck, RT_KEY_RUN_REAL, "f64");
+  RT_TRY(rt_agree(world, rt_dev_create(rt_deck_text(deck, RT_KEY_RUN_DEVICE),
+                                       f64 ? RT_F64 : RT_F32, job->threads.n,
+                                       &job->dev)));
+  RT_TRY(rt_grid_init(&job->grid_s, world,
+                      (int)rt_deck_int(deck, RT_KEY_STU_TP), "student.tp"));
+  RT_TRY(rt_grid_init(&job->grid_t, world,
+                      (int)rt_deck_int(deck, RT_KEY_TEA_TP), "teacher.tp"));
+  if ((needs & RT_NEED_DATASET) != 0) {
+    const char *folder = rt_deck_text(deck, RT_KEY_TEA_DATASET);
+    RT_CHECK(folder[0] != '\0', RT_ERR_CONFIG,
+             "teacher.source is dataset, but teacher.dataset names no folder");
+    RT_TRY(rt_logits_open(rt_comm_mpi(world), folder, RT_LOGITS_FINISHED,
+                          &job->dataset));
+    job->beside_bytes += (double)rt_logits_memory(job->dataset);
+  }
+  return rt_agree(world, read_inputs(job));
+}
+
+void rt_job_clear(rt_job *job)
+{
+  rt_logits_close(&job->dataset);
+  rt_corpus_close(&job->corpus);
+  rt_grid_clear(&job->grid_t);
+  rt_grid_clear(&job->grid_s);
+  rt_dev_destroy(&job->dev);
+}
+
+/** Bytes that this node may use, all ranks together. */
+static double node_bytes(const rt_deck *deck)
+{
+  const double gib = rt_deck_real(deck, RT_KEY_RUN_MEMORY_GIB);
+  if (gib > 0.0)
+    return gib * 0x1p30;
+  return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE);
+}
+
+rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
+                           int n_plans, bool print)
+{
+  double mine = job->beside_bytes;
+  for (int i = 0; i < n_plans; i++)
+    mine += (double)rt_arena_bytes(plans[i]);
+  rt_comm *node = NULL;
+  MPI_Comm shared;
+  MPI_Comm_split_type(rt_comm_mpi(job->world), MPI_COMM_TYPE_SHARED, 0,
+                      MPI_INFO_NULL, &shared);
+  const rt_err made = rt_comm_create(shared, &node);
+  MPI_Comm_free(&shared);
+  RT_TRY(made);
+  double all = mine;
+  rt_err err = rt_comm_allreduce_host(node, &all, 1, RT_F64, RT_SUM);
+  const int n_local = rt_comm_size(node);
+  rt_comm_destroy(&node);
+  RT_TRY(err);
+  const double limit = node_bytes(job->deck);
+  if (all > limit)
+    err = RT_FAIL(RT_ERR_MEM,
+                  "the plan needs %.2f GiB on a node (%d ranks, this one %.2f "
+                  "GiB), it has %.2f GiB: fewer train.micro_rows, a smaller "
+                  "loss.chunk_mib, more tp or more nodes; `retort plan` shows "
+                  "the parts",
+                  all * 0x1p-30, n_local, mine * 0x1p-30, limit * 0x1p-30);
+  if ((print || err != RT_OK) && job->grid_s.rank == 0)
+    for (int i = 0; i < n_plans; i++)
+      rt_arena_print(plans[i], err == RT_OK ? stdout : stderr);
+  if (print && job->grid_s.rank == 0 && job->beside_bytes > 0.0)
+    printf("%-31s %25.1f MiB\n", "datasets, in hand and in writing",
+           job->beside_bytes * 0x1p-20);
+  if (print && job->grid_s.rank == 0)
+    printf("memory plan: %.2f GiB on this rank, %.2f of %.2f GiB on its node\n",
+           mine * 0x1p-30, all * 0x1p-30, limit * 0x1p-30);
+  return rt_agree(job->world, err);
+}

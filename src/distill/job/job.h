@@ -1,0 +1,93 @@
+/** \file job.h
+ *  What every verb that computes needs, made from the deck.  Layer: distill. */
+#ifndef RT_JOB_H
+#define RT_JOB_H
+
+#include "deck/deck.h"
+#include "base/hash.h"
+#include "distill/job/phases.h"
+#include "io/run/checkpoint.h"
+#include "io/logits/logits.h"
+#include "io/corpus/corpus.h"
+#include "model/model.h"
+#include "par/threads.h"
+
+/** What app lends to the layers below: they never end the process. */
+typedef struct rt_hooks {
+  rt_fatal_fn *fatal; /**< print and abort the whole job */
+  void (*beat)(int64_t step, const char *phase); /**< watchdog: alive */
+  void (*waits)(const char *phase); /**< nothing to do until others come: call
+                                         every few seconds, up to the next beat;
+                                         that may take as long as they beat */
+  bool (*stop_asked)(void); /**< SIGUSR1, SIGTERM: checkpoint and stop */
+} rt_hooks;
+
+/** A write, or set-up, may take so many run.watchdog_s without a beat. */
+enum { RT_PATIENCE = 10 };
+/** How long a rank that is well may give no sign: a day without a watchdog. */
+double rt_job_silence_s(const rt_deck *deck);
+
+enum { /**< parts of a job, or'ed */
+       RT_NEED_STUDENT = 1,
+       RT_NEED_TEACHER = 2, /**< live: teacher.weights must be given */
+       RT_NEED_CORPUS = 4,
+       RT_NEED_DATASET = 8
+};
+
+typedef struct rt_job {
+  const rt_deck *deck;   // borrowed
+  const rt_comm *world;  // borrowed
+  const rt_hooks *hooks; // borrowed
+  int needs;
+  rt_threads threads; /**< of this rank */
+  rt_dev *dev;        // owned
+  rt_grid grid_s, grid_t;
+  rt_arch arch_s, arch_t;
+  rt_corpus *corpus;  // owned, NULL when not needed or no data.files
+  rt_logits *dataset; // owned, NULL
+  char tokenizer_hash[RT_SHA256_HEX]; /**< "" without data.tokenizer */
+  double beside_bytes; /**< of memory, at most: what is in no arena, as the
+                            dataset's index and decoders, a shard in writing */
+  rt_phases phases;
+  int64_t seq, batch_rows; /**< T; rows of one step over all ranks */
+  int64_t rows_per_rank;   /**< batch_rows / dp */
+  int64_t micro_rows;      /**< divides rows_per_rank */
+  int64_t n_steps;         /**< of the run */
+  int64_t first_row;       /**< of the training stream, where rows count from */
+  int64_t n_rows;          /**< rows of the training stream that are used */
+  int64_t pieces; /**< rows made of one of the dataset (teacher.row_cut); 0: it
+                       is taken whole */
+} rt_job;
+
+/** How the deck makes rows of its corpus; its files are the deck's. */
+rt_corpus_spec rt_job_corpus_spec(const rt_job *job);
+/** What teacher.row_cut does to what the student sees, for people; "" for whole
+ *  rows. */
+const char *rt_job_cut_means(const rt_job *job);
+/** Read shapes, make grids and device, open corpus and dataset, check that all
+ *  fits together (vocabularies, hashes, tp, batch).  Allocates no model memory.
+ *  Errors are agreed upon by all ranks.  Collective. */
+RT_MUST rt_err rt_job_init(rt_job *job, const rt_deck *deck,
+                           const rt_comm *world, const rt_hooks *hooks,
+                           int needs);
+void rt_job_clear(rt_job *job);
+
+/** Proportions of draws are the target as they are (unbiased at tau 1): refuse
+ *  another loss.tau, teacher.top_p or top_k.  \param where  has the draws */
+RT_MUST rt_err rt_job_check_draws(const rt_deck *d, const char *where);
+/** Warn of keys that were set and that this job makes nothing of. */
+void rt_job_tell_unused(const rt_deck *d, const rt_key *keys, int n,
+                        const char *why);
+/** Sum of the plans' bytes and beside_bytes on every rank of this node against
+ *  what the node has (run.memory_gib); RT_ERR_MEM with the plan when it cannot
+ * fit. \a print: also print the plan (rank 0).  Collective. */
+RT_MUST rt_err rt_job_check_memory(const rt_job *job,
+                                   const rt_arena *const *plans, int n_plans,
+                                   bool print);
+
+/** Load weights from a Hugging Face folder into a committed model; each rank
+ *  reads its slices.  Collective. */
+RT_MUST rt_err rt_job_load_weights(const rt_job *job, rt_model *model,
+                                   const char *folder);
+
+#endif

@@ -1,0 +1,148 @@
+/** \file match.c
+ *  Hashes that both sides know must be equal; where they are not, rows tell
+ *  what that means. */
+#include "distill/job/match.h"
+
+#include "base/log.h"
+#include "distill/job/open_corpus.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_ROWS = 4096 }; // are compared: of text, enough to know it by
+
+rt_err rt_match_row(const rt_logits *ds, int64_t i, const rt_logits_row *stored,
+                    const rt_corpus *corpus, uint32_t *tok,
+                    char where[RT_MATCH_TEXT])
+{
+  const rt_logits_info *const info = rt_logits_about(ds);
+  const int64_t row = info->step ? stored->stream_row : info->first_row + i;
+  const int64_t n = rt_corpus_n_rows(corpus, RT_TRAIN);
+  where[0] = '\0';
+  if (row >= n) {
+    snprintf(where, RT_MATCH_TEXT,
+             "its row %lld is row %lld of the corpus, which has %lld here",
+             (long long)i, (long long)row, (long long)n);
+    return RT_OK;
+  }
+  RT_TRY(rt_corpus_row(corpus, RT_TRAIN, row, tok, NULL, NULL));
+  for (int64_t t = 0; t <= stored->n_tokens; t++)
+    if (stored->tok[t] != tok[t]) {
+      snprintf(where, RT_MATCH_TEXT,
+               "its row %lld (row %lld of the corpus) differs from token %lld "
+               "on: id %u there, %u here",
+               (long long)i, (long long)row, (long long)t, stored->tok[t],
+               tok[t]);
+      return RT_OK;
+    }
+  return RT_OK;
+}
+
+/** The first row of \a corpus, cut as the dataset's, that differs. */
+static rt_err compare_rows(const rt_logits *ds, const rt_corpus *corpus,
+                           char where[RT_MATCH_TEXT])
+{
+  const rt_logits_info *const info = rt_logits_about(ds);
+  const int64_t n = info->n_rows < MOST_ROWS ? info->n_rows : MOST_ROWS;
+  rt_logits_row stored = {0};
+  uint32_t *const tok = malloc((size_t)(info->seq + 1) * sizeof *tok);
+  rt_err err = tok != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "no memory for a row");
+  where[0] = '\0';
+  for (int64_t i = 0; i < n && err == RT_OK && where[0] == '\0'; i++) {
+    err = rt_logits_read(ds, i, &stored);
+    if (err == RT_OK)
+      err = rt_match_row(ds, i, &stored, corpus, tok, where);
+  }
+  if (err == RT_OK && where[0] == '\0')
+    snprintf(where, RT_MATCH_TEXT, "the ids of its first %lld rows are equal",
+             (long long)n);
+  rt_logits_row_clear(&stored);
+  free(tok);
+  return err;
+}
+
+/** The first row that differs, or why none can be named. */
+static rt_err tell_difference(const rt_job *job, char where[RT_MATCH_TEXT])
+{
+  const rt_logits_info *const info = rt_logits_about(job->dataset);
+  rt_corpus_spec spec = rt_job_corpus_spec(job);
+  rt_corpus *corpus = NULL; // job->corpus may have shorter rows
+  if (job->corpus == NULL) {
+    snprintf(where, RT_MATCH_TEXT,
+             "data.files is empty, so their ids were not compared");
+    return RT_OK;
+  }
+  spec.seq = info->seq;
+  RT_TRY(rt_open_corpus(job->deck, spec, &corpus));
+  const rt_err err = compare_rows(job->dataset, corpus, where);
+  rt_corpus_close(&corpus);
+  return err;
+}
+
+static rt_err match_tokenizer(const rt_job *job, const char *folder)
+{
+  const char *const theirs = rt_logits_about(job->dataset)->tokenizer_hash;
+  const char *const ours = job->tokenizer_hash;
+  char where[RT_MATCH_TEXT];
+  if (ours[0] != '\0' && theirs[0] == '\0')
+    rt_warn("%s was captured without data.tokenizer, so it cannot be compared "
+            "with this one",
+            folder);
+  if (ours[0] == '\0' || theirs[0] == '\0' || strcmp(ours, theirs) == 0)
+    return RT_OK;
+  RT_TRY(tell_difference(job, where));
+  return RT_FAIL(RT_ERR_CONFIG,
+                 "%s was captured with tokenizer %s, data.tokenizer is %s; %s: "
+                 "use the same tokenizer, or capture again",
+                 folder, theirs, ours, where);
+}
+
+static rt_err match_hash(const rt_job *job, const char *folder)
+{
+  const rt_logits_info *const info = rt_logits_about(job->dataset);
+  char hex[RT_SHA256_HEX], where[RT_MATCH_TEXT];
+  if (info->corpus_hash[0] == '\0') {
+    rt_warn("%s does not say of which corpus it is: each row is compared when "
+            "it is used, the whole is not",
+            folder);
+    return RT_OK;
+  }
+  RT_TRY(rt_corpus_hash(job->corpus, hex));
+  if (strcmp(hex, info->corpus_hash) == 0)
+    return RT_OK;
+  RT_TRY(tell_difference(job, where));
+  return RT_FAIL(RT_ERR_CONFIG,
+                 "%s was captured from corpus %s, data.files and data.weights "
+                 "hash to %s; %s: name the files of the capture, in its order "
+                 "and with its weights, or capture again",
+                 folder, info->corpus_hash, hex, where);
+}
+
+/** The keys that make a stream of the files. */
+static rt_err match_keys(const rt_job *job, const char *folder)
+{
+  const rt_logits_info *const info = rt_logits_about(job->dataset);
+  const rt_corpus_spec ours = rt_job_corpus_spec(job);
+  char held_out[32], where[RT_MATCH_TEXT];
+  if (info->eot == ours.eot && info->valid_fraction == ours.valid_fraction &&
+      info->split_seed == ours.split_seed)
+    return RT_OK;
+  rt_deck_real_text(info->valid_fraction, held_out);
+  RT_TRY(tell_difference(job, where));
+  return RT_FAIL(RT_ERR_CONFIG,
+                 "%s was captured with data.eot=%lld data.valid_fraction=%s "
+                 "data.split_seed=%llu, this deck says otherwise; %s: set the "
+                 "same",
+                 folder, (long long)info->eot, held_out,
+                 (unsigned long long)info->split_seed, where);
+}
+
+rt_err rt_match_dataset(const rt_job *job)
+{
+  const char *const folder = rt_deck_text(job->deck, RT_KEY_TEA_DATASET);
+  RT_TRY(match_tokenizer(job, folder));
+  if (job->corpus == NULL)
+    return RT_OK;
+  RT_TRY(match_hash(job, folder));
+  return match_keys(job, folder);
+}

@@ -1,0 +1,283 @@
+/** \file objective.c
+ *  The loss, fused with the head.
+ *
+ *  For each token, with target t over the kept ids (or all), label y and
+ *  normalised weight w:
+ *    L     = w [(1 - alpha) (lse - z_y) + alpha (lse - sum t z [- H(t)])]
+ *    dL/dz = a softmax(z) - c_label onehot(y) - c_kd t,
+ *            a = c_label + c_kd, c_label = w (1 - alpha), c_kd = w alpha.
+ *  A token without entries has c_kd = 0.  The teacher's entropy H(t) makes KL
+ * of the soft cross-entropy; it does not touch the gradient. */
+#include "distill/loss/objective.h"
+
+#include "base/split.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N_COEF = 5 };
+
+struct rt_objective {
+  rt_objective_spec spec;
+  rt_arena *arena;      // owned
+  int64_t n_chunk;      // tokens of a chunk
+  rt_view tile, tile_t; // [n_chunk, V_pad / tp]; tile_t only when dense
+  rt_view label;        // i32 [n_chunk, 1]
+  rt_view stats;        // f64 [n_chunk, K_N_STAT]
+  rt_view coef;         // f64 [n_chunk, 4 or 5]
+  double *h_stats;      // owned [tp][n_chunk, K_N_STAT]
+  double *h_coef;       // owned [n_chunk, N_COEF]
+  rt_tile_fn *show;     // NULL: nobody looks
+  void *shown_to;       // borrowed
+};
+
+/** Bytes of host arrays for each token of a chunk. */
+static size_t host_row_bytes(const rt_objective_spec *spec)
+{
+  return sizeof(double) * (K_N_STAT * (size_t)(spec->grid->tp + 1) + N_COEF);
+}
+
+/** Bytes of everything for each token of a chunk. */
+static double row_bytes(const rt_objective_spec *spec)
+{
+  const size_t tile =
+      (size_t)spec->vocab_local * rt_dtype_size(rt_dev_real(spec->dev));
+  return (double)(tile * (spec->dense ? 2 : 1) + sizeof(int32_t) +
+                  (K_N_STAT + N_COEF) * sizeof(double) + host_row_bytes(spec));
+}
+
+rt_err rt_objective_create(const rt_objective_spec *spec, rt_objective **out)
+{
+  rt_objective *o = calloc(1, sizeof *o);
+  *out = o;
+  RT_CHECK(o != NULL, RT_ERR_MEM, "an objective");
+  o->spec = *spec;
+  const rt_dtype real = rt_dev_real(spec->dev);
+  o->n_chunk =
+      rt_chunk_rows(spec->max_tokens, spec->chunk_bytes / row_bytes(spec));
+  const int64_t n = o->n_chunk, v = spec->vocab_local;
+  RT_TRY(rt_arena_create("loss", &o->arena));
+  RT_TRY(rt_arena_reserve(o->arena, "logit tile", real, n, v, &o->tile));
+  if (spec->dense)
+    RT_TRY(rt_arena_reserve(o->arena, "teacher logit tile", real, n, v,
+                            &o->tile_t));
+  RT_TRY(rt_arena_reserve(o->arena, "label", RT_I32, n, 1, &o->label));
+  RT_TRY(rt_arena_reserve(o->arena, "row statistics", RT_F64, n, K_N_STAT,
+                          &o->stats));
+  return rt_arena_reserve(o->arena, "row coefficients", RT_F64, n,
+                          spec->dense ? 5 : 4, &o->coef);
+}
+
+const rt_arena *rt_objective_arena(const rt_objective *o)
+{
+  return o->arena;
+}
+
+size_t rt_objective_bytes(const rt_objective *o)
+{
+  return rt_arena_bytes(o->arena) +
+         (size_t)o->n_chunk * host_row_bytes(&o->spec);
+}
+
+rt_err rt_objective_commit(rt_objective *o)
+{
+  const size_t n = (size_t)o->n_chunk;
+  o->h_stats =
+      malloc(n * K_N_STAT * sizeof(double) * (size_t)(o->spec.grid->tp + 1));
+  o->h_coef = malloc(n * N_COEF * sizeof(double));
+  RT_CHECK(o->h_stats && o->h_coef, RT_ERR_MEM, "statistics of %zu tokens", n);
+  return rt_arena_commit(o->arena, rt_dev_memory(o->spec.dev));
+}
+
+void rt_objective_destroy(rt_objective **out)
+{
+  rt_objective *o = *out;
+  *out = NULL;
+  if (o == NULL)
+    return;
+  rt_arena_destroy(&o->arena);
+  free(o->h_stats);
+  free(o->h_coef);
+  free(o);
+}
+
+void rt_objective_show(rt_objective *o, rt_tile_fn *fn, void *self)
+{
+  o->show = fn;
+  o->shown_to = self;
+}
+
+/** One token's statistics over the whole vocabulary. */
+typedef struct row_stats {
+  double max, lse;     // of the student
+  double label, dot;   // z_y; sum t z
+  double t_max, t_lse; // dense teacher, at temperature tau
+  double cross;        // dense: sum_v p_t (z_t / tau - z_s)
+} row_stats;
+
+/** Every rank adds the shards in the same order: the same bits everywhere. */
+static row_stats combine(const rt_objective *o, int64_t n, int64_t i)
+{
+  const int tp = o->spec.grid->tp;
+  const double *all = o->h_stats;
+  row_stats r = {.max = -INFINITY, .t_max = -INFINITY};
+  double sum = 0.0, t_sum = 0.0, cross = 0.0;
+  for (int k = 0; k < tp; k++) {
+    const double *s = all + ((int64_t)k * n + i) * K_N_STAT;
+    r.max = fmax(r.max, s[K_STAT_MAX]);
+    r.t_max = fmax(r.t_max, s[K_STAT_T_MAX]);
+  }
+  for (int k = 0; k < tp; k++) {
+    const double *s = all + ((int64_t)k * n + i) * K_N_STAT;
+    sum += s[K_STAT_SUM] * exp(s[K_STAT_MAX] - r.max);
+    r.label += s[K_STAT_LABEL];
+    r.dot += s[K_STAT_DOT];
+    if (o->spec.dense) {
+      const double scale = exp(s[K_STAT_T_MAX] - r.t_max);
+      t_sum += s[K_STAT_T_SUM] * scale;
+      cross += s[K_STAT_DOT] * scale;
+    }
+  }
+  r.lse = r.max + log(sum);
+  if (o->spec.dense) {
+    r.t_lse = r.t_max + log(t_sum);
+    r.cross = cross / t_sum;
+  }
+  return r;
+}
+
+/** The chunk's statistics from all vocabulary shards into h_stats. */
+static rt_err gather_stats(rt_objective *o, int64_t n)
+{
+  const size_t bytes = (size_t)n * K_N_STAT * sizeof(double);
+  const int tp = o->spec.grid->tp;
+  double *mine = o->h_stats + (tp > 1 ? (int64_t)tp * n * K_N_STAT : 0);
+  RT_TRY(rt_dev_get(o->spec.dev, mine, rt_view_rows(o->stats, 0, n)));
+  if (tp == 1)
+    return RT_OK;
+  return rt_comm_allgather(o->spec.grid->comm_tp, mine, bytes, o->h_stats);
+}
+
+/** Where one chunk lies, and what it weighs. */
+typedef struct chunk {
+  int64_t tok0, n;
+  const rt_batch *b;
+  double alpha, weight_total;
+  rt_targets targets;
+} chunk;
+
+/** The teacher's part of the loss of token i, unweighted. */
+static double kd_of(const rt_objective *o, const chunk *c, int64_t i,
+                    const row_stats *r)
+{
+  if (c->targets.dense) // KL = sum p_t (z_t/tau - lse_t - z_s + lse_s)
+    return r->cross - r->t_lse + r->lse;
+  const double soft = r->lse - r->dot;
+  return o->spec.kld ? soft - c->targets.entropy[i] : soft;
+}
+
+/** Coefficients of every token's gradient, and the chunk's loss. */
+static void weigh(rt_objective *o, const chunk *c, rt_loss *loss)
+{
+  const int tp_mine = o->spec.grid->i_tp;
+  const int n_coef = c->targets.dense ? 5 : 4;
+  for (int64_t i = 0; i < c->n; i++) {
+    const row_stats r = combine(o, c->n, i);
+    const double *mine = o->h_stats + ((int64_t)tp_mine * c->n + i) * K_N_STAT;
+    const double w = (double)c->b->weight[c->tok0 + i] / c->weight_total;
+    const bool has_kd = c->targets.dense || (c->targets.h_count != NULL &&
+                                             c->targets.h_count[i] > 0);
+    const double c_kd = has_kd ? w * c->alpha : 0.0;
+    const double c_label = w * (1.0 - c->alpha);
+    double *coef = o->h_coef + i * n_coef;
+    coef[0] = exp(mine[K_STAT_MAX] - r.lse);
+    coef[1] = c_label + c_kd;
+    coef[2] = c_label;
+    coef[3] = c_kd;
+    if (c->targets.dense)
+      coef[4] = exp(mine[K_STAT_T_MAX] - r.t_lse);
+    loss->lm += w * (r.lse - r.label);
+    if (c->targets.h_count != NULL)
+      loss->entries += w * c->targets.h_count[i];
+    if (has_kd)
+      loss->kd += w * kd_of(o, c, i, &r);
+  }
+}
+
+static void launch_stats(rt_objective *o, const rt_head *head, const chunk *c,
+                         rt_view tile, rt_view tile_t)
+{
+  const rt_view label = rt_view_rows(o->label, 0, c->n);
+  const rt_view stats = rt_view_rows(o->stats, 0, c->n);
+  if (c->targets.dense)
+    RT_RUN(o->spec.dev, dense_stats, .z_s = tile, .z_t = tile_t, .label = label,
+           .stats = stats, .v0 = head->v0, .v_true = head->vocab,
+           .tau = o->spec.tau);
+  else
+    RT_RUN(o->spec.dev, xent_stats, .z = tile, .label = label,
+           .count = c->targets.count, .ids = c->targets.ids, .t = c->targets.t,
+           .stats = stats, .v0 = head->v0, .v_true = head->vocab);
+}
+
+static void launch_grad(rt_objective *o, const rt_head *head, const chunk *c,
+                        rt_view tile, rt_view tile_t)
+{
+  const rt_view label = rt_view_rows(o->label, 0, c->n);
+  const rt_view coef = rt_view_rows(o->coef, 0, c->n);
+  if (c->targets.dense)
+    RT_RUN(o->spec.dev, dense_grad, .z_s = tile, .z_t = tile_t, .label = label,
+           .coef = coef, .v0 = head->v0);
+  else
+    RT_RUN(o->spec.dev, xent_grad, .z = tile, .label = label,
+           .count = c->targets.count, .ids = c->targets.ids, .t = c->targets.t,
+           .coef = coef, .v0 = head->v0);
+}
+
+/** Logits, loss and both gradients of one chunk of tokens. */
+static rt_err run_chunk(rt_objective *o, rt_teacher *teacher,
+                        const rt_head *head, rt_view hidden, chunk *c,
+                        rt_view d_hidden, rt_loss *loss)
+{
+  rt_dev *dev = o->spec.dev;
+  const rt_view tile = rt_view_rows(o->tile, 0, c->n);
+  const rt_view tile_t =
+      o->spec.dense ? rt_view_rows(o->tile_t, 0, c->n) : (rt_view){0};
+  RT_RUN(dev, gemm, .a = hidden, .b = head->w, .c = tile, .trans_b = true,
+         .alpha = 1.0);
+  if (o->show != NULL)
+    RT_TRY(o->show(o->shown_to, tile, c->b, c->tok0));
+  if (teacher != NULL)
+    RT_TRY(rt_teacher_chunk(teacher, c->tok0, c->n, tile_t, &c->targets));
+  RT_TRY(
+      rt_dev_put(dev, rt_view_rows(o->label, 0, c->n), c->b->label + c->tok0));
+  launch_stats(o, head, c, tile, tile_t);
+  RT_TRY(gather_stats(o, c->n));
+  weigh(o, c, loss);
+  RT_TRY(rt_dev_put(dev, rt_view_rows(o->coef, 0, c->n), o->h_coef));
+  launch_grad(o, head, c, tile, tile_t);
+  RT_RUN(dev, gemm, .a = tile, .b = head->w, .c = d_hidden, .alpha = 1.0);
+  RT_RUN(dev, gemm, .a = tile, .b = hidden, .c = head->g, .trans_a = true,
+         .alpha = 1.0, .beta = 1.0);
+  return RT_OK;
+}
+
+rt_err rt_objective_run(rt_objective *o, rt_teacher *teacher,
+                        const rt_head *head, rt_view hidden, const rt_batch *b,
+                        double alpha, double weight_total, rt_view d_hidden,
+                        rt_loss *loss)
+{
+  const int64_t n_tokens = b->n_rows * b->seq;
+  for (int64_t tok0 = 0; tok0 < n_tokens; tok0 += o->n_chunk) {
+    const int64_t left = n_tokens - tok0;
+    chunk c = {.tok0 = tok0,
+               .n = left < o->n_chunk ? left : o->n_chunk,
+               .b = b,
+               .alpha = teacher != NULL ? alpha : 0.0,
+               .weight_total = weight_total};
+    RT_TRY(run_chunk(o, teacher, head, rt_view_rows(hidden, tok0, c.n), &c,
+                     rt_view_rows(d_hidden, tok0, c.n), loss));
+    rt_comm_progress();
+  }
+  return RT_OK;
+}

@@ -1,0 +1,379 @@
+/** \file run_bench.c
+ *  Parts of a training step, each alone. */
+#include "distill/run/run_bench.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/split.h"
+#include "distill/loss/objective.h"
+#include "distill/teacher/teacher_room.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N_PASSES = 3 }; // timed ones, after one that warms up
+
+/** Rows of a step on this rank in units of what the bench runs at once. */
+static int64_t n_micro(const rt_job *job)
+{
+  return job->rows_per_rank / job->micro_rows;
+}
+
+static int compare_times(const void *a, const void *b)
+{
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/** What is timed. */
+typedef rt_err pass_fn(void *self, rt_job *job);
+
+/** Median seconds of a pass, of the slowest rank.  Collective. */
+static rt_err time_passes(rt_job *job, pass_fn *pass, void *self, double *out_s)
+{
+  double seconds[N_PASSES];
+  for (int i = -1; i < N_PASSES; i++) {
+    job->hooks->beat(i + 1, "bench");
+    RT_TRY(rt_comm_barrier(job->world));
+    const double since = rt_now_s();
+    RT_TRY(pass(self, job));
+    RT_TRY(rt_dev_sync(job->dev));
+    if (i >= 0)
+      seconds[i] = rt_now_s() - since;
+  }
+  qsort(seconds, N_PASSES, sizeof *seconds, compare_times);
+  *out_s = seconds[N_PASSES / 2];
+  return rt_comm_allreduce_host(job->world, out_s, 1, RT_F64, RT_MAX);
+}
+
+/** ---- matrix products ---- */
+
+typedef struct gemm_bench {
+  rt_model *model; // owned; planned only, for the shapes of its tiles
+  rt_arena *arena; // owned: the three below
+  rt_view x, w, y; // flat, of the largest product
+  int64_t n;       // tokens
+  double flops;    // of one pass
+} gemm_bench;
+
+/** Is it a matrix that tokens are multiplied with? */
+static bool is_factor(const gemm_bench *g, const rt_param *p)
+{
+  // an untied embedding is only looked up; the head's tile is head.w
+  const rt_head head = rt_model_head(g->model);
+  return !p->vector && (p->bucket != 0 || p->w.rows != head.w.rows ||
+                        rt_model_arch(g->model)->tied);
+}
+
+static rt_err plan_gemm(gemm_bench *g, const rt_job *job)
+{
+  const rt_model_spec spec = {.arch = &job->arch_s,
+                              .grid = &job->grid_s,
+                              .dev = job->dev,
+                              .max_rows = job->micro_rows,
+                              .seq = job->seq,
+                              .train = true};
+  RT_TRY(rt_model_create("student", &spec, &g->model));
+  const rt_params *params = rt_model_params(g->model);
+  int64_t in = 1, out = 1, weight = 1;
+  g->n = job->micro_rows * job->seq;
+  for (int i = 0; i < params->n; i++) {
+    const rt_view w = params->item[i].w;
+    if (!is_factor(g, &params->item[i]))
+      continue;
+    in = w.cols > in ? w.cols : in;
+    out = w.rows > out ? w.rows : out;
+    weight = w.rows * w.cols > weight ? w.rows * w.cols : weight;
+    g->flops += 6.0 * (double)(g->n * w.rows * w.cols);
+  }
+  const rt_dtype real = rt_dev_real(job->dev);
+  RT_TRY(rt_arena_create("factors and products", &g->arena));
+  RT_TRY(rt_arena_reserve(g->arena, "x", real, 1, g->n * in, &g->x));
+  RT_TRY(rt_arena_reserve(g->arena, "w", real, 1, weight, &g->w));
+  return rt_arena_reserve(g->arena, "y", real, 1, g->n * out, &g->y);
+}
+
+/** All numbers stay near 1, whatever the number of products. */
+static rt_err start_gemm(gemm_bench *g, rt_job *job)
+{
+  RT_TRY(rt_arena_commit(g->arena, rt_dev_memory(job->dev)));
+  RT_RUN(job->dev, fill, .y = g->x, .value = 1.0);
+  RT_RUN(job->dev, fill, .y = g->w, .value = 1.0);
+  RT_RUN(job->dev, fill, .y = g->y, .value = 1.0);
+  return RT_OK;
+}
+
+/** y = x w^T, dx = dy w and dw += dy^T x of every matrix. */
+static rt_err gemm_pass(void *self, rt_job *job)
+{
+  gemm_bench *g = self;
+  const rt_params *params = rt_model_params(g->model);
+  for (int i = 0; i < params->n; i++) {
+    const int64_t out = params->item[i].w.rows, in = params->item[i].w.cols;
+    if (!is_factor(g, &params->item[i]))
+      continue;
+    const rt_view x = rt_view_of(g->x.data, g->x.dtype, g->n, in);
+    const rt_view w = rt_view_of(g->w.data, g->w.dtype, out, in);
+    const rt_view y = rt_view_of(g->y.data, g->y.dtype, g->n, out);
+    RT_RUN(job->dev, gemm, .a = x, .b = w, .c = y, .trans_b = true,
+           .alpha = 1.0 / (double)in);
+    RT_RUN(job->dev, gemm, .a = y, .b = w, .c = x, .alpha = 1.0 / (double)out);
+    RT_RUN(job->dev, gemm, .a = y, .b = x, .c = w, .trans_a = true,
+           .alpha = 1e-9 / (double)g->n, .beta = 1.0);
+  }
+  return RT_OK;
+}
+
+rt_err rt_run_bench_gemm(rt_job *job)
+{
+  gemm_bench g = {0};
+  double s = 0.0;
+  rt_err err = rt_agree(job->world, plan_gemm(&g, job));
+  const rt_arena *const plan[] = {g.arena};
+  if (err == RT_OK)
+    err = rt_job_check_memory(job, plan, 1, false);
+  if (err == RT_OK)
+    err = rt_agree(job->world, start_gemm(&g, job));
+  if (err == RT_OK)
+    err = time_passes(job, gemm_pass, &g, &s);
+  if (err == RT_OK)
+    rt_info("bench gemm: %.6f s a step, %.1f GFLOP/s a rank, %s",
+            s * (double)n_micro(job), g.flops / s * 1e-9, rt_dev_library());
+  rt_arena_destroy(&g.arena);
+  rt_model_destroy(&g.model);
+  return err;
+}
+
+/** ---- one micro-batch and its teacher ---- */
+
+typedef struct taught {
+  rt_teacher *teacher; // owned
+  rt_batch *batch;     // owned; the first rows of the training stream
+  rt_arena *arena;     // owned: what the caller reserves
+  rt_view tile;        // [chunk, V_pad / tp] of a dense teacher
+} taught;
+
+static rt_err make_taught(taught *t, const rt_job *job)
+{
+  RT_TRY(rt_teacher_create(job, &t->teacher));
+  RT_CHECK(t->teacher != NULL, RT_ERR_CONFIG,
+           "teacher.source is none: set it to live or dataset");
+  RT_TRY(rt_batch_create(job, job->micro_rows, &t->batch));
+  return rt_arena_create("bench", &t->arena);
+}
+
+static rt_err fill_rows(taught *t, const rt_job *job)
+{
+  RT_CHECK(job->n_rows >= job->batch_rows, RT_ERR_CONFIG,
+           "the corpus has %lld rows, a step takes %lld",
+           (long long)job->n_rows, (long long)job->batch_rows);
+  int64_t *rows = calloc((size_t)job->micro_rows, sizeof *rows);
+  RT_CHECK(rows != NULL, RT_ERR_MEM, "%lld row numbers",
+           (long long)job->micro_rows);
+  for (int64_t r = 0; r < job->micro_rows; r++)
+    rows[r] = job->grid_s.i_dp * job->micro_rows + r;
+  const rt_err err =
+      rt_batch_fill(t->batch, job, RT_TRAIN, rows, job->micro_rows, NULL);
+  free(rows);
+  return err;
+}
+
+/** Check that all fits, allocate, load weights, read rows.  Collective. */
+static rt_err start_taught(taught *t, rt_job *job, const rt_arena *more)
+{
+  const rt_arena *plans[6];
+  int n = rt_teacher_arenas(t->teacher, plans);
+  plans[n++] = t->arena;
+  if (more != NULL)
+    plans[n++] = more;
+  RT_TRY(rt_job_check_memory(job, plans, n, false));
+  RT_TRY(rt_agree(job->world, rt_teacher_commit(t->teacher, job)));
+  RT_TRY(
+      rt_agree(job->world, rt_arena_commit(t->arena, rt_dev_memory(job->dev))));
+  return rt_agree(job->world, fill_rows(t, job));
+}
+
+static void clear_taught(taught *t)
+{
+  rt_teacher_destroy(&t->teacher);
+  rt_batch_destroy(&t->batch);
+  rt_arena_destroy(&t->arena);
+}
+
+/** ---- the teacher ---- */
+
+static rt_err plan_teacher(taught *t, const rt_job *job)
+{
+  RT_CHECK(rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "live"), RT_ERR_CONFIG,
+           "`retort bench teacher` times a live teacher: set "
+           "teacher.source=live");
+  RT_TRY(make_taught(t, job));
+  if (!rt_teacher_dense(t->teacher))
+    return RT_OK;
+  const int64_t tp = job->grid_t.tp;
+  const int64_t cols = rt_round_up(job->arch_t.vocab, tp) / tp;
+  const rt_dtype real = rt_dev_real(job->dev);
+  const double row_bytes = (double)cols * (double)rt_dtype_size(real);
+  const double chunk = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20;
+  const int64_t rows =
+      rt_chunk_rows(job->micro_rows * job->seq, chunk / row_bytes);
+  return rt_arena_reserve(t->arena, "teacher logit tile", real, rows, cols,
+                          &t->tile);
+}
+
+static rt_err teacher_pass(void *self, rt_job *job)
+{
+  taught *t = self;
+  const int64_t n = job->micro_rows * job->seq;
+  rt_targets targets;
+  RT_TRY(rt_teacher_begin(t->teacher, job, t->batch));
+  for (int64_t at = 0; t->tile.rows > 0 && at < n; at += t->tile.rows) {
+    const int64_t rows = n - at < t->tile.rows ? n - at : t->tile.rows;
+    RT_TRY(rt_teacher_chunk(t->teacher, at, rows,
+                            rt_view_rows(t->tile, 0, rows), &targets));
+  }
+  return RT_OK;
+}
+
+rt_err rt_run_bench_teacher(rt_job *job)
+{
+  taught t = {0};
+  double s = 0.0;
+  rt_err err = rt_agree(job->world, plan_teacher(&t, job));
+  if (err == RT_OK)
+    err = start_taught(&t, job, NULL);
+  if (err == RT_OK)
+    err = time_passes(job, teacher_pass, &t, &s);
+  const double all_s = s * (double)n_micro(job);
+  if (err == RT_OK)
+    rt_info("bench teacher: %.6f s a step, %.1f tokens/s, %s", all_s,
+            (double)(job->batch_rows * job->seq) / all_s, rt_dev_library());
+  clear_taught(&t);
+  return err;
+}
+
+/** ---- the loss ---- */
+
+typedef struct loss_bench {
+  taught with;
+  rt_objective *objective;    // owned
+  rt_view hidden, d_hidden;   // [N, D]
+  rt_view w, g;               // [V_pad / tp, D]
+  double planned_b, growth_b; // bytes
+} loss_bench;
+
+static rt_err plan_loss(loss_bench *b, const rt_job *job)
+{
+  RT_TRY(make_taught(&b->with, job));
+  RT_CHECK(!rt_teacher_dense(b->with.teacher), RT_ERR_CONFIG,
+           "`retort bench loss` wants teacher.target=sparse");
+  const int64_t n = job->micro_rows * job->seq, d = job->arch_s.width;
+  const int64_t tp = job->grid_s.tp;
+  const int64_t v = rt_round_up(job->arch_s.vocab, tp) / tp;
+  const rt_dtype real = rt_dev_real(job->dev);
+  rt_arena *arena = b->with.arena;
+  RT_TRY(rt_arena_reserve(arena, "hidden", real, n, d, &b->hidden));
+  RT_TRY(rt_arena_reserve(arena, "d_hidden", real, n, d, &b->d_hidden));
+  RT_TRY(rt_arena_reserve(arena, "head", real, v, d, &b->w));
+  RT_TRY(rt_arena_reserve(arena, "its gradient", real, v, d, &b->g));
+  const rt_objective_spec spec = {
+      .dev = job->dev,
+      .grid = &job->grid_s,
+      .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
+      .max_tokens = n,
+      .vocab_local = v,
+      .kld = true,
+      .tau = rt_deck_real(job->deck, RT_KEY_LOSS_TAU)};
+  return rt_objective_create(&spec, &b->objective);
+}
+
+/** Bytes of resident memory: the peak since the last reset, or now. */
+static rt_err resident(const char *field, double *out_b)
+{
+  char line[128];
+  const size_t n = strlen(field);
+  double kib = -1.0;
+  FILE *f = fopen("/proc/self/status", "r");
+  while (f != NULL && fgets(line, sizeof line, f) != NULL)
+    if (strncmp(line, field, n) == 0)
+      kib = strtod(line + n, NULL);
+  if (f != NULL)
+    fclose(f);
+  RT_CHECK(kib >= 0.0, RT_ERR_IO, "/proc/self/status does not tell %s", field);
+  *out_b = kib * 1024.0;
+  return RT_OK;
+}
+
+/** Let the peak of resident memory start anew at what it is now. */
+static rt_err reset_peak(void)
+{
+  FILE *f = fopen("/proc/self/clear_refs", "w");
+  const bool written = f != NULL && fputs("5", f) >= 0;
+  const bool closed = f != NULL && fclose(f) == 0;
+  RT_CHECK(written && closed, RT_ERR_IO,
+           "cannot reset the peak of resident memory by /proc/self/clear_refs");
+  return RT_OK;
+}
+
+/** Touch all that a run has before its first loss: inputs, outputs, targets,
+ *  and the buffers that a BLAS keeps for itself. */
+static rt_err touch(loss_bench *b, rt_job *job)
+{
+  const int64_t d = b->w.cols, v = b->w.rows;
+  const rt_view square = rt_view_rows(b->w, 0, d < v ? d : v);
+  RT_RUN(job->dev, fill, .y = b->hidden, .value = 1.0);
+  RT_RUN(job->dev, fill, .y = b->w, .value = 0.001);
+  RT_RUN(job->dev, fill, .y = b->g, .value = 0.0);
+  RT_RUN(job->dev, gemm, .a = b->hidden, .b = square,
+         .c = rt_view_cols(b->d_hidden, 0, square.rows), .trans_b = true,
+         .alpha = 1.0);
+  RT_RUN(job->dev, fill, .y = b->d_hidden, .value = 0.0);
+  RT_TRY(rt_teacher_begin(b->with.teacher, job, b->with.batch));
+  return rt_dev_sync(job->dev);
+}
+
+static rt_err measure_loss(loss_bench *b, rt_job *job)
+{
+  double before_b = 0.0, after_b = 0.0;
+  rt_loss loss = {0};
+  const rt_head head = {.w = b->w,
+                        .g = b->g,
+                        .v0 = job->grid_s.i_tp * b->w.rows,
+                        .vocab = job->arch_s.vocab};
+  RT_TRY(touch(b, job));
+  RT_TRY(rt_agree(job->world, reset_peak()));
+  RT_TRY(rt_agree(job->world, resident("VmRSS:", &before_b)));
+  RT_TRY(rt_agree(job->world, rt_objective_commit(b->objective)));
+  RT_TRY(rt_objective_run(
+      b->objective, b->with.teacher, &head, b->hidden, b->with.batch, 0.5,
+      (double)(job->batch_rows * job->seq), b->d_hidden, &loss));
+  RT_TRY(rt_dev_sync(job->dev));
+  RT_TRY(rt_agree(job->world, resident("VmHWM:", &after_b)));
+  double bytes[2] = {(double)rt_objective_bytes(b->objective),
+                     after_b - before_b};
+  RT_TRY(rt_comm_allreduce_host(job->world, bytes, 2, RT_F64, RT_MAX));
+  b->planned_b = bytes[0];
+  b->growth_b = bytes[1];
+  return RT_OK;
+}
+
+rt_err rt_run_bench_loss(rt_job *job)
+{
+  loss_bench b = {0};
+  rt_err err = rt_agree(job->world, plan_loss(&b, job));
+  if (err == RT_OK)
+    err = start_taught(&b.with, job, rt_objective_arena(b.objective));
+  if (err == RT_OK)
+    err = measure_loss(&b, job);
+  if (err == RT_OK)
+    rt_info("bench loss: %.3f MiB planned, %.3f MiB resident, beyond inputs "
+            "and outputs; %lld tokens, V %lld, D %lld, %lld entries",
+            b.planned_b * 0x1p-20, b.growth_b * 0x1p-20,
+            (long long)(job->micro_rows * job->seq),
+            (long long)job->arch_s.vocab, (long long)job->arch_s.width,
+            (long long)rt_teacher_rule(job).top_k);
+  rt_objective_destroy(&b.objective);
+  clear_taught(&b.with);
+  return err;
+}

@@ -1,0 +1,285 @@
+/** \file run_capture.c
+ *  A teacher over a corpus, into a dataset of truncated logits.
+ *
+ *  Missing shards are dealt to the dp groups in turn and computed row by row,
+ * so that its bits depend on the teacher's tp and the logit tile's size only.
+ * Groups never wait for each other.  The first rank of a group writes its
+ * shards. */
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "distill/capture/capture_teacher.h"
+#include "distill/run/run.h"
+#include "io/hf/safetensors.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct rt_capture {
+  rt_job *job;         // borrowed
+  const char *folder;  // borrowed, capture.dir
+  rt_logits_info info; // the same on every rank
+  int64_t n_shards;
+  bool *done;                   // owned [n_shards]: sealed by an earlier run
+  bool *mine;                   // owned [n_shards]: missing, and this group's
+  bool finished;                // so were all of them, and the manifest
+  rt_capture_teacher teacher;   // owned
+  rt_logits_row row;            // owned arrays: one row on its way
+  rt_logits_writer *writer;     // owned; the first rank of a group's
+  double entered_s, enter_s;    // when, and how long, the manifest was written
+  int64_t rows_mine, rows_done; // of this group, in this run
+  double began_s, said_s;       // first forward, last progress line
+} rt_capture;
+
+static bool is_writer(const rt_capture *c)
+{
+  return c->job->grid_t.i_tp == 0;
+}
+
+/** All that is known of the dataset before it exists; hashes by one rank. */
+static rt_err fill_info(const rt_job *job, rt_logits_info *info)
+{
+  const char *teacher = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
+  int64_t first, n;
+  RT_TRY(rt_capture_range(job, &first, &n));
+  RT_TRY(rt_capture_describe(job, info));
+  info->first_row = first;
+  info->n_rows = n;
+  info->vocab = rt_arch_true_vocab(&job->arch_t);
+  info->vocab_padded = job->arch_t.vocab;
+  rt_capture_complete(info);
+  RT_TRY(rt_safetensors_hash(teacher, info->teacher_hash));
+  rt_capture_name(teacher, info->teacher, sizeof info->teacher);
+  return rt_capture_check(info);
+}
+
+/** Rows of this group's shards. */
+static int64_t missing_rows(const rt_capture *c)
+{
+  int64_t n = 0;
+  for (int64_t s = 0; s < c->n_shards; s++)
+    if (c->mine[s])
+      n += rt_logits_shard_rows(&c->info, s);
+  return n;
+}
+
+/** Missing shards to the groups in turn: after an interruption, too, none has
+ *  more than one shard more than another. */
+static void deal_shards(rt_capture *c)
+{
+  int64_t n_missing = 0;
+  for (int64_t s = 0; s < c->n_shards; s++)
+    if (!c->done[s])
+      c->mine[s] = n_missing++ % c->job->grid_t.dp == c->job->grid_t.i_dp;
+}
+
+static rt_err open_dataset(rt_capture *c)
+{
+  const rt_job *job = c->job;
+  const bool first = rt_comm_rank(job->world) == 0;
+  RT_TRY(rt_agree(job->world, first ? fill_info(job, &c->info) : RT_OK));
+  RT_TRY(rt_comm_bcast(job->world, &c->info, sizeof c->info, 0));
+  c->n_shards = rt_logits_n_shards(&c->info);
+  c->done = calloc((size_t)c->n_shards, sizeof *c->done);
+  c->mine = calloc((size_t)c->n_shards, sizeof *c->mine);
+  rt_err err = RT_OK;
+  if (c->done == NULL || c->mine == NULL)
+    err = RT_FAIL(RT_ERR_MEM, "a list of %lld shards", (long long)c->n_shards);
+  RT_TRY(rt_agree(job->world, err));
+  RT_TRY(rt_agree(job->world, first ? rt_capture_begin(job, c->folder, &c->info,
+                                                       c->done, &c->finished)
+                                    : RT_OK));
+  RT_TRY(rt_comm_bcast(job->world, &c->finished, sizeof c->finished, 0));
+  RT_TRY(rt_comm_bcast(job->world, c->done,
+                       (size_t)c->n_shards * sizeof *c->done, 0));
+  deal_shards(c);
+  return RT_OK;
+}
+
+static rt_err allocate(rt_capture *c)
+{
+  if (is_writer(c))
+    RT_TRY(rt_logits_writer_open(c->folder, &c->writer));
+  return rt_capture_teacher_commit(&c->info, &c->teacher);
+}
+
+static rt_err prepare(rt_capture *c)
+{
+  rt_job *job = c->job;
+  RT_CHECK(c->folder[0] != '\0', RT_ERR_CONFIG,
+           "capture.dir is empty: name the folder of the dataset");
+  RT_TRY(open_dataset(c));
+  if (c->finished)
+    return RT_OK;
+  c->rows_mine = missing_rows(c);
+  if (is_writer(c))
+    job->beside_bytes += rt_capture_writer_bytes(&c->info);
+  RT_TRY(rt_capture_teacher_plan(job, &c->info, &c->teacher));
+  RT_TRY(rt_agree(job->world, allocate(c)));
+  return rt_job_load_weights(job, c->teacher.model,
+                             rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
+}
+
+/** Row \a r of the micro-batch to the writer. */
+static rt_err take_row(rt_capture *c, int64_t r)
+{
+  const int64_t seq = c->job->seq, at = r * seq;
+  const rt_batch *b = c->teacher.batch;
+  RT_TRY(rt_entries_row(&c->teacher.entries, at, b->tok + at, b->label + at,
+                        seq, &c->row));
+  return rt_logits_writer_add(c->writer, &c->row);
+}
+
+/** The manifest follows the shards, at a tenth of a percent of the time. */
+static rt_err enter(rt_capture *c)
+{
+  const double now_s = rt_now_s();
+  if (rt_comm_rank(c->job->world) != 0 ||
+      now_s - c->entered_s < 1000.0 * c->enter_s)
+    return RT_OK;
+  RT_TRY(rt_logits_enter(c->folder));
+  c->entered_s = rt_now_s();
+  c->enter_s = c->entered_s - now_s;
+  return RT_OK;
+}
+
+static rt_err seal_shard(rt_capture *c, int64_t s)
+{
+  RT_TRY(rt_capture_seal(c->folder, s, c->writer));
+  return enter(c);
+}
+
+static rt_err run_shard(rt_capture *c, int64_t s)
+{
+  const int64_t first = s * c->info.shard_rows;
+  const int64_t n = rt_logits_shard_rows(&c->info, s);
+  const int64_t micro = c->teacher.micro_rows; // between two beats
+  if (is_writer(c))
+    RT_TRY(rt_logits_writer_begin(c->writer, s));
+  for (int64_t r = 0; r < n; r += micro) {
+    const int64_t n_micro = n - r < micro ? n - r : micro;
+    c->job->hooks->beat(first + r, "capture");
+    RT_TRY(rt_capture_teacher_run(&c->teacher, c->info.first_row + first + r,
+                                  n_micro));
+    rt_phases_to(&c->job->phases, RT_PHASE_WRITE);
+    for (int64_t i = 0; i < n_micro && is_writer(c); i++)
+      RT_TRY(take_row(c, i));
+  }
+  c->rows_done += n;
+  return is_writer(c) ? seal_shard(c, s) : RT_OK;
+}
+
+/** Rank 0 speaks of its own group, about once a second: groups do not meet. */
+static void progress(rt_capture *c)
+{
+  const double now_s = rt_now_s(), s = now_s - c->began_s;
+  const double share = (double)c->rows_done / (double)c->rows_mine;
+  const int dp = c->job->grid_t.dp;
+  if (now_s - c->said_s < 1.0 && c->rows_done < c->rows_mine)
+    return;
+  c->said_s = now_s;
+  rt_info("capture %.1f%%: %lld of %lld rows in group 1 of %d, %.0f tok/s of "
+          "all groups, ETA %.0f s",
+          100.0 * share, (long long)c->rows_done, (long long)c->rows_mine, dp,
+          (double)(dp * c->rows_done * c->info.seq) / s, s / share - s);
+}
+
+/** This group's shards, until done or told to stop.  The tp ranks of a group
+ *  agree on a stop; other groups get the signal themselves. */
+static rt_err run_share(rt_capture *c, int32_t *stop)
+{
+  rt_job *job = c->job;
+  c->began_s = rt_now_s();
+  for (int64_t s = 0; s < c->n_shards && *stop == 0; s++) {
+    if (!c->mine[s])
+      continue;
+    RT_TRY(run_shard(c, s));
+    rt_phases_to(&job->phases, RT_PHASE_LOG);
+    progress(c);
+    *stop = job->hooks->stop_asked();
+    RT_TRY(
+        rt_comm_allreduce_host(job->grid_t.comm_tp, stop, 1, RT_I32, RT_MAX));
+  }
+  rt_phases_to(&job->phases, RT_PHASE_OTHER);
+  return RT_OK;
+}
+
+static void say_waiting(void *capture)
+{
+  const rt_capture *c = capture;
+  c->job->hooks->waits("done, waiting for other groups");
+}
+
+/** Groups that are done may wait for hours for one that is slow, or that has
+ *  more to do: not in a collective where they would look like hung ones. */
+static rt_err meet(rt_capture *c, int32_t *stop)
+{
+  const rt_comm *world = c->job->world;
+  RT_TRY(rt_comm_meet(world, say_waiting, c));
+  c->job->hooks->beat(c->info.n_rows, "manifest");
+  return rt_comm_allreduce_host(world, stop, 1, RT_I32, RT_MAX);
+}
+
+/** The finished dataset is opened as a reader would, and counted. */
+static rt_err look_back(const rt_capture *c, const char *how)
+{
+  rt_logits *ds = NULL;
+  RT_TRY(rt_logits_open(rt_comm_mpi(c->job->world), c->folder,
+                        RT_LOGITS_FINISHED, &ds));
+  const rt_logits_totals n = rt_logits_count(ds);
+  const double tokens = (double)n.tokens, bytes = (double)n.bytes;
+  rt_logits_close(&ds);
+  rt_info("%s %lld rows, %.0f tokens: %.2f entries and %.1f bytes per token, "
+          "%.3f GiB in %s",
+          how, (long long)n.rows, tokens, (double)n.entries / tokens,
+          bytes / tokens, bytes * 0x1p-30, c->folder);
+  return RT_OK;
+}
+
+/** The final manifest. */
+static rt_err finish(rt_capture *c)
+{
+  const rt_comm *world = c->job->world;
+  rt_phases_to(&c->job->phases, RT_PHASE_WRITE);
+  RT_TRY(rt_agree(world, rt_comm_rank(world) == 0 ? rt_logits_finish(c->folder)
+                                                  : RT_OK));
+  rt_phases_to(&c->job->phases, RT_PHASE_OTHER);
+  RT_TRY(rt_phases_print(&c->job->phases, world, stdout));
+  return look_back(c, "captured");
+}
+
+static rt_err run(rt_capture *c)
+{
+  rt_job *job = c->job;
+  int32_t stop = 0;
+  RT_TRY(prepare(c));
+  if (c->finished)
+    return look_back(c, "nothing to do, this capture is finished:");
+  const rt_err err = run_share(c, &stop);
+  if (err != RT_OK) // peers may be inside the teacher: they cannot be told
+    job->hooks->fatal(err);
+  RT_TRY(err);
+  RT_TRY(meet(c, &stop));
+  RT_CHECK(stop == 0, RT_ERR_STOPPED,
+           "capture stopped by a signal: finished shards are kept in %s, the "
+           "same command goes on",
+           c->folder);
+  return finish(c);
+}
+
+static void clear(rt_capture *c)
+{
+  rt_logits_row_clear(&c->row);
+  rt_logits_writer_close(&c->writer);
+  rt_capture_teacher_clear(&c->teacher);
+  free(c->done);
+  free(c->mine);
+}
+
+rt_err rt_run_capture(rt_job *job)
+{
+  rt_capture c = {.job = job,
+                  .folder = rt_deck_text(job->deck, RT_KEY_CAP_DIR)};
+  const rt_err err = run(&c);
+  clear(&c);
+  return err;
+}

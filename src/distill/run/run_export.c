@@ -1,0 +1,164 @@
+/** \file run_export.c
+ *  A checkpoint as a Hugging Face folder.
+ *
+ *  Rank 0 does it, tensor by tensor: a model never has to fit twice, and the
+ *  folder appears under its name only when all of it is on disk. */
+#include "base/log.h"
+#include "distill/run/run.h"
+#include "distill/train/run_folder.h"
+#include "io/hf/hfconfig.h"
+#include "io/hf/safetensors.h"
+#include <stdlib.h>
+#include <string.h>
+
+/** The newest checkpoint, described. */
+typedef struct rt_export {
+  char checkpoints[RT_PATH_MAX]; // folder of them
+  int64_t step;
+  rt_checkpoint_meta meta; // owned
+  rt_deck *deck;           // owned, the checkpoint's
+  rt_arch arch;
+  // the tensors' names and shapes: a layout of one rank that holds no memory
+  rt_comm *self;    // owned
+  rt_grid grid;     // owned
+  rt_arena *arena;  // owned, never committed
+  rt_params params; // owned
+} rt_export;
+
+static rt_err find_checkpoint(rt_export *x, const char *run_folder)
+{
+  RT_TRY(rt_state_folder(x->checkpoints, run_folder));
+  RT_CHECK(rt_folder_exists(x->checkpoints), RT_ERR_NOINPUT,
+           "%s: no such folder; the first argument is the output.dir of a run "
+           "that wrote a checkpoint",
+           x->checkpoints);
+  RT_TRY(rt_checkpoint_newest(MPI_COMM_SELF, x->checkpoints, &x->step));
+  RT_CHECK(x->step >= 0, RT_ERR_NOINPUT, "%s: holds no checkpoint",
+           x->checkpoints);
+  RT_TRY(rt_checkpoint_read_meta(MPI_COMM_SELF, x->checkpoints, x->step,
+                                 &x->meta));
+  return rt_deck_parse("the checkpoint's deck", x->meta.deck, 0, NULL,
+                       &x->deck);
+}
+
+/** config.json as the checkpoint keeps it, and the shape it tells. */
+static rt_err put_config(rt_export *x, const char *to)
+{
+  char path[RT_PATH_MAX];
+  RT_TRY(rt_path_join(path, to, "config.json"));
+  RT_TRY(rt_file_put(path, x->meta.arch, strlen(x->meta.arch)));
+  RT_TRY(rt_hfconfig_read(path, &x->arch));
+  RT_TRY(rt_arch_check(&x->arch, path));
+  RT_TRY(rt_comm_create(MPI_COMM_SELF, &x->self));
+  RT_TRY(rt_grid_init(&x->grid, x->self, 1, "tp"));
+  RT_TRY(rt_arena_create("export", &x->arena));
+  return rt_params_init(&x->params, &x->arch, &x->grid, x->arena, RT_F32,
+                        false);
+}
+
+/** One tensor from the checkpoint into the writer's place \a i; it lies there
+ *  in the run's type. */
+static rt_err copy_tensor(const rt_export *x, rt_st_writer *writer, int i)
+{
+  const rt_param *p = &x->params.item[i];
+  const rt_dtype type =
+      rt_deck_is(x->deck, RT_KEY_RUN_REAL, "f64") ? RT_F64 : RT_F32;
+  char name[104];
+  snprintf(name, sizeof name, "w/%s", p->name);
+  rt_slab slab = {.name = name,
+                  .rows = p->rows,
+                  .cols = p->cols,
+                  .data = rt_view_of(NULL, type, p->rows, p->cols)};
+  slab.data.data = malloc(rt_view_bytes(&slab.data));
+  RT_CHECK(slab.data.data != NULL, RT_ERR_MEM, "tensor %s", p->name);
+  rt_err err =
+      rt_checkpoint_read(MPI_COMM_SELF, x->checkpoints, x->step, &slab, 1);
+  if (err == RT_OK)
+    err = rt_st_writer_put(writer, i, 0, slab.data);
+  free(slab.data.data);
+  return err;
+}
+
+static rt_err put_weights(const rt_export *x, const char *to)
+{
+  char path[RT_PATH_MAX];
+  rt_st_writer *writer = NULL;
+  RT_TRY(rt_path_join(path, to, "model.safetensors"));
+  rt_st_tensor *tensors = calloc((size_t)x->params.n, sizeof *tensors);
+  RT_CHECK(tensors != NULL, RT_ERR_MEM, "%d tensors", x->params.n);
+  for (int i = 0; i < x->params.n; i++) {
+    const rt_param *p = &x->params.item[i];
+    tensors[i] = (rt_st_tensor){
+        .name = p->name,
+        .dtype = RT_F32,
+        .n_dims = p->vector ? 1 : 2,
+        .shape = {p->vector ? p->cols : p->rows, p->vector ? 0 : p->cols}};
+  }
+  rt_err err = rt_st_writer_create(path, tensors, x->params.n, &writer);
+  for (int i = 0; err == RT_OK && i < x->params.n; i++)
+    err = copy_tensor(x, writer, i);
+  if (err == RT_OK)
+    err = rt_st_writer_publish(writer);
+  rt_st_writer_destroy(&writer);
+  free(tensors);
+  return err;
+}
+
+/** From the first folder that the deck names. */
+static rt_err put_tokenizer(const rt_export *x, const char *to)
+{
+  static const rt_key keys[] = {RT_KEY_DATA_TOKENIZER, RT_KEY_STU_WEIGHTS,
+                                RT_KEY_TEA_WEIGHTS};
+  const char *from = "";
+  int n = 0;
+  for (size_t i = 0; from[0] == '\0' && i < sizeof keys / sizeof keys[0]; i++)
+    from = rt_deck_text(x->deck, keys[i]);
+  if (from[0] != '\0' && rt_folder_exists(from))
+    RT_TRY(rt_tokenizer_copy(from, to, &n));
+  if (n == 0)
+    rt_warn("no tokenizer files copied: %s%s",
+            from[0] != '\0' ? "none in " : "the run's deck names no folder",
+            from);
+  return RT_OK;
+}
+
+static rt_err write_folder(rt_export *x, const char *run_folder,
+                           const char *out)
+{
+  char to[RT_PATH_MAX], tmp[RT_PATH_MAX];
+  // what lies under tmp's name is a left-over of ours
+  RT_TRY(rt_path_beside(out, ".retort-export", to, tmp));
+  RT_CHECK(!rt_path_exists(to), RT_ERR_LOCKED,
+           "%s exists: choose another name, or remove it", to);
+  RT_TRY(find_checkpoint(x, run_folder));
+  RT_TRY(rt_path_remove(tmp));
+  RT_TRY(rt_folder_create(tmp));
+  rt_err err = put_config(x, tmp);
+  if (err == RT_OK)
+    err = put_weights(x, tmp);
+  if (err == RT_OK)
+    err = put_tokenizer(x, tmp);
+  if (err == RT_OK)
+    err = rt_run_card_copy(run_folder, tmp);
+  RT_TRY(rt_path_conclude(err, tmp, to));
+  rt_info("step %lld of %s as a Hugging Face folder: %s", (long long)x->step,
+          run_folder, to);
+  return RT_OK;
+}
+
+rt_err rt_run_export(const rt_comm *world, const char *run_folder,
+                     const char *out_folder)
+{
+  rt_err err = RT_OK;
+  if (rt_comm_rank(world) == 0) {
+    rt_export x = {.step = -1};
+    err = write_folder(&x, run_folder, out_folder);
+    rt_params_clear(&x.params);
+    rt_arena_destroy(&x.arena);
+    rt_grid_clear(&x.grid);
+    rt_comm_destroy(&x.self);
+    rt_deck_destroy(&x.deck);
+    rt_checkpoint_meta_clear(&x.meta);
+  }
+  return rt_agree(world, err);
+}

@@ -1,0 +1,416 @@
+/** \file run_train.c
+ *  The loop around a training step. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "distill/train/progress.h"
+#include "distill/run/run.h"
+#include "distill/train/run_folder.h"
+#include "io/common/lock.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+/** Why a run ends; ranks agree on the largest. */
+typedef enum rt_stop { GO_ON, STOP_WALL, STOP_FILE, STOP_ASKED } rt_stop;
+
+typedef struct rt_train_run {
+  rt_job *job;                          // borrowed
+  rt_trainer *trainer;                  // owned
+  rt_evaluator *evaluator;              // owned, NULL: no evaluation
+  rt_progress progress;                 // owned
+  rt_lock *lock;                        // owned, rank 0 of a run with a folder
+  const char *folder;                   // output.dir, "" without one
+  int64_t first, step;                  // updates done when it began, and now
+  int64_t saved;                        // step of the last checkpoint, -1 none
+  int64_t checkpoint_every, eval_every; // steps, 0: only at the end
+  int64_t eval_rows;
+  double wall_end_s;  // on the clock of rt_now_s, 0: no limit
+  double refreshed_s; // the lock was, last
+} rt_train_run;
+
+static int64_t interval(const rt_job *job, rt_key key)
+{
+  return rt_deck_steps(job->deck, key, job->batch_rows * job->seq,
+                       job->n_steps);
+}
+
+/** When to be gone: run.wall_s after the start, else when Slurm says. */
+static double wall_end(const rt_job *job)
+{
+  const double wall_s = rt_deck_real(job->deck, RT_KEY_RUN_WALL_S);
+  const char *slurm = getenv("SLURM_JOB_END_TIME"); // seconds since 1970
+  const double margin_s = rt_deck_real(job->deck, RT_KEY_RUN_WALL_MARGIN_S);
+  if (wall_s > 0.0)
+    return job->phases.began + wall_s - margin_s;
+  if (slurm == NULL || strtod(slurm, NULL) <= 0.0)
+    return 0.0;
+  return rt_now_s() + (strtod(slurm, NULL) - (double)time(NULL)) - margin_s;
+}
+
+static bool holds(const rt_train_run *run, const char *name)
+{
+  char path[RT_PATH_MAX];
+  return rt_path_join(path, run->folder, name) == RT_OK &&
+         (rt_file_exists(path) || rt_folder_exists(path));
+}
+
+/** A deck or a configuration of the user's own is not overwritten: a run's
+ *  folder has metrics or checkpoints beside them.  Rank 0. */
+static rt_err check_folder(const rt_train_run *run)
+{
+  static const char *const written[] = {"deck.yaml", "config.json",
+                                        RT_RUN_CARD};
+  char path[RT_PATH_MAX];
+  RT_TRY(rt_state_folder(path, run->folder));
+  RT_CHECK(rt_folder_exists(path) || !rt_path_exists(path), RT_ERR_LOCKED,
+           "%s is no folder, so no checkpoint could be written: it is a file, "
+           "or a link to nothing; remove it, or choose another output.dir",
+           path);
+  if (holds(run, "metrics.jsonl") || holds(run, "checkpoints"))
+    return RT_OK;
+  for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
+    RT_CHECK(!holds(run, written[i]), RT_ERR_LOCKED,
+             "%s holds a %s that no training run wrote, and that this one "
+             "would overwrite; choose another output.dir",
+             run->folder, written[i]);
+  return RT_OK;
+}
+
+static rt_err open_folder(rt_train_run *run)
+{
+  rt_err err = RT_OK;
+  if (run->folder[0] == '\0') {
+    rt_info("output.dir is empty: no checkpoints and no metrics are kept");
+    return RT_OK;
+  }
+  if (rt_comm_rank(run->job->world) == 0) {
+    const double silence_s = rt_job_silence_s(run->job->deck);
+    err = rt_lock_take(run->folder, silence_s, &run->lock);
+    if (err == RT_OK)
+      err = check_folder(run);
+  }
+  return rt_agree(run->job->world, err);
+}
+
+/** The resolved deck, with the source of each value, and what its dataset is.
+ * Not before there are metrics: they tell check_folder whose it is. */
+static rt_err keep_deck(const rt_train_run *run)
+{
+  char path[RT_PATH_MAX], *text = NULL;
+  rt_err err = RT_OK;
+  if (run->lock != NULL) {
+    err = rt_path_join(path, run->folder, "deck.yaml");
+    if (err == RT_OK)
+      err = rt_deck_to_text(run->job->deck, &text);
+    if (err == RT_OK)
+      err = rt_file_put(path, text, strlen(text));
+    free(text);
+    if (err == RT_OK)
+      err = rt_run_card_write(run->job, run->folder);
+  }
+  return rt_agree(run->job->world, err);
+}
+
+/** All plans of the run together must fit, the evaluator's included. */
+static rt_err check_memory(const rt_train_run *run)
+{
+  const rt_arena *plans[16];
+  int n = rt_trainer_arenas(run->trainer, plans);
+  n += rt_evaluator_arenas(run->evaluator, plans + n);
+  return rt_job_check_memory(run->job, plans, n, false);
+}
+
+static rt_err make_evaluator(rt_train_run *run)
+{
+  rt_job *job = run->job;
+  const int64_t asked = rt_deck_int(job->deck, RT_KEY_EVAL_ROWS);
+  if (asked == 0)
+    return RT_OK;
+  const int64_t there =
+      job->corpus != NULL ? rt_corpus_n_rows(job->corpus, RT_VALID) : 0;
+  if (there == 0) {
+    rt_info("no evaluation: %s",
+            job->corpus == NULL
+                ? "data.files is empty"
+                : "no held-out row (data.valid_fraction, documents)");
+    return RT_OK;
+  }
+  run->eval_rows = asked < there ? asked : there;
+  RT_TRY(rt_evaluator_create(job, run->trainer->model, &run->evaluator));
+  RT_TRY(check_memory(run));
+  return rt_evaluator_commit(run->evaluator);
+}
+
+/** A limit that leaves no time would make one step at each start. */
+static rt_err check_wall(const rt_deck *deck)
+{
+  const double wall_s = rt_deck_real(deck, RT_KEY_RUN_WALL_S);
+  const double margin_s = rt_deck_real(deck, RT_KEY_RUN_WALL_MARGIN_S);
+  RT_CHECK(wall_s == 0.0 || wall_s > margin_s, RT_ERR_CONFIG,
+           "run.wall_s is %g and run.wall_margin_s %g: no time is left for a "
+           "step; set a smaller margin",
+           wall_s, margin_s);
+  return RT_OK;
+}
+
+static rt_err prepare(rt_train_run *run)
+{
+  rt_job *job = run->job;
+  RT_TRY(check_wall(job->deck));
+  RT_TRY(open_folder(run));
+  RT_TRY(rt_trainer_create(job, true, false, &run->trainer));
+  RT_TRY(make_evaluator(run));
+  RT_TRY(rt_state_resume(run->trainer, &run->saved));
+  run->step = run->first = run->saved > 0 ? run->saved : 0;
+  if (run->saved >= 0)
+    rt_info("resumed at step %lld of %lld from %s", (long long)run->step,
+            (long long)job->n_steps, run->folder);
+  run->checkpoint_every = interval(job, RT_KEY_CKPT_EVERY);
+  run->eval_every = interval(job, RT_KEY_EVAL_EVERY);
+  run->wall_end_s = wall_end(job);
+  if (run->trainer->capture != NULL)
+    RT_TRY(rt_state_origin(run->trainer, run->saved));
+  RT_TRY(rt_train_capture_begin(run->trainer->capture, run->step,
+                                run->trainer->origin));
+  if (run->step < job->n_steps)
+    RT_TRY(rt_agree(job->world, rt_trainer_seek(run->trainer, run->step)));
+  RT_TRY(rt_progress_init(&run->progress, job, run->folder, run->step));
+  return keep_deck(run);
+}
+
+static rt_err evaluate(rt_train_run *run)
+{
+  rt_eval_result r;
+  const double since = rt_now_s();
+  if (run->evaluator == NULL)
+    return RT_OK;
+  RT_TRY(rt_evaluate(run->evaluator, RT_VALID, run->eval_rows, &r));
+  rt_progress_pause(&run->progress, since);
+  return rt_agree(run->job->world,
+                  rt_progress_eval(&run->progress, run->step, &r));
+}
+
+static rt_err checkpoint(rt_train_run *run)
+{
+  rt_job *job = run->job;
+  const double since = rt_now_s();
+  if (run->folder[0] == '\0' || run->saved == run->step)
+    return RT_OK;
+  const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_CHECKPOINT);
+  job->hooks->beat(run->step, "checkpoint");
+  RT_TRY(rt_agree(job->world, rt_train_capture_sync(run->trainer->capture)));
+  RT_TRY(rt_state_save(run->trainer, run->step));
+  run->saved = run->step;
+  rt_debug("checkpoint of step %lld in %.2f s", (long long)run->step,
+           rt_now_s() - since);
+  rt_phases_to(&job->phases, was);
+  rt_progress_pause(&run->progress, since);
+  return RT_OK;
+}
+
+/** Rows of a bad step by number, so that a person can look at them. */
+static void rows_text(const rt_job *job, int64_t step, char *text, size_t n)
+{
+  const uint64_t seed = (uint64_t)rt_deck_int(job->deck, RT_KEY_RUN_SEED);
+  const int64_t most = 32;
+  size_t at = 0;
+  for (int64_t i = 0; i < job->batch_rows && i < most && at < n; i++)
+    at += (size_t)snprintf(text + at, n - at, " %lld",
+                           (long long)rt_corpus_order(
+                               seed, job->n_rows, step * job->batch_rows + i));
+  if (job->batch_rows > most && at < n)
+    snprintf(text + at, n - at, " and %lld more",
+             (long long)(job->batch_rows - most));
+}
+
+/** Nothing was updated: skip the step while the deck allows it. */
+static rt_err judge_bad_step(const rt_train_run *run, const rt_step_result *r)
+{
+  const rt_job *job = run->job;
+  const int64_t most = rt_deck_int(job->deck, RT_KEY_TRAIN_MAX_SKIPS);
+  const int64_t skipped = run->trainer->n_skipped;
+  const bool skip = rt_deck_is(job->deck, RT_KEY_TRAIN_ON_BAD, "skip");
+  char rows[1024] = "";
+  rows_text(job, run->step, rows, sizeof rows);
+  RT_CHECK(skip, RT_ERR_NUMBER,
+           "step %lld: loss %g, gradient norm %g (running mean %g); nothing "
+           "was updated, the last checkpoint is untouched.  Its rows of the "
+           "training stream:%s.  train.on_bad_step=skip would pass over it",
+           (long long)run->step + 1, r->loss, r->grad_norm,
+           run->trainer->norm_mean, rows);
+  RT_CHECK(skipped <= most, RT_ERR_NUMBER,
+           "step %lld: loss %g, gradient norm %g, and %lld steps were skipped "
+           "already (train.max_skips): the run has gone bad.  Rows:%s",
+           (long long)run->step + 1, r->loss, r->grad_norm,
+           (long long)skipped - 1, rows);
+  rt_warn("step %lld skipped: loss %g, gradient norm %g; rows:%s",
+          (long long)run->step + 1, r->loss, r->grad_norm, rows);
+  return RT_OK;
+}
+
+/** Why this rank would stop now. */
+static rt_stop wish(const rt_train_run *run, double step_s)
+{
+  char path[RT_PATH_MAX];
+  if (run->job->hooks->stop_asked())
+    return STOP_ASKED;
+  if (run->lock != NULL && // rank 0 looks for all
+      rt_path_join(path, run->folder, "stop") == RT_OK && rt_file_exists(path))
+    return STOP_FILE;
+  // one more step must still fit
+  if (run->wall_end_s > 0.0 && rt_now_s() + step_s >= run->wall_end_s)
+    return STOP_WALL;
+  return GO_ON;
+}
+
+/** Peak resident bytes of this process. */
+static double peak_rss(void)
+{
+  struct rusage use;
+  getrusage(RUSAGE_SELF, &use);
+  return (double)use.ru_maxrss * 1024.0; // Linux counts in KiB
+}
+
+/** The one collective of the loop, after each step: largest wish to stop,
+ *  memory and wait for input of all ranks in three numbers. */
+static rt_err meet(const rt_train_run *run, double step_s, rt_stop *stop,
+                   double *rss_bytes, double *wait)
+{
+  double v[3] = {(double)wish(run, step_s), peak_rss(),
+                 rt_progress_wait(&run->progress)};
+  RT_TRY(rt_comm_allreduce_host(run->job->world, v, 3, RT_F64, RT_MAX));
+  *stop = (rt_stop)lrint(v[0]);
+  *rss_bytes = v[1];
+  *wait = v[2];
+  return RT_OK;
+}
+
+/** Metrics, and a line when it is time.  Rank 0 alone writes. */
+static rt_err report(rt_train_run *run, const rt_step_result *r,
+                     double rss_bytes, double wait)
+{
+  rt_job *job = run->job;
+  const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_LOG);
+  const bool now =
+      run->step % rt_deck_int(job->deck, RT_KEY_OUT_LOG_EVERY) == 0 ||
+      run->step == job->n_steps;
+  RT_TRY(rt_progress_step(&run->progress, run->step, r));
+  if (now)
+    rt_progress_line(&run->progress, run->step, r, rss_bytes, wait);
+  if (run->lock != NULL && rt_now_s() - run->refreshed_s > 30.0) {
+    rt_lock_refresh(run->lock);
+    run->refreshed_s = rt_now_s();
+  }
+  rt_phases_to(&job->phases, was);
+  return RT_OK;
+}
+
+static bool due(int64_t step, int64_t every)
+{
+  return every > 0 && step % every == 0;
+}
+
+/** One step and what belongs to it. */
+static rt_err advance(rt_train_run *run, rt_stop *stop)
+{
+  rt_job *job = run->job;
+  rt_step_result r;
+  double rss_bytes = 0.0, wait = 0.0;
+  const double since = rt_now_s();
+  job->hooks->beat(run->step, "step");
+  RT_TRY(rt_trainer_step(run->trainer, run->step, &r));
+  if (r.bad)
+    RT_TRY(judge_bad_step(run, &r));
+  run->step++;
+  RT_TRY(meet(run, rt_now_s() - since, stop, &rss_bytes, &wait));
+  RT_TRY(report(run, &r, rss_bytes, wait));
+  if (run->step == job->n_steps)
+    return RT_OK; // the end evaluates and saves anyway
+  if (due(run->step, run->eval_every))
+    RT_TRY(evaluate(run));
+  return due(run->step, run->checkpoint_every) ? checkpoint(run) : RT_OK;
+}
+
+/** Steps until the end or a stop.  A rank that fails alone would leave its
+ *  peers waiting: its error ends the job.  A bad step is seen by all alike. */
+static rt_err loop(rt_train_run *run, rt_stop *stop)
+{
+  *stop = GO_ON;
+  while (run->step < run->job->n_steps && *stop == GO_ON) {
+    const rt_err err = advance(run, stop);
+    if (err != RT_OK && err != RT_ERR_NUMBER)
+      run->job->hooks->fatal(err);
+    RT_TRY(err);
+  }
+  return RT_OK;
+}
+
+static const char *reason(rt_stop stop)
+{
+  static const char *const texts[] = {[GO_ON] = "finished",
+                                      [STOP_WALL] =
+                                          "stopped before the wall limit",
+                                      [STOP_FILE] = "stopped by the stop file",
+                                      [STOP_ASKED] = "stopped by a signal"};
+  return texts[stop];
+}
+
+static rt_err summary(rt_train_run *run, rt_stop stop)
+{
+  rt_job *job = run->job;
+  const double s = rt_now_s() - job->phases.began;
+  const double tokens =
+      (double)((run->step - run->first) * job->batch_rows * job->seq);
+  RT_TRY(rt_agree(job->world,
+                  rt_progress_end(&run->progress, run->step, reason(stop))));
+  RT_TRY(rt_phases_print(&job->phases, job->world, stdout));
+  rt_info("%s at step %lld of %lld: %.0f tokens in %.1f s, %lld steps "
+          "skipped%s%s",
+          reason(stop), (long long)run->step, (long long)job->n_steps, tokens,
+          s, (long long)run->trainer->n_skipped,
+          run->folder[0] != '\0' ? "; all of it is in " : "", run->folder);
+  return RT_OK;
+}
+
+static rt_err finish(rt_train_run *run, rt_stop stop)
+{
+  const rt_job *job = run->job;
+  char path[RT_PATH_MAX];
+  const bool complete = run->step >= job->n_steps;
+  if (complete && run->first < job->n_steps)
+    RT_TRY(evaluate(run));
+  RT_TRY(checkpoint(run));
+  RT_TRY(summary(run, complete ? GO_ON : stop));
+  if (complete)
+    return RT_OK;
+  if (run->lock != NULL && rt_path_join(path, run->folder, "stop") == RT_OK)
+    unlink(path); // it has done its work; the next run shall go on
+  return RT_FAIL(stop == STOP_FILE ? RT_ERR_HALTED : RT_ERR_STOPPED,
+                 "%s at step %lld of %lld: %s", reason(stop),
+                 (long long)run->step, (long long)job->n_steps,
+                 run->folder[0] != '\0'
+                     ? "a checkpoint is written, the same command goes on"
+                     : "output.dir is empty, so nothing is kept");
+}
+
+rt_err rt_run_train(rt_job *job)
+{
+  rt_train_run run = {.job = job,
+                      .folder = rt_deck_text(job->deck, RT_KEY_OUT_DIR),
+                      .saved = -1};
+  rt_stop stop = GO_ON;
+  rt_err err = prepare(&run);
+  rt_phases_to(&job->phases, RT_PHASE_OTHER);
+  if (err == RT_OK)
+    err = loop(&run, &stop);
+  if (err == RT_OK)
+    err = finish(&run, stop);
+  rt_progress_clear(&run.progress);
+  rt_evaluator_destroy(&run.evaluator);
+  rt_trainer_destroy(&run.trainer);
+  rt_lock_release(&run.lock);
+  return err;
+}

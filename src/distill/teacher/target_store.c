@@ -1,0 +1,77 @@
+/** \file target_store.c
+ *  Sparse targets of one micro-batch. */
+#include "distill/teacher/target_store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+rt_err rt_target_store_init(rt_target_store *s, rt_dev *dev, int64_t n,
+                            int64_t k, double tau)
+{
+  *s = (rt_target_store){.dev = dev, .n = n, .k = k, .tau = tau};
+  RT_TRY(rt_arena_create("targets", &s->arena));
+  RT_TRY(rt_arena_reserve(s->arena, "count", RT_I32, n, 1, &s->count));
+  RT_TRY(rt_arena_reserve(s->arena, "ids", RT_I32, n, k, &s->ids));
+  return rt_arena_reserve(s->arena, "target probabilities", rt_dev_real(dev), n,
+                          k, &s->t);
+}
+
+rt_err rt_target_store_commit(rt_target_store *s)
+{
+  const size_t all = (size_t)s->n * (size_t)s->k;
+  s->h_count = calloc((size_t)s->n, sizeof *s->h_count);
+  s->h_ids = calloc(all, sizeof *s->h_ids);
+  s->h_t = calloc(all, rt_dtype_size(rt_dev_real(s->dev)));
+  s->row = calloc((size_t)s->k, sizeof *s->row);
+  s->entropy = calloc((size_t)s->n, sizeof *s->entropy);
+  s->label_logp = calloc((size_t)s->n, sizeof *s->label_logp);
+  RT_CHECK(s->h_count && s->h_ids && s->h_t && s->row && s->entropy &&
+               s->label_logp,
+           RT_ERR_MEM, "targets of %lld tokens x %lld entries", (long long)s->n,
+           (long long)s->k);
+  return rt_arena_commit(s->arena, rt_dev_memory(s->dev));
+}
+
+void rt_target_store_clear(rt_target_store *s)
+{
+  rt_arena_destroy(&s->arena);
+  free(s->h_count);
+  free(s->h_ids);
+  free(s->h_t);
+  free(s->row);
+  free(s->entropy);
+  free(s->label_logp);
+  *s = (rt_target_store){0};
+}
+
+void rt_target_store_set(rt_target_store *s, int64_t i, int64_t count,
+                         const int32_t *ids, const float *logp,
+                         float label_logp)
+{
+  RT_ASSERT(count <= s->k);
+  const rt_dtype real = rt_dev_real(s->dev);
+  s->h_count[i] = (int32_t)count;
+  s->label_logp[i] = label_logp;
+  s->entropy[i] = rt_truncate_target(logp, count, s->tau, s->row);
+  memcpy(s->h_ids + i * s->k, ids, (size_t)count * sizeof *ids);
+  rt_dtype_convert((char *)s->h_t + (size_t)(i * s->k) * rt_dtype_size(real),
+                   real, s->row, RT_F64, (size_t)count);
+}
+
+rt_err rt_target_store_send(rt_target_store *s)
+{
+  RT_TRY(rt_dev_put(s->dev, s->count, s->h_count));
+  RT_TRY(rt_dev_put(s->dev, s->ids, s->h_ids));
+  return rt_dev_put(s->dev, s->t, s->h_t);
+}
+
+rt_targets rt_target_store_view(const rt_target_store *s, int64_t tok0,
+                                int64_t n)
+{
+  return (rt_targets){.count = rt_view_rows(s->count, tok0, n),
+                      .ids = rt_view_rows(s->ids, tok0, n),
+                      .t = rt_view_rows(s->t, tok0, n),
+                      .h_count = s->h_count + tok0,
+                      .entropy = s->entropy + tok0,
+                      .label_logp = s->label_logp + tok0};
+}

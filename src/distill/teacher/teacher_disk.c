@@ -1,0 +1,73 @@
+/** \file teacher_disk.c
+ *  The offline teacher: entries of a captured dataset, which the feed's thread
+ *  has already read and checked. */
+#include "distill/teacher/target_store.h"
+#include "distill/teacher/teacher_room.h"
+
+#include <stdlib.h>
+
+typedef struct disk {
+  rt_truncation rule;
+  rt_target_store store;
+} disk;
+
+rt_err rt_teacher_disk_create(const rt_job *job, void **self)
+{
+  disk *d = calloc(1, sizeof *d);
+  *self = d;
+  RT_CHECK(d != NULL, RT_ERR_MEM, "a teacher from a dataset");
+  d->rule = rt_teacher_rule(job);
+  return rt_target_store_init(&d->store, job->dev, job->micro_rows * job->seq,
+                              d->rule.top_k,
+                              rt_deck_real(job->deck, RT_KEY_LOSS_TAU));
+}
+
+static int disk_arenas(void *self, const rt_arena *plans[4])
+{
+  plans[0] = ((disk *)self)->store.arena;
+  return 1;
+}
+
+static rt_err disk_commit(void *self, rt_job *job)
+{
+  (void)job;
+  return rt_target_store_commit(&((disk *)self)->store);
+}
+
+static rt_err disk_begin(void *self, rt_job *job, const rt_batch *b)
+{
+  disk *d = self;
+  const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_TEACHER);
+  for (int64_t r = 0; r < b->n_rows; r++) {
+    const rt_logits_row *row = &b->logits[r];
+    int64_t at = 0;
+    for (int64_t t = 0; t < b->seq; t++) {
+      const int64_t count =
+          rt_truncate_count(row->logp + at, row->count[t], d->rule);
+      rt_target_store_set(&d->store, r * b->seq + t, count,
+                          (const int32_t *)row->ids + at, row->logp + at,
+                          row->label_logp[t]);
+      at += row->count[t];
+    }
+  }
+  RT_TRY(rt_target_store_send(&d->store));
+  rt_phases_to(&job->phases, was);
+  return RT_OK;
+}
+
+static rt_err disk_chunk(void *self, int64_t tok0, int64_t n, rt_view tile,
+                         rt_targets *out)
+{
+  (void)tile;
+  *out = rt_target_store_view(&((disk *)self)->store, tok0, n);
+  return RT_OK;
+}
+
+static void disk_destroy(void *self)
+{
+  rt_target_store_clear(&((disk *)self)->store);
+  free(self);
+}
+
+const rt_teacher_room rt_teacher_disk_room = {
+    disk_arenas, disk_commit, disk_begin, disk_chunk, disk_destroy};

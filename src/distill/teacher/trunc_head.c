@@ -1,0 +1,493 @@
+/** \file trunc_head.c
+ *  The truncating head: rows to each token's likeliest entries, exact over
+ *  vocabulary shards.
+ *
+ *  The K largest of the whole vocabulary are among the K largest of every
+ *  shard, so ranks exchange K candidates a token and three statistics, never
+ *  logits; then each rank merges the same lists in the same order. */
+#include "distill/teacher/teacher.h"
+
+#include "base/rng.h"
+#include "base/split.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/** An id, and how many draws gave it. */
+typedef struct drawn_id {
+  int32_t id, times;
+} drawn_id;
+
+struct rt_trunc_head {
+  rt_model *model;     // borrowed
+  const rt_grid *grid; // borrowed
+  rt_dev *dev;         // borrowed
+  rt_truncation rule;
+  rt_draws draws;
+  rt_arena *arena;             // owned
+  int64_t seq;                 // T
+  int64_t n_chunk;             // tokens of a chunk
+  int64_t k;                   // candidates a token
+  rt_view tok, pos, doc_start; // i32 [T, 1]
+  rt_view tile;                // [n_chunk, V_pad / tp]
+  rt_view label;               // i32 [n_chunk, 1]
+  rt_view ids, top;            // [n_chunk, k]
+  rt_view stats;               // f64 [n_chunk, K_N_STAT]
+  unsigned char *mine, *all;   // owned: one rank's candidates, every rank's
+  float *merged;               // owned [k]
+  rt_view u, drawn;            // of draws: f64 [n_chunk, N], i32 [n_chunk, N]
+  double *h_u;                 // owned [n_chunk, N]
+  int32_t *h_drawn;            // owned [n_chunk, N]
+  drawn_id *found;             // owned [N]
+};
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+  return a < b ? a : b;
+}
+
+/** Bytes of the parts of one rank's message about n tokens. */
+static size_t stats_bytes(int64_t n)
+{
+  return (size_t)n * K_N_STAT * sizeof(double);
+}
+
+static size_t top_bytes(const rt_trunc_head *th, int64_t n)
+{
+  return (size_t)(n * th->k) * rt_dtype_size(rt_dev_real(th->dev));
+}
+
+static size_t ids_bytes(const rt_trunc_head *th, int64_t n)
+{
+  return (size_t)(n * th->k) * sizeof(int32_t);
+}
+
+static size_t message_bytes(const rt_trunc_head *th, int64_t n)
+{
+  return stats_bytes(n) + top_bytes(th, n) + ids_bytes(th, n);
+}
+
+static rt_err plan_row(rt_trunc_head *th)
+{
+  RT_TRY(rt_arena_reserve(th->arena, "tok", RT_I32, th->seq, 1, &th->tok));
+  RT_TRY(rt_arena_reserve(th->arena, "pos", RT_I32, th->seq, 1, &th->pos));
+  return rt_arena_reserve(th->arena, "doc_start", RT_I32, th->seq, 1,
+                          &th->doc_start);
+}
+
+/** What draws need besides: their numbers, and what came of them. */
+static rt_err plan_draws(rt_trunc_head *th)
+{
+  if (th->draws.n == 0)
+    return RT_OK;
+  RT_TRY(rt_arena_reserve(th->arena, "uniform numbers", RT_F64, th->n_chunk,
+                          th->draws.n, &th->u));
+  return rt_arena_reserve(th->arena, "drawn ids", RT_I32, th->n_chunk,
+                          th->draws.n, &th->drawn);
+}
+
+static rt_err plan_candidates(rt_trunc_head *th)
+{
+  const int64_t n = th->n_chunk;
+  RT_TRY(rt_arena_reserve(th->arena, "label", RT_I32, n, 1, &th->label));
+  RT_TRY(
+      rt_arena_reserve(th->arena, "candidate ids", RT_I32, n, th->k, &th->ids));
+  RT_TRY(rt_arena_reserve(th->arena, "candidate logits", rt_dev_real(th->dev),
+                          n, th->k, &th->top));
+  RT_TRY(rt_arena_reserve(th->arena, "row statistics", RT_F64, n, K_N_STAT,
+                          &th->stats));
+  return plan_draws(th);
+}
+
+rt_err rt_trunc_head_create(const rt_trunc_spec *spec, rt_trunc_head **out)
+{
+  rt_trunc_head *th = calloc(1, sizeof *th);
+  *out = th;
+  RT_CHECK(th != NULL, RT_ERR_MEM, "a truncating head");
+  const rt_head head = rt_model_head(spec->model);
+  const rt_dtype real = rt_dev_real(spec->dev);
+  const double row_bytes = (double)head.w.rows * (double)rt_dtype_size(real);
+  th->model = spec->model;
+  th->grid = spec->grid;
+  th->dev = spec->dev;
+  th->rule = spec->rule;
+  th->draws = spec->draws;
+  // of draws the largest logits are not wanted, only statistics
+  th->k = spec->draws.n > 0 ? 1 : smaller(spec->rule.top_k, head.vocab);
+  th->seq = spec->seq;
+  th->n_chunk = rt_chunk_rows(spec->seq, spec->chunk_bytes / row_bytes);
+  RT_TRY(rt_arena_create("truncating head", &th->arena));
+  if (!spec->takes_tiles) {
+    RT_TRY(plan_row(th));
+    RT_TRY(rt_arena_reserve(th->arena, "teacher logit tile", real, th->n_chunk,
+                            head.w.rows, &th->tile));
+  }
+  return plan_candidates(th);
+}
+
+const rt_arena *rt_trunc_head_arena(const rt_trunc_head *th)
+{
+  return th->arena;
+}
+
+rt_err rt_trunc_head_commit(rt_trunc_head *th)
+{
+  const size_t bytes = message_bytes(th, th->n_chunk);
+  th->mine = malloc(bytes);
+  th->all = malloc(bytes * (size_t)th->grid->tp);
+  th->merged = malloc((size_t)th->k * sizeof *th->merged);
+  RT_CHECK(th->mine && th->all && th->merged, RT_ERR_MEM,
+           "candidates of %lld tokens x %lld entries", (long long)th->n_chunk,
+           (long long)th->k);
+  const size_t n_draws = (size_t)(th->n_chunk * th->draws.n);
+  th->h_u = malloc((n_draws + 1) * sizeof *th->h_u);
+  th->h_drawn = malloc((n_draws + 1) * sizeof *th->h_drawn);
+  th->found = malloc(((size_t)th->draws.n + 1) * sizeof *th->found);
+  RT_CHECK(th->h_u && th->h_drawn && th->found, RT_ERR_MEM, "%zu draws",
+           n_draws);
+  return rt_arena_commit(th->arena, rt_dev_memory(th->dev));
+}
+
+void rt_trunc_head_destroy(rt_trunc_head **out)
+{
+  rt_trunc_head *th = *out;
+  *out = NULL;
+  if (th == NULL)
+    return;
+  rt_arena_destroy(&th->arena);
+  free(th->mine);
+  free(th->all);
+  free(th->merged);
+  free(th->h_u);
+  free(th->h_drawn);
+  free(th->found);
+  free(th);
+}
+
+/** What every rank of the tp group sent about n tokens. */
+typedef struct message {
+  const double *stats; // [n, K_N_STAT]
+  const void *top;     // real [n, k]
+  const int32_t *ids;  // [n, k]
+} message;
+
+static message message_of(const rt_trunc_head *th, int i_tp, int64_t n)
+{
+  const unsigned char *at = th->all + (size_t)i_tp * message_bytes(th, n);
+  return (message){(const double *)at, at + stats_bytes(n),
+                   (const int32_t *)(at + stats_bytes(n) + top_bytes(th, n))};
+}
+
+static double logit_at(const rt_trunc_head *th, const void *top, int64_t i)
+{
+  return rt_dev_real(th->dev) == RT_F64 ? ((const double *)top)[i]
+                                        : (double)((const float *)top)[i];
+}
+
+/** Log-sum-exp of a token over all shards, and its label's logit. */
+static double combine_stats(const rt_trunc_head *th, int64_t n, int64_t i,
+                            double *label)
+{
+  double top = -INFINITY, sum = 0.0;
+  *label = 0.0;
+  for (int r = 0; r < th->grid->tp; r++)
+    top = fmax(top, message_of(th, r, n).stats[i * K_N_STAT + K_STAT_MAX]);
+  for (int r = 0; r < th->grid->tp; r++) {
+    const double *s = message_of(th, r, n).stats + i * K_N_STAT;
+    sum += s[K_STAT_SUM] * exp(s[K_STAT_MAX] - top);
+    *label += s[K_STAT_LABEL];
+  }
+  return top + log(sum);
+}
+
+/** Entropy of token \a i's softmax, and the standard deviation of its logits,
+ *  from the shards' sums, moved to the logits' largest. */
+static void combine_spread(const rt_trunc_head *th, int64_t n, int64_t i,
+                           double *entropy, double *deviation)
+{
+  const rt_head head = rt_model_head(th->model);
+  double top = -INFINITY, sum = 0.0, exp_z = 0.0, z = 0.0, zz = 0.0;
+  for (int r = 0; r < th->grid->tp; r++)
+    top = fmax(top, message_of(th, r, n).stats[i * K_N_STAT + K_STAT_MAX]);
+  for (int r = 0; r < th->grid->tp; r++) {
+    const double *s = message_of(th, r, n).stats + i * K_N_STAT;
+    const int64_t left = head.vocab - r * head.w.rows;
+    const double count = (double)smaller(left > 0 ? left : 0, head.w.rows);
+    if (count == 0.0)
+      continue; // padding only
+    const double by = s[K_STAT_MAX] - top, scale = exp(by);
+    sum += scale * s[K_STAT_SUM];
+    exp_z += scale * (s[K_STAT_EXP_Z] + by * s[K_STAT_SUM]);
+    z += s[K_STAT_Z] + count * by;
+    zz += s[K_STAT_ZZ] + 2.0 * by * s[K_STAT_Z] + count * by * by;
+  }
+  const double mean = z / (double)head.vocab;
+  *entropy = fmax(0.0, log(sum) - exp_z / sum);
+  *deviation = sqrt(fmax(0.0, zz / (double)head.vocab - mean * mean));
+}
+
+/** Merge the shards' sorted lists of token \a i: largest first; on ties the
+ * lower id, which is the lower shard's.  Returns how many. */
+static int64_t merge(const rt_trunc_head *th, int64_t n, int64_t i, double lse,
+                     int32_t *ids, float *logp)
+{
+  const int tp = th->grid->tp;
+  RT_ASSERT(tp > 0);
+  int64_t next[tp]; // place in each shard's list
+  memset(next, 0, sizeof next);
+  int64_t count = 0;
+  while (count < th->k) {
+    int best = -1;
+    double best_logit = -INFINITY;
+    for (int r = 0; r < tp; r++) {
+      const message m = message_of(th, r, n);
+      const int64_t at = i * th->k + next[r];
+      if (next[r] == th->k || m.ids[at] < 0)
+        continue;
+      const double logit = logit_at(th, m.top, at);
+      if (best < 0 || logit > best_logit) {
+        best = r;
+        best_logit = logit;
+      }
+    }
+    if (best < 0)
+      break;
+    ids[count] = message_of(th, best, n).ids[i * th->k + next[best]++];
+    logp[count++] = (float)(best_logit - lse);
+  }
+  return count;
+}
+
+/** Candidates of one chunk from every shard, in th->all. */
+static rt_err gather(rt_trunc_head *th, int64_t n)
+{
+  unsigned char *to = th->grid->tp > 1 ? th->mine : th->all;
+  RT_TRY(rt_dev_get(th->dev, to, rt_view_rows(th->stats, 0, n)));
+  RT_TRY(rt_dev_get(th->dev, to + stats_bytes(n), rt_view_rows(th->top, 0, n)));
+  RT_TRY(rt_dev_get(th->dev, to + stats_bytes(n) + top_bytes(th, n),
+                    rt_view_rows(th->ids, 0, n)));
+  if (th->grid->tp == 1)
+    return RT_OK;
+  return rt_comm_allgather(th->grid->comm_tp, th->mine, message_bytes(th, n),
+                           th->all);
+}
+
+/** --- draws --- */
+
+static int by_u(const void *a, const void *b)
+{
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/** Numbers of token \a i, which is token \a t of row \a row, rising: in units
+ * of this shard's sum, negative where another shard has the draw. */
+static void make_numbers(rt_trunc_head *th, int64_t n, int64_t i, int64_t row,
+                         int64_t t)
+{
+  const int64_t N = th->draws.n;
+  const int tp = th->grid->tp, mine = th->grid->i_tp;
+  double *const u = th->h_u + i * N;
+  double begin = 0.0, mass = 0.0, label;
+  const double lse = combine_stats(th, n, i, &label);
+  const double *s = NULL;
+  for (int r = 0; r <= mine; r++) {
+    begin += mass;
+    s = message_of(th, r, n).stats + i * K_N_STAT;
+    mass = s[K_STAT_SUM] * exp(s[K_STAT_MAX] - lse);
+  }
+  RT_ASSERT(s != NULL);
+  for (int64_t d = 0; d < N; d++)
+    u[d] = rt_rng_uniform(th->draws.seed, RT_RNG_DRAW, (uint64_t)row,
+                          (uint64_t)(t * N + d));
+  qsort(u, (size_t)N, sizeof *u, by_u);
+  for (int64_t d = 0; d < N; d++) {
+    const bool here = u[d] >= begin && (u[d] < begin + mass || mine == tp - 1);
+    u[d] = here ? (u[d] - begin) / mass * s[K_STAT_SUM] : -1.0;
+  }
+}
+
+static int by_id(const void *a, const void *b)
+{
+  const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+  return (x > y) - (x < y);
+}
+
+static int by_times(const void *a, const void *b)
+{
+  const drawn_id *x = a, *y = b;
+  return x->times != y->times ? y->times - x->times
+                              : (x->id > y->id) - (x->id < y->id);
+}
+
+/** The draws of token \a i of a chunk into entry \a at: most often drawn first.
+ */
+static void count_draws(const rt_trunc_head *th, int64_t i, int64_t at,
+                        rt_entries *out)
+{
+  const int64_t N = th->draws.n;
+  int32_t *const drawn = th->h_drawn + i * N;
+  drawn_id *const found = th->found;
+  int32_t count = 0;
+  qsort(drawn, (size_t)N, sizeof *drawn, by_id);
+  for (int64_t d = 0; d < N; d++) {
+    if (d == 0 || drawn[d] != drawn[d - 1])
+      found[count++] = (drawn_id){drawn[d], 0};
+    found[count - 1].times++;
+  }
+  qsort(found, (size_t)count, sizeof *found, by_times);
+  for (int32_t k = 0; k < count; k++) {
+    out->ids[at * N + k] = found[k].id;
+    out->logp[at * N + k] = (float)log((double)found[k].times / (double)N);
+  }
+  out->count[at] = count;
+}
+
+/** Draws of a chunk, whose statistics were gathered: each draw is in one shard,
+ *  the largest of all shards' answers. */
+static rt_err draw_chunk(rt_trunc_head *th, rt_view tile, int64_t row,
+                         int64_t t, int64_t at, rt_entries *out)
+{
+  const rt_head head = rt_model_head(th->model);
+  const int64_t n = tile.rows, N = th->draws.n;
+  const rt_view u = rt_view_rows(th->u, 0, n);
+  const rt_view drawn = rt_view_rows(th->drawn, 0, n);
+  for (int64_t i = 0; i < n; i++)
+    make_numbers(th, n, i, row, t + i);
+  RT_TRY(rt_dev_put(th->dev, u, th->h_u));
+  RT_RUN(th->dev, draw, .z = tile, .stats = rt_view_rows(th->stats, 0, n),
+         .u = u, .ids = drawn, .v0 = head.v0, .v_true = head.vocab);
+  RT_TRY(rt_dev_get(th->dev, th->h_drawn, drawn));
+  RT_TRY(rt_comm_allreduce_host(th->grid->comm_tp, th->h_drawn, (size_t)(n * N),
+                                RT_I32, RT_MAX));
+  for (int64_t i = 0; i < n; i++)
+    count_draws(th, i, at + i, out);
+  return RT_OK;
+}
+
+/** Logits that differ may give the same log-prob: then the lower id is first,
+ *  as in every dataset. */
+static void order_ties(int64_t n, int32_t *ids, const float *logp)
+{
+  for (int64_t i = 1; i < n; i++) {
+    const int32_t id = ids[i];
+    int64_t at = i;
+    for (; at > 0 && logp[at - 1] == logp[i] && ids[at - 1] > id; at--)
+      ids[at] = ids[at - 1];
+    ids[at] = id;
+  }
+}
+
+/** Token \a i of a chunk, entry \a at: the likeliest, truncated. */
+static void take_best(rt_trunc_head *th, int64_t n, int64_t i, double lse,
+                      int64_t at, rt_entries *out)
+{
+  int32_t *ids = out->ids + at * out->k;
+  const int64_t found = merge(th, n, i, lse, ids, th->merged);
+  order_ties(found, ids, th->merged);
+  memcpy(out->logp + at * out->k, th->merged,
+         (size_t)found * sizeof *th->merged);
+  out->count[at] = (int32_t)rt_truncate_count(th->merged, found, th->rule);
+}
+
+/** Where tokens lie: [t, t + n) of row \a row of the stream, entries from
+ *  \a tok0 on. */
+typedef struct stretch {
+  const int32_t *label; // borrowed [n]
+  int64_t row, t, tok0;
+} stretch;
+
+/** The entries of a tile of logits. */
+static rt_err take_tile(rt_trunc_head *th, rt_view tile, const stretch *s,
+                        rt_entries *out)
+{
+  const rt_head head = rt_model_head(th->model);
+  const int64_t n = tile.rows;
+  const rt_view label = rt_view_rows(th->label, 0, n);
+  RT_TRY(rt_dev_put(th->dev, label, s->label));
+  RT_RUN(th->dev, topk, .z = tile, .label = label,
+         .ids = rt_view_rows(th->ids, 0, n), .top = rt_view_rows(th->top, 0, n),
+         .stats = rt_view_rows(th->stats, 0, n), .v0 = head.v0,
+         .v_true = head.vocab, .spread = out->entropy != NULL);
+  RT_TRY(gather(th, n));
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t at = s->tok0 + i;
+    double label_logit;
+    const double lse = combine_stats(th, n, i, &label_logit);
+    out->lse[at] = (float)lse;
+    out->label_logp[at] = (float)(label_logit - lse);
+    if (out->entropy != NULL) {
+      double entropy, deviation;
+      combine_spread(th, n, i, &entropy, &deviation);
+      out->entropy[at] = (float)entropy;
+      out->deviation[at] = (float)deviation;
+    }
+    if (th->draws.n == 0)
+      take_best(th, n, i, lse, at, out);
+  }
+  return th->draws.n > 0 ? draw_chunk(th, tile, s->row, s->t, s->tok0, out)
+                         : RT_OK;
+}
+
+rt_err rt_trunc_head_take(rt_trunc_head *th, rt_view tile,
+                          const rt_host_rows *rows, int64_t tok0,
+                          rt_entries *out)
+{
+  for (int64_t done = 0; done < tile.rows;) {
+    const int64_t at = tok0 + done, t = at % th->seq;
+    const int64_t in_row = smaller(th->seq - t, tile.rows - done);
+    const int64_t n = smaller(in_row, th->n_chunk);
+    const stretch s = {rows->label + at, rows->row[at / th->seq], t, at};
+    RT_TRY(take_tile(th, rt_view_rows(tile, done, n), &s, out));
+    done += n;
+  }
+  return RT_OK;
+}
+
+/** Tokens from \a tok0 on of \a rows, whose hidden states these are. */
+static rt_err run_chunk(rt_trunc_head *th, rt_view hidden,
+                        const rt_host_rows *rows, int64_t tok0, rt_entries *out)
+{
+  const rt_head head = rt_model_head(th->model);
+  const rt_view tile = rt_view_rows(th->tile, 0, hidden.rows);
+  RT_RUN(th->dev, gemm, .a = hidden, .b = head.w, .c = tile, .trans_b = true,
+         .alpha = 1.0);
+  RT_TRY(rt_trunc_head_take(th, tile, rows, tok0, out));
+  for (int64_t at = tok0; at < tok0 + hidden.rows; at++)
+    RT_CHECK(isfinite(out->lse[at]), RT_ERR_DATA,
+             "the teacher's logits of row %lld, token %lld are not finite: its "
+             "weights are damaged, or its numbers too large for %s",
+             (long long)rows->row[at / th->seq], (long long)(at % th->seq),
+             rt_dtype_name(rt_dev_real(th->dev)));
+  return RT_OK;
+}
+
+/** Row \a r: one forward, then its logits chunk by chunk. */
+static rt_err run_row(rt_trunc_head *th, const rt_host_rows *rows, int64_t r,
+                      rt_entries *out)
+{
+  const int64_t first = r * th->seq;
+  const rt_tokens_in in = {th->tok, th->pos, th->doc_start, 1, th->seq};
+  rt_view hidden; // [T, D]
+  RT_TRY(rt_dev_put(th->dev, in.tok, rows->tok + first));
+  RT_TRY(rt_dev_put(th->dev, in.pos, rows->pos + first));
+  RT_TRY(rt_dev_put(th->dev, in.doc_start, rows->doc_start + first));
+  RT_TRY(rt_model_forward(th->model, &in, &hidden));
+  for (int64_t t = 0; t < th->seq; t += th->n_chunk) {
+    const int64_t n = smaller(th->n_chunk, th->seq - t);
+    RT_TRY(run_chunk(th, rt_view_rows(hidden, t, n), rows, first + t, out));
+    rt_comm_progress();
+  }
+  return RT_OK;
+}
+
+rt_err rt_trunc_head_run(rt_trunc_head *th, const rt_host_rows *rows,
+                         rt_entries *out)
+{
+  RT_ASSERT(out->k == (th->draws.n > 0 ? th->draws.n : th->k) &&
+            out->n >= rows->n_rows * th->seq);
+  for (int64_t r = 0; r < rows->n_rows; r++)
+    RT_TRY(run_row(th, rows, r, out));
+  return RT_OK;
+}

@@ -1,0 +1,36 @@
+/** \file truncate.c
+ *  Top-p, then top-k, and the renormalised target.  Sums are double and in
+ *  order of probability, so live and stored entries give the same bits. */
+#include "distill/teacher/truncate.h"
+
+#include <math.h>
+
+int64_t rt_truncate_count(const float *logp, int64_t n, rt_truncation rule)
+{
+  const int64_t most = n < rule.top_k ? n : rule.top_k;
+  if (rule.top_p >= 1.0)
+    return most;
+  double mass = 0.0;
+  for (int64_t i = 0; i < most; i++) {
+    mass += exp((double)logp[i]);
+    if (mass >= rule.top_p)
+      return i + 1; // the token that crosses p is kept
+  }
+  return most;
+}
+
+double rt_truncate_target(const float *logp, int64_t n, double tau, double *t)
+{
+  if (n == 0)
+    return 0.0;
+  double sum = 0.0, dot = 0.0;
+  for (int64_t i = 0; i < n; i++) { // logp[0] is the largest
+    const double shifted = ((double)logp[i] - (double)logp[0]) / tau;
+    t[i] = exp(shifted);
+    sum += t[i];
+    dot += t[i] * shifted;
+  }
+  for (int64_t i = 0; i < n; i++)
+    t[i] /= sum;
+  return log(sum) - dot / sum; // H = log sum - E[shifted]
+}

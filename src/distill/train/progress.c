@@ -1,0 +1,194 @@
+/** \file progress.c
+ *  Progress lines and metrics.jsonl. */
+#include "distill/train/progress.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include <math.h>
+#include <string.h>
+
+double rt_progress_flops(const rt_job *job)
+{
+  const double tokens = (double)(job->batch_rows * job->seq);
+  const bool live = rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "live");
+  // backward is two GEMMs for each of forward's
+  const double student = 3.0 * rt_arch_flops_fwd(&job->arch_s, job->seq);
+  const double teacher = live ? rt_arch_flops_fwd(&job->arch_t, job->seq) : 0.0;
+  return tokens * (student + teacher);
+}
+
+rt_err rt_progress_init(rt_progress *p, const rt_job *job, const char *folder,
+                        int64_t step)
+{
+  char path[RT_PATH_MAX];
+  rt_err err = RT_OK;
+  *p =
+      (rt_progress){.job = job,
+                    .flops = rt_progress_flops(job),
+                    .step = step,
+                    .since = rt_now_s(),
+                    .input_s = rt_phases_seconds(&job->phases, RT_PHASE_INPUT)};
+  if (rt_comm_rank(job->world) == 0 && folder[0] != '\0') {
+    err = rt_path_join(path, folder, "metrics.jsonl");
+    if (err == RT_OK)
+      err = rt_metrics_open(path, step > 0 ? step : -1, &p->metrics);
+  }
+  return rt_agree(job->world, err);
+}
+
+void rt_progress_clear(rt_progress *p)
+{
+  rt_metrics_close(&p->metrics);
+}
+
+double rt_progress_wait(const rt_progress *p)
+{
+  const double s = rt_now_s() - p->since - p->paused;
+  const double input_s =
+      rt_phases_seconds(&p->job->phases, RT_PHASE_INPUT) - p->input_s;
+  return s > 0.0 ? fmin(input_s / s, 1.0) : 0.0;
+}
+
+void rt_progress_pause(rt_progress *p, double since)
+{
+  p->paused += rt_now_s() - since;
+}
+
+rt_err rt_progress_step(rt_progress *p, int64_t step, const rt_step_result *r)
+{
+  rt_metrics *m = p->metrics;
+  if (m == NULL)
+    return RT_OK;
+  rt_metrics_begin(m, "train", step);
+  rt_metrics_int(m, "tokens", step * p->job->batch_rows * p->job->seq);
+  rt_metrics_real(m, "loss", r->loss);
+  rt_metrics_real(m, "lm", r->lm);
+  rt_metrics_real(m, "kd", r->kd);
+  rt_metrics_real(m, "alpha", r->alpha);
+  rt_metrics_real(m, "lr", r->lr);
+  rt_metrics_real(m, "grad_norm", r->grad_norm);
+  rt_metrics_real(m, "entries", r->entries);
+  rt_metrics_int(m, "bad", r->bad ? 1 : 0);
+  rt_metrics_real(m, "time_s", rt_now_s() - p->job->phases.began);
+  return rt_metrics_end(m);
+}
+
+/** 12331 as "12,331". */
+static void with_commas(double x, char *text, size_t n)
+{
+  char digits[32];
+  snprintf(digits, sizeof digits, "%.0f", x);
+  const size_t len = strlen(digits);
+  size_t at = 0;
+  for (size_t i = 0; i < len && at + 2 < n; i++) {
+    if (i > 0 && (len - i) % 3 == 0)
+      text[at++] = ',';
+    text[at++] = digits[i];
+  }
+  text[at] = '\0';
+}
+
+/** "45s", "12m05s", "3h12m", "2d04h". */
+static void duration(double s, char *text, size_t n)
+{
+  const long long all = s < 0.0 ? 0 : (long long)(s + 0.5);
+  if (all < 60)
+    snprintf(text, n, "%llds", all);
+  else if (all < 3600)
+    snprintf(text, n, "%lldm%02llds", all / 60, all % 60);
+  else if (all < 86400)
+    snprintf(text, n, "%lldh%02lldm", all / 3600, all / 60 % 60);
+  else
+    snprintf(text, n, "%lldd%02lldh", all / 86400, all / 3600 % 24);
+}
+
+/** The line's middle: with a teacher, the loss has parts and alpha a place. */
+static void middle_of(const rt_job *job, const rt_step_result *r, char *text,
+                      size_t n)
+{
+  if (rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "none"))
+    snprintf(text, n, "lr %.2e", r->lr);
+  else
+    snprintf(text, n, "(lm %.3f kd %.3f) lr %.2e alpha %.2f", r->lm, r->kd,
+             r->lr, r->alpha);
+}
+
+/** Model FLOPs utilisation, when the peak of a rank is known. */
+static void mfu_of(const rt_progress *p, double step_s, char *text, size_t n)
+{
+  const double peak = rt_deck_real(p->job->deck, RT_KEY_RUN_PEAK_GFLOPS) * 1e9 *
+                      rt_comm_size(p->job->world);
+  text[0] = '\0';
+  if (peak > 0.0)
+    snprintf(text, n, " %.1f%% MFU", 100.0 * p->flops / (step_s * peak));
+}
+
+void rt_progress_line(rt_progress *p, int64_t step, const rt_step_result *r,
+                      double rss_bytes, double wait)
+{
+  const rt_job *job = p->job;
+  const double now_s = rt_now_s();
+  const double n_steps = (double)(step - p->step);
+  const double step_s = (now_s - p->since - p->paused) / n_steps;
+  char speed[48], eta[32], middle[128], mfu[32];
+  // half of the past: follows a change of speed, yet does not jump about
+  p->step_s = p->step_s > 0.0 ? 0.5 * (p->step_s + step_s) : step_s;
+  with_commas((double)(job->batch_rows * job->seq) / step_s, speed,
+              sizeof speed);
+  duration(p->step_s * (double)(job->n_steps - step), eta, sizeof eta);
+  middle_of(job, r, middle, sizeof middle);
+  mfu_of(p, step_s, mfu, sizeof mfu);
+  rt_info("step %lld/%lld %.1f%% loss %.4f %s gnorm %.3f %s tok/s%s "
+          "%.2f GiB wait %.1f%% ETA %s%s",
+          (long long)step, (long long)job->n_steps,
+          100.0 * (double)step / (double)job->n_steps, r->loss, middle,
+          r->grad_norm, speed, mfu, rss_bytes * 0x1p-30, 100.0 * wait, eta,
+          r->bad ? " BAD: skipped" : "");
+  p->step = step;
+  p->since = now_s;
+  p->paused = 0.0;
+  p->input_s = rt_phases_seconds(&job->phases, RT_PHASE_INPUT);
+}
+
+rt_err rt_progress_eval(rt_progress *p, int64_t step, const rt_eval_result *r)
+{
+  char teacher[64] = "";
+  if (r->with_teacher)
+    snprintf(teacher, sizeof teacher, " KL %.4f agree %.1f%%", r->kl,
+             100.0 * r->agree);
+  rt_info("evaluation at step %lld: loss %.4f ppl %.2f top-1 %.1f%% ECE %.3f%s "
+          "(%lld tokens)",
+          (long long)step, r->loss, r->ppl, 100.0 * r->top1, r->ece, teacher,
+          (long long)r->tokens);
+  rt_metrics *m = p->metrics;
+  if (m == NULL)
+    return RT_OK;
+  rt_metrics_begin(m, "eval", step);
+  rt_metrics_int(m, "tokens", r->tokens);
+  rt_metrics_real(m, "loss", r->loss);
+  rt_metrics_real(m, "ppl", r->ppl);
+  rt_metrics_real(m, "top1", r->top1);
+  rt_metrics_real(m, "ece", r->ece);
+  if (r->with_teacher) {
+    rt_metrics_real(m, "kl", r->kl);
+    rt_metrics_real(m, "agree", r->agree);
+  }
+  return rt_metrics_end(m);
+}
+
+rt_err rt_progress_end(rt_progress *p, int64_t step, const char *how)
+{
+  rt_metrics *m = p->metrics;
+  if (m == NULL)
+    return RT_OK;
+  rt_metrics_begin(m, "end", step);
+  rt_metrics_text(m, "how", how);
+  rt_metrics_real(m, "time_s", rt_now_s() - p->job->phases.began);
+  for (int i = 0; i < RT_N_PHASES; i++)
+    rt_metrics_real(m, rt_phase_name((rt_phase)i),
+                    rt_phases_seconds(&p->job->phases, (rt_phase)i));
+  rt_metrics_real(m, "communication", p->job->phases.comm_s);
+  RT_TRY(rt_metrics_end(m));
+  return rt_metrics_sync(m);
+}

@@ -1,0 +1,276 @@
+/** \file test_device.c
+ *  Memory, queues and events of the CPU devices.
+ *  ranks: 1 */
+#include "dev/device.h"
+#include "support/rt_test.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { N = 6 };
+
+/** A device with two ranges of N f32. */
+typedef struct scene {
+  rt_dev *dev;
+  rt_arena *arena;
+  rt_view x, y;
+} scene;
+
+static void start(scene *s, const char *kind)
+{
+  RT_OKAY(rt_dev_create(kind, RT_F32, 1, &s->dev));
+  RT_OKAY(rt_arena_create("test", &s->arena));
+  RT_OKAY(rt_arena_reserve(s->arena, "x", RT_F32, 1, N, &s->x));
+  RT_OKAY(rt_arena_reserve(s->arena, "y", RT_F32, 1, N, &s->y));
+  RT_OKAY(rt_arena_commit(s->arena, rt_dev_memory(s->dev)));
+}
+
+static void finish(scene *s)
+{
+  rt_arena_destroy(&s->arena);
+  rt_dev_destroy(&s->dev);
+  CU_ASSERT_PTR_NULL(s->dev);
+}
+
+/** Is every element \a want now, without any wait? */
+static bool now(rt_view v, float want)
+{
+  const float *x = v.data;
+  for (size_t i = 0; i < rt_view_size(&v); i++)
+    if (isnan(want) ? !isnan(x[i]) : x[i] != want)
+      return false;
+  return true;
+}
+
+static void test_create(void)
+{
+  rt_dev *dev;
+  RT_FAILS(rt_dev_create("cuda", RT_F32, 1, &dev), RT_ERR_CONFIG,
+           "run.device is cuda");
+  rt_dev_destroy(&dev);
+  RT_FAILS(rt_dev_create("cpu", RT_I32, 1, &dev), RT_ERR_INTERNAL, "not i32");
+  rt_dev_destroy(&dev);
+  RT_OKAY(rt_dev_create("check", RT_F64, 3, &dev));
+  CU_ASSERT_EQUAL(rt_dev_real(dev), RT_F64);
+  CU_ASSERT_EQUAL(rt_dev_threads(dev), 3);
+  CU_ASSERT_STRING_EQUAL(rt_dev_name(dev), "check");
+  CU_ASSERT_FALSE(rt_dev_on_host(dev));
+  rt_dev_destroy(&dev);
+}
+
+static void test_memory(void)
+{
+  rt_dev *dev;
+  RT_OKAY(rt_dev_create("check", RT_F32, 1, &dev));
+  const rt_arena_memory m = rt_dev_memory(dev);
+  unsigned char *small = m.alloc(m.self, 100);
+  unsigned char *large = m.alloc(m.self, (5u << 20) + 1);
+  CU_ASSERT_FATAL(small != NULL && large != NULL);
+  CU_ASSERT_EQUAL((uintptr_t)small % 64, 0);
+  CU_ASSERT_EQUAL((uintptr_t)large % (2u << 20), 0); // huge pages fit
+  CU_ASSERT(small[0] == 0xff && small[99] == 0xff);
+  CU_ASSERT(large[0] == 0xff && large[5u << 20] == 0xff);
+  m.release(m.self, small);
+  m.release(m.self, large);
+  rt_dev_destroy(&dev);
+}
+
+static void test_cpu_runs_at_once(void)
+{
+  scene s;
+  start(&s, "cpu");
+  CU_ASSERT(rt_dev_on_host(s.dev));
+  RT_RUN(s.dev, fill, .y = s.x, .value = 2.0);
+  CU_ASSERT(now(s.x, 2.0f));
+  RT_RUN(s.dev, add, .x = s.x, .y = s.x);
+  RT_OKAY(rt_dev_sync(s.dev));
+  CU_ASSERT(now(s.x, 4.0f));
+  finish(&s);
+}
+
+static void test_lazy(void)
+{
+  scene s;
+  start(&s, "check");
+  k_fill_args args = {.y = s.x, .value = 2.0};
+  rt_launch(s.dev, K_fill, &args);
+  args.value = 3.0; // the launch has its own copy
+  CU_ASSERT(now(s.x, NAN));
+  const rt_event one = rt_dev_event(s.dev);
+  RT_RUN(s.dev, copy, .x = s.x, .y = s.y);
+  RT_RUN(s.dev, add, .x = s.y, .y = s.x);
+  RT_OKAY(rt_dev_event_wait(s.dev, (rt_event){0})); // 0: nothing to wait for
+  CU_ASSERT(now(s.x, NAN));
+  RT_OKAY(rt_dev_event_wait(s.dev, one)); // just the first
+  CU_ASSERT(now(s.x, 2.0f));
+  CU_ASSERT(now(s.y, NAN));
+  RT_OKAY(rt_dev_sync(s.dev));
+  CU_ASSERT(now(s.x, 4.0f));
+  CU_ASSERT(now(s.y, 2.0f));
+  RT_OKAY(rt_dev_event_wait(s.dev, one)); // long done
+  finish(&s);
+}
+
+/** More launches than the queue first has room for, waited for in parts. */
+static void test_many(void)
+{
+  scene s;
+  start(&s, "check");
+  rt_event at[1000];
+  RT_RUN(s.dev, fill, .y = s.x, .value = 1.0);
+  RT_RUN(s.dev, fill, .y = s.y, .value = 0.0);
+  for (int i = 0; i < 1000; i++) {
+    RT_RUN(s.dev, add, .x = s.x, .y = s.y);
+    at[i] = rt_dev_event(s.dev);
+  }
+  for (int i = 99; i < 1000; i += 300) {
+    RT_OKAY(rt_dev_event_wait(s.dev, at[i]));
+    CU_ASSERT(now(s.y, (float)(i + 1)));
+  }
+  finish(&s);
+}
+
+/** Copies keep their place in the queue, and take the host's bytes at once. */
+static void copies(const char *kind)
+{
+  scene s;
+  float host[N] = {1, 1, 1, 1, 1, 1}, got[N];
+  start(&s, kind);
+  RT_OKAY(rt_dev_put(s.dev, s.x, host));
+  for (int i = 0; i < N; i++)
+    host[i] = 5.0f;
+  RT_RUN(s.dev, copy, .x = s.x, .y = s.y);
+  RT_OKAY(rt_dev_put(s.dev, s.x, host));
+  host[0] = 7.0f;
+  RT_OKAY(rt_dev_get(s.dev, got, s.y));
+  CU_ASSERT(got[0] == 1.0f && got[N - 1] == 1.0f);
+  RT_OKAY(rt_dev_get(s.dev, got, s.x));
+  CU_ASSERT(got[0] == 5.0f && got[N - 1] == 5.0f);
+  RT_OKAY(rt_dev_put(s.dev, s.x, host)); // open when the device goes
+  finish(&s);
+}
+
+static void test_copies(void)
+{
+  copies("cpu");
+  copies("check");
+}
+
+/** A host that reads without a wait sees another number under check only: this
+ *  is what the device is for. */
+static void test_missing_wait(void)
+{
+  for (int lazy = 0; lazy < 2; lazy++) {
+    scene s;
+    const float host[N] = {3, 3, 3, 3, 3, 3};
+    start(&s, lazy ? "check" : "cpu");
+    RT_OKAY(rt_dev_put(s.dev, s.x, host));
+    RT_RUN(s.dev, scale, .y = s.x, .value = 2.0);
+    CU_ASSERT_EQUAL(now(s.x, 6.0f), !lazy);
+    RT_OKAY(rt_dev_sync(s.dev));
+    CU_ASSERT(now(s.x, 6.0f));
+    finish(&s);
+  }
+}
+
+/** sumsq refuses rows with gaps and writes nothing: its output is then what the
+ *  device made of it. */
+static void refused(const scene *s, rt_view out)
+{
+  const rt_view gaps = {s->x.data, RT_F32, 2, 2, 3};
+  RT_RUN(s->dev, sumsq, .x = gaps, .out = out);
+  RT_FAILS(rt_dev_sync(s->dev), RT_ERR_INTERNAL, "kernel sumsq: ");
+}
+
+static void test_poison(void)
+{
+  for (int lazy = 0; lazy < 2; lazy++) {
+    scene s;
+    start(&s, lazy ? "check" : "cpu");
+    RT_RUN(s.dev, fill, .y = s.x, .value = 1.0);
+    RT_RUN(s.dev, fill, .y = s.y, .value = 1.0);
+    refused(&s, rt_view_of(s.y.data, RT_F64, 1, 1));
+    CU_ASSERT_EQUAL(isnan(((float *)s.y.data)[0]), lazy);
+    CU_ASSERT_EQUAL(isnan(((float *)s.y.data)[1]), lazy);
+    CU_ASSERT_EQUAL(((float *)s.y.data)[2], 1.0f); // beyond the output
+    // an output that shares memory with an input must keep it
+    refused(&s, rt_view_of((float *)s.x.data + 2, RT_F64, 1, 1));
+    CU_ASSERT(now(s.x, 1.0f));
+    finish(&s);
+  }
+}
+
+static void test_in_place(void)
+{
+  scene s;
+  start(&s, "check");
+  RT_RUN(s.dev, fill, .y = s.x, .value = 1.0);
+  RT_RUN(s.dev, fill, .y = s.y, .value = 3.0);
+  RT_RUN(s.dev, swiglu_fwd, .gate = s.x, .up = s.y, .y = s.x);
+  RT_OKAY(rt_dev_sync(s.dev));
+  const float want = 3.0f / (1.0f + expf(-1.0f));
+  CU_ASSERT(fabsf(((float *)s.x.data)[N - 1] - want) < 1e-5f);
+  finish(&s);
+}
+
+static void test_errors_stick(void)
+{
+  scene s;
+  for (int lazy = 0; lazy < 2; lazy++) {
+    start(&s, lazy ? "check" : "cpu");
+    RT_RUN(s.dev, fill, .y = s.x, .value = 1.0);
+    const rt_view gaps = {s.x.data, RT_F32, 2, 2, 3};
+    RT_RUN(s.dev, sumsq, .x = gaps, .out = rt_view_of(s.y.data, RT_F64, 1, 1));
+    rt_err_set(RT_ERR_IO, "elsewhere", 1, "another error of this thread");
+    RT_FAILS(rt_dev_sync(s.dev), RT_ERR_INTERNAL, "kernel sumsq: ");
+    RT_OKAY(rt_dev_sync(s.dev)); // said once
+    finish(&s);
+  }
+}
+
+/** One launch under check that must be refused with these words. */
+static void refuse(const scene *s, k_id kernel, const void *args,
+                   const char *why)
+{
+  rt_launch(s->dev, kernel, args);
+  RT_FAILS(rt_dev_sync(s->dev), RT_ERR_INTERNAL, why);
+}
+
+static void test_views(void)
+{
+  scene s;
+  start(&s, "check");
+  RT_RUN(s.dev, fill, .y = s.x, .value = 1.0);
+  refuse(&s, K_copy, &(k_copy_args){.x = s.x},
+         "kernel copy: view 1 is written but absent");
+  rt_view bad = s.y;
+  bad.data = NULL;
+  refuse(&s, K_copy, &(k_copy_args){.x = bad, .y = s.y},
+         "kernel copy: view 0 has a shape but no memory");
+  bad = s.y;
+  bad.ld = N - 1;
+  refuse(&s, K_copy, &(k_copy_args){.x = s.x, .y = bad},
+         "kernel copy: view 1 has an ld smaller than its columns");
+  bad = s.y;
+  bad.rows = -1;
+  refuse(&s, K_add, &(k_add_args){.x = bad, .y = s.y},
+         "kernel add: view 0 has a negative size");
+  // no rows are no fault
+  RT_RUN(s.dev, fill, .y = rt_view_rows(s.y, 0, 0), .value = 1.0);
+  RT_OKAY(rt_dev_sync(s.dev));
+  CU_ASSERT(now(s.y, NAN));
+  finish(&s);
+}
+
+RT_TEST_MAIN("device", {"kinds and types", test_create},
+             {"memory is aligned and poisoned", test_memory},
+             {"cpu runs inside the launch", test_cpu_runs_at_once},
+             {"check runs at waits, up to the event", test_lazy},
+             {"many launches in parts", test_many},
+             {"copies stand in the queue", test_copies},
+             {"check shows a missing wait", test_missing_wait},
+             {"check poisons outputs", test_poison},
+             {"outputs in an input's memory", test_in_place},
+             {"a kernel's error sticks until a wait", test_errors_stick},
+             {"check verifies views", test_views})

@@ -1,0 +1,232 @@
+/** \file test_objective.c
+ *  The fused loss against a plain double reference, on every tp.
+ *  ranks: 1 2 4 */
+#include "base/rng.h"
+#include "base/split.h"
+#include "distill/loss/objective.h"
+#include "support/rt_test.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { ROWS = 2, SEQ = 7, N = ROWS * SEQ, V = 37, D = 6, K = 5 };
+static const double alpha = 0.7, tau = 2.0;
+
+/** Random data and the reference's answers, the same on every rank. */
+typedef struct problem {
+  double h[N][D], w[V][D];
+  int32_t tok[N], label[N];
+  uint32_t count[N], ids[N * K];
+  float logp[N * K], label_logp[N];
+  double lm, kd, dh[N][D], dw[V][D];
+} problem;
+
+static double normal(uint64_t row, uint64_t i)
+{
+  return rt_rng_normal(7, RT_RNG_TEST, row, i);
+}
+
+static void fill_entries(problem *p, int n, int at)
+{
+  double mass = 0.9; // decreasing log-probs whose mass stays below 1
+  for (uint32_t i = 0; i < p->count[n]; i++) {
+    const uint64_t place = (uint64_t)n * K + i;
+    p->ids[at + (int)i] = (uint32_t)((n * 5 + (int)i * 8) % V);
+    mass *= 0.3 + 0.3 * rt_rng_uniform(7, RT_RNG_TEST, 5, place);
+    p->logp[at + (int)i] = (float)log(mass);
+  }
+}
+
+static void make_problem(problem *p)
+{
+  memset(p, 0, sizeof *p);
+  for (int n = 0; n < N; n++)
+    for (int d = 0; d < D; d++)
+      p->h[n][d] = normal(1, (uint64_t)(n * D + d));
+  for (int v = 0; v < V; v++)
+    for (int d = 0; d < D; d++)
+      p->w[v][d] = normal(2, (uint64_t)(v * D + d));
+  int at = 0;
+  for (int n = 0; n < N; n++) {
+    p->label[n] = (n * 11 + 3) % V;
+    p->count[n] = (uint32_t)(n % (K + 1)); // one in six has no entries
+    fill_entries(p, n, at);
+    p->label_logp[n] = -1.0f;
+    at += (int)p->count[n];
+  }
+}
+
+/** Loss and gradients of one token, written as the formulas stand. */
+static void reference_token(problem *p, int n, int at)
+{
+  double z[V], q[V], t[K], sum = 0.0, t_sum = 0.0;
+  for (int v = 0; v < V; v++) {
+    z[v] = 0.0;
+    for (int d = 0; d < D; d++)
+      z[v] += p->h[n][d] * p->w[v][d];
+    sum += exp(z[v]);
+  }
+  const int count = (int)p->count[n];
+  for (int i = 0; i < count; i++)
+    t_sum += t[i] = exp((double)p->logp[at + i] / tau);
+  for (int v = 0; v < V; v++)
+    q[v] = exp(z[v]) / sum;
+  const double c_kd = count > 0 ? alpha / N : 0.0, c_lm = (1 - alpha) / N;
+  double dz[V];
+  for (int v = 0; v < V; v++)
+    dz[v] = (c_kd + c_lm) * q[v];
+  dz[p->label[n]] -= c_lm;
+  p->lm += -log(q[p->label[n]]) / N;
+  for (int i = 0; i < count; i++) {
+    t[i] /= t_sum;
+    dz[p->ids[at + i]] -= c_kd * t[i];
+    p->kd += t[i] * (log(t[i]) - log(q[p->ids[at + i]])) / N;
+  }
+  for (int v = 0; v < V; v++)
+    for (int d = 0; d < D; d++) {
+      p->dh[n][d] += dz[v] * p->w[v][d];
+      p->dw[v][d] += dz[v] * p->h[n][d];
+    }
+}
+
+static void reference(problem *p)
+{
+  for (int n = 0, at = 0; n < N; at += (int)p->count[n], n++)
+    reference_token(p, n, at);
+}
+
+static rt_batch batch_of(problem *p, rt_logits_row rows[ROWS], float *weight)
+{
+  int at = 0;
+  for (int r = 0; r < ROWS; r++) {
+    rows[r] = (rt_logits_row){.count = p->count + r * SEQ,
+                              .ids = p->ids + at,
+                              .logp = p->logp + at,
+                              .label_logp = p->label_logp + r * SEQ};
+    for (int t = 0; t < SEQ; t++)
+      at += (int)p->count[r * SEQ + t];
+  }
+  for (int n = 0; n < N; n++)
+    weight[n] = 1.0f;
+  return (rt_batch){.n_rows = ROWS,
+                    .seq = SEQ,
+                    .tok = p->tok,
+                    .label = p->label,
+                    .weight = weight,
+                    .logits = rows};
+}
+
+/** Largest difference over the reference's largest value. */
+static double error_of(const void *got, rt_dtype real, const double *want,
+                       size_t n)
+{
+  double worst = 0.0, scale = 0.0;
+  for (size_t i = 0; i < n; i++) {
+    const double x = real == RT_F64 ? ((const double *)got)[i]
+                                    : (double)((const float *)got)[i];
+    worst = fmax(worst, fabs(x - want[i]));
+    scale = fmax(scale, fabs(want[i]));
+  }
+  return worst / scale;
+}
+
+/** Everything on one device type; chunk: bytes for the tile. */
+static void run(const char *kind, rt_dtype real, double chunk, double bar)
+{
+  static problem p;
+  make_problem(&p);
+  reference(&p);
+  rt_comm *world = NULL;
+  rt_grid grid;
+  rt_job job = {.micro_rows = ROWS, .seq = SEQ, .arch_s.vocab = V};
+  RT_OKAY(rt_comm_create(MPI_COMM_WORLD, &world));
+  RT_OKAY(rt_grid_init(&grid, world, rt_comm_size(world), "test"));
+  RT_OKAY(rt_dev_create(kind, real, 1, &job.dev));
+  rt_deck *deck = NULL;
+  RT_OKAY(rt_deck_parse("test",
+                        "teacher: {source: dataset, top_p: 1, top_k: 5}\n"
+                        "loss: {tau: 2}\n",
+                        0, NULL, &deck));
+  job.deck = deck;
+  job.world = world;
+  rt_teacher *teacher = NULL;
+  RT_OKAY(rt_teacher_create(&job, &teacher));
+  RT_OKAY(rt_teacher_commit(teacher, &job));
+
+  const int64_t local = rt_round_up(V, grid.tp) / grid.tp;
+  const int64_t v0 = local * grid.i_tp;
+  rt_arena *arena = NULL;
+  rt_view h, w, g, dh;
+  RT_OKAY(rt_arena_create("test", &arena));
+  RT_OKAY(rt_arena_reserve(arena, "h", real, N, D, &h));
+  RT_OKAY(rt_arena_reserve(arena, "w", real, local, D, &w));
+  RT_OKAY(rt_arena_reserve(arena, "g", real, local, D, &g));
+  RT_OKAY(rt_arena_reserve(arena, "dh", real, N, D, &dh));
+  RT_OKAY(rt_arena_commit(arena, rt_dev_memory(job.dev)));
+  double host_h[N * D], host_w[V * D] = {0};
+  const int64_t true_rows = v0 + local <= V ? local : V - v0;
+  rt_dtype_convert(host_h, real, p.h, RT_F64, N * D);
+  rt_dtype_convert(host_w, real, p.w[v0], RT_F64, (size_t)(true_rows * D));
+  RT_OKAY(rt_dev_put(job.dev, h, host_h));
+  RT_OKAY(rt_dev_put(job.dev, w, host_w));
+  RT_RUN(job.dev, fill, .y = g, .value = 0.0);
+
+  rt_objective *o = NULL;
+  const rt_objective_spec spec = {.dev = job.dev,
+                                  .grid = &grid,
+                                  .chunk_bytes = chunk,
+                                  .max_tokens = N,
+                                  .vocab_local = local,
+                                  .kld = true,
+                                  .tau = tau};
+  RT_OKAY(rt_objective_create(&spec, &o));
+  RT_OKAY(rt_objective_commit(o));
+  rt_logits_row rows[ROWS];
+  float weight[N];
+  const rt_batch b = batch_of(&p, rows, weight);
+  const rt_head head = {.w = w, .g = g, .v0 = v0, .vocab = V};
+  rt_loss loss = {0};
+  RT_OKAY(rt_teacher_begin(teacher, &job, &b));
+  RT_OKAY(rt_objective_run(o, teacher, &head, h, &b, alpha, N, dh, &loss));
+  RT_OKAY(rt_comm_allreduce(grid.comm_tp, job.dev, dh, RT_SUM));
+  double got[V * D];
+  RT_OKAY(rt_dev_get(job.dev, got, dh));
+  CU_ASSERT(error_of(got, real, &p.dh[0][0], N * D) < bar);
+  RT_OKAY(rt_dev_get(job.dev, got, g));
+  CU_ASSERT(error_of(got, real, p.dw[v0], (size_t)(true_rows * D)) < bar);
+  CU_ASSERT_DOUBLE_EQUAL(loss.lm, p.lm, bar * p.lm);
+  CU_ASSERT_DOUBLE_EQUAL(loss.kd, p.kd, bar * p.kd);
+
+  rt_objective_destroy(&o);
+  rt_teacher_destroy(&teacher);
+  rt_arena_destroy(&arena);
+  rt_deck_destroy(&deck);
+  rt_dev_destroy(&job.dev);
+  rt_grid_clear(&grid);
+  rt_comm_destroy(&world);
+}
+
+static void test_f64(void)
+{
+  run("cpu", RT_F64, 1e9, 1e-12);
+}
+
+static void test_chunks(void)
+{
+  run("cpu", RT_F64, 3.0 * V * sizeof(double), 1e-12);
+}
+
+static void test_f32(void)
+{
+  run("cpu", RT_F32, 4.0 * V * sizeof(float), 1e-5);
+}
+
+static void test_lazy(void)
+{
+  run("check", RT_F64, 5.0 * V * sizeof(double), 1e-12);
+}
+
+RT_TEST_MAIN("objective", {"f64 equals the formulas", test_f64},
+             {"chunks of three tokens give the same", test_chunks},
+             {"f32 within 1e-5", test_f32},
+             {"the lazy device finds no missing wait", test_lazy})

@@ -1,0 +1,152 @@
+/** \file test_metrics.c
+ *  JSON lines: escapes, odd numbers, what a restart keeps.
+ *  ranks: 1 */
+#include "io/run/metrics.h"
+
+#include "base/log.h"
+#include "io/common/json.h"
+#include "support/rt_test.h"
+#include "support/scratch.h"
+#include <math.h>
+
+static char folder[RT_PATH_MAX], path[RT_PATH_MAX];
+
+static void begin(void)
+{
+  rt_log_setup(RT_LOG_INFO, false);
+  scratch_create(folder);
+  RT_OKAY(rt_path_join(path, folder, "metrics.jsonl"));
+}
+
+static void put_steps(int64_t resume, int64_t from, int64_t to, double salt)
+{
+  rt_metrics *m;
+  RT_OKAY(rt_metrics_open(path, resume, &m));
+  for (int64_t step = from; step <= to; step++) {
+    rt_metrics_begin(m, "train", step);
+    rt_metrics_real(m, "loss", (double)step + salt);
+    RT_OKAY(rt_metrics_end(m));
+  }
+  RT_OKAY(rt_metrics_sync(m));
+  rt_metrics_close(&m);
+  CU_ASSERT_PTR_NULL(m);
+}
+
+/** The whole file; the caller frees. */
+static char *contents(void)
+{
+  char *text;
+  size_t n;
+  RT_OKAY(rt_file_slurp(path, 1 << 20, &text, &n));
+  return text;
+}
+
+static void test_line(void)
+{
+  begin();
+  rt_metrics *m;
+  RT_OKAY(rt_metrics_open(path, -1, &m));
+  rt_metrics_begin(m, "eval", INT64_C(9007199254740993));
+  rt_metrics_real(m, "a", 0.1);
+  rt_metrics_real(m, "b", (double)NAN);
+  rt_metrics_real(m, "c", -(double)INFINITY);
+  rt_metrics_real(m, "third", 1.0 / 3.0);
+  rt_metrics_int(m, "n", -5);
+  rt_metrics_text(m, "text", "say \"hi\"\n\\ \x01 \xc3\xa9");
+  RT_OKAY(rt_metrics_end(m));
+  rt_metrics_close(&m);
+  rt_metrics_close(&m); // NULL is accepted
+  rt_json *j;
+  RT_OKAY(rt_json_read(path, 1 << 20, &j));
+  int64_t i = 0;
+  double x = 0;
+  CU_ASSERT_STRING_EQUAL(rt_json_text(rt_json_get(j, "kind")), "eval");
+  CU_ASSERT_TRUE(rt_json_int(rt_json_get(j, "step"), &i));
+  CU_ASSERT_EQUAL(i, INT64_C(9007199254740993));
+  CU_ASSERT_TRUE(rt_json_real(rt_json_get(j, "third"), &x));
+  CU_ASSERT_EQUAL(x, 1.0 / 3.0); // to the last bit
+  CU_ASSERT_EQUAL(rt_json_kind_of(rt_json_get(j, "b")), RT_JSON_NULL);
+  CU_ASSERT_EQUAL(rt_json_kind_of(rt_json_get(j, "c")), RT_JSON_NULL);
+  CU_ASSERT_TRUE(rt_json_int(rt_json_get(j, "n"), &i));
+  CU_ASSERT_EQUAL(i, -5);
+  CU_ASSERT_STRING_EQUAL(rt_json_text(rt_json_get(j, "text")),
+                         "say \"hi\"\n\\ \x01 \xc3\xa9");
+  rt_json_free(&j);
+  char *const text = contents();
+  CU_ASSERT_PTR_EQUAL(strchr(text, '\n'), text + strlen(text) - 1);
+  free(text);
+  scratch_remove(folder);
+}
+
+/** Killed at step 9 after the checkpoint of step 5: as if never killed. */
+static void test_restart(void)
+{
+  begin();
+  put_steps(-1, 1, 12, 0);
+  char *const expected = contents();
+  put_steps(-1, 1, 9, 0);
+  put_steps(5, 6, 12, 0);
+  char *const got = contents();
+  CU_ASSERT_STRING_EQUAL(got, expected);
+  free(got);
+  put_steps(100, 13, 13, 0); // nothing to cut
+  char *const more = contents();
+  CU_ASSERT_EQUAL(strncmp(more, expected, strlen(expected)), 0);
+  CU_ASSERT_TRUE(strlen(more) > strlen(expected));
+  free(more);
+  put_steps(-1, 1, 0, 0);
+  char *const none = contents();
+  CU_ASSERT_STRING_EQUAL(none, "");
+  free(none);
+  free(expected);
+  scratch_remove(folder);
+}
+
+/** A file cut at any byte goes on with its whole lines. */
+static void test_cut_anywhere(void)
+{
+  begin();
+  put_steps(-1, 1, 4, 0.5);
+  char *const whole = contents();
+  for (size_t n = 0; n <= strlen(whole); n++) {
+    RT_OKAY(rt_file_put(path, whole, n));
+    size_t lines = n;
+    while (lines > 0 && whole[lines - 1] != '\n')
+      lines--;
+    rt_metrics *m;
+    RT_OKAY(rt_metrics_open(path, 4, &m));
+    rt_metrics_close(&m);
+    char *const got = contents();
+    CU_ASSERT_EQUAL(strlen(got), lines);
+    CU_ASSERT_EQUAL(strncmp(got, whole, lines), 0);
+    free(got);
+  }
+  free(whole);
+  const char odd[] = "\0\n{\"step\": 1.5}\n[]\n{\"step\": 2}\n{\"step\": 3\n";
+  RT_OKAY(rt_file_put(path, odd, sizeof odd - 1));
+  rt_metrics *m;
+  RT_OKAY(rt_metrics_open(path, 4, &m));
+  rt_metrics_close(&m);
+  char *const got = contents();
+  CU_ASSERT_STRING_EQUAL(got, "{\"step\": 2}\n");
+  free(got);
+  scratch_remove(folder);
+}
+
+static void test_cannot(void)
+{
+  begin();
+  rt_metrics *m;
+  RT_FAILS(rt_metrics_open(folder, 0, &m), RT_ERR_LOCKED, folder);
+  CU_ASSERT_PTR_NULL(m);
+  RT_OKAY(rt_metrics_open("/dev/full", -1, &m));
+  rt_metrics_begin(m, "train", 1);
+  RT_FAILS(rt_metrics_end(m), RT_ERR_IO, "/dev/full");
+  rt_metrics_close(&m);
+  scratch_remove(folder);
+}
+
+RT_TEST_MAIN("metrics", {"a line reads back", test_line},
+             {"a restart rewrites nothing twice", test_restart},
+             {"files cut anywhere", test_cut_anywhere},
+             {"where nothing can be written", test_cannot})

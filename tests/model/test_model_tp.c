@@ -1,0 +1,213 @@
+/** \file test_model_tp.c
+ *  A model over tp against one rank, another precision, the lazy device.
+ *  ranks: 1 2 4 */
+#include "support/model_side.h"
+
+/** Gradients of \a s (any tp) against those of \a whole (tp 1). */
+static void compare_grads(side *s, side *whole, double tol)
+{
+  const rt_params *p = rt_model_params(s->m), *q = rt_model_params(whole->m);
+  for (int i = 0; i < p->n; i++) {
+    const rt_param *t = &p->item[i], *u = &q->item[i];
+    CU_ASSERT_STRING_EQUAL(t->name, u->name);
+    if (strcmp(t->name, "lm_head.weight") == 0)
+      continue;
+    if (t->split == RT_SPLIT_KV && p->comm_kv != NULL) // gradsync's work
+      RT_OKAY(rt_comm_allreduce(p->comm_kv, s->dev, t->g, RT_SUM));
+    double *g = fetch(s, t->g), *all = fetch(whole, u->g);
+    double *part = malloc((rt_view_size(&t->g) + 1) * sizeof *part);
+    CU_ASSERT_FATAL(part != NULL);
+    for (int64_t r = 0; r < t->n_rows; r++)
+      memcpy(part + r * t->n_cols, all + (t->row0 + r) * u->n_cols + t->col0,
+             (size_t)t->n_cols * sizeof *part);
+    check_near(t->name, g, part, t->n_rows * t->n_cols, tol);
+    CU_ASSERT_EQUAL(norm_of(g + t->n_rows * t->n_cols, t->pad_rows * t->n_cols),
+                    0.0);
+    free(g);
+    free(all);
+    free(part);
+  }
+}
+
+static void compare_hidden(side *s, side *whole, double tol)
+{
+  rt_view h, h1;
+  RT_OKAY(rt_model_forward(s->m, &s->in, &h));
+  RT_OKAY(rt_model_forward(whole->m, &whole->in, &h1));
+  double *x = fetch(s, h), *y = fetch(whole, h1);
+  check_near("hidden", x, y, (int64_t)rt_view_size(&h), tol);
+  free(x);
+  free(y);
+}
+
+static void check_split(rt_arch arch, bool docs)
+{
+  setup how = ALONE;
+  how.docs = docs;
+  side one, many;
+  start(&one, &arch, how);
+  how.comm = MPI_COMM_WORLD;
+  start(&many, &arch, how);
+  compare_hidden(&many, &one, 1e-10);
+  run(&one, NULL, NULL);
+  run(&many, NULL, NULL);
+  compare_grads(&many, &one, 1e-10);
+  const rt_head head = rt_model_head(many.m);
+  const int64_t padded = (arch.vocab + many.grid.tp - 1) / many.grid.tp;
+  CU_ASSERT(head.w.rows == padded && head.g.rows == padded);
+  CU_ASSERT(head.v0 == padded * many.grid.i_tp && head.vocab == arch.vocab);
+  const rt_param *t = rt_params_find(rt_model_params(many.m),
+                                     arch.tied ? "model.embed_tokens.weight"
+                                               : "lm_head.weight");
+  CU_ASSERT(head.w.data == t->w.data && head.g.data == t->g.data);
+  finish(&many);
+  finish(&one);
+}
+
+static void test_split(void)
+{
+  check_split(plain(), false);
+  check_split(one_kv_head(), false);
+  check_split(rich(), true);
+}
+
+/** fp32 against f64. */
+static void test_f32(void)
+{
+  const rt_arch arch = rich();
+  setup how = ALONE;
+  side fine, coarse;
+  start(&fine, &arch, how);
+  how.comm = MPI_COMM_WORLD;
+  how.real = RT_F32;
+  start(&coarse, &arch, how);
+  compare_hidden(&coarse, &fine, 1e-5);
+  run(&fine, NULL, NULL);
+  run(&coarse, NULL, NULL);
+  compare_grads(&coarse, &fine, 1e-5);
+  finish(&coarse);
+  finish(&fine);
+}
+
+static void check_bits(const side *a, rt_view x, const side *b, rt_view y)
+{
+  double *p = fetch(a, x), *q = fetch(b, y);
+  CU_ASSERT(memcmp(p, q, rt_view_size(&x) * sizeof *p) == 0);
+  free(p);
+  free(q);
+}
+
+/** A queue that runs late gives the same bits: no wait is missing. */
+static void test_lazy(void)
+{
+  const rt_arch arch = rich();
+  setup how = ALONE;
+  how.comm = MPI_COMM_WORLD;
+  how.real = RT_F32;
+  side now, late;
+  start(&now, &arch, how);
+  how.device = "check";
+  start(&late, &arch, how);
+  run(&now, NULL, NULL);
+  run(&late, NULL, NULL);
+  const rt_params *p = rt_model_params(now.m), *q = rt_model_params(late.m);
+  for (int i = 0; i < p->n; i++)
+    check_bits(&now, p->item[i].g, &late, q->item[i].g);
+  rt_view x, y;
+  RT_OKAY(rt_model_forward(now.m, &now.in, &x));
+  RT_OKAY(rt_model_forward(late.m, &late.in, &y));
+  check_bits(&now, x, &late, y);
+  finish(&late);
+  finish(&now);
+}
+
+/** What the listener saw. */
+typedef struct seen {
+  side *s;
+  int order[8], n;
+  double norm[8]; // of each bucket when it was said to be complete
+} seen;
+
+static double bucket_norm(side *s, int bucket)
+{
+  const rt_view g = rt_model_params(s->m)->bucket_grad[bucket];
+  double *x = fetch(s, g);
+  const double norm = norm_of(x, g.cols);
+  free(x);
+  return norm;
+}
+
+static rt_err listen(void *self, int bucket)
+{
+  seen *l = self;
+  RT_CHECK(l->n < 8, RT_ERR_INTERNAL, "too many buckets");
+  l->norm[l->n] = bucket_norm(l->s, bucket);
+  l->order[l->n++] = bucket;
+  return RT_OK;
+}
+
+static rt_err refuse(void *self, int bucket)
+{
+  (void)self;
+  RT_CHECK(bucket != 2, RT_ERR_IO, "no more of this");
+  return RT_OK;
+}
+
+static void test_buckets(void)
+{
+  const rt_arch arch = plain();
+  setup how = ALONE;
+  how.comm = MPI_COMM_WORLD;
+  side s;
+  start(&s, &arch, how);
+  seen l = {.s = &s};
+  run(&s, listen, &l);
+  const int expected[] = {3, 2, 1, 0};
+  CU_ASSERT_EQUAL_FATAL(l.n, 4);
+  for (int i = 0; i < 4; i++) {
+    CU_ASSERT_EQUAL(l.order[i], expected[i]);
+    CU_ASSERT(l.norm[i] > 0.0);
+    CU_ASSERT_EQUAL(bucket_norm(&s, l.order[i]), l.norm[i]);
+  }
+  run(&s, NULL, NULL); // added to: twice as much
+  for (int i = 0; i < 4; i++)
+    CU_ASSERT_DOUBLE_EQUAL(bucket_norm(&s, l.order[i]), 2.0 * l.norm[i],
+                           1e-12 * l.norm[i]);
+  rt_view h;
+  RT_OKAY(rt_model_forward(s.m, &s.in, &h));
+  RT_FAILS(rt_model_backward(s.m, &s.in, h, refuse, NULL), RT_ERR_IO,
+           "no more of this");
+  finish(&s);
+}
+
+/** Without training: the same hidden state, memory that ignores L. */
+static void test_forward_only(void)
+{
+  rt_arch arch = rich();
+  setup how = ALONE;
+  how.comm = MPI_COMM_WORLD;
+  side train, plain_side;
+  start(&train, &arch, how);
+  how.train = false;
+  start(&plain_side, &arch, how);
+  rt_view x, y;
+  RT_OKAY(rt_model_forward(train.m, &train.in, &x));
+  RT_OKAY(rt_model_forward(plain_side.m, &plain_side.in, &y));
+  check_bits(&train, x, &plain_side, y);
+  RT_FAILS(rt_model_backward(plain_side.m, &plain_side.in, y, NULL, NULL),
+           RT_ERR_INTERNAL, "not made for training");
+  const size_t two = rt_arena_bytes(rt_model_arena(plain_side.m, 1));
+  CU_ASSERT(two < rt_arena_bytes(rt_model_arena(train.m, 1)));
+  finish(&plain_side);
+  finish(&train);
+  arch.n_blocks = 9;
+  start(&plain_side, &arch, how);
+  CU_ASSERT_EQUAL(rt_arena_bytes(rt_model_arena(plain_side.m, 1)), two);
+  finish(&plain_side);
+}
+
+RT_TEST_MAIN("model_tp", {"tp agrees with one rank", test_split},
+             {"fp32 agrees with f64", test_f32},
+             {"a lazy queue gives the same bits", test_lazy},
+             {"buckets complete in order", test_buckets},
+             {"forward alone keeps nothing", test_forward_only})

@@ -1,0 +1,106 @@
+#!/bin/bash
+# Capture: the same entries on 1 and 2 ranks, training on them, and going on
+# with an interrupted capture.
+# shellcheck source=tests/e2e.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
+
+make_teacher
+for _ in {1..30}; do cat corpus.u16; done >many.u16 # 1.2 M rows of a token
+from=(teacher.weights=teacher.hf capture.rows=88 capture.shard_rows=16
+  capture.micro_rows=6 capture.encoding=exact)
+
+# --- dp: the same entries, bit for bit
+expect 0 1 capture deck.yaml "${from[@]}" capture.dir=a
+says out.txt "captured 88 rows, 1408 tokens"
+says out.txt "entries"
+expect 0 2 capture deck.yaml "${from[@]}" capture.dir=b
+expect 0 1 logits verify b
+# --- tp: the same to rounding
+expect 0 2 capture deck.yaml "${from[@]}" capture.dir=c teacher.tp=2
+stored=(teacher.source=dataset)
+for d in a b c; do
+  expect 0 2 train deck.yaml output.dir="run-$d" "${stored[@]}" \
+    teacher.dataset="$d"
+done
+same_bits run-a run-b
+close_to run-a run-c
+
+# --- all entries kept: the stored teacher has the bits of the live one, with
+# any micro-batch on either side
+whole=(teacher.top_p=1 teacher.top_k=64 data.rows=88 train.length=50)
+expect 0 2 capture deck.yaml "${from[@]}" capture.dir=all capture.top_p=1 \
+  capture.top_k=64
+says out.txt "64.00 entries"
+for micro in 1 4; do
+  expect 0 2 train deck.yaml output.dir="stored-$micro" "${stored[@]}" \
+    teacher.dataset=all "${whole[@]}" train.micro_rows="$micro"
+  expect 0 2 train deck.yaml output.dir="live-$micro" teacher.source=live \
+    teacher.weights=teacher.hf "${whole[@]}" train.micro_rows="$micro"
+  same_bits "stored-$micro" "live-$micro"
+done
+
+# --- shorter rows: refused, or cut as the deck says.  A student that is the
+# teacher has no KL where it sees what the teacher saw: in the beginnings
+kd() { metrics "$1" | cut -d ' ' -f 4; }
+short=("${stored[@]}" teacher.dataset=all student.weights=teacher.hf data.seq=8
+  train.length=1 train.batch_rows=88 teacher.top_p=1 teacher.top_k=64)
+expect 78 1 train deck.yaml "${short[@]}" output.dir=short
+says err.txt "teacher.row_cut"
+for cut in beginning pieces; do
+  expect 0 2 train deck.yaml "${short[@]}" output.dir="short-$cut" \
+    teacher.row_cut="$cut"
+  says "short-$cut/deck.yaml" "row_cut: $cut"
+done
+says out.txt "all: 2 rows of 8 tokens are made of each of 16"
+"$PYTHON" -c 'import sys; a, b = map(float, sys.argv[1:]); sys.exit(
+  not (abs(a) < 1e-6 and b > 1e-3))' "$(kd short-beginning)" \
+  "$(kd short-pieces)" ||
+  fail "KL of beginnings $(kd short-beginning), of pieces $(kd short-pieces)"
+
+# --- the same files in another stream: what to set is said in few digits
+expect 78 1 train deck.yaml "${stored[@]}" teacher.dataset=all output.dir=other \
+  teacher.top_k=64 data.valid_fraction=0.1
+says err.txt "captured with data.eot=0 data.valid_fraction=0.05 data.split_seed="
+says err.txt "the ids of its first 88 rows are equal"
+expect 78 1 train deck.yaml "${stored[@]}" teacher.dataset=all output.dir=other \
+  teacher.top_k=64 data.split_seed=3
+says err.txt "differs from token"
+# --- so is another blend; shares of the same size are the same blend
+head -c 20000 corpus.u16 >half.u16
+blend=(data.files="[half.u16, corpus.u16]" teacher.source=dataset
+  teacher.dataset=blend train.length=2)
+expect 0 2 capture deck.yaml "${from[@]}" capture.dir=blend "${blend[0]}" \
+  data.weights="[3, 1]"
+expect 0 1 train deck.yaml "${blend[@]}" output.dir=blend.1 data.weights="[6, 2]"
+expect 78 1 train deck.yaml "${blend[@]}" output.dir=blend.2 \
+  data.weights="[3, 1.1]"
+says err.txt "data.files and data.weights hash to"
+says err.txt "differs from token"
+expect 78 1 train deck.yaml "${blend[@]}" output.dir=blend.2
+says err.txt "differs from token"
+expect 0 2 logits verify blend "${blend[0]}" data.weights="[3, 1]"
+expect 65 2 logits verify blend "${blend[0]}"
+says err.txt "differs from token"
+
+# --- started again, a finished capture has nothing to do, and changes nothing
+state() { (cd a && stat -c '%n %i %Y %s' ./*); }
+before=$(state)
+expect 0 2 capture deck.yaml "${from[@]}" capture.dir=a
+says out.txt "nothing to do, this capture is finished: 88 rows"
+[ "$(state)" = "$before" ] || fail "a finished dataset was changed"
+expect 73 2 capture deck.yaml "${from[@]}" capture.dir=a capture.top_k=3
+says err.txt "a holds a finished capture of something else: top_k is"
+
+# --- refusals
+expect 78 1 capture deck.yaml "${from[@]}" capture.dir=d capture.rows=1000000
+says err.txt "capture.rows"
+expect 78 1 capture deck.yaml "${from[@]}"
+says err.txt "capture.dir"
+expect 78 1 capture deck.yaml teacher.weights=teacher.hf capture.dir=many \
+  data.seq=1 capture.shard_rows=1 data.files=[many.u16]
+says err.txt "expected at most 1048576"
+[ -e many ] && fail "too many shards left a folder"
+expect 78 1 capture deck.yaml "${from[@]}" capture.dir=long data.seq=20
+says err.txt "teacher.hf: rows of 20 tokens (data.seq), but the model has 16"
+[ -e long ] && fail "rows that are too long left a folder"
+finish

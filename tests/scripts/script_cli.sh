@@ -1,0 +1,172 @@
+#!/bin/bash
+# The command line: help, version, wrong words, wrong decks, exit codes; one
+# copy of each message on any number of ranks.
+#   tests/scripts/script_cli.sh [RETORT]
+RETORT=${1:-${RETORT:-build/bin/retort}}
+# shellcheck source=tests/e2e.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
+
+# alone CODE ARGS...: without mpirun, as on a login node
+alone() {
+  local want=$1
+  shift
+  timeout 30 "$RETORT" "$@" >out.txt 2>err.txt
+  code=$?
+  [ "$code" = "$want" ] || fail "exit $code, expected $want: retort $*"
+}
+
+# once FILE TEXT: exactly one line has it
+once() {
+  local n
+  n=$(grep -cF -- "$2" "$1")
+  [ "$n" = 1 ] || fail "$1 says '$2' $n times"
+}
+
+# --- questions
+alone 0 --help
+for verb in train capture eval export plan bench data logits; do
+  says out.txt "  $verb "
+done
+says out.txt "85  stopped early"
+alone 0 train --help
+says out.txt "Usage: retort train DECK"
+alone 0 help
+says out.txt "Usage: [mpirun"
+alone 0 logits help
+says out.txt "Usage: retort logits info"
+alone 0 --help=keys
+says out.txt "train.batch_rows"
+alone 0 --version
+for word in "retort " "compiler " "MPI " "HDF5 " "BLAS "; do
+  says out.txt "$word"
+done
+expect 0 4 --help
+once out.txt "Usage:"
+expect 0 4 --version
+once out.txt "compiler "
+
+# --- wrong words: what was meant, on stderr, exit 64
+alone 64
+says err.txt "no verb"
+alone 64 trian deck.yaml
+says err.txt 'unknown verb "trian", did you mean train?'
+[ -s out.txt ] && fail "an error on stdout"
+alone 64 train --hepl
+says err.txt "did you mean --help?"
+alone 64 train --debug=3 deck.yaml
+says err.txt "--debug takes no value"
+alone 64 --help=kyes
+says err.txt "--help=keys"
+alone 64 train ""
+says err.txt "argument 2 is empty"
+alone 64 logits verify ""
+says err.txt "argument 3 is empty"
+alone 64 train
+says err.txt "needs a deck"
+alone 64 train deck.yaml other.yaml
+says err.txt "takes one deck"
+alone 64 export one
+says err.txt "takes two folders"
+alone 64 data chek corpus.u16
+says err.txt "did you mean check?"
+alone 64 logits infos x
+says err.txt "did you mean info?"
+alone 64 logits --print-config info x
+says err.txt "takes no deck"
+expect 64 4 trian
+once err.txt "unknown verb"
+
+# --- decks: all errors at once, with their places
+expect 66 2 train missing.yaml
+once err.txt "missing.yaml"
+cat >bad.yaml <<'YAML'
+trian:
+  lr: 3
+train:
+  lr: -3
+  batch_rows: x
+YAML
+before=$(ls)
+expect 78 2 train bad.yaml studnt.tp=2 output.dir=bad
+once err.txt "bad.yaml:2:3: trian.lr: got an unknown key, did you mean train.lr"
+once err.txt "bad.yaml:4:7: train.lr:"
+once err.txt "bad.yaml:5:15: train.batch_rows:"
+once err.txt "studnt.tp: got an unknown key, did you mean student.tp"
+printf 'train:\n  lr: 3\0\n' >zero.yaml
+alone 78 train zero.yaml
+says err.txt "zero byte"
+rm zero.yaml
+[ "$before" = "$(ls)" ] || fail "a refused deck left files"
+
+# --- the resolved deck is a deck again, the same
+expect 0 2 train deck.yaml --print-config train.lr=0.5
+once out.txt "command line"
+cp out.txt again.yaml
+alone 0 --print-config plan again.yaml
+diff <(sed 's/ *#.*//' out.txt) <(sed 's/ *#.*//' again.yaml) ||
+  fail "--print-config does not survive a second reading"
+
+# --- what does not fit together: one message, nothing created
+expect 78 2 train deck.yaml student.tp=3 output.dir=bad
+once err.txt "student.tp"
+expect 66 2 train deck.yaml data.files=missing.u16 output.dir=bad
+once err.txt "missing.u16"
+[ -e bad ] && fail "a refused run made its folder"
+
+for key in teacher.weights student.weights student.config; do
+  source=none
+  [ $key = teacher.weights ] && source=live
+  expect 66 1 train deck.yaml teacher.source=$source $key=nothere output.dir=bad
+  once err.txt "$key: "
+  says err.txt "nothere"
+done
+[ -e bad ] && fail "a refused model made its folder"
+alone 78 logits info "$(printf '%4200s' '' | tr ' ' x)"
+says err.txt "path of 4200 bytes is too long"
+# a run that could not save anything says so before its first step
+mkdir linked
+ln -s nowhere linked/checkpoints
+expect 73 2 train deck.yaml output.dir=linked
+once err.txt "linked/checkpoints is no folder"
+[ -e linked/metrics.jsonl ] && fail "a run without a place went on"
+
+# --- the banner, and nothing of it with --quiet
+expect 0 2 train deck.yaml train.length=2 run.threads=0
+once out.txt "ranks      2 on 1 host"
+once out.txt "threads    1 per rank (OMP_NUM_THREADS)"
+once out.txt "student    dp 2 x tp 1"
+expect 0 2 plan deck.yaml
+once out.txt "memory plan"
+expect 0 2 plan deck.yaml capture.window_length=4 capture.window_start=7 \
+  capture.dir=window
+says out.txt "of the model in training: $((3 * 8 * 16)) tokens of steps 7 to 10"
+expect 0 1 --quiet data check corpus.u16 data.vocab=64
+[ -s out.txt ] && fail "lines in spite of --quiet"
+
+# --- one rank alone fails in a step: it is named, the whole job ends
+python3 - <<'PY'
+import array
+ids = array.array("H", (1 + i % 63 for i in range(6401)))
+ids[3205] = 99  # in row 200 of 400
+ids.tofile(open("damaged.u16", "wb"))
+PY
+expect 65 2 train deck.yaml data.files=damaged.u16 data.valid_fraction=0 \
+  data.eot=-1 eval.rows=0 train.length=100
+says err.txt "retort: error: rank "
+says err.txt "id 99"
+expect 65 1 data check damaged.u16 data.vocab=64
+says err.txt "id 99"
+expect 0 1 data check deck.yaml
+says out.txt "is below 64"
+
+# --- a verb that does not stop in between ends at once when asked to
+mkfifo never.yaml
+"$RETORT" plan never.yaml >out.txt 2>err.txt &
+pid=$!
+sleep 1
+kill -TERM $pid
+(sleep 10 && kill -KILL $pid) 2>/dev/null &
+wait $pid
+code=$?
+[ $code = 143 ] || fail "SIGTERM to a plan: exit $code, not 143"
+finish

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# tests/lint_layers.py finds each kind of breach, once.
+set -euo pipefail
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+mkdir -p "$root"/{doc,src/base,src/par,io,kernels}
+printf 'base:\nkernels: base\npar: base\nio: base\n' >"$root/doc/layers.txt"
+python3 tests/lint_layers.py "$root" >"$root/out" && exit 1 # no file at all
+echo '#include "base/b.h"' >"$root/src/par/a.c"
+python3 tests/lint_layers.py "$root" >"$root/out"
+
+expect() { # text that one line must hold
+  if python3 tests/lint_layers.py "$root" >"$root/out" ||
+    [ "$(wc -l <"$root/out")" -ne 2 ] || ! grep -qF "$1" "$root/out"; then
+    echo "expected one breach with \"$1\", got:"
+    cat "$root/out"
+    exit 1
+  fi
+}
+file=$root/src/base/x.c
+echo '#include "par/a.h"' >"$file"
+expect 'src/base/x.c:1: base may not include par'
+echo '#include "nowhere/a.h"' >"$file"
+expect '"nowhere/a.h" is of no room'
+echo '#include "b.h"' >"$file"
+expect 'write "room/b.h"'
+echo '#include <hdf5.h>' >"$file"
+expect '<hdf5.h> belongs to io/common/h5.c alone'
+printf '\n// MPI_COMM_WORLD\nint x = MPI_COMM_WORLD;\n' >"$file"
+expect 'src/base/x.c:3: MPI_COMM_WORLD below app'
+printf 'void f(void)\n{\n  _exit(1);\n  exit(1);\n}\n' >"$file"
+expect 'src/base/x.c:4: only app ends the process'
+{ printf 'void f(void)\n{\n'; printf '  x++;\n%.0s' {1..81}; echo '}'; } >"$file"
+expect 'src/base/x.c:2: function of 81 lines'
+printf 'int x;\n%.0s' {1..601} >"$file"
+expect '601 lines, at most 600'
+rm "$file"
+printf 'int x;\n%.0s' {1..201} >"$root/src/base/x.h"
+expect '201 lines, at most 200'
+rm "$root/src/base/x.h"
+echo 'base: par' >>"$root/doc/layers.txt"
+expect 'loop base -> par -> base'

@@ -1,0 +1,84 @@
+#!/bin/bash
+# Vocabularies padded to different widths: padding has no probability, whatever
+# weights it has.
+# shellcheck source=tests/e2e.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
+
+# pad FROM TO V: a copy of a Hugging Face folder with V rows of vocabulary; those
+# that are new would be far likelier than all others
+pad() {
+  cp -r "$1" "$2"
+  "$PYTHON" - "$2" "$3" <<'PY'
+import json, struct, sys
+import numpy as np
+
+folder, vocab = sys.argv[1], int(sys.argv[2])
+config = json.load(open(folder + "/config.json"))
+old, config["vocab_size"] = config["vocab_size"], vocab
+json.dump(config, open(folder + "/config.json", "w"))
+path = folder + "/model.safetensors"
+data = open(path, "rb").read()
+n, = struct.unpack_from("<Q", data)
+head, body, out, at = json.loads(data[8:8 + n]), data[8 + n:], b"", 0
+for name, t in sorted((k, v) for k, v in head.items() if k != "__metadata__"):
+    x = np.frombuffer(body[slice(*t["data_offsets"])], "<f4")
+    x = x.reshape(t["shape"])
+    if x.shape[0] == old:
+        x = np.vstack([x, 9 * np.abs(x[:vocab - old])])
+    t["shape"], t["data_offsets"] = list(x.shape), [at, at + x.nbytes]
+    out, at = out + x.tobytes(), at + x.nbytes
+text = json.dumps(head).encode()
+text += b" " * (-len(text) % 8)
+open(path, "wb").write(struct.pack("<Q", len(text)) + text + out)
+PY
+}
+
+make_teacher
+pad teacher.hf wide.hf 88
+true_v=(data.vocab=64)
+stored=(teacher.source=dataset)
+live=(teacher.source=live)
+
+# --- captured: the entries of the teacher without padding, to rounding
+keep=(capture.rows=64 capture.shard_rows=16 capture.statistics=true)
+expect 0 1 capture deck.yaml teacher.weights=teacher.hf capture.dir=plain \
+  "${keep[@]}"
+expect 0 2 capture deck.yaml teacher.weights=wide.hf capture.dir=padded \
+  "${keep[@]}" "${true_v[@]}" teacher.tp=2
+says padded/manifest.json '"vocab": 64'
+says padded/manifest.json '"vocab_padded": 88'
+for d in plain padded; do
+  expect 0 1 train deck.yaml output.dir="stored-$d" "${stored[@]}" \
+    teacher.dataset="$d"
+done
+close_to stored-plain stored-padded
+
+# --- live, and for a student that is padded to yet another width
+expect 0 2 train deck.yaml output.dir=live-plain "${live[@]}" \
+  teacher.weights=teacher.hf
+expect 0 2 train deck.yaml output.dir=live-padded "${live[@]}" \
+  teacher.weights=wide.hf "${true_v[@]}" student.vocab=64
+close_to live-plain live-padded
+pad teacher.hf student.hf 70
+begin=(train.length=4 student.weights=teacher.hf)
+expect 0 1 train deck.yaml output.dir=from-plain "${live[@]}" "${begin[@]}" \
+  teacher.weights=teacher.hf
+expect 0 2 train deck.yaml output.dir=from-padded "${live[@]}" "${begin[@]}" \
+  teacher.weights=wide.hf student.weights=student.hf "${true_v[@]}" \
+  student.tp=2 train.weight_decay=0.1
+close_to from-plain from-padded
+
+# --- without the true size, and where it cannot be
+expect 78 1 train deck.yaml "${live[@]}" teacher.weights=wide.hf
+says err.txt "set data.vocab to the tokenizer's size"
+expect 78 1 train deck.yaml "${stored[@]}" teacher.dataset=padded \
+  student.vocab=70
+says err.txt "set data.vocab"
+expect 0 1 train deck.yaml "${stored[@]}" teacher.dataset=padded \
+  student.vocab=70 "${true_v[@]}"
+expect 78 1 train deck.yaml data.vocab=65
+says err.txt "data.vocab is 65"
+expect 78 2 train deck.yaml "${live[@]}" teacher.weights=wide.hf \
+  "${true_v[@]}" teacher.target=full
+says err.txt "the same padding"
+finish

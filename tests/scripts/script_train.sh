@@ -1,0 +1,142 @@
+#!/bin/bash
+# Training end to end: the loss falls, the same on every layout, held-out
+# measures, export, and bad steps.
+# shellcheck source=tests/e2e.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
+
+# --- the loss falls
+expect 0 1 train deck.yaml output.dir=one train.length=60 eval.every=30
+metrics one >losses.txt
+[ "$(wc -l <losses.txt)" = 60 ] || fail "metrics do not have 60 steps"
+"$PYTHON" - <<'PY' || fail "the loss does not fall by 1 nat"
+import sys
+loss = [float(line.split()[1]) for line in open("losses.txt")]
+print(f"loss {loss[0]:.3f} -> {loss[-1]:.3f}")
+sys.exit(not loss[-1] < loss[0] - 1.0)
+PY
+says out.txt "step 60/60 100.0% loss "
+says out.txt "tok/s"
+says out.txt "ETA"
+grep -qE '^total .* 100\.0 %$' out.txt || fail "the end table has no 100.0 %"
+[ "$(grep -c '"kind": *"eval"' one/metrics.jsonl)" = 2 ] ||
+  fail "not two evaluations in the metrics"
+says one/deck.yaml "length"
+grep -q $'\r' out.txt && fail "carriage returns in the output"
+
+# --- the same on other layouts; a live and a stored teacher
+expect 0 1 train deck.yaml output.dir=base
+expect 0 2 train deck.yaml output.dir=dp
+close_to base dp
+expect 0 2 train deck.yaml output.dir=tp student.tp=2
+close_to base tp
+make_teacher
+live=(teacher.source=live teacher.weights=teacher.hf)
+expect 0 1 train deck.yaml output.dir=live "${live[@]}"
+says out.txt " kd "
+expect 0 2 train deck.yaml output.dir=live2 student.tp=2 "${live[@]}"
+close_to live live2
+
+# --- held-out measures of the run, again by `retort eval`
+expect 0 2 eval deck.yaml output.dir=base student.tp=2 eval.logits_out=z.f32
+[ "$(stat -c %s z.f32)" = $((9 * 16 * 64 * 4)) ] || fail "size of z.f32"
+expect 73 2 eval deck.yaml output.dir=base eval.logits_out=z.f32
+says err.txt "z.f32 exists: choose another name, or remove it"
+expect 0 2 eval deck.yaml output.dir=live eval.teacher=true \
+  teacher.weights=teacher.hf
+says out.txt "KL(teacher, student)"
+"$PYTHON" - <<'PY' || fail "retort eval and the run's last evaluation differ"
+import json, sys
+def last(run):
+    return [x for x in map(json.loads, open(f"{run}/metrics.jsonl"))
+            if x["kind"] == "eval"][-1]
+def again(run):
+    return json.load(open(f"{run}/eval.json"))
+worst = max(abs(last(r)["loss"] - again(r)["loss"]) for r in ("base", "live"))
+print(f"largest difference {worst:.1e}; KL {again('live')['kl']:.3f}")
+sys.exit(not (worst < 1e-5 and again("live")["kl"] > 0.0))
+PY
+
+# --- a bad step: nothing is updated, the rows are named
+expect 76 2 train deck.yaml output.dir=bad train.lr=100 train.weight_decay=10 \
+  train.lr_warmup=0 train.length=40 checkpoint.every=1
+says err.txt "rows of the training stream"
+says err.txt "nothing was updated"
+bad_step=$(grep -o 'step [0-9]*: loss' err.txt | head -n 1 | grep -o '[0-9]*')
+newest=$(cd bad/checkpoints && echo step-* | awk '{print $NF}')
+[ "$((10#${newest#step-}))" = "$((bad_step - 1))" ] ||
+  fail "bad step $bad_step, newest checkpoint $newest"
+# by this measure each step after the first is a spike
+expect 76 1 train deck.yaml output.dir=spikes train.spike_factor=1e-3 \
+  train.on_bad_step=skip train.max_skips=2
+says err.txt "train.max_skips"
+[ "$(grep -c 'skipped: loss' err.txt)" = 2 ] || fail "not two skipped steps"
+
+# --- export: nothing beside its folder is touched, none is overwritten
+mkdir given.tmp
+touch given.tmp/mine
+expect 0 1 export base given/
+[ -f given/config.json ] || fail "no export in given/"
+[ -f given.tmp/mine ] || fail "export removed a folder that is not its own"
+[ -z "$(ls -d given.retort* given/.[a-z]* 2>/dev/null)" ] ||
+  fail "export left a temporary folder"
+expect 73 1 export base given
+
+# --- a config.json overrules the deck's shape, aloud
+expect 0 2 train deck.yaml student.config=base/config.json student.width=64 \
+  train.length=1
+says err.txt "not student.width 64 (it has 32)"
+[ "$(grep -c "it has" err.txt)" = 1 ] || fail "told more than once"
+
+# --- weights that are not what config.json says, or no numbers: never a
+# teacher that is silently another one
+"$PYTHON" - <<'PY' || fail "cannot make odd teachers"
+import json, shutil, struct
+def odd(name, change_config=None, tensor=None, value=None):
+    shutil.copytree("teacher.hf", name)
+    if change_config:
+        config = json.load(open(name + "/config.json"))
+        config.update(change_config)
+        json.dump(config, open(name + "/config.json", "w"))
+    if tensor:
+        data = bytearray(open(name + "/model.safetensors", "rb").read())
+        n = 8 + struct.unpack("<Q", data[:8])[0]
+        at = n + json.loads(data[8:n])[tensor]["data_offsets"][0]
+        data[at:at + 4] = struct.pack("<f", value)
+        open(name + "/model.safetensors", "wb").write(data)
+odd("chopped", {"num_hidden_layers": 1})
+odd("nan", tensor="model.norm.weight", value=float("nan"))
+odd("large", tensor="model.norm.weight", value=3e38)
+PY
+expect 65 2 train deck.yaml "${live[@]}" teacher.weights=chopped
+says err.txt "has a tensor model.layers.1."
+expect 65 2 train deck.yaml "${live[@]}" teacher.weights=nan
+says err.txt "model.norm.weight holds NaN"
+expect 65 2 train deck.yaml "${live[@]}" teacher.weights=large
+says err.txt "the teacher's logits of row"
+expect 65 2 capture deck.yaml teacher.weights=large capture.dir=large.logits
+says err.txt "the teacher's logits of row"
+
+# --- paths that are longer than Open MPI's own ways take
+long=$(printf 'w%.0s' {1..200})
+expect 0 2 train deck.yaml "output.dir=$long/$long" train.length=2
+expect 0 2 train deck.yaml "output.dir=$long/$long" train.length=2
+says out.txt "resumed at step 2 of 2"
+
+# --- a teacher of another tokenizer
+mkdir words
+echo '{"words": 1}' >words/tokenizer.json
+cp -r teacher.hf other-words
+echo '{"words": 2}' >other-words/tokenizer.json
+expect 78 2 train deck.yaml "${live[@]}" data.tokenizer=words \
+  teacher.weights=other-words
+says err.txt "holds another tokenizer"
+cp words/tokenizer.json other-words
+expect 0 2 train deck.yaml "${live[@]}" data.tokenizer=words \
+  teacher.weights=other-words train.length=1
+
+# --- without a folder nothing is kept
+before=$(ls)
+expect 0 1 train deck.yaml train.length=2
+says out.txt "output.dir is empty"
+[ "$before" = "$(ls)" ] || fail "a run without output.dir left files"
+finish
