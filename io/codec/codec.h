@@ -10,52 +10,7 @@
 #ifndef RT_CODEC_H
 #define RT_CODEC_H
 
-#include "base/err.h"
-#include "io/codec/logits_row.h"
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/** X(name, text): what becomes of an entry (id, log-prob). */
-#define RT_CODEC_KINDS(X)                                                      \
-  X(EXACT, "exact")     /* u32 id, f32 log-prob: the reference */              \
-  X(PACKED, "packed")   /* exact ids, quantised log-probs, entropy-coded */    \
-  X(SAMPLED, "sampled") /* ids and how often N draws gave each */
-
-#define RT_CODEC_KIND_ENUM(name, text) RT_CODEC_##name,
-typedef enum rt_codec_kind {
-  RT_CODEC_KINDS(RT_CODEC_KIND_ENUM) RT_CODEC_N_KINDS
-} rt_codec_kind;
-#undef RT_CODEC_KIND_ENUM
-
-/** "exact", "packed", "sampled"; and back: RT_ERR_CONFIG for other words. */
-const char *rt_codec_kind_name(rt_codec_kind kind);
-RT_MUST rt_err rt_codec_kind_parse(const char *text, rt_codec_kind *out);
-
-/** What a reader must know before the tables; a shard keeps it beside them. */
-typedef struct rt_codec_spec {
-  rt_codec_kind kind;
-  uint64_t vocab;          /**< true V, 1 to 2^32 */
-  int64_t max_tokens;      /**< most tokens of a row, 1 to 2^24 */
-  int64_t max_entries;     /**< most entries of a token, 1 to V and to 2^20 */
-  int64_t n_draws;         /**< N of `sampled`, 1 to 2048; else 0 */
-  bool entropy, deviation; /**< optional fields of rt_logits_row kept */
-  bool step;               /**< and these two: step, stream_row */
-} rt_codec_spec;
-/** RT_ERR_DATA, prefixed with \a name, unless all members are in range. */
-RT_MUST rt_err rt_codec_spec_check(const rt_codec_spec *spec, const char *name);
-
-/** Bytes that grow; free with rt_bytes_clear(). */
-typedef struct rt_bytes {
-  unsigned char *data; // owned [room]
-  size_t n, room;
-} rt_bytes;
-/** Room for \a more bytes beyond n. */
-RT_MUST rt_err rt_bytes_room(rt_bytes *bytes, size_t more);
-/** Empty, with room for \a n bytes, and no more than the most that was asked.
- */
-RT_MUST rt_err rt_bytes_fit(rt_bytes *bytes, size_t n);
-void rt_bytes_clear(rt_bytes *bytes);
+#include "io/codec/codec_check.h"
 
 /** Tables of one shard.  Opaque, heap, constant once made. */
 typedef struct rt_codec rt_codec;
@@ -87,11 +42,6 @@ RT_MUST rt_err rt_codec_encode(const rt_codec *codec, const rt_logits_row *row,
  *  \a name. */
 RT_MUST rt_err rt_codec_decode(const rt_codec *codec, const void *record,
                                size_t n, const char *name, rt_logits_row *out);
-
-/** RT_ERR_DATA naming the first token of \a row that breaks a rule of
- *  rt_logits_row or of \a spec, prefixed with \a name. */
-RT_MUST rt_err rt_codec_check_row(const rt_codec_spec *spec, const char *name,
-                                  const rt_logits_row *row);
 
 /** Largest |decoded - given| of a `packed` log-prob near \a logp: half the step
  *  of the quantiser there; 0 for the other kinds. */

@@ -1,6 +1,6 @@
 /** \file codec_check.c
  *  The invariants of a row of logits. */
-#include "io/codec/codec_parts.h"
+#include "io/codec/codec_check.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -70,7 +70,7 @@ static rt_err check_entries(const rt_codec_spec *spec, const char *name,
              (double)logp);
     mass += exp((double)logp);
   }
-  const double most = row->stored ? rt_codec_max_stored : rt_codec_max_mass;
+  const double most = row->stored ? RT_CODEC_MAX_STORED : RT_CODEC_MAX_MASS;
   RT_CHECK(mass <= most, RT_ERR_DATA,
            "%s, token %lld: %lu entries have mass %g, expected at most 1 (%g, "
            "rounded)",

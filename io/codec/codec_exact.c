@@ -1,7 +1,9 @@
 /** \file codec_exact.c
  *  The reference encoding: every array as it is, in 4-byte little-endian
  *  words. */
-#include "io/codec/codec_parts.h"
+#include "io/codec/codec_exact.h"
+
+#include "io/codec/codec_check.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -42,17 +44,17 @@ rt_err rt_codec_encode_exact(const rt_codec_spec *spec,
 {
   void *part[MAX_PARTS];
   size_t elements[MAX_PARTS];
-  RT_TRY(rt_codec_put_u32(out, (uint32_t)row->n_tokens));
-  RT_TRY(rt_codec_put_u32(out, (uint32_t)row->n_entries));
+  RT_TRY(rt_bytes_put_u32(out, (uint32_t)row->n_tokens));
+  RT_TRY(rt_bytes_put_u32(out, (uint32_t)row->n_entries));
   RT_TRY(rt_codec_put_origin(spec, row, out));
   const int n_parts = list_parts(spec, row, part, elements);
   for (int i = 0; i < n_parts; i++)
-    RT_TRY(rt_codec_put(out, part[i], 4 * elements[i]));
+    RT_TRY(rt_bytes_put(out, part[i], 4 * elements[i]));
   return RT_OK;
 }
 
 /** Sizes say how long a record is: checked before anything is allocated. */
-static rt_err check_sizes(const rt_codec_spec *spec, const rt_codec_in *in,
+static rt_err check_sizes(const rt_codec_spec *spec, const rt_bytes_in *in,
                           const rt_logits_row *row)
 {
   void *part[MAX_PARTS];
@@ -70,14 +72,14 @@ static rt_err check_sizes(const rt_codec_spec *spec, const rt_codec_in *in,
   return RT_OK;
 }
 
-rt_err rt_codec_decode_exact(const rt_codec_spec *spec, rt_codec_in *in,
+rt_err rt_codec_decode_exact(const rt_codec_spec *spec, rt_bytes_in *in,
                              rt_logits_row *out)
 {
   uint32_t n_tokens, n_entries;
   void *part[MAX_PARTS];
   size_t elements[MAX_PARTS];
-  RT_TRY(rt_codec_take_u32(in, &n_tokens));
-  RT_TRY(rt_codec_take_u32(in, &n_entries));
+  RT_TRY(rt_bytes_take_u32(in, &n_tokens));
+  RT_TRY(rt_bytes_take_u32(in, &n_entries));
   RT_TRY(rt_codec_take_origin(spec, in, out));
   out->n_tokens = n_tokens;
   out->n_entries = n_entries;
@@ -88,7 +90,7 @@ rt_err rt_codec_decode_exact(const rt_codec_spec *spec, rt_codec_in *in,
   const int n_parts = list_parts(spec, out, part, elements);
   for (int i = 0; i < n_parts; i++) {
     const unsigned char *from;
-    RT_TRY(rt_codec_take(in, 4 * elements[i], &from));
+    RT_TRY(rt_bytes_take(in, 4 * elements[i], &from));
     memcpy(part[i], from, 4 * elements[i]);
   }
   return rt_codec_check_row(spec, in->name, out);

@@ -2,7 +2,6 @@
  *  Ids in the order of how often they come. */
 #include "io/codec/id_order.h"
 
-#include "io/codec/codec_parts.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,7 +281,7 @@ static rt_err store_ids(const rt_id_order *o, rt_rans_model models[2],
   }
   RT_TRY(put_ids(o, models, coder));
   const size_t at = out->n;
-  RT_TRY(rt_codec_put_u32(out, 0));
+  RT_TRY(rt_bytes_put_u32(out, 0));
   RT_TRY(rt_rans_finish(coder, out));
   const uint32_t n = (uint32_t)(out->n - at - 4);
   memcpy(out->data + at, &n, sizeof n);
@@ -291,10 +290,10 @@ static rt_err store_ids(const rt_id_order *o, rt_rans_model models[2],
 
 rt_err rt_id_order_store(const rt_id_order *o, rt_bytes *out)
 {
-  RT_TRY(rt_codec_put_u32(out, o->n_seen));
-  RT_TRY(rt_codec_put_u32(out, (uint32_t)o->n_classes));
+  RT_TRY(rt_bytes_put_u32(out, o->n_seen));
+  RT_TRY(rt_bytes_put_u32(out, (uint32_t)o->n_classes));
   for (int c = 0; c < o->n_classes; c++)
-    RT_TRY(rt_codec_put_u32(out, o->beyond[c]));
+    RT_TRY(rt_bytes_put_u32(out, o->beyond[c]));
   rt_rans_out coder = {0};
   rt_rans_model *const models = calloc(2, sizeof *models);
   rt_err err = models != NULL ? store_ids(o, models, &coder, out)
@@ -332,15 +331,15 @@ static rt_err take_ids(rt_id_order *o, rt_rans_in *in,
   return RT_OK;
 }
 
-static rt_err load_ids(rt_id_order *o, rt_codec_in *in, rt_rans_model models[2])
+static rt_err load_ids(rt_id_order *o, rt_bytes_in *in, rt_rans_model models[2])
 {
   rt_rans_in stream;
   uint32_t n;
   const unsigned char *data;
   for (int i = 0; i < 2; i++)
     RT_TRY(rt_rans_load(in->data, in->n, &in->at, in->name, &models[i]));
-  RT_TRY(rt_codec_take_u32(in, &n));
-  RT_TRY(rt_codec_take(in, n, &data));
+  RT_TRY(rt_bytes_take_u32(in, &n));
+  RT_TRY(rt_bytes_take(in, n, &data));
   RT_TRY(rt_rans_open(data, n, in->name, &stream));
   uint8_t *const class_of = malloc((size_t)o->n_seen + 1);
   RT_CHECK(class_of != NULL, RT_ERR_MEM, "classes of %u ids", o->n_seen);
@@ -349,11 +348,11 @@ static rt_err load_ids(rt_id_order *o, rt_codec_in *in, rt_rans_model models[2])
   return err;
 }
 
-static rt_err load(rt_id_order *o, rt_codec_in *in)
+static rt_err load(rt_id_order *o, rt_bytes_in *in)
 {
   uint32_t n_seen, n_classes;
-  RT_TRY(rt_codec_take_u32(in, &n_seen));
-  RT_TRY(rt_codec_take_u32(in, &n_classes));
+  RT_TRY(rt_bytes_take_u32(in, &n_seen));
+  RT_TRY(rt_bytes_take_u32(in, &n_classes));
   RT_CHECK(n_seen <= o->vocab && n_seen <= max_seen && n_classes > 0 &&
                n_classes <= RT_ORDER_CLASSES,
            RT_ERR_DATA, "%s: %u ids in %u classes", in->name, n_seen,
@@ -364,7 +363,7 @@ static rt_err load(rt_id_order *o, rt_codec_in *in)
   o->n_classes = (int)n_classes;
   RT_TRY(allocate(o, n_seen));
   for (uint32_t c = 0; c < n_classes; c++)
-    RT_TRY(rt_codec_take_u32(in, &o->beyond[c]));
+    RT_TRY(rt_bytes_take_u32(in, &o->beyond[c]));
   rt_rans_model *const models = malloc(2 * sizeof *models);
   RT_CHECK(models != NULL, RT_ERR_MEM, "models of ids");
   const rt_err err = load_ids(o, in, models);
@@ -375,7 +374,7 @@ static rt_err load(rt_id_order *o, rt_codec_in *in)
 rt_err rt_id_order_load(uint64_t vocab, const unsigned char *data, size_t n,
                         size_t *at, const char *name, rt_id_order *out)
 {
-  rt_codec_in in = {.data = data, .n = n, .at = *at, .name = name};
+  rt_bytes_in in = {.data = data, .n = n, .at = *at, .name = name};
   *out = (rt_id_order){.vocab = vocab};
   const rt_err err = load(out, &in);
   *at = in.at;

@@ -1,6 +1,6 @@
 /** \file id_order.h
  *  An order of all ids, the frequent ones first, and how far apart the members
- *  of a set will lie in it.  Layer: io, for io/codec*.c only.
+ *  of a set will lie in it.  Layer: io, for io/codec alone.
  *
  *  Ids that the sample had are sorted into classes of nearly the same frequency
  *  (a quarter of an octave), each by id; all others follow by id.  An id's

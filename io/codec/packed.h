@@ -1,12 +1,11 @@
 /** \file packed.h
- *  What writing and reading records of `packed` and `sampled` share.  Layer:
- *  io, for io/codec_packed*.c only.  Format: doc/formats.md, "packed and
- *  sampled". */
-#ifndef RT_CODEC_PACKED_H
-#define RT_CODEC_PACKED_H
+ *  Records of `packed` and `sampled` and their tables.  Layer: io, for io/codec
+ *  alone.  Format: doc/formats.md, "packed and sampled". */
+#ifndef RT_PACKED_H
+#define RT_PACKED_H
 
+#include "io/codec/codec_spec.h"
 #include "io/codec/id_order.h"
-#include "io/codec/codec_parts.h"
 
 /** M(name, models, m): what is coded, in how many contexts, how finely. */
 #define RT_PACKED_MODELS(M)                                                    \
@@ -37,7 +36,9 @@ enum { RT_PACKED_MODELS(RT_MODEL_ENUM) RT_N_MODELS };
 enum { RT_PACKED_MODELS(RT_MODEL_BITS) RT_MODEL_BITS_END };
 #undef RT_MODEL_BITS
 
-struct rt_packed {
+/** Tables of one shard, constant once made. */
+typedef struct rt_packed {
+  rt_codec_spec spec;
   rt_id_order order; // owned
   int32_t lse_base;  // 32nds
   rt_rans_model model[RT_N_MODELS];
@@ -48,7 +49,34 @@ struct rt_packed {
    *  fetched as soon as the state is known, before the context is. */
   _Alignas(RT_LINE) uint8_t gap_slot[RT_RANS_SCALE][RT_LINE];
   uint32_t value_slot[RT_N_RANGES][RT_RANS_SCALE]; // by density, from below
-};
+} rt_packed;
+
+/** Tables with their constants, for models to come; the slots, once they have.
+ */
+RT_MUST rt_err rt_packed_create(const rt_codec_spec *spec, rt_packed **out);
+void rt_packed_fill_slots(rt_packed *packed);
+/** Tables from \a rows [n_rows]; from bytes of rt_packed_store(), of which
+ *  nothing is believed.  \param[out] out  owned by the caller, who destroys it
+ *  even after an error */
+RT_MUST rt_err rt_packed_learn(const rt_codec_spec *spec,
+                               const rt_logits_row *rows, int64_t n_rows,
+                               rt_packed **out);
+RT_MUST rt_err rt_packed_load(const rt_codec_spec *spec, rt_bytes_in *in,
+                              rt_packed **out);
+RT_MUST rt_err rt_packed_store(const rt_packed *packed, rt_bytes *out);
+/** Bytes of memory for these tables; nearly those of the fixed parts for tables
+ *  that no rt_packed_load() takes. */
+size_t rt_packed_bytes(const rt_codec_spec *spec, const unsigned char *tables,
+                       size_t n);
+void rt_packed_destroy(rt_packed **packed);
+
+/** Append the record of \a row, which keeps its rules; and back. */
+RT_MUST rt_err rt_packed_encode(const rt_packed *packed,
+                                const rt_logits_row *row, rt_bytes *out);
+RT_MUST rt_err rt_packed_decode(const rt_packed *packed, rt_bytes_in *in,
+                                rt_logits_row *out);
+/** See rt_codec_bound(). */
+float rt_packed_bound(float logp);
 
 /** The level of a log-prob: how many steps it is below 0. */
 int rt_packed_level(float logp);
@@ -57,17 +85,12 @@ int rt_packed_level(float logp);
 int rt_packed_range_context(int range);
 
 /** rt_lg16() of how many entries are left, at least 1. */
-static inline int rt_packed_lg_left(const struct rt_packed *k, size_t left)
+static inline int rt_packed_lg_left(const rt_packed *k, size_t left)
 {
   return left < RT_N_LEFT ? k->lg_left[left] : rt_lg16(left);
 }
 
 /** Steps of a number that fields are kept in, at most 2^28. */
 int64_t rt_packed_steps(float x, float per_unit);
-
-/** Put \a rows [n_rows] into \a out, or only count what would be put. */
-RT_MUST rt_err rt_packed_put_rows(const rt_codec *codec,
-                                  const rt_logits_row *rows, int64_t n_rows,
-                                  rt_rans_out *out);
 
 #endif

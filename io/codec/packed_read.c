@@ -2,6 +2,8 @@
  *  Records of `packed` and `sampled` into rows, whatever the bytes are. */
 #include "io/codec/packed.h"
 
+#include "io/codec/codec_check.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,23 +13,23 @@ static int64_t unzigzag(uint64_t x)
   return (int64_t)(x >> 1) ^ -(int64_t)(x & 1);
 }
 
-/** What decoding a row needs besides the codec. */
-typedef struct eye {
-  const struct rt_packed *k; // borrowed
+/** What decoding a row needs besides the tables. */
+typedef struct decoder {
+  const rt_packed *k;        // borrowed
   const rt_codec_spec *spec; // borrowed
   const char *name;          // borrowed
   rt_rans_in in;
   uint64_t *key; // owned [room]: level, or N less draws, << 32 | id
   size_t room;
   rt_logits_row *row; // borrowed
-} eye;
+} decoder;
 
-static uint64_t take(eye *e, int model, int m)
+static uint64_t take(decoder *e, int model, int m)
 {
   return rt_rans_take(&e->in, &e->k->model[model], &e->k->numbers[m]);
 }
 
-static rt_err room_for(eye *e, size_t n)
+static rt_err room_for(decoder *e, size_t n)
 {
   if (n > e->room) {
     uint64_t *const more = realloc(e->key, 2 * n * sizeof *more);
@@ -48,9 +50,9 @@ typedef struct wanted {
 /** Entries by rank into e->key; false: they are no such set.  \a sure: there
  *  are words for all of them.  What a step looks up by its state is known a
  *  step before its context: the tables lie so that it is fetched then. */
-static inline bool take_entries(eye *e, wanted w, bool sure)
+static inline bool take_entries(decoder *e, wanted w, bool sure)
 {
-  const struct rt_packed *const k = e->k;
+  const rt_packed *const k = e->k;
   const rt_id_order *const o = &k->order;
   const rt_rans_model *const gaps = &k->model[RT_M_GAP];
   const rt_rans_model *const values =
@@ -88,7 +90,7 @@ static inline bool take_entries(eye *e, wanted w, bool sure)
   return good && !in.bad;
 }
 
-static rt_err take_set(eye *e, wanted w)
+static rt_err take_set(decoder *e, wanted w)
 {
   // an entry takes two words at most
   const bool sure = (size_t)(e->in.word_end - e->in.word) / 4 >= w.n;
@@ -142,9 +144,9 @@ static void sort_keys(const uint64_t *from, size_t n, uint64_t least,
   sort_nearly(to, n);
 }
 
-static rt_err take_levels(eye *e, size_t n, uint32_t *ids, float *logp)
+static rt_err take_levels(decoder *e, size_t n, uint32_t *ids, float *logp)
 {
-  const struct rt_packed *k = e->k;
+  const rt_packed *k = e->k;
   uint64_t *const sorted = e->key + n;
   const uint64_t top = take(e, RT_M_TOP, RT_TOP_BITS);
   const uint64_t range = take(e, RT_M_RANGE, RT_RANGE_BITS);
@@ -161,13 +163,13 @@ static rt_err take_levels(eye *e, size_t n, uint32_t *ids, float *logp)
     logp[i] = k->value[sorted[i] >> 32];
     mass += (double)k->prob[sorted[i] >> 32];
   }
-  RT_CHECK(mass <= rt_codec_max_stored, RT_ERR_DATA,
+  RT_CHECK(mass <= RT_CODEC_MAX_STORED, RT_ERR_DATA,
            "%s: %zu entries have mass %g, expected at most 1 (%g, rounded)",
-           e->name, n, mass, rt_codec_max_stored);
+           e->name, n, mass, RT_CODEC_MAX_STORED);
   return RT_OK;
 }
 
-static rt_err take_draws(eye *e, size_t n, uint32_t *ids, float *logp)
+static rt_err take_draws(decoder *e, size_t n, uint32_t *ids, float *logp)
 {
   const uint64_t n_draws = (uint64_t)e->spec->n_draws;
   uint64_t *const sorted = e->key + n;
@@ -185,7 +187,7 @@ static rt_err take_draws(eye *e, size_t n, uint32_t *ids, float *logp)
   return RT_OK;
 }
 
-static rt_err take_rank(eye *e, uint32_t *id)
+static rt_err take_rank(decoder *e, uint32_t *id)
 {
   const uint64_t rank = take(e, RT_M_RANK, RT_RANK_BITS);
   RT_CHECK(rank < e->spec->vocab, RT_ERR_DATA,
@@ -195,7 +197,7 @@ static rt_err take_rank(eye *e, uint32_t *id)
   return RT_OK;
 }
 
-static rt_err take_label(eye *e, int64_t t, size_t n, const uint32_t *ids,
+static rt_err take_label(decoder *e, int64_t t, size_t n, const uint32_t *ids,
                          const float *logp)
 {
   rt_logits_row *const row = e->row;
@@ -226,9 +228,9 @@ static rt_err grow_row(rt_logits_row *row, int64_t at, int64_t n, int64_t all)
   return rt_logits_row_entries(row, twice < all ? twice : all);
 }
 
-static rt_err take_token(eye *e, int64_t t, int64_t begin, int64_t all)
+static rt_err take_token(decoder *e, int64_t t, int64_t begin, int64_t all)
 {
-  const struct rt_packed *const k = e->k;
+  const rt_packed *const k = e->k;
   rt_logits_row *const row = e->row;
   const uint64_t less = take(e, RT_M_COUNT, RT_COUNT_BITS);
   RT_CHECK(less <= (uint64_t)e->spec->max_entries &&
@@ -255,7 +257,7 @@ static rt_err take_token(eye *e, int64_t t, int64_t begin, int64_t all)
   return RT_OK;
 }
 
-static rt_err take_row(eye *e, int64_t n_entries)
+static rt_err take_row(decoder *e, int64_t n_entries)
 {
   rt_logits_row *const row = e->row;
   int64_t begin = 0;
@@ -271,20 +273,19 @@ static rt_err take_row(eye *e, int64_t n_entries)
   return rt_rans_close(&e->in, e->name);
 }
 
-rt_err rt_codec_decode_packed(const rt_codec *codec, rt_codec_in *in,
-                              rt_logits_row *out)
+rt_err rt_packed_decode(const rt_packed *k, rt_bytes_in *in, rt_logits_row *out)
 {
-  const rt_codec_spec *spec = &codec->spec;
+  const rt_codec_spec *spec = &k->spec;
   uint32_t n_tokens, n_entries;
-  RT_TRY(rt_codec_take_u32(in, &n_tokens));
-  RT_TRY(rt_codec_take_u32(in, &n_entries));
+  RT_TRY(rt_bytes_take_u32(in, &n_tokens));
+  RT_TRY(rt_bytes_take_u32(in, &n_entries));
   RT_TRY(rt_codec_take_origin(spec, in, out));
   // a symbol costs at least 1/360 of a bit: see RT_RANS_LEAST
   RT_CHECK(n_tokens <= spec->max_tokens && n_tokens / 4096 <= in->n &&
                n_entries / 4096 <= in->n,
            RT_ERR_DATA, "%s: %lu tokens, %lu entries in %zu bytes", in->name,
            (unsigned long)n_tokens, (unsigned long)n_entries, in->n);
-  eye e = {.k = codec->packed, .spec = spec, .name = in->name, .row = out};
+  decoder e = {.k = k, .spec = spec, .name = in->name, .row = out};
   RT_TRY(rt_rans_open(in->data + in->at, in->n - in->at, in->name, &e.in));
   out->n_tokens = n_tokens;
   out->n_entries = 0;

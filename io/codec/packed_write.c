@@ -1,5 +1,6 @@
 /** \file packed_write.c
- *  Rows into records of `packed` and `sampled`. */
+ *  Rows into records of `packed` and `sampled`; tables from a sample of them.
+ */
 #include "io/codec/packed.h"
 
 #include <math.h>
@@ -17,22 +18,22 @@ typedef struct item {
   int value; // level, or draws
 } item;
 
-/** What encoding a row needs besides the codec. */
-typedef struct pen {
-  const rt_codec *codec; // borrowed
-  rt_rans_out *out;      // borrowed
-  item *item;            // owned [room]
-  uint64_t *key;         // owned [2 room]
+/** What encoding rows needs. */
+typedef struct encoder {
+  const rt_packed *k; // borrowed
+  rt_rans_out *out;   // borrowed
+  item *item;         // owned [room]
+  uint64_t *key;      // owned [2 room]
   size_t room;
-} pen;
+} encoder;
 
-static void pen_clear(pen *p)
+static void encoder_clear(encoder *p)
 {
   free(p->item);
   free(p->key);
 }
 
-static rt_err pen_room(pen *p, size_t n)
+static rt_err encoder_room(encoder *p, size_t n)
 {
   if (n <= p->room)
     return RT_OK;
@@ -46,9 +47,9 @@ static rt_err pen_room(pen *p, size_t n)
   return RT_OK;
 }
 
-static rt_err put(pen *p, int model, uint64_t v, int m)
+static rt_err put(encoder *p, int model, uint64_t v, int m)
 {
-  return rt_rans_put(p->out, p->codec->packed->model, model, v, m);
+  return rt_rans_put(p->out, p->k->model, model, v, m);
 }
 
 /** \a x [mid] and the rest of \a x [n], each ascending, as one into \a to. */
@@ -97,16 +98,15 @@ static int draws_of(const rt_codec_spec *spec, float logp)
 }
 
 /** The token's entries as items in the order of their ranks. */
-static rt_err take_items(pen *p, const rt_logits_row *row, int64_t begin,
+static rt_err take_items(encoder *p, const rt_logits_row *row, int64_t begin,
                          size_t n)
 {
-  const rt_codec_spec *spec = &p->codec->spec;
+  const rt_codec_spec *spec = &p->k->spec;
   const uint32_t *const ids = row->ids + begin; // [n]
   const float *const logp = row->logp + begin;  // [n]
-  RT_TRY(pen_room(p, n));
+  RT_TRY(encoder_room(p, n));
   for (size_t i = 0; i < n; i++)
-    p->key[i] =
-        (uint64_t)rt_id_order_rank(&p->codec->packed->order, ids[i]) << 32 | i;
+    p->key[i] = (uint64_t)rt_id_order_rank(&p->k->order, ids[i]) << 32 | i;
   const uint64_t *const key = sort_keys(p->key, n, p->key + p->room);
   for (size_t i = 0; i < n; i++) {
     const size_t from = key[i] & UINT32_MAX;
@@ -119,15 +119,15 @@ static rt_err take_items(pen *p, const rt_logits_row *row, int64_t begin,
 }
 
 /** Entries come as a set; levels from the unlikeliest up, draws less one. */
-static rt_err put_items(pen *p, size_t n, int low, int range)
+static rt_err put_items(encoder *p, size_t n, int low, int range)
 {
-  const rt_id_order *o = &p->codec->packed->order;
+  const rt_id_order *o = &p->k->order;
   const int at_range = rt_packed_range_context(range) * RT_DENSITIES;
   uint64_t next = 0;
   for (size_t i = 0; i < n; i++) {
     const item *x = &p->item[i];
-    const unsigned context = rt_gap_context(
-        rt_order_near(o, next), rt_packed_lg_left(p->codec->packed, n - i));
+    const unsigned context =
+        rt_gap_context(rt_order_near(o, next), rt_packed_lg_left(p->k, n - i));
     const unsigned density = rt_order_near(o, x->rank) % RT_DENSITIES;
     RT_TRY(put(p, RT_M_GAP + (int)context, x->rank - next, RT_GAP_BITS));
     RT_TRY(put(p, RT_M_VALUE + at_range + (int)density,
@@ -138,7 +138,7 @@ static rt_err put_items(pen *p, size_t n, int low, int range)
   return RT_OK;
 }
 
-static rt_err put_levels(pen *p, size_t n)
+static rt_err put_levels(encoder *p, size_t n)
 {
   int top = RT_N_LEVELS, low = 0;
   for (size_t i = 0; i < n; i++) {
@@ -150,21 +150,21 @@ static rt_err put_levels(pen *p, size_t n)
   return put_items(p, n, low, low - top);
 }
 
-static rt_err put_draws(pen *p, size_t n)
+static rt_err put_draws(encoder *p, size_t n)
 {
   int64_t sum = 0;
   for (size_t i = 0; i < n; i++)
     sum += p->item[i].value > 0 ? p->item[i].value : INT32_MAX;
-  RT_CHECK(sum == p->codec->spec.n_draws, RT_ERR_DATA,
+  RT_CHECK(sum == p->k->spec.n_draws, RT_ERR_DATA,
            "a token's %zu entries are not %lld draws", n,
-           (long long)p->codec->spec.n_draws);
+           (long long)p->k->spec.n_draws);
   return put_items(p, n, -1, 0);
 }
 
 /** Where the corpus token is in the decoded order, 1 for the first; else 0. */
-static uint64_t find_label(const pen *p, size_t n, uint32_t label)
+static uint64_t find_label(const encoder *p, size_t n, uint32_t label)
 {
-  const bool packed = p->codec->spec.kind == RT_CODEC_PACKED;
+  const bool packed = p->k->spec.kind == RT_CODEC_PACKED;
   size_t i = 0;
   while (i < n && p->item[i].id != label)
     i++;
@@ -180,34 +180,34 @@ static uint64_t find_label(const pen *p, size_t n, uint32_t label)
   return place;
 }
 
-static rt_err put_label(pen *p, const rt_logits_row *row, int64_t t, size_t n)
+static rt_err put_label(encoder *p, const rt_logits_row *row, int64_t t,
+                        size_t n)
 {
   const uint32_t label = row->tok[t + 1];
   const uint64_t place = find_label(p, n, label);
   RT_TRY(put(p, RT_M_LABEL, place, RT_LABEL_BITS));
   if (place == 0)
-    RT_TRY(put(p, RT_M_RANK, rt_id_order_rank(&p->codec->packed->order, label),
-               RT_RANK_BITS));
-  if (place == 0 || p->codec->spec.kind == RT_CODEC_SAMPLED)
+    RT_TRY(
+        put(p, RT_M_RANK, rt_id_order_rank(&p->k->order, label), RT_RANK_BITS));
+  if (place == 0 || p->k->spec.kind == RT_CODEC_SAMPLED)
     RT_TRY(put(p, RT_M_LEVEL, (uint64_t)rt_packed_level(row->label_logp[t]),
                RT_LEVEL_BITS));
   return RT_OK;
 }
 
-static rt_err put_token(pen *p, const rt_logits_row *row, int64_t t,
+static rt_err put_token(encoder *p, const rt_logits_row *row, int64_t t,
                         int64_t begin)
 {
-  const rt_codec_spec *spec = &p->codec->spec;
+  const rt_codec_spec *spec = &p->k->spec;
   const size_t n = row->count[t];
   RT_TRY(put(p, RT_M_COUNT, (uint64_t)spec->max_entries - n, RT_COUNT_BITS));
   if (n > 0) {
     RT_TRY(take_items(p, row, begin, n));
     RT_TRY(spec->kind == RT_CODEC_PACKED ? put_levels(p, n) : put_draws(p, n));
   }
-  RT_TRY(put(
-      p, RT_M_LSE,
-      zigzag(rt_packed_steps(row->lse[t], 32.0F) - p->codec->packed->lse_base),
-      RT_LSE_BITS));
+  RT_TRY(put(p, RT_M_LSE,
+             zigzag(rt_packed_steps(row->lse[t], 32.0F) - p->k->lse_base),
+             RT_LSE_BITS));
   RT_TRY(put_label(p, row, t, n));
   if (spec->entropy)
     RT_TRY(put(p, RT_M_ENTROPY,
@@ -220,11 +220,10 @@ static rt_err put_token(pen *p, const rt_logits_row *row, int64_t t,
   return RT_OK;
 }
 
-static rt_err put_row(pen *p, const rt_logits_row *row)
+static rt_err put_row(encoder *p, const rt_logits_row *row)
 {
   int64_t begin = 0;
-  RT_TRY(put(p, RT_M_RANK,
-             rt_id_order_rank(&p->codec->packed->order, row->tok[0]),
+  RT_TRY(put(p, RT_M_RANK, rt_id_order_rank(&p->k->order, row->tok[0]),
              RT_RANK_BITS));
   for (int64_t t = 0; t < row->n_tokens; t++) {
     RT_TRY(put_token(p, row, t, begin));
@@ -233,27 +232,98 @@ static rt_err put_row(pen *p, const rt_logits_row *row)
   return RT_OK;
 }
 
-rt_err rt_packed_put_rows(const rt_codec *codec, const rt_logits_row *rows,
-                          int64_t n_rows, rt_rans_out *out)
+/** Put \a rows [n_rows] into \a out, or only count what would be put. */
+static rt_err put_rows(const rt_packed *k, const rt_logits_row *rows,
+                       int64_t n_rows, rt_rans_out *out)
 {
-  pen p = {.codec = codec, .out = out};
+  encoder p = {.k = k, .out = out};
   rt_err err = RT_OK;
   for (int64_t r = 0; err == RT_OK && r < n_rows; r++)
     err = put_row(&p, &rows[r]);
-  pen_clear(&p);
+  encoder_clear(&p);
   return err;
 }
 
-rt_err rt_codec_encode_packed(const rt_codec *codec, const rt_logits_row *row,
-                              rt_bytes *out)
+rt_err rt_packed_encode(const rt_packed *k, const rt_logits_row *row,
+                        rt_bytes *out)
 {
   rt_rans_out stream = {0};
-  RT_TRY(rt_codec_put_u32(out, (uint32_t)row->n_tokens));
-  RT_TRY(rt_codec_put_u32(out, (uint32_t)row->n_entries));
-  RT_TRY(rt_codec_put_origin(&codec->spec, row, out));
-  rt_err err = rt_packed_put_rows(codec, row, 1, &stream);
+  RT_TRY(rt_bytes_put_u32(out, (uint32_t)row->n_tokens));
+  RT_TRY(rt_bytes_put_u32(out, (uint32_t)row->n_entries));
+  RT_TRY(rt_codec_put_origin(&k->spec, row, out));
+  rt_err err = put_rows(k, row, 1, &stream);
   if (err == RT_OK)
     err = rt_rans_finish(&stream, out);
   rt_rans_out_clear(&stream);
   return err;
+}
+
+/** --- learning --- */
+
+/** Models need fewer tokens than the order of ids. */
+static const int64_t model_tokens = 16384;
+
+/** The middle of what log-sum-exps are: the mean will do. */
+static int32_t find_base(const rt_logits_row *rows, int64_t n_rows)
+{
+  double sum = 0.0, n = 0.0;
+  for (int64_t r = 0; r < n_rows; r++)
+    for (int64_t t = 0; t < rows[r].n_tokens; t++) {
+      sum += (double)rt_packed_steps(rows[r].lse[t], 32.0F);
+      n += 1.0;
+    }
+  return n > 0.0 ? (int32_t)lrint(sum / n) : 0;
+}
+
+/** Ids of all entries, one after the other; the caller frees. */
+static rt_err gather_ids(const rt_logits_row *rows, int64_t n_rows,
+                         uint32_t **out, int64_t *n)
+{
+  *n = 0;
+  for (int64_t r = 0; r < n_rows; r++)
+    *n += rows[r].n_entries;
+  *out = malloc(((size_t)*n + 1) * sizeof **out);
+  RT_CHECK(*out != NULL, RT_ERR_MEM, "%lld ids of a sample", (long long)*n);
+  int64_t at = 0;
+  for (int64_t r = 0; r < n_rows; r++) {
+    if (rows[r].n_entries > 0)
+      memcpy(*out + at, rows[r].ids, (size_t)rows[r].n_entries * sizeof **out);
+    at += rows[r].n_entries;
+  }
+  return RT_OK;
+}
+
+/** Count what the rows would put, then make the models. */
+static rt_err learn_models(rt_packed *k, const rt_logits_row *rows,
+                           int64_t n_rows)
+{
+  uint32_t(*const count)[RT_RANS_SYMBOLS] = calloc(RT_N_MODELS, sizeof *count);
+  RT_CHECK(count != NULL, RT_ERR_MEM, "%d counts", RT_N_MODELS);
+  rt_rans_out out = {.count = count};
+  int64_t n = 0, n_tokens = 0;
+  while (n < n_rows && n_tokens < model_tokens)
+    n_tokens += rows[n++].n_tokens;
+  const rt_err err = put_rows(k, rows, n, &out);
+  rt_rans_out_clear(&out);
+  for (int i = 0; i < RT_N_MODELS; i++)
+    rt_rans_learn(count[i], &k->model[i]);
+  free(count);
+  return err;
+}
+
+rt_err rt_packed_learn(const rt_codec_spec *spec, const rt_logits_row *rows,
+                       int64_t n_rows, rt_packed **out)
+{
+  RT_TRY(rt_packed_create(spec, out));
+  rt_packed *const k = *out;
+  k->lse_base = find_base(rows, n_rows);
+  uint32_t *ids = NULL;
+  int64_t n;
+  RT_TRY(gather_ids(rows, n_rows, &ids, &n));
+  const rt_err err = rt_id_order_learn(spec->vocab, ids, n, &k->order);
+  free(ids);
+  RT_TRY(err);
+  RT_TRY(learn_models(k, rows, n_rows));
+  rt_packed_fill_slots(k);
+  return RT_OK;
 }

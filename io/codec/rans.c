@@ -2,7 +2,6 @@
  *  Static rANS models and streams of symbols. */
 #include "io/codec/rans.h"
 
-#include "io/codec/codec_parts.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,7 +63,7 @@ rt_err rt_rans_store(const rt_rans_model *model, rt_bytes *out)
       code[1] = (unsigned char)(f & 255);
       n = 2;
     }
-    RT_TRY(rt_codec_put(out, code, n));
+    RT_TRY(rt_bytes_put(out, code, n));
   }
   return RT_OK;
 }
@@ -194,11 +193,11 @@ rt_err rt_rans_finish(rt_rans_out *out, rt_bytes *to)
   RT_CHECK(words != NULL, RT_ERR_MEM, "%zu bytes of a record", most);
   const unsigned char *const begin = encode(out, words + most);
   const size_t n = (size_t)(words + most - begin);
-  rt_err err = rt_codec_put_u32(to, (uint32_t)n);
+  rt_err err = rt_bytes_put_u32(to, (uint32_t)n);
   if (err == RT_OK)
-    err = rt_codec_put(to, begin, n);
+    err = rt_bytes_put(to, begin, n);
   if (err == RT_OK)
-    err = rt_codec_put(to, out->bits.data, out->bits.n);
+    err = rt_bytes_put(to, out->bits.data, out->bits.n);
   free(words);
   out->n_op = out->bits.n = 0;
   return err;

@@ -7,7 +7,7 @@
 #ifndef RT_RANS_H
 #define RT_RANS_H
 
-#include "io/codec/codec.h"
+#include "io/common/bytes.h"
 #include <string.h>
 
 enum {
