@@ -206,13 +206,15 @@ typedef struct k_xent_grad_args {
 
 /** As xent_stats for a dense teacher tile of the same shape; z_t becomes
  *  exp(z_t / tau - t_max); K_STAT_DOT = sum_v exp(z_t/tau - t_max)
- *  (z_t/tau - z_s). */
+ *  (z_t/tau - z_s), which makes KL; without kl - z_s, which makes the soft
+ *  cross-entropy. */
 typedef struct k_dense_stats_args {
   rt_view z_s, z_t; /**< real [n, V] */
   rt_view label;    /**< i32 [n, 1] */
   rt_view stats;    /**< f64 [n, K_N_STAT] */
   int64_t v0, v_true;
   double tau;
+  bool kl;
 } k_dense_stats_args;
 /** dz = a softmax_s - c_label onehot - c_kd softmax_t, in place of z_s. */
 typedef struct k_dense_grad_args {

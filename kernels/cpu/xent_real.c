@@ -97,9 +97,9 @@ void K_NAME(xent_grad)(k_ctx *ctx, const void *args)
   }
 }
 
-/** sum exp(z_t - top) (z_t - z_s), and z_t = exp(z_t - top). */
+/** sum exp(z_t - top) (own z_t - z_s), and z_t = exp(z_t - top). */
 static double exp_row_dot(real *z_t, const real *z_s, int64_t n, real top,
-                          double *sum)
+                          real own, double *sum)
 {
   enum { CHUNK = 512 };
   double dot = 0.0;
@@ -111,7 +111,7 @@ static double exp_row_dot(real *z_t, const real *z_s, int64_t n, real top,
     for (int64_t v = v0; v < v1; v++) {
       const real t = z_t[v], e = k_exp(t - top);
       part += e;
-      part_dot += e * (t - z_s[v]);
+      part_dot += e * (own * t - z_s[v]);
       z_t[v] = e;
     }
     *sum += (double)part;
@@ -134,7 +134,8 @@ void K_NAME(dense_stats)(k_ctx *ctx, const void *args)
       z_t[v] *= cool;
     const real t_top = k_max(z_t, n), top = k_max(z_s, n);
     s[K_STAT_LABEL] = pick(z_s, n, label[r] - a->v0);
-    s[K_STAT_DOT] = exp_row_dot(z_t, z_s, n, t_top, &s[K_STAT_T_SUM]);
+    s[K_STAT_DOT] =
+        exp_row_dot(z_t, z_s, n, t_top, a->kl ? 1 : 0, &s[K_STAT_T_SUM]);
     s[K_STAT_T_MAX] = (double)t_top;
     s[K_STAT_MAX] = (double)top;
     s[K_STAT_SUM] = exp_row(z_s, n, top);

@@ -62,7 +62,7 @@
   K(STU_HEAD_DIM, "student.head_dim", INT, "0", 0, 65536, "", "", "size of a head; 0: width / heads") \
   K(STU_FFN, "student.ffn", INT, "0", 0, 10000000, "", "", "F, inner width; 0: 8/3 width rounded up to 32") \
   K(STU_POSITIONS, "student.max_positions", INT, "0", 0, 16777216, "", "", "longest row for the written config.json; 0: data.seq") \
-  K(STU_NORM_EPS, "student.norm_eps", REAL, "1e-5", 0, 1, "", "", "epsilon of RMSNorm") \
+  K(STU_NORM_EPS, "student.norm_eps", REAL, "1e-5", 1e-30, 1, "", "", "epsilon of RMSNorm") \
   K(STU_ROPE_THETA, "student.rope_theta", REAL, "10000", 1, 1e12, "", "", "base of the rotary angles") \
   K(STU_TIED, "student.tied", BOOL, "true", 1, 0, "", "", "the head shares the embedding's weights") \
   K(STU_QKV_BIAS, "student.qkv_bias", BOOL, "false", 1, 0, "", "", "biases on queries, keys and values") \
@@ -78,23 +78,23 @@
   K(TEA_SEED, "teacher.draw_seed", INT, "1", 0, 9007199254740992, "", "", "of these draws; with capture.draw_seed the same, live and captured draws are the same") \
   K(TEA_ROW_CUT, "teacher.row_cut", CHOICE, "none", 1, 0, "none beginning pieces", "", "with data.seq shorter than a dataset's rows - none: refuse; beginning: only the first data.seq tokens of each, whose teacher saw what the student sees; pieces: as many as fit, whose teacher also saw what came before") \
   K(LOSS_ALPHA, "loss.alpha", REAL, "0.9", 0, 1, "", "", "alpha: weight of the distillation loss; 1 - alpha of the language loss") \
-  K(LOSS_ALPHA_SHAPE, "loss.alpha_schedule", CHOICE, "constant", 1, 0, "constant linear_up linear_down wsd", "", "alpha over the run; loss.alpha is its maximum") \
-  K(LOSS_ALPHA_WARMUP, "loss.alpha_warmup", LENGTH, "10 %", 1, 0, "", "", "warm-up of alpha's wsd") \
-  K(LOSS_ALPHA_DECAY, "loss.alpha_decay", LENGTH, "1 %", 1, 0, "", "", "decay of alpha's wsd") \
-  K(LOSS_KIND, "loss.kind", CHOICE, "kld", 1, 0, "kld nll", "", "forward KL, or soft cross-entropy (the same gradient)") \
+  K(LOSS_ALPHA_SHAPE, "loss.alpha_schedule", CHOICE, "constant", 1, 0, "constant linear_up linear_down wsd", "", "alpha over the run; constant is loss.alpha throughout, of the others it is the maximum") \
+  K(LOSS_ALPHA_WARMUP, "loss.alpha_warmup", LENGTH, "10 %", 1, 0, "", "", "linear warm-up of alpha; wsd only") \
+  K(LOSS_ALPHA_DECAY, "loss.alpha_decay", LENGTH, "1 %", 1, 0, "", "", "cosine decay of alpha to 0 at the end; wsd only") \
+  K(LOSS_KIND, "loss.kind", CHOICE, "kld", 1, 0, "kld nll", "", "forward KL, or soft cross-entropy: what is reported as kd; the gradient is the same") \
   K(LOSS_TAU, "loss.tau", REAL, "1", 1e-3, 1000, "", "", "temperature of the teacher, applied after truncation") \
   K(LOSS_CHUNK_MIB, "loss.chunk_mib", REAL, "64", 0.01, 65536, "", "MiB", "memory for logit tiles; the whole batch's logits never exist") \
   K(TRAIN_LENGTH, "train.length", LENGTH, "100 steps", 1, 0, "steps tokens", "", "length of the run") \
   K(TRAIN_BATCH, "train.batch_rows", INT, "8", 1, 100000000, "", "rows", "rows of one step over all ranks") \
   K(TRAIN_MICRO, "train.micro_rows", INT, "0", 0, 100000000, "", "rows", "rows of one rank's micro-step; 0: all its rows at once") \
   K(TRAIN_LR, "train.lr", REAL, "6e-4", 0, 100, "", "", "largest learning rate") \
-  K(TRAIN_LR_FLOOR, "train.lr_floor", REAL, "0.1", 0, 1, "", "", "final rate as a share of train.lr") \
-  K(TRAIN_LR_SHAPE, "train.lr_schedule", CHOICE, "cosine", 1, 0, "constant cosine wsd", "", "learning rate over the run") \
-  K(TRAIN_LR_WARMUP, "train.lr_warmup", LENGTH, "1 %", 1, 0, "", "", "linear warm-up") \
-  K(TRAIN_LR_DECAY, "train.lr_decay", LENGTH, "10 %", 1, 0, "", "", "cosine decay at the end of wsd") \
+  K(TRAIN_LR_FLOOR, "train.lr_floor", REAL, "0.1", 0, 1, "", "", "final rate of cosine and wsd as a share of train.lr") \
+  K(TRAIN_LR_SHAPE, "train.lr_schedule", CHOICE, "cosine", 1, 0, "constant cosine wsd", "", "learning rate over the run, after its warm-up") \
+  K(TRAIN_LR_WARMUP, "train.lr_warmup", LENGTH, "1 %", 1, 0, "", "", "linear warm-up, of every train.lr_schedule; 0 none") \
+  K(TRAIN_LR_DECAY, "train.lr_decay", LENGTH, "10 %", 1, 0, "", "", "cosine decay to the floor at the end; wsd only") \
   K(TRAIN_BETA1, "train.beta1", REAL, "0.9", 0, 0.999999, "", "", "AdamW") \
   K(TRAIN_BETA2, "train.beta2", REAL, "0.95", 0, 0.9999999, "", "", "AdamW") \
-  K(TRAIN_EPS, "train.eps", REAL, "1e-8", 0, 1, "", "", "AdamW") \
+  K(TRAIN_EPS, "train.eps", REAL, "1e-8", 1e-30, 1, "", "", "AdamW's epsilon: never 0, for 0 / 0 is no step") \
   K(TRAIN_DECAY, "train.weight_decay", REAL, "0.1", 0, 10, "", "", "decoupled weight decay") \
   K(TRAIN_DECAY_ALL, "train.decay_norms", BOOL, "false", 1, 0, "", "", "decay norms and biases too") \
   K(TRAIN_CLIP, "train.clip", REAL, "1", 0, 1e9, "", "", "largest global gradient norm; 0 no clipping") \

@@ -8,8 +8,8 @@
  *                          x = (s - (n - D) + 1) / D, so the last step is floor
  *  linear up, down:        between floor and max, x = s / (n - 1)
  *
- *  n steps, W of them warm-up, D of them decay; alpha has W = 0 unless asked,
- *  and floor 0. */
+ *  n steps, W of them warm-up, D of them decay: of a run too short for both, D
+ *  is what the warm-up leaves.  Alpha has floor 0, and W only with wsd. */
 #include "optim/schedule.h"
 
 #include <math.h>
@@ -34,10 +34,11 @@ static double warmed_up(const rt_schedule *s, int64_t step)
     return cosine(s, share(step - s->warmup, s->n_steps - 1 - s->warmup));
   if (s->shape != RT_SHAPE_WSD)
     return s->max;
-  const int64_t decay_from = s->n_steps - s->decay;
+  const int64_t from = s->n_steps - s->decay;
+  const int64_t decay_from = from > s->warmup ? from : s->warmup;
   if (step < decay_from)
     return s->max;
-  return cosine(s, share(step - decay_from + 1, s->decay));
+  return cosine(s, share(step - decay_from + 1, s->n_steps - decay_from));
 }
 
 double rt_schedule_at(const rt_schedule *s, int64_t step)

@@ -14,7 +14,7 @@ typedef struct loss {
   double weight[N];
   int64_t cuts[3]; // tiles [cuts[i], cuts[i + 1])
   int n_tiles;
-  bool dense;
+  bool dense, soft; // soft: cross-entropy in the place of KL
 } loss;
 
 static loss make_loss(bool dense, int n_tiles)
@@ -52,7 +52,7 @@ static void run_stats(loss *s, rt_dtype type, double stats[2][N * K_N_STAT])
       TENSOR_RUN(type, dense_stats, .z_s = tile_of(s, &s->z, type, i),
                  .z_t = tile_of(s, &s->z_t, type, i),
                  .label = tensor_ints(s->label, N, 1), .stats = out,
-                 .v0 = s->cuts[i], .v_true = V, .tau = tau);
+                 .v0 = s->cuts[i], .v_true = V, .tau = tau, .kl = !s->soft);
     else
       TENSOR_RUN(type, xent_stats, .z = tile_of(s, &s->z, type, i),
                  .label = tensor_ints(s->label, N, 1),
@@ -102,8 +102,9 @@ static double value_of(const loss *s, double stats[2][N * K_N_STAT])
   for (int64_t r = 0; r < N; r++) {
     const total a = combine(s, stats, r);
     const double lse = a.max + log(a.sum);
-    const double kd = s->dense ? a.dot / a.t_sum - a.t_max - log(a.t_sum) + lse
-                               : mass(s, r) * lse - a.dot;
+    const double t_lse = s->soft ? 0.0 : a.t_max + log(a.t_sum);
+    const double kd =
+        s->dense ? a.dot / a.t_sum - t_lse + lse : mass(s, r) * lse - a.dot;
     sum += s->weight[r] * ((1.0 - alpha) * (lse - a.label) + alpha * kd);
   }
   return sum;
@@ -124,7 +125,7 @@ static double definition(const loss *s)
       kd -= s->t.d[r * s->t.ld + i] * log(exp(z[s->ids[r * K + i]]) / z_sum);
     for (int64_t v = 0; v < V && s->dense; v++) {
       const double t = exp(z_t[v] / tau) / t_sum;
-      kd += t * log(t / (exp(z[v]) / z_sum));
+      kd += t * log((s->soft ? 1.0 : t) / (exp(z[v]) / z_sum));
     }
     sum += s->weight[r] *
            ((alpha - 1.0) * log(exp(z[s->label[r]]) / z_sum) + alpha * kd);
@@ -170,10 +171,9 @@ static void run_grad(loss *s, rt_dtype type, double stats[2][N * K_N_STAT])
 }
 
 /** Loss and gradient, dense or sparse, on one or two tiles. */
-static void check_loss(bool dense, int n_tiles)
+static void check_loss(loss s)
 {
   double stats[2][N * K_N_STAT];
-  loss s = make_loss(dense, n_tiles);
   const double want = definition(&s);
   double *dz = tensor_differences(&s.z, definition_of, &s);
   for (size_t i = 0; i < 2; i++) {
@@ -186,7 +186,7 @@ static void check_loss(bool dense, int n_tiles)
       for (int64_t v = V; v < PADDED; v++)
         CU_ASSERT_EQUAL(tensor_at(&s.z, type, r, v), 0.0);
   }
-  tensor_check_gradient(&s.z, dz, dense ? "dense dz" : "sparse dz");
+  tensor_check_gradient(&s.z, dz, s.dense ? "dense dz" : "sparse dz");
   for (int64_t i = 0; i < N * PADDED; i++)
     dz[i] = s.z.d[i / PADDED * s.z.ld + i % PADDED];
   tensor_check(&s.z, RT_F32, dz, "dz");
@@ -194,14 +194,23 @@ static void check_loss(bool dense, int n_tiles)
 
 static void test_sparse(void)
 {
-  check_loss(false, 1);
-  check_loss(false, 2);
+  check_loss(make_loss(false, 1));
+  check_loss(make_loss(false, 2));
 }
 
 static void test_dense(void)
 {
-  check_loss(true, 1);
-  check_loss(true, 2);
+  check_loss(make_loss(true, 1));
+  check_loss(make_loss(true, 2));
+}
+
+static void test_dense_soft(void)
+{
+  for (int n_tiles = 1; n_tiles <= 2; n_tiles++) {
+    loss s = make_loss(true, n_tiles);
+    s.soft = true;
+    check_loss(s);
+  }
 }
 
 static void check_same(const double *a, const double *b)
@@ -314,6 +323,7 @@ static void test_threads(void)
 
 RT_TEST_MAIN("kernels_loss", {"sparse targets, one tile and two", test_sparse},
              {"dense targets, one tile and two", test_dense},
+             {"dense targets, soft cross-entropy", test_dense_soft},
              {"no entries", test_no_entries},
              {"NaN and Inf of a row", test_bad_logits},
              {"top-k of a tile", test_topk_tile},

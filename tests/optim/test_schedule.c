@@ -77,6 +77,16 @@ static void test_edges(void)
   check_at(&(rt_schedule){RT_SHAPE_WSD, 1.0, 0.0, 2, 0, 2}, 1, 0.0);
 }
 
+/** A run too short for warm-up and decay: the decay is what is left. */
+static void test_overlap(void)
+{
+  const rt_schedule s = {RT_SHAPE_WSD, 1.0, 0.0, 10, 6, 8};
+  check_at(&s, 5, 1.0);
+  check_at(&s, 6, 0.5 * (1.0 + cos(acos(-1.0) / 4.0)));
+  check_at(&s, 7, 0.5);
+  check_at(&s, 9, 0.0);
+}
+
 /** Shapes have no jumps: neighbours differ by a slope's worth. */
 static void test_smooth(void)
 {
@@ -95,4 +105,5 @@ RT_TEST_MAIN("schedule", {"constant", test_constant},
              {"cosine: warm-up, middle, floor", test_cosine},
              {"wsd: warm-up, plateau, decay, floor", test_wsd},
              {"empty ranges give values", test_edges},
+             {"wsd: warm-up and decay overlap", test_overlap},
              {"no shape jumps", test_smooth})

@@ -36,6 +36,29 @@ says out.txt " kd "
 expect 0 2 train deck.yaml output.dir=live2 student.tp=2 "${live[@]}"
 close_to live live2
 
+# --- the full vocabulary is what sparse entries of p 1 are, of either kind: a
+# soft cross-entropy is not reported as KL; what no teacher uses is told
+for kind in kld nll; do
+  all=("${live[@]}" "loss.kind=$kind" train.length=4 eval.rows=0)
+  expect 0 2 train deck.yaml "output.dir=full-$kind" "${all[@]}" \
+    teacher.target=full teacher.top_k=7
+  says err.txt "teacher.top_k is given, but not used: teacher.target is full"
+  expect 0 2 train deck.yaml "output.dir=all-$kind" "${all[@]}" \
+    teacher.top_p=1 teacher.top_k=64
+  close_to "full-$kind" "all-$kind"
+done
+"$PYTHON" - <<'PY' || fail "nll is not the kld plus the teacher's entropy"
+import json, sys
+def kd(run):
+    return [x["kd"] for x in map(json.loads, open(f"{run}/metrics.jsonl"))
+            if x["kind"] == "train"][0]
+print(f"kd: nll {kd('full-nll'):.3f}, kld {kd('full-kld'):.3f}")
+sys.exit(not (0.5 < kd("full-nll") - kd("full-kld") < 4.2))
+PY
+expect 0 1 train deck.yaml train.length=1 teacher.dataset=nowhere loss.tau=2
+says err.txt "teacher.dataset is given, but not used: teacher.source is not"
+says err.txt "loss.tau is given, but not used: teacher.source is none"
+
 # --- held-out measures of the run, again by `retort eval`
 expect 0 2 eval deck.yaml output.dir=base student.tp=2 eval.logits_out=z.f32
 [ "$(stat -c %s z.f32)" = $((9 * 16 * 64 * 4)) ] || fail "size of z.f32"

@@ -375,7 +375,8 @@ static rt_err run_chunk(rt_evaluator *e, rt_view hidden_s, rt_view hidden_t,
     launch_head(dev, &head_t, hidden_t, z_t, rt_view_rows(e->id_t, 0, n),
                 rt_view_rows(e->best_t, 0, n));
     RT_RUN(dev, dense_stats, .z_s = z_s, .z_t = z_t, .label = label,
-           .stats = stats, .v0 = head.v0, .v_true = head.vocab, .tau = 1.0);
+           .stats = stats, .v0 = head.v0, .v_true = head.vocab, .tau = 1.0,
+           .kl = true);
   } else {
     RT_RUN(dev, xent_stats, .z = z_s, .label = label, .stats = stats,
            .v0 = head.v0, .v_true = head.vocab);

@@ -113,7 +113,7 @@ typedef struct row_stats {
   double max, lse;     // of the student
   double label, dot;   // z_y; sum t z
   double t_max, t_lse; // dense teacher, at temperature tau
-  double cross;        // dense: sum_v p_t (z_t / tau - z_s)
+  double cross;        // dense: sum_v p_t (z_t / tau - z_s), nll: - p_t z_s
 } row_stats;
 
 /** Every rank adds the shards in the same order: the same bits everywhere. */
@@ -172,7 +172,7 @@ static double kd_of(const rt_objective *o, const chunk *c, int64_t i,
                     const row_stats *r)
 {
   if (c->targets.dense) // KL = sum p_t (z_t/tau - lse_t - z_s + lse_s)
-    return r->cross - r->t_lse + r->lse;
+    return r->cross + r->lse - (o->spec.kld ? r->t_lse : 0.0);
   const double soft = r->lse - r->dot;
   return o->spec.kld ? soft - c->targets.entropy[i] : soft;
 }
@@ -213,7 +213,7 @@ static void launch_stats(rt_objective *o, const rt_head *head, const chunk *c,
   if (c->targets.dense)
     RT_RUN(o->spec.dev, dense_stats, .z_s = tile, .z_t = tile_t, .label = label,
            .stats = stats, .v0 = head->v0, .v_true = head->vocab,
-           .tau = o->spec.tau);
+           .tau = o->spec.tau, .kl = o->spec.kld);
   else
     RT_RUN(o->spec.dev, xent_stats, .z = tile, .label = label,
            .count = c->targets.count, .ids = c->targets.ids, .t = c->targets.t,

@@ -63,9 +63,37 @@ static rt_err check_sampled(const rt_job *job)
   return rt_job_check_draws(job->deck, "teacher.target=sampled");
 }
 
+/** Keys that were set for another teacher, or for one where there is none: a
+ * run that seems to distil must not quietly be another one. */
+static void tell_unused(const rt_job *job)
+{
+  static const rt_key any[] = {RT_KEY_TEA_TARGET, RT_KEY_TEA_TOP_P,
+                               RT_KEY_TEA_TOP_K,  RT_KEY_TEA_ROW_CUT,
+                               RT_KEY_LOSS_ALPHA, RT_KEY_LOSS_KIND,
+                               RT_KEY_LOSS_TAU,   RT_KEY_LOSS_ALPHA_SHAPE};
+  static const rt_key dataset[] = {RT_KEY_TEA_DATASET};
+  static const rt_key weights[] = {RT_KEY_TEA_WEIGHTS};
+  static const rt_key cut[] = {RT_KEY_TEA_TOP_P, RT_KEY_TEA_TOP_K};
+  static const rt_key drawn[] = {RT_KEY_TEA_DRAWS, RT_KEY_TEA_SEED};
+  const rt_deck *const d = job->deck;
+  const bool none = rt_deck_is(d, RT_KEY_TEA_SOURCE, "none");
+  if (!rt_deck_is(d, RT_KEY_TEA_SOURCE, "dataset"))
+    rt_job_tell_unused(d, dataset, 1, "teacher.source is not dataset");
+  if (none && (job->needs & RT_NEED_TEACHER) == 0)
+    rt_job_tell_unused(d, weights, 1, "teacher.source is none");
+  if (none)
+    rt_job_tell_unused(d, any, sizeof any / sizeof any[0],
+                       "teacher.source is none: language modelling only");
+  else if (rt_deck_is(d, RT_KEY_TEA_TARGET, "full"))
+    rt_job_tell_unused(d, cut, 2, "teacher.target is full");
+  if (job->dataset == NULL && !rt_deck_is(d, RT_KEY_TEA_TARGET, "sampled"))
+    rt_job_tell_unused(d, drawn, 2, "teacher.target is not sampled");
+}
+
 rt_err rt_teacher_create(const rt_job *job, rt_teacher **out)
 {
   *out = NULL;
+  tell_unused(job);
   if (rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "none"))
     return RT_OK;
   const bool live = rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "live");

@@ -3,44 +3,10 @@
 #include "distill/train/step.h"
 
 #include "base/split.h"
+#include "distill/train/schedules.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-static rt_schedule make_schedule(const rt_job *job, rt_shape shape, double max,
-                                 double floor, rt_key warmup, rt_key decay)
-{
-  const int64_t tokens = job->batch_rows * job->seq;
-  return (rt_schedule){
-      .shape = shape,
-      .max = max,
-      .floor = floor,
-      .n_steps = job->n_steps,
-      .warmup = rt_deck_steps(job->deck, warmup, tokens, job->n_steps),
-      .decay = rt_deck_steps(job->deck, decay, tokens, job->n_steps)};
-}
-
-static void make_schedules(const rt_job *job, rt_trainer *tr)
-{
-  const rt_deck *d = job->deck;
-  const double lr = rt_deck_real(d, RT_KEY_TRAIN_LR);
-  const rt_shape lr_shape =
-      rt_deck_is(d, RT_KEY_TRAIN_LR_SHAPE, "constant") ? RT_SHAPE_CONSTANT
-      : rt_deck_is(d, RT_KEY_TRAIN_LR_SHAPE, "cosine") ? RT_SHAPE_COSINE
-                                                       : RT_SHAPE_WSD;
-  const rt_shape alpha_shape =
-      rt_deck_is(d, RT_KEY_LOSS_ALPHA_SHAPE, "constant")    ? RT_SHAPE_CONSTANT
-      : rt_deck_is(d, RT_KEY_LOSS_ALPHA_SHAPE, "linear_up") ? RT_SHAPE_LINEAR_UP
-      : rt_deck_is(d, RT_KEY_LOSS_ALPHA_SHAPE, "linear_down")
-          ? RT_SHAPE_LINEAR_DOWN
-          : RT_SHAPE_WSD;
-  tr->lr = make_schedule(job, lr_shape, lr,
-                         lr * rt_deck_real(d, RT_KEY_TRAIN_LR_FLOOR),
-                         RT_KEY_TRAIN_LR_WARMUP, RT_KEY_TRAIN_LR_DECAY);
-  tr->alpha =
-      make_schedule(job, alpha_shape, rt_deck_real(d, RT_KEY_LOSS_ALPHA), 0.0,
-                    RT_KEY_LOSS_ALPHA_WARMUP, RT_KEY_LOSS_ALPHA_DECAY);
-}
 
 static rt_err plan_student(rt_trainer *tr)
 {
@@ -129,7 +95,10 @@ rt_err rt_trainer_create(rt_job *job, bool print_plan, bool plan_only,
   *out = tr;
   RT_CHECK(tr != NULL, RT_ERR_MEM, "a trainer");
   tr->job = job;
-  make_schedules(job, tr);
+  const int64_t tokens = job->batch_rows * job->seq;
+  rt_schedules_tell_unused(job->deck);
+  tr->lr = rt_lr_schedule(job->deck, tokens, job->n_steps);
+  tr->alpha = rt_alpha_schedule(job->deck, tokens, job->n_steps);
   RT_TRY(plan_student(tr));
   RT_TRY(rt_teacher_create(job, &tr->teacher));
   RT_TRY(plan_objective(tr));
