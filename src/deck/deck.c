@@ -1,111 +1,13 @@
 /** \file deck.c
- *  Items to a deck: known keys, duplicates, overrides; and the deck's values.
- */
+ *  Items to a deck: known keys, duplicates, overrides. */
 #include "deck/deck_parts.h"
 
 #include "base/file.h"
-#include "base/nearest.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_DECK_BYTES = 1 << 20 };
-
-#define KEY_ROW(id, path_, type_, dflt_, lo, hi, choices_, unit_, help_)       \
-  [RT_KEY_##id] = {.path = (path_),                                            \
-                   .type = RT_KEY_TYPE_##type_,                                \
-                   .dflt = (dflt_),                                            \
-                   .low = (double)(lo),                                        \
-                   .high = (double)(hi),                                       \
-                   .low_int = (int64_t)(lo),                                   \
-                   .high_int = (int64_t)(hi),                                  \
-                   .choices = (choices_),                                      \
-                   .unit = (unit_),                                            \
-                   .help = (help_)},
-static const rt_key_row key_rows[RT_N_KEYS] = {RT_DECK_KEYS(KEY_ROW)};
-
-#define SECTION_ROW(name, help) {(name), (help)},
-static const struct {
-  const char *name, *help;
-} sections[] = {RT_DECK_SECTIONS(SECTION_ROW)};
-enum { N_SECTIONS = sizeof sections / sizeof sections[0] };
-
-const rt_key_row *rt_key_row_of(rt_key key)
-{
-  RT_ASSERT((int)key >= 0 && key < RT_N_KEYS);
-  return &key_rows[key];
-}
-
-const char *rt_key_path(rt_key key)
-{
-  return rt_key_row_of(key)->path;
-}
-
-const char *rt_deck_section(int i, const char **help)
-{
-  if (i >= N_SECTIONS)
-    return NULL;
-  if (help != NULL)
-    *help = sections[i].help;
-  return sections[i].name;
-}
-
-/** The key whose path has this name, or RT_N_KEYS. */
-static rt_key find_key(const char *path)
-{
-  int k = 0;
-  while (k < RT_N_KEYS && strcmp(key_rows[k].path, path) != 0)
-    k++;
-  return (rt_key)k;
-}
-
-/** "lr" of "train.lr". */
-static const char *leaf_of(const char *path)
-{
-  const char *dot = strrchr(path, '.');
-  return dot != NULL ? dot + 1 : path;
-}
-
-/** The key that was probably meant, or RT_N_KEYS: a few typing errors away, or
- *  the right word in the wrong section. */
-static rt_key nearest_key(const char *path)
-{
-  const char *leaf = leaf_of(path);
-  int best = rt_nearest_limit(path) + 1;
-  rt_key key = RT_N_KEYS;
-  for (int k = 0; k < RT_N_KEYS; k++) {
-    const char *leaf_k = leaf_of(key_rows[k].path);
-    int distance = rt_nearest_distance(path, key_rows[k].path);
-    const int by_leaf = rt_nearest_distance(leaf, leaf_k);
-    if (by_leaf <= rt_nearest_limit(leaf) && by_leaf + 1 < distance)
-      distance = by_leaf + 1;
-    if (distance < best) {
-      best = distance;
-      key = (rt_key)k;
-    }
-  }
-  return key;
-}
-
-static bool is_section(const char *path)
-{
-  for (int i = 0; i < N_SECTIONS; i++) {
-    if (strcmp(sections[i].name, path) == 0)
-      return true;
-  }
-  return false;
-}
-
-/** The key that \a path takes for a section ("train.lr.x"), or RT_N_KEYS. */
-static rt_key key_above(const char *path)
-{
-  for (int k = 0; k < RT_N_KEYS; k++) {
-    const size_t n = strlen(key_rows[k].path);
-    if (strncmp(path, key_rows[k].path, n) == 0 && path[n] == '.')
-      return (rt_key)k;
-  }
-  return RT_N_KEYS;
-}
 
 static bool is_empty_scalar(const rt_deck_item *item)
 {
@@ -119,7 +21,7 @@ static void refuse_path(const rt_deck_item *item, rt_deck_issues *issues)
   char quoted[RT_QUOTE_BYTES], bare[RT_QUOTE_BYTES];
   snprintf(bare, sizeof bare, "%s", rt_deck_quote(quoted, item->path) + 1);
   bare[strlen(bare) - 1] = '\0';
-  if (is_section(item->path)) {
+  if (rt_deck_has_section(item->path)) {
     // all its keys may be commented out
     if (item->kind != RT_ITEM_SECTION && !is_empty_scalar(item))
       rt_deck_issue(issues, item->place,
@@ -128,22 +30,22 @@ static void refuse_path(const rt_deck_item *item, rt_deck_issues *issues)
                     bare);
     return;
   }
-  const rt_key above = key_above(item->path);
+  const rt_key above = rt_key_above(item->path);
   if (above != RT_N_KEYS) {
     rt_deck_issue(
         issues, item->place,
         "%s: got a section with the key \"%s\", expected a value (%s)",
-        key_rows[above].path, bare + strlen(key_rows[above].path) + 1,
-        rt_key_type_name(key_rows[above].type));
+        rt_key_path(above), bare + strlen(rt_key_path(above)) + 1,
+        rt_key_type_name(rt_key_row_of(above)->type));
     return;
   }
   // a deck of nothing but unknown keys must not take for ever
   const rt_key near =
-      issues->n < RT_DECK_MAX_ISSUES ? nearest_key(item->path) : RT_N_KEYS;
+      issues->n < RT_DECK_MAX_ISSUES ? rt_key_nearest(item->path) : RT_N_KEYS;
   if (near != RT_N_KEYS)
     rt_deck_issue(issues, item->place,
                   "%s: got an unknown key, did you mean %s?", bare,
-                  key_rows[near].path);
+                  rt_key_path(near));
   else
     rt_deck_issue(issues, item->place,
                   "%s: got an unknown key, expected one of those that "
@@ -158,13 +60,13 @@ static void refuse_words(rt_key key, const rt_deck_item *item,
   for (int i = 0; i < item->n; i++) {
     const char *const word = item->scalars[i].text;
     char quoted[RT_QUOTE_BYTES];
-    if (find_key(word) != RT_N_KEYS)
+    if (rt_key_find(word) != RT_N_KEYS)
       continue;
-    const rt_key near = nearest_key(word);
+    const rt_key near = rt_key_nearest(word);
     rt_deck_issue(issues, item->place, "%s: got %s, expected keys%s%s%s",
-                  key_rows[key].path, rt_deck_quote(quoted, word),
+                  rt_key_path(key), rt_deck_quote(quoted, word),
                   near != RT_N_KEYS ? "; did you mean " : "",
-                  near != RT_N_KEYS ? key_rows[near].path : "",
+                  near != RT_N_KEYS ? rt_key_path(near) : "",
                   near != RT_N_KEYS ? "?" : "");
   }
 }
@@ -190,7 +92,7 @@ static rt_err apply_text(rt_deck *deck, const char *text, size_t n,
   rt_err err = rt_deck_yaml_read(text, n, issues, &items);
   for (int i = 0; err == RT_OK && i < items.n; i++) {
     const rt_deck_item *item = &items.at[i];
-    const rt_key key = find_key(item->path);
+    const rt_key key = rt_key_find(item->path);
     if (key == RT_N_KEYS) {
       refuse_path(item, issues);
     } else if (line_of[key] > 0) {
@@ -282,10 +184,10 @@ static rt_err split_list(const char *value, rt_deck_item *item,
 static rt_err set_from_words(rt_deck *deck, rt_key key, const char *value,
                              rt_source source, rt_deck_issues *issues)
 {
-  const rt_key_type type = key_rows[key].type;
+  const rt_key_type type = rt_key_row_of(key)->type;
   const int n_before = issues->n;
   rt_deck_item item = {0};
-  item.path = strdup(key_rows[key].path);
+  item.path = strdup(rt_key_path(key));
   rt_err err = RT_OK;
   if (item.path == NULL)
     err = RT_FAIL(RT_ERR_MEM, "a copy of a key");
@@ -315,7 +217,7 @@ static rt_err apply_override(rt_deck *deck, const char *override,
   }
   memcpy(path, override, n);
   path[n] = '\0';
-  const rt_key key = find_key(path);
+  const rt_key key = rt_key_find(path);
   if (key != RT_N_KEYS)
     return set_from_words(deck, key, override + n + 1, RT_FROM_COMMAND_LINE,
                           issues);
@@ -327,8 +229,8 @@ static rt_err fill(rt_deck *deck, const char *text, size_t n, int n_overrides,
                    char *const *overrides, rt_deck_issues *issues)
 {
   for (int k = 0; k < RT_N_KEYS; k++)
-    RT_TRY(set_from_words(deck, (rt_key)k, key_rows[k].dflt, RT_FROM_DEFAULT,
-                          issues));
+    RT_TRY(set_from_words(deck, (rt_key)k, rt_key_row_of((rt_key)k)->dflt,
+                          RT_FROM_DEFAULT, issues));
   RT_CHECK(issues->n == 0, RT_ERR_INTERNAL, "bad default in deck_keys.h: %s",
            issues->at[0].text);
   if (text != NULL && n > MAX_DECK_BYTES)
@@ -341,6 +243,17 @@ static rt_err fill(rt_deck *deck, const char *text, size_t n, int n_overrides,
     RT_TRY(apply_override(deck, overrides[i], issues));
   RT_TRY(rt_deck_issues_report(issues));
   return RT_OK;
+}
+
+void rt_deck_destroy(rt_deck **deck)
+{
+  if (*deck == NULL)
+    return;
+  for (int k = 0; k < RT_N_KEYS; k++)
+    rt_deck_value_clear(&(*deck)->values[k]);
+  free((*deck)->name);
+  free(*deck);
+  *deck = NULL;
 }
 
 static rt_err parse(const char *name, const char *text, size_t n,

@@ -1,7 +1,7 @@
 /** \file deck.h
- *  The YAML deck of a run plus key.path=value overrides.  Layer: base.
+ *  The YAML deck of a run plus key.path=value overrides.  Layer: deck.
  *
- *  Every key is one row of base/deck_keys.h; from it come the reader, --help,
+ *  Every key is one row of deck/deck_keys.h; from it come the reader, --help,
  *  doc/parameters.md, inputs/all_parameters.yaml and the resolved copy in every
  *  output folder.  A bad deck gives *all* its errors at once, each with file,
  *  line, column, what was got, what was expected and the nearest key.
@@ -13,27 +13,8 @@
 #ifndef RT_DECK_H
 #define RT_DECK_H
 
-#include "deck/deck_keys.h"
-#include "base/err.h"
-#include <stdint.h>
+#include "deck/deck_table.h"
 #include <stdio.h>
-
-#define RT_KEY_ENUM(id, path, type, dflt, lo, hi, choices, unit, help)         \
-  RT_KEY_##id,
-typedef enum rt_key { RT_DECK_KEYS(RT_KEY_ENUM) RT_N_KEYS } rt_key;
-#undef RT_KEY_ENUM
-
-typedef enum rt_key_type {
-  RT_KEY_TYPE_INT,
-  RT_KEY_TYPE_REAL,
-  RT_KEY_TYPE_BOOL,
-  RT_KEY_TYPE_TEXT,   /**< any string */
-  RT_KEY_TYPE_CHOICE, /**< one of the words in choices */
-  RT_KEY_TYPE_LENGTH, /**< "200" or "200 steps", "3e6 tokens", "10 %" (of the
-                           run); see rt_deck_steps */
-  RT_KEY_TYPE_TEXTS,  /**< list of strings */
-  RT_KEY_TYPE_REALS   /**< list of numbers */
-} rt_key_type;
 
 /** Where a value came from. */
 typedef enum rt_source {
@@ -73,7 +54,6 @@ int64_t rt_deck_steps(const rt_deck *deck, rt_key key, int64_t tokens_per_step,
 /** Was it given, and other than the default?  A resolved deck gives all. */
 bool rt_deck_is_set(const rt_deck *deck, rt_key key);
 rt_source rt_deck_source(const rt_deck *deck, rt_key key);
-const char *rt_key_path(rt_key key); /**< "train.batch_rows" */
 /** \a x in the fewest digits that give it back, "." in every locale. */
 void rt_deck_real_text(double x, char out[32]);
 

@@ -1,5 +1,5 @@
 /** \file deck_keys.h
- *  The one table of deck keys.  Layer: base.
+ *  The one table of deck keys.  Layer: deck.
  *
  *  K(id, path, type, default, low, high, choices, unit, help).  Defaults are
  *  text, parsed like a deck's.  low > high: no range.  choices: the words of a

@@ -1,28 +1,15 @@
 /** \file deck_parts.h
- *  What the files of the deck share; nobody else includes it.  Layer: base.
+ *  What the files of the deck share; nobody else includes it.  Layer: deck.
  *
  *  deck_yaml.c turns text into a flat list of items, deck_value.c an item into
- *  a typed value, deck.c the items into a deck, deck_print.c a deck into text.
+ *  a typed value, deck.c the items into a deck; deck_get.c tells its values,
+ *  deck_print.c makes it text, deck_diff.c compares two.
  */
 #ifndef RT_DECK_PARTS_H
 #define RT_DECK_PARTS_H
 
 #include "deck/deck.h"
 #include <stddef.h>
-
-/** Fixed facts of a key: its row of deck_keys.h. */
-typedef struct rt_key_row {
-  const char *path; /**< "train.batch_rows" */
-  rt_key_type type;
-  const char *dflt;
-  double low, high;          /**< low > high: no range */
-  int64_t low_int, high_int; /**< the same, exact beyond 2^53 */
-  const char *choices;       /**< words of CHOICE; units allowed to a LENGTH */
-  const char *unit, *help;
-} rt_key_row;
-const rt_key_row *rt_key_row_of(rt_key key);
-/** Name of a section, "train", and what it is about; NULL past the last. */
-const char *rt_deck_section(int i, const char **help);
 
 enum {
   RT_DECK_MAX_ISSUES = 50,
@@ -112,8 +99,6 @@ bool rt_deck_length_split(const char *text, double *amount,
                           rt_length_unit *unit);
 /** A decimal number, the whole of \a text, whatever the locale. */
 bool rt_deck_number(const char *text, double *x);
-/** "integer", "number", ...: the type in a word. */
-const char *rt_key_type_name(rt_key_type type);
 /** "range 1 to 1024, rows" or "" into \a out. */
 void rt_key_range(rt_key key, char *out, size_t n);
 /** A value as a deck shows it: [1, 2], "a text", 3. */

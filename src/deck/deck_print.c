@@ -3,21 +3,8 @@
 #include "deck/deck_parts.h"
 
 #include <inttypes.h>
-#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
-
-void rt_deck_real_text(double x, char out[32])
-{
-  // printf's decimal point follows the locale, YAML's does not
-  const locale_t before = uselocale(newlocale(LC_ALL_MASK, "C", (locale_t)0));
-  for (int digits = 15; digits <= 17; digits++) {
-    snprintf(out, 32, "%.*g", digits, x);
-    if (strtod(out, NULL) == x)
-      break;
-  }
-  uselocale(before);
-}
 
 /** Does YAML (1.1) refuse this character in plain sight? */
 static bool needs_escape(uint32_t c)

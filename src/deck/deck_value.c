@@ -21,6 +21,20 @@ typedef struct scalar_value {
   const char *text; // borrowed
 } scalar_value;
 
+void rt_deck_real_text(double x, char out[32])
+{
+  // printf's decimal point follows the locale, YAML's does not
+  const locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+  const locale_t before = uselocale(plain);
+  for (int digits = 15; digits <= 17; digits++) {
+    snprintf(out, 32, "%.*g", digits, x);
+    if (strtod(out, NULL) == x)
+      break;
+  }
+  uselocale(before);
+  freelocale(plain);
+}
+
 /** Is \a text all digits of one decimal number? */
 static bool number_is_well_formed(const char *text, bool *whole)
 {
@@ -382,16 +396,6 @@ void rt_deck_value_clear(rt_deck_value *value)
   free(value->reals);
   free(value->text);
   *value = (rt_deck_value){0};
-}
-
-const char *rt_key_type_name(rt_key_type type)
-{
-  static const char *const names[] = {
-      [RT_KEY_TYPE_INT] = "integer",     [RT_KEY_TYPE_REAL] = "number",
-      [RT_KEY_TYPE_BOOL] = "true/false", [RT_KEY_TYPE_TEXT] = "text",
-      [RT_KEY_TYPE_CHOICE] = "choice",   [RT_KEY_TYPE_LENGTH] = "length",
-      [RT_KEY_TYPE_TEXTS] = "texts",     [RT_KEY_TYPE_REALS] = "numbers"};
-  return names[type];
 }
 
 void rt_key_range(rt_key key, char *out, size_t n)
