@@ -390,6 +390,30 @@ rt_err rt_hfconfig_read(const char *path, rt_arch *arch)
   return RT_OK;
 }
 
+rt_err rt_generation_eos(const char *folder, int64_t eos, int64_t *out)
+{
+  char path[RT_PATH_MAX];
+  rt_json *root = NULL;
+  *out = eos;
+  RT_TRY(rt_path_join(path, folder, "generation_config.json"));
+  if (!rt_file_exists(path))
+    return RT_OK;
+  RT_TRY(rt_json_read(path, MAX_BYTES, &root));
+  const rt_json *const value = rt_json_get(root, "eos_token_id");
+  const bool list = rt_json_kind_of(value) == RT_JSON_ARRAY;
+  const size_t n = list ? rt_json_n(value) : 1;
+  int64_t first = eos, id = -1;
+  bool found = false;
+  for (size_t i = 0; i < n; i++)
+    if (rt_json_int(list ? rt_json_at(value, i) : value, &id)) {
+      first = i == 0 ? id : first;
+      found |= id == eos;
+    }
+  rt_json_free(&root);
+  *out = found ? eos : first;
+  return RT_OK;
+}
+
 /* ---- writing ----------------------------------------------------------- */
 
 static void put_int(FILE *to, const char *key, int64_t value)

@@ -13,12 +13,19 @@
  *  another activation, another rope type, logit scaling ...) is refused by
  *  name. */
 RT_MUST rt_err rt_hfconfig_read(const char *path, rt_arch *arch);
+/** The eos_token_id of generation_config.json: \a eos where that is it, or one
+ *  of its list, else the first; \a eos, too, when there is no such file or id.
+ */
+RT_MUST rt_err rt_generation_eos(const char *folder, int64_t eos, int64_t *out);
 /** Write \a folder/config.json, readable by transformers 4 and 5. */
 RT_MUST rt_err rt_hfconfig_write(const char *folder, const rt_arch *arch);
 
 /** SHA-256 over the tokenizer's files (tokenizer.json, else the vocabulary
  *  files); RT_ERR_NOINPUT when the folder has none. */
 RT_MUST rt_err rt_tokenizer_hash(const char *folder, char hex[RT_SHA256_HEX]);
+/** Ids of a tokenizer.json, the largest plus one, added tokens included; 0: the
+ *  folder has none that can be read. */
+RT_MUST rt_err rt_tokenizer_size(const char *folder, int64_t *n);
 /** Copy tokenizer files and generation_config.json that are there; *n = how
  *  many. */
 RT_MUST rt_err rt_tokenizer_copy(const char *from, const char *to, int *n);

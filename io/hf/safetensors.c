@@ -108,6 +108,41 @@ static rt_err list_shards(rt_safetensors *st, const char *index_path,
   return RT_OK;
 }
 
+/** One file, and the shards of an index beside it: nobody can tell which are
+ *  the weights.  An index of that one file, or of shards that are gone, is none
+ *  of others. */
+static rt_err check_only(const rt_safetensors *st, const char *index_path,
+                         const rt_json *index)
+{
+  const rt_json *const weight_map = rt_json_get(index, "weight_map");
+  char path[RT_PATH_MAX];
+  rt_json_member m = {0};
+  while (rt_json_next(weight_map, &m)) {
+    RT_TRY(check_shard_name(index_path, m.key, m.value));
+    if (strcmp(rt_json_text(m.value), SINGLE) == 0)
+      continue;
+    RT_TRY(rt_path_join(path, st->path, rt_json_text(m.value)));
+    RT_CHECK(!rt_file_exists(path), RT_ERR_DATA,
+             "%s holds %s and also %s with %s: two sets of weights; remove "
+             "the one that is not meant",
+             st->path, SINGLE, INDEX, rt_json_text(m.value));
+  }
+  return RT_OK;
+}
+
+static rt_err use_single(rt_safetensors *st, const char *index_path)
+{
+  rt_json *index = NULL;
+  RT_TRY(alloc_shards(st, 1));
+  RT_TRY(add_shard(st, st->path, SINGLE));
+  if (!rt_file_exists(index_path))
+    return RT_OK;
+  RT_TRY(rt_json_read(index_path, MAX_INDEX, &index));
+  const rt_err err = check_only(st, index_path, index);
+  rt_json_free(&index);
+  return err;
+}
+
 /** Fill the list of shards; *index stays NULL when there is none. */
 static rt_err find_files(rt_safetensors *st, char index_path[RT_PATH_MAX],
                          rt_json **index)
@@ -121,10 +156,8 @@ static rt_err find_files(rt_safetensors *st, char index_path[RT_PATH_MAX],
            "%s is neither a folder nor a .safetensors file", st->path);
   RT_TRY(rt_path_join(single, st->path, SINGLE));
   RT_TRY(rt_path_join(index_path, st->path, INDEX));
-  if (rt_file_exists(single)) { // first, as transformers does
-    RT_TRY(alloc_shards(st, 1));
-    return add_shard(st, st->path, SINGLE);
-  }
+  if (rt_file_exists(single)) // first, as transformers does
+    return use_single(st, index_path);
   RT_CHECK(rt_file_exists(index_path), RT_ERR_NOINPUT,
            "%s has neither %s nor %s; weights in another format must be "
            "saved again by transformers (save_pretrained)",

@@ -2,6 +2,8 @@
  *  The tokenizer files of Hugging Face folders: retort never reads text, but
  *  must know whether two models and a corpus share a tokenizer. */
 #include "base/file.h"
+#include "base/log.h"
+#include "io/common/json.h"
 #include "io/hf/hfconfig.h"
 
 #include <stdlib.h>
@@ -68,6 +70,49 @@ rt_err rt_tokenizer_hash(const char *folder, char hex[RT_SHA256_HEX])
     hex[0] = '\0';
     return rt_err_forward(err, __FILE__, __LINE__);
   }
+  return RT_OK;
+}
+
+static void raise_to(int64_t *n, const rt_json *id)
+{
+  int64_t i = -1;
+  if (rt_json_int(id, &i) && i >= *n && i < INT32_MAX)
+    *n = i + 1;
+}
+
+/** Ids of "model": {"vocab": {word: id}}, or of unigram a list, and of
+ *  "added_tokens": [{"id": id}]. */
+static int64_t count_ids(const rt_json *root)
+{
+  const rt_json *const vocab = rt_json_get(rt_json_get(root, "model"), "vocab");
+  const rt_json *const added = rt_json_get(root, "added_tokens");
+  int64_t n = 0;
+  rt_json_member m = {0};
+  if (rt_json_kind_of(vocab) == RT_JSON_ARRAY)
+    n = (int64_t)rt_json_n(vocab);
+  while (rt_json_next(vocab, &m))
+    raise_to(&n, m.value);
+  for (size_t i = 0; n > 0 && i < rt_json_n(added); i++)
+    raise_to(&n, rt_json_get(rt_json_at(added, i), "id"));
+  return n;
+}
+
+rt_err rt_tokenizer_size(const char *folder, int64_t *n)
+{
+  char path[RT_PATH_MAX];
+  rt_json *root = NULL;
+  *n = 0;
+  RT_TRY(rt_path_join(path, folder, FAST));
+  if (!rt_file_exists(path))
+    return RT_OK;
+  const rt_err err = rt_json_read(path, MAX_BYTES, &root);
+  if (err == RT_ERR_DATA) { // a dialect of JSON: it is hashed all the same
+    rt_debug("%s: its ids are not counted: %s", path, rt_err_text());
+    return RT_OK;
+  }
+  RT_TRY(err);
+  *n = count_ids(root);
+  rt_json_free(&root);
   return RT_OK;
 }
 

@@ -432,6 +432,32 @@ static void test_tokenizer(void)
   RT_OKAY(rt_path_remove(to));
 }
 
+static void test_tokenizer_size(void)
+{
+  static const struct {
+    const char *text;
+    int64_t n;
+  } cases[] = {{"{}", 0},
+               {"{\"model\":{\"vocab\":{\"a\":0,\"b\":6}}}", 7},
+               {"{\"model\":{\"vocab\":[[\"a\",0.5],[\"b\",1]]}}", 2},
+               {"{\"model\":{\"vocab\":{\"a\":0}},"
+                "\"added_tokens\":[{\"id\":9},{\"id\":4}]}",
+                10},
+               {"{\"model\":{\"vocab\":{\"a\":-3,\"b\":\"x\"}}}", 0},
+               {"not JSON", 0}};
+  char folder[RT_PATH_MAX], path[RT_PATH_MAX];
+  int64_t n = -1;
+  rt_scratch(folder);
+  RT_OKAY(rt_tokenizer_size(folder, &n));
+  CU_ASSERT_EQUAL(n, 0);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    rt_put_text(rt_in(folder, "tokenizer.json", path), cases[i].text);
+    RT_OKAY(rt_tokenizer_size(folder, &n));
+    CU_ASSERT_EQUAL(n, cases[i].n);
+  }
+  RT_OKAY(rt_path_remove(folder));
+}
+
 RT_TEST_MAIN("hfconfig", {"JSON values", test_json_values},
              {"JSON refusals", test_json_refusals},
              {"JSON written", test_json_written},
@@ -440,4 +466,5 @@ RT_TEST_MAIN("hfconfig", {"JSON values", test_json_values},
              {"refusals", test_refusals},
              {"every cut, flips of every byte", test_damage},
              {"round trip", test_round_trip},
-             {"tokenizer files", test_tokenizer})
+             {"tokenizer files", test_tokenizer},
+             {"tokenizer ids", test_tokenizer_size})

@@ -292,6 +292,29 @@ static void test_bad_index(void)
   RT_OKAY(rt_path_remove(folder));
 }
 
+/** One file and shards beside it are two models; a left-over index is none. */
+static void test_two_sets(void)
+{
+  char folder[RT_PATH_MAX], path[RT_PATH_MAX];
+  rt_safetensors *st = NULL;
+  float data[6] = {0};
+  rt_scratch(folder);
+  put_shards(folder);
+  put_image(rt_in(folder, "model.safetensors", path), header_1, data, 24);
+  RT_FAILS(rt_safetensors_open(folder, &st), RT_ERR_DATA,
+           "two sets of weights");
+  RT_OKAY(rt_path_remove(rt_in(folder, "m-1.safetensors", path)));
+  RT_FAILS(rt_safetensors_open(folder, &st), RT_ERR_DATA, "m-2.safetensors");
+  RT_OKAY(rt_path_remove(rt_in(folder, "m-2.safetensors", path)));
+  RT_OKAY(rt_safetensors_open(folder, &st));
+  rt_safetensors_close(&st);
+  rt_put_text(rt_in(folder, "model.safetensors.index.json", path),
+              "{\"weight_map\":{\"x\":\"model.safetensors\"}}");
+  RT_OKAY(rt_safetensors_open(folder, &st));
+  rt_safetensors_close(&st);
+  RT_OKAY(rt_path_remove(folder));
+}
+
 /* ---- lies in the header ------------------------------------------------ */
 
 static void test_bad_header(void)
@@ -499,7 +522,9 @@ static void test_writer_gives_up(void)
 RT_TEST_MAIN("safetensors", {"slices of every type", test_slices},
              {"tensors larger than a piece", test_large},
              {"shards and their hash", test_shards},
-             {"bad index", test_bad_index}, {"bad header", test_bad_header},
+             {"bad index", test_bad_index},
+             {"two sets of weights", test_two_sets},
+             {"bad header", test_bad_header},
              {"lying header length", test_lying_length},
              {"every cut, flips of every byte", test_damage},
              {"writing", test_writer},

@@ -3,6 +3,7 @@
  */
 #include "distill/job/job.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/split.h"
 #include "distill/job/match.h"
@@ -10,6 +11,7 @@
 #include "io/hf/hfconfig.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /** The student's shape from the deck's student.* keys. */
@@ -68,8 +70,52 @@ static void tell_overruled(const rt_deck *d, const char *from, const rt_arch *a)
                used > 0 ? ", " : "", rt_key_path(part[i].key),
                (long long)part[i].asked, (long long)part[i].is);
   }
+  const struct {
+    rt_key key;
+    double asked, is;
+  } real[] = {{RT_KEY_STU_NORM_EPS, asked.norm_eps, a->norm_eps},
+              {RT_KEY_STU_ROPE_THETA, asked.rope_theta, a->rope_theta},
+              {RT_KEY_STU_INIT_STD, asked.init_std, a->init_std},
+              {RT_KEY_STU_POSITIONS, (double)asked.max_positions,
+               (double)a->max_positions}};
+  for (size_t i = 0; i < sizeof real / sizeof real[0]; i++) {
+    const size_t used = strlen(text);
+    if (rt_deck_source(d, real[i].key) != RT_FROM_DEFAULT &&
+        real[i].asked != real[i].is)
+      snprintf(text + used, sizeof text - used, "%s%s %g (it has %g)",
+               used > 0 ? ", " : "", rt_key_path(real[i].key), real[i].asked,
+               real[i].is);
+  }
   if (text[0] != '\0')
     rt_warn("the student's shape is that of %s, not %s", from, text);
+}
+
+/** The config.json that \a path, a folder or the file, means. */
+static bool find_config(const char *path, struct stat *what)
+{
+  char file[RT_PATH_MAX];
+  return (rt_folder_exists(path)
+              ? rt_path_join(file, path, "config.json") == RT_OK &&
+                    stat(file, what) == 0
+              : stat(path, what) == 0);
+}
+
+/** Weights bring their shape: another one beside it would be passed over. */
+static rt_err check_one_config(const rt_deck *d)
+{
+  const char *const weights = rt_deck_text(d, RT_KEY_STU_WEIGHTS);
+  const char *const config = rt_deck_text(d, RT_KEY_STU_CONFIG);
+  struct stat a, b;
+  if (weights[0] == '\0' || config[0] == '\0')
+    return RT_OK;
+  RT_CHECK(find_config(weights, &a) && find_config(config, &b) &&
+               a.st_dev == b.st_dev && a.st_ino == b.st_ino,
+           RT_ERR_CONFIG,
+           "student.weights is %s and student.config is %s, another model's: "
+           "weights have the shape of their own config.json; leave one of the "
+           "two keys out",
+           weights, config);
+  return RT_OK;
 }
 
 /** Both grids' models run rows of data.seq: said before a folder is made. */
@@ -153,6 +199,7 @@ static rt_err read_student_shape(rt_job *job)
                          ? RT_KEY_STU_WEIGHTS
                          : RT_KEY_STU_CONFIG;
   const char *from = rt_deck_text(d, key);
+  RT_TRY(check_one_config(d));
   if (from[0] != '\0') {
     RT_TRY(read_config(d, key, &job->arch_s));
     tell_overruled(d, from, &job->arch_s);
@@ -333,13 +380,37 @@ static rt_err plan_batches(rt_job *job)
   return RT_OK;
 }
 
+/** The tokenizer's ids against what the deck and the model say of them. */
+static void tell_vocab(const rt_job *job, int64_t n_words)
+{
+  const int64_t said = rt_deck_int(job->deck, RT_KEY_DATA_VOCAB);
+  const bool student = (job->needs & RT_NEED_STUDENT) != 0;
+  const int64_t vocab =
+      rt_arch_true_vocab(student ? &job->arch_s : &job->arch_t);
+  const char *const folder = rt_deck_text(job->deck, RT_KEY_DATA_TOKENIZER);
+  if (n_words == 0)
+    return;
+  if (said > 0 && said != n_words)
+    rt_warn("%s has ids up to %lld, data.vocab is %lld: ids of the tokenizer "
+            "from data.vocab on would have no probability, ids beyond the "
+            "tokenizer's have some",
+            folder, (long long)n_words - 1, (long long)said);
+  else if (vocab < n_words)
+    rt_warn("%s has ids up to %lld, the model has %lld ids: text with the "
+            "others cannot be learned, and is refused where it comes",
+            folder, (long long)n_words - 1, (long long)vocab);
+}
+
 /** All that one rank can find wrong by itself. */
 static rt_err read_inputs(rt_job *job)
 {
   const rt_deck *const d = job->deck;
   const char *tokenizer = rt_deck_text(d, RT_KEY_DATA_TOKENIZER);
+  int64_t n_words = 0;
   if (tokenizer[0] != '\0')
     RT_TRY(rt_tokenizer_hash(tokenizer, job->tokenizer_hash));
+  if (tokenizer[0] != '\0' && job->grid_s.rank == 0)
+    RT_TRY(rt_tokenizer_size(tokenizer, &n_words));
   if ((job->needs & RT_NEED_TEACHER) != 0)
     RT_TRY(read_teacher_shape(job));
   static const rt_key drawn[] = {RT_KEY_TEA_DRAWS, RT_KEY_TEA_SEED};
@@ -350,6 +421,7 @@ static rt_err read_inputs(rt_job *job)
   }
   if ((job->needs & RT_NEED_STUDENT) != 0)
     RT_TRY(read_student_shape(job));
+  tell_vocab(job, n_words);
   // A dataset carries its rows: the corpus is then only for validation.
   const bool has_files = rt_deck_n(d, RT_KEY_DATA_FILES) > 0;
   if ((job->needs & RT_NEED_CORPUS) != 0 && (has_files || job->dataset == NULL))

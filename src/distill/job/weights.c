@@ -3,6 +3,7 @@
  *  must agree: config.json and the tensors, both ways. */
 #include "distill/job/job.h"
 #include "io/hf/safetensors.h"
+#include "model/rope.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -74,12 +75,19 @@ static bool ends_with(const char *text, const char *end)
   return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+static const char embed_name[] = "model.embed_tokens.weight";
+static const char head_name[] = "lm_head.weight";
+
+static bool is_frequencies(const char *name)
+{
+  return ends_with(name, "rotary_emb.inv_freq");
+}
+
 /** Computed from config.json, or the embedding once more: some folders have
- *  them beside the weights. */
+ *  them beside the weights.  They must say the same, see below. */
 static bool is_derived(const char *name)
 {
-  return ends_with(name, "rotary_emb.inv_freq") ||
-         strcmp(name, "lm_head.weight") == 0;
+  return is_frequencies(name) || strcmp(name, head_name) == 0;
 }
 
 /** No tensor may be left over: more blocks, or biases, than config.json says
@@ -100,7 +108,103 @@ static rt_err check_surplus(const rt_safetensors *st, const char *folder,
   return RT_OK;
 }
 
-static rt_err load_all(rt_dev *dev, const rt_params *params, const char *folder)
+/** Values of a rank's rows of the embedding and the head, piece by piece.
+ *  \param piece  [2][n_piece][p->cols] scratch */
+static rt_err compare_heads(const rt_safetensors *st, const char *folder,
+                            const rt_param *p, double *piece, int64_t n_piece)
+{
+  for (int64_t r = 0; r < p->n_rows; r += n_piece) {
+    const int64_t n = p->n_rows - r < n_piece ? p->n_rows - r : n_piece;
+    double *const head = piece + n * p->cols;
+    RT_TRY(rt_safetensors_read(st, embed_name, p->row0 + r, 0,
+                               rt_view_of(piece, RT_F64, n, p->cols)));
+    RT_TRY(rt_safetensors_read(st, head_name, p->row0 + r, 0,
+                               rt_view_of(head, RT_F64, n, p->cols)));
+    RT_CHECK(memcmp(piece, head, (size_t)(n * p->cols) * sizeof *piece) == 0,
+             RT_ERR_DATA,
+             "%s: config.json says tie_word_embeddings true, but %s is not %s: "
+             "the model has a head of its own.  Set tie_word_embeddings to "
+             "false to keep that head, or remove the tensor to take the "
+             "embedding",
+             folder, head_name, embed_name);
+  }
+  return RT_OK;
+}
+
+/** A tied model's folder may hold the head again, not another head. */
+static rt_err check_tied_head(const rt_safetensors *st, const char *folder,
+                              const rt_params *params)
+{
+  const rt_param *const embed = rt_params_find(params, embed_name);
+  if (rt_safetensors_find(st, head_name) == NULL || embed == NULL ||
+      rt_params_find(params, head_name) != NULL)
+    return RT_OK;
+  rt_param head = *embed;
+  snprintf(head.name, sizeof head.name, "%s", head_name);
+  RT_TRY(check_shape(st, folder, &head));
+  int64_t n = (1 << 20) / embed->cols;
+  n = n < 1 ? 1 : n;
+  double *const piece = malloc(2 * (size_t)(n * embed->cols) * sizeof *piece);
+  RT_CHECK(piece != NULL, RT_ERR_MEM, "to compare the heads of %s", folder);
+  const rt_err err = compare_heads(st, folder, embed, piece, n);
+  free(piece);
+  return err;
+}
+
+/** Are these the frequencies of \a arch?  They may lie there in 16 bits. */
+static bool are_frequencies_of(const rt_arch *arch, const double *freq,
+                               double *row)
+{
+  const int64_t half = arch->head_dim / 2;
+  bool same = true;
+  rt_rope_row(arch, 1, row); // sin of an angle of at most 1
+  for (int64_t i = 0; i < half; i++) {
+    const double want = asin(row[half + i]);
+    same &= fabs(freq[i] - want) <= 5e-3 * want + 1e-7;
+  }
+  return same;
+}
+
+/** Old folders hold them, of each block, with or without the scaling. */
+static rt_err check_frequencies(const rt_safetensors *st, const char *folder,
+                                const rt_arch *arch, double *scratch)
+{
+  const int64_t half = arch->head_dim / 2;
+  double *const freq = scratch + arch->head_dim;
+  rt_arch plain = *arch;
+  memset(&plain.rope_scaling, 0, sizeof plain.rope_scaling);
+  for (int t = 0; t < rt_safetensors_n(st); t++) {
+    const rt_st_tensor *const x = rt_safetensors_at(st, t);
+    if (!is_frequencies(x->name))
+      continue;
+    bool same = x->n_dims == 1 && x->shape[0] == half;
+    if (same)
+      RT_TRY(rt_safetensors_read(st, x->name, 0, 0,
+                                 rt_view_of(freq, RT_F64, 1, half)));
+    same = same && (are_frequencies_of(arch, freq, scratch) ||
+                    are_frequencies_of(&plain, freq, scratch));
+    RT_CHECK(same, RT_ERR_DATA,
+             "%s: %s has other rotary frequencies than config.json gives "
+             "(rope_theta %g, head_dim %lld): set rope_theta right, or remove "
+             "the tensor if it is only a left-over",
+             folder, x->name, arch->rope_theta, (long long)arch->head_dim);
+  }
+  return RT_OK;
+}
+
+/** What could be computed, but is there too, says the same. */
+static rt_err check_derived(const rt_safetensors *st, const char *folder,
+                            const rt_arch *arch, const rt_params *params)
+{
+  double *const scratch = malloc(2 * (size_t)arch->head_dim * sizeof *scratch);
+  RT_CHECK(scratch != NULL, RT_ERR_MEM, "frequencies of %s", folder);
+  rt_err err = check_frequencies(st, folder, arch, scratch);
+  free(scratch);
+  return err == RT_OK ? check_tied_head(st, folder, params) : err;
+}
+
+static rt_err load_all(rt_dev *dev, const rt_arch *arch,
+                       const rt_params *params, const char *folder)
 {
   rt_safetensors *st = NULL;
   rt_err err = rt_safetensors_open(folder, &st);
@@ -108,6 +212,8 @@ static rt_err load_all(rt_dev *dev, const rt_params *params, const char *folder)
     err = check_shape(st, folder, &params->item[i]);
   if (err == RT_OK)
     err = check_surplus(st, folder, params);
+  if (err == RT_OK)
+    err = check_derived(st, folder, arch, params);
   for (int i = 0; err == RT_OK && i < params->n; i++)
     err = load_tile(dev, st, folder, &params->item[i]);
   rt_safetensors_close(&st);
@@ -117,6 +223,6 @@ static rt_err load_all(rt_dev *dev, const rt_params *params, const char *folder)
 rt_err rt_job_load_weights(const rt_job *job, rt_model *model,
                            const char *folder)
 {
-  return rt_agree(job->world,
-                  load_all(job->dev, rt_model_params(model), folder));
+  return rt_agree(job->world, load_all(job->dev, rt_model_arch(model),
+                                       rt_model_params(model), folder));
 }

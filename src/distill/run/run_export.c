@@ -122,6 +122,20 @@ static rt_err put_tokenizer(const rt_export *x, const char *to)
   return RT_OK;
 }
 
+/** generation_config.json comes with the tokenizer, config.json from the run:
+ *  they may end a text differently, and generation goes by the former. */
+static rt_err tell_ends(const rt_export *x, const char *to)
+{
+  int64_t eos = -1;
+  RT_TRY(rt_generation_eos(to, x->arch.eos_id, &eos));
+  if (eos != x->arch.eos_id)
+    rt_warn("%s: eos_token_id is %lld in config.json (data.eot, or the "
+            "student's) and %lld in the generation_config.json of its "
+            "tokenizer: texts would be ended by the latter",
+            to, (long long)x->arch.eos_id, (long long)eos);
+  return RT_OK;
+}
+
 static rt_err write_folder(rt_export *x, const char *run_folder,
                            const char *out)
 {
@@ -138,6 +152,8 @@ static rt_err write_folder(rt_export *x, const char *run_folder,
     err = put_weights(x, tmp);
   if (err == RT_OK)
     err = put_tokenizer(x, tmp);
+  if (err == RT_OK)
+    err = tell_ends(x, tmp);
   if (err == RT_OK)
     err = rt_run_card_copy(run_folder, tmp);
   RT_TRY(rt_path_conclude(err, tmp, to));
