@@ -1,6 +1,6 @@
 /** \file logits_info.c
  *  What is known of a logit dataset, member by member. */
-#include "io/logits/logits_manifest.h"
+#include "io/logits/logits_info.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -52,6 +52,17 @@ static const struct member {
 #undef MEMBER
 };
 enum { N_MEMBERS = sizeof members / sizeof members[0] };
+
+int64_t rt_logits_n_shards(const rt_logits_info *info)
+{
+  return (info->n_rows - 1) / info->shard_rows + 1;
+}
+
+int64_t rt_logits_shard_rows(const rt_logits_info *info, int64_t i_shard)
+{
+  const int64_t left = info->n_rows - i_shard * info->shard_rows;
+  return left < info->shard_rows ? left : info->shard_rows;
+}
 
 static const void *place(const rt_logits_info *info, const struct member *m)
 {

@@ -12,17 +12,6 @@ static const size_t max_bytes = (size_t)256 << 20;
 
 /** --- shards --- */
 
-int64_t rt_logits_n_shards(const rt_logits_info *info)
-{
-  return (info->n_rows - 1) / info->shard_rows + 1;
-}
-
-int64_t rt_logits_shard_rows(const rt_logits_info *info, int64_t i_shard)
-{
-  const int64_t left = info->n_rows - i_shard * info->shard_rows;
-  return left < info->shard_rows ? left : info->shard_rows;
-}
-
 void rt_logits_shard_name(char name[32], int64_t i_shard)
 {
   snprintf(name, 32, "shard-%06lld.h5", (long long)i_shard);

@@ -1,11 +1,10 @@
 /** \file logits_manifest.h
  *  What the writer and the reader of logit datasets share.  Layer: io, for
- *  io/logits_*.c only.  Not collective. */
+ *  io/logits alone.  Not collective. */
 #ifndef RT_LOGITS_MANIFEST_H
 #define RT_LOGITS_MANIFEST_H
 
 #include "base/file.h"
-#include "io/common/h5.h"
 #include "io/common/json.h"
 #include "io/logits/logits.h"
 #include <stdio.h>
@@ -39,28 +38,9 @@ RT_MUST rt_err rt_logits_manifest_write(const char *folder,
 /** FOLDER/README.md, for people, and its hash into the manifest. */
 RT_MUST rt_err rt_logits_card_write(const char *folder, rt_logits_manifest *m);
 
-/** Every member that differs (but when and by what it was made), "top_k is 50,
- *  not 40; ...", into \a text [n]; "" when none. */
-void rt_logits_info_diff(const rt_logits_info *is, const rt_logits_info *want,
-                         char *text, size_t n);
-/** One attribute of the file for each member. */
-RT_MUST rt_err rt_logits_info_put(rt_h5 *h5, const rt_logits_info *info);
-/** RT_ERR_DATA unless the file says that it is shard \a i_shard of the dataset
- *  \a want: every member that may not differ is compared. */
-RT_MUST rt_err rt_logits_header_check(const rt_h5 *h5, const char *path,
-                                      const rt_logits_info *want,
-                                      int64_t i_shard);
-/** "KEY": VALUE, lines. */
-void rt_logits_info_json(const rt_logits_info *info, FILE *to);
-RT_MUST rt_err rt_logits_info_parse(const char *name, const rt_json *object,
-                                    rt_logits_info *out);
-
 /** Name of a shard's file; its full path. */
 void rt_logits_shard_name(char name[32], int64_t i_shard);
 RT_MUST rt_err rt_logits_shard_path(char out[RT_PATH_MAX], const char *folder,
                                     int64_t i_shard);
-
-#define RT_LOGITS_FORMAT "retort-logits"
-#define RT_LOGITS_VERSION 3
 
 #endif

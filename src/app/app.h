@@ -8,12 +8,12 @@
 #include "deck/deck.h"
 #include "distill/job/job.h"
 
-struct rt_app {
+typedef struct rt_app {
   const rt_cli *cli;    // borrowed
   const rt_comm *world; // borrowed
   const rt_deck *deck;  // borrowed; NULL for verbs that take none
   rt_hooks hooks;
-};
+} rt_app;
 
 #define RT_VERB_RUN(name, takes_deck, stops, arguments, summary, help)         \
   RT_MUST rt_err rt_verb_##name(const rt_app *app);

@@ -1,21 +1,21 @@
 /** \file cli.c
  *  Read the command line. */
-#include "app/app.h"
+#include "app/cli.h"
+
 #include "base/nearest.h"
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define VERB_ROW(name_, takes_deck_, stops_, arguments_, summary_, help_)      \
-  {.name = #name_,                                                             \
+  {.id = RT_VERB_##name_,                                                      \
+   .name = #name_,                                                             \
    .arguments = (arguments_),                                                  \
    .summary = (summary_),                                                      \
    .help = (help_),                                                            \
    .takes_deck = (takes_deck_),                                                \
-   .stops = (stops_),                                                          \
-   .run = rt_verb_##name_},
+   .stops = (stops_)},
 static const rt_verb verbs[] = {RT_VERBS(VERB_ROW)};
-enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
 
 /** O(name, argument, letter, help): letters above 255 have no short form. */
 #define OPTIONS(O)                                                             \
@@ -57,15 +57,15 @@ rt_err rt_cli_unknown(const char *what, const char *got,
 
 static rt_err find_verb(const char *name, const rt_verb **out)
 {
-  const char *names[N_VERBS];
-  for (int i = 0; i < N_VERBS; i++) {
+  const char *names[RT_N_VERBS];
+  for (int i = 0; i < RT_N_VERBS; i++) {
     names[i] = verbs[i].name;
     if (strcmp(name, names[i]) == 0) {
       *out = &verbs[i];
       return RT_OK;
     }
   }
-  return rt_cli_unknown("verb", name, names, N_VERBS);
+  return rt_cli_unknown("verb", name, names, RT_N_VERBS);
 }
 
 static rt_err set_help(rt_cli *cli, const char *topic)
@@ -143,7 +143,7 @@ static rt_err check(const rt_cli *cli)
   RT_CHECK(cli->verb->takes_deck || !cli->print_config, RT_ERR_USAGE,
            "`retort %s` takes no deck, so --print-config has nothing to print",
            name);
-  RT_CHECK(!cli->all || cli->verb->run == rt_verb_logits, RT_ERR_USAGE,
+  RT_CHECK(!cli->all || cli->verb->id == RT_VERB_logits, RT_ERR_USAGE,
            "--all is for `retort logits info`, not for `retort %s`", name);
   if (!cli->verb->takes_deck)
     return RT_OK; // the verb looks at its own arguments
@@ -209,7 +209,7 @@ void rt_cli_print_help(const rt_verb *verb, FILE *to)
         "Usage: [mpirun -n RANKS] retort VERB ARGUMENTS [KEY=VALUE ...]\n\n"
         "Verbs:\n",
         to);
-  for (int i = 0; i < N_VERBS; i++)
+  for (int i = 0; i < RT_N_VERBS; i++)
     fprintf(to, "  %-8s %s\n           %s\n", verbs[i].name, verbs[i].arguments,
             verbs[i].summary);
   print_options(to);

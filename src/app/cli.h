@@ -7,12 +7,12 @@
 #define RT_CLI_H
 
 #include "base/err.h"
+
+#include <stdbool.h>
 #include <stdio.h>
 
-typedef struct rt_app rt_app;
-
 /** V(name, takes a deck, stops when a signal asks, arguments, summary, more
- * help).  The one list of verbs; rt_verb_NAME runs it. */
+ * help).  The one list of verbs; main.c runs them. */
 // clang-format off
 #define RT_VERBS(V)                                                            \
   V(train, true, true, "DECK [KEY=VALUE ...]",                                 \
@@ -59,10 +59,15 @@ typedef struct rt_app rt_app;
     "new file as JSON lines (PATH.jsonl).  Ranks share the work.\n")
 // clang-format on
 
+#define RT_VERB_ENUM(name, takes_deck, stops, arguments, summary, help)        \
+  RT_VERB_##name,
+typedef enum rt_verb_id { RT_VERBS(RT_VERB_ENUM) RT_N_VERBS } rt_verb_id;
+#undef RT_VERB_ENUM
+
 typedef struct rt_verb {
+  rt_verb_id id;
   const char *name, *arguments, *summary, *help;
   bool takes_deck, stops;
-  rt_err (*run)(const rt_app *app); /**< collective */
 } rt_verb;
 
 /** Which help is wanted. */

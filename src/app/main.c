@@ -53,6 +53,11 @@ static bool answer_early(const rt_cli *cli, rt_err err, int *code)
 }
 
 /** The verb, with its deck. */
+#define RUN_OF(name, takes_deck, stops, arguments, summary, help)              \
+  [RT_VERB_##name] = rt_verb_##name,
+static rt_err (*const run_of[RT_N_VERBS])(const rt_app *app) = {
+    RT_VERBS(RUN_OF)};
+
 static rt_err run_verb(const rt_cli *cli, const rt_comm *world)
 {
   rt_deck *deck = NULL;
@@ -70,7 +75,7 @@ static rt_err run_verb(const rt_cli *cli, const rt_comm *world)
   if (err == RT_OK && cli->print_config)
     err = rt_comm_rank(world) == 0 ? rt_deck_print(deck, stdout) : RT_OK;
   else if (err == RT_OK)
-    err = cli->verb->run(&app);
+    err = run_of[cli->verb->id](&app);
   rt_deck_destroy(&deck);
   return err;
 }

@@ -40,3 +40,9 @@ expect '201 lines, at most 200'
 rm "$root/src/base/x.h"
 echo 'base: par' >>"$root/doc/layers.txt"
 expect 'loop base -> par -> base'
+sed -i '$d' "$root/doc/layers.txt"
+printf 'int rt_f(void)\n{\n  return rt_g();\n}\n' >"$file"
+printf 'static int rt_f(void)\n{\n}\nint rt_g(void)\n{\n}\n' >"$root/src/base/y.c"
+python3 tests/lint_layers.py "$root" >"$root/out"
+printf 'int rt_g(void)\n{\n  return rt_f();\n}\n' >"$root/src/base/y.c"
+expect 'src/base/x.c:1: files call each other: src/base/x.c -> rt_g'
