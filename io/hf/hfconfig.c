@@ -502,32 +502,61 @@ static void put_arch(FILE *to, const rt_arch *a)
   fputs("  \"torch_dtype\": \"float32\"\n}\n", to);
 }
 
-rt_err rt_hfconfig_write(const char *folder, const rt_arch *arch)
+/** What no config.json of a Llama can say. */
+static rt_err check_writable(const rt_arch *arch, const char *where)
 {
-  char path[RT_PATH_MAX];
-  char *text = NULL;
-  size_t n = 0;
   RT_CHECK(strcmp(arch->family, "llama") == 0, RT_ERR_CONFIG,
-           "%s: a model of family \"%s\" cannot be written as a Llama", folder,
+           "%s: a model of family \"%s\" cannot be written as a Llama", where,
            arch->family);
   RT_CHECK(arch->qkv_bias == arch->o_bias, RT_ERR_CONFIG,
            "%s: a Llama has biases on q, k, v and the attention output or on "
-           "none of them, this model has them on %s only; train without "
-           "student.qkv_bias to export as Llama",
-           folder, arch->qkv_bias ? "q, k, v" : "the output");
+           "none of them, this model has them on %s only, and could not be "
+           "exported; train without student.qkv_bias",
+           where, arch->qkv_bias ? "q, k, v" : "the output");
   RT_CHECK(arch->width % arch->n_heads == 0, RT_ERR_CONFIG,
            "%s: transformers takes no width (%lld) that is not a multiple of "
-           "the heads (%lld)",
-           folder, (long long)arch->width, (long long)arch->n_heads);
-  RT_TRY(rt_path_join(path, folder, CONFIG));
-  FILE *to = open_memstream(&text, &n);
-  RT_CHECK(to != NULL, RT_ERR_MEM, "the text of %s", path);
+           "the heads (%lld), so the model could not be exported",
+           where, (long long)arch->width, (long long)arch->n_heads);
+  return RT_OK;
+}
+
+/** What is written must be readable: export, and whoever loads it, read it. */
+static rt_err read_back(const char *where, const char *text, size_t n)
+{
+  rt_json *root = NULL;
+  rt_arch again;
+  RT_TRY(rt_json_parse(where, text, n, &root));
+  const section in = {where, "", root};
+  const rt_err err = read_arch(&in, &again);
+  rt_json_free(&root);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+rt_err rt_hfconfig_text(const rt_arch *arch, const char *where, char **text)
+{
+  size_t n = 0;
+  *text = NULL;
+  RT_TRY(check_writable(arch, where));
+  FILE *const to = open_memstream(text, &n);
+  RT_CHECK(to != NULL, RT_ERR_MEM, "the configuration of %s", where);
   put_arch(to, arch);
-  rt_err err = RT_OK;
-  if (fclose(to) != 0)
-    err = RT_FAIL(RT_ERR_MEM, "the text of %s", path);
-  else
-    err = rt_file_put(path, text, n);
+  rt_err err = fclose(to) == 0
+                   ? read_back(where, *text, n)
+                   : RT_FAIL(RT_ERR_MEM, "the configuration of %s", where);
+  if (err != RT_OK) {
+    free(*text);
+    *text = NULL;
+  }
+  return err;
+}
+
+rt_err rt_hfconfig_write(const char *folder, const rt_arch *arch)
+{
+  char path[RT_PATH_MAX], *text;
+  RT_TRY(rt_path_join(path, folder, CONFIG));
+  RT_TRY(rt_hfconfig_text(arch, folder, &text));
+  const rt_err err = rt_file_put(path, text, strlen(text));
   free(text);
   RT_TRY(err);
   return RT_OK;

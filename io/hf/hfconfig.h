@@ -17,7 +17,12 @@ RT_MUST rt_err rt_hfconfig_read(const char *path, rt_arch *arch);
  *  of its list, else the first; \a eos, too, when there is no such file or id.
  */
 RT_MUST rt_err rt_generation_eos(const char *folder, int64_t eos, int64_t *out);
-/** Write \a folder/config.json, readable by transformers 4 and 5. */
+/** The text of a config.json that transformers 4, 5 and rt_hfconfig_read read;
+ *  RT_ERR_CONFIG when \a arch is none that they know.  The caller frees.
+ *  \param where  has the model, for messages */
+RT_MUST rt_err rt_hfconfig_text(const rt_arch *arch, const char *where,
+                                char **text);
+/** Write it as \a folder/config.json. */
 RT_MUST rt_err rt_hfconfig_write(const char *folder, const rt_arch *arch);
 
 /** SHA-256 over the tokenizer's files (tokenizer.json, else the vocabulary

@@ -63,6 +63,16 @@ expect 0 1 train deck.yaml student.weights=teacher.hf train.length=1 \
   student.config=teacher.hf/config.json eval.rows=0 student.rope_theta=5e5
 says err.txt "student.rope_theta 500000 (it has 10000)"
 
+# --- what could not be exported at the end is refused before the first step
+for keys in student.qkv_bias=true "student.width=30 student.head_dim=8" \
+  "student.heads=2048 student.head_dim=4096 student.width=2048"; do
+  read -ra bad <<<"$keys"
+  expect 78 2 train deck.yaml output.dir=unwritable checkpoint.every=2 "${bad[@]}"
+  says err.txt "student.*"
+  [ -e unwritable ] && fail "$keys: a refused run left its folder"
+  expect 78 1 plan deck.yaml "${bad[@]}"
+done
+
 # --- a tokenizer with other ids than the deck, or the model, says
 mkdir words
 echo '{"model": {"vocab": {"a": 0, "b": 69}}}' >words/tokenizer.json

@@ -225,6 +225,17 @@ static rt_err read_student_shape(rt_job *job)
   return rt_arch_check_tp(&job->arch_s, job->grid_s.tp, "student.tp");
 }
 
+rt_err rt_job_make_config(rt_job *job)
+{
+  const char *const weights = rt_deck_text(job->deck, RT_KEY_STU_WEIGHTS);
+  const char *const config = rt_deck_text(job->deck, RT_KEY_STU_CONFIG);
+  const char *const where = weights[0] != '\0'  ? weights
+                            : config[0] != '\0' ? config
+                                                : "student.*";
+  return rt_agree(job->world,
+                  rt_hfconfig_text(&job->arch_s, where, &job->config));
+}
+
 rt_corpus_spec rt_job_corpus_spec(const rt_job *job)
 {
   const rt_deck *const d = job->deck;
@@ -464,6 +475,8 @@ void rt_job_clear(rt_job *job)
 {
   rt_logits_close(&job->dataset);
   rt_corpus_close(&job->corpus);
+  free(job->config);
+  job->config = NULL;
   rt_grid_clear(&job->grid_t);
   rt_grid_clear(&job->grid_s);
   rt_dev_destroy(&job->dev);

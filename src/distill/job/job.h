@@ -43,6 +43,7 @@ typedef struct rt_job {
   rt_dev *dev;        // owned
   rt_grid grid_s, grid_t;
   rt_arch arch_s, arch_t;
+  char *config;       // owned: of rt_job_make_config
   rt_corpus *corpus;  // owned, NULL when not needed or no data.files
   rt_logits *dataset; // owned, NULL
   char tokenizer_hash[RT_SHA256_HEX]; /**< "" without data.tokenizer */
@@ -71,6 +72,9 @@ RT_MUST rt_err rt_job_init(rt_job *job, const rt_deck *deck,
                            const rt_comm *world, const rt_hooks *hooks,
                            int needs);
 void rt_job_clear(rt_job *job);
+/** Fill in job->config; RT_ERR_CONFIG for a student that could not be written
+ *  at the end: such a run shall not begin.  Collective. */
+RT_MUST rt_err rt_job_make_config(rt_job *job);
 
 /** Proportions of draws are the target as they are (unbiased at tau 1): refuse
  *  another loss.tau, teacher.top_p or top_k.  \param where  has the draws */

@@ -160,7 +160,9 @@ static rt_err print_capture(const rt_job *job)
 rt_err rt_run_plan(rt_job *job)
 {
   rt_trainer *t = NULL;
-  rt_err err = rt_trainer_create(job, true, true, &t);
+  rt_err err = rt_job_make_config(job);
+  if (err == RT_OK)
+    err = rt_trainer_create(job, true, true, &t);
   if (err == RT_OK) {
     print_work(job);
     print_checkpoints(job);

@@ -95,19 +95,27 @@ static rt_err open_folder(rt_train_run *run)
   return rt_agree(run->job->world, err);
 }
 
-/** The resolved deck, with the source of each value, and what its dataset is.
- * Not before there are metrics: they tell check_folder whose it is. */
+static rt_err put_text(const char *folder, const char *name, const char *text)
+{
+  char path[RT_PATH_MAX];
+  RT_TRY(rt_path_join(path, folder, name));
+  return rt_file_put(path, text, strlen(text));
+}
+
+/** The resolved deck, with the source of each value, the model, and what its
+ *  dataset is.  Not before there are metrics: they tell check_folder whose it
+ * is. */
 static rt_err keep_deck(const rt_train_run *run)
 {
-  char path[RT_PATH_MAX], *text = NULL;
+  char *text = NULL;
   rt_err err = RT_OK;
   if (run->lock != NULL) {
-    err = rt_path_join(path, run->folder, "deck.yaml");
+    err = rt_deck_to_text(run->job->deck, &text);
     if (err == RT_OK)
-      err = rt_deck_to_text(run->job->deck, &text);
-    if (err == RT_OK)
-      err = rt_file_put(path, text, strlen(text));
+      err = put_text(run->folder, "deck.yaml", text);
     free(text);
+    if (err == RT_OK)
+      err = put_text(run->folder, "config.json", run->job->config);
     if (err == RT_OK)
       err = rt_run_card_write(run->job, run->folder);
   }
@@ -160,6 +168,7 @@ static rt_err prepare(rt_train_run *run)
 {
   rt_job *job = run->job;
   RT_TRY(check_wall(job->deck));
+  RT_TRY(rt_job_make_config(job));
   RT_TRY(open_folder(run));
   RT_TRY(rt_trainer_create(job, true, false, &run->trainer));
   RT_TRY(make_evaluator(run));

@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "distill/run/run.h"
 #include "distill/capture/window.h"
-#include "io/hf/hfconfig.h"
 #include "io/hf/safetensors.h"
 #include <stdlib.h>
 #include <string.h>
@@ -124,30 +123,6 @@ rt_err rt_state_folder(char out[RT_PATH_MAX], const char *run_folder)
   return rt_path_join(out, run_folder, "checkpoints");
 }
 
-/** The student's config.json on every rank; rank 0 also leaves it in the run's
- *  folder for people. */
-static rt_err arch_text(const rt_job *job, const char *run_folder, char **text)
-{
-  char path[RT_PATH_MAX];
-  size_t n = 0;
-  rt_err err = RT_OK;
-  *text = NULL;
-  if (rt_comm_rank(job->world) == 0) {
-    err = rt_hfconfig_write(run_folder, &job->arch_s);
-    if (err == RT_OK)
-      err = rt_path_join(path, run_folder, "config.json");
-    if (err == RT_OK)
-      err = rt_file_slurp(path, 1 << 20, text, &n);
-  }
-  RT_TRY(rt_agree(job->world, err));
-  RT_TRY(rt_comm_bcast(job->world, &n, sizeof n, 0));
-  if (*text == NULL)
-    *text = calloc(1, n + 1);
-  err = *text != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "a config of %zu bytes", n);
-  RT_TRY(rt_agree(job->world, err));
-  return rt_comm_bcast(job->world, *text, n, 0);
-}
-
 /** Tokens here and there in the training stream: other files under the same
  *  names have others. */
 static rt_err hash_rows(const rt_job *job, uint64_t *hash)
@@ -184,8 +159,11 @@ static rt_err fill_meta(const rt_trainer *t, int64_t step,
                                .rows_xxh3 = t->rows_xxh3,
                                .norm_mean = t->norm_mean};
   memcpy(meta->origin, t->origin, sizeof meta->origin);
-  RT_TRY(rt_agree(job->world, rt_deck_to_text(job->deck, &meta->deck)));
-  return arch_text(job, rt_deck_text(job->deck, RT_KEY_OUT_DIR), &meta->arch);
+  meta->arch = strdup(job->config);
+  const rt_err err = meta->arch != NULL
+                         ? rt_deck_to_text(job->deck, &meta->deck)
+                         : RT_FAIL(RT_ERR_MEM, "a config.json");
+  return rt_agree(job->world, err);
 }
 
 static rt_err write_pieces(rt_trainer *t, const char *folder,
