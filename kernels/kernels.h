@@ -181,6 +181,17 @@ enum {
   K_STAT_ZZ = K_STAT_T_SUM   /**< sum (z - max)^2 */
 };
 
+/** Columns of the coefficients of a row's gradient. */
+enum {
+  K_COEF_NORM,    /**< makes the exponentials of this tile the softmax */
+  K_COEF_SOFTMAX, /**< a: of the softmax, c_label + c_kd */
+  K_COEF_LABEL,   /**< c_label: of the one-hot label */
+  K_COEF_KD,      /**< c_kd: of the teacher's target */
+  K_N_COEF,
+  K_COEF_T_NORM = K_N_COEF, /**< dense: NORM of the teacher's tile */
+  K_N_COEF_DENSE
+};
+
 /** First pass over a tile of student logits with sparse targets: statistics,
  *  and z replaced in place by exp(z - max of this tile) (padding: 0).
  *  n = rows of z.  Ids outside [v0, v0 + V) belong to other tp ranks and are
@@ -200,7 +211,7 @@ typedef struct k_xent_grad_args {
   rt_view z;     /**< real [n, V]: exp tile in, dz out */
   rt_view label; /**< as above */
   rt_view count, ids, t;
-  rt_view coef; /**< f64 [n, 4]: norm, a, c_label, c_kd */
+  rt_view coef; /**< f64 [n, K_N_COEF] */
   int64_t v0;
 } k_xent_grad_args;
 
@@ -220,7 +231,7 @@ typedef struct k_dense_stats_args {
 typedef struct k_dense_grad_args {
   rt_view z_s, z_t; /**< exp tiles */
   rt_view label;
-  rt_view coef; /**< f64 [n, 5]: norm_s, a, c_label, c_kd, norm_t */
+  rt_view coef; /**< f64 [n, K_N_COEF_DENSE] */
   int64_t v0;
 } k_dense_grad_args;
 

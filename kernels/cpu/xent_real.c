@@ -85,15 +85,15 @@ void K_NAME(xent_grad)(k_ctx *ctx, const void *args)
   for (int64_t r = 0; r < a->z.rows; r++) {
     real *z = k_row_of(&a->z, r);
     const double *c = (const double *)a->coef.data + r * a->coef.ld;
-    const real factor = (real)(c[0] * c[1]);
+    const real factor = (real)(c[K_COEF_NORM] * c[K_COEF_SOFTMAX]);
     for (int64_t v = 0; v < cols; v++)
       z[v] *= factor;
-    subtract(z, cols, label[r] - a->v0, c[2]);
+    subtract(z, cols, label[r] - a->v0, c[K_COEF_LABEL]);
     const int32_t count = entries_of(&a->count, r);
     for (int32_t i = 0; i < count; i++)
       subtract(z, cols,
                ((const int32_t *)a->ids.data)[r * a->ids.ld + i] - a->v0,
-               c[3] * (double)k_row_of(&a->t, r)[i]);
+               c[K_COEF_KD] * (double)k_row_of(&a->t, r)[i]);
   }
 }
 
@@ -153,9 +153,10 @@ void K_NAME(dense_grad)(k_ctx *ctx, const void *args)
     real *z_s = k_row_of(&a->z_s, r);
     const real *z_t = k_row_of(&a->z_t, r);
     const double *c = (const double *)a->coef.data + r * a->coef.ld;
-    const real f_s = (real)(c[0] * c[1]), f_t = (real)(c[3] * c[4]);
+    const real f_s = (real)(c[K_COEF_NORM] * c[K_COEF_SOFTMAX]),
+               f_t = (real)(c[K_COEF_KD] * c[K_COEF_T_NORM]);
     for (int64_t v = 0; v < a->z_s.cols; v++)
       z_s[v] = z_s[v] * f_s - z_t[v] * f_t;
-    subtract(z_s, a->z_s.cols, label[r] - a->v0, c[2]);
+    subtract(z_s, a->z_s.cols, label[r] - a->v0, c[K_COEF_LABEL]);
   }
 }

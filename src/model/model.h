@@ -4,6 +4,7 @@
 #ifndef RT_MODEL_H
 #define RT_MODEL_H
 
+#include "model/head.h"
 #include "model/params.h"
 
 /** The rows a model sees.  Shapes in tokens: N = n_rows * seq. */
@@ -48,12 +49,6 @@ rt_params *rt_model_params(rt_model *m);
 RT_MUST rt_err rt_model_forward(rt_model *m, const rt_tokens_in *in,
                                 rt_view *hidden);
 
-/** The head's weight tile [V_pad / tp, D] and its gradient (tied: the
- *  embedding's), first id of the tile, true V. */
-typedef struct rt_head {
-  rt_view w, g;
-  int64_t v0, vocab;
-} rt_head;
 rt_head rt_model_head(const rt_model *m);
 
 /** Called when bucket \a bucket's gradients of this rank are complete. */

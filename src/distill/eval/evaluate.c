@@ -219,8 +219,7 @@ static rt_err forward(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
 static void launch_head(rt_dev *dev, const rt_head *head, rt_view hidden,
                         rt_view z, rt_view id, rt_view best)
 {
-  RT_RUN(dev, gemm, .a = hidden, .b = head->w, .c = z, .trans_b = true,
-         .alpha = 1.0);
+  rt_head_logits(dev, head, hidden, z);
   RT_RUN(dev, argmax, .z = z, .id = id, .best = best, .v0 = head->v0,
          .v_true = head->vocab);
 }
@@ -256,71 +255,42 @@ static rt_err gather(rt_evaluator *e, int64_t n)
                            (size_t)n * N_COLS * sizeof *e->mine, e->all);
 }
 
-/** What all tp ranks tell of one token. */
-typedef struct rt_told {
-  const double *at; // borrowed, rank 0's columns
-  int64_t stride;   // from a rank's columns to the next rank's
-  int tp;
-} rt_told;
-
-static double told(const rt_told *t, int rank, int col)
-{
-  return t->at[rank * t->stride + col];
-}
-
-/** log-sum-exp over the tiles: max of column \a max, \a sum scaled to it. */
-static void join_tiles(const rt_told *t, int max, int sum, double *top,
-                       double *total)
-{
-  *top = -INFINITY;
-  *total = 0.0;
-  for (int r = 0; r < t->tp; r++)
-    *top = fmax(*top, told(t, r, max));
-  for (int r = 0; r < t->tp; r++)
-    *total += told(t, r, sum) * exp(told(t, r, max) - *top);
-}
-
 /** The best id over the tiles; ties go to the lower id, which a lower rank has.
  */
-static double best_id(const rt_told *t, int col)
+static double best_id(const rt_shards *s, int col)
 {
   int best = 0;
-  for (int r = 1; r < t->tp; r++)
-    if (told(t, r, col) > told(t, best, col))
+  for (int r = 1; r < s->tp; r++)
+    if (rt_shards_get(s, r, col) > rt_shards_get(s, best, col))
       best = r;
-  return told(t, best, col + 1);
+  return rt_shards_get(s, best, col + 1);
 }
 
 /** KL(t || s) = sum_v p_t (z_t - z_s) - lse_t + lse_s. */
-static double token_kl(const rt_told *t, double lse_s)
+static double token_kl(const rt_shards *s, double lse_s)
 {
-  double top, total, dot = 0.0;
-  join_tiles(t, K_STAT_T_MAX, K_STAT_T_SUM, &top, &total);
-  for (int r = 0; r < t->tp; r++)
-    dot += told(t, r, K_STAT_DOT) * exp(told(t, r, K_STAT_T_MAX) - top);
-  return dot / total - (top + log(total)) + lse_s;
+  const rt_exp_sum t = rt_shards_exp_sum(s, K_STAT_T_MAX, K_STAT_T_SUM);
+  const double dot = rt_shards_scaled(s, K_STAT_DOT, K_STAT_T_MAX, t.max);
+  return dot / t.sum - rt_exp_sum_log(t) + lse_s;
 }
 
-static void add_token(const rt_told *t, int32_t label, bool with_teacher,
+static void add_token(const rt_shards *s, int32_t label, bool with_teacher,
                       rt_sums *sums)
 {
-  double top, total, label_logit = 0.0;
-  join_tiles(t, K_STAT_MAX, K_STAT_SUM, &top, &total);
-  for (int r = 0; r < t->tp; r++)
-    label_logit += told(t, r, K_STAT_LABEL);
-  const double lse = top + log(total);
-  const double confidence = 1.0 / total; // exp(top - lse)
-  const double id = best_id(t, COL_BEST_S);
+  const rt_exp_sum x = rt_shards_exp_sum(s, K_STAT_MAX, K_STAT_SUM);
+  const double lse = rt_exp_sum_log(x);
+  const double confidence = 1.0 / x.sum; // exp(max - lse)
+  const double id = best_id(s, COL_BEST_S);
   const double correct = id == (double)label ? 1.0 : 0.0;
   const int bin = (int)fmin(N_BINS - 1, confidence * N_BINS);
   sums->tokens += 1.0;
-  sums->ce += lse - label_logit;
+  sums->ce += lse - rt_shards_sum(s, K_STAT_LABEL);
   sums->correct += correct;
   sums->bin_confidence[bin] += confidence;
   sums->bin_correct[bin] += correct;
   if (with_teacher) {
-    sums->kl += token_kl(t, lse);
-    sums->agree += id == best_id(t, COL_BEST_T) ? 1.0 : 0.0;
+    sums->kl += token_kl(s, lse);
+    sums->agree += id == best_id(s, COL_BEST_T) ? 1.0 : 0.0;
   }
 }
 
@@ -329,8 +299,8 @@ static rt_err add_chunk(rt_evaluator *e, const int32_t *label, int64_t n,
 {
   RT_TRY(gather(e, n));
   for (int64_t i = 0; i < n; i++) {
-    const rt_told t = {e->all + i * N_COLS, n * N_COLS, e->job->grid_s.tp};
-    add_token(&t, label[i], e->teacher != NULL, sums);
+    const rt_shards s = {e->all + i * N_COLS, n * N_COLS, e->job->grid_s.tp};
+    add_token(&s, label[i], e->teacher != NULL, sums);
   }
   return RT_OK;
 }

@@ -16,8 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_COEF = 5 };
-
 struct rt_objective {
   rt_objective_spec spec;
   rt_arena *arena;      // owned
@@ -25,9 +23,9 @@ struct rt_objective {
   rt_view tile, tile_t; // [n_chunk, V_pad / tp]; tile_t only when dense
   rt_view label;        // i32 [n_chunk, 1]
   rt_view stats;        // f64 [n_chunk, K_N_STAT]
-  rt_view coef;         // f64 [n_chunk, 4 or 5]
+  rt_view coef;         // f64 [n_chunk, K_N_COEF], dense K_N_COEF_DENSE
   double *h_stats;      // owned [tp][n_chunk, K_N_STAT]
-  double *h_coef;       // owned [n_chunk, N_COEF]
+  double *h_coef;       // owned, of the same shape
   rt_tile_fn *show;     // NULL: nobody looks
   void *shown_to;       // borrowed
 };
@@ -35,7 +33,8 @@ struct rt_objective {
 /** Bytes of host arrays for each token of a chunk. */
 static size_t host_row_bytes(const rt_objective_spec *spec)
 {
-  return sizeof(double) * (K_N_STAT * (size_t)(spec->grid->tp + 1) + N_COEF);
+  return sizeof(double) *
+         (K_N_STAT * (size_t)(spec->grid->tp + 1) + K_N_COEF_DENSE);
 }
 
 /** Bytes of everything for each token of a chunk. */
@@ -44,7 +43,8 @@ static double row_bytes(const rt_objective_spec *spec)
   const size_t tile =
       (size_t)spec->vocab_local * rt_dtype_size(rt_dev_real(spec->dev));
   return (double)(tile * (spec->dense ? 2 : 1) + sizeof(int32_t) +
-                  (K_N_STAT + N_COEF) * sizeof(double) + host_row_bytes(spec));
+                  (K_N_STAT + K_N_COEF_DENSE) * sizeof(double) +
+                  host_row_bytes(spec));
 }
 
 rt_err rt_objective_create(const rt_objective_spec *spec, rt_objective **out)
@@ -66,7 +66,7 @@ rt_err rt_objective_create(const rt_objective_spec *spec, rt_objective **out)
   RT_TRY(rt_arena_reserve(o->arena, "row statistics", RT_F64, n, K_N_STAT,
                           &o->stats));
   return rt_arena_reserve(o->arena, "row coefficients", RT_F64, n,
-                          spec->dense ? 5 : 4, &o->coef);
+                          spec->dense ? K_N_COEF_DENSE : K_N_COEF, &o->coef);
 }
 
 const rt_arena *rt_objective_arena(const rt_objective *o)
@@ -85,7 +85,7 @@ rt_err rt_objective_commit(rt_objective *o)
   const size_t n = (size_t)o->n_chunk;
   o->h_stats =
       malloc(n * K_N_STAT * sizeof(double) * (size_t)(o->spec.grid->tp + 1));
-  o->h_coef = malloc(n * N_COEF * sizeof(double));
+  o->h_coef = malloc(n * K_N_COEF_DENSE * sizeof(double));
   RT_CHECK(o->h_stats && o->h_coef, RT_ERR_MEM, "statistics of %zu tokens", n);
   return rt_arena_commit(o->arena, rt_dev_memory(o->spec.dev));
 }
@@ -110,40 +110,27 @@ void rt_objective_show(rt_objective *o, rt_tile_fn *fn, void *self)
 
 /** One token's statistics over the whole vocabulary. */
 typedef struct row_stats {
-  double max, lse;     // of the student
-  double label, dot;   // z_y; sum t z
-  double t_max, t_lse; // dense teacher, at temperature tau
-  double cross;        // dense: sum_v p_t (z_t / tau - z_s), nll: - p_t z_s
+  double lse;        // of the student
+  double label, dot; // z_y; sum t z
+  double t_lse;      // dense teacher, at temperature tau
+  double cross;      // dense: sum_v p_t (z_t / tau - z_s), nll: - p_t z_s
 } row_stats;
 
-/** Every rank adds the shards in the same order: the same bits everywhere. */
+/** The token's statistics of all vocabulary shards, joined. */
 static row_stats combine(const rt_objective *o, int64_t n, int64_t i)
 {
-  const int tp = o->spec.grid->tp;
-  const double *all = o->h_stats;
-  row_stats r = {.max = -INFINITY, .t_max = -INFINITY};
-  double sum = 0.0, t_sum = 0.0, cross = 0.0;
-  for (int k = 0; k < tp; k++) {
-    const double *s = all + ((int64_t)k * n + i) * K_N_STAT;
-    r.max = fmax(r.max, s[K_STAT_MAX]);
-    r.t_max = fmax(r.t_max, s[K_STAT_T_MAX]);
+  const rt_shards s = {o->h_stats + i * K_N_STAT, n * K_N_STAT,
+                       o->spec.grid->tp};
+  row_stats r = {
+      .lse = rt_exp_sum_log(rt_shards_exp_sum(&s, K_STAT_MAX, K_STAT_SUM)),
+      .label = rt_shards_sum(&s, K_STAT_LABEL)};
+  if (!o->spec.dense) {
+    r.dot = rt_shards_sum(&s, K_STAT_DOT);
+    return r;
   }
-  for (int k = 0; k < tp; k++) {
-    const double *s = all + ((int64_t)k * n + i) * K_N_STAT;
-    sum += s[K_STAT_SUM] * exp(s[K_STAT_MAX] - r.max);
-    r.label += s[K_STAT_LABEL];
-    r.dot += s[K_STAT_DOT];
-    if (o->spec.dense) {
-      const double scale = exp(s[K_STAT_T_MAX] - r.t_max);
-      t_sum += s[K_STAT_T_SUM] * scale;
-      cross += s[K_STAT_DOT] * scale;
-    }
-  }
-  r.lse = r.max + log(sum);
-  if (o->spec.dense) {
-    r.t_lse = r.t_max + log(t_sum);
-    r.cross = cross / t_sum;
-  }
+  const rt_exp_sum t = rt_shards_exp_sum(&s, K_STAT_T_MAX, K_STAT_T_SUM);
+  r.t_lse = rt_exp_sum_log(t);
+  r.cross = rt_shards_scaled(&s, K_STAT_DOT, K_STAT_T_MAX, t.max) / t.sum;
   return r;
 }
 
@@ -181,7 +168,7 @@ static double kd_of(const rt_objective *o, const chunk *c, int64_t i,
 static void weigh(rt_objective *o, const chunk *c, rt_loss *loss)
 {
   const int tp_mine = o->spec.grid->i_tp;
-  const int n_coef = c->targets.dense ? 5 : 4;
+  const int n_coef = c->targets.dense ? K_N_COEF_DENSE : K_N_COEF;
   for (int64_t i = 0; i < c->n; i++) {
     const row_stats r = combine(o, c->n, i);
     const double *mine = o->h_stats + ((int64_t)tp_mine * c->n + i) * K_N_STAT;
@@ -191,12 +178,12 @@ static void weigh(rt_objective *o, const chunk *c, rt_loss *loss)
     const double c_kd = has_kd ? w * c->alpha : 0.0;
     const double c_label = w * (1.0 - c->alpha);
     double *coef = o->h_coef + i * n_coef;
-    coef[0] = exp(mine[K_STAT_MAX] - r.lse);
-    coef[1] = c_label + c_kd;
-    coef[2] = c_label;
-    coef[3] = c_kd;
+    coef[K_COEF_NORM] = exp(mine[K_STAT_MAX] - r.lse);
+    coef[K_COEF_SOFTMAX] = c_label + c_kd;
+    coef[K_COEF_LABEL] = c_label;
+    coef[K_COEF_KD] = c_kd;
     if (c->targets.dense)
-      coef[4] = exp(mine[K_STAT_T_MAX] - r.t_lse);
+      coef[K_COEF_T_NORM] = exp(mine[K_STAT_T_MAX] - r.t_lse);
     loss->lm += w * (r.lse - r.label);
     if (c->targets.h_count != NULL)
       loss->entries += w * c->targets.h_count[i];
@@ -243,8 +230,7 @@ static rt_err run_chunk(rt_objective *o, rt_teacher *teacher,
   const rt_view tile = rt_view_rows(o->tile, 0, c->n);
   const rt_view tile_t =
       o->spec.dense ? rt_view_rows(o->tile_t, 0, c->n) : (rt_view){0};
-  RT_RUN(dev, gemm, .a = hidden, .b = head->w, .c = tile, .trans_b = true,
-         .alpha = 1.0);
+  rt_head_logits(dev, head, hidden, tile);
   if (o->show != NULL)
     RT_TRY(o->show(o->shown_to, tile, c->b, c->tok0));
   if (teacher != NULL)

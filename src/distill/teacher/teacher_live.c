@@ -295,8 +295,7 @@ static rt_err live_chunk(void *self, int64_t tok0, int64_t n, rt_view tile,
     return RT_OK;
   }
   const rt_head head = rt_model_head(l->model);
-  RT_RUN(l->dev, gemm, .a = rt_view_rows(l->hidden, tok0, n), .b = head.w,
-         .c = tile, .trans_b = true, .alpha = 1.0);
+  rt_head_logits(l->dev, &head, rt_view_rows(l->hidden, tok0, n), tile);
   *out = (rt_targets){.dense = true};
   return RT_OK;
 }

@@ -47,7 +47,8 @@ static int64_t smaller(int64_t a, int64_t b)
   return a < b ? a : b;
 }
 
-/** Bytes of the parts of one rank's message about n tokens. */
+/** Bytes of the parts of one rank's message about n tokens; the whole is a
+ *  number of doubles, as the next rank's begins with some. */
 static size_t stats_bytes(int64_t n)
 {
   return (size_t)n * K_N_STAT * sizeof(double);
@@ -65,7 +66,8 @@ static size_t ids_bytes(const rt_trunc_head *th, int64_t n)
 
 static size_t message_bytes(const rt_trunc_head *th, int64_t n)
 {
-  return stats_bytes(n) + top_bytes(th, n) + ids_bytes(th, n);
+  const size_t bytes = stats_bytes(n) + top_bytes(th, n) + ids_bytes(th, n);
+  return (bytes + sizeof(double) - 1) / sizeof(double) * sizeof(double);
 }
 
 static rt_err plan_row(rt_trunc_head *th)
@@ -185,46 +187,17 @@ static double logit_at(const rt_trunc_head *th, const void *top, int64_t i)
                                         : (double)((const float *)top)[i];
 }
 
-/** Log-sum-exp of a token over all shards, and its label's logit. */
-static double combine_stats(const rt_trunc_head *th, int64_t n, int64_t i,
-                            double *label)
+/** What all shards say of token \a i of \a n. */
+static rt_shards shards_of(const rt_trunc_head *th, int64_t n, int64_t i)
 {
-  double top = -INFINITY, sum = 0.0;
-  *label = 0.0;
-  for (int r = 0; r < th->grid->tp; r++)
-    top = fmax(top, message_of(th, r, n).stats[i * K_N_STAT + K_STAT_MAX]);
-  for (int r = 0; r < th->grid->tp; r++) {
-    const double *s = message_of(th, r, n).stats + i * K_N_STAT;
-    sum += s[K_STAT_SUM] * exp(s[K_STAT_MAX] - top);
-    *label += s[K_STAT_LABEL];
-  }
-  return top + log(sum);
+  return (rt_shards){message_of(th, 0, n).stats + i * K_N_STAT,
+                     (int64_t)(message_bytes(th, n) / sizeof(double)),
+                     th->grid->tp};
 }
 
-/** Entropy of token \a i's softmax, and the standard deviation of its logits,
- *  from the shards' sums, moved to the logits' largest. */
-static void combine_spread(const rt_trunc_head *th, int64_t n, int64_t i,
-                           double *entropy, double *deviation)
+static double lse_of(const rt_shards *s)
 {
-  const rt_head head = rt_model_head(th->model);
-  double top = -INFINITY, sum = 0.0, exp_z = 0.0, z = 0.0, zz = 0.0;
-  for (int r = 0; r < th->grid->tp; r++)
-    top = fmax(top, message_of(th, r, n).stats[i * K_N_STAT + K_STAT_MAX]);
-  for (int r = 0; r < th->grid->tp; r++) {
-    const double *s = message_of(th, r, n).stats + i * K_N_STAT;
-    const int64_t left = head.vocab - r * head.w.rows;
-    const double count = (double)smaller(left > 0 ? left : 0, head.w.rows);
-    if (count == 0.0)
-      continue; // padding only
-    const double by = s[K_STAT_MAX] - top, scale = exp(by);
-    sum += scale * s[K_STAT_SUM];
-    exp_z += scale * (s[K_STAT_EXP_Z] + by * s[K_STAT_SUM]);
-    z += s[K_STAT_Z] + count * by;
-    zz += s[K_STAT_ZZ] + 2.0 * by * s[K_STAT_Z] + count * by * by;
-  }
-  const double mean = z / (double)head.vocab;
-  *entropy = fmax(0.0, log(sum) - exp_z / sum);
-  *deviation = sqrt(fmax(0.0, zz / (double)head.vocab - mean * mean));
+  return rt_exp_sum_log(rt_shards_exp_sum(s, K_STAT_MAX, K_STAT_SUM));
 }
 
 /** Merge the shards' sorted lists of token \a i: largest first; on ties the
@@ -289,22 +262,21 @@ static void make_numbers(rt_trunc_head *th, int64_t n, int64_t i, int64_t row,
   const int64_t N = th->draws.n;
   const int tp = th->grid->tp, mine = th->grid->i_tp;
   double *const u = th->h_u + i * N;
-  double begin = 0.0, mass = 0.0, label;
-  const double lse = combine_stats(th, n, i, &label);
-  const double *s = NULL;
+  const rt_shards s = shards_of(th, n, i);
+  const double lse = lse_of(&s), sum = rt_shards_get(&s, mine, K_STAT_SUM);
+  double begin = 0.0, mass = 0.0; // of the shards before mine; of mine
   for (int r = 0; r <= mine; r++) {
     begin += mass;
-    s = message_of(th, r, n).stats + i * K_N_STAT;
-    mass = s[K_STAT_SUM] * exp(s[K_STAT_MAX] - lse);
+    mass = rt_shards_get(&s, r, K_STAT_SUM) *
+           exp(rt_shards_get(&s, r, K_STAT_MAX) - lse);
   }
-  RT_ASSERT(s != NULL);
   for (int64_t d = 0; d < N; d++)
     u[d] = rt_rng_uniform(th->draws.seed, RT_RNG_DRAW, (uint64_t)row,
                           (uint64_t)(t * N + d));
   qsort(u, (size_t)N, sizeof *u, by_u);
   for (int64_t d = 0; d < N; d++) {
     const bool here = u[d] >= begin && (u[d] < begin + mass || mine == tp - 1);
-    u[d] = here ? (u[d] - begin) / mass * s[K_STAT_SUM] : -1.0;
+    u[d] = here ? (u[d] - begin) / mass * sum : -1.0;
   }
 }
 
@@ -413,13 +385,13 @@ static rt_err take_tile(rt_trunc_head *th, rt_view tile, const stretch *s,
   RT_TRY(gather(th, n));
   for (int64_t i = 0; i < n; i++) {
     const int64_t at = s->tok0 + i;
-    double label_logit;
-    const double lse = combine_stats(th, n, i, &label_logit);
+    const rt_shards shards = shards_of(th, n, i);
+    const double lse = lse_of(&shards);
     out->lse[at] = (float)lse;
-    out->label_logp[at] = (float)(label_logit - lse);
+    out->label_logp[at] = (float)(rt_shards_sum(&shards, K_STAT_LABEL) - lse);
     if (out->entropy != NULL) {
       double entropy, deviation;
-      combine_spread(th, n, i, &entropy, &deviation);
+      rt_shards_spread(&shards, &head, &entropy, &deviation);
       out->entropy[at] = (float)entropy;
       out->deviation[at] = (float)deviation;
     }
@@ -451,8 +423,7 @@ static rt_err run_chunk(rt_trunc_head *th, rt_view hidden,
 {
   const rt_head head = rt_model_head(th->model);
   const rt_view tile = rt_view_rows(th->tile, 0, hidden.rows);
-  RT_RUN(th->dev, gemm, .a = hidden, .b = head.w, .c = tile, .trans_b = true,
-         .alpha = 1.0);
+  rt_head_logits(th->dev, &head, hidden, tile);
   RT_TRY(rt_trunc_head_take(th, tile, rows, tok0, out));
   for (int64_t at = tok0; at < tok0 + hidden.rows; at++)
     RT_CHECK(isfinite(out->lse[at]), RT_ERR_DATA,

@@ -1,0 +1,75 @@
+/** \file head.c */
+#include "model/head.h"
+
+#include <math.h>
+
+void rt_head_logits(rt_dev *dev, const rt_head *head, rt_view hidden,
+                    rt_view logits)
+{
+  RT_RUN(dev, gemm, .a = hidden, .b = head->w, .c = logits, .trans_b = true,
+         .alpha = 1.0);
+}
+
+double rt_shards_get(const rt_shards *s, int shard, int col)
+{
+  return s->at[shard * s->stride + col];
+}
+
+double rt_shards_sum(const rt_shards *s, int col)
+{
+  double sum = 0.0;
+  for (int r = 0; r < s->tp; r++)
+    sum += rt_shards_get(s, r, col);
+  return sum;
+}
+
+rt_exp_sum rt_shards_exp_sum(const rt_shards *s, int col_max, int col_sum)
+{
+  rt_exp_sum x = {.max = -INFINITY};
+  for (int r = 0; r < s->tp; r++)
+    x.max = fmax(x.max, rt_shards_get(s, r, col_max));
+  x.sum = rt_shards_scaled(s, col_sum, col_max, x.max);
+  return x;
+}
+
+double rt_exp_sum_log(rt_exp_sum x)
+{
+  return x.max + log(x.sum);
+}
+
+double rt_shards_scaled(const rt_shards *s, int col, int col_max, double max)
+{
+  double sum = 0.0;
+  for (int r = 0; r < s->tp; r++)
+    sum += rt_shards_get(s, r, col) * exp(rt_shards_get(s, r, col_max) - max);
+  return sum;
+}
+
+/** True ids of shard \a r. */
+static double true_ids(const rt_head *head, int r)
+{
+  const int64_t left = head->vocab - r * head->w.rows;
+  return (double)(left < 0 ? 0 : left < head->w.rows ? left : head->w.rows);
+}
+
+void rt_shards_spread(const rt_shards *s, const rt_head *head, double *entropy,
+                      double *deviation)
+{
+  const rt_exp_sum all = rt_shards_exp_sum(s, K_STAT_MAX, K_STAT_SUM);
+  const double vocab = (double)head->vocab;
+  double exp_z = 0.0, z = 0.0, zz = 0.0; // of z less the largest of all
+  for (int r = 0; r < s->tp; r++) {
+    const double n = true_ids(head, r);
+    if (n == 0.0)
+      continue; // padding only
+    const double by = rt_shards_get(s, r, K_STAT_MAX) - all.max;
+    const double sum_z = rt_shards_get(s, r, K_STAT_Z);
+    exp_z += exp(by) * (rt_shards_get(s, r, K_STAT_EXP_Z) +
+                        by * rt_shards_get(s, r, K_STAT_SUM));
+    z += sum_z + n * by;
+    zz += rt_shards_get(s, r, K_STAT_ZZ) + 2.0 * by * sum_z + n * by * by;
+  }
+  const double mean = z / vocab;
+  *entropy = fmax(0.0, log(all.sum) - exp_z / all.sum);
+  *deviation = sqrt(fmax(0.0, zz / vocab - mean * mean));
+}
