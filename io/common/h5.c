@@ -67,17 +67,17 @@ static rt_err failed(const rt_h5 *h5, const char *name, const char *what)
   } while (0)
 
 /** Access properties; < 0 on failure. */
-static hid_t access_list(MPI_Comm comm, bool writing)
+static hid_t access_list(MPI_Comm comm)
 {
   const hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
-  // finished files never change, so readers need no lock; file systems without
-  // locks (some Lustre) are fine, as a run locks its folder
-  // writes stay independent, those of metadata too: when one fails, its rank
-  // returns and can end the job; inside a collective write (OMPIO, Open MPI
-  // 4.1) it waits for its peers, and they for it
+  // no locks of HDF5's own, which some file systems refuse: finished files
+  // never change, and who writes has locked the folder writes stay independent,
+  // those of metadata too: when one fails, its rank returns and can end the
+  // job; inside a collective write (OMPIO, Open MPI 4.1) it waits for its
+  // peers, and they for it
   const bool ok =
       H5Pset_libver_bounds(fapl, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
-      H5Pset_file_locking(fapl, writing, true) >= 0 &&
+      H5Pset_file_locking(fapl, false, true) >= 0 &&
       (comm == MPI_COMM_NULL ||
        H5Pset_fapl_mpio(fapl, comm, MPI_INFO_NULL) >= 0);
   if (ok)
@@ -97,8 +97,7 @@ static rt_err open_file(const char *path, MPI_Comm comm, bool writing,
   strcpy(h5->path, path);
   h5->shared = comm != MPI_COMM_NULL;
   h5->writing = writing;
-  const hid_t fapl = access_list(comm, writing),
-              fcpl = H5Pcreate(H5P_FILE_CREATE);
+  const hid_t fapl = access_list(comm), fcpl = H5Pcreate(H5P_FILE_CREATE);
   H5Pset_obj_track_times(fcpl, false); // same content, same bytes
   h5->file = fapl < 0  ? fapl
              : writing ? H5Fcreate(path, H5F_ACC_TRUNC, fcpl, fapl)

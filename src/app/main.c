@@ -128,6 +128,9 @@ int main(int argc, char **argv)
   // to share file pointers, which nobody does here; its other ways have no such
   // limit.  What the user chose stays.
   setenv("OMPI_MCA_sharedfp", "^lockedfile", 0);
+  // Who writes has locked the folder (io/common/lock.h); locks of HDF5's own,
+  // which this variable would force on it, some file systems refuse.
+  setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
   if (level < MPI_THREAD_FUNNELED)
     rt_warn("MPI does not allow threads beside the one that calls it "

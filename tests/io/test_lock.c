@@ -6,13 +6,48 @@
 #include "base/log.h"
 #include "support/rt_test.h"
 #include "support/scratch.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
 static char folder[RT_PATH_MAX], path[RT_PATH_MAX];
+
+/** --- a file system that lacks some calls: errno of each, 0 when it has it. It
+ *  stands before the system's own. --- */
+static int no_flock, no_fcntl, no_link;
+
+static int fails(int reason)
+{
+  errno = reason;
+  return -1;
+}
+
+int flock(int fd, int operation)
+{
+  return no_flock ? fails(no_flock)
+                  : (int)syscall(SYS_flock, fd, (long)operation);
+}
+
+int link(const char *from, const char *to)
+{
+  return no_link ? fails(no_link) : (int)syscall(SYS_link, from, to);
+}
+
+int fcntl(int fd, int command, ...)
+{
+  va_list more;
+  va_start(more, command);
+  void *const argument = va_arg(more, void *);
+  va_end(more);
+  return no_fcntl && command == F_OFD_SETLK
+             ? fails(no_fcntl)
+             : (int)syscall(SYS_fcntl, fd, (long)command, argument);
+}
 
 static void begin(void)
 {
@@ -36,7 +71,15 @@ static void this_host(char *text, size_t n, long pid, const char *more)
 {
   char host[256] = "";
   gethostname(host, sizeof host - 1);
-  snprintf(text, n, "host=%s\npid=%ld\n%s", host, pid, more);
+  char boot[64] = "";
+  FILE *const f = fopen("/proc/sys/kernel/random/boot_id", "r");
+  CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+  CU_ASSERT_PTR_NOT_NULL(fgets(boot, sizeof boot, f));
+  fclose(f);
+  struct stat space = {0};
+  CU_ASSERT_EQUAL(stat("/proc/self/ns/pid", &space), 0);
+  snprintf(text, n, "host=%s\nboot=%spid_space=%llu\npid=%ld\n%s", host, boot,
+           (unsigned long long)space.st_ino, pid, more);
 }
 
 static void expect_taken(void)
@@ -119,6 +162,34 @@ static void test_other_host(void)
   leave("", 10); // by a disk that was full
   expect_refused("host unknown");
   leave("", 620);
+  expect_taken();
+  scratch_remove(folder);
+}
+
+/** The same number in another table of processes, or before the host was
+ *  started again, is another process. */
+static void test_other_space(void)
+{
+  begin();
+  char host[256] = "", text[512], other[600];
+  gethostname(host, sizeof host - 1);
+  const pid_t gone = fork();
+  if (gone == 0)
+    _exit(0);
+  waitpid(gone, NULL, 0);
+  this_host(text, sizeof text, (long)gone, "");
+  static const char *const line[] = {"boot=", "pid_space="};
+  for (int i = 0; i < 2; i++) { // the later line counts
+    snprintf(other, sizeof other, "%s%s1\n", text, line[i]);
+    leave(other, 100);
+    expect_refused("in another container");
+    leave(other, 620);
+    expect_taken();
+  }
+  snprintf(other, sizeof other, "host=%s\npid=%ld\n", host, (long)gone);
+  leave(other, 100); // by one that does not say
+  expect_refused("another container");
+  leave(other, 620);
   expect_taken();
   scratch_remove(folder);
 }
@@ -329,6 +400,60 @@ static void test_door(void)
   scratch_remove(folder);
 }
 
+static void set_lacking(int of_flock, int of_fcntl, int of_link)
+{
+  no_flock = of_flock;
+  no_fcntl = of_fcntl;
+  no_link = of_link;
+}
+
+/** Held, refused, released and taken over, whatever the file system lacks. */
+static void test_lacking(void)
+{
+  static const int reasons[] = {ENOSYS, ENOLCK, EPERM, EOPNOTSUPP, 524};
+  begin();
+  for (int what = 1; what < 8; what++)
+    for (int i = 0; i < (what == 7 ? 5 : 1); i++) {
+      rt_lock *lock;
+      set_lacking(what & 1 ? reasons[i] : 0, what & 2 ? reasons[i] : 0,
+                  what & 4 ? reasons[i] : 0);
+      RT_OKAY(rt_lock_take(folder, 0.0, &lock));
+      expect_refused("another run works here");
+      rt_lock_release(&lock);
+      CU_ASSERT_FALSE(rt_file_exists(path));
+      leave("host=elsewhere\npid=1\n", 620);
+      expect_taken();
+    }
+  set_lacking(0, 0, 0);
+  scratch_remove(folder);
+}
+
+static void test_lacking_race(void)
+{
+  set_lacking(ENOSYS, ENOSYS, EPERM);
+  test_race();
+  test_churn();
+  set_lacking(0, 0, 0);
+}
+
+/** What stands for the lock of a door is left by a judge who was killed. */
+static void test_left_name(void)
+{
+  begin();
+  set_lacking(ENOSYS, ENOSYS, 0);
+  char held[RT_PATH_MAX + 32];
+  snprintf(held, sizeof held, "%s.takeover.held", path);
+  leave("host=elsewhere\npid=1\n", 10000);
+  RT_OKAY(rt_file_put(held, "", 0));
+  expect_refused("lock.takeover is locked");
+  const struct timespec then[2] = {{time(NULL) - 70, 0}, {time(NULL) - 70, 0}};
+  CU_ASSERT_EQUAL(utimensat(AT_FDCWD, held, then, 0), 0);
+  expect_taken();
+  CU_ASSERT_FALSE(rt_file_exists(held));
+  set_lacking(0, 0, 0);
+  scratch_remove(folder);
+}
+
 static void test_cannot(void)
 {
   begin();
@@ -341,6 +466,7 @@ RT_TEST_MAIN("lock", {"held and released", test_held},
              {"a living owner keeps it", test_alive},
              {"a dead owner loses it", test_dead},
              {"another host has 10 minutes", test_other_host},
+             {"another container has 10 minutes", test_other_space},
              {"an owner says how long it may be silent", test_silence},
              {"a requeued job goes on at once", test_requeued},
              {"refresh", test_refresh}, {"a zombie holds nothing", test_zombie},
@@ -348,4 +474,7 @@ RT_TEST_MAIN("lock", {"held and released", test_held},
              {"taken and released by many", test_churn},
              {"a release waits for a judge", test_release_waits},
              {"the door opens with its judge's end", test_door},
+             {"file systems without locks or links", test_lacking},
+             {"one of many gets it there, too", test_lacking_race},
+             {"a left door opens there after a minute", test_left_name},
              {"where no lock can be", test_cannot})

@@ -50,6 +50,48 @@ expect 73 1 capture deck.yaml teacher.weights=teacher.hf capture.rows=32 \
   capture.dir=held
 says err.txt "held/lock: another run works here"
 
+# --- a file system without locks or links, also under HDF5: the requeued job
+# --- goes on, and a capture comes to its end
+${CC:-cc} -std=c17 -D_GNU_SOURCE -fPIC -shared -o lacks.so \
+  "$here/lack_locks.c" -ldl || exit 1
+lacking() { # CODE ERRNO ARGS...
+  local want=$1 reason=$2
+  shift 2
+  # shellcheck disable=SC2086
+  timeout 60 $MPIRUN -np 1 env LD_PRELOAD="$work/lacks.so" \
+    LACK_ERRNO="$reason" HDF5_USE_FILE_LOCKING=TRUE "$RETORT" "$@" \
+    >out.txt 2>err.txt </dev/null
+  code=$?
+  [ "$code" = "$want" ] || fail "errno $reason: exit $code: $(cat err.txt)"
+  [ "$(grep -c "no flock" err.txt)" = 1 ] || fail "flock is not said once"
+  [ "$(grep -c "no hard links" err.txt)" = 1 ] || fail "links are not said once"
+}
+for reason in 38 95; do
+  rm -rf odd odd.logits
+  lacking 85 "$reason" "${endless[@]}" output.dir=odd run.wall_s=1 \
+    run.wall_margin_s=0
+  SLURM_JOB_ID=7 SLURM_RESTART_COUNT=1 lacking 85 "$reason" "${endless[@]}" \
+    output.dir=odd run.wall_s=1 run.wall_margin_s=0
+  says out.txt "resumed at step"
+  lacking 0 "$reason" capture deck.yaml teacher.weights=teacher.hf \
+    capture.rows=32 capture.dir=odd.logits
+  [ "$(ls odd/lock* odd.logits/lock* 2>/dev/null)" = "" ] ||
+    fail "a lock is left"
+done
+
+# --- another container of this host has process numbers of its own
+if unshare -pf --mount-proc true 2>/dev/null; then
+  start shared
+  # shellcheck disable=SC2086
+  timeout 60 unshare -pf --mount-proc $MPIRUN -np 2 "$RETORT" "${endless[@]}" \
+    output.dir=shared >out.txt 2>err.txt </dev/null
+  code=$?
+  [ "$code" = 73 ] || fail "another container: exit $code, expected 73"
+  says err.txt "in another container"
+  kill -USR1 "$(pgrep -P "$job")"
+  wait "$job"
+fi
+
 # --- what is refused leaves no folder behind
 expect 78 2 capture deck.yaml teacher.weights=teacher.hf capture.rows=1000000 \
   capture.dir=too-many
