@@ -1,11 +1,12 @@
 /** \file capture.h
  *  What `retort capture` and the capture of a teacher in training share: the
- *  dataset's description, entries on their way into rows, sealing.
+ *  dataset's description, its folder, sealing.
  *  Layer: distill.  Not collective. */
 #ifndef RT_CAPTURE_H
 #define RT_CAPTURE_H
 
 #include "distill/teacher/teacher.h"
+#include "distill/teacher/entries.h"
 
 /** What the deck says of the records: length of rows, rule, encoding, rows of a
  *  shard (0: see below). */
@@ -33,19 +34,6 @@ double rt_capture_writer_bytes(const rt_logits_info *info);
 RT_MUST rt_err rt_capture_begin(const rt_job *job, const char *folder,
                                 const rt_logits_info *info, bool *done,
                                 bool *finished);
-
-/** Room for \a n tokens with \a k entries each. */
-RT_MUST rt_err rt_entries_create(int64_t n, int64_t k, bool statistics,
-                                 rt_entries *out);
-void rt_entries_clear(rt_entries *e);
-/** Tokens whose logits are not finite lose their entries and have 0 for their
- *  numbers: nobody can learn from them. */
-void rt_entries_drop_bad(rt_entries *e);
-/** Tokens [tok0, tok0 + T) packed into \a row, whose arrays grow: only entries
- *  that were kept.  \param tok, label  [T] */
-RT_MUST rt_err rt_entries_row(const rt_entries *e, int64_t tok0,
-                              const int32_t *tok, const int32_t *label,
-                              int64_t T, rt_logits_row *row);
 
 /** Seal the shard in the writer's hand; RT_ERR_IO says what the disk lacks. */
 RT_MUST rt_err rt_capture_seal(const char *folder, int64_t i_shard,

@@ -5,6 +5,7 @@
 #define RT_CAPTURE_TEACHER_H
 
 #include "distill/capture/capture.h"
+#include "distill/teacher/trunc_head.h"
 
 typedef struct rt_capture_teacher {
   rt_job *job;         // borrowed

@@ -6,6 +6,7 @@
  *  order of steps.  A shard is S steps of one lane, S divides W: the window is
  *  cut to whole shards. */
 #include "distill/capture/window_capture.h"
+#include "distill/teacher/trunc_head.h"
 
 #include "base/clock.h"
 #include "base/file.h"

@@ -6,7 +6,8 @@
 #include "base/log.h"
 #include "base/split.h"
 #include "distill/loss/objective.h"
-#include "distill/teacher/teacher_room.h"
+#include "distill/teacher/target_rule.h"
+#include "distill/teacher/teacher.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -372,7 +373,7 @@ rt_err rt_run_bench_loss(rt_job *job)
             b.planned_b * 0x1p-20, b.growth_b * 0x1p-20,
             (long long)(job->micro_rows * job->seq),
             (long long)job->arch_s.vocab, (long long)job->arch_s.width,
-            (long long)rt_teacher_rule(job).top_k);
+            (long long)rt_target_rule(job).top_k);
   rt_objective_destroy(&b.objective);
   clear_taught(&b.with);
   return err;

@@ -2,6 +2,8 @@
  *  Sparse targets of one micro-batch. */
 #include "distill/teacher/target_store.h"
 
+#include "distill/teacher/truncate.h"
+
 #include <stdlib.h>
 #include <string.h>
 

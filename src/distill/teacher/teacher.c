@@ -1,39 +1,15 @@
 /** \file teacher.c
- *  One interface, two rooms. */
-#include "distill/teacher/teacher_room.h"
+ *  One interface, two kinds. */
+#include "distill/teacher/target_rule.h"
+#include "distill/teacher/teacher_kind.h"
 
 #include <stdlib.h>
 
 struct rt_teacher {
-  const rt_teacher_room *room;
+  const rt_teacher_kind *kind;
   void *self; // owned
   bool dense;
 };
-
-rt_draws rt_teacher_draws(const rt_job *job)
-{
-  if (!rt_deck_is(job->deck, RT_KEY_TEA_TARGET, "sampled"))
-    return (rt_draws){0};
-  return (rt_draws){rt_deck_int(job->deck, RT_KEY_TEA_DRAWS),
-                    (uint64_t)rt_deck_int(job->deck, RT_KEY_TEA_SEED)};
-}
-
-rt_truncation rt_teacher_rule(const rt_job *job)
-{
-  const rt_draws draws = rt_teacher_draws(job);
-  if (draws.n > 0)
-    return (rt_truncation){1.0, draws.n};
-  if (job->dataset != NULL && rt_logits_about(job->dataset)->draws > 0)
-    return (rt_truncation){1.0, rt_logits_about(job->dataset)->draws};
-  const int64_t k = rt_deck_int(job->deck, RT_KEY_TEA_TOP_K);
-  const int64_t vocab = rt_arch_true_vocab(&job->arch_s);
-  const double p = rt_deck_real(job->deck, RT_KEY_TEA_TOP_P);
-  // what was captured with this p is not truncated by it again: rounded
-  // log-probs would reach it a little sooner
-  const bool done =
-      job->dataset != NULL && rt_logits_about(job->dataset)->top_p == p;
-  return (rt_truncation){done ? 1.0 : p, k < vocab ? k : vocab};
-}
 
 /** The whole vocabulary is moved tile by tile: same layout on both sides. */
 static rt_err check_dense(const rt_job *job)
@@ -100,31 +76,31 @@ rt_err rt_teacher_create(const rt_job *job, rt_teacher **out)
   const bool dense = rt_deck_is(job->deck, RT_KEY_TEA_TARGET, "full");
   if (dense)
     RT_TRY(check_dense(job));
-  if (rt_teacher_draws(job).n > 0)
+  if (rt_target_draws(job).n > 0)
     RT_TRY(check_sampled(job));
   rt_teacher *t = calloc(1, sizeof *t);
   RT_CHECK(t != NULL, RT_ERR_MEM, "a teacher");
   *out = t;
   t->dense = dense;
-  t->room = live ? &rt_teacher_live_room : &rt_teacher_disk_room;
+  t->kind = live ? &rt_teacher_live_kind : &rt_teacher_disk_kind;
   return live ? rt_teacher_live_create(job, &t->self)
               : rt_teacher_disk_create(job, &t->self);
 }
 
 int rt_teacher_arenas(const rt_teacher *t, const rt_arena *plans[4])
 {
-  return t->room->arenas(t->self, plans);
+  return t->kind->arenas(t->self, plans);
 }
 
 rt_err rt_teacher_commit(rt_teacher *t, rt_job *job)
 {
-  return t->room->commit(t->self, job);
+  return t->kind->commit(t->self, job);
 }
 
 void rt_teacher_destroy(rt_teacher **t)
 {
   if (*t != NULL && (*t)->self != NULL)
-    (*t)->room->destroy((*t)->self);
+    (*t)->kind->destroy((*t)->self);
   free(*t);
   *t = NULL;
 }
@@ -136,11 +112,11 @@ bool rt_teacher_dense(const rt_teacher *t)
 
 rt_err rt_teacher_begin(rt_teacher *t, rt_job *job, const rt_batch *b)
 {
-  return t->room->begin(t->self, job, b);
+  return t->kind->begin(t->self, job, b);
 }
 
 rt_err rt_teacher_chunk(rt_teacher *t, int64_t tok0, int64_t n, rt_view tile,
                         rt_targets *out)
 {
-  return t->room->chunk(t->self, tok0, n, tile, out);
+  return t->kind->chunk(t->self, tok0, n, tile, out);
 }

@@ -2,7 +2,8 @@
  *  The offline teacher: entries of a captured dataset, which the feed's thread
  *  has already read and checked. */
 #include "distill/teacher/target_store.h"
-#include "distill/teacher/teacher_room.h"
+#include "distill/teacher/target_rule.h"
+#include "distill/teacher/teacher_kind.h"
 
 #include <stdlib.h>
 
@@ -16,7 +17,7 @@ rt_err rt_teacher_disk_create(const rt_job *job, void **self)
   disk *d = calloc(1, sizeof *d);
   *self = d;
   RT_CHECK(d != NULL, RT_ERR_MEM, "a teacher from a dataset");
-  d->rule = rt_teacher_rule(job);
+  d->rule = rt_target_rule(job);
   return rt_target_store_init(&d->store, job->dev, job->micro_rows * job->seq,
                               d->rule.top_k,
                               rt_deck_real(job->deck, RT_KEY_LOSS_TAU));
@@ -69,5 +70,5 @@ static void disk_destroy(void *self)
   free(self);
 }
 
-const rt_teacher_room rt_teacher_disk_room = {
+const rt_teacher_kind rt_teacher_disk_kind = {
     disk_arenas, disk_commit, disk_begin, disk_chunk, disk_destroy};

@@ -5,9 +5,10 @@
  *  lcm(tp_s, tp_t) neighbouring ranks form a *circle*: whole student groups and
  *  whole teacher groups.  The circle's student rows are shared out over its
  *  teacher groups, and the entries come back to every rank of the circle. */
-#include "distill/capture/capture.h"
 #include "distill/teacher/target_store.h"
-#include "distill/teacher/teacher_room.h"
+#include "distill/teacher/target_rule.h"
+#include "distill/teacher/teacher_kind.h"
+#include "distill/teacher/trunc_head.h"
 
 #include "base/split.h"
 #include <stdlib.h>
@@ -72,13 +73,13 @@ static rt_err plan_dense(live *l, int64_t tokens)
 
 static rt_err plan_entries(const rt_job *job, live *l, int64_t tokens)
 {
-  const rt_truncation rule = rt_teacher_rule(job);
+  const rt_truncation rule = rt_target_rule(job);
   const rt_trunc_spec spec = {
       .model = l->model,
       .grid = &job->grid_t,
       .dev = job->dev,
       .rule = rule,
-      .draws = rt_teacher_draws(job),
+      .draws = rt_target_draws(job),
       .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
       .seq = l->seq};
   RT_TRY(rt_trunc_head_create(&spec, &l->head));
@@ -316,5 +317,5 @@ static void live_destroy(void *self)
   free(l);
 }
 
-const rt_teacher_room rt_teacher_live_room = {
+const rt_teacher_kind rt_teacher_live_kind = {
     live_arenas, live_commit, live_begin, live_chunk, live_destroy};

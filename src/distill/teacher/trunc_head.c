@@ -5,19 +5,15 @@
  *  The K largest of the whole vocabulary are among the K largest of every
  *  shard, so ranks exchange K candidates a token and three statistics, never
  *  logits; then each rank merges the same lists in the same order. */
-#include "distill/teacher/teacher.h"
+#include "distill/teacher/trunc_head.h"
 
-#include "base/rng.h"
+#include "distill/teacher/draws.h"
+
 #include "base/split.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/** An id, and how many draws gave it. */
-typedef struct drawn_id {
-  int32_t id, times;
-} drawn_id;
 
 struct rt_trunc_head {
   rt_model *model;     // borrowed
@@ -39,7 +35,7 @@ struct rt_trunc_head {
   rt_view u, drawn;            // of draws: f64 [n_chunk, N], i32 [n_chunk, N]
   double *h_u;                 // owned [n_chunk, N]
   int32_t *h_drawn;            // owned [n_chunk, N]
-  drawn_id *found;             // owned [N]
+  rt_drawn_id *found;          // owned [N]
 };
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -248,12 +244,6 @@ static rt_err gather(rt_trunc_head *th, int64_t n)
 
 /** --- draws --- */
 
-static int by_u(const void *a, const void *b)
-{
-  const double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 /** Numbers of token \a i, which is token \a t of row \a row, rising: in units
  * of this shard's sum, negative where another shard has the draw. */
 static void make_numbers(rt_trunc_head *th, int64_t n, int64_t i, int64_t row,
@@ -270,50 +260,11 @@ static void make_numbers(rt_trunc_head *th, int64_t n, int64_t i, int64_t row,
     mass = rt_shards_get(&s, r, K_STAT_SUM) *
            exp(rt_shards_get(&s, r, K_STAT_MAX) - lse);
   }
-  for (int64_t d = 0; d < N; d++)
-    u[d] = rt_rng_uniform(th->draws.seed, RT_RNG_DRAW, (uint64_t)row,
-                          (uint64_t)(t * N + d));
-  qsort(u, (size_t)N, sizeof *u, by_u);
+  rt_draws_numbers(&th->draws, row, t, u);
   for (int64_t d = 0; d < N; d++) {
     const bool here = u[d] >= begin && (u[d] < begin + mass || mine == tp - 1);
     u[d] = here ? (u[d] - begin) / mass * sum : -1.0;
   }
-}
-
-static int by_id(const void *a, const void *b)
-{
-  const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-  return (x > y) - (x < y);
-}
-
-static int by_times(const void *a, const void *b)
-{
-  const drawn_id *x = a, *y = b;
-  return x->times != y->times ? y->times - x->times
-                              : (x->id > y->id) - (x->id < y->id);
-}
-
-/** The draws of token \a i of a chunk into entry \a at: most often drawn first.
- */
-static void count_draws(const rt_trunc_head *th, int64_t i, int64_t at,
-                        rt_entries *out)
-{
-  const int64_t N = th->draws.n;
-  int32_t *const drawn = th->h_drawn + i * N;
-  drawn_id *const found = th->found;
-  int32_t count = 0;
-  qsort(drawn, (size_t)N, sizeof *drawn, by_id);
-  for (int64_t d = 0; d < N; d++) {
-    if (d == 0 || drawn[d] != drawn[d - 1])
-      found[count++] = (drawn_id){drawn[d], 0};
-    found[count - 1].times++;
-  }
-  qsort(found, (size_t)count, sizeof *found, by_times);
-  for (int32_t k = 0; k < count; k++) {
-    out->ids[at * N + k] = found[k].id;
-    out->logp[at * N + k] = (float)log((double)found[k].times / (double)N);
-  }
-  out->count[at] = count;
 }
 
 /** Draws of a chunk, whose statistics were gathered: each draw is in one shard,
@@ -334,7 +285,9 @@ static rt_err draw_chunk(rt_trunc_head *th, rt_view tile, int64_t row,
   RT_TRY(rt_comm_allreduce_host(th->grid->comm_tp, th->h_drawn, (size_t)(n * N),
                                 RT_I32, RT_MAX));
   for (int64_t i = 0; i < n; i++)
-    count_draws(th, i, at + i, out);
+    out->count[at + i] =
+        rt_draws_count(th->h_drawn + i * N, N, th->found,
+                       out->ids + (at + i) * N, out->logp + (at + i) * N);
   return RT_OK;
 }
 
