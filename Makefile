@@ -68,10 +68,14 @@ $(LIB): $(OBJ) $(KOBJ)
 	@rm -f $@
 	$(call say,AR $@)ar rcs $@ $^
 
-# everything is built anew when the flags change; says what is missing first
+# everything is built anew when the flags change; says what is missing first;
+# a folder that is all ours gets a tag (bford.info/cachedir), and `clean` asks
+# for it
+TAG = Signature: 8a477f597d28d172789f06886806bc55
 FLAGS_NOW = $(CC) $(CFLAGS) $(KFLAGS) $(PACKAGES)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
+	@[ -n "$$(ls -A $(@D))" ] || echo '$(TAG)' >$(@D)/CACHEDIR.TAG
 	@echo '$(FLAGS_NOW)' | cmp -s - $@ || \
 	  { CC='$(CC)' .ci/deps.sh --only-tell build && echo '$(FLAGS_NOW)' >$@; }
 $(BUILD)/commit: FORCE
@@ -232,6 +236,9 @@ help: ## this list
 
 .PHONY: clean
 clean: ## remove what was built
+	@[ ! -e $(BUILD) ] || [ -e $(BUILD)/CACHEDIR.TAG ] || { \
+	  echo "$(BUILD) was not empty when make first wrote there (no" \
+	    "CACHEDIR.TAG): remove it yourself" >&2; exit 1; }
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

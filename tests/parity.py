@@ -285,6 +285,10 @@ def main():
     ap.add_argument("--only", help="names of variants, comma-separated")
     a = ap.parse_args()
     os.makedirs(a.work, exist_ok=True)
+    if os.listdir(a.work) and not os.path.exists(
+            os.path.join(a.work, "parity.yaml")):
+        sys.exit(f"{a.work} holds files that are not parity's, which writes "
+                 "and removes folders there: name another")
     torch.set_num_threads(2)
     retort, report = Retort(a.retort, os.path.abspath(a.work)), Report()
     retort.deck = os.path.join(retort.work, "parity.yaml")

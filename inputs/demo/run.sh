@@ -3,7 +3,7 @@
 # on the same tokens, compare.   inputs/demo/run.sh RETORT OUT
 set -euo pipefail
 retort=$(realpath "${1:?usage: run.sh RETORT OUT}")
-out=${2:?usage: run.sh RETORT OUT}
+out=$(realpath -m "${2:?usage: run.sh RETORT OUT}")
 cd "$(dirname "$0")/../.."
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMP_NUM_THREADS=1
@@ -12,8 +12,15 @@ on2() {
   mpirun --oversubscribe --bind-to none --mca btl self,vader -n 2 "$retort" "$@"
 }
 say() { printf '\n== %s\n' "$*"; }
-rm -rf "$out"
 mkdir -p "$out"
+ours=$out/.retort_demo # what this script made, it may make anew
+[ -e "$ours" ] || [ -z "$(ls -A "$out")" ] || {
+  echo "run.sh: $out holds files that the demo did not make: give an empty" \
+    "folder, or none" >&2
+  exit 73
+}
+touch "$ours"
+rm -rf "$out"/{logits,lm,vanilla,pd_star} "$out"/{log,*.log,result.*}
 
 say "1. capture: the teacher's top-0.95-100 log-probs of the training text"
 on2 capture inputs/demo/student.yaml teacher.weights=$teacher \
