@@ -5,6 +5,7 @@
 #include "base/build_info.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "distill/job/job_memory.h"
 #include "io/common/h5.h"
 #include <stdlib.h>
 #include <string.h>
@@ -87,14 +88,28 @@ static void print_threads(const rt_threads *t)
     snprintf(number, sizeof number, "%d to %d", t->n_least, t->n_most);
   rt_info("threads    %s per rank (%s); rank 0 %s core%s %s", number, t->why,
           t->bound ? "bound to" : "on", t->n_cores == 1 ? "" : "s", t->cores);
-  if (t->crowded)
-    rt_warn("more threads than cores: %d ranks with up to %d threads each on "
-            "%d cores of a node; expect a slow run",
-            t->n_ranks_node, t->n_most, t->n_given_node);
+  if (t->crowd[0] != '\0')
+    rt_warn("more threads than cores: %s; expect a slow run", t->crowd);
   else if (t->n_given_node < t->n_node_cores && getenv("SLURM_JOB_ID") == NULL)
     rt_warn("this node's ranks may use %d of its %d cores: mpirun --bind-to "
             "none, or --map-by slot:PE=CORES, gives them more",
             t->n_given_node, t->n_node_cores);
+}
+
+/** The limits of the job that leave each rank least.  Collective. */
+static rt_err print_limits(const rt_job *job)
+{
+  const rt_threads *const t = &job->threads;
+  rt_bound hard, soft;
+  char quota[320] = "";
+  RT_TRY(rt_job_memory_bound(job, 1.0, &hard, &soft));
+  if (t->quota > 0.0)
+    snprintf(quota, sizeof quota, "; %.1f cores' worth of time a rank, %s",
+             t->quota, t->quota_of);
+  rt_info("limits     %.2f GiB for %.0f rank%s, %s%s",
+          hard.limit.amount * 0x1p-30, hard.need, hard.need == 1.0 ? "" : "s",
+          hard.limit.name, quota);
+  return RT_OK;
 }
 
 static void print_model(const char *who, const rt_arch *a, const rt_grid *grid)
@@ -132,6 +147,7 @@ rt_err rt_banner_print(const rt_job *job, const char *verb)
   rt_info("ranks      %d on %s; MPI-IO by %s", rt_comm_size(job->world), hosts,
           mpi_io());
   print_threads(&job->threads);
+  RT_TRY(print_limits(job));
   rt_info("device     %s, %s", rt_dev_name(job->dev),
           rt_dtype_name(rt_dev_real(job->dev)));
   if ((job->needs & RT_NEED_STUDENT) != 0)

@@ -32,7 +32,7 @@
   K(RUN_WATCHDOG_S, "run.watchdog_s", REAL, "600", 0, 1e9, "", "s", "end the job when no step finishes for this long, nor set-up or a write for ten times as long; 0 never") \
   K(RUN_WALL_S, "run.wall_s", REAL, "0", 0, 1e9, "", "s", "stop with a checkpoint before this much wall time; 0 asks Slurm") \
   K(RUN_WALL_MARGIN_S, "run.wall_margin_s", REAL, "60", 0, 1e9, "", "s", "how long before the wall limit to stop") \
-  K(RUN_MEMORY_GIB, "run.memory_gib", REAL, "0", 0, 1e6, "", "GiB", "memory per node that the plan may use; 0 asks the machine") \
+  K(RUN_MEMORY_GIB, "run.memory_gib", REAL, "0", 0, 1e6, "", "GiB", "memory per node that the plan may use; 0: what cgroups, Slurm, ulimit and RAM leave") \
   K(RUN_PEAK_GFLOPS, "run.peak_gflops", REAL, "0", 0, 1e9, "", "GFLOP/s", "peak of one rank for MFU; 0 hides MFU") \
   K(OUT_DIR, "output.dir", TEXT, "", 1, 0, "", "", "folder of this run: deck, metrics, checkpoints; made when absent") \
   K(OUT_LOG_EVERY, "output.log_every", INT, "10", 1, 1000000000, "", "steps", "steps between progress lines") \

@@ -23,6 +23,8 @@ RT_MUST rt_err rt_comm_create(MPI_Comm comm, rt_comm **out);
  *  caller gets NULL. */
 RT_MUST rt_err rt_comm_split(const rt_comm *comm, int color, int key,
                              rt_comm **out);
+/** The ranks of this node, in the same order.  Errors are agreed upon. */
+RT_MUST rt_err rt_comm_split_node(const rt_comm *comm, rt_comm **out);
 void rt_comm_destroy(rt_comm **comm);
 int rt_comm_rank(const rt_comm *comm);
 int rt_comm_size(const rt_comm *comm);

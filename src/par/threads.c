@@ -6,6 +6,8 @@
  *  would meet on one core while another idles, so each takes its part. */
 #include "par/threads.h"
 
+#include "par/node_limits.h"
+#include <limits.h>
 #include <omp.h>
 #include <sched.h>
 #include <stdio.h>
@@ -66,7 +68,6 @@ static cpu_set_t share(const cpu_set_t *sets, int n, int me, rt_threads *out)
     place += i < me && CPU_EQUAL(mine, &sets[i]);
   }
   const int n_cores = CPU_COUNT(mine);
-  out->n_ranks_node = n;
   out->n_given_node = CPU_COUNT(&any);
   // alone, too many, or in overlapping sets that no simple rule divides
   if (n_alike < 2 || n_alike != out->n_sharing || n_cores < n_alike)
@@ -76,32 +77,42 @@ static cpu_set_t share(const cpu_set_t *sets, int n, int me, rt_threads *out)
                  (place + 1) * n_cores / n_alike);
 }
 
-/** Core sets of all ranks of this node, \a sets [n]; ours is \a me. */
-static rt_err gather_sets(const rt_comm *world, cpu_set_t **sets, int *n,
-                          int *me)
+static rt_err affinity(cpu_set_t *mine)
 {
-  rt_comm *node = NULL;
-  MPI_Comm shared = MPI_COMM_NULL;
-  cpu_set_t mine;
-  CPU_ZERO(&mine);
-  RT_CHECK(sched_getaffinity(0, sizeof mine, &mine) == 0, RT_ERR_INTERNAL,
+  CPU_ZERO(mine);
+  RT_CHECK(sched_getaffinity(0, sizeof *mine, mine) == 0, RT_ERR_INTERNAL,
            "cannot read this rank's affinity mask");
-  RT_CHECK(MPI_Comm_split_type(rt_comm_mpi(world), MPI_COMM_TYPE_SHARED, 0,
-                               MPI_INFO_NULL, &shared) == MPI_SUCCESS,
-           RT_ERR_INTERNAL, "MPI_Comm_split_type failed");
-  rt_err err = rt_comm_create(shared, &node);
-  MPI_Comm_free(&shared);
-  if (err == RT_OK) {
-    *n = rt_comm_size(node);
-    *me = rt_comm_rank(node);
-    *sets = calloc((size_t)*n, sizeof **sets);
-    if (*sets == NULL)
-      err = RT_FAIL(RT_ERR_MEM, "%d affinity masks", *n);
+  return RT_OK;
+}
+
+/** Core sets of all ranks of \a node: a fresh array, the caller frees. */
+static rt_err gather_sets(const rt_comm *world, const rt_comm *node,
+                          cpu_set_t **sets)
+{
+  const size_t n = (size_t)rt_comm_size(node);
+  cpu_set_t mine;
+  rt_err err = affinity(&mine);
+  *sets = calloc(n, sizeof **sets);
+  if (err == RT_OK && *sets == NULL)
+    err = RT_FAIL(RT_ERR_MEM, "%zu affinity masks", n);
+  RT_TRY(rt_agree(world, err));
+  return rt_comm_allgather(node, &mine, sizeof mine, *sets);
+}
+
+/** This rank's part of the CPU quota that leaves it least. */
+static rt_err share_quota(const rt_comm *world, const rt_limits *quotas,
+                          rt_threads *out)
+{
+  double n_ranks[RT_LIMITS_MAX];
+  RT_TRY(rt_limits_total(world, quotas, 1.0, n_ranks));
+  for (int i = 0; i < quotas->n; i++) {
+    const double part = quotas->limit[i].amount / n_ranks[i];
+    if (out->quota > 0.0 && part >= out->quota)
+      continue;
+    out->quota = part;
+    snprintf(out->quota_of, sizeof out->quota_of, "%s", quotas->limit[i].name);
   }
-  if (err == RT_OK)
-    err = rt_comm_allgather(node, &mine, sizeof mine, *sets);
-  rt_comm_destroy(&node);
-  return err;
+  return RT_OK;
 }
 
 static void choose_number(int asked, rt_threads *out)
@@ -117,9 +128,19 @@ static void choose_number(int asked, rt_threads *out)
   } else {
     const bool overlap = !out->bound && out->n_sharing > 1;
     out->n = overlap ? out->n_cores / out->n_sharing : out->n_cores;
-    out->n = out->n < 1 ? 1 : out->n;
     out->why = "its cores";
+    if (out->quota > 0.0 && out->quota < out->n) {
+      out->n = (int)out->quota;
+      out->why = "its CPU quota";
+    }
+    out->n = out->n < 1 ? 1 : out->n;
   }
+}
+
+/** Does the user say where threads go? */
+static bool chosen_by_user(void)
+{
+  return getenv("OMP_PROC_BIND") != NULL || getenv("OMP_PLACES") != NULL;
 }
 
 /** Number and place of this rank's threads. */
@@ -128,8 +149,7 @@ static void settle(const cpu_set_t *all, const cpu_set_t *part, int asked,
 {
   out->n_cores = CPU_COUNT(part);
   choose_number(asked, out);
-  const bool by_user =
-      getenv("OMP_PROC_BIND") != NULL || getenv("OMP_PLACES") != NULL;
+  const bool by_user = chosen_by_user();
   // more threads than our part has cores: let them use all
   out->bound = out->bound && !by_user && out->n <= out->n_cores &&
                sched_setaffinity(0, sizeof *part, part) == 0;
@@ -138,34 +158,106 @@ static void settle(const cpu_set_t *all, const cpu_set_t *part, int asked,
   out->n_cores = CPU_COUNT(part);
   print_cores(part, out->cores, sizeof out->cores);
   out->n_node_cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
-  // OMP_PROC_BIND has tied this thread to one core already: nothing to count
-  out->crowded = !by_user && (out->n * out->n_ranks_node > out->n_given_node ||
-                              out->n > out->n_cores);
   omp_set_num_threads(out->n);
 }
 
-/** The fewest and the most threads of any rank; is any node crowded? */
+/** The fewest and the most threads of any rank. */
 static rt_err compare(const rt_comm *world, rt_threads *out)
 {
-  int v[3] = {out->n, -out->n, out->crowded};
-  RT_TRY(rt_comm_allreduce_host(world, v, 3, RT_I32, RT_MAX));
+  int v[2] = {out->n, -out->n};
+  RT_TRY(rt_comm_allreduce_host(world, v, 2, RT_I32, RT_MAX));
   out->n_most = v[0];
   out->n_least = -v[1];
-  out->crowded = v[2] != 0;
   return RT_OK;
+}
+
+/** Threads of this rank, and of those that it meets on its cores or under its
+ *  quota, against what they have. */
+static void say_crowd(const cpu_set_t *sets, const int *n_threads, int n_ranks,
+                      const cpu_set_t *mine, rt_threads *out)
+{
+  cpu_set_t all = *mine, both;
+  int threads = 0, ranks = 0;
+  for (int i = 0; i < n_ranks; i++) {
+    CPU_AND(&both, mine, &sets[i]);
+    if (CPU_COUNT(&both) == 0)
+      continue;
+    CPU_OR(&all, &all, &sets[i]);
+    threads += n_threads[i];
+    ranks++;
+  }
+  // OMP_PROC_BIND has tied this thread to one core already: nothing to count
+  const bool by_user = chosen_by_user();
+  if (!by_user && ranks > 1 && threads > CPU_COUNT(&all))
+    snprintf(out->crowd, sizeof out->crowd,
+             "%d threads of %d ranks on the %d core%s that they share", threads,
+             ranks, CPU_COUNT(&all), CPU_COUNT(&all) == 1 ? "" : "s");
+  else if (!by_user && out->n > out->n_cores)
+    snprintf(out->crowd, sizeof out->crowd,
+             "%d threads of a rank on its %d core%s", out->n, out->n_cores,
+             out->n_cores == 1 ? "" : "s");
+  else if (out->quota > 0.0 && out->n > 1 && out->n > out->quota)
+    snprintf(
+        out->crowd, sizeof out->crowd,
+        "%d threads of a rank in %.1f cores' worth of time, its part of %s",
+        out->n, out->quota, out->quota_of);
+}
+
+/** All ranks get the words of the first crowded one. */
+static rt_err spread_crowd(const rt_comm *world, rt_threads *out)
+{
+  const int none = INT_MAX;
+  int first = out->crowd[0] != '\0' ? rt_comm_rank(world) : none;
+  RT_TRY(rt_comm_allreduce_host(world, &first, 1, RT_I32, RT_MIN));
+  if (first == none)
+    return RT_OK;
+  return rt_comm_bcast(world, out->crowd, sizeof out->crowd, first);
+}
+
+/** ... of all ranks of \a node, with \a sets of cores; ours is \a mine. */
+static rt_err find_crowd(const rt_comm *world, const rt_comm *node,
+                         const cpu_set_t *sets, const cpu_set_t *mine,
+                         rt_threads *out)
+{
+  const int n = rt_comm_size(node);
+  int *const n_threads = calloc((size_t)n, sizeof *n_threads);
+  rt_err err = rt_agree(
+      world, n_threads != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "%d numbers", n));
+  if (err == RT_OK)
+    err = rt_comm_allgather(node, &out->n, sizeof out->n, n_threads);
+  if (err == RT_OK) {
+    say_crowd(sets, n_threads, n, mine, out);
+    err = spread_crowd(world, out);
+  }
+  free(n_threads);
+  return err;
+}
+
+/** The same on a node whose ranks have met. */
+static rt_err choose(const rt_comm *world, const rt_comm *node, int asked,
+                     cpu_set_t **sets, rt_threads *out)
+{
+  rt_limits quotas;
+  RT_TRY(gather_sets(world, node, sets));
+  RT_ASSERT(*sets != NULL);
+  rt_limits_cores("/", &quotas);
+  RT_TRY(share_quota(world, &quotas, out));
+  const int me = rt_comm_rank(node);
+  const cpu_set_t part = share(*sets, rt_comm_size(node), me, out);
+  settle(&(*sets)[me], &part, asked, out);
+  RT_TRY(compare(world, out));
+  return find_crowd(world, node, *sets, &(*sets)[me], out);
 }
 
 rt_err rt_threads_choose(const rt_comm *world, int asked, rt_threads *out)
 {
   cpu_set_t *sets = NULL;
-  int n = 0, me = 0;
+  rt_comm *node = NULL;
   *out = (rt_threads){.n = 1, .why = ""};
-  const rt_err err = gather_sets(world, &sets, &n, &me);
-  if (err == RT_OK) {
-    const cpu_set_t part = share(sets, n, me, out);
-    settle(&sets[me], &part, asked, out);
-  }
+  rt_err err = rt_comm_split_node(world, &node);
+  if (err == RT_OK)
+    err = choose(world, node, asked, &sets, out);
   free(sets);
-  RT_TRY(rt_agree(world, err));
-  return compare(world, out);
+  rt_comm_destroy(&node);
+  return err;
 }

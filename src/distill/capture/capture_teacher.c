@@ -1,6 +1,7 @@
 /** \file capture_teacher.c
  *  Model and truncating head over the rows of a corpus, row by row. */
 #include "distill/capture/capture_teacher.h"
+#include "distill/job/job_memory.h"
 
 rt_err rt_capture_teacher_plan(rt_job *job, const rt_logits_info *info,
                                rt_capture_teacher *t)

@@ -14,6 +14,7 @@
 #include "distill/capture/capture.h"
 #include "distill/run/run.h"
 #include "distill/capture/window.h"
+#include "distill/job/job_memory.h"
 #include "io/common/lock.h"
 #include "io/logits/logits_log.h"
 
@@ -115,7 +116,7 @@ static rt_err plan_head(rt_train_capture *tc, rt_model *model)
       .seq = job->seq,
       .takes_tiles = true};
   if (is_writer(tc)) // of one lane; a resumed run of fewer groups has more
-    job->beside_bytes += rt_capture_writer_bytes(info);
+    rt_job_beside(job, "shard in writing", rt_capture_writer_bytes(info));
   return rt_trunc_head_create(&spec, &tc->head);
 }
 

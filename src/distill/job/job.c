@@ -6,13 +6,13 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/split.h"
+#include "distill/job/job_memory.h"
 #include "distill/job/match.h"
 #include "distill/job/open_corpus.h"
 #include "io/hf/hfconfig.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /** The student's shape from the deck's student.* keys. */
 static void arch_from_keys(const rt_deck *d, rt_arch *a)
@@ -448,6 +448,7 @@ rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,
                    const rt_hooks *hooks, int needs)
 {
   *job = (rt_job){.deck = deck, .world = world, .hooks = hooks, .needs = needs};
+  rt_job_note_base(job);
   rt_phases_start(&job->phases, RT_PHASE_SETUP);
   job->seq = rt_deck_int(deck, RT_KEY_DATA_SEQ);
   RT_TRY(rt_threads_choose(world, (int)rt_deck_int(deck, RT_KEY_RUN_THREADS),
@@ -466,7 +467,7 @@ rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,
              "teacher.source is dataset, but teacher.dataset names no folder");
     RT_TRY(rt_logits_open(rt_comm_mpi(world), folder, RT_LOGITS_FINISHED,
                           &job->dataset));
-    job->beside_bytes += (double)rt_logits_memory(job->dataset);
+    rt_job_beside(job, "dataset", (double)rt_logits_memory(job->dataset));
   }
   return rt_agree(world, read_inputs(job));
 }
@@ -480,51 +481,4 @@ void rt_job_clear(rt_job *job)
   rt_grid_clear(&job->grid_t);
   rt_grid_clear(&job->grid_s);
   rt_dev_destroy(&job->dev);
-}
-
-/** Bytes that this node may use, all ranks together. */
-static double node_bytes(const rt_deck *deck)
-{
-  const double gib = rt_deck_real(deck, RT_KEY_RUN_MEMORY_GIB);
-  if (gib > 0.0)
-    return gib * 0x1p30;
-  return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE);
-}
-
-rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
-                           int n_plans, bool print)
-{
-  double mine = job->beside_bytes;
-  for (int i = 0; i < n_plans; i++)
-    mine += (double)rt_arena_bytes(plans[i]);
-  rt_comm *node = NULL;
-  MPI_Comm shared;
-  MPI_Comm_split_type(rt_comm_mpi(job->world), MPI_COMM_TYPE_SHARED, 0,
-                      MPI_INFO_NULL, &shared);
-  const rt_err made = rt_comm_create(shared, &node);
-  MPI_Comm_free(&shared);
-  RT_TRY(made);
-  double all = mine;
-  rt_err err = rt_comm_allreduce_host(node, &all, 1, RT_F64, RT_SUM);
-  const int n_local = rt_comm_size(node);
-  rt_comm_destroy(&node);
-  RT_TRY(err);
-  const double limit = node_bytes(job->deck);
-  if (all > limit)
-    err = RT_FAIL(RT_ERR_MEM,
-                  "the plan needs %.2f GiB on a node (%d ranks, this one %.2f "
-                  "GiB), it has %.2f GiB: fewer train.micro_rows, a smaller "
-                  "loss.chunk_mib, more tp or more nodes; `retort plan` shows "
-                  "the parts",
-                  all * 0x1p-30, n_local, mine * 0x1p-30, limit * 0x1p-30);
-  if ((print || err != RT_OK) && job->grid_s.rank == 0)
-    for (int i = 0; i < n_plans; i++)
-      rt_arena_print(plans[i], err == RT_OK ? stdout : stderr);
-  if (print && job->grid_s.rank == 0 && job->beside_bytes > 0.0)
-    printf("%-31s %25.1f MiB\n", "datasets, in hand and in writing",
-           job->beside_bytes * 0x1p-20);
-  if (print && job->grid_s.rank == 0)
-    printf("memory plan: %.2f GiB on this rank, %.2f of %.2f GiB on its node\n",
-           mine * 0x1p-30, all * 0x1p-30, limit * 0x1p-30);
-  return rt_agree(job->world, err);
 }

@@ -34,6 +34,16 @@ enum { /**< parts of a job, or'ed */
        RT_NEED_DATASET = 8
 };
 
+/** Bytes of this process that are in no arena. */
+typedef struct rt_memory {
+  double base; /**< when the job began: program, MPI, HDF5, BLAS */
+  int n;
+  struct {
+    const char *what; // borrowed, a literal
+    double bytes;
+  } part[24];
+} rt_memory;
+
 typedef struct rt_job {
   const rt_deck *deck;   // borrowed
   const rt_comm *world;  // borrowed
@@ -47,8 +57,7 @@ typedef struct rt_job {
   rt_corpus *corpus;  // owned, NULL when not needed or no data.files
   rt_logits *dataset; // owned, NULL
   char tokenizer_hash[RT_SHA256_HEX]; /**< "" without data.tokenizer */
-  double beside_bytes; /**< of memory, at most: what is in no arena, as the
-                            dataset's index and decoders, a shard in writing */
+  rt_memory memory;                   /**< what is in no arena (job_memory.h) */
   rt_phases phases;
   int64_t seq, batch_rows; /**< T; rows of one step over all ranks */
   int64_t rows_per_rank;   /**< batch_rows / dp */
@@ -82,13 +91,6 @@ RT_MUST rt_err rt_job_check_draws(const rt_deck *d, const char *where);
 /** Warn of keys that were set and that this job makes nothing of. */
 void rt_job_tell_unused(const rt_deck *d, const rt_key *keys, int n,
                         const char *why);
-/** Sum of the plans' bytes and beside_bytes on every rank of this node against
- *  what the node has (run.memory_gib); RT_ERR_MEM with the plan when it cannot
- * fit. \a print: also print the plan (rank 0).  Collective. */
-RT_MUST rt_err rt_job_check_memory(const rt_job *job,
-                                   const rt_arena *const *plans, int n_plans,
-                                   bool print);
-
 /** Load weights from a Hugging Face folder into a committed model; each rank
  *  reads its slices.  Collective. */
 RT_MUST rt_err rt_job_load_weights(const rt_job *job, rt_model *model,

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/split.h"
 #include "distill/loss/objective.h"
+#include "distill/job/job_memory.h"
 #include "distill/teacher/target_rule.h"
 #include "distill/teacher/teacher.h"
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "distill/capture/capture_teacher.h"
 #include "distill/run/run.h"
+#include "distill/job/job_memory.h"
 #include "io/hf/safetensors.h"
 #include <stdlib.h>
 #include <string.h>
@@ -112,7 +113,7 @@ static rt_err prepare(rt_capture *c)
     return RT_OK;
   c->rows_mine = missing_rows(c);
   if (is_writer(c))
-    job->beside_bytes += rt_capture_writer_bytes(&c->info);
+    rt_job_beside(job, "shard in writing", rt_capture_writer_bytes(&c->info));
   RT_TRY(rt_capture_teacher_plan(job, &c->info, &c->teacher));
   RT_TRY(rt_agree(job->world, allocate(c)));
   return rt_job_load_weights(job, c->teacher.model,

@@ -2,6 +2,7 @@
  *  Held-out quality of a finished student. */
 #include "base/log.h"
 #include "distill/run/run.h"
+#include "distill/job/job_memory.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,6 +5,7 @@
 #include "distill/train/progress.h"
 #include "distill/run/run.h"
 #include "distill/train/run_folder.h"
+#include "distill/job/job_memory.h"
 #include "io/common/lock.h"
 #include <math.h>
 #include <stdlib.h>

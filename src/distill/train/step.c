@@ -4,6 +4,7 @@
 
 #include "base/split.h"
 #include "distill/train/schedules.h"
+#include "distill/job/job_memory.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -104,7 +105,7 @@ rt_err rt_trainer_create(rt_job *job, bool print_plan, bool plan_only,
   RT_TRY(plan_objective(tr));
   RT_TRY(plan_input(tr));
   RT_TRY(rt_train_capture_create(job, tr->model, tr->objective, &tr->capture));
-  job->beside_bytes += rt_feed_memory(job);
+  rt_job_beside(job, "rows read ahead", rt_feed_memory(job));
   RT_TRY(rt_job_check_memory(job, plans, rt_trainer_arenas(tr, plans),
                              print_plan));
   return plan_only ? RT_OK : rt_agree(job->world, commit(tr));

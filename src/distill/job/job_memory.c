@@ -1,0 +1,101 @@
+/** \file job_memory.c
+ *  The memory plan of a rank, summed over those who share a limit. */
+#include "distill/job/job_memory.h"
+
+#include "base/log.h"
+#include "par/node_limits.h"
+#include <string.h>
+
+void rt_job_note_base(rt_job *job)
+{
+  job->memory.base = rt_limits_resident("/");
+}
+
+void rt_job_beside(rt_job *job, const char *what, double bytes)
+{
+  rt_memory *const m = &job->memory;
+  int i = 0;
+  while (i < m->n && strcmp(m->part[i].what, what) != 0)
+    i++;
+  RT_ASSERT(i < (int)(sizeof m->part / sizeof m->part[0]));
+  m->n = i == m->n ? i + 1 : m->n;
+  m->part[i].what = what;
+  m->part[i].bytes += bytes;
+}
+
+/** The user's word goes before what the machine says. */
+static void read_limits(const rt_deck *deck, rt_limits *limits)
+{
+  const double gib = rt_deck_real(deck, RT_KEY_RUN_MEMORY_GIB);
+  if (gib > 0.0)
+    *limits = (rt_limits){.n = 1,
+                          .limit = {{.amount = gib * 0x1p30,
+                                     .group = RT_GROUP_NODE,
+                                     .name = "run.memory_gib of a node"}}};
+  else
+    rt_limits_memory("/", limits);
+}
+
+rt_err rt_job_memory_bound(const rt_job *job, double need, rt_bound *hard,
+                           rt_bound *soft)
+{
+  rt_limits limits;
+  double total[RT_LIMITS_MAX];
+  *hard = *soft = (rt_bound){0};
+  read_limits(job->deck, &limits);
+  RT_TRY(rt_limits_total(job->world, &limits, need, total));
+  for (int i = 0; i < limits.n; i++) {
+    rt_bound *const b = limits.limit[i].soft ? soft : hard;
+    // total / amount, without dividing by a limit of 0
+    if (b->need == 0.0 ||
+        total[i] * b->limit.amount > b->need * limits.limit[i].amount)
+      *b = (rt_bound){limits.limit[i], total[i]};
+  }
+  return RT_OK;
+}
+
+static void print_plan(const rt_job *job, const rt_arena *const *plans,
+                       int n_plans, FILE *to)
+{
+  const rt_memory *const m = &job->memory;
+  for (int i = 0; i < n_plans; i++)
+    rt_arena_print(plans[i], to);
+  for (int i = 0; i < m->n; i++)
+    if (m->part[i].bytes > 0.0)
+      fprintf(to, "%-31s %25.1f MiB\n", m->part[i].what,
+              m->part[i].bytes * 0x1p-20);
+  fprintf(to, "%-31s %25.1f MiB\n", "program, MPI, HDF5, BLAS",
+          m->base * 0x1p-20);
+}
+
+rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
+                           int n_plans, bool print)
+{
+  double mine = job->memory.base;
+  rt_bound hard, soft;
+  for (int i = 0; i < n_plans; i++)
+    mine += (double)rt_arena_bytes(plans[i]);
+  for (int i = 0; i < job->memory.n; i++)
+    mine += job->memory.part[i].bytes;
+  rt_err err = rt_job_memory_bound(job, mine, &hard, &soft);
+  if (err == RT_OK && hard.need > hard.limit.amount)
+    err = RT_FAIL(RT_ERR_MEM,
+                  "the plan needs %.2f GiB (%.2f GiB on this rank), but %s "
+                  "allows %.2f GiB: fewer train.micro_rows, a smaller "
+                  "loss.chunk_mib, more tp or more nodes; `retort plan` shows "
+                  "the parts, run.memory_gib overrules the limit",
+                  hard.need * 0x1p-30, mine * 0x1p-30, hard.limit.name,
+                  hard.limit.amount * 0x1p-30);
+  const bool speaks = job->grid_s.rank == 0;
+  if (speaks && (print || err != RT_OK))
+    print_plan(job, plans, n_plans, err == RT_OK ? stdout : stderr);
+  if (speaks && print)
+    printf("memory plan: %.2f GiB on this rank, %.2f of %.2f GiB (%s)\n",
+           mine * 0x1p-30, hard.need * 0x1p-30, hard.limit.amount * 0x1p-30,
+           hard.limit.name);
+  if (err == RT_OK && soft.need > soft.limit.amount)
+    rt_warn("the plan needs %.2f GiB, above %.2f GiB (%s) the system slows "
+            "this run down",
+            soft.need * 0x1p-30, soft.limit.amount * 0x1p-30, soft.limit.name);
+  return rt_agree(job->world, err);
+}

@@ -1,0 +1,98 @@
+#!/bin/bash
+# A job's limits, not the machine's: a plan that cannot fit ends with 71 and names
+# what binds; threads keep to cores and quotas, and the banner's numbers are right.
+#   tests/scripts/script_limits.sh [RETORT]
+# shellcheck source=tests/e2e.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
+
+wide=(deck.yaml student.width=512 student.blocks=4 data.seq=128
+  train.batch_rows=16) # some 0.2 GiB
+
+# alone CODE ARGS...: without mpirun, which has no part in the limits
+alone() {
+  local want=$1
+  shift
+  timeout 60 "$RETORT" "$@" >out.txt 2>err.txt </dev/null
+  code=$?
+  [ "$code" = "$want" ] || fail "exit $code, expected $want: $(tail -n 2 err.txt)"
+}
+
+alone 0 plan "${wide[@]}"
+says out.txt "RAM of the node"
+
+# --- Slurm
+SLURM_MEM_PER_NODE=150 alone 71 plan "${wide[@]}"
+says err.txt "SLURM_MEM_PER_NODE (--mem) allows 0.15 GiB"
+says out.txt "limits     0.15 GiB for 1 rank, SLURM_MEM_PER_NODE"
+SLURM_MEM_PER_NODE=150 alone 71 train "${wide[@]}"
+SLURM_MEM_PER_NODE=150 alone 0 plan "${wide[@]}" run.memory_gib=1
+says out.txt "of 1.00 GiB (run.memory_gib of a node)"
+SLURM_MEM_PER_CPU=75 SLURM_CPUS_ON_NODE=2 alone 71 plan "${wide[@]}"
+says err.txt "SLURM_MEM_PER_CPU (--mem-per-cpu) x SLURM_CPUS_ON_NODE"
+# what each of two ranks could have alone is too much for both
+export SLURM_MEM_PER_NODE=300
+alone 0 plan "${wide[@]}"
+expect 71 2 plan "${wide[@]}" train.batch_rows=32
+says err.txt "SLURM_MEM_PER_NODE"
+unset SLURM_MEM_PER_NODE
+
+# --- a process's own
+(
+  ulimit -v 500000
+  alone 71 plan "${wide[@]}"
+  exit "$failed"
+) || failed=$((failed + 1))
+says err.txt "RLIMIT_AS (ulimit -v)"
+
+# --- a memory cgroup, where one can be made
+v1=/sys/fs/cgroup/memory/retort_$$ v2=/sys/fs/cgroup/retort_$$
+if mkdir "$v1" 2>/dev/null; then
+  echo 150M >"$v1/memory.limit_in_bytes"
+  (
+    echo "$BASHPID" >"$v1/tasks"
+    alone 71 plan "${wide[@]}"
+    exit "$failed"
+  ) || failed=$((failed + 1))
+  says err.txt "memory.limit_in_bytes of $v1 allows 0.15 GiB"
+  sleep 0.2
+  rmdir "$v1"
+elif mkdir "$v2" 2>/dev/null; then
+  if echo 150M 2>/dev/null >"$v2/memory.max"; then
+    (
+      echo "$BASHPID" >"$v2/cgroup.procs"
+      alone 71 plan "${wide[@]}"
+      exit "$failed"
+    ) || failed=$((failed + 1))
+    says err.txt "memory.max of $v2 allows 0.15 GiB"
+    sleep 0.2
+  fi
+  rmdir "$v2"
+fi
+
+# --- threads
+MPIRUN="$MPIRUN --bind-to none" expect 0 3 plan deck.yaml train.batch_rows=6 \
+  run.threads=100
+says err.txt "more threads than cores: 300 threads of 3 ranks on the "
+(
+  unset OMP_NUM_THREADS
+  taskset -c "$(taskset -cp $$ | sed 's/.*[:,-] *//')" "$RETORT" plan \
+    deck.yaml run.threads=0 >out.txt 2>err.txt
+)
+says out.txt "threads    1 per rank (its cores)"
+alone 0 plan deck.yaml run.threads=100
+says err.txt "more threads than cores: 100 threads of a rank on its "
+cpu=/sys/fs/cgroup/cpu/retort_$$
+if [ "$(nproc)" -gt 1 ] && mkdir "$cpu" 2>/dev/null; then
+  echo 100000 >"$cpu/cpu.cfs_quota_us"
+  (
+    unset OMP_NUM_THREADS
+    echo "$BASHPID" >"$cpu/tasks"
+    alone 0 plan deck.yaml run.threads=0
+    exit "$failed"
+  ) || failed=$((failed + 1))
+  says out.txt "threads    1 per rank (its CPU quota)"
+  says out.txt "1.0 cores' worth of time a rank, cpu.cfs_quota_us of $cpu"
+  sleep 0.2
+  rmdir "$cpu"
+fi
+finish
