@@ -8,6 +8,7 @@
  */
 #include "base/clock.h"
 #include "base/rng.h"
+#include "io/common/h5_child.h"
 #include "io/common/ranks.h"
 #include "io/logits/logits_manifest.h"
 #include <fcntl.h>
@@ -80,7 +81,8 @@ static rt_err add_rows(bench *b, int fd, int64_t row0, int64_t n,
 }
 
 /** Shard \a i of set \a set, which is open as \a h5 and \a fd. */
-static rt_err locate(bench *b, const rt_h5 *h5, int fd, int64_t set, int64_t i)
+static rt_err locate(bench *b, const rt_h5_reader *h5, int fd, int64_t set,
+                     int64_t i)
 {
   const rt_logits_info *const info = rt_logits_about(b->ds[set]);
   const int64_t n = rt_logits_shard_rows(info, i);
@@ -89,12 +91,12 @@ static rt_err locate(bench *b, const rt_h5 *h5, int fd, int64_t set, int64_t i)
   int64_t n_extents;
   uint64_t *const ptr = calloc((size_t)n + 1, sizeof *ptr);
   RT_CHECK(ptr != NULL, RT_ERR_MEM, "offsets of %lld rows", (long long)n);
-  rt_err err =
-      rt_h5_read(h5, "record_ptr", 0, 0, rt_view_of(ptr, RT_U64, n + 1, 1));
+  rt_err err = rt_h5_reader_read(h5, "record_ptr", 0, 0,
+                                 rt_view_of(ptr, RT_U64, n + 1, 1));
   if (err == RT_OK)
-    err = rt_h5_look(h5, "records", &s);
+    err = rt_h5_reader_look(h5, "records", &s);
   if (err == RT_OK)
-    err = rt_h5_extents(h5, "records", &extents, &n_extents);
+    err = rt_h5_reader_extents(h5, "records", &extents, &n_extents);
   if (err == RT_OK)
     err =
         add_rows(b, fd, set * b->set_rows + i * info->shard_rows, n, ptr,
@@ -108,14 +110,14 @@ static rt_err open_shard(bench *b, const char *folder, int64_t set, int64_t i)
 {
   int *const fd = &b->fd[set * b->n_shards + i];
   char path[RT_PATH_MAX];
-  rt_h5 *h5;
+  rt_h5_reader *h5;
   RT_TRY(rt_logits_shard_path(path, folder, i));
   *fd = open(path, O_RDONLY | O_CLOEXEC);
   RT_CHECK(*fd >= 0, RT_ERR_NOINPUT, "cannot open %s", path);
-  RT_TRY(rt_h5_open(path, &h5));
+  RT_TRY(rt_h5_reader_open(path, &h5));
   const rt_err err = locate(b, h5, *fd, set, i);
-  const rt_err closed = rt_h5_close(&h5);
-  return err != RT_OK ? err : closed;
+  rt_h5_reader_close(&h5);
+  return err;
 }
 
 static rt_err open_sets(bench *b, char **folders)
@@ -252,8 +254,10 @@ static rt_err run(int argc, char **argv, bench *b)
 int main(int argc, char **argv)
 {
   bench b = {0};
+  rt_err err = rt_h5_child_start();
   MPI_Init(&argc, &argv);
-  const rt_err err = run(argc, argv, &b);
+  if (err == RT_OK)
+    err = run(argc, argv, &b);
   if (err != RT_OK) { // peers may wait at a barrier
     fprintf(stderr, "bench_read: %s\n", rt_err_text());
     MPI_Abort(MPI_COMM_WORLD, 1);
@@ -269,5 +273,6 @@ int main(int argc, char **argv)
   free(b.piece_ptr);
   rt_bytes_clear(&b.to);
   MPI_Finalize();
+  rt_h5_child_stop();
   return 0;
 }

@@ -15,7 +15,8 @@ import sys
 
 # header (fnmatch) -> files that may include it
 OWNERS = {
-    "hdf5*.h": ["io/common/h5.c"],
+    "hdf5*.h": ["io/common/h5_parts.h", "io/common/h5.c",
+                "io/common/h5_look.c", "io/common/h5_describe.c"],
     "cblas.h": ["kernels/cpu/gemm_blas.c"],
     "mkl*.h": ["kernels/cpu/gemm_blas.c"],
     "dnnl*": ["kernels/cpu/gemm_onednn.c"],

@@ -101,10 +101,6 @@ void rt_logits_row_memory(const rt_logits *ds, int64_t *record,
  *  the dataset.  Thread-safe, no HDF5, no MPI: for the prefetch thread. */
 RT_MUST rt_err rt_logits_read(const rt_logits *ds, int64_t row,
                               rt_logits_row *out);
-/** The same through H5Dread: the reference that tests compare with.  Main
- *  thread only. */
-RT_MUST rt_err rt_logits_read_h5(const rt_logits *ds, int64_t row,
-                                 rt_logits_row *out);
 /** The row's record as it lies there, its XXH3 checked; replaces what \a out
  *  held.  Thread-safe. */
 RT_MUST rt_err rt_logits_read_record(const rt_logits *ds, int64_t row,

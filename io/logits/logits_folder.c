@@ -202,13 +202,10 @@ rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
 static rt_err check_member(const char *path, const rt_logits_info *info,
                            int64_t i_shard)
 {
-  rt_h5 *h5;
-  RT_TRY(rt_h5_open(path, &h5));
-  rt_err err = rt_logits_header_check(h5, path, info, i_shard);
-  if (err != RT_OK)
-    (void)!rt_h5_close(&h5); // the first error counts
-  else
-    err = rt_h5_close(&h5);
+  rt_h5_reader *h5;
+  RT_TRY(rt_h5_reader_open(path, &h5));
+  const rt_err err = rt_logits_header_check(h5, path, info, i_shard);
+  rt_h5_reader_close(&h5);
   return err;
 }
 

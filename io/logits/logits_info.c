@@ -164,7 +164,7 @@ rt_err rt_logits_info_put(rt_h5 *h5, const rt_logits_info *info)
 }
 
 /** What the file says. */
-static rt_err info_get(const rt_h5 *h5, rt_logits_info *out)
+static rt_err info_get(const rt_h5_reader *h5, rt_logits_info *out)
 {
   for (int i = 0; i < N_MEMBERS; i++) {
     const struct member *const m = &members[i];
@@ -172,13 +172,13 @@ static rt_err info_get(const rt_h5 *h5, rt_logits_info *out)
     int64_t value = 0;
     char *text = NULL;
     if (m->kind == TEXT) {
-      RT_TRY(rt_h5_get_text(h5, m->name, m->size, &text));
+      RT_TRY(rt_h5_reader_text(h5, m->name, m->size, &text));
       snprintf(to, m->size, "%s", text); // a longer one is another anyway
       free(text);
     } else if (m->kind == REAL)
-      RT_TRY(rt_h5_get_real(h5, m->name, to));
+      RT_TRY(rt_h5_reader_real(h5, m->name, to));
     else
-      RT_TRY(rt_h5_get_int(h5, m->name, &value));
+      RT_TRY(rt_h5_reader_int(h5, m->name, &value));
     if (m->kind == INT)
       memcpy(to, &value, sizeof value);
     if (m->kind == BOOL)
@@ -187,22 +187,22 @@ static rt_err info_get(const rt_h5 *h5, rt_logits_info *out)
   return RT_OK;
 }
 
-rt_err rt_logits_header_check(const rt_h5 *h5, const char *path,
+rt_err rt_logits_header_check(const rt_h5_reader *h5, const char *path,
                               const rt_logits_info *want, int64_t i_shard)
 {
   const int64_t row0 = i_shard * want->shard_rows;
   rt_logits_info is = {0};
   int64_t version, got_row0;
   char *format, diff[1024];
-  RT_TRY(rt_h5_get_text(h5, "format", 64, &format));
+  RT_TRY(rt_h5_reader_text(h5, "format", 64, &format));
   const bool ours = strcmp(format, RT_LOGITS_FORMAT) == 0;
   free(format);
-  RT_TRY(rt_h5_get_int(h5, "version", &version));
+  RT_TRY(rt_h5_reader_int(h5, "version", &version));
   RT_CHECK(ours && version == RT_LOGITS_VERSION, RT_ERR_DATA,
            "%s: version %lld%s, expected %s of version %d", path,
            (long long)version, ours ? "" : " of another format",
            RT_LOGITS_FORMAT, RT_LOGITS_VERSION);
-  RT_TRY(rt_h5_get_int(h5, "row0", &got_row0));
+  RT_TRY(rt_h5_reader_int(h5, "row0", &got_row0));
   RT_CHECK(got_row0 == row0, RT_ERR_DATA,
            "%s: its rows begin at %lld, those of shard %lld at %lld", path,
            (long long)got_row0, (long long)i_shard, (long long)row0);

@@ -6,7 +6,7 @@
 
 #include "base/hash.h"
 #include "io/codec/codec.h"
-#include "io/common/h5.h"
+#include "io/common/h5_reader.h"
 #include "io/common/json.h"
 
 #include <stdio.h>
@@ -64,7 +64,7 @@ void rt_logits_info_diff(const rt_logits_info *is, const rt_logits_info *want,
 RT_MUST rt_err rt_logits_info_put(rt_h5 *h5, const rt_logits_info *info);
 /** RT_ERR_DATA unless the file says that it is shard \a i_shard of the dataset
  *  \a want: every member that may not differ is compared. */
-RT_MUST rt_err rt_logits_header_check(const rt_h5 *h5, const char *path,
+RT_MUST rt_err rt_logits_header_check(const rt_h5_reader *h5, const char *path,
                                       const rt_logits_info *want,
                                       int64_t i_shard);
 /** "KEY": VALUE, lines. */

@@ -42,26 +42,27 @@ static rt_err extend(table *t, int64_t n, uint64_t **at)
 }
 
 /** Append dataset \a name of \a n u64. */
-static rt_err add_words(const rt_h5 *h5, const char *name, int64_t n, table *t)
+static rt_err add_words(const rt_h5_reader *h5, const char *name, int64_t n,
+                        table *t)
 {
   const rt_h5_shape expected = {
       .dtype = RT_U64, .n_dims = 1, .rows = n, .cols = 1};
   uint64_t *at = NULL;
-  RT_TRY(rt_h5_expect(h5, name, &expected)); // so many are in the file
+  RT_TRY(rt_h5_reader_expect(h5, name, &expected)); // so many are in the file
   RT_TRY(extend(t, n, &at));
-  return rt_h5_read(h5, name, 0, 0, rt_view_of(at, RT_U64, n, 1));
+  return rt_h5_reader_read(h5, name, 0, 0, rt_view_of(at, RT_U64, n, 1));
 }
 
 /** Append where the records lie: chunk, n_chunks, offsets. */
-static rt_err add_records(const rt_h5 *h5, int64_t n_bytes, table *t)
+static rt_err add_records(const rt_h5_reader *h5, int64_t n_bytes, table *t)
 {
   rt_h5_shape s = {.dtype = RT_U8, .n_dims = 1, .rows = n_bytes, .cols = 1};
   rt_extent *extents;
   int64_t n;
   uint64_t *at = NULL;
-  RT_TRY(rt_h5_expect(h5, "records", &s));
-  RT_TRY(rt_h5_look(h5, "records", &s));
-  RT_TRY(rt_h5_extents(h5, "records", &extents, &n));
+  RT_TRY(rt_h5_reader_expect(h5, "records", &s));
+  RT_TRY(rt_h5_reader_look(h5, "records", &s));
+  RT_TRY(rt_h5_reader_extents(h5, "records", &extents, &n));
   const rt_err err = extend(t, 2 + n, &at);
   if (err == RT_OK) {
     at[0] = (uint64_t)(s.chunk_rows > 0 ? s.chunk_rows : s.rows);
@@ -74,19 +75,19 @@ static rt_err add_records(const rt_h5 *h5, int64_t n_bytes, table *t)
 }
 
 /** Append the codec's tables: bytes, then they. */
-static rt_err add_tables(const rt_h5 *h5, const char *path, table *t)
+static rt_err add_tables(const rt_h5_reader *h5, const char *path, table *t)
 {
   rt_h5_shape s;
   uint64_t *at = NULL;
-  RT_TRY(rt_h5_look(h5, "tables", &s));
+  RT_TRY(rt_h5_reader_look(h5, "tables", &s));
   RT_CHECK(s.dtype == RT_U8 && s.n_dims == 1 && s.rows <= max_table_bytes,
            RT_ERR_DATA, "%s: tables is %lld bytes, expected at most %lld", path,
            (long long)s.rows, (long long)max_table_bytes);
   RT_TRY(extend(t, 1 + (s.rows + 7) / 8, &at));
   at[0] = (uint64_t)s.rows;
   return s.rows == 0 ? RT_OK
-                     : rt_h5_read(h5, "tables", 0, 0,
-                                  rt_view_of(at + 1, RT_U8, s.rows, 1));
+                     : rt_h5_reader_read(h5, "tables", 0, 0,
+                                         rt_view_of(at + 1, RT_U8, s.rows, 1));
 }
 
 /** record_ptr starts at 0 and never falls. */
@@ -101,14 +102,14 @@ static rt_err check_pointers(const char *path, const uint64_t *ptr, int64_t n)
 
 /** Append a shard's table: tokens, entries, record_ptr, row_xxh3, records,
  *  tables. */
-static rt_err add_contents(const rt_h5 *h5, const char *path,
+static rt_err add_contents(const rt_h5_reader *h5, const char *path,
                            const rt_codec_spec *spec, int64_t n_rows, table *t)
 {
   const int64_t most = spec->max_entries;
   int64_t count[2];
   uint64_t *at = NULL;
-  RT_TRY(rt_h5_get_int(h5, "n_tokens", &count[0]));
-  RT_TRY(rt_h5_get_int(h5, "n_entries", &count[1]));
+  RT_TRY(rt_h5_reader_int(h5, "n_tokens", &count[0]));
+  RT_TRY(rt_h5_reader_int(h5, "n_entries", &count[1]));
   RT_CHECK(count[0] >= 0 && count[0] <= n_rows * spec->max_tokens &&
                count[1] >= 0 && count[1] <= max_shard_entries &&
                count[1] / most + (count[1] % most != 0) <= count[0],
@@ -151,15 +152,12 @@ static rt_err add_shard(const rt_logits *ds, int64_t i, table *t)
            ", the manifest says %lld and %016" PRIx64
            ": it is of another dataset",
            path, (long long)bytes, seal, (long long)s->bytes, s->seal);
-  rt_h5 *h5;
-  RT_TRY(rt_h5_open(path, &h5));
+  rt_h5_reader *h5;
+  RT_TRY(rt_h5_reader_open(path, &h5));
   rt_err err = rt_logits_header_check(h5, path, info, i);
   if (err == RT_OK)
     err = add_contents(h5, path, &ds->spec, rt_logits_shard_rows(info, i), t);
-  if (err != RT_OK)
-    (void)!rt_h5_close(&h5); // the first error counts
-  else
-    err = rt_h5_close(&h5);
+  rt_h5_reader_close(&h5);
   return err;
 }
 

@@ -234,34 +234,6 @@ rt_err rt_logits_read(const rt_logits *ds, int64_t row, rt_logits_row *out)
   return err;
 }
 
-static rt_err read_record_h5(const found *x, rt_bytes *out)
-{
-  rt_h5 *h5;
-  RT_TRY(rt_bytes_fit(out, (size_t)x->n));
-  RT_TRY(rt_h5_open(x->place->path, &h5));
-  rt_err err = rt_h5_read(h5, "records", x->begin, 0,
-                          rt_view_of(out->data, RT_U8, x->n, 1));
-  if (err != RT_OK)
-    (void)!rt_h5_close(&h5); // the first error counts
-  else
-    err = rt_h5_close(&h5);
-  out->n = (size_t)x->n;
-  return err;
-}
-
-rt_err rt_logits_read_h5(const rt_logits *ds, int64_t row, rt_logits_row *out)
-{
-  rt_bytes bytes = {0};
-  found x = {0};
-  rt_err err = find(ds, row, &x);
-  if (err == RT_OK)
-    err = read_record_h5(&x, &bytes);
-  if (err == RT_OK)
-    err = decode(ds, &x, row, &bytes, out);
-  rt_bytes_clear(&bytes);
-  return err;
-}
-
 /** --- all of it --- */
 
 rt_err rt_logits_verify_shard(const rt_logits *ds, int64_t i_shard)

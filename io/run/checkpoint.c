@@ -6,7 +6,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "io/common/ranks.h"
-#include "io/common/h5.h"
+#include "io/common/h5_reader.h"
 #include "io/common/seal.h"
 #include <dirent.h>
 #include <errno.h>
@@ -359,41 +359,41 @@ rt_err rt_checkpoint_newest(MPI_Comm comm, const char *folder, int64_t *step)
 
 /** --- reading --- */
 
-static rt_err read_text(const rt_h5 *h5, const char *name, char **text)
+static rt_err read_text(const rt_h5_reader *h5, const char *name, char **text)
 {
   rt_h5_shape s;
-  RT_TRY(rt_h5_look(h5, name, &s));
+  RT_TRY(rt_h5_reader_look(h5, name, &s));
   RT_CHECK(s.dtype == RT_U8 && s.n_dims == 1, RT_ERR_DATA,
            "checkpoint: dataset %s is no text", name);
   *text = calloc((size_t)s.rows + 1, 1);
   RT_CHECK(*text != NULL, RT_ERR_MEM, "%lld bytes of %s", (long long)s.rows,
            name);
-  return rt_h5_read(h5, name, 0, 0, rt_view_of(*text, RT_U8, s.rows, 1));
+  return rt_h5_reader_read(h5, name, 0, 0, rt_view_of(*text, RT_U8, s.rows, 1));
 }
 
-static rt_err read_meta(const rt_h5 *h5, const char *path,
+static rt_err read_meta(const rt_h5_reader *h5, const char *path,
                         rt_checkpoint_meta *meta)
 {
   char *format;
   int64_t version;
-  RT_TRY(rt_h5_get_text(h5, "format", 64, &format));
+  RT_TRY(rt_h5_reader_text(h5, "format", 64, &format));
   const bool ours = strcmp(format, format_name) == 0;
   free(format);
-  RT_TRY(rt_h5_get_int(h5, "version", &version));
+  RT_TRY(rt_h5_reader_int(h5, "version", &version));
   RT_CHECK(ours && version == format_version, RT_ERR_DATA,
            "%s is no %s of version %lld (it has version %lld)", path,
            format_name, (long long)format_version, (long long)version);
-  RT_TRY(rt_h5_get_int(h5, "step", &meta->step));
-  RT_TRY(rt_h5_get_int(h5, "consumed", &meta->consumed));
-  RT_TRY(rt_h5_get_int(h5, "tokens", &meta->tokens));
-  RT_TRY(rt_h5_get_int(h5, "skipped", &meta->skipped));
+  RT_TRY(rt_h5_reader_int(h5, "step", &meta->step));
+  RT_TRY(rt_h5_reader_int(h5, "consumed", &meta->consumed));
+  RT_TRY(rt_h5_reader_int(h5, "tokens", &meta->tokens));
+  RT_TRY(rt_h5_reader_int(h5, "skipped", &meta->skipped));
   int64_t hash;
-  RT_TRY(rt_h5_get_int(h5, "rows", &meta->rows));
-  RT_TRY(rt_h5_get_int(h5, "rows_xxh3", &hash));
+  RT_TRY(rt_h5_reader_int(h5, "rows", &meta->rows));
+  RT_TRY(rt_h5_reader_int(h5, "rows_xxh3", &hash));
   meta->rows_xxh3 = (uint64_t)hash;
-  RT_TRY(rt_h5_get_real(h5, "norm_mean", &meta->norm_mean));
+  RT_TRY(rt_h5_reader_real(h5, "norm_mean", &meta->norm_mean));
   char *origin;
-  RT_TRY(rt_h5_get_text(h5, "origin", sizeof meta->origin, &origin));
+  RT_TRY(rt_h5_reader_text(h5, "origin", sizeof meta->origin, &origin));
   snprintf(meta->origin, sizeof meta->origin, "%s", origin);
   free(origin);
   RT_TRY(read_text(h5, "deck", &meta->deck));
@@ -403,12 +403,11 @@ static rt_err read_meta(const rt_h5 *h5, const char *path,
 /** On rank 0. */
 static rt_err open_meta(const char *path, rt_checkpoint_meta *meta)
 {
-  rt_h5 *h5;
-  RT_TRY(rt_h5_open(path, &h5));
+  rt_h5_reader *h5;
+  RT_TRY(rt_h5_reader_open(path, &h5));
   const rt_err err = read_meta(h5, path, meta);
-  const rt_err closed = rt_h5_close(&h5);
-  RT_TRY(err);
-  return closed;
+  rt_h5_reader_close(&h5);
+  return err;
 }
 
 /** Rank 0's meta to everybody. */
@@ -452,19 +451,19 @@ rt_err rt_checkpoint_read_meta(MPI_Comm comm, const char *folder, int64_t step,
   return RT_OK;
 }
 
-static rt_err read_slabs(const rt_h5 *h5, rt_slab *slabs, int n)
+static rt_err read_slabs(const rt_h5_reader *h5, rt_slab *slabs, int n)
 {
   for (int i = 0; i < n; i++) {
     rt_h5_shape s;
-    RT_TRY(rt_h5_look(h5, slabs[i].name, &s));
+    RT_TRY(rt_h5_reader_look(h5, slabs[i].name, &s));
     const bool some = slabs[i].data.rows > 0;
     const rt_h5_shape expected = {.dtype = some ? slabs[i].data.dtype : s.dtype,
                                   .n_dims = 2,
                                   .rows = slabs[i].rows,
                                   .cols = slabs[i].cols};
-    RT_TRY(rt_h5_expect(h5, slabs[i].name, &expected));
-    RT_TRY(rt_h5_read(h5, slabs[i].name, slabs[i].row0, slabs[i].col0,
-                      slabs[i].data));
+    RT_TRY(rt_h5_reader_expect(h5, slabs[i].name, &expected));
+    RT_TRY(rt_h5_reader_read(h5, slabs[i].name, slabs[i].row0, slabs[i].col0,
+                             slabs[i].data));
   }
   return RT_OK;
 }
@@ -474,17 +473,11 @@ rt_err rt_checkpoint_read(MPI_Comm comm, const char *folder, int64_t step,
 {
   char path[RT_PATH_MAX];
   RT_TRY(step_path(path, folder, "", step, "/state.h5"));
-  rt_h5 *h5 = NULL;
-  rt_err err = rt_h5_open(path, &h5);
-  if (err == RT_OK)
-    err = read_slabs(h5, slabs, n_slabs);
-  if (err != RT_OK) {
-    // the first error counts, not the close's
-    (void)!rt_h5_close(&h5);
-  } else
-    err = rt_h5_close(&h5);
-  RT_TRY(rt_group_agree(comm, err));
-  return RT_OK;
+  rt_h5_reader *h5;
+  RT_TRY(rt_h5_reader_open_all(comm, path, &h5));
+  const rt_err err = read_slabs(h5, slabs, n_slabs);
+  rt_h5_reader_close(&h5);
+  return rt_group_agree(comm, err);
 }
 
 /** --- pruning --- */

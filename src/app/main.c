@@ -6,6 +6,7 @@
 #include "app/signals.h"
 #include "app/watchdog.h"
 #include "base/log.h"
+#include "io/common/h5_child.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,7 +124,9 @@ int main(int argc, char **argv)
   // 2. Ranks.  Only the main thread calls MPI; others compute and read.
   // A signal is heeded from here on, where a verb can stop in between; starting
   // many ranks takes a while.
-  const rt_err ready = cli.verb->stops ? rt_signals_install() : RT_OK;
+  rt_err ready = rt_h5_child_start(); // a fork, so before MPI and its threads
+  if (ready == RT_OK && cli.verb->stops)
+    ready = rt_signals_install();
   // Open MPI 4.1 prints a file's path into 256 bytes while it looks for a way
   // to share file pointers, which nobody does here; its other ways have no such
   // limit.  What the user chose stays.
@@ -139,6 +142,7 @@ int main(int argc, char **argv)
   code = run(&cli, ready);
   // 4. The end, with one exit code for all.
   MPI_Finalize();
+  rt_h5_child_stop();
   rt_cli_clear(&cli);
   return code;
 }

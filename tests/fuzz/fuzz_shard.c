@@ -1,10 +1,11 @@
 /** \file fuzz_shard.c
  *  A shard whose seal is right and whose contents are not, for libFuzzer: the
  *  bytes say how it differs from a good one.  Opening and reading it must
- *  refuse it, or give rows that keep every rule.  What a seal cannot prove is
- *  left to HDF5 by nobody: no damaged metadata reaches it. */
+ *  refuse it, or give rows that keep every rule.  Damaged metadata is
+ *  test_hostile's part. */
 #include "io/logits/logits_manifest.h"
 
+#include "io/common/h5_child.h"
 #include "io/common/seal.h"
 #include <sanitizer/allocator_interface.h>
 #include <stdio.h>
@@ -82,6 +83,7 @@ static rt_err make_good(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+  must(rt_h5_child_start() == RT_OK, "no process for HDF5");
   MPI_Init(argc, argv);
   must(mkdtemp(folder) != NULL && make_good() == RT_OK, "a good shard");
   return 0;
@@ -262,7 +264,6 @@ static void read_shard(void)
   for (int64_t i = 0; i < N_ROWS && rt_logits_has(ds, i); i++) {
     if (rt_logits_read(ds, i, &row) == RT_OK)
       must(rt_logits_verify_row(ds, i, &row) == RT_OK, "a bad row is taken");
-    (void)!rt_logits_read_h5(ds, i, &row);
   }
   rt_logits_row_clear(&row);
   rt_logits_close(&ds);

@@ -1,7 +1,7 @@
 /** \file test_h5.c
  *  HDF5: what is written reads back, by anybody; odd files are refused.
  *  ranks: 1 2 4 */
-#include "io/common/h5.h"
+#include "io/common/h5_reader.h"
 
 #include "base/clock.h"
 #include "io/logits/logits_manifest.h"
@@ -37,11 +37,11 @@ static void write_columns(rt_h5 *h5, const char *name)
 }
 
 /** All of it, by a reader of its own. */
-static int n_wrong(const rt_h5 *h5, const char *name)
+static int n_wrong(const rt_h5_reader *in, const char *name)
 {
   uint32_t x[ROWS * COLS] = {0};
   int wrong = 0;
-  RT_OKAY(rt_h5_read(h5, name, 0, 0, rt_view_of(x, RT_U32, ROWS, COLS)));
+  RT_OKAY(rt_h5_reader_read(in, name, 0, 0, rt_view_of(x, RT_U32, ROWS, COLS)));
   for (uint32_t r = 0; r < ROWS; r++)
     for (uint32_t c = 0; c < COLS; c++)
       wrong += x[r * COLS + c] != r * 10 + c;
@@ -52,6 +52,7 @@ static void test_together(void)
 {
   begin();
   rt_h5 *h5;
+  rt_h5_reader *in;
   RT_OKAY(rt_h5_create(path, MPI_COMM_WORLD, &h5));
   RT_OKAY(rt_h5_declare(h5, "a/b.c/x", &shape));
   RT_OKAY(rt_h5_declare(h5, "a/empty", &(rt_h5_shape){RT_F32, 2, 0, 7, 0}));
@@ -60,16 +61,16 @@ static void test_together(void)
   RT_OKAY(rt_h5_close(&h5));
   CU_ASSERT_PTR_NULL(h5);
   int64_t n;
-  RT_OKAY(rt_h5_open(path, &h5));
-  CU_ASSERT_EQUAL(n_wrong(h5, "a/b.c/x"), 0);
-  RT_OKAY(rt_h5_expect(h5, "a/b.c/x", &shape));
-  RT_OKAY(rt_h5_get_int(h5, "n", &n));
+  RT_OKAY(rt_h5_reader_open(path, &in));
+  CU_ASSERT_EQUAL(n_wrong(in, "a/b.c/x"), 0);
+  RT_OKAY(rt_h5_reader_expect(in, "a/b.c/x", &shape));
+  RT_OKAY(rt_h5_reader_int(in, "n", &n));
   CU_ASSERT_EQUAL(n, -7);
   rt_extent *extents;
-  RT_OKAY(rt_h5_extents(h5, "a/empty", &extents, &n));
+  RT_OKAY(rt_h5_reader_extents(in, "a/empty", &extents, &n));
   CU_ASSERT_EQUAL(n, 0);
   free(extents);
-  RT_OKAY(rt_h5_close(&h5));
+  rt_h5_reader_close(&in);
   scratch_remove(folder);
 }
 
@@ -81,6 +82,7 @@ static void test_extents(void)
        chunk_rows += 10) {
     rt_h5_shape s = shape;
     rt_h5 *h5;
+    rt_h5_reader *in;
     rt_extent *extents;
     int64_t n;
     uint32_t x[ROWS * COLS];
@@ -91,9 +93,9 @@ static void test_extents(void)
     RT_OKAY(rt_h5_declare(h5, "x", &s));
     RT_OKAY(rt_h5_write(h5, "x", 0, 0, rt_view_of(x, RT_U32, ROWS, COLS)));
     RT_OKAY(rt_h5_close(&h5));
-    RT_OKAY(rt_h5_open(path, &h5));
-    RT_OKAY(rt_h5_extents(h5, "x", &extents, &n));
-    RT_OKAY(rt_h5_close(&h5));
+    RT_OKAY(rt_h5_reader_open(path, &in));
+    RT_OKAY(rt_h5_reader_extents(in, "x", &extents, &n));
+    rt_h5_reader_close(&in);
     const int64_t rows =
         chunk_rows == 0 || chunk_rows > ROWS ? ROWS : chunk_rows;
     CU_ASSERT_EQUAL(n, (ROWS + rows - 1) / rows);
@@ -111,6 +113,52 @@ static void test_extents(void)
   scratch_remove(folder);
 }
 
+/** Pieces of rows and columns, of narrow and wide rows, across chunks, into
+ *  memory with gaps. */
+static void test_pieces(void)
+{
+  static const struct {
+    int64_t rows, cols, chunk_rows;
+  } sets[] = {{300, 7, 0}, {300, 7, 64}, {5, 20000, 0}, {70, 5000, 8}};
+  begin();
+  for (size_t i = 0; i < 4 && my_rank == 0; i++) {
+    const int64_t rows = sets[i].rows, cols = sets[i].cols, ld = cols + 3;
+    uint32_t *const all = calloc((size_t)(rows * cols), 4);
+    uint32_t *const got = calloc((size_t)(rows * ld), 4);
+    rt_h5 *h5;
+    rt_h5_reader *in;
+    for (int64_t k = 0; k < rows * cols; k++)
+      all[k] = (uint32_t)k;
+    RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
+    RT_OKAY(rt_h5_declare(
+        h5, "x", &(rt_h5_shape){RT_U32, 2, rows, cols, sets[i].chunk_rows}));
+    RT_OKAY(rt_h5_write(h5, "x", 0, 0, rt_view_of(all, RT_U32, rows, cols)));
+    RT_OKAY(rt_h5_close(&h5));
+    RT_OKAY(rt_h5_reader_open(path, &in));
+    for (int64_t row0 = 0; row0 < rows; row0 += rows / 3)
+      for (int64_t col0 = 0; col0 < cols; col0 += cols / 3) {
+        const int64_t n = rows - row0, m = col0 > 0 ? cols - col0 : cols;
+        int64_t wrong = 0;
+        memset(got, 0, (size_t)(rows * ld) * 4);
+        RT_OKAY(rt_h5_reader_read(in, "x", row0, col0,
+                                  (rt_view){got, RT_U32, n, m, ld}));
+        for (int64_t k = 0; k < n * ld; k++)
+          wrong += got[k] !=
+                   (k % ld < m ? (row0 + k / ld) * cols + col0 + k % ld : 0);
+        CU_ASSERT_EQUAL(wrong, 0);
+      }
+    RT_FAILS(
+        rt_h5_reader_read(in, "x", 1, 0, rt_view_of(got, RT_U32, rows, cols)),
+        RT_ERR_DATA, "it has no u32 rows 1..");
+    RT_FAILS(rt_h5_reader_read(in, "x", 0, 0, rt_view_of(got, RT_F32, 1, 1)),
+             RT_ERR_DATA, "it has no f32 rows");
+    rt_h5_reader_close(&in);
+    free(all);
+    free(got);
+  }
+  scratch_remove(folder);
+}
+
 /** Vectors: pieces with gaps in memory, across chunks.  A million elements in
  *  chunks take milliseconds; they took 10 s when memory had two dimensions. */
 static void test_vectors(void)
@@ -119,6 +167,7 @@ static void test_vectors(void)
   begin();
   if (my_rank == 0) {
     rt_h5 *h5;
+    rt_h5_reader *in;
     uint32_t *const x = malloc((size_t)N * 4);
     for (uint32_t i = 0; i < N; i++)
       x[i] = i;
@@ -131,9 +180,9 @@ static void test_vectors(void)
         rt_h5_write(h5, "x", 99990, 0, (rt_view){x + 50, RT_U32, 20, 1, 3}));
     RT_OKAY(rt_h5_close(&h5));
     memset(x, 0, (size_t)N * 4);
-    RT_OKAY(rt_h5_open(path, &h5));
-    RT_OKAY(rt_h5_read(h5, "x", 7, 0, rt_view_of(x, RT_U32, N - 7, 1)));
-    RT_OKAY(rt_h5_close(&h5));
+    RT_OKAY(rt_h5_reader_open(path, &in));
+    RT_OKAY(rt_h5_reader_read(in, "x", 7, 0, rt_view_of(x, RT_U32, N - 7, 1)));
+    rt_h5_reader_close(&in);
     CU_ASSERT_TRUE(rt_now_s() - begin_s < 5);
     int64_t wrong = 0;
     for (uint32_t i = 7; i < N; i++) {
@@ -152,6 +201,7 @@ static void test_attributes(void)
   if (my_rank == 0) {
     enum { N = 200000 };
     rt_h5 *h5;
+    rt_h5_reader *in;
     char *const big = calloc(N + 1, 1), *text;
     memset(big, 'x', N);
     RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
@@ -161,27 +211,28 @@ static void test_attributes(void)
     RT_OKAY(rt_h5_put_real(h5, "real", 0.1));
     RT_FAILS(rt_h5_put_int(h5, "real", 1), RT_ERR_IO, "real: HDF5 cannot");
     RT_OKAY(rt_h5_close(&h5));
-    RT_OKAY(rt_h5_open(path, &h5));
-    RT_OKAY(rt_h5_get_text(h5, "empty", 10, &text));
+    RT_OKAY(rt_h5_reader_open(path, &in));
+    RT_OKAY(rt_h5_reader_text(in, "empty", 10, &text));
     CU_ASSERT_STRING_EQUAL(text, "");
     free(text);
-    RT_OKAY(rt_h5_get_text(h5, "text", 10, &text));
+    RT_OKAY(rt_h5_reader_text(in, "text", 10, &text));
     CU_ASSERT_STRING_EQUAL(text, "h\xc3\xa9llo");
     free(text);
-    RT_OKAY(rt_h5_get_text(h5, "big", N + 1, &text));
+    RT_OKAY(rt_h5_reader_text(in, "big", N + 1, &text));
     CU_ASSERT_STRING_EQUAL(text, big);
     free(text);
     free(big);
     double x = 0;
     int64_t i;
-    RT_OKAY(rt_h5_get_real(h5, "real", &x));
+    RT_OKAY(rt_h5_reader_real(in, "real", &x));
     CU_ASSERT_EQUAL(x, 0.1);
-    RT_FAILS(rt_h5_get_text(h5, "big", N, &text), RT_ERR_DATA, "is no text");
+    RT_FAILS(rt_h5_reader_text(in, "big", N, &text), RT_ERR_DATA, "is no text");
     CU_ASSERT_PTR_NULL(text);
-    RT_FAILS(rt_h5_get_text(h5, "real", 99, &text), RT_ERR_DATA, "is no text");
-    RT_FAILS(rt_h5_get_int(h5, "real", &i), RT_ERR_DATA, "64-bit number");
-    RT_FAILS(rt_h5_get_real(h5, "none", &x), RT_ERR_DATA, "not in the file");
-    RT_OKAY(rt_h5_close(&h5));
+    RT_FAILS(rt_h5_reader_text(in, "real", 99, &text), RT_ERR_DATA,
+             "is no text");
+    RT_FAILS(rt_h5_reader_int(in, "real", &i), RT_ERR_DATA, "64-bit number");
+    RT_FAILS(rt_h5_reader_real(in, "none", &x), RT_ERR_DATA, "not in the file");
+    rt_h5_reader_close(&in);
   }
   scratch_remove(folder);
 }
@@ -191,11 +242,12 @@ static void test_refused(void)
   begin();
   if (my_rank == 0) {
     rt_h5 *h5;
+    rt_h5_reader *in;
     uint32_t x[4] = {0};
-    RT_FAILS(rt_h5_open(path, &h5), RT_ERR_DATA, "HDF5 cannot open it");
-    CU_ASSERT_PTR_NULL(h5);
+    RT_FAILS(rt_h5_reader_open(path, &in), RT_ERR_NOINPUT, "No such file");
+    CU_ASSERT_PTR_NULL(in);
     scratch_fill(path, 1000);
-    RT_FAILS(rt_h5_open(path, &h5), RT_ERR_DATA, "x.h5: HDF5 cannot");
+    RT_FAILS(rt_h5_reader_open(path, &in), RT_ERR_DATA, "x.h5: HDF5 cannot");
     RT_FAILS(rt_h5_create("/nonexistent/x.h5", MPI_COMM_NULL, &h5), RT_ERR_IO,
              "No such file");
     RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
@@ -246,7 +298,7 @@ static const struct {
     {"big_endian", "x", "little-endian"},
     {"text", "x", "little-endian"},
     {"compound", "x", "little-endian"},
-    {"group", "x", "HDF5 cannot open it"},
+    {"group", "x", "is not in the file"},
     {"type", "x", "HDF5 cannot open it"},
     {"sparse", "x", "chunk 0 is missing"},
     {"huge", "x", "1099511627776 x 1 do not fit a file of "},
@@ -260,25 +312,26 @@ static void test_odd(void)
   begin();
   for (size_t i = 0; from != NULL && i < sizeof odd / sizeof odd[0]; i++) {
     char name[64];
-    rt_h5 *h5;
+    rt_h5_reader *in;
     rt_h5_shape s;
     rt_extent *extents = NULL;
     int64_t n;
     snprintf(name, sizeof name, "%s.h5", odd[i].file);
     RT_OKAY(rt_path_join(path, from, name));
-    RT_OKAY(rt_h5_open(path, &h5));
+    RT_OKAY(rt_h5_reader_open(path, &in));
     if (odd[i].part == NULL) {
       float x[12];
-      RT_OKAY(rt_h5_look(h5, odd[i].name, &s));
-      RT_OKAY(rt_h5_read(h5, "x", 0, 0, rt_view_of(x, RT_F32, 3, 4)));
+      RT_OKAY(rt_h5_reader_look(in, odd[i].name, &s));
+      RT_OKAY(rt_h5_reader_read(in, "x", 0, 0, rt_view_of(x, RT_F32, 3, 4)));
       CU_ASSERT_EQUAL(x[11], 11.0F);
     } else {
-      const rt_err err = rt_h5_look(h5, odd[i].name, &s);
-      RT_FAILS(err != RT_OK ? err
-                            : rt_h5_extents(h5, odd[i].name, &extents, &n),
+      const rt_err err = rt_h5_reader_look(in, odd[i].name, &s);
+      RT_FAILS(err != RT_OK
+                   ? err
+                   : rt_h5_reader_extents(in, odd[i].name, &extents, &n),
                RT_ERR_DATA, odd[i].part);
     }
-    RT_OKAY(rt_h5_close(&h5));
+    rt_h5_reader_close(&in);
     n_read++;
   }
   if (from != NULL)
@@ -320,6 +373,7 @@ static void test_dataset(void)
 }
 
 RT_TEST_MAIN("h5", {"written together, read by anyone", test_together},
-             {"extents", test_extents}, {"vectors", test_vectors},
-             {"attributes", test_attributes}, {"what cannot be", test_refused},
-             {"odd files", test_odd}, {"a dataset for h5py", test_dataset})
+             {"extents", test_extents}, {"pieces", test_pieces},
+             {"vectors", test_vectors}, {"attributes", test_attributes},
+             {"what cannot be", test_refused}, {"odd files", test_odd},
+             {"a dataset for h5py", test_dataset})

@@ -26,14 +26,14 @@ static void test_long_rows(void)
   check_dataset(MPI_COMM_WORLD, folder, &info);
   char path[RT_PATH_MAX];
   RT_OKAY(rt_logits_shard_path(path, folder, 0));
-  rt_h5 *h5;
+  rt_h5_reader *h5;
   rt_extent *extents;
   int64_t n;
-  RT_OKAY(rt_h5_open(path, &h5));
-  RT_OKAY(rt_h5_extents(h5, "records", &extents, &n));
+  RT_OKAY(rt_h5_reader_open(path, &h5));
+  RT_OKAY(rt_h5_reader_extents(h5, "records", &extents, &n));
   CU_ASSERT_TRUE(n > 2 * 3); // so that a record has whole chunks inside
   free(extents);
-  RT_OKAY(rt_h5_close(&h5));
+  rt_h5_reader_close(&h5);
   scratch_remove(folder);
 }
 
@@ -47,7 +47,7 @@ static void test_many_shards(void)
   RT_OKAY(rt_logits_open(MPI_COMM_WORLD, folder, RT_LOGITS_FINISHED, &ds));
   rt_logits_row *const rows = make_rows(&info);
   for (int k = 0; k < 2; k++)
-    CU_ASSERT_EQUAL(n_wrong(ds, rt_logits_read, rows), 0);
+    CU_ASSERT_EQUAL(n_wrong(ds, rows), 0);
   free_rows(rows, info.n_rows);
   rt_logits_close(&ds);
   scratch_remove(folder);
@@ -95,7 +95,7 @@ static void *read_all(void *ds)
   rt_logits_row *const rows = make_rows(&small);
   bool good = true;
   for (int k = 0; k < 20; k++)
-    good = good && n_wrong(ds, rt_logits_read, rows) == 0;
+    good = good && n_wrong(ds, rows) == 0;
   free_rows(rows, small.n_rows);
   return good ? NULL : ds;
 }

@@ -78,10 +78,8 @@ static inline void write_together(const char *to, const rt_logits_info *info)
   MPI_Barrier(MPI_COMM_WORLD);
 }
 
-typedef rt_err read_fn(const rt_logits *ds, int64_t row, rt_logits_row *out);
-
 /** Rows that are not as expected; -1 when one cannot be read. */
-static inline int64_t n_wrong(const rt_logits *ds, read_fn *read,
+static inline int64_t n_wrong(const rt_logits *ds,
                               const rt_logits_row *expected)
 {
   const rt_logits_info *const info = rt_logits_about(ds);
@@ -89,7 +87,7 @@ static inline int64_t n_wrong(const rt_logits *ds, read_fn *read,
   int64_t wrong = 0;
   for (int64_t k = 0; k < info->n_rows && wrong >= 0; k++) {
     const int64_t i = k * 7919 % info->n_rows; // in no order
-    if (read(ds, i, &got) != RT_OK)
+    if (rt_logits_read(ds, i, &got) != RT_OK)
       wrong = -1;
     else
       wrong += !same_rows(info, &got, &expected[i]);
@@ -107,8 +105,7 @@ static inline void check_dataset(MPI_Comm comm, const char *from,
   rt_logits_info_diff(rt_logits_about(ds), info, diff, sizeof diff);
   CU_ASSERT_STRING_EQUAL(diff, "");
   rt_logits_row *const rows = make_rows(info);
-  CU_ASSERT_EQUAL(n_wrong(ds, rt_logits_read, rows), 0);
-  CU_ASSERT_EQUAL(n_wrong(ds, rt_logits_read_h5, rows), 0);
+  CU_ASSERT_EQUAL(n_wrong(ds, rows), 0);
   int64_t entries = 0;
   for (int64_t i = 0; i < info->n_rows; i++)
     entries += rows[i].n_entries;

@@ -12,6 +12,7 @@
 #define RT_TEST_H
 
 #include "base/err.h"
+#include "io/common/h5_child.h"
 #include <CUnit/Basic.h>
 #include <CUnit/CUnit.h>
 #include <mpi.h>
@@ -54,6 +55,8 @@ static inline void rt_test_tell(int rank)
 #define RT_TEST_MAIN(suite_name, ...)                                          \
   int main(int argc, char **argv)                                              \
   {                                                                            \
+    if (rt_h5_child_start() != RT_OK)                                          \
+      return 1;                                                                \
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &(int){0});             \
     int rank;                                                                  \
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);                                      \
@@ -75,6 +78,7 @@ static inline void rt_test_tell(int rank)
     MPI_Allreduce(&failed, &worst, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);       \
     CU_cleanup_registry();                                                     \
     MPI_Finalize();                                                            \
+    rt_h5_child_stop();                                                        \
     return worst != 0;                                                         \
   }
 
