@@ -70,6 +70,15 @@ RT_MUST rt_err rt_deck_to_text(const rt_deck *deck, char **text);
 RT_MUST rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
                             char **text);
 
+/** May a run with this deck go on with what was made by the deck \a text?
+ *  RT_ERR_CONFIG names the keys that differ and matter, and may not
+ *  (checkpoint.allow_change).  \param of  whose it is, for the message
+ *  \param folder  the key of another place */
+RT_MUST rt_err rt_deck_same_run(const rt_deck *deck, const char *text,
+                                const char *of, rt_key folder);
+/** Does the deck allow that this key differs at a restart? */
+bool rt_deck_may_change(const rt_deck *deck, rt_key key);
+
 /** Generated texts: kind "markdown" (doc/parameters.md), "yaml"
  *  (inputs/all_parameters.yaml), "help" (for --help=keys). */
 RT_MUST rt_err rt_deck_document(const char *kind, FILE *to);

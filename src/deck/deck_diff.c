@@ -86,3 +86,58 @@ rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
   }
   return RT_OK;
 }
+
+/** Keys that may differ at a restart beyond those that rt_deck_diff passes
+ *  over: how the work is cut, and what the user allows. */
+static bool is_allowed(const rt_deck *deck, const char *key)
+{
+  for (int i = 0; i < rt_deck_n(deck, RT_KEY_CKPT_ALLOW); i++)
+    if (strcmp(key, rt_deck_text_at(deck, RT_KEY_CKPT_ALLOW, i)) == 0)
+      return true;
+  return strcmp(key, rt_key_path(RT_KEY_TRAIN_MICRO)) == 0 ||
+         strcmp(key, rt_key_path(RT_KEY_LOSS_CHUNK_MIB)) == 0;
+}
+
+/** Keep of \a diff ("key: old -> new" a line) what is not free, in place. */
+static void drop_free_lines(const rt_deck *deck, char *diff)
+{
+  char *to = diff, key[256];
+  for (char *line = diff, *next; *line != '\0'; line = next) {
+    const char *end = strchr(line, '\n');
+    next = end != NULL ? line + (end - line) + 1 : line + strlen(line);
+    const size_t n = strcspn(line, ":\n");
+    snprintf(key, sizeof key, "%.*s", (int)n, line);
+    if (is_allowed(deck, key))
+      continue;
+    memmove(to, line, (size_t)(next - line));
+    to += next - line;
+  }
+  *to = '\0';
+}
+
+bool rt_deck_may_change(const rt_deck *deck, rt_key key)
+{
+  return is_allowed(deck, rt_key_path(key));
+}
+
+rt_err rt_deck_same_run(const rt_deck *deck, const char *text, const char *of,
+                        rt_key folder)
+{
+  rt_deck *old_deck = NULL;
+  char *diff = NULL;
+  rt_err err = rt_deck_parse(of, text, 0, NULL, &old_deck);
+  if (err == RT_OK)
+    err = rt_deck_diff(old_deck, deck, &diff);
+  if (err == RT_OK) {
+    drop_free_lines(deck, diff);
+    if (diff[0] != '\0')
+      err = RT_FAIL(RT_ERR_CONFIG,
+                    "the deck is not %s:\n%s%sSet these keys back, name them "
+                    "in checkpoint.allow_change, or choose another %s",
+                    of, diff, diff[strlen(diff) - 1] == '\n' ? "" : "\n",
+                    rt_key_path(folder));
+  }
+  free(diff);
+  rt_deck_destroy(&old_deck);
+  return err;
+}

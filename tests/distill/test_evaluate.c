@@ -1,6 +1,7 @@
 /** \file test_evaluate.c
  *  Held-out measures against sums over written logits, on every layout.
  *  ranks: 1 2 4 */
+#include "distill/eval/evaluate.h"
 #include "support/scene.h"
 
 #include <math.h>

@@ -12,7 +12,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "distill/capture/capture.h"
-#include "distill/run/run.h"
 #include "distill/capture/window.h"
 #include "distill/job/job_memory.h"
 #include "io/common/lock.h"
@@ -229,7 +228,7 @@ static rt_err find_dataset(rt_train_capture *tc, int64_t step,
   char of[RT_PATH_MAX + 64];
   snprintf(of, sizeof of, "that of the capture in %s", tc->folder);
   if (deck != NULL)
-    err = rt_state_same_deck(tc->job, deck, of, RT_KEY_CAP_DIR);
+    err = rt_deck_same_run(tc->job->deck, deck, of, RT_KEY_CAP_DIR);
   else if (step > tc->window.first)
     err = RT_FAIL(RT_ERR_CONFIG,
                   "the run is at step %lld, the window began at step %lld and "

@@ -3,7 +3,7 @@
 #ifndef RT_EVALUATE_H
 #define RT_EVALUATE_H
 
-#include "distill/train/step.h"
+#include "distill/data/batch.h"
 
 typedef struct rt_eval_result {
   int64_t tokens;

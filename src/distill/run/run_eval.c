@@ -1,8 +1,10 @@
 /** \file run_eval.c
  *  Held-out quality of a finished student. */
 #include "base/log.h"
+#include "distill/eval/evaluate.h"
 #include "distill/run/run.h"
 #include "distill/job/job_memory.h"
+#include "distill/train/state.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "distill/run/run.h"
 #include "distill/train/run_folder.h"
+#include "distill/train/state.h"
 #include "io/hf/hfconfig.h"
 #include "io/hf/safetensors.h"
 #include <stdlib.h>

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "distill/train/progress.h"
+#include "distill/train/state.h"
+#include "distill/eval/evaluate.h"
 #include "distill/run/run.h"
 #include "distill/train/run_folder.h"
 #include "distill/job/job_memory.h"

@@ -5,6 +5,7 @@
 #define RT_PROGRESS_H
 
 #include "distill/eval/evaluate.h"
+#include "distill/train/step.h"
 #include "io/run/metrics.h"
 
 /** Caller's storage; members are private to progress.c. */

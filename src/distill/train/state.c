@@ -7,7 +7,7 @@
  *  written once; of tp replicas only the first writes.  Vocabulary padding is
  *  not stored.  A reader asks for the rows that its own layout gives it. */
 #include "base/log.h"
-#include "distill/run/run.h"
+#include "distill/train/state.h"
 #include "distill/capture/window.h"
 #include "io/hf/safetensors.h"
 #include <stdlib.h>
@@ -208,57 +208,6 @@ rt_err rt_state_save(rt_trainer *t, int64_t step)
   return rt_agree(job->world, err);
 }
 
-/** Keys that may differ at a restart beyond those that rt_deck_diff passes
- *  over: how the work is cut, and what the user allows. */
-static bool is_free(const rt_deck *deck, const char *key)
-{
-  for (int i = 0; i < rt_deck_n(deck, RT_KEY_CKPT_ALLOW); i++)
-    if (strcmp(key, rt_deck_text_at(deck, RT_KEY_CKPT_ALLOW, i)) == 0)
-      return true;
-  return strcmp(key, rt_key_path(RT_KEY_TRAIN_MICRO)) == 0 ||
-         strcmp(key, rt_key_path(RT_KEY_LOSS_CHUNK_MIB)) == 0;
-}
-
-/** Keep of \a diff ("key: old -> new" a line) what is not free, in place. */
-static void drop_free_lines(const rt_deck *deck, char *diff)
-{
-  char *to = diff, key[256];
-  for (char *line = diff, *next; *line != '\0'; line = next) {
-    const char *end = strchr(line, '\n');
-    next = end != NULL ? line + (end - line) + 1 : line + strlen(line);
-    const size_t n = strcspn(line, ":\n");
-    snprintf(key, sizeof key, "%.*s", (int)n, line);
-    if (is_free(deck, key))
-      continue;
-    memmove(to, line, (size_t)(next - line));
-    to += next - line;
-  }
-  *to = '\0';
-}
-
-rt_err rt_state_same_deck(const rt_job *job, const char *text, const char *of,
-                          rt_key folder)
-{
-  const rt_deck *deck = job->deck;
-  rt_deck *old_deck = NULL;
-  char *diff = NULL;
-  rt_err err = rt_deck_parse(of, text, 0, NULL, &old_deck);
-  if (err == RT_OK)
-    err = rt_deck_diff(old_deck, deck, &diff);
-  if (err == RT_OK) {
-    drop_free_lines(deck, diff);
-    if (diff[0] != '\0')
-      err = RT_FAIL(RT_ERR_CONFIG,
-                    "the deck is not %s:\n%s%sSet these keys back, name them "
-                    "in checkpoint.allow_change, or choose another %s",
-                    of, diff, diff[strlen(diff) - 1] == '\n' ? "" : "\n",
-                    rt_key_path(folder));
-  }
-  free(diff);
-  rt_deck_destroy(&old_deck);
-  return err;
-}
-
 /** Did the user say that rows may be others? */
 static bool rows_are_free(const rt_deck *deck)
 {
@@ -292,7 +241,7 @@ static rt_err compare_decks(const rt_job *job, const rt_checkpoint_meta *meta)
   char of[RT_PATH_MAX + 64];
   snprintf(of, sizeof of, "the checkpoint's (step %lld of %s)",
            (long long)meta->step, rt_deck_text(job->deck, RT_KEY_OUT_DIR));
-  RT_TRY(rt_state_same_deck(job, meta->deck, of, RT_KEY_OUT_DIR));
+  RT_TRY(rt_deck_same_run(job->deck, meta->deck, of, RT_KEY_OUT_DIR));
   RT_CHECK(meta->consumed == meta->step * job->batch_rows, RT_ERR_CONFIG,
            "the checkpoint consumed %lld rows in %lld steps; with "
            "train.batch_rows %lld the next rows would not follow: set it back",
@@ -312,7 +261,7 @@ static rt_err compare_windows(const rt_job *job, const rt_deck *old_deck,
   RT_TRY(rt_window_read(job->deck, tokens, &now));
   RT_CHECK(step >= old.first + old.n_steps ||
                (now.first == old.first && now.n_steps == old.n_steps) ||
-               is_free(job->deck, rt_key_path(RT_KEY_CAP_WINDOW_LENGTH)),
+               rt_deck_may_change(job->deck, RT_KEY_CAP_WINDOW_LENGTH),
            RT_ERR_CONFIG,
            "by its checkpoint of step %lld the run saves the logits of steps "
            "%lld to %lld (not in it) into %s; now capture.window_start and "
