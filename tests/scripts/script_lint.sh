@@ -24,8 +24,8 @@ echo '#include "nowhere/a.h"' >"$file"
 expect '"nowhere/a.h" is of no room'
 echo '#include "b.h"' >"$file"
 expect 'write "room/b.h"'
-echo '#include <hdf5.h>' >"$file"
-expect '<hdf5.h> belongs to io/common/h5.c alone'
+echo '#include <yaml.h>' >"$file"
+expect '<yaml.h> belongs to src/deck/deck_yaml.c alone'
 printf '\n// MPI_COMM_WORLD\nint x = MPI_COMM_WORLD;\n' >"$file"
 expect 'src/base/x.c:3: MPI_COMM_WORLD below app'
 printf 'void f(void)\n{\n  _exit(1);\n  exit(1);\n}\n' >"$file"
