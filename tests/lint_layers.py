@@ -43,7 +43,10 @@ CIRCLES = [
     {"src/distill/job/job.c", "src/distill/job/match.c"},
     {"src/par/comm.c", "src/par/comm_pending.c"},
 ]
-MAX_FILE, MAX_HEADER, MAX_FUNCTION = 600, 200, 80
+MAX_FILE, MAX_HEADER, MAX_FUNCTION = 600, 200, 60
+MAX_P90 = 25  # lines of the longest of nine functions in ten
+MAX_PARAMETERS = 6
+MANY_PARAMETERS = {"io/common/h5.c", "io/run/checkpoint.c"}  # for now
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
 FORBIDDEN = [
     (re.compile(r"\bMPI_COMM_WORLD\b"),
@@ -111,12 +114,23 @@ def strip_comments(text):
     return pattern.sub(lambda m: "\n" * m.group().count("\n"), text)
 
 
-def check_code(path, text, breaches):
+SIGNATURE = re.compile(r"^\w[\w \*]*?\b(\w+)\(((?:[^;{}()]|\([^()]*\))*)\)\n\{",
+                       re.M)
+
+
+def check_code(path, text, lengths, breaches):
+    for found in SIGNATURE.finditer(text):
+        n = re.sub(r"\([^()]*\)", "", found[2]).count(",") + 1
+        if n > MAX_PARAMETERS and path not in MANY_PARAMETERS:
+            line = text.count("\n", 0, found.start()) + 1
+            breaches.append(f"{path}:{line}: {found[1]} has {n} parameters, at "
+                            f"most {MAX_PARAMETERS}; then a struct")
     begin = None
     for i, line in enumerate(text.split("\n"), 1):
         if line == "{":  # Linux braces: only functions begin so
             begin = i
         elif line == "}" and begin is not None:
+            lengths.append(i - begin - 1)
             if i - begin - 1 > MAX_FUNCTION:
                 breaches.append(f"{path}:{begin}: function of {i - begin - 1} "
                                 f"lines, at most {MAX_FUNCTION}")
@@ -180,7 +194,7 @@ def check_circles(texts, breaches):
                         + ", ".join(ties))
 
 
-def check_file(root, path, text, layers, breaches):
+def check_file(root, path, text, layers, lengths, breaches):
     n = text.count("\n")
     limit = MAX_HEADER if path.endswith(".h") else MAX_FILE
     if n > limit and path not in LONGER:
@@ -193,14 +207,14 @@ def check_file(root, path, text, layers, breaches):
         wrong = found and check_include(root, path, *found.groups(), layers)
         if wrong:
             breaches.append(f"{path}:{i}: {wrong}")
-    check_code(path, text, breaches)
+    check_code(path, text, lengths, breaches)
 
 
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else "."
     breaches = []
     layers = read_layers(os.path.join(root, "doc/layers.txt"), breaches)
-    texts = {}
+    texts, lengths = {}, []
     for top in ("src", "kernels", "io"):
         for folder, _, names in sorted(os.walk(os.path.join(root, top))):
             for name in sorted(names):
@@ -209,7 +223,13 @@ def main():
                     with open(os.path.join(root, path),
                               encoding="utf-8") as file:
                         texts[path] = file.read()
-                    check_file(root, path, texts[path], layers, breaches)
+                    check_file(root, path, texts[path], layers, lengths,
+                               breaches)
+    lengths.sort()
+    p90 = lengths[len(lengths) * 9 // 10] if lengths else 0
+    if p90 > MAX_P90 and len(lengths) >= 100:
+        breaches.append(f"one function in ten has {p90} lines or more, at most "
+                        f"{MAX_P90}")
     check_circles({path: text for path, text in texts.items()
                    if path.endswith(".c")}, breaches)
     print("\n".join(breaches + [f"layers: {len(texts)} files, "

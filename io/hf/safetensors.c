@@ -307,36 +307,45 @@ const rt_st_tensor *rt_safetensors_at(const rt_safetensors *st, int i)
   return &st->entry[i].tensor;
 }
 
-/** A tensor as a matrix [*rows, *cols], and does the slice lie in it? */
+/** A tensor as a matrix: a vector is one row. */
+static int64_t rows_of(const rt_st_tensor *t)
+{
+  return t->n_dims == 2 ? t->shape[0] : 1;
+}
+
+static int64_t cols_of(const rt_st_tensor *t)
+{
+  return t->n_dims == 0 ? 1 : t->shape[t->n_dims - 1];
+}
+
+/** Does the slice lie in it? */
 static rt_err check_slice(const char *path, const rt_st_tensor *t, int64_t row0,
-                          int64_t col0, const rt_view *to, int64_t *rows,
-                          int64_t *cols)
+                          int64_t col0, const rt_view *to)
 {
   RT_CHECK(t->n_dims <= 2, RT_ERR_DATA,
            "%s: tensor %s has %d dimensions, expected a matrix or a vector",
            path, t->name, t->n_dims);
-  *rows = t->n_dims == 2 ? t->shape[0] : 1;
-  *cols = t->n_dims == 0 ? 1 : t->shape[t->n_dims - 1];
+  const int64_t rows = rows_of(t), cols = cols_of(t);
   RT_CHECK(row0 >= 0 && col0 >= 0 && to->rows >= 0 && to->cols >= 0 &&
-               to->rows <= *rows && row0 <= *rows - to->rows &&
-               to->cols <= *cols && col0 <= *cols - to->cols,
+               to->rows <= rows && row0 <= rows - to->rows &&
+               to->cols <= cols && col0 <= cols - to->cols,
            RT_ERR_DATA,
            "%s: tensor %s is [%lld, %lld], but rows %lld + %lld and columns "
            "%lld + %lld are wanted: weights and config.json disagree",
-           path, t->name, (long long)*rows, (long long)*cols, (long long)row0,
+           path, t->name, (long long)rows, (long long)cols, (long long)row0,
            (long long)to->rows, (long long)col0, (long long)to->cols);
   return RT_OK;
 }
 
-/** Read \a n rows from file offset \a offset into \a to from its row \a r,
- *  through \a piece unless the bytes can stay as they are. */
+/** Read the rows \a to, which lie beside each other from file offset \a offset
+ *  on, through \a piece unless the bytes can stay as they are. */
 static rt_err read_run(const shard *s, rt_dtype from, int64_t offset,
-                       rt_view to, int64_t r, int64_t n, void *piece)
+                       rt_view to, void *piece)
 {
-  const size_t elements = (size_t)(n * to.cols);
+  const size_t elements = (size_t)(to.rows * to.cols);
   const size_t size_to = rt_dtype_size(to.dtype), size = rt_dtype_size(from);
-  char *first = (char *)to.data + (size_t)(r * to.ld) * size_to;
-  const bool dense = n == 1 || to.ld == to.cols;
+  char *const first = to.data;
+  const bool dense = to.rows == 1 || to.ld == to.cols;
   if (from == to.dtype && dense)
     return rt_file_read_at(s->fd, s->path, first, elements * size, offset);
   RT_TRY(rt_file_read_at(s->fd, s->path, piece, elements * size, offset));
@@ -344,7 +353,7 @@ static rt_err read_run(const shard *s, rt_dtype from, int64_t offset,
     rt_dtype_convert(first, to.dtype, piece, from, elements);
     return RT_OK;
   }
-  for (int64_t i = 0; i < n; i++)
+  for (int64_t i = 0; i < to.rows; i++)
     rt_dtype_convert(first + (size_t)(i * to.ld) * size_to, to.dtype,
                      (char *)piece + (size_t)(i * to.cols) * size, from,
                      (size_t)to.cols);
@@ -360,8 +369,8 @@ rt_err rt_safetensors_read(const rt_safetensors *st, const char *name,
            name);
   const rt_st_entry *e = (const rt_st_entry *)t;
   const shard *s = &st->shard[e->i_shard];
-  int64_t rows = 0, cols = 0;
-  RT_TRY(check_slice(s->path, t, row0, col0, &to, &rows, &cols));
+  const int64_t cols = cols_of(t);
+  RT_TRY(check_slice(s->path, t, row0, col0, &to));
   RT_CHECK(t->dtype != RT_N_DTYPE, RT_ERR_DATA,
            "%s: tensor %s is %s, expected F32, BF16 or F16; quantised weights "
            "must be saved again as one of these",
@@ -382,7 +391,7 @@ rt_err rt_safetensors_read(const rt_safetensors *st, const char *name,
   for (int64_t r = 0; r < to.rows && err == RT_OK; r += run) {
     const int64_t n = to.rows - r < run ? to.rows - r : run;
     const int64_t at = e->offset + ((row0 + r) * cols + col0) * size;
-    err = read_run(s, t->dtype, at, to, r, n, piece);
+    err = read_run(s, t->dtype, at, rt_view_rows(to, r, n), piece);
   }
   free(piece);
   RT_TRY(err);

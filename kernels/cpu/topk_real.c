@@ -147,20 +147,26 @@ static real bound_of(const real *x, int64_t n, int64_t k, real top)
   return low;
 }
 
-/** The K best of z[0..n) into the heap; width: of the blocks in maxima. */
-static void select_best(const real *z, int64_t n, int64_t width,
-                        const real *maxima, int64_t k, int64_t v0, real top,
-                        heap *h)
+/** A row of logits, with the largest of each block of it. */
+typedef struct blocks {
+  const real *z;    // [n]
+  int64_t n, width; // elements; of a block
+  real *maxima;     // [n / width, rounded up]
+  real top;         // the largest of all
+} blocks;
+
+/** The k best of the row into the heap, its first id being v0. */
+static void select_best(const blocks *x, int64_t k, int64_t v0, heap *h)
 {
-  const int64_t n_blocks = (n + width - 1) / width;
-  const real bound = bound_of(maxima, n_blocks, k, top);
+  const int64_t n_blocks = (x->n + x->width - 1) / x->width;
+  const real bound = bound_of(x->maxima, n_blocks, k, x->top);
   for (int64_t b = 0; b < n_blocks; b++) {
-    if (maxima[b] < bound)
+    if (x->maxima[b] < bound)
       continue;
-    const int64_t end = (b + 1) * width < n ? (b + 1) * width : n;
-    for (int64_t v = b * width; v < end; v++)
-      if (z[v] >= bound)
-        push(h, k, z[v], (int32_t)(v0 + v));
+    const int64_t end = (b + 1) * x->width < x->n ? (b + 1) * x->width : x->n;
+    for (int64_t v = b * x->width; v < end; v++)
+      if (x->z[v] >= bound)
+        push(h, k, x->z[v], (int32_t)(v0 + v));
   }
 }
 
@@ -182,7 +188,7 @@ void K_NAME(topk)(k_ctx *ctx, const void *args)
                             (size_t)omp_get_thread_num() * K_THREAD_BYTES);
     heap h = {k_row_of(&a->top, r), (int32_t *)a->ids.data + r * a->ids.ld, 0};
     const real top = block_maxima(z, n, width, maxima);
-    select_best(z, n, width, maxima, k, a->v0, top, &h);
+    select_best(&(blocks){z, n, width, maxima, top}, k, a->v0, &h);
     sort(&h);
     for (int64_t i = h.n; i < k; i++) {
       h.z[i] = (real)-INFINITY;

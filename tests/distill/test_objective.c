@@ -187,7 +187,8 @@ static void run(const char *kind, rt_dtype real, double chunk, double bar)
   const rt_head head = {.w = w, .g = g, .v0 = v0, .vocab = V};
   rt_loss loss = {0};
   RT_OKAY(rt_teacher_begin(teacher, &job, &b));
-  RT_OKAY(rt_objective_run(o, teacher, &head, h, &b, alpha, N, dh, &loss));
+  const rt_objective_in in = {&head, h, dh, &b, alpha, N};
+  RT_OKAY(rt_objective_run(o, teacher, &in, &loss));
   RT_OKAY(rt_comm_allreduce(grid.comm_tp, job.dev, dh, RT_SUM));
   double got[V * D];
   RT_OKAY(rt_dev_get(job.dev, got, dh));

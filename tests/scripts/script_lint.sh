@@ -30,8 +30,10 @@ printf '\n// MPI_COMM_WORLD\nint x = MPI_COMM_WORLD;\n' >"$file"
 expect 'src/base/x.c:3: MPI_COMM_WORLD below app'
 printf 'void f(void)\n{\n  _exit(1);\n  exit(1);\n}\n' >"$file"
 expect 'src/base/x.c:4: only app ends the process'
-{ printf 'void f(void)\n{\n'; printf '  x++;\n%.0s' {1..81}; echo '}'; } >"$file"
-expect 'src/base/x.c:2: function of 81 lines'
+{ printf 'void f(void)\n{\n'; printf '  x++;\n%.0s' {1..61}; echo '}'; } >"$file"
+expect 'src/base/x.c:2: function of 61 lines'
+printf 'int f(int a, int b, int c, int d,\n      int (*e)(int, int), int f, int g)\n{\n}\n' >"$file"
+expect 'src/base/x.c:1: f has 7 parameters'
 printf 'int x;\n%.0s' {1..601} >"$file"
 expect '601 lines, at most 600'
 rm "$file"

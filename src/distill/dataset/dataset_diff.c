@@ -58,24 +58,35 @@ static bool compare_fields(const rt_logits_row *a, const rt_logits_row *b,
   return same;
 }
 
-/** Entries of one token: n_a from \a at_a on, n_b from \a at_b on. */
-static bool compare_entries(const rt_logits_row *a, int64_t at_a, uint32_t n_a,
-                            const rt_logits_row *b, int64_t at_b, uint32_t n_b,
-                            difference *d)
+/** Entries of one token. */
+typedef struct token_entries {
+  const uint32_t *ids; // [n]
+  const float *logp;   // [n]
+  uint32_t n;
+} token_entries;
+
+static token_entries entries_at(const rt_logits_row *row, int64_t t,
+                                int64_t first)
 {
-  const uint32_t n = n_a < n_b ? n_a : n_b;
-  double mass_a = 0.0, mass_b = 0.0;
-  bool same = n_a == n_b &&
-              memcmp(a->ids + at_a, b->ids + at_b, n * sizeof *a->ids) == 0;
+  return (token_entries){row->ids + first, row->logp + first, row->count[t]};
+}
+
+static double mass_of(token_entries e)
+{
+  double mass = 0.0;
+  for (uint32_t i = 0; i < e.n; i++)
+    mass += exp((double)e.logp[i]);
+  return mass;
+}
+
+static bool compare_entries(token_entries a, token_entries b, difference *d)
+{
+  const uint32_t n = a.n < b.n ? a.n : b.n;
+  bool same = a.n == b.n && memcmp(a.ids, b.ids, n * sizeof *a.ids) == 0;
   d->tokens += !same;
   for (uint32_t i = 0; i < n; i++)
-    same &=
-        grow(&d->logp, (double)a->logp[at_a + i], (double)b->logp[at_b + i]);
-  for (uint32_t i = 0; i < n_a; i++)
-    mass_a += exp((double)a->logp[at_a + i]);
-  for (uint32_t i = 0; i < n_b; i++)
-    mass_b += exp((double)b->logp[at_b + i]);
-  grow(&d->mass, mass_a, mass_b);
+    same &= grow(&d->logp, (double)a.logp[i], (double)b.logp[i]);
+  grow(&d->mass, mass_of(a), mass_of(b));
   return same;
 }
 
@@ -92,7 +103,8 @@ static int64_t compare_rows(const rt_logits_row *a, const rt_logits_row *b,
     return 0;
   }
   for (int64_t t = 0; t < a->n_tokens; t++) {
-    bool same = compare_entries(a, at_a, a->count[t], b, at_b, b->count[t], d);
+    bool same =
+        compare_entries(entries_at(a, t, at_a), entries_at(b, t, at_b), d);
     same &= compare_fields(a, b, t, d);
     if (!same && first == a->n_tokens)
       first = t;

@@ -223,10 +223,12 @@ static void launch_grad(rt_objective *o, const rt_head *head, const chunk *c,
 
 /** Logits, loss and both gradients of one chunk of tokens. */
 static rt_err run_chunk(rt_objective *o, rt_teacher *teacher,
-                        const rt_head *head, rt_view hidden, chunk *c,
-                        rt_view d_hidden, rt_loss *loss)
+                        const rt_objective_in *in, chunk *c, rt_loss *loss)
 {
   rt_dev *dev = o->spec.dev;
+  const rt_head *const head = in->head;
+  const rt_view hidden = rt_view_rows(in->hidden, c->tok0, c->n);
+  const rt_view d_hidden = rt_view_rows(in->d_hidden, c->tok0, c->n);
   const rt_view tile = rt_view_rows(o->tile, 0, c->n);
   const rt_view tile_t =
       o->spec.dense ? rt_view_rows(o->tile_t, 0, c->n) : (rt_view){0};
@@ -249,20 +251,17 @@ static rt_err run_chunk(rt_objective *o, rt_teacher *teacher,
 }
 
 rt_err rt_objective_run(rt_objective *o, rt_teacher *teacher,
-                        const rt_head *head, rt_view hidden, const rt_batch *b,
-                        double alpha, double weight_total, rt_view d_hidden,
-                        rt_loss *loss)
+                        const rt_objective_in *in, rt_loss *loss)
 {
-  const int64_t n_tokens = b->n_rows * b->seq;
+  const int64_t n_tokens = in->b->n_rows * in->b->seq;
   for (int64_t tok0 = 0; tok0 < n_tokens; tok0 += o->n_chunk) {
     const int64_t left = n_tokens - tok0;
     chunk c = {.tok0 = tok0,
                .n = left < o->n_chunk ? left : o->n_chunk,
-               .b = b,
-               .alpha = teacher != NULL ? alpha : 0.0,
-               .weight_total = weight_total};
-    RT_TRY(run_chunk(o, teacher, head, rt_view_rows(hidden, tok0, c.n), &c,
-                     rt_view_rows(d_hidden, tok0, c.n), loss));
+               .b = in->b,
+               .alpha = teacher != NULL ? in->alpha : 0.0,
+               .weight_total = in->weight_total};
+    RT_TRY(run_chunk(o, teacher, in, &c, loss));
     rt_comm_progress();
   }
   return RT_OK;

@@ -44,14 +44,18 @@ typedef rt_err rt_tile_fn(void *self, rt_view tile, const rt_batch *b,
 /** Show every tile to \a fn (NULL: to none) from now on. */
 void rt_objective_show(rt_objective *o, rt_tile_fn *fn, void *self);
 
-/** One micro-batch: \a head's gradient is added to, d_hidden [N, D] written
- * (this rank's partial sum over its vocabulary).  \a teacher may be NULL (alpha
- * is then 0).  weight_total: over the whole step.  \a loss is added to.
- *  Collective over tp. */
+/** A micro-batch as the objective takes it.  All borrowed. */
+typedef struct rt_objective_in {
+  const rt_head *head; /**< its gradient is added to */
+  rt_view hidden;      /**< [N, D] */
+  rt_view d_hidden;    /**< [N, D] written: this rank's partial sum over its
+                            vocabulary */
+  const rt_batch *b;
+  double alpha;        /**< without a teacher 0, whatever it says */
+  double weight_total; /**< over the whole step */
+} rt_objective_in;
+/** \a teacher may be NULL.  \a loss is added to.  Collective over tp. */
 RT_MUST rt_err rt_objective_run(rt_objective *o, rt_teacher *teacher,
-                                const rt_head *head, rt_view hidden,
-                                const rt_batch *b, double alpha,
-                                double weight_total, rt_view d_hidden,
-                                rt_loss *loss);
+                                const rt_objective_in *in, rt_loss *loss);
 
 #endif

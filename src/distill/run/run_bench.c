@@ -347,9 +347,14 @@ static rt_err measure_loss(loss_bench *b, rt_job *job)
   RT_TRY(rt_agree(job->world, reset_peak()));
   RT_TRY(rt_agree(job->world, resident("VmRSS:", &before_b)));
   RT_TRY(rt_agree(job->world, rt_objective_commit(b->objective)));
-  RT_TRY(rt_objective_run(
-      b->objective, b->with.teacher, &head, b->hidden, b->with.batch, 0.5,
-      (double)(job->batch_rows * job->seq), b->d_hidden, &loss));
+  const rt_objective_in in = {.head = &head,
+                              .hidden = b->hidden,
+                              .d_hidden = b->d_hidden,
+                              .b = b->with.batch,
+                              .alpha = 0.5,
+                              .weight_total =
+                                  (double)(job->batch_rows * job->seq)};
+  RT_TRY(rt_objective_run(b->objective, b->with.teacher, &in, &loss));
   RT_TRY(rt_dev_sync(job->dev));
   RT_TRY(rt_agree(job->world, resident("VmHWM:", &after_b)));
   double bytes[2] = {(double)rt_objective_bytes(b->objective),

@@ -165,8 +165,13 @@ static rt_err micro_step(rt_trainer *tr, double alpha, double weight_total,
   RT_TRY(send_batch(tr, b, &in));
   RT_TRY(rt_model_forward(tr->model, &in, &hidden));
   rt_phases_to(ph, RT_PHASE_LOSS);
-  RT_TRY(rt_objective_run(tr->objective, tr->teacher, &head, hidden, b, alpha,
-                          weight_total, d_hidden, loss));
+  const rt_objective_in loss_in = {.head = &head,
+                                   .hidden = hidden,
+                                   .d_hidden = d_hidden,
+                                   .b = b,
+                                   .alpha = alpha,
+                                   .weight_total = weight_total};
+  RT_TRY(rt_objective_run(tr->objective, tr->teacher, &loss_in, loss));
   RT_TRY(rt_train_capture_take(tr->capture, b));
   rt_phases_to(ph, RT_PHASE_BACKWARD);
   return rt_model_backward(tr->model, &in, d_hidden,
