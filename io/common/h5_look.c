@@ -3,6 +3,7 @@
  *  the process that opens files from outside. */
 #include "io/common/h5_parts.h"
 
+#include "base/file.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,11 +49,13 @@ static const char *reason(char *text)
 
 rt_err rt_h5_failed(const rt_h5 *h5, const char *name, const char *what)
 {
-  char text[512];
+  char text[512], limit[160]; // of a file's size, which HDF5 does not tell of
   return RT_FAIL(h5->writing ? RT_ERR_IO : RT_ERR_DATA,
-                 "%s%s%s: HDF5 cannot %s: %s", h5->path,
-                 name[0] != '\0' ? ", " : "", name, what, reason(text));
+                 "%s%s%s: HDF5 cannot %s: %s%s", h5->path,
+                 name[0] != '\0' ? ", " : "", name, what, reason(text),
+                 h5->writing ? rt_write_reason(0, limit) : "");
 }
+
 /** --- what a dataset is --- */
 
 bool rt_h5_size_of(const rt_h5_shape *s, int64_t *bytes)

@@ -120,6 +120,11 @@ static rt_err prepare(const char *folder, const char *tmp, const rt_slab *slabs,
            "no room for a checkpoint: %.1f MiB needed in %s, %.1f MiB free; "
            "free some or lower checkpoint.keep_last",
            (double)bytes / 1048576, folder, (double)room / 1048576);
+  const int64_t most = rt_file_most_bytes();
+  RT_CHECK(bytes - slack_bytes <= most, RT_ERR_IO,
+           "a checkpoint has %.1f MiB, and files of this process may have at "
+           "most %.1f MiB: raise the limit (ulimit -f)",
+           (double)bytes / 1048576, (double)most / 1048576);
   RT_TRY(rt_path_remove(tmp)); // of a run that was killed here
   return rt_folder_create(tmp);
 }

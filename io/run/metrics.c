@@ -129,19 +129,21 @@ void rt_metrics_text(rt_metrics *m, const char *name, const char *value)
 
 rt_err rt_metrics_end(rt_metrics *m)
 {
+  char why[160];
   RT_ASSERT(m->in_line);
   m->in_line = false;
   fputs("}\n", m->file);
   // flushed line by line, so that a crash cuts at most one
   RT_CHECK(fflush(m->file) == 0 && ferror(m->file) == 0, RT_ERR_IO,
-           "cannot write to %s: %s", m->path, strerror(errno));
+           "cannot write to %s: %s", m->path, rt_write_reason(errno, why));
   return RT_OK;
 }
 
 rt_err rt_metrics_sync(rt_metrics *m)
 {
+  char why[160];
   RT_CHECK(fflush(m->file) == 0 && fsync(fileno(m->file)) == 0, RT_ERR_IO,
-           "cannot write to %s: %s", m->path, strerror(errno));
+           "cannot write to %s: %s", m->path, rt_write_reason(errno, why));
   return RT_OK;
 }
 

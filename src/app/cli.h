@@ -19,8 +19,8 @@
     "train a student, with or without a teacher",                              \
     "Language modelling only, distillation from a live teacher, or from a\n"   \
     "captured dataset (teacher.source).  Goes on from the newest checkpoint\n" \
-    "in output.dir.  SIGUSR1, SIGTERM: checkpoint and stop with exit code 85;\n"\
-    "a file output.dir/stop: the same with 86.\n")                             \
+    "in output.dir.  SIGTERM, SIGUSR1, SIGHUP, one Ctrl-C: checkpoint and stop\n"\
+    "with exit code 85; a file output.dir/stop: the same with 86.\n")                             \
   V(capture, true, true, "DECK [KEY=VALUE ...]",                               \
     "run a teacher over a corpus, keep its logits",                            \
     "teacher.weights over data.files into the dataset capture.dir.  An\n"      \

@@ -3,32 +3,44 @@
 #include "app/app.h"
 #include "app/banner.h"
 #include "app/fatal.h"
+#include "app/launcher.h"
 #include "app/signals.h"
 #include "app/watchdog.h"
 #include "base/log.h"
 #include "io/common/h5_child.h"
 #include <stdlib.h>
-#include <string.h>
+#include <time.h>
 
-/** Is this the process that speaks, as far as the launcher's variables tell?
- *  Only needed before MPI has started. */
-static bool speaks_before_mpi(void)
+/** The deck with all that it leaves out. */
+static rt_err print_config(const rt_cli *cli)
 {
-  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK",
-                                      "PMI_RANK", "SLURM_PROCID"};
-  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-    const char *rank = getenv(names[i]);
-    if (rank != NULL)
-      return strcmp(rank, "0") == 0;
-  }
-  return true;
+  rt_deck *deck = NULL;
+  RT_TRY(rt_deck_read(cli->n_paths > 0 ? cli->paths[0] : NULL, cli->n_overrides,
+                      cli->overrides, &deck));
+  const rt_err err = rt_deck_print(deck, stdout);
+  rt_deck_destroy(&deck);
+  return err;
 }
 
-/** What needs neither ranks nor a deck: help, version, a wrong command line.
- *  True when that was all; then *code is the exit code. */
-static bool answer_early(const rt_cli *cli, rt_err err, int *code)
+/** The answer to a question, by the process that speaks. */
+static rt_err answer(const rt_cli *cli)
 {
-  const bool speaks = speaks_before_mpi();
+  if (cli->version)
+    rt_banner_version(stdout);
+  else if (cli->help == RT_HELP_GENERAL)
+    rt_cli_print_help(cli->verb, stdout);
+  else if (cli->help == RT_HELP_KEYS)
+    return rt_deck_document("help", stdout);
+  else
+    return print_config(cli);
+  return RT_OK;
+}
+
+/** What needs no ranks: help, version, a deck in full, a wrong command line; on
+ *  a login node or in a batch script MPI may not start at all.  True when that
+ *  was all; then *code is the exit code. */
+static bool answer_early(const rt_cli *cli, rt_err err, bool speaks, int *code)
+{
   *code = rt_err_exit_code(err);
   if (err != RT_OK) {
     if (speaks) {
@@ -39,15 +51,9 @@ static bool answer_early(const rt_cli *cli, rt_err err, int *code)
     }
     return true;
   }
-  if (cli->help == RT_HELP_NONE && !cli->version)
+  if (cli->help == RT_HELP_NONE && !cli->version && !cli->print_config)
     return false;
-  if (!speaks)
-    return true;
-  if (cli->version)
-    rt_banner_version(stdout);
-  else if (cli->help == RT_HELP_GENERAL)
-    rt_cli_print_help(cli->verb, stdout);
-  else if ((err = rt_deck_document("help", stdout)) != RT_OK)
+  if (speaks && (err = answer(cli)) != RT_OK)
     rt_fatal_print(err, "");
   *code = rt_err_exit_code(err);
   return true;
@@ -73,9 +79,7 @@ static rt_err run_verb(const rt_cli *cli, const rt_comm *world)
                                 .beat = rt_watchdog_beat,
                                 .waits = rt_watchdog_wait,
                                 .stop_asked = rt_signals_stop_asked}};
-  if (err == RT_OK && cli->print_config)
-    err = rt_comm_rank(world) == 0 ? rt_deck_print(deck, stdout) : RT_OK;
-  else if (err == RT_OK)
+  if (err == RT_OK)
     err = run_of[cli->verb->id](&app);
   rt_deck_destroy(&deck);
   return err;
@@ -109,24 +113,45 @@ static int run(const rt_cli *cli, rt_err ready)
   return rt_err_exit_code(err);
 }
 
+/** All between MPI_Init and MPI_Finalize, or why nothing was begun. */
+static int run_or_refuse(const rt_cli *cli, const rt_launcher *launcher,
+                         rt_err ready)
+{
+  int n_ranks = 1;
+  MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
+  const rt_err err = rt_launcher_check(launcher, n_ranks);
+  if (err == RT_OK) // libraries that MPI loaded may have taken signals
+    return run(cli, cli->verb->stops && ready == RT_OK ? rt_signals_install()
+                                                       : ready);
+  // One speaks for all of them; where the first cannot know, the second does.
+  if (launcher->task == (launcher->counted ? 0 : 1))
+    rt_fatal_print(err, "");
+  else // a launcher ends all when the first has ended
+    nanosleep(&(struct timespec){.tv_nsec = 300000000L}, NULL);
+  return rt_err_exit_code(err);
+}
+
 int main(int argc, char **argv)
 {
   rt_cli cli;
   int code, level = MPI_THREAD_SINGLE;
   // 1. The command line; questions that need no ranks are answered here.
+  const rt_launcher launcher = rt_launcher_read();
   const rt_err err = rt_cli_parse(argc, argv, &cli);
   // Lines appear when they are complete, also through mpirun's pipe.
   setvbuf(stdout, NULL, _IOLBF, 0);
-  if (answer_early(&cli, err, &code)) {
+  if (answer_early(&cli, err, rt_launcher_speaks(&launcher), &code)) {
     rt_cli_clear(&cli);
     return code;
   }
   // 2. Ranks.  Only the main thread calls MPI; others compute and read.
   // A signal is heeded from here on, where a verb can stop in between; starting
   // many ranks takes a while.
+  rt_signals_keep_writing();
   rt_err ready = rt_h5_child_start(); // a fork, so before MPI and its threads
   if (ready == RT_OK && cli.verb->stops)
     ready = rt_signals_install();
+  rt_launcher_free_shell(&launcher);
   // Open MPI 4.1 prints a file's path into 256 bytes while it looks for a way
   // to share file pointers, which nobody does here; its other ways have no such
   // limit.  What the user chose stays.
@@ -139,7 +164,7 @@ int main(int argc, char **argv)
     rt_warn("MPI does not allow threads beside the one that calls it "
             "(MPI_THREAD_FUNNELED): expect trouble");
   // 3. The verb.
-  code = run(&cli, ready);
+  code = run_or_refuse(&cli, &launcher, ready);
   // 4. The end, with one exit code for all.
   MPI_Finalize();
   rt_h5_child_stop();

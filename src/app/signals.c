@@ -16,8 +16,12 @@ static void ask(int signal_number)
 
 static rt_err install(int signal_number, int flags)
 {
-  struct sigaction action = {.sa_handler = ask, .sa_flags = flags};
+  struct sigaction action = {.sa_handler = ask, .sa_flags = flags}, before;
   sigemptyset(&action.sa_mask);
+  RT_CHECK(sigaction(signal_number, NULL, &before) == 0, RT_ERR_INTERNAL,
+           "cannot ask about signal %d: %s", signal_number, strerror(errno));
+  if ((before.sa_flags & SA_SIGINFO) == 0 && before.sa_handler == SIG_IGN)
+    return RT_OK; // nohup, or a shell's background job
   RT_CHECK(sigaction(signal_number, &action, NULL) == 0, RT_ERR_INTERNAL,
            "cannot handle signal %d: %s", signal_number, strerror(errno));
   return RT_OK;
@@ -25,8 +29,17 @@ static rt_err install(int signal_number, int flags)
 
 rt_err rt_signals_install(void)
 {
-  RT_TRY(install(SIGUSR1, SA_RESTART));
-  return install(SIGTERM, SA_RESTART | (int)SA_RESETHAND);
+  // SIGUSR2: the run limit of LSF, of Grid Engine; SIGXCPU: ulimit -t
+  static const int asking[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGXCPU, SIGHUP};
+  for (size_t i = 0; i < sizeof asking / sizeof asking[0]; i++)
+    RT_TRY(install(asking[i], SA_RESTART));
+  return asked == 0 ? install(SIGINT, SA_RESTART | (int)SA_RESETHAND) : RT_OK;
+}
+
+void rt_signals_keep_writing(void)
+{
+  signal(SIGPIPE, SIG_IGN); // a write says EPIPE
+  signal(SIGXFSZ, SIG_IGN); // a write says EFBIG
 }
 
 bool rt_signals_stop_asked(void)

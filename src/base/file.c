@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -215,6 +216,7 @@ rt_err rt_file_read_at(int fd, const char *path, void *to, size_t n,
 rt_err rt_file_write_at(int fd, const char *path, const void *from, size_t n,
                         int64_t offset)
 {
+  char why[160];
   size_t done = 0;
   while (done < n) {
     const ssize_t w =
@@ -224,7 +226,7 @@ rt_err rt_file_write_at(int fd, const char *path, const void *from, size_t n,
     RT_CHECK(w > 0, RT_ERR_IO,
              "cannot write %zu bytes at offset %lld of %s: %s", n - done,
              (long long)offset + (long long)done, path,
-             w < 0 ? strerror(errno) : "nothing was written");
+             w < 0 ? rt_write_reason(errno, why) : "nothing was written");
     done += (size_t)w;
   }
   return RT_OK;
@@ -417,6 +419,27 @@ rt_err rt_file_copy(const char *from, const char *to)
   close(in);
   RT_TRY(err);
   return RT_OK;
+}
+
+int64_t rt_file_most_bytes(void)
+{
+  struct rlimit most;
+  if (getrlimit(RLIMIT_FSIZE, &most) != 0 || most.rlim_cur == RLIM_INFINITY ||
+      most.rlim_cur > INT64_MAX)
+    return INT64_MAX;
+  return (int64_t)most.rlim_cur;
+}
+
+const char *rt_write_reason(int reason, char *text)
+{
+  const int64_t most = rt_file_most_bytes();
+  const bool limited = most < INT64_MAX && (reason == 0 || reason == EFBIG);
+  const int n = snprintf(text, 160, "%s", reason != 0 ? strerror(reason) : "");
+  if (limited && n >= 0 && n < 160)
+    snprintf(text + n, 160 - (size_t)n,
+             "; files of this process may have at most %.3f MiB (ulimit -f)",
+             (double)most * 0x1p-20);
+  return text;
 }
 
 rt_err rt_disk_free(const char *folder, int64_t *bytes)

@@ -67,5 +67,10 @@ RT_MUST rt_err rt_file_put(const char *path, const void *data, size_t n);
 RT_MUST rt_err rt_file_copy(const char *from, const char *to);
 /** Free bytes for us on the file system of \a folder. */
 RT_MUST rt_err rt_disk_free(const char *folder, int64_t *bytes);
+/** Largest file that this process may write (ulimit -f); INT64_MAX: any. */
+int64_t rt_file_most_bytes(void);
+/** Why a write failed, in \a text [160]: the system's reason, and where it is a
+ *  file's size that limit.  \a reason 0: the limit alone, "" without one. */
+const char *rt_write_reason(int reason, char *text);
 
 #endif

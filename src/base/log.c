@@ -2,11 +2,13 @@
  *  Lines for people, from the speaking rank only. */
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static rt_log_level log_level = RT_LOG_INFO;
-static bool log_speaks = true;
+static bool log_speaks = true, log_lost;
 
 void rt_log_setup(rt_log_level level, bool speaks)
 {
@@ -20,8 +22,14 @@ static void put_line(FILE *to, const char *prefix, const char *fmt,
 {
   char line[8192];
   vsnprintf(line, sizeof line, fmt, args);
-  fprintf(to, "%s%s\n", prefix, line);
-  fflush(to);
+  const int written = fprintf(to, "%s%s\n", prefix, line);
+  const bool lost = fflush(to) != 0 || written < 0;
+  // who closed the pipe knows; a full disk is news, and the run goes on
+  if (lost && errno != EPIPE && to == stdout && !log_lost) {
+    fprintf(stderr, "retort: warning: lines of the log are lost: %s\n",
+            strerror(errno));
+    log_lost = true;
+  }
 }
 
 #define PUT(to, prefix, fmt)                                                   \

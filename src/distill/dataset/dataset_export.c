@@ -64,7 +64,9 @@ static void make_header(const char *type, int64_t n, char out[NPY_HEADER])
 
 static rt_err fail(const char *path)
 {
-  return RT_FAIL(RT_ERR_IO, "cannot write %s: %s", path, strerror(errno));
+  char why[160];
+  return RT_FAIL(RT_ERR_IO, "cannot write %s: %s", path,
+                 rt_write_reason(errno, why));
 }
 
 static rt_err open_npy(const char *folder, const char *name, npy *out)

@@ -429,12 +429,13 @@ static rt_err open_logits(rt_evaluator *e, int64_t n_rows, bool create)
   const int64_t bytes =
       n_rows * e->job->seq * head.vocab * (int64_t)sizeof(float);
   const size_t n = (size_t)e->chunk * (size_t)head.w.rows;
+  char why[160];
   e->fd = open(e->path, O_WRONLY | (create ? O_CREAT | O_TRUNC : 0), 0666);
   RT_CHECK(e->fd >= 0, RT_ERR_IO, "%s: cannot open for logits: %s", e->path,
            strerror(errno));
   RT_CHECK(!create || ftruncate(e->fd, (off_t)bytes) == 0, RT_ERR_IO,
            "%s: no room for %lld bytes of logits: %s", e->path,
-           (long long)bytes, strerror(errno));
+           (long long)bytes, rt_write_reason(errno, why));
   if (e->tile == NULL) {
     e->tile = malloc(n * rt_dtype_size(e->z_s.dtype));
     e->tile_f32 = malloc(n * sizeof *e->tile_f32);
