@@ -3,11 +3,16 @@
 #ifndef RT_CLOCK_H
 #define RT_CLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /** Monotonic seconds. */
 double rt_now_s(void);
 /** Wall clock as ISO 8601 UTC, "2026-01-31T12:00:00Z", into \a text. */
 void rt_clock_iso(char *text, size_t n);
+
+/** Seconds of a time as Slurm writes it: "59:30" (minutes first), "04:00:00",
+ *  "1-00:00:00", "2-12"; false for anything else, as a plain number. */
+bool rt_clock_parse(const char *text, double *seconds);
 
 #endif

@@ -48,9 +48,11 @@ const char *rt_deck_text_at(const rt_deck *deck, rt_key key, int i);
 double rt_deck_real_at(const rt_deck *deck, rt_key key, int i);
 /** A length in steps: \a tokens_per_step and \a run_steps resolve the units.
  *  Tokens are rounded up to whole steps, shares of the run to the nearest, but
- *  what is not 0 is at least one step. */
+ *  what is not 0 is at least one step; a time is 0 steps. */
 int64_t rt_deck_steps(const rt_deck *deck, rt_key key, int64_t tokens_per_step,
                       int64_t run_steps);
+/** Seconds of a length that is a time; 0 of any other. */
+double rt_deck_seconds(const rt_deck *deck, rt_key key);
 /** Was it given, and other than the default?  A resolved deck gives all. */
 bool rt_deck_is_set(const rt_deck *deck, rt_key key);
 rt_source rt_deck_source(const rt_deck *deck, rt_key key);

@@ -75,11 +75,24 @@ int64_t rt_deck_steps(const rt_deck *deck, rt_key key, int64_t tokens_per_step,
     const int64_t n = (int64_t)llround(amount / 100.0 * (double)run_steps);
     return n == 0 && amount > 0.0 && run_steps > 0 ? 1 : n;
   }
+  if (unit == RT_LENGTH_TIME)
+    return 0;
   if (unit == RT_LENGTH_STEPS)
     return (int64_t)amount;
   RT_ASSERT(tokens_per_step > 0);
   const int64_t tokens = (int64_t)amount;
   return tokens / tokens_per_step + (tokens % tokens_per_step > 0);
+}
+
+double rt_deck_seconds(const rt_deck *deck, rt_key key)
+{
+  const rt_deck_value *v =
+      value_of(deck, key, RT_KEY_TYPE_LENGTH, RT_KEY_TYPE_LENGTH);
+  double amount = 0.0;
+  rt_length_unit unit = RT_LENGTH_STEPS;
+  return rt_deck_length_split(v->text, &amount, &unit) && unit == RT_LENGTH_TIME
+             ? amount
+             : 0.0;
 }
 
 rt_source rt_deck_source(const rt_deck *deck, rt_key key)

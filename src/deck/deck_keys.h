@@ -3,8 +3,9 @@
  *
  *  K(id, path, type, default, low, high, choices, unit, help).  Defaults are
  *  text, parsed like a deck's.  low > high: no range.  choices: the words of a
- *  CHOICE; the units (steps tokens %) that a LENGTH takes, all when empty.  An
- *  empty TEXT default means "not given".  To add a key, add a row and run
+ *  CHOICE; the units (steps tokens % time) that a LENGTH takes, all but time
+ *  when empty.  A REAL whose unit is s takes times ("30 min", 04:00:00), too.
+ *  An empty TEXT default means "not given".  To add a key, add a row and run
  *  `make docs`. */
 #ifndef RT_DECK_KEYS_H
 #define RT_DECK_KEYS_H
@@ -30,13 +31,13 @@
   K(RUN_THREADS, "run.threads", INT, "0", 0, 1024, "", "", "OpenMP threads per rank; 0 shares the cores that this rank may use") \
   K(RUN_SEED, "run.seed", INT, "1", 0, 72057594037927935, "", "", "seed of initial weights and of the order of rows") \
   K(RUN_WATCHDOG_S, "run.watchdog_s", REAL, "600", 0, 1e9, "", "s", "end the job when no step finishes for this long, nor set-up or a write for ten times as long; 0 never") \
-  K(RUN_WALL_S, "run.wall_s", REAL, "0", 0, 1e9, "", "s", "stop with a checkpoint before this much wall time; 0 asks Slurm") \
-  K(RUN_WALL_MARGIN_S, "run.wall_margin_s", REAL, "60", 0, 1e9, "", "s", "how long before the wall limit to stop") \
+  K(RUN_WALL_S, "run.wall_s", REAL, "0", 0, 1e9, "", "s", "stop with a checkpoint before this much wall time, in seconds or as a time (04:00:00, 1-00:00:00); 0 asks Slurm") \
+  K(RUN_WALL_MARGIN_S, "run.wall_margin_s", REAL, "60", 0, 1e9, "", "s", "how long before the wall limit to stop (at most half of what Slurm gives)") \
   K(RUN_MEMORY_GIB, "run.memory_gib", REAL, "0", 0, 1e6, "", "GiB", "memory per node that the plan may use; 0: what cgroups, Slurm, ulimit and RAM leave") \
   K(RUN_PEAK_GFLOPS, "run.peak_gflops", REAL, "0", 0, 1e9, "", "GFLOP/s", "peak of one rank for MFU; 0 hides MFU") \
   K(OUT_DIR, "output.dir", TEXT, "", 1, 0, "", "", "folder of this run: deck, metrics, checkpoints; made when absent") \
   K(OUT_LOG_EVERY, "output.log_every", INT, "10", 1, 1000000000, "", "steps", "steps between progress lines") \
-  K(CKPT_EVERY, "checkpoint.every", LENGTH, "0", 1, 0, "", "", "between checkpoints; 0 only at the end or when stopped") \
+  K(CKPT_EVERY, "checkpoint.every", LENGTH, "30 min", 1, 0, "steps tokens % time", "", "between checkpoints, as a length or as a time (30 min, 2 h); 0 only at the end or when stopped") \
   K(CKPT_KEEP_LAST, "checkpoint.keep_last", INT, "2", 1, 1000000, "", "", "newest checkpoints kept") \
   K(CKPT_KEEP_EVERY, "checkpoint.keep_every", INT, "0", 0, 1000000000, "", "steps", "checkpoints at multiples of this are kept for ever; 0 none") \
   K(CKPT_RESUME, "checkpoint.resume", BOOL, "true", 1, 0, "", "", "go on from the newest valid checkpoint in output.dir") \

@@ -92,9 +92,10 @@ void rt_deck_value_clear(rt_deck_value *value);
 typedef enum rt_length_unit {
   RT_LENGTH_STEPS,
   RT_LENGTH_TOKENS,
-  RT_LENGTH_PERCENT
+  RT_LENGTH_PERCENT,
+  RT_LENGTH_TIME /**< seconds */
 } rt_length_unit;
-/** Take a LENGTH apart; false when it is none. */
+/** Take a LENGTH apart, or a time ("30 min", "04:00:00"); false: neither. */
 bool rt_deck_length_split(const char *text, double *amount,
                           rt_length_unit *unit);
 /** A decimal number, the whole of \a text, whatever the locale. */

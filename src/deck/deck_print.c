@@ -235,7 +235,11 @@ static void print_preamble(document_kind kind, FILE *to)
           "number is\n"
           "expected.  A length is a number of steps, or of tokens (`3e6 "
           "tokens`, rounded\n"
-          "up to whole steps), or a share of the run (`10 %`).\n",
+          "up to whole steps), or a share of the run (`10 %`), or where it "
+          "says so a time\n"
+          "(`90 s`, `30 min`, `2 h`, `1 d`, or as Slurm writes it: "
+          "`04:00:00`, `1-12:00:00`);\n"
+          "so are numbers of seconds.\n",
           to);
   else if (kind == YAML)
     fputs("# Every deck key with its default.  Generated from\n"

@@ -5,6 +5,7 @@
  *  1_000, no infinity, no leading zeros (YAML 1.1 would read 010 as 8). */
 #include "deck/deck_parts.h"
 
+#include "base/clock.h"
 #include "base/nearest.h"
 #include <ctype.h>
 #include <errno.h>
@@ -116,10 +117,16 @@ bool rt_deck_length_split(const char *text, double *amount,
   static const struct {
     const char *word;
     rt_length_unit unit;
-  } units[] = {{"", RT_LENGTH_STEPS},        {"step", RT_LENGTH_STEPS},
-               {"steps", RT_LENGTH_STEPS},   {"token", RT_LENGTH_TOKENS},
-               {"tokens", RT_LENGTH_TOKENS}, {"%", RT_LENGTH_PERCENT}};
+    double of_it; // a word stands for so many
+  } units[] = {{"", RT_LENGTH_STEPS, 1},        {"step", RT_LENGTH_STEPS, 1},
+               {"steps", RT_LENGTH_STEPS, 1},   {"token", RT_LENGTH_TOKENS, 1},
+               {"tokens", RT_LENGTH_TOKENS, 1}, {"%", RT_LENGTH_PERCENT, 1},
+               {"s", RT_LENGTH_TIME, 1},        {"min", RT_LENGTH_TIME, 60},
+               {"h", RT_LENGTH_TIME, 3600},     {"d", RT_LENGTH_TIME, 86400}};
   char number[32];
+  *unit = RT_LENGTH_TIME;
+  if (rt_clock_parse(text, amount))
+    return true;
   const size_t n = strspn(text, "0123456789.eE+-");
   if (n == 0 || n >= sizeof number)
     return false;
@@ -131,6 +138,7 @@ bool rt_deck_length_split(const char *text, double *amount,
   for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
     if (strcmp(word, units[i].word) == 0) {
       *unit = units[i].unit;
+      *amount *= units[i].of_it;
       return true;
     }
   }
@@ -151,16 +159,19 @@ static bool has_word(const char *words, const char *word, size_t n)
 
 static bool length_is_valid(const rt_key_row *row, const char *text)
 {
-  static const char *const names[] = {"steps", "tokens", "%"};
+  static const char *const names[] = {"steps", "tokens", "%", "time"};
   rt_length_unit unit;
   double amount;
   if (!rt_deck_length_split(text, &amount, &unit) || amount < 0.0)
     return false;
-  if (unit == RT_LENGTH_PERCENT ? amount > 100.0
-                                : amount > 0x1p53 || amount != floor(amount))
+  if (unit == RT_LENGTH_PERCENT && amount > 100.0)
     return false;
-  return row->choices[0] == '\0' ||
-         has_word(row->choices, names[unit], strlen(names[unit]));
+  if ((unit == RT_LENGTH_STEPS || unit == RT_LENGTH_TOKENS) &&
+      (amount > 0x1p53 || amount != floor(amount)))
+    return false;
+  return row->choices[0] == '\0'
+             ? unit != RT_LENGTH_TIME
+             : has_word(row->choices, names[unit], strlen(names[unit]));
 }
 
 /** Paths and words go into files and messages: UTF-8, no control characters. */
@@ -188,6 +199,22 @@ static bool text_is_clean(const char *text)
   return true;
 }
 
+static bool takes_time(const rt_key_row *row)
+{
+  return row->type == RT_KEY_TYPE_REAL && strcmp(row->unit, "s") == 0;
+}
+
+/** A number, or a time where the unit is seconds. */
+static bool parse_real(const rt_key_row *row, const rt_deck_scalar *s,
+                       double *x)
+{
+  rt_length_unit unit;
+  if (rt_deck_number(s->text, x))
+    return !s->quoted;
+  return takes_time(row) && rt_deck_length_split(s->text, x, &unit) &&
+         unit == RT_LENGTH_TIME && isfinite(*x);
+}
+
 /** What a single value of this key should look like. */
 static void describe(const rt_key_row *row, char *out, size_t n)
 {
@@ -197,7 +224,9 @@ static void describe(const rt_key_row *row, char *out, size_t n)
     break;
   case RT_KEY_TYPE_REAL:
   case RT_KEY_TYPE_REALS:
-    snprintf(out, n, "a number");
+    snprintf(out, n, "a number%s",
+             takes_time(row) ? ", or a time such as \"30 min\" or 04:00:00"
+                             : "");
     break;
   case RT_KEY_TYPE_BOOL:
     snprintf(out, n, "true or false");
@@ -206,8 +235,11 @@ static void describe(const rt_key_row *row, char *out, size_t n)
     snprintf(out, n, "one of: %s", row->choices);
     break;
   case RT_KEY_TYPE_LENGTH:
-    snprintf(out, n, "a length such as \"200 steps\" or \"3e6 tokens\"%s",
-             row->choices[0] == '\0' ? " or \"10 %\" of the run" : "");
+    snprintf(out, n, "a length such as \"200 steps\" or \"3e6 tokens\"%s%s",
+             row->choices[0] == '\0' || has_word(row->choices, "%", 1)
+                 ? " or \"10 %\" of the run"
+                 : "",
+             has_word(row->choices, "time", 4) ? " or \"30 min\"" : "");
     break;
   case RT_KEY_TYPE_TEXT:
   case RT_KEY_TYPE_TEXTS:
@@ -266,7 +298,7 @@ static bool parse_scalar(const rt_key_row *row, const rt_deck_scalar *s,
     return !s->quoted && parse_whole(s->text, &out->whole);
   case RT_KEY_TYPE_REAL:
   case RT_KEY_TYPE_REALS:
-    return !s->quoted && rt_deck_number(s->text, &out->real);
+    return parse_real(row, s, &out->real);
   case RT_KEY_TYPE_BOOL:
     return !s->quoted && parse_bool(s->text, &out->whole);
   case RT_KEY_TYPE_CHOICE:

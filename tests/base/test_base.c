@@ -3,10 +3,12 @@
  *  ranks: 1 */
 #include "support/rt_test.h"
 
+#include "base/clock.h"
 #include "base/dtype.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/rng.h"
+#include "base/spawn.h"
 #include "base/split.h"
 #include "base/view.h"
 #include <fcntl.h>
@@ -335,6 +337,27 @@ static void test_error_record(void)
   CU_ASSERT_STRING_EQUAL(rt_err_text(), "");
 }
 
+static void test_spawn(void)
+{
+  char text[16];
+  RT_OKAY(rt_spawn_read((char *[]){"echo", "1-02:03", NULL}, 20.0, text,
+                        sizeof text));
+  CU_ASSERT_STRING_EQUAL(text, "1-02:03\n");
+  RT_OKAY(rt_spawn_read((char *[]){"seq", "100000", NULL}, 20.0, text,
+                        sizeof text)); // more than a pipe and the text hold
+  CU_ASSERT_EQUAL(strlen(text), sizeof text - 1);
+  RT_FAILS(rt_spawn_read((char *[]){"no-such-program", NULL}, 20.0, text,
+                         sizeof text),
+           RT_ERR_NOINPUT, "no-such-program cannot be run");
+  RT_FAILS(rt_spawn_read((char *[]){"false", NULL}, 20.0, text, sizeof text),
+           RT_ERR_NOINPUT, "false failed");
+  const double since = rt_now_s();
+  RT_FAILS(rt_spawn_read((char *[]){"sh", "-c", "sleep 60 & sleep 60", NULL},
+                         0.2, text, sizeof text),
+           RT_ERR_NOINPUT, "sh gave no answer in 0.2 s");
+  CU_ASSERT(rt_now_s() - since < 30.0);
+}
+
 RT_TEST_MAIN("base", {"hashes have their published values", test_hash_vectors},
              {"a file's hash", test_hash_of_file},
              {"small files are replaced whole", test_file_put_and_slurp},
@@ -349,4 +372,5 @@ RT_TEST_MAIN("base", {"hashes have their published values", test_hash_vectors},
              {"permutations are bijections", test_permutation_is_a_bijection},
              {"random numbers have their moments", test_rng_moments},
              {"random streams differ", test_rng_streams_differ},
+             {"other programs are asked", test_spawn},
              {"errors say what and where", test_error_record})

@@ -75,6 +75,34 @@ static void test_lengths(void)
   }
 }
 
+static void test_times(void)
+{
+  static const struct {
+    const char *text;
+    double seconds;
+  } good[] = {{"90 s", 90},          {"30 min", 1800},    {"1.5 h", 5400},
+              {"2d", 172800},        {"59:30", 3570},     {"04:00:00", 14400},
+              {"1-00:00:00", 86400}, {"1-12:30", 131400}, {"2-0", 172800},
+              {"\"30 min\"", 1800},  {"'00:00:01'", 1},   {"120:00:00", 432e3}};
+  for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+    char text[120];
+    rt_deck *deck;
+    snprintf(text, sizeof text, "checkpoint: {every: %s}\nrun: {wall_s: %s}",
+             good[i].text, good[i].text);
+    RT_OKAY(parse(text, &deck));
+    CU_ASSERT(rt_deck_seconds(deck, RT_KEY_CKPT_EVERY) == good[i].seconds);
+    CU_ASSERT(rt_deck_real(deck, RT_KEY_RUN_WALL_S) == good[i].seconds);
+    CU_ASSERT_EQUAL(rt_deck_steps(deck, RT_KEY_CKPT_EVERY, 1000, 250), 0);
+    rt_deck_destroy(&deck);
+  }
+  rt_deck *deck;
+  RT_OKAY(parse("checkpoint: {every: 60}\nrun: {wall_s: 60}", &deck));
+  CU_ASSERT(rt_deck_seconds(deck, RT_KEY_CKPT_EVERY) == 0.0);
+  CU_ASSERT_EQUAL(rt_deck_steps(deck, RT_KEY_CKPT_EVERY, 1000, 250), 60);
+  CU_ASSERT(rt_deck_real(deck, RT_KEY_RUN_WALL_S) == 60.0);
+  rt_deck_destroy(&deck);
+}
+
 static void test_empty_decks(void)
 {
   static const char *const texts[] = {"",           "\n",       "# nothing\n",
@@ -158,6 +186,16 @@ static const struct {
     {"train: {lr_warmup: 10 stpes}", "got \"10 stpes\", expected a length such "
                                      "as \"200 steps\" or \"3e6 tokens\" or "
                                      "\"10 %\" of the run"},
+    {"train: {lr_warmup: 30 min}", "got \"30 min\", expected a length such as "
+                                   "\"200 steps\" or \"3e6 tokens\" or \"10 "
+                                   "%\" of the run"},
+    {"checkpoint: {every: 30 mni}", "or \"10 %\" of the run or \"30 min\""},
+    {"run: {wall_s: 04:00:61}", "got \"04:00:61\", expected a number, or a "
+                                "time such as \"30 min\" or 04:00:00"},
+    {"run: {wall_s: 1-}", "expected a number, or a time"},
+    {"run: {wall_s: 1:2:3:4}", "expected a number, or a time"},
+    {"run: {wall_s: \"60\"}", "remove the quotes"},
+    {"run: {peak_gflops: 30 s}", "got \"30 s\", expected a number ("},
     {"train: {lr_warmup: -1}", "got \"-1\", expected a length"},
     {"train: {lr_warmup: 1.5 steps}", "got \"1.5 steps\", expected a length"},
     {"train: {lr_warmup: 101 %}", "got \"101 %\", expected a length"},
@@ -578,6 +616,7 @@ static void test_distances(void)
 
 RT_TEST_MAIN("deck", {"values of every type", test_values_of_every_type},
              {"lengths and their units", test_lengths},
+             {"times, where they are taken", test_times},
              {"decks that say nothing", test_empty_decks},
              {"bad decks are told why", test_bad_decks},
              {"all errors come at once", test_all_errors_at_once},

@@ -9,9 +9,11 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "distill/capture/capture_teacher.h"
+#include "distill/job/wall.h"
 #include "distill/run/run.h"
 #include "distill/job/job_memory.h"
 #include "io/hf/safetensors.h"
+#include "io/run/last_run.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +31,9 @@ typedef struct rt_capture {
   double entered_s, enter_s;    // when, and how long, the manifest was written
   int64_t rows_mine, rows_done; // of this group, in this run
   double began_s, said_s;       // first forward, last progress line
+  double wall_end_s;            // on the clock of rt_now_s, 0: no limit
+  rt_last_run kept;             // rows, as rank 0 knows
+  bool recorded;                // there is a last_run of this run
 } rt_capture;
 
 static bool is_writer(const rt_capture *c)
@@ -96,6 +101,26 @@ static rt_err open_dataset(rt_capture *c)
   return RT_OK;
 }
 
+/** How far the capture came, for who may start it again.  Rank 0: other groups
+ *  seal shards that it does not hear of before the end, or the next start. */
+static rt_err record(rt_capture *c)
+{
+  if (rt_comm_rank(c->job->world) != 0)
+    return RT_OK;
+  c->kept.whole = c->info.n_rows;
+  c->recorded = true;
+  return rt_last_run_goes(c->folder, &c->kept);
+}
+
+/** Rows that earlier runs left. */
+static void count_kept(rt_capture *c)
+{
+  for (int64_t s = 0; s < c->n_shards; s++)
+    if (c->done[s])
+      c->kept.first += rt_logits_shard_rows(&c->info, s);
+  c->kept.saved = c->kept.first;
+}
+
 static rt_err allocate(rt_capture *c)
 {
   if (is_writer(c))
@@ -108,9 +133,12 @@ static rt_err prepare(rt_capture *c)
   rt_job *job = c->job;
   RT_CHECK(c->folder[0] != '\0', RT_ERR_CONFIG,
            "capture.dir is empty: name the folder of the dataset");
+  RT_TRY(rt_wall_end(job, &c->wall_end_s));
   RT_TRY(open_dataset(c));
   if (c->finished)
     return RT_OK;
+  count_kept(c);
+  RT_TRY(rt_agree(job->world, record(c)));
   c->rows_mine = missing_rows(c);
   if (is_writer(c))
     rt_job_beside(job, "shard in writing", rt_capture_writer_bytes(&c->info));
@@ -146,7 +174,9 @@ static rt_err enter(rt_capture *c)
 static rt_err seal_shard(rt_capture *c, int64_t s)
 {
   RT_TRY(rt_capture_seal(c->folder, s, c->writer));
-  return enter(c);
+  RT_TRY(enter(c));
+  c->kept.saved = c->kept.first + c->rows_done;
+  return record(c);
 }
 
 static rt_err run_shard(rt_capture *c, int64_t s)
@@ -184,6 +214,22 @@ static void progress(rt_capture *c)
           (double)(dp * c->rows_done * c->info.seq) / s, s / share - s);
 }
 
+/** Why a capture ends early; ranks agree on the largest. */
+enum { GO_ON, STOP_WALL, STOP_ASKED };
+
+/** Why this rank would not begin another shard, when there is one; the last
+ *  took \a shard_s. */
+static int32_t wish(const rt_capture *c, double shard_s)
+{
+  if (c->rows_done == c->rows_mine)
+    return GO_ON;
+  if (c->job->hooks->stop_asked())
+    return STOP_ASKED;
+  return c->wall_end_s > 0.0 && rt_now_s() + shard_s >= c->wall_end_s
+             ? STOP_WALL
+             : GO_ON;
+}
+
 /** This group's shards, until done or told to stop.  The tp ranks of a group
  *  agree on a stop; other groups get the signal themselves. */
 static rt_err run_share(rt_capture *c, int32_t *stop)
@@ -191,12 +237,13 @@ static rt_err run_share(rt_capture *c, int32_t *stop)
   rt_job *job = c->job;
   c->began_s = rt_now_s();
   for (int64_t s = 0; s < c->n_shards && *stop == 0; s++) {
+    const double since = rt_now_s();
     if (!c->mine[s])
       continue;
     RT_TRY(run_shard(c, s));
     rt_phases_to(&job->phases, RT_PHASE_LOG);
     progress(c);
-    *stop = job->hooks->stop_asked();
+    *stop = wish(c, rt_now_s() - since);
     RT_TRY(
         rt_comm_allreduce_host(job->grid_t.comm_tp, stop, 1, RT_I32, RT_MAX));
   }
@@ -217,6 +264,9 @@ static rt_err meet(rt_capture *c, int32_t *stop)
   const rt_comm *world = c->job->world;
   RT_TRY(rt_comm_meet(world, say_waiting, c));
   c->job->hooks->beat(c->info.n_rows, "manifest");
+  uint64_t n = is_writer(c) ? (uint64_t)c->rows_done : 0;
+  RT_TRY(rt_comm_allreduce_host(world, &n, 1, RT_U64, RT_SUM));
+  c->kept.saved = c->kept.first + (int64_t)n;
   return rt_comm_allreduce_host(world, stop, 1, RT_I32, RT_MAX);
 }
 
@@ -260,9 +310,10 @@ static rt_err run(rt_capture *c)
     job->hooks->fatal(err);
   RT_TRY(err);
   RT_TRY(meet(c, &stop));
-  RT_CHECK(stop == 0, RT_ERR_STOPPED,
-           "capture stopped by a signal: finished shards are kept in %s, the "
-           "same command goes on",
+  RT_CHECK(stop == GO_ON, RT_ERR_STOPPED,
+           "capture stopped %s: finished shards are kept in %s, the same "
+           "command goes on",
+           stop == STOP_WALL ? "before the wall limit" : "by a signal",
            c->folder);
   return finish(c);
 }
@@ -281,6 +332,10 @@ rt_err rt_run_capture(rt_job *job)
   rt_capture c = {.job = job,
                   .folder = rt_deck_text(job->deck, RT_KEY_CAP_DIR)};
   const rt_err err = run(&c);
+  if (c.recorded)
+    rt_last_run_ends(c.folder, &c.kept, err);
+  if (c.recorded && err == RT_OK)
+    rt_last_run_forget(c.folder); // a dataset goes on to others
   clear(&c);
   return err;
 }

@@ -2,18 +2,19 @@
  *  The loop around a training step. */
 #include "base/clock.h"
 #include "base/log.h"
-#include "distill/train/progress.h"
-#include "distill/train/state.h"
 #include "distill/eval/evaluate.h"
-#include "distill/run/run.h"
-#include "distill/train/run_folder.h"
 #include "distill/job/job_memory.h"
+#include "distill/job/wall.h"
+#include "distill/run/run.h"
+#include "distill/train/progress.h"
+#include "distill/train/run_folder.h"
+#include "distill/train/state.h"
 #include "io/common/lock.h"
+#include "io/run/last_run.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 /** Why a run ends; ranks agree on the largest. */
@@ -29,6 +30,8 @@ typedef struct rt_train_run {
   int64_t first, step;                  // updates done when it began, and now
   int64_t saved;                        // step of the last checkpoint, -1 none
   int64_t checkpoint_every, eval_every; // steps, 0: only at the end
+  double checkpoint_s, saved_s;         // or so many seconds after that time
+  bool recorded;                        // there is a last_run of this run
   int64_t eval_rows;
   double wall_end_s;  // on the clock of rt_now_s, 0: no limit
   double refreshed_s; // the lock was, last
@@ -38,19 +41,6 @@ static int64_t interval(const rt_job *job, rt_key key)
 {
   return rt_deck_steps(job->deck, key, job->batch_rows * job->seq,
                        job->n_steps);
-}
-
-/** When to be gone: run.wall_s after the start, else when Slurm says. */
-static double wall_end(const rt_job *job)
-{
-  const double wall_s = rt_deck_real(job->deck, RT_KEY_RUN_WALL_S);
-  const char *slurm = getenv("SLURM_JOB_END_TIME"); // seconds since 1970
-  const double margin_s = rt_deck_real(job->deck, RT_KEY_RUN_WALL_MARGIN_S);
-  if (wall_s > 0.0)
-    return job->phases.began + wall_s - margin_s;
-  if (slurm == NULL || strtod(slurm, NULL) <= 0.0)
-    return 0.0;
-  return rt_now_s() + (strtod(slurm, NULL) - (double)time(NULL)) - margin_s;
 }
 
 static bool holds(const rt_train_run *run, const char *name)
@@ -155,23 +145,27 @@ static rt_err make_evaluator(rt_train_run *run)
   return rt_evaluator_commit(run->evaluator);
 }
 
-/** A limit that leaves no time would make one step at each start. */
-static rt_err check_wall(const rt_deck *deck)
+/** How far the run came, for who may start it again.  Rank 0. */
+static rt_last_run progress_of(const rt_train_run *run)
 {
-  const double wall_s = rt_deck_real(deck, RT_KEY_RUN_WALL_S);
-  const double margin_s = rt_deck_real(deck, RT_KEY_RUN_WALL_MARGIN_S);
-  RT_CHECK(wall_s == 0.0 || wall_s > margin_s, RT_ERR_CONFIG,
-           "run.wall_s is %g and run.wall_margin_s %g: no time is left for a "
-           "step; set a smaller margin",
-           wall_s, margin_s);
-  return RT_OK;
+  return (rt_last_run){.first = run->first,
+                       .saved = run->saved > 0 ? run->saved : 0,
+                       .whole = run->job->n_steps};
+}
+
+static rt_err record(rt_train_run *run)
+{
+  const rt_last_run now = progress_of(run);
+  run->recorded = run->lock != NULL;
+  return rt_agree(run->job->world,
+                  run->recorded ? rt_last_run_goes(run->folder, &now) : RT_OK);
 }
 
 static rt_err prepare(rt_train_run *run)
 {
   rt_job *job = run->job;
-  RT_TRY(check_wall(job->deck));
   RT_TRY(rt_job_make_config(job));
+  RT_TRY(rt_wall_end(job, &run->wall_end_s));
   RT_TRY(open_folder(run));
   RT_TRY(rt_trainer_create(job, true, false, &run->trainer));
   RT_TRY(make_evaluator(run));
@@ -182,7 +176,7 @@ static rt_err prepare(rt_train_run *run)
             (long long)job->n_steps, run->folder);
   run->checkpoint_every = interval(job, RT_KEY_CKPT_EVERY);
   run->eval_every = interval(job, RT_KEY_EVAL_EVERY);
-  run->wall_end_s = wall_end(job);
+  run->checkpoint_s = rt_deck_seconds(job->deck, RT_KEY_CKPT_EVERY);
   if (run->trainer->capture != NULL)
     RT_TRY(rt_state_origin(run->trainer, run->saved));
   RT_TRY(rt_train_capture_begin(run->trainer->capture, run->step,
@@ -190,7 +184,9 @@ static rt_err prepare(rt_train_run *run)
   if (run->step < job->n_steps)
     RT_TRY(rt_agree(job->world, rt_trainer_seek(run->trainer, run->step)));
   RT_TRY(rt_progress_init(&run->progress, job, run->folder, run->step));
-  return keep_deck(run);
+  RT_TRY(keep_deck(run));
+  run->saved_s = rt_now_s();
+  return record(run);
 }
 
 static rt_err evaluate(rt_train_run *run)
@@ -216,6 +212,8 @@ static rt_err checkpoint(rt_train_run *run)
   RT_TRY(rt_agree(job->world, rt_train_capture_sync(run->trainer->capture)));
   RT_TRY(rt_state_save(run->trainer, run->step));
   run->saved = run->step;
+  run->saved_s = rt_now_s();
+  RT_TRY(record(run));
   rt_debug("checkpoint of step %lld in %.2f s", (long long)run->step,
            rt_now_s() - since);
   rt_phases_to(&job->phases, was);
@@ -286,23 +284,42 @@ static double peak_rss(void)
   return (double)use.ru_maxrss * 1024.0; // Linux counts in KiB
 }
 
-/** The one collective of the loop, after each step: largest wish to stop,
- *  memory and wait for input of all ranks in three numbers. */
-static rt_err meet(const rt_train_run *run, double step_s, rt_stop *stop,
-                   double *rss_bytes, double *wait)
+static bool due(int64_t step, int64_t every)
 {
-  double v[3] = {(double)wish(run, step_s), peak_rss(),
-                 rt_progress_wait(&run->progress)};
-  RT_TRY(rt_comm_allreduce_host(run->job->world, v, 3, RT_F64, RT_MAX));
-  *stop = (rt_stop)lrint(v[0]);
-  *rss_bytes = v[1];
-  *wait = v[2];
+  return every > 0 && step % every == 0;
+}
+
+/** Is it time for a checkpoint, by this rank's clock or by the step? */
+static bool is_due(const rt_train_run *run)
+{
+  return due(run->step, run->checkpoint_every) ||
+         (run->checkpoint_s > 0.0 &&
+          rt_now_s() - run->saved_s >= run->checkpoint_s);
+}
+
+/** What ranks tell each other after a step: the largest of each. */
+typedef struct rt_meeting {
+  rt_stop stop;
+  bool save; // clocks differ: all save when one would
+  double rss_bytes, wait;
+} rt_meeting;
+
+/** The one collective of the loop, after each step, in four numbers. */
+static rt_err meet(const rt_train_run *run, double step_s, rt_meeting *m)
+{
+  double v[] = {(double)wish(run, step_s), is_due(run), peak_rss(),
+                rt_progress_wait(&run->progress)};
+  RT_TRY(rt_comm_allreduce_host(run->job->world, v, 4, RT_F64, RT_MAX));
+  *m = (rt_meeting){.stop = (rt_stop)lrint(v[0]),
+                    .save = v[1] > 0.0,
+                    .rss_bytes = v[2],
+                    .wait = v[3]};
   return RT_OK;
 }
 
 /** Metrics, and a line when it is time.  Rank 0 alone writes. */
 static rt_err report(rt_train_run *run, const rt_step_result *r,
-                     double rss_bytes, double wait)
+                     const rt_meeting *m)
 {
   rt_job *job = run->job;
   const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_LOG);
@@ -311,7 +328,7 @@ static rt_err report(rt_train_run *run, const rt_step_result *r,
       run->step == job->n_steps;
   RT_TRY(rt_progress_step(&run->progress, run->step, r));
   if (now)
-    rt_progress_line(&run->progress, run->step, r, rss_bytes, wait);
+    rt_progress_line(&run->progress, run->step, r, m->rss_bytes, m->wait);
   if (run->lock != NULL && rt_now_s() - run->refreshed_s > 30.0) {
     rt_lock_refresh(run->lock);
     run->refreshed_s = rt_now_s();
@@ -320,30 +337,26 @@ static rt_err report(rt_train_run *run, const rt_step_result *r,
   return RT_OK;
 }
 
-static bool due(int64_t step, int64_t every)
-{
-  return every > 0 && step % every == 0;
-}
-
 /** One step and what belongs to it. */
 static rt_err advance(rt_train_run *run, rt_stop *stop)
 {
   rt_job *job = run->job;
   rt_step_result r;
-  double rss_bytes = 0.0, wait = 0.0;
+  rt_meeting m = {0};
   const double since = rt_now_s();
   job->hooks->beat(run->step, "step");
   RT_TRY(rt_trainer_step(run->trainer, run->step, &r));
   if (r.bad)
     RT_TRY(judge_bad_step(run, &r));
   run->step++;
-  RT_TRY(meet(run, rt_now_s() - since, stop, &rss_bytes, &wait));
-  RT_TRY(report(run, &r, rss_bytes, wait));
+  RT_TRY(meet(run, rt_now_s() - since, &m));
+  *stop = m.stop;
+  RT_TRY(report(run, &r, &m));
   if (run->step == job->n_steps)
     return RT_OK; // the end evaluates and saves anyway
   if (due(run->step, run->eval_every))
     RT_TRY(evaluate(run));
-  return due(run->step, run->checkpoint_every) ? checkpoint(run) : RT_OK;
+  return m.save ? checkpoint(run) : RT_OK;
 }
 
 /** Steps until the end or a stop.  A rank that fails alone would leave its
@@ -351,6 +364,12 @@ static rt_err advance(rt_train_run *run, rt_stop *stop)
 static rt_err loop(rt_train_run *run, rt_stop *stop)
 {
   *stop = GO_ON;
+  // a signal that came during set-up: it may be followed by a SIGKILL before a
+  // step of minutes is over
+  int32_t asked = run->job->hooks->stop_asked();
+  RT_TRY(rt_comm_allreduce_host(run->job->world, &asked, 1, RT_I32, RT_MAX));
+  if (asked != 0)
+    *stop = STOP_ASKED;
   while (run->step < run->job->n_steps && *stop == GO_ON) {
     const rt_err err = advance(run, stop);
     if (err != RT_OK && err != RT_ERR_NUMBER)
@@ -420,6 +439,10 @@ rt_err rt_run_train(rt_job *job)
     err = loop(&run, &stop);
   if (err == RT_OK)
     err = finish(&run, stop);
+  if (run.recorded) {
+    const rt_last_run end = progress_of(&run);
+    rt_last_run_ends(run.folder, &end, err);
+  }
   rt_progress_clear(&run.progress);
   rt_evaluator_destroy(&run.evaluator);
   rt_trainer_destroy(&run.trainer);
