@@ -7,10 +7,13 @@ cd "$(dirname "$0")/.."
 build=${1:?usage: tests/soak.sh BUILD ROUNDS}
 for seed in $(seq "${2:?usage: tests/soak.sh BUILD ROUNDS}"); do
   echo "round $seed"
-  export SEED=$seed KILLS=60 RESTARTS=20 HOSTILE=20000 FUZZ_SECONDS="${FUZZ_SECONDS:-600}"
+  export SEED=$seed KILLS=60 SIGNALS=40 RESTARTS=20 HOSTILE=20000 FUZZ_SECONDS="${FUZZ_SECONDS:-600}"
   ATS=$(shuf -i 1-100 -n 12 --random-source=<(yes "$seed") | xargs)
   export ATS
   TIMEOUT=$((4 * FUZZ_SECONDS + 900)) tests/run.sh "$build" \
-    script_kill script_full_disk script_resume \
+    script_kill script_full_disk script_resume script_stop \
     script_fuzz hostile
 done
+if [ "$(id -u)" = 0 ]; then
+  tests/slurm/real_slurm.sh "$build/bin/retort" || [ $? = 77 ]
+fi
