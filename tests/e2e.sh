@@ -96,6 +96,16 @@ close_to() {
     fail "losses of $1 and $2 are not within 1e-5"
 }
 
+# last FOLDER NAME: a value of its last_run
+last() { sed -n "s/^$2=//p" "$1/last_run"; }
+
+# fake NAME "SCRIPT": a program of that name in bin
+fake() {
+  mkdir -p "$work/bin"
+  printf '#!/bin/bash\n%s\n' "$2" >"$work/bin/$1"
+  chmod +x "$work/bin/$1"
+}
+
 # A teacher for those who need one: trained here, 30 steps, on one rank.
 make_teacher() {
   expect 0 1 train deck.yaml output.dir=teacher train.length=30 run.seed=7 \

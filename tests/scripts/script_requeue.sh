@@ -6,11 +6,6 @@ RETORT=${1:-${RETORT:-build/bin/retort}}
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 sbatch=$here/../jobs/train.sbatch
-mkdir bin
-fake() {
-  printf '#!/bin/bash\n%s\n' "$2" >"bin/$1"
-  chmod +x "bin/$1"
-}
 # srun of one task: $INSTEAD replaces the program, and $CODE its code, as srun's
 # is when a task was killed
 # shellcheck disable=SC2016
@@ -52,13 +47,13 @@ for n in 0 1 2 3 4; do
 done
 # srun gives another code
 CODE=13 start 5 85 again "${run[@]}" output.dir=wall
-saved=$(sed -n 's/^saved=//p' wall/last_run)
+saved=$(last wall saved)
 unset LEFT
 # train.length is part of the deck: a run that is at its end
 touch wall/stop
 start 6 86 "" "${run[@]}" output.dir=wall
 [ -e retort-7.tries ] && fail "the count is left"
-[ "$(sed -n 's/^saved=//p' wall/last_run)" -gt "$saved" ] || fail "no new step"
+[ "$(last wall saved)" -gt "$saved" ] || fail "no new step"
 unset SLURM_RESTART_COUNT
 start 0 0 "" output.dir=done
 

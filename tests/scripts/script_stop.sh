@@ -20,16 +20,6 @@ alone() {
     "$(tail -n 3 err.txt)"
 }
 
-# last FOLDER NAME: a value of its last_run
-last() { sed -n "s/^$2=//p" "$1/last_run"; }
-
-# fake NAME "SCRIPT": a program of that name, first in PATH
-mkdir bin
-fake() {
-  printf '#!/bin/bash\n%s\n' "$2" >"bin/$1"
-  chmod +x "bin/$1"
-}
-
 # --- a Slurm that does not answer: said once, after a while; the run goes on
 fake squeue 'sleep 300'
 SLURM_JOB_ID=99 PATH="$work/bin:$PATH" timeout 60 "$RETORT" train deck.yaml \
