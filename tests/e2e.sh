@@ -96,7 +96,7 @@ close_to() {
     fail "losses of $1 and $2 are not within 1e-5"
 }
 
-# last FOLDER NAME: a value of its last_run
+# last FOLDER NAME: a value of its last_run (doc/formats.md)
 last() { sed -n "s/^$2=//p" "$1/last_run"; }
 
 # fake NAME "SCRIPT": a program of that name in bin

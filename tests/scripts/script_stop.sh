@@ -38,7 +38,7 @@ slurm_ends() { # ARGS...: a run that is ended so, some time after its banner
   until grep -q '^ranks ' out.txt || ! kill -0 "$job" 2>/dev/null; do
     sleep 0.02
   done
-  sleep "$((RANDOM % 2)).$((RANDOM % 10))$((RANDOM % 10))"
+  sleep "0.$((RANDOM % 10))$((RANDOM % 10))"
   local ranks
   ranks=$(pgrep -P "$(pgrep -P "$job" || echo 0)") || return 1
   # shellcheck disable=SC2086
@@ -63,9 +63,9 @@ slurm_ends() { # ARGS...: a run that is ended so, some time after its banner
   [ "$code" = 85 ] || fail "ended by Slurm: exit $code, expected 85:" \
     "$(tail -n 3 err.txt)"
 }
-run=(train deck.yaml train.length=3000 eval.rows=0 output.log_every=1000)
+run=(train deck.yaml train.length=2000 eval.rows=0 output.log_every=1000)
 expect 0 2 "${run[@]}" output.dir=whole
-for _ in $(seq "${SIGNALS:-4}"); do
+for _ in $(seq "${SIGNALS:-5}"); do
   [ "$(last ended state 2>/dev/null)" = finished ] && rm -rf ended
   slurm_ends "${run[@]}" output.dir=ended || continue
   says err.txt "stopped by a signal"
@@ -174,10 +174,10 @@ says out.txt "$((1900 - kept)) rows to do"
 [ -e made/last_run ] && fail "a finished dataset has a last_run"
 
 # --- checkpoints by time: the same bits, also from one of them
-timed=(train deck.yaml train.length=2000 eval.rows=0 output.log_every=1000
+timed=(train deck.yaml train.length=1000 eval.rows=0 output.log_every=1000
   checkpoint.keep_last=100)
 expect 0 2 "${timed[@]}" output.dir=never checkpoint.every=0
-expect 0 2 "${timed[@]}" output.dir=timed "checkpoint.every=0.2 s"
+expect 0 2 "${timed[@]}" output.dir=timed "checkpoint.every=0.1 s"
 same_bits never timed
 mapfile -t steps < <(ls timed/checkpoints)
 [ "${#steps[@]}" -ge 3 ] || fail "checkpoints by time: ${steps[*]}"
