@@ -6,23 +6,13 @@
 #ifndef RT_GROUP_H
 #define RT_GROUP_H
 
-#include "base/err.h"
-#include <mpi.h>
+#include "ranks/agree.h"
 #include <stddef.h>
 #include <stdint.h>
 
-/** Forward a failing MPI call, where the communicator returns errors at all. */
-#define RT_TRY_MPI(call)                                                       \
-  do {                                                                         \
-    const int rt_try_mpi_ = (call);                                            \
-    if (rt_try_mpi_ != MPI_SUCCESS)                                            \
-      return rt_group_mpi_error(rt_try_mpi_, __FILE__, __LINE__);              \
-  } while (0)
-rt_err rt_group_mpi_error(int code, const char *file, int line);
-
-/** All ranks learn the worst: RT_OK when every rank passed RT_OK, else the
- *  error of the lowest failing rank, with its text on every rank. */
-RT_MUST rt_err rt_group_agree(MPI_Comm comm, rt_err err);
+/** All ranks learn the worst (rt_agree_ranks, RT_SOON): who fails may go to any
+ *  agreement of the same ranks, and no rank waits for ever. */
+#define rt_group_agree(comm, err) rt_agree_ranks(comm, err, RT_SOON, RT_HERE)
 RT_MUST rt_err rt_group_bcast(MPI_Comm comm, void *data, size_t bytes);
 /** Rank 0's \a err; when RT_OK, its text too: others get a fresh copy, which
  *  the caller frees. */

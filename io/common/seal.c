@@ -372,8 +372,8 @@ rt_err rt_seal_check(MPI_Comm comm, const char *path)
 {
   seal s = {0};
   rt_err err = get(comm, path, &s);
-  if (err == RT_OK)
-    err = rt_group_agree(comm, compare(comm, path, &s));
+  if (err == RT_OK) // ranks may try another file, and each reads its share
+    err = rt_agree_ranks(comm, compare(comm, path, &s), RT_LATE, RT_HERE);
   clear(&s);
   RT_TRY(err);
   return RT_OK;

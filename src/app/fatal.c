@@ -2,25 +2,17 @@
  *  One clear message, and the right exit code. */
 #include "app/fatal.h"
 
-#include "base/clock.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-/** Seconds that a failed rank waits for the others to come to the end. */
-static const double MEET_S = 10.0;
-
 // The hook has no argument for it, and a process fails once.
-static struct {
-  const rt_comm *world; // borrowed
-  bool debug;
-} us;
+static bool debug;
 
-void rt_fatal_setup(const rt_comm *world, bool debug)
+void rt_fatal_setup(bool with_trace)
 {
-  us.world = world;
-  us.debug = debug;
+  debug = with_trace;
 }
 
 void rt_fatal_print(rt_err err, const char *who)
@@ -28,7 +20,7 @@ void rt_fatal_print(rt_err err, const char *who)
   char trace[1200] = "";
   // the run's lines stand before its end, also when both go to one file
   fflush(stdout);
-  if ((us.debug || err == RT_ERR_INTERNAL) && rt_err_trace()[0] != '\0')
+  if ((debug || err == RT_ERR_INTERNAL) && rt_err_trace()[0] != '\0')
     snprintf(trace, sizeof trace, "\n  at %s", rt_err_trace());
   fprintf(stderr, "retort: %s%s%s%s%s\n",
           err == RT_ERR_STOPPED || err == RT_ERR_HALTED ? "" : "error: ", who,
@@ -46,44 +38,56 @@ static void sleep_ms(long ms)
 
 _Noreturn static void quit(rt_err err)
 {
-  MPI_Abort(us.world != NULL ? rt_comm_mpi(us.world) : MPI_COMM_WORLD,
-            rt_err_exit_code(err));
+  MPI_Abort(MPI_COMM_WORLD, rt_err_exit_code(err));
   _exit(rt_err_exit_code(err)); // MPI_Abort may return
+}
+
+/** Also where there is no rt_comm yet. */
+static int my_rank(int *n)
+{
+  int rank = 0;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, n);
+  return rank;
 }
 
 void rt_fatal_quit(rt_err err)
 {
-  if (rt_comm_rank(us.world) != 0)
+  int n;
+  if (my_rank(&n) != 0)
     sleep_ms(300);
   else
     rt_fatal_print(err, "");
   quit(err);
 }
 
+/** How long this rank lets others speak first.  They end it when they have: an
+ *  error that several know is told by the rank that had it, and one that
+ *  several meet, by the lowest. */
+static long courtesy_ms(int rank)
+{
+  const long known_ms = 2000, each_ms = 50;
+  return (rank > 0 ? 300 : 0) + each_ms * (rank < 20 ? rank : 20) +
+         (rt_err_is_mine() ? 0 : known_ms);
+}
+
 void rt_fatal_abort(rt_err err)
 {
   char host[64] = "?", who[128] = "";
-  const int rank = us.world != NULL ? rt_comm_rank(us.world) : 0;
+  int n = 1;
+  const int rank = my_rank(&n);
   gethostname(host, sizeof host - 1);
-  if (us.world != NULL && rt_comm_size(us.world) > 1)
+  if (n > 1 && rt_err_is_mine())
     snprintf(who, sizeof who, "rank %d on %s: ", rank, host);
-  // When all ranks fail alike, rank 0 speaks first and ends the others.
-  if (rank != 0)
-    sleep_ms(300);
+  sleep_ms(courtesy_ms(rank));
   rt_fatal_print(err, who);
   quit(err);
 }
 
 rt_err rt_fatal_meet(const rt_comm *world, rt_err err)
 {
-  const double since = rt_now_s();
-  MPI_Request all = MPI_REQUEST_NULL;
-  int here = 0;
-  MPI_Ibarrier(rt_comm_mpi(world), &all);
-  while (MPI_Test(&all, &here, MPI_STATUS_IGNORE) == MPI_SUCCESS && !here) {
-    if (err != RT_OK && rt_now_s() - since > MEET_S)
-      rt_fatal_abort(err);
-    sleep_ms(1);
-  }
-  return rt_agree(world, err);
+  err = rt_agree(world, err);
+  if (rt_agree_alone())
+    rt_fatal_abort(err);
+  return err;
 }

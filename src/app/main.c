@@ -36,24 +36,36 @@ static rt_err answer(const rt_cli *cli)
   return RT_OK;
 }
 
+/** An error before MPI.  All ranks see a wrong command line, and one speaks;
+ *  anything else is a rank's own. */
+static void print_early(const rt_cli *cli, rt_err err, const rt_launcher *l)
+{
+  char who[64] = "";
+  const bool speaks = rt_launcher_speaks(l);
+  if (err == RT_ERR_USAGE && !speaks)
+    return;
+  if (!speaks)
+    snprintf(who, sizeof who, "rank %d: ", l->task);
+  rt_fatal_print(err, who);
+  if (err == RT_ERR_USAGE)
+    fprintf(stderr, "Try `retort%s%s --help`.\n", cli->verb != NULL ? " " : "",
+            cli->verb != NULL ? cli->verb->name : "");
+}
+
 /** What needs no ranks: help, version, a deck in full, a wrong command line; on
  *  a login node or in a batch script MPI may not start at all.  True when that
  *  was all; then *code is the exit code. */
-static bool answer_early(const rt_cli *cli, rt_err err, bool speaks, int *code)
+static bool answer_early(const rt_cli *cli, rt_err err, const rt_launcher *l,
+                         int *code)
 {
   *code = rt_err_exit_code(err);
   if (err != RT_OK) {
-    if (speaks) {
-      rt_fatal_print(err, "");
-      fprintf(stderr, "Try `retort%s%s --help`.\n",
-              cli->verb != NULL ? " " : "",
-              cli->verb != NULL ? cli->verb->name : "");
-    }
+    print_early(cli, err, l);
     return true;
   }
   if (cli->help == RT_HELP_NONE && !cli->version && !cli->print_config)
     return false;
-  if (speaks && (err = answer(cli)) != RT_OK)
+  if (rt_launcher_speaks(l) && (err = answer(cli)) != RT_OK)
     rt_fatal_print(err, "");
   *code = rt_err_exit_code(err);
   return true;
@@ -90,10 +102,10 @@ static rt_err run_verb(const rt_cli *cli, const rt_comm *world)
 static int run(const rt_cli *cli, rt_err ready)
 {
   rt_comm *world = NULL;
+  rt_fatal_setup(cli->debug);
   rt_err err = rt_comm_create(MPI_COMM_WORLD, &world);
   if (err != RT_OK)
     rt_fatal_abort(err);
-  rt_fatal_setup(world, cli->debug);
   rt_log_setup(cli->debug   ? RT_LOG_DEBUG
                : cli->quiet ? RT_LOG_QUIET
                             : RT_LOG_INFO,
@@ -108,7 +120,6 @@ static int run(const rt_cli *cli, rt_err ready)
     rt_fatal_quit(err);
   if (err != RT_OK && rt_comm_rank(world) == 0)
     rt_fatal_print(err, "");
-  rt_fatal_setup(NULL, cli->debug);
   rt_comm_destroy(&world);
   return rt_err_exit_code(err);
 }
@@ -140,7 +151,7 @@ int main(int argc, char **argv)
   const rt_err err = rt_cli_parse(argc, argv, &cli);
   // Lines appear when they are complete, also through mpirun's pipe.
   setvbuf(stdout, NULL, _IOLBF, 0);
-  if (answer_early(&cli, err, rt_launcher_speaks(&launcher), &code)) {
+  if (answer_early(&cli, err, &launcher, &code)) {
     rt_cli_clear(&cli);
     return code;
   }
@@ -160,6 +171,7 @@ int main(int argc, char **argv)
   // which this variable would force on it, some file systems refuse.
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   if (level < MPI_THREAD_FUNNELED)
     rt_warn("MPI does not allow threads beside the one that calls it "
             "(MPI_THREAD_FUNNELED): expect trouble");

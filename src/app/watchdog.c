@@ -91,7 +91,7 @@ static void stamp(bool doubt)
             : doubt                 ? state_of_main(p->pid)
                                     : 'R'; // only asked when in doubt
   p->age_s = age_s();
-  p->n_collectives = rt_comm_count(); // an aligned word, read as it goes by
+  p->n_collectives = rt_ranks_count(); // an aligned word, read as it goes by
   p->step = atomic_load(&dog.step);
   snprintf(p->doing, sizeof p->doing, "%s, %s", atomic_load(&dog.phase),
            rt_phase_name(dog.phases->now));

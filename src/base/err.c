@@ -9,6 +9,8 @@
 static _Thread_local struct {
   char text[16384]; // a bad deck gives up to 50 lines at once
   char trace[1024];
+  uint64_t group; // of ranks that know it, 0: none
+  bool others;    // it came from another rank
 } record;
 
 #define ERROR_CODE(name, code, text) [name] = (code),
@@ -36,6 +38,7 @@ rt_err(rt_err_set)(rt_err err, const char *file, int line, const char *fmt, ...)
   va_end(args);
   memcpy(record.text, text, sizeof text);
   snprintf(record.trace, sizeof record.trace, "%s:%d", file, line);
+  rt_err_shared(0, true);
   return err;
 }
 
@@ -57,7 +60,24 @@ const char *rt_err_trace(void)
   return record.trace;
 }
 
+void rt_err_shared(uint64_t group, bool mine)
+{
+  record.group = group;
+  record.others = !mine;
+}
+
+uint64_t rt_err_shared_by(void)
+{
+  return record.group;
+}
+
+bool rt_err_is_mine(void)
+{
+  return !record.others;
+}
+
 void rt_err_clear(void)
 {
+  rt_err_shared(0, true);
   record.text[0] = record.trace[0] = '\0';
 }

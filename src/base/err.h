@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /** X(name, process exit code, meaning).  Exit codes follow sysexits.h, plus 75,
  *  76, 85 and 86 (README "Exit codes"). */
@@ -53,6 +54,13 @@ const char *rt_err_text(void);
 const char *rt_err_trace(void);
 /** Forget this thread's error. */
 void rt_err_clear(void);
+
+/** This thread's error is known to a group of ranks (ranks/agree.h); \a mine:
+ * it is this rank's own.  A new error is known to nobody, which is group 0. */
+void rt_err_shared(uint64_t group, bool mine);
+uint64_t rt_err_shared_by(void);
+/** Did it happen on this rank? */
+bool rt_err_is_mine(void);
 
 #define RT_FAIL(code, ...) rt_err_set((code), __FILE__, __LINE__, __VA_ARGS__)
 

@@ -6,21 +6,23 @@
  * on one node sums device buffers and gathers 64 KiB or more through shared
  * memory (2 MiB a rank, made at the first such call), other groups through MPI;
  * every rank gets the same bits either way.  Every function is collective over
- * the group unless said otherwise.  A failing MPI call returns RT_ERR_INTERNAL
- *  (MPI_ERRORS_RETURN). */
+ * the group unless said otherwise.  A failing MPI call returns RT_ERR_INTERNAL,
+ * or RT_ERR_MEM (MPI_ERRORS_RETURN). */
 #ifndef RT_COMM_H
 #define RT_COMM_H
 
 #include "base/err.h"
 #include "dev/device.h"
+#include "ranks/agree.h"
 #include <mpi.h>
 
 typedef struct rt_comm rt_comm;
 
-/** Duplicate \a comm. */
+/** Duplicate \a comm.  The one that fails before the others have it too must
+ *  end the job. */
 RT_MUST rt_err rt_comm_create(MPI_Comm comm, rt_comm **out);
 /** The ranks with the same \a color (>= 0), ordered by \a key; color < 0: the
- *  caller gets NULL. */
+ *  caller gets NULL.  Errors are agreed upon. */
 RT_MUST rt_err rt_comm_split(const rt_comm *comm, int color, int key,
                              rt_comm **out);
 /** The ranks of this node, in the same order.  Errors are agreed upon. */
@@ -32,10 +34,11 @@ MPI_Comm rt_comm_mpi(const rt_comm *comm); /**< borrowed, for io and tests */
 
 typedef enum rt_op { RT_SUM, RT_MAX, RT_MIN } rt_op;
 
-/** All ranks learn the worst: returns RT_OK when every rank passed RT_OK; else
- *  the error of the lowest failing rank, with its text on every rank.  Where
- *  only some failed, the others get it as "rank 3: text". */
-RT_MUST rt_err rt_agree(const rt_comm *comm, rt_err err);
+/** All ranks learn the worst (rt_agree_ranks, RT_SOON): who fails may go to any
+ *  rt_agree of the same ranks, and no rank waits for ever. */
+#define rt_agree(comm, err) rt_comm_agree(comm, err, RT_HERE)
+RT_MUST rt_err rt_comm_agree(const rt_comm *comm, rt_err err,
+                             const char *where);
 
 /** In-place all-reduce of host data: f32, f64, i32, u64. */
 RT_MUST rt_err rt_comm_allreduce_host(const rt_comm *comm, void *data, size_t n,
@@ -72,10 +75,5 @@ RT_MUST rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev,
 RT_MUST rt_err rt_comm_finish(rt_pending **pending);
 /** Let MPI move open operations of this process.  Cheap; not collective. */
 void rt_comm_progress(void);
-
-/** Seconds this process has spent inside communication since the start. */
-double rt_comm_seconds(void);
-/** Collectives entered so far: what a watchdog compares. Not collective. */
-uint64_t rt_comm_count(void);
 
 #endif

@@ -17,20 +17,13 @@ typedef struct rt_comm_lane {
 struct rt_comm {
   MPI_Comm comm; // owned duplicate
   int rank, size;
+  rt_quorum quorum;   /**< of its agreements */
   rt_comm_lane *lane; // owned
-  size_t most;        /**< elements of one MPI call */
+  size_t most;        /**< elements, or bytes, of one MPI call */
 };
-
-RT_MUST rt_err rt_comm_check_mpi(int code, const char *what);
-#define RT_TRY_MPI(call) RT_TRY(rt_comm_check_mpi((call), #call))
 
 MPI_Datatype rt_comm_mpi_type(rt_dtype type);
 MPI_Op rt_comm_mpi_op(rt_op op);
-
-/** Time inside communication, for the end table: enter counts a collective;
- *  leave adds the seconds since. */
-double rt_comm_enter(void);
-void rt_comm_leave(double since);
 
 /** The group's shared memory, set up at the first call; NULL: none.
  *  Collective. */

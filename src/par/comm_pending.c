@@ -39,7 +39,7 @@ void rt_comm_progress(void)
     return;
   const double since = rt_now_s();
   move_all();
-  rt_comm_leave(since);
+  rt_ranks_leave(since);
 }
 
 /** How a rank waits that has nothing to do: it yields the core, since ranks may
@@ -81,10 +81,11 @@ rt_err rt_comm_shm(const rt_comm *comm, rt_shm **out)
 
 rt_err rt_comm_shm_run(const rt_comm *comm, rt_shm *shm, rt_shm_op *op)
 {
-  const double since = rt_comm_enter();
+  const double since =
+      rt_ranks_enter(op->bytes_of != NULL ? "all-gather" : "all-reduce");
   rt_shm_start(shm, op);
   wait_for(comm, shm, op);
-  rt_comm_leave(since);
+  rt_ranks_leave(since);
   return rt_shm_error(shm);
 }
 
@@ -176,7 +177,7 @@ rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
   RT_TRY(take((int)parts, out));
   rt_pending *p = *out;
   p->comm = comm;
-  const double since = rt_comm_enter();
+  const double since = rt_ranks_enter("start of an all-reduce");
   rt_err err = RT_OK;
   p->shm = shm;
   p->op = (rt_shm_op){
@@ -185,7 +186,7 @@ rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
     rt_shm_start(shm, &p->op);
   else
     err = start_mpi(comm, x, op, p);
-  rt_comm_leave(since);
+  rt_ranks_leave(since);
   return err;
 }
 
@@ -195,18 +196,20 @@ rt_err rt_comm_finish(rt_pending **pending)
   *pending = NULL;
   if (p == NULL)
     return RT_OK;
-  const double since = rt_comm_enter();
+  const double since = rt_ranks_enter("open all-reduce");
   int code = MPI_SUCCESS;
   if (p->shm != NULL)
     wait_for(p->comm, p->shm, &p->op);
   else
     code = MPI_Waitall(p->n, p->requests, MPI_STATUSES_IGNORE);
-  rt_comm_leave(since);
+  rt_ranks_leave(since);
   rt_shm *shm = p->shm;
   give_back(p);
   if (shm != NULL)
     RT_TRY(rt_shm_error(shm));
-  return rt_comm_check_mpi(code, "MPI_Waitall");
+  return code == MPI_SUCCESS
+             ? RT_OK
+             : rt_mpi_error(code, "MPI_Waitall", __FILE__, __LINE__);
 }
 
 rt_err rt_comm_meet(const rt_comm *comm, void (*meanwhile)(void *with),
@@ -218,7 +221,7 @@ rt_err rt_comm_meet(const rt_comm *comm, void (*meanwhile)(void *with),
   int done = 0;
   if (comm->size == 1)
     return RT_OK;
-  const double since = rt_comm_enter();
+  const double since = rt_ranks_enter("meeting");
   double said_s = since - every_s;
   long nap_ns = 1000;
   RT_TRY_MPI(MPI_Ibarrier(comm->comm, &all));
@@ -234,6 +237,6 @@ rt_err rt_comm_meet(const rt_comm *comm, void (*meanwhile)(void *with),
     nanosleep(&(struct timespec){0, nap_ns}, NULL);
     nap_ns = 2 * nap_ns < longest_nap_ns ? 2 * nap_ns : longest_nap_ns;
   }
-  rt_comm_leave(since);
+  rt_ranks_leave(since);
   return RT_OK;
 }

@@ -4,9 +4,14 @@
 
 #include "base/log.h"
 #include "base/split.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
 
 /** A chunk stays in a core's own cache between its three stages; the ring of
  *  all slots, 2 MiB a rank, in the cache that cores share. */
@@ -24,10 +29,9 @@ typedef struct board {
 } board;
 
 struct rt_shm {
-  MPI_Comm comm; // owned
-  MPI_Win win;   // owned
   int rank, size;
-  board **board;              // owned [size], in the window
+  char *memory;               // owned [size] parts of part_bytes
+  board **board;              // owned [size], in memory
   int64_t n_in, n_sum, n_out; // chunks that went through each stage here
   int64_t all_sum, all_out;   // least of all ranks, when last looked at
   int64_t all_in;
@@ -38,78 +42,124 @@ struct rt_shm {
   char text[160];
 };
 
-/** The board in a rank's part of the window.  Open MPI 4.1 starts parts 8 bytes
- *  behind a cache line; the low bits are the same in every process. */
-static board *align(char *part)
+/** A board on pages of its own, near the rank that fills it first. */
+static size_t part_bytes(void)
 {
-  return (board *)(part + (LINE - (uintptr_t)part % LINE) % LINE);
+  const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  return (sizeof(board) + page - 1) / page * page;
 }
 
-/** A window of one board a rank; false when the node does not give it. */
-static bool make_window(rt_shm *s)
+enum { NAME = 64 };
+
+/** A name that no other process has; the first rank makes the file, with room
+ *  for \a bytes. */
+static rt_err make_file(size_t bytes, char name[NAME])
 {
-  MPI_Info info;
-  char *part;
-  MPI_Info_create(&info);
-  MPI_Info_set(info, "alloc_shared_noncontig", "true"); // near its owner
-  int ok = MPI_Win_allocate_shared(sizeof(board) + LINE, 1, info, s->comm,
-                                   &part, &s->win) == MPI_SUCCESS;
-  MPI_Info_free(&info);
-  for (int r = 0; ok && r < s->size; r++) {
-    MPI_Aint bytes;
-    int unit;
-    ok = MPI_Win_shared_query(s->win, r, &bytes, &unit, &part) == MPI_SUCCESS;
-    s->board[r] = align(part);
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  snprintf(name, NAME, "/retort-%d-%lld-%ld", (int)getpid(),
+           (long long)now.tv_sec, now.tv_nsec);
+  const int fd = shm_open(name, O_CREAT | O_EXCL | O_RDWR, 0600);
+  RT_CHECK(fd >= 0, RT_ERR_IO, "cannot make /dev/shm%s: %s", name,
+           strerror(errno));
+  const int code = ftruncate(fd, (off_t)bytes) == 0 ? 0 : errno;
+  close(fd);
+  RT_CHECK(code == 0, RT_ERR_IO, "/dev/shm has no room for %zu bytes: %s",
+           bytes, strerror(code));
+  return RT_OK;
+}
+
+/** Map it, and this rank's part really be there: a page that does not fit into
+ *  /dev/shm would kill whoever touches it. */
+static rt_err map(rt_shm *s, const char *name)
+{
+  RT_ASSERT(s != NULL); // the ranks have agreed
+  const size_t part = part_bytes(), bytes = part * (size_t)s->size;
+  const int fd = shm_open(name, O_RDWR, 0);
+  RT_CHECK(fd >= 0, RT_ERR_IO, "cannot open /dev/shm%s: %s", name,
+           strerror(errno));
+  const int code = posix_fallocate(fd, (off_t)part * s->rank, (off_t)part);
+  void *const at =
+      code == 0 ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+                : MAP_FAILED;
+  const int why = code != 0 ? code : errno;
+  close(fd);
+  RT_CHECK(at != MAP_FAILED, RT_ERR_IO,
+           "/dev/shm has no room for %zu bytes of each rank: %s", part,
+           strerror(why));
+  s->memory = at;
+  for (int r = 0; r < s->size; r++)
+    s->board[r] = (board *)(s->memory + part * (size_t)r);
+  board *const mine = s->board[s->rank];
+  atomic_init(&mine->n_in, 0);
+  atomic_init(&mine->n_sum, 0);
+  atomic_init(&mine->n_out, 0);
+  return RT_OK;
+}
+
+/** All that one rank can fail at.  On any error all do without. */
+static rt_err allocate(int rank, int size, rt_shm **out)
+{
+  rt_shm *s = calloc(1, sizeof *s);
+  *out = s;
+  RT_CHECK(s != NULL, RT_ERR_MEM, "no memory");
+  s->rank = rank;
+  s->size = size;
+  s->board = calloc((size_t)size, sizeof(board *));
+  RT_CHECK(s->board != NULL, RT_ERR_MEM, "no memory for %d boards", size);
+  return RT_OK;
+}
+
+/** Are all ranks of \a comm on this node? */
+static rt_err share_node(MPI_Comm comm, bool *yes)
+{
+  int size, n_here;
+  MPI_Comm node;
+  RT_TRY_MPI(MPI_Comm_size(comm, &size));
+  RT_TRY_MPI(
+      MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
+  RT_TRY_MPI(MPI_Comm_size(node, &n_here));
+  MPI_Comm_free(&node);
+  *yes = n_here == size; // for one rank, hence for all
+  return RT_OK;
+}
+
+/** A step that all ranks outlive: they go on without shared memory. */
+#define AGREE(comm, err) rt_agree_ranks(comm, err, RT_LATE, RT_HERE)
+
+static rt_err create(MPI_Comm comm, int rank, int size, rt_shm **out)
+{
+  char name[NAME] = "";
+  RT_TRY(AGREE(comm, allocate(rank, size, out)));
+  rt_err err = rank == 0 ? make_file(part_bytes() * (size_t)size, name) : RT_OK;
+  err = AGREE(comm, err);
+  if (err == RT_OK) {
+    RT_TRY_MPI(MPI_Bcast(name, NAME, MPI_BYTE, 0, comm));
+    err = AGREE(comm, map(*out, name));
   }
-  if (ok) { // the memory comes as zeros, but MPI does not promise it
-    board *b = s->board[s->rank];
-    atomic_init(&b->n_in, 0);
-    atomic_init(&b->n_sum, 0);
-    atomic_init(&b->n_out, 0);
-  }
-  // also the barrier that keeps the others from boards that are not ready
-  MPI_Allreduce(MPI_IN_PLACE, &ok, 1, MPI_INT, MPI_MIN, s->comm);
-  return ok != 0;
+  if (rank == 0) // those who have mapped it keep it
+    shm_unlink(name);
+  return err;
 }
 
 rt_err rt_shm_create(MPI_Comm comm, rt_shm **out)
 {
+  int rank, size;
+  bool one_node = false;
   *out = NULL;
-  int size, rank;
-  MPI_Comm node;
-  MPI_Comm_size(comm, &size);
-  MPI_Comm_rank(comm, &rank);
-  RT_CHECK(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL,
-                               &node) == MPI_SUCCESS,
-           RT_ERR_INTERNAL, "MPI_Comm_split_type failed");
-  int n_here;
-  MPI_Comm_size(node, &n_here);
-  if (n_here < size) {
-    MPI_Comm_free(&node);
+  RT_TRY_MPI(MPI_Comm_size(comm, &size));
+  RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
+  RT_TRY(share_node(comm, &one_node));
+  if (!one_node)
     return RT_OK;
-  }
-  rt_shm *s = calloc(1, sizeof *s);
-  board **boards = calloc((size_t)size, sizeof(board *));
-  if (s == NULL || boards == NULL) {
-    free(s);
-    free(boards);
-    MPI_Comm_free(&node);
-    return RT_FAIL(RT_ERR_MEM, "shared memory of %d ranks", size);
-  }
-  *s = (rt_shm){.comm = node,
-                .win = MPI_WIN_NULL,
-                .rank = rank,
-                .size = size,
-                .board = boards};
-  MPI_Comm_set_errhandler(node, MPI_ERRORS_RETURN);
-  if (make_window(s)) {
-    *out = s;
+  const rt_err err = create(comm, rank, size, out);
+  if (err == RT_OK)
     return RT_OK;
-  }
-  rt_warn("no shared memory of %zu bytes a rank for sums inside this node: "
-          "MPI's own are slower; is /dev/shm full?",
-          sizeof(board));
-  rt_shm_destroy(&s);
+  rt_shm_destroy(out);
+  RT_CHECK(err != RT_ERR_INTERNAL, err, "%s", rt_err_text());
+  rt_warn("sums inside this node go through MPI, which is slower: %s",
+          rt_err_text());
+  rt_err_clear();
   return RT_OK;
 }
 
@@ -119,9 +169,8 @@ void rt_shm_destroy(rt_shm **shm)
   *shm = NULL;
   if (s == NULL)
     return;
-  if (s->win != MPI_WIN_NULL)
-    MPI_Win_free(&s->win);
-  MPI_Comm_free(&s->comm);
+  if (s->memory != NULL)
+    munmap(s->memory, part_bytes() * (size_t)s->size);
   free(s->board);
   free(s);
 }

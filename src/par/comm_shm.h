@@ -35,9 +35,9 @@ typedef struct rt_shm_op {
 } rt_shm_op;
 
 /** Set up for the ranks of \a comm.  NULL when they are on several nodes, or
- *  when this node gives no shared memory (rank 0 warns).  Collective. */
+ *  when some rank gets no shared memory (rank 0 warns).  Collective. */
 RT_MUST rt_err rt_shm_create(MPI_Comm comm, rt_shm **out);
-/** Free and set to NULL; NULL is accepted.  Collective. */
+/** Free and set to NULL; NULL is accepted.  Not collective. */
 void rt_shm_destroy(rt_shm **shm);
 
 /** Append an operation.  All ranks append the same ones in the same order. */

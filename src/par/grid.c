@@ -18,8 +18,9 @@ static void list_divisors(int n, char *text, size_t room)
 rt_err rt_grid_init(rt_grid *grid, const rt_comm *world, int tp,
                     const char *what)
 {
-  *grid =
-      (rt_grid){.n_ranks = rt_comm_size(world), .rank = rt_comm_rank(world)};
+  *grid = (rt_grid){.n_ranks = rt_comm_size(world),
+                    .rank = rt_comm_rank(world),
+                    .world = world};
   char valid[256];
   list_divisors(grid->n_ranks, valid, sizeof valid);
   RT_CHECK(tp >= 1 && grid->n_ranks % tp == 0, RT_ERR_CONFIG,
@@ -30,7 +31,6 @@ rt_err rt_grid_init(rt_grid *grid, const rt_comm *world, int tp,
   grid->dp = grid->n_ranks / tp;
   grid->i_tp = grid->rank % tp;
   grid->i_dp = grid->rank / tp;
-  RT_TRY(rt_comm_split(world, 0, grid->rank, &grid->world));
   RT_TRY(rt_comm_split(world, grid->i_dp, grid->i_tp, &grid->comm_tp));
   return rt_comm_split(world, grid->i_tp, grid->i_dp, &grid->comm_dp);
 }
@@ -39,5 +39,5 @@ void rt_grid_clear(rt_grid *grid)
 {
   rt_comm_destroy(&grid->comm_dp);
   rt_comm_destroy(&grid->comm_tp);
-  rt_comm_destroy(&grid->world);
+  grid->world = NULL;
 }

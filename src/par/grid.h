@@ -10,13 +10,14 @@
 typedef struct rt_grid {
   int n_ranks, rank;
   int dp, tp, i_dp, i_tp;
-  rt_comm *world;   // owned
-  rt_comm *comm_tp; // owned: the ranks that share this model replica
-  rt_comm *comm_dp; // owned: the ranks that hold the same tensor slices
+  const rt_comm *world; // borrowed
+  rt_comm *comm_tp;     // owned: the ranks that share this model replica
+  rt_comm *comm_dp;     // owned: the ranks that hold the same tensor slices
 } rt_grid;
 
-/** Collective over \a world.  \a tp must divide its size, else one sentence
- *  with the numbers and the valid values (\a what: "student.tp"). */
+/** Collective over \a world, which must stay.  \a tp must divide its size, else
+ * one sentence with the numbers and the valid values (\a what: "student.tp").
+ */
 RT_MUST rt_err rt_grid_init(rt_grid *grid, const rt_comm *world, int tp,
                             const char *what);
 void rt_grid_clear(rt_grid *grid);

@@ -30,15 +30,21 @@ rt_err rt_capture_teacher_plan(rt_job *job, const rt_logits_info *info,
   return rt_job_check_memory(job, plans, 3, true);
 }
 
-rt_err rt_capture_teacher_commit(const rt_logits_info *info,
-                                 rt_capture_teacher *t)
+/** What needs no other rank. */
+static rt_err commit_own(const rt_logits_info *info, rt_capture_teacher *t)
 {
   RT_TRY(rt_entries_create(t->micro_rows * t->job->seq,
                            rt_capture_max_entries(info), info->entropy,
                            &t->entries));
   RT_TRY(rt_batch_create(t->job, t->micro_rows, &t->batch));
-  RT_TRY(rt_model_commit(t->model));
   return rt_trunc_head_commit(t->head);
+}
+
+rt_err rt_capture_teacher_commit(const rt_logits_info *info,
+                                 rt_capture_teacher *t)
+{
+  RT_TRY(rt_agree(t->job->world, commit_own(info, t)));
+  return rt_model_commit(t->model);
 }
 
 rt_err rt_capture_teacher_run(rt_capture_teacher *t, int64_t first, int64_t n)

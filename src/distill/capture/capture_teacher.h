@@ -20,7 +20,7 @@ typedef struct rt_capture_teacher {
  *  to be cleared by the caller, even after an error.  Collective. */
 RT_MUST rt_err rt_capture_teacher_plan(rt_job *job, const rt_logits_info *info,
                                        rt_capture_teacher *t);
-/** Allocate.  Not collective: the caller lets the ranks agree. */
+/** Allocate.  Collective; errors are agreed upon. */
 RT_MUST rt_err rt_capture_teacher_commit(const rt_logits_info *info,
                                          rt_capture_teacher *t);
 /** Rows [first, first + n) of the stream.  Collective over tp. */

@@ -18,7 +18,7 @@ const char *rt_phase_name(rt_phase phase)
 
 void rt_phases_start(rt_phases *p, rt_phase first)
 {
-  *p = (rt_phases){.now = first, .comm_since = rt_comm_seconds()};
+  *p = (rt_phases){.now = first, .comm_since = rt_ranks_seconds()};
   p->began = p->since = rt_now_s();
 }
 
@@ -27,7 +27,7 @@ static double open_seconds(const rt_phases *p, double now_s, double *comm_s)
 {
   const double whole = now_s - p->since;
   // two clocks are read one after the other: never more than the whole
-  *comm_s = fmin(rt_comm_seconds() - p->comm_since, whole);
+  *comm_s = fmin(rt_ranks_seconds() - p->comm_since, whole);
   return whole - *comm_s;
 }
 

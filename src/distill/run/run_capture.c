@@ -121,13 +121,6 @@ static void count_kept(rt_capture *c)
   c->kept.saved = c->kept.first;
 }
 
-static rt_err allocate(rt_capture *c)
-{
-  if (is_writer(c))
-    RT_TRY(rt_logits_writer_open(c->folder, &c->writer));
-  return rt_capture_teacher_commit(&c->info, &c->teacher);
-}
-
 static rt_err prepare(rt_capture *c)
 {
   rt_job *job = c->job;
@@ -143,7 +136,10 @@ static rt_err prepare(rt_capture *c)
   if (is_writer(c))
     rt_job_beside(job, "shard in writing", rt_capture_writer_bytes(&c->info));
   RT_TRY(rt_capture_teacher_plan(job, &c->info, &c->teacher));
-  RT_TRY(rt_agree(job->world, allocate(c)));
+  RT_TRY(rt_agree(job->world, is_writer(c)
+                                  ? rt_logits_writer_open(c->folder, &c->writer)
+                                  : RT_OK));
+  RT_TRY(rt_capture_teacher_commit(&c->info, &c->teacher));
   return rt_job_load_weights(job, c->teacher.model,
                              rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
 }

@@ -200,11 +200,10 @@ static rt_err prepare(count *c)
   RT_TRY(rt_capture_range(job, &c->first, &c->n_rows));
   describe(c);
   RT_TRY(rt_capture_teacher_plan(job, &c->info, &c->teacher));
-  rt_err err =
-      rt_entry_counts_create(1.0, rt_capture_max_entries(&c->info), &c->counts);
-  if (err == RT_OK)
-    err = rt_capture_teacher_commit(&c->info, &c->teacher);
-  RT_TRY(rt_agree(job->world, err));
+  RT_TRY(rt_agree(job->world,
+                  rt_entry_counts_create(1.0, rt_capture_max_entries(&c->info),
+                                         &c->counts)));
+  RT_TRY(rt_capture_teacher_commit(&c->info, &c->teacher));
   return rt_job_load_weights(job, c->teacher.model,
                              rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
 }

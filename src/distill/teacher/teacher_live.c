@@ -145,17 +145,21 @@ static rt_err allocate_entries(live *l)
   return RT_OK;
 }
 
+/** What needs no other rank. */
+static rt_err commit_own(live *l)
+{
+  if (l->head == NULL)
+    return rt_arena_commit(l->arena, rt_dev_memory(l->dev));
+  RT_TRY(rt_trunc_head_commit(l->head));
+  RT_TRY(rt_target_store_commit(&l->store));
+  return allocate_entries(l);
+}
+
 static rt_err live_commit(void *self, rt_job *job)
 {
   live *l = self;
+  RT_TRY(rt_agree(job->world, commit_own(l)));
   RT_TRY(rt_model_commit(l->model));
-  if (l->head == NULL) {
-    RT_TRY(rt_arena_commit(l->arena, rt_dev_memory(job->dev)));
-  } else {
-    RT_TRY(rt_trunc_head_commit(l->head));
-    RT_TRY(rt_target_store_commit(&l->store));
-    RT_TRY(allocate_entries(l));
-  }
   return rt_job_load_weights(job, l->model,
                              rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
 }

@@ -71,21 +71,28 @@ int rt_trainer_arenas(const rt_trainer *tr, const rt_arena *plans[10])
   return n;
 }
 
-static rt_err commit(rt_trainer *tr)
+/** What needs no other rank. */
+static rt_err commit_own(rt_trainer *tr)
 {
-  rt_job *job = tr->job;
-  RT_TRY(rt_model_commit(tr->model));
   RT_TRY(rt_adamw_commit(tr->opt));
   RT_TRY(rt_objective_commit(tr->objective));
   RT_TRY(rt_train_capture_commit(tr->capture));
-  RT_TRY(rt_arena_commit(tr->input, rt_dev_memory(job->dev)));
+  return rt_arena_commit(tr->input, rt_dev_memory(tr->job->dev));
+}
+
+static rt_err commit(rt_trainer *tr)
+{
+  rt_job *job = tr->job;
+  RT_TRY(rt_agree(job->world, commit_own(tr)));
+  RT_TRY(rt_model_commit(tr->model));
   if (tr->teacher != NULL)
     RT_TRY(rt_teacher_commit(tr->teacher, job));
   const char *weights = rt_deck_text(job->deck, RT_KEY_STU_WEIGHTS);
   if (weights[0] != '\0')
     return rt_job_load_weights(job, tr->model, weights);
-  return rt_params_random(rt_model_params(tr->model), job->dev,
-                          (uint64_t)rt_deck_int(job->deck, RT_KEY_RUN_SEED));
+  const uint64_t seed = (uint64_t)rt_deck_int(job->deck, RT_KEY_RUN_SEED);
+  return rt_agree(job->world,
+                  rt_params_random(rt_model_params(tr->model), job->dev, seed));
 }
 
 rt_err rt_trainer_create(rt_job *job, bool print_plan, bool plan_only,
@@ -108,7 +115,7 @@ rt_err rt_trainer_create(rt_job *job, bool print_plan, bool plan_only,
   rt_job_beside(job, "rows read ahead", rt_feed_memory(job));
   RT_TRY(rt_job_check_memory(job, plans, rt_trainer_arenas(tr, plans),
                              print_plan));
-  return plan_only ? RT_OK : rt_agree(job->world, commit(tr));
+  return plan_only ? RT_OK : commit(tr);
 }
 
 void rt_trainer_destroy(rt_trainer **out)

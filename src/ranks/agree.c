@@ -1,0 +1,262 @@
+/** \file agree.c
+ *  Agreement among ranks, and where each of them waits. */
+#include "ranks/agree.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { HOST = 64, TEXT = 4096 }; // of an error
+
+/** How long a rank that failed waits for its peers. */
+static const double patience_s = 3.0;
+
+/** What each rank says; the least of each over all ranks counts. */
+typedef struct vote {
+  int64_t first;     // that failed; the number of ranks: none
+  int64_t succeeded; // 0: some rank has; 1: none
+  int64_t place, minus_place;
+} vote;
+enum { N_VOTE = sizeof(vote) / sizeof(int64_t) };
+
+// Process-wide on purpose: a process has one main thread, which is in one
+// collective at a time, and a watchdog's thread that looks.
+static struct {
+  double seconds;
+  _Atomic uint64_t count;
+  _Atomic(const char *) where;
+  int key;           // of the attribute, once there is one
+  bool has_key;      //
+  uint64_t identity; // of this process; 0: not asked for yet
+  bool alone;
+  // not on the stack: MPI may still write when we have left
+  MPI_Request request;
+  vote mine, all;
+} us;
+
+rt_err rt_mpi_error(int code, const char *call, const char *file, int line)
+{
+  char text[MPI_MAX_ERROR_STRING] = "";
+  int n = 0, kind = MPI_ERR_OTHER;
+  MPI_Error_string(code, text, &n);
+  MPI_Error_class(code, &kind);
+  return rt_err_set(kind == MPI_ERR_NO_MEM ? RT_ERR_MEM : RT_ERR_INTERNAL, file,
+                    line, "%.*s failed: %s", (int)strcspn(call, "("), call,
+                    text);
+}
+
+/** --- where a rank is --- */
+
+double rt_ranks_enter(const char *where)
+{
+  atomic_fetch_add_explicit(&us.count, 1, memory_order_relaxed);
+  atomic_store_explicit(&us.where, where, memory_order_relaxed);
+  return rt_now_s();
+}
+
+void rt_ranks_leave(double since)
+{
+  atomic_store_explicit(&us.where, NULL, memory_order_relaxed);
+  us.seconds += rt_now_s() - since;
+}
+
+double rt_ranks_seconds(void)
+{
+  return us.seconds;
+}
+
+uint64_t rt_ranks_count(void)
+{
+  return atomic_load_explicit(&us.count, memory_order_relaxed);
+}
+
+const char *rt_ranks_where(void)
+{
+  return atomic_load_explicit(&us.where, memory_order_relaxed);
+}
+
+bool rt_agree_alone(void)
+{
+  return us.alone;
+}
+
+/** --- communicators of agreements --- */
+
+/** Not the same for two processes. */
+static uint64_t identity(void)
+{
+  struct {
+    char host[HOST];
+    int64_t pid, s, ns;
+  } me;
+  struct timespec now;
+  if (us.identity == 0) {
+    memset(&me, 0, sizeof me);
+    clock_gettime(CLOCK_REALTIME, &now);
+    gethostname(me.host, sizeof me.host - 1);
+    me.pid = getpid();
+    me.s = now.tv_sec;
+    me.ns = now.tv_nsec;
+    us.identity = rt_hash_xxh3(&me, sizeof me) | 1;
+  }
+  return us.identity;
+}
+
+/** MPI calls it when the caller's communicator goes. */
+static int forget(MPI_Comm comm, int key, void *value, void *extra)
+{
+  rt_quorum *const q = value;
+  int over = 0;
+  (void)comm, (void)key, (void)extra;
+  MPI_Finalized(&over);
+  if (!over && !us.alone) // else an agreement may still be open in it
+    MPI_Comm_free(&q->comm);
+  if (q->owned)
+    free(q);
+  return MPI_SUCCESS;
+}
+
+static rt_err init(MPI_Comm comm, int number, bool owned, rt_quorum *q)
+{
+  uint64_t id = identity();
+  *q = (rt_quorum){.comm = MPI_COMM_NULL, .number = number, .owned = owned};
+  RT_TRY_MPI(MPI_Comm_rank(comm, &q->rank));
+  RT_TRY_MPI(MPI_Comm_size(comm, &q->size));
+  if (!us.has_key)
+    RT_TRY_MPI(
+        MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, forget, &us.key, NULL));
+  us.has_key = true;
+  RT_TRY_MPI(MPI_Comm_dup(comm, &q->comm));
+  RT_TRY_MPI(MPI_Comm_set_errhandler(q->comm, MPI_ERRORS_RETURN));
+  RT_TRY_MPI(MPI_Allreduce(&id, &q->group, 1, MPI_UINT64_T, MPI_SUM, q->comm));
+  q->group |= 1;
+  RT_TRY_MPI(MPI_Comm_set_attr(comm, us.key, q));
+  return RT_OK;
+}
+
+rt_err rt_quorum_init(MPI_Comm comm, int number, rt_quorum *q)
+{
+  return init(comm, number, false, q);
+}
+
+static rt_err quorum_of(MPI_Comm comm, rt_quorum **out)
+{
+  int found = 0, rank;
+  if (us.has_key)
+    RT_TRY_MPI(MPI_Comm_get_attr(comm, us.key, out, &found));
+  if (found)
+    return RT_OK;
+  RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
+  rt_quorum *const q = malloc(sizeof *q);
+  RT_CHECK(q != NULL, RT_ERR_MEM, "a communicator");
+  const rt_err err = init(comm, rank, true, q);
+  if (err == RT_OK)
+    *out = q;
+  else
+    free(q);
+  return err;
+}
+
+/** --- agreement --- */
+
+/** Wait for the vote, \a limit_s at most; 0: for ever. */
+static rt_err await(double limit_s, bool *came)
+{
+  const double since = rt_now_s();
+  int done = 0;
+  long nap_ns = 1000;
+  *came = true;
+  if (limit_s == 0.0) {
+    RT_TRY_MPI(MPI_Wait(&us.request, MPI_STATUS_IGNORE));
+    return RT_OK;
+  }
+  for (;;) {
+    RT_TRY_MPI(MPI_Test(&us.request, &done, MPI_STATUS_IGNORE));
+    *came = done != 0;
+    if (done || rt_now_s() - since > limit_s)
+      return RT_OK;
+    nanosleep(&(struct timespec){0, nap_ns}, NULL);
+    nap_ns = nap_ns < 1000000 ? 2 * nap_ns : nap_ns;
+  }
+}
+
+/** The error of rank \a first, told by that rank. */
+static rt_err hear(const rt_quorum *q, int first, bool some, rt_err err)
+{
+  struct {
+    int err;
+    char text[TEXT];
+  } word = {(int)err, ""};
+  char host[HOST] = "?";
+  const bool mine = err != RT_OK && q->rank == first;
+  gethostname(host, sizeof host - 1);
+  if (some && q->number > 0)
+    snprintf(word.text, sizeof word.text, "rank %d on %s: ", q->number, host);
+  const size_t used = strlen(word.text);
+  snprintf(word.text + used, sizeof word.text - used, "%s", rt_err_text());
+  RT_TRY_MPI(MPI_Bcast(&word, (int)sizeof word, MPI_BYTE, first, q->comm));
+  if (!mine) // else it keeps its own trace
+    err = RT_FAIL((rt_err)word.err, "%s", word.text);
+  rt_err_shared(q->group, mine);
+  return err;
+}
+
+/** Ask all ranks; false: they do not come. */
+static rt_err ask(const rt_quorum *q, rt_err err, double limit_s,
+                  const char *where, bool *came)
+{
+  const int64_t place =
+      (int64_t)(rt_hash_xxh3(where, strlen(where)) & INT64_MAX);
+  us.mine = (vote){.first = err == RT_OK ? q->size : q->rank,
+                   .succeeded = err != RT_OK,
+                   .place = place,
+                   .minus_place = -place};
+  RT_TRY_MPI(MPI_Iallreduce(&us.mine, &us.all, N_VOTE, MPI_INT64_T, MPI_MIN,
+                            q->comm, &us.request));
+  return await(err == RT_OK ? 0.0 : limit_s, came);
+}
+
+static rt_err agree(const rt_quorum *q, rt_err err, double limit_s,
+                    const char *where)
+{
+  bool came = false;
+  RT_CHECK(err != RT_OK || !us.alone, RT_ERR_INTERNAL,
+           "%s: went on after an error that the other ranks do not know",
+           where);
+  if (err != RT_OK && (us.alone || rt_err_shared_by() == q->group))
+    return err;
+  RT_TRY(ask(q, err, limit_s, where, &came));
+  us.alone = !came;
+  if (!came)
+    return rt_err_forward(err, __FILE__, __LINE__);
+  if (us.all.first < q->size)
+    return hear(q, (int)us.all.first, us.all.succeeded == 0, err);
+  if (us.all.place == -us.all.minus_place)
+    return RT_OK;
+  err = RT_FAIL(RT_ERR_INTERNAL,
+                "ranks are in different agreements, this one in that of %s",
+                where);
+  rt_err_shared(q->group, true);
+  return err;
+}
+
+rt_err rt_agree_ranks(MPI_Comm comm, rt_err err, rt_patience patience,
+                      const char *where)
+{
+  int size;
+  rt_quorum *q;
+  RT_TRY_MPI(MPI_Comm_size(comm, &size));
+  if (size == 1)
+    return err;
+  const double since = rt_ranks_enter(where);
+  rt_err all = quorum_of(comm, &q);
+  if (all == RT_OK)
+    all = agree(q, err, patience == RT_SOON ? patience_s : 0.0, where);
+  rt_ranks_leave(since);
+  return all;
+}
