@@ -17,3 +17,5 @@ done
 if [ "$(id -u)" = 0 ]; then
   tests/slurm/real_slurm.sh "$build/bin/retort" || [ $? = 77 ]
 fi
+# every call that can fail, once
+PLACES=all TIMEOUT=7200 tests/run.sh "$build" script_fail_call

@@ -330,10 +330,13 @@ static rt_err first_good(MPI_Comm comm, const char *folder,
   for (int64_t i = 0; i < n; i++) {
     int64_t tried = steps != NULL ? steps[i] : 0;
     RT_TRY(rt_group_bcast(comm, &tried, sizeof tried));
-    if (check_step(comm, folder, tried) == RT_OK) {
-      *step = tried;
+    const rt_err err = check_step(comm, folder, tried);
+    *step = tried;
+    if (err == RT_OK)
       return RT_OK;
-    }
+    // a bad disk, or no memory, says nothing of the checkpoint
+    if (err != RT_ERR_DATA && err != RT_ERR_NOINPUT)
+      return err;
     rt_warn("checkpoint of step %lld is left out: %s", (long long)tried,
             rt_err_text());
     if (i == 0)

@@ -66,7 +66,7 @@ void rt_fatal_quit(rt_err err)
  *  several meet, by the lowest. */
 static long courtesy_ms(int rank)
 {
-  const long known_ms = 2000, each_ms = 50;
+  const long known_ms = 5000, each_ms = 50;
   return (rank > 0 ? 300 : 0) + each_ms * (rank < 20 ? rank : 20) +
          (rt_err_is_mine() ? 0 : known_ms);
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE = 256 };
+enum { LINE = 384 };
 
 void rt_heartbeat_init(rt_heartbeat *h, const char *folder, uint64_t run,
                        int rank, int n_ranks)
@@ -42,12 +42,13 @@ void rt_heartbeat_write(rt_heartbeat *h, bool surely)
   char line[LINE + 1];
   if (!h->open)
     return;
-  const int n = snprintf(line, sizeof line,
-                         "%016" PRIx64 " rank %d tick %" PRIu64
-                         " pid %d %c beat %.1f s ago, %" PRIu64
-                         " collectives, at %" PRId64 " host %s doing %s",
-                         h->run, h->rank, p->tick, p->pid, p->main, p->age_s,
-                         p->n_collectives, p->step, p->host, p->doing);
+  const int n =
+      snprintf(line, sizeof line,
+               "%016" PRIx64 " rank %d tick %" PRIu64
+               " pid %d %c beat %.1f s ago, %" PRIu64
+               " collectives, at %" PRId64 " in %s host %s doing %s",
+               h->run, h->rank, p->tick, p->pid, p->main, p->age_s,
+               p->n_collectives, p->step, p->where, p->host, p->doing);
   for (int i = n < LINE ? n : LINE - 1; i < LINE; i++)
     line[i] = i == LINE - 1 ? '\n' : ' ';
   // Without its line a rank would look frozen, so a full disk must not matter:
@@ -63,13 +64,13 @@ static void parse(const rt_heartbeat *h, int rank, char *line, rt_pulse *p)
   int of = -1;
   rt_pulse got = {0};
   line[LINE - 1] = '\0';
-  const int n = sscanf(line,
-                       "%" SCNx64 " rank %d tick %" SCNu64
-                       " pid %d %c beat %lf s ago, %" SCNu64
-                       " collectives, at %" SCNd64 " host %63s doing %63[^\n]",
-                       &run, &of, &got.tick, &got.pid, &got.main, &got.age_s,
-                       &got.n_collectives, &got.step, got.host, got.doing);
-  if (n != 10 || run != h->run || of != rank)
+  const int n = sscanf(
+      line,
+      "%" SCNx64 " rank %d tick %" SCNu64 " pid %d %c beat %lf s ago, %" SCNu64
+      " collectives, at %" SCNd64 " in %63s host %63s doing %63[^\n]",
+      &run, &of, &got.tick, &got.pid, &got.main, &got.age_s, &got.n_collectives,
+      &got.step, got.where, got.host, got.doing);
+  if (n != 11 || run != h->run || of != rank)
     return;
   for (size_t i = strlen(got.doing); i > 0 && got.doing[i - 1] == ' '; i--)
     got.doing[i - 1] = '\0';

@@ -18,6 +18,7 @@ typedef struct rt_pulse {
   char main; /**< state of the main thread: R runs, S sleeps, D waits for I/O;
                   W it is done and waits for others */
   char host[64], doing[64];
+  char where[64]; /**< the collective that it waits in, a word; "-": in none */
 } rt_pulse;
 
 /** Caller's storage.  Not for several threads. */

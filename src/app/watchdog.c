@@ -93,6 +93,8 @@ static void stamp(bool doubt)
   p->age_s = age_s();
   p->n_collectives = rt_ranks_count(); // an aligned word, read as it goes by
   p->step = atomic_load(&dog.step);
+  const char *const where = rt_ranks_where();
+  snprintf(p->where, sizeof p->where, "%s", where != NULL ? where : "-");
   snprintf(p->doing, sizeof p->doing, "%s, %s", atomic_load(&dog.phase),
            rt_phase_name(dog.phases->now));
   rt_heartbeat_write(&dog.beats, surely);
@@ -127,6 +129,8 @@ typedef struct verdict {
   int n_idle;      // of these, whose main thread does not run
   uint64_t least;  // collectives of any of these
   uint64_t most;
+  bool all_wait; // every rank, each in a collective that it was in before
+  bool apart;    // and not all in the same
 } verdict;
 
 /** It should beat and has not done so lately: groups of a capture may go on
@@ -137,11 +141,20 @@ static bool is_stuck(const rt_pulse *p)
   return p->tick > 0 && p->main != 'W' && p->age_s > 0.5 * dog.limit_s;
 }
 
+static bool is_waiting(const rt_pulse *before, const rt_pulse *now)
+{
+  return before->tick > 0 && now->tick > 0 && strcmp(now->where, "-") != 0 &&
+         now->n_collectives == before->n_collectives;
+}
+
 static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen,
                      bool seen)
 {
-  verdict v = {.now = now, .frozen = frozen, .least = UINT64_MAX};
+  verdict v = {
+      .now = now, .frozen = frozen, .least = UINT64_MAX, .all_wait = seen};
   for (int r = 0; r < dog.n_ranks; r++) {
+    v.all_wait = v.all_wait && is_waiting(&before[r], &now[r]);
+    v.apart = v.apart || strcmp(now[r].where, now[0].where) != 0;
     // Without a folder other nodes' ranks are out of sight, not frozen.
     frozen[r] = seen && r != dog.rank && now[r].tick == before[r].tick &&
                 (now[r].tick > 0 || dog.beats.everyone);
@@ -173,6 +186,8 @@ static bool is_suspect(const verdict *v, int r)
     return v->frozen[r];
   if (!is_stuck(&v->now[r]))
     return false;
+  if (v->all_wait && v->apart)
+    return true;
   return some_idle(v) ? v->now[r].main != 'R'
                       : v->now[r].n_collectives == v->least;
 }
@@ -181,6 +196,8 @@ static const char *what_hangs(const verdict *v)
 {
   if (v->n_frozen > 0)
     return "frozen (stopped, or its node is gone):";
+  if (v->all_wait && v->apart)
+    return "ranks wait for each other in different places:";
   if (some_idle(v))
     return "its main thread sleeps where the others wait:";
   if (v->least < v->most)
@@ -199,9 +216,11 @@ static size_t name_rank(const verdict *v, int r, char *text, size_t n)
   else
     used = snprintf(text, n,
                     "\n  rank %d on host %s, pid %d: last at %lld (%s), %llu "
-                    "collectives",
+                    "collectives%s%s",
                     r, p->host, p->pid, (long long)p->step, p->doing,
-                    (unsigned long long)p->n_collectives);
+                    (unsigned long long)p->n_collectives,
+                    strcmp(p->where, "-") != 0 ? ", now in " : "",
+                    strcmp(p->where, "-") != 0 ? p->where : "");
   return (size_t)used < n ? (size_t)used : n;
 }
 
@@ -279,12 +298,13 @@ static bool some_write(const verdict *v)
   return false;
 }
 
-/** Not over yet?  Who waits for others judges by them alone. */
+/** Not over yet?  Who waits for others judges by them alone.  Where all ranks
+ *  wait in collectives nobody reads or writes, in set-up neither. */
 static bool is_patient(const verdict *v, bool began)
 {
   const bool waits = atomic_load(&dog.waits);
   const double silent_s = waits ? v->oldest_s : age_s();
-  const bool slow = some_write(v) || !(began || waits);
+  const bool slow = !v->all_wait && (some_write(v) || !(began || waits));
   return silent_s <= (slow ? RT_PATIENCE : 1) * dog.limit_s;
 }
 

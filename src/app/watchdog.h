@@ -13,10 +13,10 @@
 /** Watch this rank's beats: none for \a limit_s (0: never ends a job) and the
  *  job ends with exit code 75.  Set-up, before the first beat, may read whole
  *  corpora, and checkpoints and shards may go to a slow disk: these have ten
- *  times as long, unless a rank is frozen; and who waits
- *  (rt_watchdog_wait) as long as the others beat.  \a folder: of the run, or ""
- *  (then only ranks of one node see each other).  \a phases is borrowed until
- *  the stop.  Collective; errors are agreed upon. */
+ *  times as long, unless a rank is frozen, or all wait in collectives; and who
+ * waits (rt_watchdog_wait) as long as the others beat.  \a folder: of the run,
+ * or "" (then only ranks of one node see each other).  \a phases is borrowed
+ * until the stop.  Collective; errors are agreed upon. */
 RT_MUST rt_err rt_watchdog_start(const rt_comm *world, const char *folder,
                                  double limit_s, const rt_phases *phases);
 

@@ -65,17 +65,6 @@ rt_err rt_comm_split_node(const rt_comm *comm, rt_comm **out)
   return set_up(c, comm->quorum.number);
 }
 
-rt_err rt_comm_split_node(const rt_comm *comm, rt_comm **out)
-{
-  *out = NULL;
-  MPI_Comm part = MPI_COMM_NULL;
-  RT_TRY_MPI(MPI_Comm_split_type(comm->comm, MPI_COMM_TYPE_SHARED, comm->rank,
-                                 MPI_INFO_NULL, &part));
-  const rt_err err = rt_comm_create(part, out);
-  MPI_Comm_free(&part);
-  return err;
-}
-
 void rt_comm_destroy(rt_comm **comm)
 {
   rt_comm *c = *comm;

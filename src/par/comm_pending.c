@@ -177,7 +177,7 @@ rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
   RT_TRY(take((int)parts, out));
   rt_pending *p = *out;
   p->comm = comm;
-  const double since = rt_ranks_enter("start of an all-reduce");
+  const double since = rt_ranks_enter("all-reduce");
   rt_err err = RT_OK;
   p->shm = shm;
   p->op = (rt_shm_op){
@@ -196,7 +196,7 @@ rt_err rt_comm_finish(rt_pending **pending)
   *pending = NULL;
   if (p == NULL)
     return RT_OK;
-  const double since = rt_ranks_enter("open all-reduce");
+  const double since = rt_ranks_enter("all-reduce");
   int code = MPI_SUCCESS;
   if (p->shm != NULL)
     wait_for(p->comm, p->shm, &p->op);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,25 +165,28 @@ static rt_err quorum_of(MPI_Comm comm, rt_quorum **out)
 
 /** --- agreement --- */
 
-/** Wait for the vote, \a limit_s at most; 0: for ever. */
+/** Wait for the vote, \a limit_s at most; 0: for ever.  Peers may be minutes
+ *  away, or on the same core: who waits yields it, then sleeps. */
 static rt_err await(double limit_s, bool *came)
 {
   const double since = rt_now_s();
-  int done = 0;
+  const int yields = 1000;
+  const long longest_nap_ns = 1000000;
   long nap_ns = 1000;
-  *came = true;
-  if (limit_s == 0.0) {
-    RT_TRY_MPI(MPI_Wait(&us.request, MPI_STATUS_IGNORE));
-    return RT_OK;
-  }
-  for (;;) {
+  int done = 0;
+  for (int tries = 0; !done; tries++) {
     RT_TRY_MPI(MPI_Test(&us.request, &done, MPI_STATUS_IGNORE));
-    *came = done != 0;
-    if (done || rt_now_s() - since > limit_s)
-      return RT_OK;
+    if (limit_s > 0.0 && rt_now_s() - since > limit_s)
+      break;
+    if (tries < yields) {
+      sched_yield();
+      continue;
+    }
     nanosleep(&(struct timespec){0, nap_ns}, NULL);
-    nap_ns = nap_ns < 1000000 ? 2 * nap_ns : nap_ns;
+    nap_ns = 2 * nap_ns < longest_nap_ns ? 2 * nap_ns : longest_nap_ns;
   }
+  *came = done != 0;
+  return RT_OK;
 }
 
 /** The error of rank \a first, told by that rank. */

@@ -255,11 +255,12 @@ static rt_err make_lanes(rt_train_capture *tc)
            "%s has %lld lanes, which dp %d does not divide: go on with a dp "
            "that does",
            tc->folder, (long long)tc->info.lanes, dp);
-  tc->n_lanes = (int)(tc->info.lanes / dp);
-  tc->lanes = calloc((size_t)tc->n_lanes, sizeof *tc->lanes);
+  const int n_lanes = (int)(tc->info.lanes / dp);
+  tc->lanes = calloc((size_t)n_lanes, sizeof *tc->lanes);
   tc->done = calloc((size_t)n_shards, sizeof *tc->done);
   RT_CHECK(tc->lanes != NULL && tc->done != NULL, RT_ERR_MEM,
-           "%d lanes, %lld shards", tc->n_lanes, (long long)n_shards);
+           "%d lanes, %lld shards", n_lanes, (long long)n_shards);
+  tc->n_lanes = n_lanes;
   for (int i = 0; i < tc->n_lanes; i++)
     tc->lanes[i].i_lane = tc->job->grid_s.i_dp * tc->n_lanes + i;
   return RT_OK;
