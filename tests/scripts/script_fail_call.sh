@@ -139,7 +139,7 @@ short() {
 wide=(train deck.yaml student.width=512 student.ffn=2048 student.blocks=4
   train.length=1 train.batch_rows=2 eval.rows=0 output.dir=o)
 short 1 200 "${wide[@]}"
-short 0 90 "${wide[@]}"
+short 0 200 "${wide[@]}"
 expect 0 1 "${wide[@]}" output.dir=wide
 expect 0 1 export wide wide.hf
 short 1 50 capture deck.yaml teacher.weights=wide.hf capture.dir=o \
@@ -147,10 +147,9 @@ short 1 50 capture deck.yaml teacher.weights=wide.hf capture.dir=o \
 
 # --- a node with next to no /dev/shm: sums go through MPI
 if unshare -m true 2>/dev/null; then
-  # shellcheck disable=SC2086
   timeout 60 unshare -m sh -c 'mount -t tmpfs -o size=1m none /dev/shm && "$@"' \
-    - $MPIRUN -np 2 "$RETORT" train deck.yaml train.length=2 >out.txt \
-    2>err.txt </dev/null || fail "small /dev/shm: exit $? $(tail -n 5 err.txt)"
+    - mpirun --oversubscribe -np 2 "$RETORT" train deck.yaml train.length=2 \
+    >out.txt 2>err.txt </dev/null || fail "small /dev/shm: exit $? $(tail -n 5 err.txt)"
   says err.txt "/dev/shm has no room"
 else
   echo "no /dev/shm can be mounted here"
