@@ -26,10 +26,13 @@
 
 enum { MOST = 1 << 14, FRAMES = 32 };
 
+// the C library's own, as dlsym may allocate
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern void *__libc_malloc(size_t n);
 extern void *__libc_calloc(size_t n, size_t size);
 extern void *__libc_realloc(void *p, size_t n);
 extern void *__libc_memalign(size_t alignment, size_t n);
+// NOLINTEND(bugprone-reserved-identifier)
 
 // A preloaded library has no other place for it.
 static struct {
@@ -145,6 +148,7 @@ static bool fails(const char *name, const void *from)
 #define FROM __builtin_return_address(0)
 #define NEXT(type, name) ((type)dlsym(RTLD_NEXT, name))
 
+// NOLINTBEGIN(bugprone-macro-parentheses): these are types
 /** A call that fails with \a code and \a result, else goes on as \a real. */
 #define CALL(result_type, name, parameters, arguments, types, result, code)    \
   result_type name parameters                                                  \
@@ -154,6 +158,7 @@ static bool fails(const char *name, const void *from)
     errno = (code);                                                            \
     return (result);                                                           \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 
 void *malloc(size_t n)
 {
