@@ -4,6 +4,7 @@
 #include "io/common/json.h"
 
 #include "base/file.h"
+#include "io/common/foreign.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -72,9 +73,13 @@ rt_err rt_json_read(const char *path, size_t max_bytes, rt_json **out)
   char *text;
   size_t n;
   *out = NULL;
-  RT_TRY(rt_file_slurp(path, max_bytes, &text, &n));
-  const rt_err err = rt_json_parse(path, text, n, out);
-  free(text);
+  rt_err err = rt_file_slurp(path, max_bytes, &text, &n);
+  if (err == RT_OK) {
+    err = rt_json_parse(path, text, n, out);
+    free(text);
+  }
+  if (err == RT_ERR_DATA)
+    RT_TRY(rt_foreign_refuse(path)); // that says more
   RT_TRY(err);
   return RT_OK;
 }

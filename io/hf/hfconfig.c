@@ -1,11 +1,13 @@
 /** \file hfconfig.c
- *  config.json of Hugging Face folders, to and from rt_arch.
+ *  config.json of Hugging Face folders to rt_arch.
  *
  *  Defaults are those of transformers' LlamaConfig; the five sizes that make a
  *  model have none here: a file without them is damaged. */
 #include "io/hf/hfconfig.h"
 
 #include "base/file.h"
+#include "base/log.h"
+#include "io/hf/hffolder.h"
 #include "io/common/json.h"
 
 #include <math.h>
@@ -101,110 +103,170 @@ static rt_err get_bool(const section *in, const char *key, bool *to)
   return RT_OK;
 }
 
-/** A token id, or a list of them whose first counts. */
-static rt_err get_id(const section *in, const char *key, int64_t vocab,
+static rt_err get_id(const section *in, const char *key, const rt_json *value,
                      int64_t *to)
 {
+  EXPECT(rt_json_int(value, to), in, key, "a token id, or a list of them");
+  if (*to < -1)
+    *to = -1;
+  return RT_OK;
+}
+
+static rt_err get_bos(const section *in, rt_arch *a)
+{
+  const rt_json *value = rt_json_get(in->object, "bos_token_id");
+  a->bos_id = -1;
+  return is_given(value) ? get_id(in, "bos_token_id", value, &a->bos_id)
+                         : RT_OK;
+}
+
+/** One id, or a list. */
+static rt_err get_eos(const section *in, rt_arch *a)
+{
+  static const char key[] = "eos_token_id";
   const rt_json *value = rt_json_get(in->object, key);
-  *to = -1;
-  if (rt_json_kind_of(value) == RT_JSON_ARRAY)
-    value = rt_json_at(value, 0);
-  if (is_given(value))
-    EXPECT(rt_json_int(value, to) && *to >= -1 && *to < vocab, in, key,
-           "a token id below vocab_size, or a list of them");
+  a->eos_id = -1;
+  if (!is_given(value))
+    return RT_OK;
+  if (rt_json_kind_of(value) != RT_JSON_ARRAY)
+    return get_id(in, key, value, &a->eos_id);
+  const size_t n = rt_json_n(value);
+  EXPECT(n <= RT_MAX_EOS, in, key, "a list of at most 8 ids");
+  for (size_t i = 0; i < n; i++) {
+    int64_t *const to = i == 0 ? &a->eos_id : &a->more_eos[a->n_more_eos++];
+    RT_TRY(get_id(in, key, rt_json_at(value, i), to));
+  }
   return RT_OK;
 }
 
 /* ---- what would change the numbers ------------------------------------- */
 
-/** The value that means "without". */
-typedef enum neutral { NONE, ZERO, ONE } neutral;
-
-/** Fields of relatives of Llama that retort does not compute.  Other unknown
- *  fields are ignored, as transformers' Llama ignores them. */
+/** Fields of relatives of Llama that retort does not compute, and the value
+ *  that means "without": null or false, or 1.  Other unknown fields are
+ * ignored, as transformers' Llama ignores them. */
 static const struct {
   const char *key;
-  neutral value;
+  bool one;
 } foreign[] = {
-    {"sliding_window", NONE},
-    {"attention_chunk_size", NONE},
-    {"layer_types", NONE},
-    {"no_rope_layers", NONE},
-    {"no_rope_layer_interval", NONE},
-    {"use_qk_norm", NONE},
-    {"qk_norm", NONE},
-    {"qk_layernorm", NONE},
-    {"clip_qkv", NONE},
-    {"alibi", NONE},
-    {"attention_multiplier", NONE},
-    {"query_pre_attn_scalar", NONE},
-    {"attn_logit_softcapping", NONE},
-    {"final_logit_softcapping", NONE},
-    {"rope_interleaved", NONE},
-    {"original_max_position_embeddings", NONE},
-    {"num_experts", NONE},
-    {"num_local_experts", NONE},
-    {"per_layer_config", NONE},
-    {"is_encoder_decoder", NONE},
-    {"add_cross_attention", NONE},
-    {"quantization_config", NONE},
-    {"compression_config", NONE},
-    {"auto_map", NONE},
-    {"pretraining_tp", ONE},
-    {"partial_rotary_factor", ONE},
-    {"rotary_pct", ONE},
-    {"rope_ratio", ONE},
-    {"logit_scale", ONE},
-    {"logits_scaling", ONE},
-    {"embedding_multiplier", ONE},
-    {"residual_multiplier", ONE},
-    {"lm_head_multiplier", ONE},
-    {"attention_dropout", ZERO},
-    {"hidden_dropout", ZERO},
-    {"attn_pdrop", ZERO},
-    {"embd_pdrop", ZERO},
-    {"resid_pdrop", ZERO},
+    {"sliding_window", false},
+    {"attention_chunk_size", false},
+    {"no_rope_layers", false},
+    {"no_rope_layer_interval", false},
+    {"use_qk_norm", false},
+    {"qk_norm", false},
+    {"qk_layernorm", false},
+    {"clip_qkv", false},
+    {"alibi", false},
+    {"attention_multiplier", false},
+    {"query_pre_attn_scalar", false},
+    {"attn_logit_softcapping", false},
+    {"final_logit_softcapping", false},
+    {"rope_interleaved", false},
+    {"original_max_position_embeddings", false},
+    {"num_experts", false},
+    {"num_local_experts", false},
+    {"per_layer_config", false},
+    {"is_encoder_decoder", false},
+    {"add_cross_attention", false},
+    {"auto_map", false},
+    {"partial_rotary_factor", true},
+    {"rotary_pct", true},
+    {"rope_ratio", true},
+    {"logit_scale", true},
+    {"logits_scaling", true},
+    {"embedding_multiplier", true},
+    {"residual_multiplier", true},
+    {"lm_head_multiplier", true},
 };
+
+static bool is_off(const rt_json *value)
+{
+  bool flag = true;
+  return !is_given(value) || (rt_json_bool(value, &flag) && !flag);
+}
 
 static rt_err check_foreign(const section *in)
 {
-  static const char *const expected[] = {
-      [NONE] = "null or false: retort does not compute such models",
-      [ZERO] = "0: retort trains without dropout",
-      [ONE] = "1: retort does not compute such models"};
+  static const char *const quantised[] = {"quantization_config",
+                                          "compression_config"};
   for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
-    const rt_json *value = rt_json_get(in->object, foreign[i].key);
-    const neutral wanted = foreign[i].value;
-    bool flag = true;
-    double number = -1.0;
-    if (!is_given(value))
-      continue;
-    if (wanted == NONE)
-      EXPECT(rt_json_bool(value, &flag) && !flag, in, foreign[i].key,
-             expected[NONE]);
-    else
-      EXPECT(rt_json_real(value, &number) &&
-                 number == (wanted == ONE ? 1.0 : 0.0),
-             in, foreign[i].key, expected[wanted]);
+    const char *const key = foreign[i].key;
+    const rt_json *value = rt_json_get(in->object, key);
+    double number = 0.0;
+    if (!foreign[i].one)
+      EXPECT(is_off(value), in, key,
+             "null or false: retort does not compute such models");
+    else if (is_given(value))
+      EXPECT(rt_json_real(value, &number) && number == 1.0, in, key,
+             "1: retort does not compute such models");
+  }
+  for (int i = 0; i < 2; i++)
+    EXPECT(is_off(rt_json_get(in->object, quantised[i])), in, quantised[i],
+           "none: quantised weights are not read; take the model as it was "
+           "before (BF16, F16 or F32), or save it so from transformers");
+  return RT_OK;
+}
+
+/** Layers may be named one by one, if all are Llama's. */
+static rt_err check_layer_types(const section *in)
+{
+  const rt_json *list = rt_json_get(in->object, "layer_types");
+  bool full = rt_json_kind_of(list) == RT_JSON_ARRAY;
+  for (size_t i = 0; full && i < rt_json_n(list); i++) {
+    const char *type = rt_json_text(rt_json_at(list, i));
+    full = type != NULL && strcmp(type, "full_attention") == 0;
+  }
+  if (!is_off(list))
+    EXPECT(full, in, "layer_types",
+           "\"full_attention\" for every layer: retort does not compute "
+           "others");
+  return RT_OK;
+}
+
+/** Dropout has no effect but in training, where it is left out with a warning.
+ *  transformers' Llama knows the first only. */
+static rt_err read_dropout(const section *in, rt_arch *a)
+{
+  static const char *const others[] = {"hidden_dropout", "attn_pdrop",
+                                       "embd_pdrop", "resid_pdrop"};
+  RT_TRY(get_real(in, "attention_dropout", 0.0, 1.0, &a->attention_dropout));
+  a->dropout = a->attention_dropout;
+  for (int i = 0; i < 4; i++) {
+    double p = 0.0;
+    RT_TRY(get_real(in, others[i], 0.0, 1.0, &p));
+    a->dropout = fmax(a->dropout, p);
   }
   return RT_OK;
+}
+
+/** "LLaMA" is how the first converted Llamas wrote it. */
+static bool is_causal_llama(const rt_json *architectures)
+{
+  const char *name = rt_json_text(rt_json_at(architectures, 0));
+  return rt_json_n(architectures) == 1 && name != NULL &&
+         (strcmp(name, "LlamaForCausalLM") == 0 ||
+          strcmp(name, "LLaMAForCausalLM") == 0);
 }
 
 static rt_err check_family(const section *in)
 {
   const rt_json *list = rt_json_get(in->object, "architectures");
-  const char *type = rt_json_text(rt_json_get(in->object, "model_type"));
-  const char *class_name = rt_json_text(rt_json_at(list, 0));
-  if (is_given(list))
-    EXPECT(rt_json_n(list) == 1 && class_name != NULL &&
-               strcmp(class_name, "LlamaForCausalLM") == 0,
-           in, "architectures", "[\"LlamaForCausalLM\"]");
-  if (class_name == NULL || is_given(rt_json_get(in->object, "model_type")))
-    EXPECT(type != NULL && strcmp(type, "llama") == 0, in, "model_type",
-           "\"llama\"; other families are not read yet");
+  const rt_json *type = rt_json_get(in->object, "model_type");
   const rt_json *act = rt_json_get(in->object, "hidden_act");
+  const char *const name = rt_json_text(act);
+  if (is_given(type) || !is_given(list))
+    EXPECT(rt_json_text(type) != NULL &&
+               strcmp(rt_json_text(type), "llama") == 0,
+           in, "model_type",
+           "\"llama\": other families are not read yet, also where only the "
+           "name differs (doc/inputs.md has what is read)");
+  if (is_given(list))
+    EXPECT(is_causal_llama(list), in, "architectures",
+           "[\"LlamaForCausalLM\"]: a causal language model of the Llama "
+           "family; others are not read yet");
   if (is_given(act))
-    EXPECT(rt_json_text(act) != NULL && strcmp(rt_json_text(act), "silu") == 0,
+    EXPECT(name != NULL &&
+               (strcmp(name, "silu") == 0 || strcmp(name, "swish") == 0),
            in, "hidden_act", "\"silu\"");
   return RT_OK;
 }
@@ -217,45 +279,62 @@ typedef struct rope {
   rt_rope_scaling scaling;
 } rope;
 
-/** "default" or "llama3"; transformers once called the field "type". */
-static rt_err read_rope_type(const section *in, bool *on)
+static const char *const kind_names[] = {[RT_ROPE_PLAIN] = "default",
+                                         [RT_ROPE_LINEAR] = "linear",
+                                         [RT_ROPE_DYNAMIC] = "dynamic",
+                                         [RT_ROPE_LLAMA3] = "llama3"};
+enum { N_KINDS = sizeof kind_names / sizeof kind_names[0] };
+
+const char *rt_rope_kind_name(rt_rope_kind kind)
+{
+  return kind_names[kind];
+}
+
+/** Its name; transformers once called the field "type". */
+static rt_err read_rope_kind(const section *in, rt_rope_kind *kind)
 {
   static const char *const keys[] = {"type", "rope_type"};
   bool seen = false;
-  *on = false;
+  *kind = RT_ROPE_PLAIN;
   for (int i = 0; i < 2; i++) {
     const rt_json *value = rt_json_get(in->object, keys[i]);
     const char *text = rt_json_text(value);
+    int k = 0;
     if (!is_given(value))
       continue;
-    const bool llama3 = text != NULL && strcmp(text, "llama3") == 0;
-    EXPECT(text != NULL && (llama3 || strcmp(text, "default") == 0), in,
-           keys[i], "\"default\" or \"llama3\"");
-    EXPECT(!seen || *on == llama3, in, keys[i], "the same as type");
+    while (k < N_KINDS && (text == NULL || strcmp(kind_names[k], text) != 0))
+      k++;
+    EXPECT(k < N_KINDS, in, keys[i],
+           "\"default\", \"linear\", \"dynamic\" or \"llama3\": others are "
+           "not computed yet");
+    EXPECT(!seen || (int)*kind == k, in, keys[i], "the same as type");
     seen = true;
-    *on = llama3;
+    *kind = (rt_rope_kind)k;
   }
   return RT_OK;
 }
 
 /** Nothing in the object that retort would pass over. */
-static rt_err check_rope_keys(const section *in, bool llama3)
+static rt_err check_rope_keys(const section *in, rt_rope_kind kind)
 {
   static const char *const known[] = {"type",
                                       "rope_type",
                                       "rope_theta",
                                       "factor",
+                                      "original_max_position_embeddings",
                                       "low_freq_factor",
-                                      "high_freq_factor",
-                                      "original_max_position_embeddings"};
-  const size_t n_known = llama3 ? sizeof known / sizeof known[0] : 3;
+                                      "high_freq_factor"};
+  static const size_t n_known[] = {[RT_ROPE_PLAIN] = 3,
+                                   [RT_ROPE_LINEAR] = 5,
+                                   [RT_ROPE_DYNAMIC] = 5,
+                                   [RT_ROPE_LLAMA3] = 7};
   rt_json_member m = {0};
   double part = 1.0;
   while (rt_json_next(in->object, &m)) {
     size_t i = 0;
-    while (i < n_known && strcmp(known[i], m.key) != 0)
+    while (i < n_known[kind] && strcmp(known[i], m.key) != 0)
       i++;
-    if (i < n_known || !is_given(m.value))
+    if (i < n_known[kind] || !is_given(m.value))
       continue;
     EXPECT(strcmp(m.key, "partial_rotary_factor") == 0, in, m.key,
            "to be absent for this rope_type");
@@ -264,21 +343,12 @@ static rt_err check_rope_keys(const section *in, bool llama3)
   return RT_OK;
 }
 
-static rt_err read_rope(const section *in, int64_t max_positions, rope *to)
+static rt_err read_llama3(const section *in, rt_rope_scaling *s)
 {
-  rt_rope_scaling *s = &to->scaling;
-  RT_TRY(read_rope_type(in, &s->on));
-  RT_TRY(check_rope_keys(in, s->on));
-  RT_TRY(get_real(in, "rope_theta", 1.0, 1e12, &to->theta));
-  if (!s->on)
-    return RT_OK;
-  s->original_positions = max_positions; // as transformers 5 does
-  RT_TRY(get_real(in, "factor", 1.0, 1e6, &s->factor));
   RT_TRY(get_real(in, "low_freq_factor", 1e-6, 1e6, &s->low_freq_factor));
   RT_TRY(get_real(in, "high_freq_factor", 1e-6, 1e6, &s->high_freq_factor));
   RT_TRY(get_size(in, "original_max_position_embeddings", 1, MAX_POSITIONS,
                   &s->original_positions));
-  EXPECT(s->factor > 0.0, in, "factor", "a number: llama3 needs it");
   EXPECT(s->low_freq_factor > 0.0, in, "low_freq_factor",
          "a number: llama3 needs it");
   EXPECT(s->high_freq_factor > s->low_freq_factor, in, "high_freq_factor",
@@ -286,9 +356,32 @@ static rt_err read_rope(const section *in, int64_t max_positions, rope *to)
   return RT_OK;
 }
 
+static rt_err read_rope(const section *in, int64_t max_positions, rope *to)
+{
+  rt_rope_scaling *s = &to->scaling;
+  int64_t original = max_positions; // as transformers 5 does
+  RT_TRY(read_rope_kind(in, &s->kind));
+  RT_TRY(check_rope_keys(in, s->kind));
+  RT_TRY(get_real(in, "rope_theta", 1.0, 1e12, &to->theta));
+  if (s->kind == RT_ROPE_PLAIN)
+    return RT_OK;
+  RT_TRY(get_real(in, "factor", 1.0, 1e6, &s->factor));
+  EXPECT(s->factor > 0.0, in, "factor", "a number: this rope_type needs it");
+  if (s->kind == RT_ROPE_LLAMA3) {
+    s->original_positions = original;
+    return read_llama3(in, s);
+  }
+  RT_TRY(get_size(in, "original_max_position_embeddings", 1, MAX_POSITIONS,
+                  &original));
+  EXPECT(s->kind != RT_ROPE_DYNAMIC || original == max_positions, in,
+         "original_max_position_embeddings",
+         "max_position_embeddings, from which transformers counts");
+  return RT_OK;
+}
+
 static bool same_scaling(const rt_rope_scaling *a, const rt_rope_scaling *b)
 {
-  return a->on == b->on && a->factor == b->factor &&
+  return a->kind == b->kind && a->factor == b->factor &&
          a->low_freq_factor == b->low_freq_factor &&
          a->high_freq_factor == b->high_freq_factor &&
          a->original_positions == b->original_positions;
@@ -360,7 +453,9 @@ static rt_err read_arch(const section *in, rt_arch *a)
                  .init_std = 0.02};
   RT_TRY(check_family(in));
   RT_TRY(check_foreign(in));
+  RT_TRY(check_layer_types(in));
   RT_TRY(read_sizes(in, a));
+  RT_TRY(read_dropout(in, a));
   RT_TRY(get_size(in, "max_position_embeddings", 1, MAX_POSITIONS,
                   &a->max_positions));
   RT_TRY(get_real(in, "rms_norm_eps", 0.0, 1.0, &a->norm_eps));
@@ -368,25 +463,55 @@ static rt_err read_arch(const section *in, rt_arch *a)
   RT_TRY(get_bool(in, "tie_word_embeddings", &a->tied));
   RT_TRY(get_bool(in, "attention_bias", &attention_bias));
   RT_TRY(get_bool(in, "mlp_bias", &a->mlp_bias));
-  RT_TRY(get_id(in, "bos_token_id", a->vocab, &a->bos_id));
-  RT_TRY(get_id(in, "eos_token_id", a->vocab, &a->eos_id));
+  RT_TRY(get_bos(in, a));
+  RT_TRY(get_eos(in, a));
   a->qkv_bias = a->o_bias = attention_bias; // Llama has all four or none
   return read_all_ropes(in, a);
 }
 
+rt_err rt_hfconfig_parse(const char *where, const char *text, size_t n,
+                         rt_arch *arch)
+{
+  rt_json *root = NULL;
+  RT_TRY(rt_json_parse(where, text, n, &root));
+  const section in = {where, "", root};
+  const rt_err err = read_arch(&in, arch);
+  rt_json_free(&root);
+  RT_TRY(err);
+  return RT_OK;
+}
+
+/** An id of no token of the model is kept, for it is only written into an
+ *  export; chat tokens that were never added to the embedding have such. */
+static void tell_id(const char *file, const char *key, int64_t id,
+                    const rt_arch *a)
+{
+  if (id >= a->vocab)
+    rt_warn("%s: %s has the id %lld, but vocab_size is %lld: no text has it; "
+            "it is kept for the export",
+            file, key, (long long)id, (long long)a->vocab);
+}
+
 rt_err rt_hfconfig_read(const char *path, rt_arch *arch)
 {
-  char file[RT_PATH_MAX];
+  char folder[RT_PATH_MAX], file[RT_PATH_MAX];
   rt_json *root;
-  if (rt_folder_exists(path))
-    RT_TRY(rt_path_join(file, path, CONFIG));
+  RT_TRY(rt_hffolder_find(path, folder));
+  if (rt_folder_exists(folder))
+    RT_TRY(rt_path_join(file, folder, CONFIG));
   else
-    RT_TRY(rt_path_join(file, "", path));
+    RT_TRY(rt_path_join(file, "", folder));
+  if (!rt_path_exists(file))
+    return rt_hffolder_refuse(folder, CONFIG);
   RT_TRY(rt_json_read(file, MAX_BYTES, &root));
   const section in = {file, "", root};
   const rt_err err = read_arch(&in, arch);
   rt_json_free(&root);
   RT_TRY(err);
+  tell_id(file, "bos_token_id", arch->bos_id, arch);
+  tell_id(file, "eos_token_id", arch->eos_id, arch);
+  for (int i = 0; i < arch->n_more_eos; i++)
+    tell_id(file, "eos_token_id", arch->more_eos[i], arch);
   return RT_OK;
 }
 
@@ -411,153 +536,5 @@ rt_err rt_generation_eos(const char *folder, int64_t eos, int64_t *out)
     }
   rt_json_free(&root);
   *out = found ? eos : first;
-  return RT_OK;
-}
-
-/* ---- writing ----------------------------------------------------------- */
-
-static void put_int(FILE *to, const char *key, int64_t value)
-{
-  fprintf(to, "  \"%s\": %lld,\n", key, (long long)value);
-}
-
-static void put_bool(FILE *to, const char *key, bool value)
-{
-  fprintf(to, "  \"%s\": %s,\n", key, value ? "true" : "false");
-}
-
-static void put_real(FILE *to, const char *key, double value)
-{
-  fprintf(to, "  \"%s\": ", key);
-  rt_json_put_real(to, value);
-  fputs(",\n", to);
-}
-
-static void put_id(FILE *to, const char *key, int64_t id)
-{
-  if (id < 0)
-    fprintf(to, "  \"%s\": null,\n", key);
-  else
-    put_int(to, key, id);
-}
-
-/** The fields of a rope object, each but the last with a comma. */
-static void put_scaling(FILE *to, const rt_rope_scaling *s)
-{
-  if (!s->on) {
-    fputs("    \"rope_type\": \"default\"\n", to);
-    return;
-  }
-  fputs("  ", to);
-  put_real(to, "factor", s->factor);
-  fputs("  ", to);
-  put_real(to, "low_freq_factor", s->low_freq_factor);
-  fputs("  ", to);
-  put_real(to, "high_freq_factor", s->high_freq_factor);
-  fputs("  ", to);
-  put_int(to, "original_max_position_embeddings", s->original_positions);
-  fputs("    \"rope_type\": \"llama3\"\n", to);
-}
-
-static void put_rope(FILE *to, const rt_arch *a)
-{
-  put_real(to, "rope_theta", a->rope_theta); // transformers 4 ...
-  fputs("  \"rope_scaling\": ", to);
-  if (a->rope_scaling.on) {
-    fputs("{\n", to);
-    put_scaling(to, &a->rope_scaling);
-    fputs("  },\n", to);
-  } else
-    fputs("null,\n", to);
-  fputs("  \"rope_parameters\": {\n  ", to); // ... and 5
-  put_real(to, "rope_theta", a->rope_theta);
-  put_scaling(to, &a->rope_scaling);
-  fputs("  },\n", to);
-}
-
-static void put_arch(FILE *to, const rt_arch *a)
-{
-  fputs("{\n"
-        "  \"architectures\": [\"LlamaForCausalLM\"],\n"
-        "  \"model_type\": \"llama\",\n"
-        "  \"hidden_act\": \"silu\",\n",
-        to);
-  put_int(to, "vocab_size", a->vocab);
-  put_int(to, "hidden_size", a->width);
-  put_int(to, "intermediate_size", a->ffn);
-  put_int(to, "num_hidden_layers", a->n_blocks);
-  put_int(to, "num_attention_heads", a->n_heads);
-  put_int(to, "num_key_value_heads", a->n_kv_heads);
-  put_int(to, "head_dim", a->head_dim);
-  put_int(to, "max_position_embeddings", a->max_positions);
-  put_real(to, "rms_norm_eps", a->norm_eps);
-  put_real(to, "initializer_range", a->init_std);
-  put_rope(to, a);
-  put_bool(to, "attention_bias", a->qkv_bias);
-  put_bool(to, "mlp_bias", a->mlp_bias);
-  put_bool(to, "tie_word_embeddings", a->tied);
-  put_id(to, "bos_token_id", a->bos_id);
-  put_id(to, "eos_token_id", a->eos_id);
-  put_bool(to, "use_cache", true);
-  fputs("  \"torch_dtype\": \"float32\"\n}\n", to);
-}
-
-/** What no config.json of a Llama can say. */
-static rt_err check_writable(const rt_arch *arch, const char *where)
-{
-  RT_CHECK(strcmp(arch->family, "llama") == 0, RT_ERR_CONFIG,
-           "%s: a model of family \"%s\" cannot be written as a Llama", where,
-           arch->family);
-  RT_CHECK(arch->qkv_bias == arch->o_bias, RT_ERR_CONFIG,
-           "%s: a Llama has biases on q, k, v and the attention output or on "
-           "none of them, this model has them on %s only, and could not be "
-           "exported; train without student.qkv_bias",
-           where, arch->qkv_bias ? "q, k, v" : "the output");
-  RT_CHECK(arch->width % arch->n_heads == 0, RT_ERR_CONFIG,
-           "%s: transformers takes no width (%lld) that is not a multiple of "
-           "the heads (%lld), so the model could not be exported",
-           where, (long long)arch->width, (long long)arch->n_heads);
-  return RT_OK;
-}
-
-/** What is written must be readable: export, and whoever loads it, read it. */
-static rt_err read_back(const char *where, const char *text, size_t n)
-{
-  rt_json *root = NULL;
-  rt_arch again;
-  RT_TRY(rt_json_parse(where, text, n, &root));
-  const section in = {where, "", root};
-  const rt_err err = read_arch(&in, &again);
-  rt_json_free(&root);
-  RT_TRY(err);
-  return RT_OK;
-}
-
-rt_err rt_hfconfig_text(const rt_arch *arch, const char *where, char **text)
-{
-  size_t n = 0;
-  *text = NULL;
-  RT_TRY(check_writable(arch, where));
-  FILE *const to = open_memstream(text, &n);
-  RT_CHECK(to != NULL, RT_ERR_MEM, "the configuration of %s", where);
-  put_arch(to, arch);
-  rt_err err = fclose(to) == 0
-                   ? read_back(where, *text, n)
-                   : RT_FAIL(RT_ERR_MEM, "the configuration of %s", where);
-  if (err != RT_OK) {
-    free(*text);
-    *text = NULL;
-  }
-  return err;
-}
-
-rt_err rt_hfconfig_write(const char *folder, const rt_arch *arch)
-{
-  char path[RT_PATH_MAX], *text;
-  RT_TRY(rt_path_join(path, folder, CONFIG));
-  RT_TRY(rt_hfconfig_text(arch, folder, &text));
-  const rt_err err = rt_file_put(path, text, strlen(text));
-  free(text);
-  RT_TRY(err);
   return RT_OK;
 }

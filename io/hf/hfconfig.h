@@ -13,6 +13,11 @@
  *  another activation, another rope type, logit scaling ...) is refused by
  *  name. */
 RT_MUST rt_err rt_hfconfig_read(const char *path, rt_arch *arch);
+/** The same from text in memory; \a where stands for the file in messages. */
+RT_MUST rt_err rt_hfconfig_parse(const char *where, const char *text, size_t n,
+                                 rt_arch *arch);
+/** "default", "linear" ..., as transformers calls it. */
+const char *rt_rope_kind_name(rt_rope_kind kind);
 /** The eos_token_id of generation_config.json: \a eos where that is it, or one
  *  of its list, else the first; \a eos, too, when there is no such file or id.
  */

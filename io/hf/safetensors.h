@@ -21,6 +21,8 @@ typedef struct rt_st_tensor {
       dtype; /**< RT_F32, RT_F16 or RT_BF16 (others are refused when read) */
   int n_dims;
   int64_t shape[RT_ST_MAX_DIMS];
+  bool alias; /**< another name of a tensor: safetensors.torch.save_model keeps
+                   one of each tied pair, __metadata__ has the others */
 } rt_st_tensor;
 
 typedef struct rt_safetensors rt_safetensors;

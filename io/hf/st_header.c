@@ -3,6 +3,7 @@
  *  there. */
 #include "io/hf/st_header.h"
 
+#include "io/common/foreign.h"
 #include "io/common/json.h"
 
 #include <stdlib.h>
@@ -164,6 +165,29 @@ static rt_err check_tiling(const char *path, int64_t data_bytes,
   return RT_OK;
 }
 
+/** Names that __metadata__ gives to tensors, {alias: name}, as entries of the
+ *  same bytes behind the others.  A tensor of that name goes first. */
+static rt_err read_aliases(const rt_json *header, rt_st_entry *e, int *n)
+{
+  const int n_real = *n;
+  rt_json_member m = {0};
+  while (rt_json_next(rt_json_get(header, "__metadata__"), &m)) {
+    const char *const name = rt_json_text(m.value);
+    if (rt_json_get(header, m.key) != NULL)
+      continue;
+    for (int i = 0; i < n_real; i++)
+      if (strcmp(e[i].tensor.name, name) == 0) {
+        rt_st_entry *const to = &e[(*n)++];
+        *to = e[i];
+        to->tensor.alias = true;
+        to->tensor.name = strdup(m.key);
+        RT_CHECK(to->tensor.name != NULL, RT_ERR_MEM, "a tensor's name");
+        break;
+      }
+  }
+  return RT_OK;
+}
+
 /** From the parsed header to checked entries with offsets in the file. */
 static rt_err read_entries(const char *path, int64_t data_begin,
                            int64_t data_bytes, const rt_json *header,
@@ -185,7 +209,7 @@ static rt_err read_entries(const char *path, int64_t data_begin,
   RT_TRY(check_tiling(path, data_bytes, e, *n));
   for (int i = 0; i < *n; i++)
     e[i].offset += data_begin;
-  return RT_OK;
+  return read_aliases(header, e, n);
 }
 
 /** The header's JSON text. \param[out] text  [*n], the caller frees */
@@ -197,6 +221,8 @@ static rt_err read_text(int fd, const char *path, int64_t file_bytes,
            "%s is truncated: %lld bytes cannot hold the 8 of a header's length",
            path, (long long)file_bytes);
   RT_TRY(rt_file_read_at(fd, path, &length, sizeof length, 0));
+  if (length > (uint64_t)RT_ST_MAX_HEADER)
+    RT_TRY(rt_foreign_refuse(path)); // that says more
   RT_CHECK(length <= (uint64_t)RT_ST_MAX_HEADER, RT_ERR_DATA,
            "%s: header of %llu bytes, expected at most %lld; this is no "
            "safetensors file",
@@ -236,7 +262,8 @@ rt_err rt_st_header_read(int fd, const char *path, int64_t file_bytes,
     err = rt_json_parse(path, text, n_text, &header);
   free(text);
   if (err == RT_OK) {
-    const size_t n_members = rt_json_n(header);
+    const size_t n_members =
+        rt_json_n(header) + rt_json_n(rt_json_get(header, "__metadata__"));
     *entry = calloc(n_members + 1, sizeof **entry);
     if (*entry == NULL)
       err = RT_FAIL(RT_ERR_MEM, "%zu tensors of %s", n_members, path);

@@ -3,8 +3,10 @@
  *  must know whether two models and a corpus share a tokenizer. */
 #include "base/file.h"
 #include "base/log.h"
+#include "io/common/foreign.h"
 #include "io/common/json.h"
 #include "io/hf/hfconfig.h"
+#include "io/hf/hffolder.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,8 +38,9 @@ static rt_err hash_one(rt_sha256 *h, const char *folder, const char *name,
   char *text;
   size_t bytes;
   RT_TRY(rt_path_join(path, folder, name));
-  if (!rt_file_exists(path))
+  if (!rt_path_exists(path))
     return RT_OK;
+  RT_TRY(rt_foreign_refuse(path));
   RT_TRY(rt_file_slurp(path, MAX_BYTES, &text, &bytes));
   rt_sha256_update(h, text, bytes);
   free(text);
@@ -59,10 +62,12 @@ static rt_err hash_all(rt_sha256 *h, const char *folder)
   return RT_OK;
 }
 
-rt_err rt_tokenizer_hash(const char *folder, char hex[RT_SHA256_HEX])
+rt_err rt_tokenizer_hash(const char *name, char hex[RT_SHA256_HEX])
 {
+  char folder[RT_PATH_MAX];
   rt_sha256 *h;
   hex[0] = '\0';
+  RT_TRY(rt_hffolder_find(name, folder));
   RT_TRY(rt_sha256_create(&h));
   const rt_err err = hash_all(h, folder);
   rt_sha256_finish(&h, hex);
@@ -97,11 +102,12 @@ static int64_t count_ids(const rt_json *root)
   return n;
 }
 
-rt_err rt_tokenizer_size(const char *folder, int64_t *n)
+rt_err rt_tokenizer_size(const char *name, int64_t *n)
 {
-  char path[RT_PATH_MAX];
+  char folder[RT_PATH_MAX], path[RT_PATH_MAX];
   rt_json *root = NULL;
   *n = 0;
+  RT_TRY(rt_hffolder_find(name, folder));
   RT_TRY(rt_path_join(path, folder, FAST));
   if (!rt_file_exists(path))
     return RT_OK;
@@ -129,9 +135,11 @@ static rt_err copy_one(const char *from, const char *to, const char *name,
   return RT_OK;
 }
 
-rt_err rt_tokenizer_copy(const char *from, const char *to, int *n)
+rt_err rt_tokenizer_copy(const char *name, const char *to, int *n)
 {
+  char from[RT_PATH_MAX];
   *n = 0;
+  RT_TRY(rt_hffolder_find(name, from));
   RT_TRY(copy_one(from, to, FAST, n));
   for (int i = 0; i < N_VOCABULARY; i++)
     RT_TRY(copy_one(from, to, vocabulary[i], n));

@@ -46,9 +46,26 @@ static rt_err output_error(int reason)
   }
 }
 
+/** errno as a reason; what a link leads to is named when it is not there. */
+static const char *reason_of(const char *path, int reason,
+                             char text[RT_PATH_MAX + 64])
+{
+  char target[RT_PATH_MAX];
+  const ssize_t n =
+      reason == ENOENT ? readlink(path, target, sizeof target - 1) : -1;
+  if (n < 0)
+    return strerror(reason);
+  snprintf(text, RT_PATH_MAX + 64, "it is a link to %.*s, which is not there",
+           (int)n, target);
+  return text;
+}
+
 #define CHECK_INPUT(condition, verb, path)                                     \
-  RT_CHECK(condition, input_error(errno), "cannot " verb " %s: %s", path,      \
-           strerror(errno))
+  do {                                                                         \
+    char why[RT_PATH_MAX + 64];                                                \
+    RT_CHECK(condition, input_error(errno), "cannot " verb " %s: %s", path,    \
+             reason_of(path, errno, why));                                     \
+  } while (0)
 #define CHECK_OUTPUT(condition, verb, path)                                    \
   RT_CHECK(condition, output_error(errno), "cannot " verb " %s: %s", path,     \
            strerror(errno))

@@ -7,12 +7,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** Llama-3 frequency scaling (transformers' "llama3" rope type). */
+/** transformers' rope types, by what they do to the frequencies. */
+typedef enum rt_rope_kind {
+  RT_ROPE_PLAIN,   /**< "default" */
+  RT_ROPE_LINEAR,  /**< divided by the factor */
+  RT_ROPE_DYNAMIC, /**< NTK: of a larger base for rows beyond max_positions */
+  RT_ROPE_LLAMA3   /**< low ones divided, high ones kept, blended between */
+} rt_rope_kind;
+
 typedef struct rt_rope_scaling {
-  bool on;
-  double factor, low_freq_factor, high_freq_factor;
-  int64_t original_positions;
+  rt_rope_kind kind;
+  double factor;                            /**< all but plain */
+  double low_freq_factor, high_freq_factor; /**< llama3 */
+  int64_t original_positions;               /**< llama3 */
 } rt_rope_scaling;
+
+enum { RT_MAX_EOS = 8 };
 
 typedef struct rt_arch {
   char family[32];    /**< "llama" (config.json model_type) */
@@ -29,12 +39,18 @@ typedef struct rt_arch {
   double norm_eps;
   double rope_theta;
   rt_rope_scaling rope_scaling;
-  bool tied;              /**< head = embedding */
-  bool qkv_bias;          /**< biases on q, k, v */
-  bool o_bias;            /**< bias on the attention output */
-  bool mlp_bias;          /**< biases on gate, up, down */
-  double init_std;        /**< initializer_range */
-  int64_t bos_id, eos_id; /**< -1 when unknown */
+  bool tied;                /**< head = embedding */
+  bool qkv_bias;            /**< biases on q, k, v */
+  bool o_bias;              /**< bias on the attention output */
+  bool mlp_bias;            /**< biases on gate, up, down */
+  double init_std;          /**< initializer_range */
+  double attention_dropout; /**< asked for in training: written into an
+                                 export, never applied */
+  double dropout;           /**< the largest of all such, for a warning */
+  int64_t bos_id, eos_id; /**< -1 when unknown; may lie beyond V: they are only
+                               written into an export */
+  int64_t more_eos[RT_MAX_EOS]; /**< [n_more_eos], of a list of several */
+  int n_more_eos;
 } rt_arch;
 
 #endif

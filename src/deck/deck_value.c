@@ -248,6 +248,17 @@ static void describe(const rt_key_row *row, char *out, size_t n)
   }
 }
 
+/** Words that people know from elsewhere and that mean nothing here yet. */
+static const struct {
+  const char *path, *word, *hint;
+} not_yet[] = {
+    {"run.device", "cuda", "; GPUs are not computed on yet, take cpu"},
+    {"run.device", "gpu", "; GPUs are not computed on yet, take cpu"},
+    {"run.device", "hip", "; GPUs are not computed on yet, take cpu"},
+    {"run.real", "bf16", "; bf16 is not there yet, take f32"},
+    {"run.real", "f16", "; f16 is not there yet, take f32"},
+};
+
 /** Why a good-looking value was refused, when that can be guessed. */
 static void add_hint(const rt_key_row *row, const rt_deck_scalar *s, char *out,
                      size_t n)
@@ -266,6 +277,12 @@ static void add_hint(const rt_key_row *row, const rt_deck_scalar *s, char *out,
     snprintf(out, n, "; write \"\" for none");
   if (type != RT_KEY_TYPE_CHOICE)
     return;
+  for (size_t i = 0; i < sizeof not_yet / sizeof not_yet[0]; i++)
+    if (strcmp(row->path, not_yet[i].path) == 0 &&
+        strncmp(s->text, not_yet[i].word, strlen(not_yet[i].word)) == 0) {
+      snprintf(out, n, "%s", not_yet[i].hint);
+      return;
+    }
   int best = rt_nearest_limit(s->text) + 1;
   for (const char *p = row->choices; (p += strspn(p, " "), *p != '\0');) {
     char word[64];

@@ -65,11 +65,15 @@ static rt_err check_rope(const rt_arch *a, const char *where)
            "%s: rope_theta is %g, expected a positive number", where,
            a->rope_theta);
   const rt_rope_scaling *s = &a->rope_scaling;
-  if (!s->on)
+  if (s->kind == RT_ROPE_PLAIN)
     return RT_OK;
   RT_CHECK(isfinite(s->factor) && s->factor >= 1.0, RT_ERR_CONFIG,
            "%s: rope scaling factor is %g, expected at least 1", where,
            s->factor);
+  RT_CHECK(s->kind != RT_ROPE_DYNAMIC || a->head_dim > 2, RT_ERR_CONFIG,
+           "%s: dynamic rope scaling needs a head_dim above 2", where);
+  if (s->kind != RT_ROPE_LLAMA3)
+    return RT_OK;
   RT_CHECK(isfinite(s->high_freq_factor) && s->low_freq_factor > 0.0 &&
                s->low_freq_factor < s->high_freq_factor,
            RT_ERR_CONFIG,

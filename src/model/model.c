@@ -36,10 +36,10 @@ static rt_err check_spec(const char *name, const rt_model_spec *spec)
            "%s: %lld rows of %lld tokens in one micro-batch, expected at least "
            "one of each and below 2^31 tokens",
            name, (long long)spec->max_rows, (long long)spec->seq);
-  RT_CHECK(spec->seq <= spec->arch->max_positions, RT_ERR_CONFIG,
+  RT_CHECK(spec->seq <= rt_rope_max_seq(spec->arch), RT_ERR_CONFIG,
            "%s: rows of %lld tokens, but the model has %lld positions; choose "
            "shorter rows",
-           name, (long long)spec->seq, (long long)spec->arch->max_positions);
+           name, (long long)spec->seq, (long long)rt_rope_max_seq(spec->arch));
   return RT_OK;
 }
 
@@ -139,7 +139,7 @@ static rt_err put_rope(rt_model *m)
   if (row == NULL || real == NULL)
     err = RT_FAIL(RT_ERR_MEM, "no memory for a row of rotary angles");
   for (int64_t pos = 0; err == RT_OK && pos < m->seq; pos++) {
-    rt_rope_row(&m->arch, pos, row);
+    rt_rope_row(&m->arch, m->seq, pos, row);
     rt_dtype_convert(real, m->rope.dtype, row, RT_F64, (size_t)hd);
     err = rt_dev_put(m->dev, rt_view_rows(m->rope, pos, 1), real);
   }

@@ -33,18 +33,46 @@ static float scaled(const rt_rope_scaling *s, float freq)
   return low + high;
 }
 
-void rt_rope_row(const rt_arch *arch, int64_t pos, double *out)
+/** The base of the frequencies.  Dynamic NTK scaling enlarges it for rows
+ *  beyond max_positions; transformers computes that in float32, too. */
+static float base_of(const rt_arch *arch, int64_t seq)
+{
+  const rt_rope_scaling *s = &arch->rope_scaling;
+  if (s->kind != RT_ROPE_DYNAMIC || seq <= arch->max_positions)
+    return (float)arch->rope_theta;
+  const float factor = (float)s->factor;
+  const float stretched = factor * (float)seq;
+  const float ratio = stretched / (float)arch->max_positions;
+  const float above = ratio - (float)(s->factor - 1.0);
+  const double exponent = (double)arch->head_dim / (double)(arch->head_dim - 2);
+  const float grown = (float)pow((double)above, (double)(float)exponent);
+  return (float)arch->rope_theta * grown;
+}
+
+void rt_rope_row(const rt_arch *arch, int64_t seq, int64_t pos, double *out)
 {
   const int64_t half = arch->head_dim / 2;
+  const rt_rope_scaling *s = &arch->rope_scaling;
+  const float base = base_of(arch, seq);
   for (int64_t i = 0; i < half; i++) {
     const float exponent = (float)(2 * i) / (float)arch->head_dim;
-    const float power =
-        (float)pow((double)(float)arch->rope_theta, (double)exponent);
+    const float power = (float)pow((double)base, (double)exponent);
     float freq = 1.0F / power;
-    if (arch->rope_scaling.on)
-      freq = scaled(&arch->rope_scaling, freq);
+    if (s->kind == RT_ROPE_LLAMA3)
+      freq = scaled(s, freq);
+    if (s->kind == RT_ROPE_LINEAR)
+      freq = freq / (float)s->factor;
     const float angle = (float)pos * freq;
     out[i] = cos((double)angle);
     out[half + i] = sin((double)angle);
   }
+}
+
+int64_t rt_rope_max_seq(const rt_arch *arch)
+{
+  const rt_rope_scaling *s = &arch->rope_scaling;
+  const bool stretches =
+      s->kind == RT_ROPE_LINEAR || s->kind == RT_ROPE_DYNAMIC;
+  return stretches ? (int64_t)((double)arch->max_positions * s->factor)
+                   : arch->max_positions;
 }

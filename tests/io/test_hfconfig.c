@@ -3,6 +3,7 @@
  *  ranks: 1 */
 #include "support/rt_test_files.h"
 
+#include "base/log.h"
 #include "io/hf/hfconfig.h"
 #include "io/common/json.h"
 
@@ -161,7 +162,8 @@ static void test_smollm2(void)
   CU_ASSERT(a.n_blocks == 30 && a.n_heads == 9 && a.n_kv_heads == 3);
   CU_ASSERT(a.head_dim == 64 && a.max_positions == 8192);
   CU_ASSERT(a.norm_eps == 1e-5 && a.rope_theta == 1e5 && a.tied);
-  CU_ASSERT(a.init_std == 0.041666666666666664 && !a.rope_scaling.on);
+  CU_ASSERT(a.init_std == 0.041666666666666664 &&
+            a.rope_scaling.kind == RT_ROPE_PLAIN);
   CU_ASSERT(!a.qkv_bias && !a.o_bias && !a.mlp_bias);
   CU_ASSERT(a.bos_id == 0 && a.eos_id == 0);
   RT_OKAY(rt_hfconfig_read(rt_in(folder, "config.json", path), &b));
@@ -190,6 +192,60 @@ static void test_defaults(void)
   RT_OKAY(rt_path_remove(folder));
 }
 
+static bool same_arch(const rt_arch *a, const rt_arch *b)
+{
+  const rt_rope_scaling *r = &a->rope_scaling, *s = &b->rope_scaling;
+  return strcmp(a->family, b->family) == 0 && a->vocab == b->vocab &&
+         a->width == b->width && a->n_blocks == b->n_blocks &&
+         a->n_heads == b->n_heads && a->n_kv_heads == b->n_kv_heads &&
+         a->head_dim == b->head_dim && a->ffn == b->ffn &&
+         a->max_positions == b->max_positions && a->norm_eps == b->norm_eps &&
+         a->rope_theta == b->rope_theta && r->kind == s->kind &&
+         r->factor == s->factor && r->low_freq_factor == s->low_freq_factor &&
+         r->high_freq_factor == s->high_freq_factor &&
+         r->original_positions == s->original_positions && a->tied == b->tied &&
+         a->qkv_bias == b->qkv_bias && a->o_bias == b->o_bias &&
+         a->mlp_bias == b->mlp_bias && a->init_std == b->init_std &&
+         a->bos_id == b->bos_id && a->eos_id == b->eos_id &&
+         a->attention_dropout == b->attention_dropout &&
+         a->n_more_eos == b->n_more_eos &&
+         memcmp(a->more_eos, b->more_eos, sizeof a->more_eos) == 0;
+}
+
+/** What changes no number is read, whatever its words. */
+static void test_plain_llamas(void)
+{
+  static const char *const same[] = {
+      "{" LLAMA ",\"pretraining_tp\":8}",
+      "{" LLAMA ",\"layer_types\":[\"full_attention\",\"full_attention\"]}",
+      "{" LLAMA ",\"layer_types\":null,\"head_dim\":null,\"sliding_window\":"
+      "null,\"num_key_value_heads\":9}",
+      "{" LLAMA ",\"attention_dropout\":0.1,\"hidden_dropout\":0.2}",
+      "{\"architectures\":[\"LLaMAForCausalLM\"]," LLAMA "}",
+      "{" LLAMA ",\"eos_token_id\":49152,\"bos_token_id\":-3}",
+      "{" LLAMA ",\"hidden_act\":\"swish\",\"dtype\":\"bfloat16\"}",
+      "{" LLAMA ",\"torch_dtype\":\"float16\",\"quantization_config\":null}",
+  };
+  char folder[RT_PATH_MAX];
+  rt_arch plain, a;
+  rt_scratch(folder);
+  read_text(folder, "{" LLAMA "}", &plain);
+  rt_log_setup(RT_LOG_INFO, false);
+  for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
+    read_text(folder, same[i], &a);
+    CU_ASSERT_EQUAL(a.dropout, i == 3 ? 0.2 : 0.0);
+    CU_ASSERT_EQUAL(a.attention_dropout, i == 3 ? 0.1 : 0.0);
+    CU_ASSERT_EQUAL(a.eos_id, i == 5 ? 49152 : -1); // kept for the export
+    a.attention_dropout = 0.0, a.eos_id = -1;
+    CU_ASSERT(same_arch(&plain, &a));
+  }
+  rt_log_setup(RT_LOG_INFO, true);
+  read_text(folder, "{" LLAMA ",\"eos_token_id\":[7,3,9]}", &a);
+  CU_ASSERT(a.eos_id == 7 && a.n_more_eos == 2);
+  CU_ASSERT(a.more_eos[0] == 3 && a.more_eos[1] == 9);
+  RT_OKAY(rt_path_remove(folder));
+}
+
 static void test_rope(void)
 {
 #define LLAMA3                                                                 \
@@ -197,27 +253,37 @@ static void test_rope(void)
   static const struct {
     const char *text;
     double theta;
-    bool on;
+    rt_rope_kind kind;
     int64_t original;
   } cases[] = {
-      {"\"rope_theta\":5e5", 5e5, false, 0},
-      {"\"rope_scaling\":{}", 1e4, false, 0},
-      {"\"rope_scaling\":{\"type\":\"default\"}", 1e4, false, 0},
+      {"\"rope_theta\":5e5", 5e5, RT_ROPE_PLAIN, 0},
+      {"\"rope_scaling\":{}", 1e4, RT_ROPE_PLAIN, 0},
+      {"\"rope_scaling\":{\"type\":\"default\"}", 1e4, RT_ROPE_PLAIN, 0},
       {"\"rope_theta\":5e5,\"rope_scaling\":{\"rope_type\":\"llama3\"," LLAMA3
        ",\"original_max_position_embeddings\":8192}",
-       5e5, true, 8192},
+       5e5, RT_ROPE_LLAMA3, 8192},
       {"\"rope_scaling\":{\"type\":\"llama3\",\"rope_type\":\"llama3\"," LLAMA3
        "}",
-       1e4, true, 2048},
+       1e4, RT_ROPE_LLAMA3, 2048},
       {"\"rope_parameters\":{\"rope_theta\":7e4,\"rope_type\":\"default\"}",
-       7e4, false, 0},
+       7e4, RT_ROPE_PLAIN, 0},
       {"\"rope_parameters\":{\"rope_theta\":7e4,\"rope_type\":"
        "\"llama3\"," LLAMA3 ",\"original_max_position_embeddings\":64,"
        "\"partial_rotary_factor\":1.0}",
-       7e4, true, 64},
+       7e4, RT_ROPE_LLAMA3, 64},
       {"\"rope_theta\":7e4,\"rope_scaling\":null,\"rope_parameters\":{"
        "\"rope_theta\":70000,\"rope_type\":\"default\"}",
-       7e4, false, 0},
+       7e4, RT_ROPE_PLAIN, 0},
+      {"\"rope_scaling\":{\"type\":\"linear\",\"factor\":32}", 1e4,
+       RT_ROPE_LINEAR, 0},
+      {"\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":32.0}", 1e4,
+       RT_ROPE_DYNAMIC, 0},
+      {"\"rope_parameters\":{\"rope_theta\":7e4,\"rope_type\":\"dynamic\","
+       "\"factor\":32.0,\"original_max_position_embeddings\":2048}",
+       7e4, RT_ROPE_DYNAMIC, 0},
+      {"\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":32.0,"
+       "\"rope_theta\":7e4}",
+       7e4, RT_ROPE_LINEAR, 0},
   };
   char folder[RT_PATH_MAX], text[1000];
   rt_arch a;
@@ -226,10 +292,12 @@ static void test_rope(void)
     snprintf(text, sizeof text, "{" LLAMA ",%s}", cases[i].text);
     read_text(folder, text, &a);
     CU_ASSERT_EQUAL(a.rope_theta, cases[i].theta);
-    CU_ASSERT_EQUAL(a.rope_scaling.on, cases[i].on);
+    CU_ASSERT_EQUAL(a.rope_scaling.kind, cases[i].kind);
     CU_ASSERT_EQUAL(a.rope_scaling.original_positions, cases[i].original);
-    CU_ASSERT_EQUAL(a.rope_scaling.factor, cases[i].on ? 32.0 : 0.0);
-    CU_ASSERT_EQUAL(a.rope_scaling.high_freq_factor, cases[i].on ? 4.0 : 0.0);
+    CU_ASSERT_EQUAL(a.rope_scaling.factor,
+                    cases[i].kind != RT_ROPE_PLAIN ? 32.0 : 0.0);
+    CU_ASSERT_EQUAL(a.rope_scaling.high_freq_factor,
+                    cases[i].kind == RT_ROPE_LLAMA3 ? 4.0 : 0.0);
   }
   RT_OKAY(rt_path_remove(folder));
 }
@@ -240,14 +308,16 @@ static void test_refusals(void)
     const char *text, *part;
   } cases[] = {
       {"{" LLAMA ",\"sliding_window\":4096}", "sliding_window is 4096"},
-      {"{" LLAMA ",\"pretraining_tp\":2}", "pretraining_tp is 2, expected 1"},
-      {"{" LLAMA ",\"attention_dropout\":0.1}", "without dropout"},
+      {"{" LLAMA ",\"attention_dropout\":2}", "attention_dropout is 2"},
+      {"{" LLAMA ",\"layer_types\":[\"full_attention\",\"sliding_attention\"]}",
+       "for every layer"},
+      {"{" LLAMA ",\"layer_types\":\"full_attention\"}", "layer_types is"},
       {"{" LLAMA ",\"partial_rotary_factor\":0.5}", "partial_rotary_factor"},
       {"{" LLAMA ",\"logits_scaling\":8}", "logits_scaling is 8"},
       {"{" LLAMA ",\"final_logit_softcapping\":30.0}", "softcapping is 30.0"},
       {"{" LLAMA ",\"rope_interleaved\":true}", "rope_interleaved is true"},
       {"{" LLAMA ",\"quantization_config\":{\"bits\":4}}",
-       "quantization_config is {\"bits\":4}"},
+       "quantised weights are not read"},
       {"{" LLAMA ",\"hidden_act\":\"gelu\"}", "hidden_act is \"gelu\""},
       {"{" LLAMA ",\"tie_word_embeddings\":1}", "expected true or false"},
       {"{" LLAMA ",\"num_key_value_heads\":10}", "in 1..9"},
@@ -256,11 +326,21 @@ static void test_refusals(void)
       {"{" LLAMA ",\"head_dim\":0}", "head_dim is 0"},
       {"{" LLAMA ",\"rms_norm_eps\":-1e-5}", "rms_norm_eps is -1"},
       {"{" LLAMA ",\"rms_norm_eps\":\"1e-5\"}", "expected a number"},
-      {"{" LLAMA ",\"bos_token_id\":49152}", "below vocab_size"},
+      {"{" LLAMA ",\"eos_token_id\":[1,2,3,4,5,6,7,8,9]}", "at most 8"},
       {"{" LLAMA ",\"eos_token_id\":\"</s>\"}", "eos_token_id is \"</s>\""},
       {"{" LLAMA ",\"rope_theta\":0}", "rope_theta is 0"},
-      {"{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0}}",
-       "rope_scaling.type is \"linear\""},
+      {"{" LLAMA ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2.0}}",
+       "rope_scaling.type is \"yarn\""},
+      {"{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\"}}",
+       "rope_scaling.factor is absent"},
+      {"{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0.5}}",
+       "rope_scaling.factor is 0.5"},
+      {"{" LLAMA ",\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2,"
+       "\"original_max_position_embeddings\":4096}}",
+       "is 4096, expected max_position_embeddings"},
+      {"{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2,"
+       "\"low_freq_factor\":1}}",
+       "low_freq_factor is 1, expected to be absent"},
       {"{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"llama3\"}}",
        "factor is absent"},
       {"{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"llama3\"," LLAMA3
@@ -283,6 +363,12 @@ static void test_refusals(void)
        "},\"rope_parameters\":{\"rope_type\":\"default\"}}",
        "same as rope_scaling"},
       {"{\"model_type\":\"qwen2\"," SIZES "}", "model_type is \"qwen2\""},
+      {"{\"architectures\":[\"Qwen2ForCausalLM\"],\"model_type\":"
+       "\"qwen2\"," SIZES "}",
+       "other families are not read yet"},
+      {"{\"architectures\":[\"LLaMAForCausalLM\"],\"model_type\":"
+       "\"mistral\"," SIZES "}",
+       "model_type is \"mistral\""},
       {"{" SIZES "}", "model_type is absent"},
       {"{\"architectures\":[\"LlamaForSequenceClassification\"]," LLAMA "}",
        "architectures is"},
@@ -337,23 +423,6 @@ static void test_damage(void)
 
 /* ---- writing ----------------------------------------------------------- */
 
-static bool same_arch(const rt_arch *a, const rt_arch *b)
-{
-  const rt_rope_scaling *r = &a->rope_scaling, *s = &b->rope_scaling;
-  return strcmp(a->family, b->family) == 0 && a->vocab == b->vocab &&
-         a->width == b->width && a->n_blocks == b->n_blocks &&
-         a->n_heads == b->n_heads && a->n_kv_heads == b->n_kv_heads &&
-         a->head_dim == b->head_dim && a->ffn == b->ffn &&
-         a->max_positions == b->max_positions && a->norm_eps == b->norm_eps &&
-         a->rope_theta == b->rope_theta && r->on == s->on &&
-         r->factor == s->factor && r->low_freq_factor == s->low_freq_factor &&
-         r->high_freq_factor == s->high_freq_factor &&
-         r->original_positions == s->original_positions && a->tied == b->tied &&
-         a->qkv_bias == b->qkv_bias && a->o_bias == b->o_bias &&
-         a->mlp_bias == b->mlp_bias && a->init_std == b->init_std &&
-         a->bos_id == b->bos_id && a->eos_id == b->eos_id;
-}
-
 static void test_round_trip(void)
 {
   char folder[RT_PATH_MAX], path[RT_PATH_MAX], *text;
@@ -380,7 +449,15 @@ static void test_round_trip(void)
                   .bos_id = i % 5 - 1,
                   .eos_id = i % 7 - 1};
     if (i & 8)
-      a.rope_scaling = (rt_rope_scaling){true, 8.0 + i, 1.0, 4.0, 128};
+      a.rope_scaling =
+          (rt_rope_scaling){RT_ROPE_LLAMA3, 8.0 + i, 1.0, 4.0, 128};
+    else if (i & 1)
+      a.rope_scaling.kind = i & 4 ? RT_ROPE_LINEAR : RT_ROPE_DYNAMIC;
+    if (a.rope_scaling.kind != RT_ROPE_PLAIN)
+      a.rope_scaling.factor = 8.0 + i;
+    a.attention_dropout = i & 2 ? 0.25 : 0.0;
+    for (a.n_more_eos = 0; a.eos_id >= 0 && a.n_more_eos < i % 4;)
+      a.more_eos[a.n_more_eos++] = 90 + i;
     RT_OKAY(rt_hfconfig_write(folder, &a));
     RT_OKAY(rt_hfconfig_read(folder, &b));
     CU_ASSERT(same_arch(&a, &b));
@@ -463,6 +540,7 @@ RT_TEST_MAIN("hfconfig", {"JSON values", test_json_values},
              {"JSON written", test_json_written},
              {"config of SmolLM2", test_smollm2}, {"defaults", test_defaults},
              {"rope of transformers 4 and 5", test_rope},
+             {"plain Llama under other words", test_plain_llamas},
              {"refusals", test_refusals},
              {"every cut, flips of every byte", test_damage},
              {"round trip", test_round_trip},

@@ -54,13 +54,13 @@ static void test_check(void)
 static void test_check_scaling(void)
 {
   rt_arch a = smollm2();
-  a.rope_scaling = (rt_rope_scaling){true, 8.0, 1.0, 4.0, 8192};
+  a.rope_scaling = (rt_rope_scaling){RT_ROPE_LLAMA3, 8.0, 1.0, 4.0, 8192};
   RT_OKAY(rt_arch_check(&a, "here"));
   a.rope_scaling.factor = 0.5;
   RT_FAILS(rt_arch_check(&a, "here"), RT_ERR_CONFIG, "factor is 0.5");
-  a.rope_scaling = (rt_rope_scaling){true, 8.0, 4.0, 4.0, 8192};
+  a.rope_scaling = (rt_rope_scaling){RT_ROPE_LLAMA3, 8.0, 4.0, 4.0, 8192};
   RT_FAILS(rt_arch_check(&a, "here"), RT_ERR_CONFIG, "0 < low < high");
-  a.rope_scaling = (rt_rope_scaling){true, 8.0, 1.0, 4.0, 0};
+  a.rope_scaling = (rt_rope_scaling){RT_ROPE_LLAMA3, 8.0, 1.0, 4.0, 0};
   RT_FAILS(rt_arch_check(&a, "here"), RT_ERR_CONFIG, "original_max_position");
 }
 

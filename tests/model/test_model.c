@@ -54,7 +54,7 @@ static void ref_rope(const rt_arch *a, const int32_t *pos, int64_t heads,
   const int64_t hd = a->head_dim, half = hd / 2;
   double angle[16];
   for (int t = 0; t < T; t++) {
-    rt_rope_row(a, pos[t], angle);
+    rt_rope_row(a, T, pos[t], angle);
     for (int64_t h = 0; h < heads; h++)
       for (int64_t i = 0; i < half; i++) {
         double *u = &x[(t * heads + h) * hd + i], *v = u + half;
@@ -173,12 +173,44 @@ static void test_rope(void)
                           f0[2] / 8.0};
   double row[6];
   for (int pos = 0; pos < 64; pos += 9) {
-    rt_rope_row(&a, pos, row);
+    rt_rope_row(&a, T, pos, row);
     for (int i = 0; i < 3; i++) {
       CU_ASSERT_DOUBLE_EQUAL(row[i], cos(pos * freq[i]), 1e-7 * (pos + 1));
       CU_ASSERT_DOUBLE_EQUAL(row[3 + i], sin(pos * freq[i]), 1e-7 * (pos + 1));
     }
   }
+}
+
+/** As transformers: linear divides, dynamic enlarges the base for rows beyond
+ *  max_positions only. */
+static void test_stretched_rope(void)
+{
+  rt_arch a = rich(), b = a;
+  double row[6], want[6];
+  a.rope_scaling = b.rope_scaling = (rt_rope_scaling){0};
+  a.rope_scaling.factor = 4.0;
+  for (int pos = 0; pos < 64; pos += 9) {
+    a.rope_scaling.kind = RT_ROPE_LINEAR;
+    rt_rope_row(&a, 64, 4 * pos, row);
+    rt_rope_row(&b, 64, pos, want);
+    for (int i = 0; i < 6; i++)
+      CU_ASSERT_DOUBLE_EQUAL(row[i], want[i], 1e-6 * (pos + 1));
+    a.rope_scaling.kind = RT_ROPE_DYNAMIC;
+    b.rope_theta = a.rope_theta;
+    rt_rope_row(&a, a.max_positions, pos, row);
+    rt_rope_row(&b, a.max_positions, pos, want);
+    for (int i = 0; i < 6; i++)
+      CU_ASSERT_EQUAL(row[i], want[i]);
+    // 3 x the length: the base grows by (4 x 3 - 3)^(6 / 4)
+    b.rope_theta = a.rope_theta * pow(9.0, 1.5);
+    rt_rope_row(&a, 3 * a.max_positions, pos, row);
+    rt_rope_row(&b, 3 * a.max_positions, pos, want);
+    for (int i = 0; i < 6; i++)
+      CU_ASSERT_DOUBLE_EQUAL(row[i], want[i], 1e-6 * (pos + 1));
+    b.rope_theta = a.rope_theta;
+  }
+  CU_ASSERT_EQUAL(rt_rope_max_seq(&a), 4 * a.max_positions);
+  CU_ASSERT_EQUAL(rt_rope_max_seq(&b), b.max_positions);
 }
 
 /** sum(hidden * slope). */
@@ -285,6 +317,7 @@ static void test_refused(void)
 }
 
 RT_TEST_MAIN("model", {"rotary angles follow the formula", test_rope},
+             {"stretched angles", test_stretched_rope},
              {"forward agrees with plain loops", test_reference},
              {"gradients agree with differences", test_gradients},
              {"fewer rows than planned", test_fewer_rows},

@@ -50,7 +50,7 @@ static inline rt_arch rich(void)
   a.tied = false;
   a.qkv_bias = a.o_bias = a.mlp_bias = true;
   // wave lengths 6.3, 29 and 135 are kept, blended and divided
-  a.rope_scaling = (rt_rope_scaling){true, 8.0, 1.0, 4.0, 32};
+  a.rope_scaling = (rt_rope_scaling){RT_ROPE_LLAMA3, 8.0, 1.0, 4.0, 32};
   return a;
 }
 

@@ -10,6 +10,8 @@
 #include "distill/job/match.h"
 #include "distill/job/open_corpus.h"
 #include "io/hf/hfconfig.h"
+#include "io/hf/hffolder.h"
+#include "model/rope.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -93,11 +95,12 @@ static void tell_overruled(const rt_deck *d, const char *from, const rt_arch *a)
 /** The config.json that \a path, a folder or the file, means. */
 static bool find_config(const char *path, struct stat *what)
 {
-  char file[RT_PATH_MAX];
-  return (rt_folder_exists(path)
-              ? rt_path_join(file, path, "config.json") == RT_OK &&
+  char folder[RT_PATH_MAX], file[RT_PATH_MAX];
+  return rt_hffolder_find(path, folder) == RT_OK &&
+         (rt_folder_exists(folder)
+              ? rt_path_join(file, folder, "config.json") == RT_OK &&
                     stat(file, what) == 0
-              : stat(path, what) == 0);
+              : stat(folder, what) == 0);
 }
 
 /** Weights bring their shape: another one beside it would be passed over. */
@@ -122,10 +125,19 @@ static rt_err check_one_config(const rt_deck *d)
 static rt_err check_positions(const rt_job *job, const rt_arch *arch,
                               const char *where)
 {
-  RT_CHECK(job->seq <= arch->max_positions, RT_ERR_CONFIG,
+  const int64_t most = rt_rope_max_seq(arch);
+  RT_CHECK(job->seq <= most, RT_ERR_CONFIG,
            "%s: rows of %lld tokens (data.seq), but the model has %lld "
            "positions; choose shorter rows",
-           where, (long long)job->seq, (long long)arch->max_positions);
+           where, (long long)job->seq, (long long)most);
+  RT_CHECK(job->seq <= arch->max_positions ||
+               arch->rope_scaling.kind != RT_ROPE_DYNAMIC ||
+               !rt_deck_bool(job->deck, RT_KEY_DATA_MASK_DOCS),
+           RT_ERR_CONFIG,
+           "%s: beyond %lld tokens dynamic rope scaling depends on the length "
+           "of what is read, which data.mask_documents cuts: choose data.seq "
+           "up to that, or do without data.mask_documents",
+           where, (long long)arch->max_positions);
   return RT_OK;
 }
 

@@ -97,7 +97,7 @@ static rt_err check_surplus(const rt_safetensors *st, const char *folder,
 {
   for (int t = 0; t < rt_safetensors_n(st); t++) {
     const char *const name = rt_safetensors_at(st, t)->name;
-    bool wanted = is_derived(name);
+    bool wanted = rt_safetensors_at(st, t)->alias || is_derived(name);
     for (int i = 0; i < params->n && !wanted; i++)
       wanted = strcmp(params->item[i].name, name) == 0;
     RT_CHECK(wanted, RT_ERR_DATA,
@@ -157,7 +157,7 @@ static bool are_frequencies_of(const rt_arch *arch, const double *freq,
 {
   const int64_t half = arch->head_dim / 2;
   bool same = true;
-  rt_rope_row(arch, 1, row); // sin of an angle of at most 1
+  rt_rope_row(arch, 1, 1, row); // sin of an angle of at most 1
   for (int64_t i = 0; i < half; i++) {
     const double want = asin(row[half + i]);
     same &= fabs(freq[i] - want) <= 5e-3 * want + 1e-7;

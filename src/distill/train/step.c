@@ -2,6 +2,7 @@
  *  One training step on one page, and what it needs. */
 #include "distill/train/step.h"
 
+#include "base/log.h"
 #include "base/split.h"
 #include "distill/train/schedules.h"
 #include "distill/job/job_memory.h"
@@ -102,6 +103,10 @@ rt_err rt_trainer_create(rt_job *job, bool print_plan, bool plan_only,
   rt_trainer *tr = calloc(1, sizeof *tr);
   *out = tr;
   RT_CHECK(tr != NULL, RT_ERR_MEM, "a trainer");
+  if (job->arch_s.dropout > 0.0)
+    rt_warn("the student's config.json asks for dropout (%g): it is trained "
+            "without dropout",
+            job->arch_s.dropout);
   tr->job = job;
   const int64_t tokens = job->batch_rows * job->seq;
   rt_schedules_tell_unused(job->deck);
