@@ -35,12 +35,54 @@ static rt_err share_text(const rt_comm *world, const char *path, char **text)
   return n > 0 ? rt_comm_bcast(world, *text, n, 0) : RT_OK;
 }
 
+/** One variable as rank 0 has it, set or not. */
+static rt_err share_variable(const rt_comm *world, const char *name)
+{
+  const char *const mine = getenv(name);
+  int64_t n = mine != NULL ? (int64_t)strlen(mine) : -1;
+  RT_TRY(rt_comm_bcast(world, &n, sizeof n, 0));
+  char *value = calloc((size_t)(n + 2), 1);
+  RT_TRY(rt_agree(world, value != NULL
+                             ? RT_OK
+                             : RT_FAIL(RT_ERR_MEM, "the value of %s", name)));
+  if (mine != NULL && rt_comm_rank(world) == 0)
+    memcpy(value, mine, (size_t)n);
+  rt_err err = n > 0 ? rt_comm_bcast(world, value, (size_t)n, 0) : RT_OK;
+  if (err == RT_OK && rt_comm_rank(world) != 0 &&
+      (n < 0 ? unsetenv(name) : setenv(name, value, 1)) != 0)
+    err = RT_FAIL(RT_ERR_MEM, "the variable %s", name);
+  free(value);
+  return rt_agree(world, err);
+}
+
+/** Those that \a text names: not every launcher hands the environment on. */
+static rt_err share_variables(const rt_comm *world, const char *text)
+{
+  char name[128];
+  for (const char *p = text; (p = strstr(p, "${")) != NULL;) {
+    p += 2;
+    const size_t n = strcspn(p, "} \n");
+    if (p[n] != '}' || n == 0 || n >= sizeof name || memchr(p, '=', n) != NULL)
+      continue;
+    memcpy(name, p, n);
+    name[n] = '\0';
+    RT_TRY(share_variable(world, name));
+  }
+  return RT_OK;
+}
+
 rt_err rt_app_read_deck(const rt_comm *world, const rt_cli *cli,
                         const char *path, rt_deck **out)
 {
   char *text = NULL;
   *out = NULL;
   rt_err err = share_text(world, path, &text);
+  if (err == RT_OK)
+    err = share_variable(world, "HOME");
+  if (err == RT_OK)
+    err = share_variables(world, text);
+  for (int i = 0; err == RT_OK && i < cli->n_overrides; i++)
+    err = share_variables(world, cli->overrides[i]);
   if (err == RT_OK)
     err =
         rt_agree(world, rt_deck_parse(path[0] != '\0' ? path : "no deck", text,

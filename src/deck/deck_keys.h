@@ -4,9 +4,9 @@
  *  K(id, path, type, default, low, high, choices, unit, help).  Defaults are
  *  text, parsed like a deck's.  low > high: no range.  choices: the words of a
  *  CHOICE; the units (steps tokens % time) that a LENGTH takes, all but time
- *  when empty.  A REAL whose unit is s takes times ("30 min", 04:00:00), too.
- *  An empty TEXT default means "not given".  To add a key, add a row and run
- *  `make docs`. */
+ *  when empty.  A REAL whose unit is s takes times ("30 min", 04:00:00), too; a
+ *  TEXT whose unit is path has ~ and ${NAME} filled in.  An empty TEXT default
+ *  means "not given".  To add a key, add a row and run `make docs`. */
 #ifndef RT_DECK_KEYS_H
 #define RT_DECK_KEYS_H
 
@@ -35,14 +35,14 @@
   K(RUN_WALL_MARGIN_S, "run.wall_margin_s", REAL, "60", 0, 1e9, "", "s", "how long before the wall limit to stop (at most half of what Slurm gives)") \
   K(RUN_MEMORY_GIB, "run.memory_gib", REAL, "0", 0, 1e6, "", "GiB", "memory per node that the plan may use; 0: what cgroups, Slurm, ulimit and RAM leave") \
   K(RUN_PEAK_GFLOPS, "run.peak_gflops", REAL, "0", 0, 1e9, "", "GFLOP/s", "peak of one rank for MFU; 0 hides MFU") \
-  K(OUT_DIR, "output.dir", TEXT, "", 1, 0, "", "", "folder of this run: deck, metrics, checkpoints; made when absent") \
+  K(OUT_DIR, "output.dir", TEXT, "", 1, 0, "", "path", "folder of this run: deck, metrics, checkpoints; made when absent") \
   K(OUT_LOG_EVERY, "output.log_every", INT, "10", 1, 1000000000, "", "steps", "steps between progress lines") \
   K(CKPT_EVERY, "checkpoint.every", LENGTH, "30 min", 1, 0, "steps tokens % time", "", "between checkpoints, as a length or as a time (30 min, 2 h); 0 only at the end or when stopped") \
   K(CKPT_KEEP_LAST, "checkpoint.keep_last", INT, "2", 1, 1000000, "", "", "newest checkpoints kept") \
   K(CKPT_KEEP_EVERY, "checkpoint.keep_every", INT, "0", 0, 1000000000, "", "steps", "checkpoints at multiples of this are kept for ever; 0 none") \
   K(CKPT_RESUME, "checkpoint.resume", BOOL, "true", 1, 0, "", "", "go on from the newest valid checkpoint in output.dir") \
   K(CKPT_ALLOW, "checkpoint.allow_change", TEXTS, "[]", 1, 0, "", "", "keys that may differ from the checkpoint's deck") \
-  K(DATA_FILES, "data.files", TEXTS, "[]", 1, 0, "", "", "corpora: Megatron prefix or .bin, llm.c .bin, raw .u16 or .u32") \
+  K(DATA_FILES, "data.files", TEXTS, "[]", 1, 0, "", "path", "corpora: Megatron prefix or .bin, llm.c .bin, raw .u16 or .u32") \
   K(DATA_WEIGHTS, "data.weights", REALS, "[]", 1, 0, "", "", "blend weight of each file; empty: by size") \
   K(DATA_VOCAB, "data.vocab", INT, "0", 0, 4294967295, "", "", "true V, the tokenizer's: ids of the corpus must be below, and what models have beyond is padding without probability (teacher and student may differ in it); 0: the model's vocabulary") \
   K(DATA_SEQ, "data.seq", INT, "512", 1, 1048576, "", "tokens", "T, tokens of a row (T + 1 are read)") \
@@ -51,9 +51,9 @@
   K(DATA_VALID, "data.valid_fraction", REAL, "0.01", 0, 0.9, "", "", "share of documents held out for validation") \
   K(DATA_SPLIT_SEED, "data.split_seed", INT, "1", 0, 72057594037927935, "", "", "seed of the choice of held-out documents") \
   K(DATA_ROWS, "data.rows", INT, "0", 0, 9000000000000000, "", "rows", "use only the first rows of the training stream; 0 all") \
-  K(DATA_TOKENIZER, "data.tokenizer", TEXT, "", 1, 0, "", "", "Hugging Face folder whose tokenizer made the corpus (hashed, copied by export)") \
-  K(STU_WEIGHTS, "student.weights", TEXT, "", 1, 0, "", "", "Hugging Face folder to start from; empty: random weights") \
-  K(STU_CONFIG, "student.config", TEXT, "", 1, 0, "", "", "Hugging Face config.json (file or folder) for the shape; empty: the keys below") \
+  K(DATA_TOKENIZER, "data.tokenizer", TEXT, "", 1, 0, "", "path", "Hugging Face folder whose tokenizer made the corpus (hashed, copied by export)") \
+  K(STU_WEIGHTS, "student.weights", TEXT, "", 1, 0, "", "path", "Hugging Face folder to start from; empty: random weights") \
+  K(STU_CONFIG, "student.config", TEXT, "", 1, 0, "", "path", "Hugging Face config.json (file or folder) for the shape; empty: the keys below") \
   K(STU_TP, "student.tp", INT, "1", 1, 1048576, "", "ranks", "tensor-parallel ranks of the student") \
   K(STU_VOCAB, "student.vocab", INT, "0", 0, 4294967295, "", "", "V; 0: the teacher's") \
   K(STU_WIDTH, "student.width", INT, "256", 1, 1048576, "", "", "D, hidden size") \
@@ -69,9 +69,9 @@
   K(STU_QKV_BIAS, "student.qkv_bias", BOOL, "false", 1, 0, "", "", "biases on queries, keys and values") \
   K(STU_INIT_STD, "student.init_std", REAL, "0.02", 0, 10, "", "", "standard deviation of initial weights") \
   K(TEA_SOURCE, "teacher.source", CHOICE, "none", 1, 0, "none live dataset", "", "none: language modelling only; live: in the step; dataset: captured logits") \
-  K(TEA_WEIGHTS, "teacher.weights", TEXT, "", 1, 0, "", "", "Hugging Face folder of the teacher (live, capture, eval)") \
+  K(TEA_WEIGHTS, "teacher.weights", TEXT, "", 1, 0, "", "path", "Hugging Face folder of the teacher (live, capture, eval)") \
   K(TEA_TP, "teacher.tp", INT, "1", 1, 1048576, "", "ranks", "tensor-parallel ranks of the teacher") \
-  K(TEA_DATASET, "teacher.dataset", TEXT, "", 1, 0, "", "", "folder of a captured logit dataset") \
+  K(TEA_DATASET, "teacher.dataset", TEXT, "", 1, 0, "", "path", "folder of a captured logit dataset") \
   K(TEA_TARGET, "teacher.target", CHOICE, "sparse", 1, 0, "sparse full sampled", "", "truncated entries, the whole vocabulary (live, equal tp), or random draws (live)") \
   K(TEA_TOP_P, "teacher.top_p", REAL, "0.95", 1e-6, 1, "", "", "smallest set with this mass of the full softmax (the crossing token included)") \
   K(TEA_TOP_K, "teacher.top_k", INT, "50", 1, 65536, "", "entries", "then at most this many") \
@@ -106,8 +106,8 @@
   K(EVAL_ROWS, "eval.rows", INT, "64", 0, 1000000000, "", "rows", "held-out rows of an evaluation; 0 none in training, all in `retort eval`") \
   K(EVAL_TEACHER, "eval.teacher", BOOL, "false", 1, 0, "", "", "also KL to the teacher and top-1 agreement (loads teacher.weights)") \
   K(EVAL_PART, "eval.part", CHOICE, "valid", 1, 0, "valid train", "", "`retort eval`: which part of the corpus")                                                                                                                                                                                  \
-  K(EVAL_LOGITS, "eval.logits_out", TEXT, "", 1, 0, "", "", "`retort eval`: write raw f32 logits [rows, T, V] of the student to this new file") \
-  K(CAP_DIR, "capture.dir", TEXT, "", 1, 0, "", "", "folder of the dataset that `retort capture` writes") \
+  K(EVAL_LOGITS, "eval.logits_out", TEXT, "", 1, 0, "", "path", "`retort eval`: write raw f32 logits [rows, T, V] of the student to this new file") \
+  K(CAP_DIR, "capture.dir", TEXT, "", 1, 0, "", "path", "folder of the dataset that `retort capture` writes") \
   K(CAP_FIRST, "capture.first_row", INT, "0", 0, 1000000000000, "", "rows", "row of the training stream where a capture begins") \
   K(CAP_ROWS, "capture.rows", INT, "0", 0, 1000000000000, "", "rows", "rows to capture; 0: all from first_row on") \
   K(CAP_SHARD, "capture.shard_rows", INT, "0", 0, 1000000, "", "rows", "rows of one shard file, which a writer has in memory, and loses when it is killed; 0: 128, or in a large dataset a 64th of all, but not more than may have 256 MiB") \

@@ -89,6 +89,11 @@ RT_MUST rt_err rt_deck_value_read(rt_key key, const rt_deck_item *item,
                                   rt_deck_issues *issues, rt_deck_value *value);
 void rt_deck_value_clear(rt_deck_value *value);
 
+/** \a text with "~" and "${NAME}" filled in, for the caller to free; or NULL,
+ *  and in \a why what is wrong with it. */
+RT_MUST rt_err rt_deck_path_expand(const char *text, char **out,
+                                   char why[RT_DECK_ISSUE_BYTES]);
+
 typedef enum rt_length_unit {
   RT_LENGTH_STEPS,
   RT_LENGTH_TOKENS,

@@ -348,7 +348,9 @@ static bool read_scalar(rt_key key, const rt_deck_scalar *s,
     return true;
   char got[RT_QUOTE_BYTES], expected[128], range[96], hint[96] = "";
   describe(row, expected, sizeof expected);
-  rt_key_range(key, range, sizeof range);
+  range[0] = '\0';
+  if (row->type != RT_KEY_TYPE_TEXT && row->type != RT_KEY_TYPE_TEXTS)
+    rt_key_range(key, range, sizeof range);
   if (!parsed)
     add_hint(row, s, hint, sizeof hint);
   rt_deck_issue(issues, s->place, "%s: got %s, expected %s%s%s%s%s", row->path,
@@ -357,6 +359,28 @@ static bool read_scalar(rt_key key, const rt_deck_scalar *s,
                 expected, range[0] != '\0' ? " (" : "", range,
                 range[0] != '\0' ? ")" : "", hint);
   return false;
+}
+
+/** A copy of a text; a path is expanded.  What is wrong becomes an issue. */
+static rt_err copy_text(const rt_key_row *row, const rt_deck_scalar *s,
+                        rt_deck_issues *issues, char **out)
+{
+  char why[RT_DECK_ISSUE_BYTES], got[RT_QUOTE_BYTES];
+  if (strcmp(row->unit, "path") != 0) {
+    *out = strdup(s->text);
+    RT_CHECK(*out != NULL, RT_ERR_MEM, "a text of %zu bytes", strlen(s->text));
+    return RT_OK;
+  }
+  RT_TRY(rt_deck_path_expand(s->text, out, why));
+  if (*out == NULL)
+    rt_deck_issue(issues, s->place, "%s: got %s, %s", row->path,
+                  rt_deck_quote(got, s->text), why);
+  else if (!text_is_clean(*out))
+    rt_deck_issue(issues, s->place,
+                  "%s: got %s, expected variables of UTF-8 without control "
+                  "characters",
+                  row->path, rt_deck_quote(got, s->text));
+  return RT_OK;
 }
 
 static bool is_list(rt_key key)
@@ -382,10 +406,9 @@ static rt_err fill_list(rt_key key, const rt_deck_item *item,
     if (value->reals != NULL) {
       value->reals[value->n++] = v.real;
     } else {
-      value->texts[value->n] = strdup(v.text);
-      RT_CHECK(value->texts[value->n] != NULL, RT_ERR_MEM,
-               "a text of %zu bytes", strlen(v.text));
-      value->n++;
+      RT_TRY(copy_text(rt_key_row_of(key), &item->scalars[i], issues,
+                       &value->texts[value->n]));
+      value->n += value->texts[value->n] != NULL;
     }
   }
   return RT_OK;
@@ -401,11 +424,8 @@ static rt_err fill_single(rt_key key, const rt_deck_item *item,
   value->whole = v.whole;
   value->real = v.real;
   if (row->type == RT_KEY_TYPE_TEXT || row->type == RT_KEY_TYPE_CHOICE ||
-      row->type == RT_KEY_TYPE_LENGTH) {
-    value->text = strdup(v.text);
-    RT_CHECK(value->text != NULL, RT_ERR_MEM, "a text of %zu bytes",
-             strlen(v.text));
-  }
+      row->type == RT_KEY_TYPE_LENGTH)
+    return copy_text(row, &item->scalars[0], issues, &value->text);
   return RT_OK;
 }
 

@@ -315,6 +315,70 @@ static void test_overrides(void)
   rt_deck_destroy(&deck);
 }
 
+static void test_paths(void)
+{
+  static const struct {
+    const char *written, *path;
+  } good[] = {
+      {"~/run", "/home/me/run"},
+      {"~", "/home/me"},
+      {"a/~/b", "a/~/b"},
+      {"${RT_TEST_DIR}/run", "/scratch/run"},
+      {"/x/${RT_TEST_DIR}${RT_TEST_NONE}/y", "/x//scratch/y"},
+      {"${RT_TEST_TILDE}/run", "/home/me/x/run"},
+      {"5$/a", "5$/a"},
+      {"$", "$"},
+  };
+  static const struct {
+    const char *written, *why;
+  } wrong[] = {
+      {"~other/run", "output.dir: got \"~other/run\", expected ~/ of your own"},
+      {"${RT_TEST_UNSET}/run", "a variable that is set, RT_TEST_UNSET is not"},
+      {"$RT_TEST_DIR/run", "braces around the variable: ${RT_TEST_DIR}"},
+      {"${RT_TEST_DIR/run", "expected a variable as ${NAME}"},
+      {"${}/run", "expected a variable as ${NAME}"},
+      {"${RT_TEST_DIR:-x}", "expected a variable as ${NAME}"},
+      {"${RT_TEST_BAD}", "expected variables of UTF-8"},
+  };
+  char home[4096];
+  snprintf(home, sizeof home, "%s", getenv("HOME"));
+  setenv("HOME", "/home/me", 1);
+  setenv("RT_TEST_DIR", "/scratch", 1);
+  setenv("RT_TEST_NONE", "", 1);
+  setenv("RT_TEST_TILDE", "~/x", 1);
+  setenv("RT_TEST_BAD", "a\nb", 1);
+  unsetenv("RT_TEST_UNSET");
+  char text[200], *override[] = {text};
+  rt_deck *deck;
+  for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+    snprintf(text, sizeof text, "output.dir=%s", good[i].written);
+    RT_OKAY(rt_deck_parse("d", "", 1, override, &deck));
+    CU_ASSERT_STRING_EQUAL(rt_deck_text(deck, RT_KEY_OUT_DIR), good[i].path);
+    rt_deck_destroy(&deck);
+    snprintf(text, sizeof text, "data: {files: [plain, '%s']}",
+             good[i].written);
+    RT_OKAY(parse(text, &deck));
+    CU_ASSERT_STRING_EQUAL(rt_deck_text_at(deck, RT_KEY_DATA_FILES, 1),
+                           good[i].path);
+    rt_deck_destroy(&deck);
+  }
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    snprintf(text, sizeof text, "output.dir=%s", wrong[i].written);
+    RT_FAILS(rt_deck_parse("d", "", 1, override, &deck), RT_ERR_CONFIG,
+             wrong[i].why);
+  }
+  // texts that are no paths are taken as they are
+  snprintf(text, sizeof text, "capture.license=~ ${X} $Y");
+  RT_OKAY(rt_deck_parse("d", "", 1, override, &deck));
+  CU_ASSERT_STRING_EQUAL(rt_deck_text(deck, RT_KEY_CAP_LICENSE), "~ ${X} $Y");
+  rt_deck_destroy(&deck);
+  unsetenv("HOME");
+  snprintf(text, sizeof text, "output.dir=~/run");
+  RT_FAILS(rt_deck_parse("d", "", 1, override, &deck), RT_ERR_CONFIG,
+           "HOME is not set");
+  setenv("HOME", home, 1);
+}
+
 static void test_bad_overrides(void)
 {
   static const struct {
@@ -623,6 +687,7 @@ RT_TEST_MAIN("deck", {"values of every type", test_values_of_every_type},
              {"at most fifty errors", test_at_most_fifty_errors},
              {"overrides", test_overrides},
              {"bad overrides", test_bad_overrides},
+             {"~ and variables in paths", test_paths},
              {"printed decks read back", test_printed_decks_read_back},
              {"decks are compared", test_diff_of_decks},
              {"every key is described", test_every_key_is_described},
