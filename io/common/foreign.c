@@ -10,45 +10,40 @@ enum { LOOK_AT = 512 };
 
 static const struct {
   const char *first;
-  size_t n;
   const char *kind;
 } kinds[] = {
-#define KIND(first, kind)                                                      \
-  {                                                                            \
-    first, sizeof first - 1, kind                                              \
-  }
-    KIND("version https://git-lfs",
-         "a Git LFS pointer, not the file itself: fetch it with `git lfs "
-         "pull`"),
-    KIND("../../blobs/",
-         "the text of a link into a cache of the Hugging Face hub, not the "
-         "file itself: copy the model with its links followed (cp -rL)"),
-    KIND("GGUF", "a GGUF file, which is not read: take the model's Hugging "
-                 "Face folder, with config.json and model.safetensors"),
-    KIND("PK\3\4", "a zip archive, as torch.save writes: load the model with "
-                   "transformers and save it again (save_pretrained) as "
-                   "safetensors"),
-    KIND("\x80\2}", "a Python pickle: load the model with transformers and "
-                    "save it again (save_pretrained) as safetensors"),
-    KIND("\x89HDF\r\n\x1a\n", "an HDF5 file"),
-    KIND("\x93NUMPY", "a numpy array: write its ids raw (tofile) as *.u16 or "
-                      "*.u32"),
-    KIND("PAR1", "a Parquet file: its text must be tokenised first "
-                 "(inputs/prepare/tokenize.py reads text and JSON lines)"),
-    KIND("ARROW1", "an Arrow file: its text must be tokenised first "
-                   "(inputs/prepare/tokenize.py reads text and JSON lines)"),
-    KIND("\x1f\x8b", "compressed by gzip: unpack it first"),
-    KIND("\x28\xb5\x2f\xfd", "compressed by zstd: unpack it first"),
-    KIND("<!DOCTYPE", "a page of HTML, as a failed download leaves"),
-    KIND("<!doctype", "a page of HTML, as a failed download leaves"),
-    KIND("<html", "a page of HTML, as a failed download leaves"),
-#undef KIND
+    {"version https://git-lfs",
+     "a Git LFS pointer, not the file itself: fetch it with `git lfs "
+     "pull`"},
+    {"../../blobs/",
+     "the text of a link into a cache of the Hugging Face hub, not the "
+     "file itself: copy the model with its links followed (cp -rL)"},
+    {"GGUF", "a GGUF file, which is not read: take the model's Hugging "
+             "Face folder, with config.json and model.safetensors"},
+    {"PK\3\4", "a zip archive, as torch.save writes: load the model with "
+               "transformers and save it again (save_pretrained) as "
+               "safetensors"},
+    {"\x80\2}", "a Python pickle: load the model with transformers and "
+                "save it again (save_pretrained) as safetensors"},
+    {"\x89HDF\r\n\x1a\n", "an HDF5 file"},
+    {"\x93NUMPY", "a numpy array: write its ids raw (tofile) as *.u16 or "
+                  "*.u32"},
+    {"PAR1", "a Parquet file: its text must be tokenised first "
+             "(inputs/prepare/tokenize.py reads text and JSON lines)"},
+    {"ARROW1", "an Arrow file: its text must be tokenised first "
+               "(inputs/prepare/tokenize.py reads text and JSON lines)"},
+    {"\x1f\x8b", "compressed by gzip: unpack it first"},
+    {"\x28\xb5\x2f\xfd", "compressed by zstd: unpack it first"},
+    {"<!DOCTYPE", "a page of HTML, as a failed download leaves"},
+    {"<!doctype", "a page of HTML, as a failed download leaves"},
+    {"<html", "a page of HTML, as a failed download leaves"},
 };
 
 const char *rt_foreign_kind(const void *head, size_t n)
 {
   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-    if (n >= kinds[i].n && memcmp(head, kinds[i].first, kinds[i].n) == 0)
+    if (n >= strlen(kinds[i].first) &&
+        memcmp(head, kinds[i].first, strlen(kinds[i].first)) == 0)
       return kinds[i].kind;
   return NULL;
 }

@@ -202,6 +202,7 @@ rt_corpus_info rt_corpus_file_info(const rt_corpus *c, int i_file)
   const rt_blend *b = &c->blend[RT_TRAIN];
   RT_ASSERT(i_file >= 0 && i_file < c->n_files);
   return (rt_corpus_info){
+      .path = s->file.path,
       .format = s->file.format,
       .n_tokens = s->file.n_tokens,
       .n_docs = s->file.n_docs,

@@ -61,6 +61,7 @@ RT_MUST rt_err rt_corpus_hash(const rt_corpus *c, char hex[RT_SHA256_HEX]);
 
 /** What a person wants to know of one file. */
 typedef struct rt_corpus_info {
+  const char *path;   /**< of its tokens; borrowed */
   const char *format; /**< "megatron", "llm.c", "u16", "u32" */
   int64_t n_tokens, n_docs;
   int64_t n_rows[RT_N_PARTS];

@@ -2,6 +2,8 @@
  *  Opening the corpus formats as hostile input. */
 #include "io/corpus/tokfile.h"
 
+#include "io/common/foreign.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +130,23 @@ static rt_err split_at_eot(rt_tokfile *f, int64_t eot)
   return RT_OK;
 }
 
+/** What people name before it is tokenised. */
+static rt_err refuse_text(const char *name)
+{
+  const char *kind = rt_file_exists(name) ? rt_foreign_file(name) : NULL;
+  const bool text = kind != NULL && strcmp(kind, "text") == 0;
+  RT_CHECK(!text, RT_ERR_DATA,
+           "%s is text: make tokens of it first, with "
+           "inputs/prepare/tokenize.py --tokenizer FOLDER --out PREFIX%s %s",
+           name,
+           ends_with(name, ".jsonl") || ends_with(name, ".json")
+               ? " --json-key KEY"
+               : "",
+           name);
+  RT_CHECK(kind == NULL, RT_ERR_DATA, "%s is %s", name, kind);
+  return RT_OK;
+}
+
 /* ---- raw and llm.c ----------------------------------------------------- */
 
 /** All of the file from byte \a offset are tokens of \a type. */
@@ -189,6 +208,8 @@ static rt_err open_llmc(rt_tokfile *f, const char *name, int64_t eot)
   if (f->data.bytes >= LLMC_HEADER)
     memcpy(h, f->data.data, sizeof h);
   const int kind = h[0] == kinds[1].magic;
+  if (h[0] != kinds[kind].magic)
+    RT_TRY(refuse_text(name));
   RT_CHECK(h[0] == kinds[kind].magic, RT_ERR_DATA,
            "%s: no .idx lies beside it and it does not start with the header "
            "of llm.c (magic %d or %d, got %d); name raw tokens *.u16 or *.u32, "
@@ -382,6 +403,10 @@ static rt_err open_any(const char *name, int64_t eot, rt_tokfile *f)
                                       : open_llmc(f, name, eot);
   if (has_index(name, 0, prefix))
     return open_megatron(f, prefix);
+  RT_CHECK(!rt_folder_exists(name), RT_ERR_NOINPUT,
+           "%s is a folder: name the corpora in it, as in \"%s/*.bin\"", name,
+           name);
+  RT_TRY(refuse_text(name));
   return RT_FAIL(rt_file_exists(name) ? RT_ERR_DATA : RT_ERR_NOINPUT,
                  "%s: no such corpus: expected %s.bin with %s.idx (Megatron), "
                  "or a name that ends in .bin (Megatron or llm.c), .u16 or "

@@ -5,6 +5,7 @@
 #include "app/banner.h"
 #include "app/watchdog.h"
 #include "base/file.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,19 +40,19 @@ static rt_err share_text(const rt_comm *world, const char *path, char **text)
 static rt_err share_variable(const rt_comm *world, const char *name)
 {
   const char *const mine = getenv(name);
-  int64_t n = mine != NULL ? (int64_t)strlen(mine) : -1;
-  RT_TRY(rt_comm_bcast(world, &n, sizeof n, 0));
-  char *value = calloc((size_t)(n + 2), 1);
-  RT_TRY(rt_agree(world, value != NULL
-                             ? RT_OK
-                             : RT_FAIL(RT_ERR_MEM, "the value of %s", name)));
-  if (mine != NULL && rt_comm_rank(world) == 0)
-    memcpy(value, mine, (size_t)n);
-  rt_err err = n > 0 ? rt_comm_bcast(world, value, (size_t)n, 0) : RT_OK;
-  if (err == RT_OK && rt_comm_rank(world) != 0 &&
-      (n < 0 ? unsetenv(name) : setenv(name, value, 1)) != 0)
+  char value[RT_PATH_MAX] = "";
+  int set = mine != NULL;
+  const int n = snprintf(value, sizeof value, "%s", set ? mine : "");
+  RT_TRY(rt_comm_bcast(world, &set, sizeof set, 0));
+  RT_TRY(rt_comm_bcast(world, value, sizeof value, 0));
+  rt_err err = RT_OK;
+  if (rt_comm_rank(world) == 0 && n >= RT_PATH_MAX)
+    err = RT_FAIL(RT_ERR_CONFIG,
+                  "the variable %s has %d bytes, expected fewer than %d", name,
+                  n, RT_PATH_MAX);
+  if (rt_comm_rank(world) != 0 &&
+      (set ? setenv(name, value, 1) : unsetenv(name)) != 0)
     err = RT_FAIL(RT_ERR_MEM, "the variable %s", name);
-  free(value);
   return rt_agree(world, err);
 }
 

@@ -37,8 +37,7 @@ static rt_err open_corpus(const rt_deck *deck, char *const *files, int n,
   return rt_open_corpus(deck, spec, out);
 }
 
-static void print_files(const rt_deck *deck, char *const *files, int n,
-                        const rt_corpus *corpus)
+static void print_files(const rt_deck *deck, const rt_corpus *corpus)
 {
   rt_info("%-10s %14s %10s %11s %11s %7s  %s", "format", "tokens", "documents",
           "train rows", "valid rows", "weight", "file");
@@ -47,8 +46,7 @@ static void print_files(const rt_deck *deck, char *const *files, int n,
     rt_info("%-10s %14lld %10lld %11lld %11lld %7.4f  %s", info.format,
             (long long)info.n_tokens, (long long)info.n_docs,
             (long long)info.n_rows[RT_TRAIN], (long long)info.n_rows[RT_VALID],
-            info.weight,
-            n > 0 ? files[i] : rt_deck_text_at(deck, RT_KEY_DATA_FILES, i));
+            info.weight, info.path);
   }
   rt_info(
       "corpus: %lld training and %lld held-out rows of %lld tokens an epoch",
@@ -77,7 +75,7 @@ static rt_err look(const rt_deck *deck, char *const *files, int n, bool check)
   rt_corpus *corpus = NULL;
   rt_err err = open_corpus(deck, files, n, &corpus);
   if (err == RT_OK)
-    print_files(deck, files, n, corpus);
+    print_files(deck, corpus);
   if (err == RT_OK && check)
     err = check_ids(deck, corpus);
   rt_corpus_close(&corpus);
