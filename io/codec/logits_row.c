@@ -2,6 +2,7 @@
  *  Memory of a row of logits. */
 #include "io/codec/logits_row.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,4 +132,74 @@ void rt_logits_row_cut(rt_logits_row *row, int64_t first, int64_t n)
   memmove(row->logp, row->logp + before, 4 * (size_t)kept);
   row->n_tokens = n;
   row->n_entries = kept;
+}
+
+/** What the entries of one token say of its padding. */
+typedef struct padding {
+  double kept;    /**< mass of entries that are none */
+  double mass;    /**< of those that are */
+  double entropy; /**< theirs, -sum p log p */
+} padding;
+
+static padding weigh(const uint32_t *ids, const float *logp, int64_t n,
+                     int64_t vocab)
+{
+  padding pad = {0};
+  for (int64_t i = 0; i < n; i++) {
+    const double p = exp((double)logp[i]);
+    if (ids[i] < vocab) {
+      pad.kept += p;
+      continue;
+    }
+    pad.mass += p;
+    pad.entropy -= p * (double)logp[i];
+  }
+  return pad;
+}
+
+/** Log-probs may have been rounded up: none may rise above 0. */
+static float lift(float logp, double by)
+{
+  return (float)fmin((double)logp + by, 0.0);
+}
+
+/** Entries [from, from + n) of token \a t to place \a to; \return how many. */
+static int64_t narrow_token(rt_logits_row *row, int64_t t, int64_t from,
+                            int64_t to, int64_t vocab)
+{
+  const int64_t n = row->count[t];
+  const padding pad = weigh(row->ids + from, row->logp + from, n, vocab);
+  // rounded masses may exceed 1: what is kept then adds up to 1
+  const double left = fmax(1.0 - pad.mass, pad.kept);
+  const double rise = left > 0.0 ? -log(left) : 0.0;
+  int64_t kept = 0;
+  for (int64_t i = from; i < from + n; i++)
+    if (row->ids[i] < vocab) {
+      row->ids[to + kept] = row->ids[i];
+      row->logp[to + kept++] = lift(row->logp[i], rise);
+    }
+  row->lse[t] -= (float)rise;
+  row->label_logp[t] = lift(row->label_logp[t], rise);
+  if (row->entropy != NULL)
+    row->entropy[t] = (float)fmax(
+        ((double)row->entropy[t] - pad.entropy) * exp(rise) - rise, 0.0);
+  row->count[t] = (uint32_t)kept;
+  return kept;
+}
+
+rt_err rt_logits_row_narrow(rt_logits_row *row, int64_t vocab)
+{
+  int64_t from = 0, to = 0;
+  for (int64_t t = 0; t <= row->n_tokens; t++)
+    RT_CHECK(row->tok[t] < vocab, RT_ERR_DATA,
+             "token %lld of a row is %u, data.vocab is %lld: the text has ids "
+             "that are padding there",
+             (long long)t, row->tok[t], (long long)vocab);
+  for (int64_t t = 0; t < row->n_tokens; t++) {
+    const int64_t n = row->count[t];
+    to += narrow_token(row, t, from, to, vocab);
+    from += n;
+  }
+  row->n_entries = to;
+  return RT_OK;
 }

@@ -44,6 +44,13 @@ RT_MUST rt_err rt_logits_row_entries(rt_logits_row *row, int64_t n);
 RT_MUST rt_err rt_logits_row_optional(rt_logits_row *row, bool entropy,
                                       bool deviation);
 
+/** Ids from \a vocab on are padding: without their entries, and with what is
+ *  left as a softmax over \a vocab ids would give it: log-probs and entropy
+ * rise by what the dropped entries had, the log-sum-exp falls.  Of a token with
+ *  nothing else no entry stays.  The deviation cannot follow: leave it out.
+ *  RT_ERR_DATA when the row itself has such an id. */
+RT_MUST rt_err rt_logits_row_narrow(rt_logits_row *row, int64_t vocab);
+
 /** Keep tokens [first, first + n) only. */
 void rt_logits_row_cut(rt_logits_row *row, int64_t first, int64_t n);
 

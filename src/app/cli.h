@@ -54,9 +54,10 @@
     "every row, also of an unfinished capture; with data.files=[...] every id,\n"\
     "too.  diff: compares two, field by field; exit code 0 when they are the\n"\
     "same bit for bit.  select: a new dataset of rows (capture.first_row,\n"   \
-    "capture.rows), with a narrower capture.top_p or capture.top_k, in another\n"\
-    "capture.encoding.  export: rows as numpy arrays in a new folder, or in a\n"\
-    "new file as JSON lines (PATH.jsonl).  Ranks share the work.\n")
+    "capture.rows), with a narrower capture.top_p or capture.top_k, without\n" \
+    "padding (data.vocab), in another capture.encoding.  export: rows as numpy\n"\
+    "arrays in a new folder, or in a new file as JSON lines (PATH.jsonl).\n"   \
+    "Ranks share the work.\n")
 // clang-format on
 
 #define RT_VERB_ENUM(name, takes_deck, stops, arguments, summary, help)        \

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_KEYS = 7 };
+enum { MOST_KEYS = 8 };
 
 typedef struct action {
   const char *name;
@@ -154,10 +154,10 @@ static const action actions[] = {
     {.name = "select",
      .n_paths = 2,
      .run = rt_logits_select_run,
-     .n_keys = 7,
-     .keys = {RT_KEY_CAP_FIRST, RT_KEY_CAP_ROWS, RT_KEY_CAP_TOP_P,
-              RT_KEY_CAP_TOP_K, RT_KEY_CAP_SHARD, RT_KEY_CAP_ENCODING,
-              RT_KEY_CAP_LICENSE}},
+     .n_keys = 8,
+     .keys = {RT_KEY_DATA_VOCAB, RT_KEY_CAP_FIRST, RT_KEY_CAP_ROWS,
+              RT_KEY_CAP_TOP_P, RT_KEY_CAP_TOP_K, RT_KEY_CAP_SHARD,
+              RT_KEY_CAP_ENCODING, RT_KEY_CAP_LICENSE}},
     {.name = "export",
      .n_paths = 2,
      .run = rt_logits_export_run,

@@ -44,7 +44,7 @@
   K(CKPT_ALLOW, "checkpoint.allow_change", TEXTS, "[]", 1, 0, "", "", "keys that may differ from the checkpoint's deck") \
   K(DATA_FILES, "data.files", TEXTS, "[]", 1, 0, "", "path", "corpora: Megatron prefix or .bin, llm.c .bin, raw .u16 or .u32") \
   K(DATA_WEIGHTS, "data.weights", REALS, "[]", 1, 0, "", "", "blend weight of each file; empty: by size") \
-  K(DATA_VOCAB, "data.vocab", INT, "0", 0, 4294967295, "", "", "true V, the tokenizer's: ids of the corpus must be below, and what models have beyond is padding without probability (teacher and student may differ in it); 0: the model's vocabulary") \
+  K(DATA_VOCAB, "data.vocab", INT, "0", 0, 4294967295, "", "", "true V, the tokenizer's: ids of the corpus must be below, and what models, and datasets captured without it, have beyond is padding without probability (teacher and student may differ in it); 0: the model's vocabulary") \
   K(DATA_SEQ, "data.seq", INT, "512", 1, 1048576, "", "tokens", "T, tokens of a row (T + 1 are read)") \
   K(DATA_EOT, "data.eot", INT, "-1", -1, 4294967295, "", "", "id of end-of-text, put after each document that lacks it; -1 none") \
   K(DATA_MASK_DOCS, "data.mask_documents", BOOL, "false", 1, 0, "", "", "attention and positions start afresh at each document") \

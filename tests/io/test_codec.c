@@ -421,6 +421,72 @@ static void test_cut(void)
   rt_logits_row_clear(&whole);
 }
 
+/** Entries, log-sum-exp and entropy of the softmax of \a z [\a n], most
+ * probable first, as token \a t. */
+static void put_softmax(rt_logits_row *row, int64_t t, const double *z,
+                        int64_t n)
+{
+  double sum = 0.0, entropy = 0.0;
+  for (int64_t i = 0; i < n; i++)
+    sum += exp(z[i]);
+  row->lse[t] = (float)log(sum);
+  row->count[t] = (uint32_t)n;
+  bool taken[8] = {false};
+  for (int64_t k = 0; k < n; k++) {
+    int64_t best = -1;
+    for (int64_t i = 0; i < n; i++)
+      if (!taken[i] && (best < 0 || z[i] > z[best]))
+        best = i;
+    taken[best] = true;
+    row->ids[row->n_entries] = (uint32_t)best;
+    row->logp[row->n_entries++] = (float)(z[best] - log(sum));
+    entropy -= exp(z[best]) / sum * (z[best] - log(sum));
+  }
+  row->entropy[t] = (float)entropy;
+  row->label_logp[t] = (float)(z[row->tok[t + 1]] - log(sum));
+}
+
+/** Without the padding a row is what a softmax without it gives. */
+static void test_narrow(void)
+{
+  enum { WIDE = 6, V = 4 };
+  static const double z[2][WIDE] = {{0.5, 2.0, -1.0, 0.0, 1.0, 3.0},
+                                    {1.0, 0.0, 2.0, -3.0, -20.0, -30.0}};
+  rt_logits_row row[2] = {{0}, {0}};
+  for (int w = 0; w < 2; w++) {
+    RT_OKAY(rt_logits_row_tokens(&row[w], 2));
+    RT_OKAY(rt_logits_row_optional(&row[w], true, false));
+    RT_OKAY(rt_logits_row_entries(&row[w], 2 * WIDE));
+    row[w].n_tokens = 2;
+    memcpy(row[w].tok, (uint32_t[]){0, 3, 1}, 12);
+    for (int t = 0; t < 2; t++)
+      put_softmax(&row[w], t, z[t], w == 0 ? WIDE : V);
+  }
+  RT_OKAY(rt_logits_row_narrow(&row[0], V));
+  CU_ASSERT_EQUAL(row[0].n_entries, row[1].n_entries);
+  for (int t = 0; t < 2; t++) {
+    CU_ASSERT_EQUAL(row[0].count[t], V);
+    CU_ASSERT_DOUBLE_EQUAL(row[0].lse[t], row[1].lse[t], 1e-5);
+    CU_ASSERT_DOUBLE_EQUAL(row[0].label_logp[t], row[1].label_logp[t], 1e-5);
+    CU_ASSERT_DOUBLE_EQUAL(row[0].entropy[t], row[1].entropy[t], 1e-5);
+  }
+  for (int64_t i = 0; i < row[1].n_entries; i++) {
+    CU_ASSERT_EQUAL(row[0].ids[i], row[1].ids[i]);
+    CU_ASSERT_DOUBLE_EQUAL(row[0].logp[i], row[1].logp[i], 1e-5);
+  }
+  RT_FAILS(rt_logits_row_narrow(&row[0], 3), RT_ERR_DATA, "is 3, data.vocab");
+  // a token of padding only keeps nothing
+  row[0].tok[1] = 0;
+  RT_OKAY(rt_logits_row_narrow(&row[0], 2));
+  row[0].ids[0] = 1, row[0].ids[1] = 1;
+  row[0].count[0] = 2, row[0].count[1] = 0, row[0].n_entries = 2;
+  row[0].tok[2] = 0;
+  RT_OKAY(rt_logits_row_narrow(&row[0], 1));
+  CU_ASSERT(row[0].count[0] == 0 && row[0].n_entries == 0);
+  rt_logits_row_clear(&row[0]);
+  rt_logits_row_clear(&row[1]);
+}
+
 RT_TEST_MAIN("codec", {"exact rows come back", test_exact},
              {"packed rows come back nearly", test_packed},
              {"uniform tokens come back", test_uniform},
@@ -428,4 +494,5 @@ RT_TEST_MAIN("codec", {"exact rows come back", test_exact},
              {"ids up to 2^32 - 1 come back", test_greatest_ids},
              {"a row is cut", test_cut}, {"damaged bytes", test_damaged},
              {"impossible rows are refused", test_refuses},
-             {"impossible datasets are refused", test_spec})
+             {"impossible datasets are refused", test_spec},
+             {"narrow a vocabulary", test_narrow})

@@ -53,6 +53,47 @@ for d in plain padded; do
 done
 close_to stored-plain stored-padded
 
+# --- captured without the true size: what is padding goes when it is known, in
+# training or by select; all entries kept, so that nothing is lost
+all=("${keep[@]}" capture.top_p=1 capture.top_k=88 capture.encoding=exact)
+use_all=(teacher.top_p=1 teacher.top_k=64)
+expect 0 1 capture deck.yaml teacher.weights=teacher.hf capture.dir=all-plain \
+  "${all[@]}"
+expect 0 1 capture deck.yaml teacher.weights=wide.hf capture.dir=all-padded \
+  "${all[@]}"
+says all-padded/manifest.json '"vocab": 88'
+expect 0 2 logits select all-padded all-cut "${true_v[@]}"
+says err.txt "it is left out"
+says all-cut/manifest.json '"vocab": 64'
+says all-cut/manifest.json '"vocab_padded": 88'
+expect 0 1 logits verify all-cut
+expect 0 1 train deck.yaml output.dir=all-1 "${stored[@]}" "${use_all[@]}" \
+  teacher.dataset=all-plain
+expect 0 2 train deck.yaml output.dir=all-2 "${stored[@]}" "${use_all[@]}" \
+  teacher.dataset=all-padded "${true_v[@]}"
+says out.txt "those from data.vocab=64 on are dropped"
+expect 0 1 train deck.yaml output.dir=all-3 "${stored[@]}" "${use_all[@]}" \
+  teacher.dataset=all-cut
+close_to all-1 all-2
+close_to all-1 all-3
+expect 0 1 logits select all-plain all-top capture.top_k=5
+expect 0 1 logits select all-padded all-cut-top capture.top_k=5 "${true_v[@]}"
+for d in all-top all-cut-top; do
+  expect 0 1 train deck.yaml output.dir=run-$d "${stored[@]}" teacher.top_p=1 \
+    teacher.top_k=5 teacher.dataset=$d
+done
+close_to run-all-top run-all-cut-top
+expect 78 1 logits select all-plain wider data.vocab=70
+says err.txt "logits of 64 ids"
+expect 78 1 train deck.yaml "${stored[@]}" teacher.dataset=all-plain \
+  student.vocab=70 data.vocab=70
+says err.txt "all-plain has the logits of 64 ids, data.vocab is 70"
+expect 0 1 capture deck.yaml teacher.weights=wide.hf capture.dir=drawn \
+  "${keep[@]}" capture.encoding=sampled capture.draws=400
+expect 78 1 logits select drawn drawn-cut "${true_v[@]}"
+says err.txt "train with data.vocab=64"
+expect 0 1 train deck.yaml "${stored[@]}" teacher.dataset=drawn "${true_v[@]}"
+
 # --- live, and for a student that is padded to yet another width
 expect 0 2 train deck.yaml output.dir=live-plain "${live[@]}" \
   teacher.weights=teacher.hf

@@ -119,7 +119,7 @@ static rt_err get_logits(rt_batch *b, const rt_job *job, int64_t r,
                            : "");
   if (job->pieces > 0)
     rt_logits_row_cut(row, first, b->seq);
-  return RT_OK;
+  return job->vocab_cut > 0 ? rt_logits_row_narrow(row, job->vocab_cut) : RT_OK;
 }
 
 static rt_err fill_row(rt_batch *b, const rt_job *job, rt_part part, int64_t r,

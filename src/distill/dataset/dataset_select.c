@@ -77,6 +77,28 @@ static rt_err narrow(const rt_deck *deck, rt_logits_info *info)
   return RT_OK;
 }
 
+/** Ids that are padding of a dataset captured without data.vocab. */
+static rt_err cut_vocab(const rt_deck *deck, rt_logits_info *info)
+{
+  const int64_t vocab = rt_deck_int(deck, RT_KEY_DATA_VOCAB);
+  if (vocab == 0 || vocab == info->vocab)
+    return RT_OK;
+  RT_CHECK(vocab < info->vocab, RT_ERR_CONFIG,
+           "data.vocab is %lld, the dataset has the logits of %lld ids",
+           (long long)vocab, (long long)info->vocab);
+  RT_CHECK(info->draws == 0, RT_ERR_CONFIG,
+           "data.vocab: draws of padding cannot be drawn again; train with "
+           "data.vocab=%lld, which drops them there",
+           (long long)vocab);
+  if (info->deviation)
+    rt_warn("the deviation of the logits counted the padding: it is left out");
+  info->deviation = false;
+  if (info->vocab_padded == 0)
+    info->vocab_padded = info->vocab;
+  info->vocab = vocab;
+  return RT_OK;
+}
+
 static rt_err encode_as(const rt_deck *deck, rt_logits_info *info)
 {
   if (!given(deck, RT_KEY_CAP_ENCODING))
@@ -117,6 +139,7 @@ static rt_err describe(selection *s)
   snprintf(info->creator, sizeof info->creator, "retort %s (%s)", RT_VERSION,
            rt_build_commit());
   rt_clock_iso(info->created, sizeof info->created);
+  RT_TRY(cut_vocab(deck, info));
   RT_TRY(narrow(deck, info));
   RT_TRY(encode_as(deck, info));
   rt_capture_complete(info);
@@ -144,6 +167,12 @@ static void truncate_row(const selection *s, rt_logits_row *row)
   row->n_entries = to;
 }
 
+static rt_err cut_row(const selection *s, rt_logits_row *row)
+{
+  RT_TRY(rt_logits_row_optional(row, s->info.entropy, s->info.deviation));
+  return rt_logits_row_narrow(row, s->info.vocab);
+}
+
 static rt_err make_shard(const selection *s, rt_logits_writer *w, int64_t i,
                          rt_logits_row *row)
 {
@@ -152,6 +181,8 @@ static rt_err make_shard(const selection *s, rt_logits_writer *w, int64_t i,
   RT_TRY(rt_logits_writer_begin(w, i));
   for (int64_t r = 0; r < n; r++) {
     RT_TRY(rt_logits_read(s->from, first + r, row));
+    if (s->info.vocab < rt_logits_about(s->from)->vocab)
+      RT_TRY(cut_row(s, row));
     if (s->info.draws == 0)
       truncate_row(s, row);
     RT_TRY(rt_logits_writer_add(w, row));

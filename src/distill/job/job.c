@@ -199,7 +199,8 @@ static rt_err read_teacher_shape(rt_job *job)
 static int64_t vocab_of_targets(const rt_job *job)
 {
   if (job->dataset != NULL)
-    return rt_logits_about(job->dataset)->vocab;
+    return job->vocab_cut > 0 ? job->vocab_cut
+                              : rt_logits_about(job->dataset)->vocab;
   return (job->needs & RT_NEED_TEACHER) != 0 ? rt_arch_true_vocab(&job->arch_t)
                                              : 0;
 }
@@ -227,6 +228,14 @@ static rt_err read_student_shape(rt_job *job)
   const char *const where = from[0] != '\0' ? from : "student.*";
   RT_TRY(read_true_vocab(d, &job->arch_s, where));
   const int64_t mine = rt_arch_true_vocab(&job->arch_s);
+  RT_CHECK(targets == 0 || targets == mine || job->dataset == NULL ||
+               rt_deck_int(d, RT_KEY_DATA_VOCAB) == 0,
+           RT_ERR_CONFIG,
+           "%s has the logits of %lld ids, data.vocab is %lld: set data.vocab "
+           "to the tokenizer's size; if that is right, the teacher has another "
+           "tokenizer",
+           rt_deck_text(d, RT_KEY_TEA_DATASET), (long long)targets,
+           (long long)mine);
   RT_CHECK(targets == 0 || targets == mine, RT_ERR_CONFIG,
            "the student's vocabulary has %lld ids, the teacher's %lld: "
            "distillation needs one tokenizer for both; if they differ by "
@@ -343,12 +352,27 @@ static rt_err check_length(rt_job *job, const char *folder)
   return RT_OK;
 }
 
+/** A dataset captured without data.vocab has the teacher's padding, too. */
+static void cut_vocab(rt_job *job, const char *folder)
+{
+  const int64_t stored = rt_logits_about(job->dataset)->vocab;
+  const int64_t vocab = rt_deck_int(job->deck, RT_KEY_DATA_VOCAB);
+  if (vocab == 0 || vocab >= stored)
+    return;
+  job->vocab_cut = vocab;
+  rt_info(
+      "%s has logits of %lld ids: those from data.vocab=%lld on are dropped "
+      "as padding, the others have their probability",
+      folder, (long long)stored, (long long)vocab);
+}
+
 /** What the deck asks of the dataset, it must be able to give. */
 static rt_err check_dataset(rt_job *job)
 {
   const rt_deck *d = job->deck;
   const rt_logits_info *info = rt_logits_about(job->dataset);
   const char *folder = rt_deck_text(d, RT_KEY_TEA_DATASET);
+  cut_vocab(job, folder);
   RT_TRY(check_length(job, folder));
   RT_TRY(info->draws > 0 ? rt_job_check_draws(d, folder)
                          : check_rule(d, info, folder));

@@ -67,6 +67,8 @@ typedef struct rt_job {
   int64_t n_rows;          /**< rows of the training stream that are used */
   int64_t pieces; /**< rows made of one of the dataset (teacher.row_cut); 0: it
                        is taken whole */
+  int64_t vocab_cut; /**< ids from here on are padding of the dataset (it was
+                          captured without data.vocab); 0: none are */
 } rt_job;
 
 /** How the deck makes rows of its corpus; its files are the deck's. */
