@@ -31,6 +31,7 @@ a, b = map(float, sys.argv[1:]); sys.exit(not abs(a - b) < 3e-6)' \
 model() {
   local name=$1 t=$2
   shift 2
+  rm -rf "$name"
   want=$("$PYTHON" "$here/llama.py" "$name" short.u16 "$t" "$@") ||
     fail "$name was not made"
   agrees "$name" "$t" "$want"
@@ -46,11 +47,9 @@ same=(pretraining_tp=8 'layer_types=["full_attention","full_attention"]'
   'rope_scaling={"type":"dynamic","factor":4.0}' alias shards
   'rope_parameters={"rope_type":"default","rope_theta":100.0}')
 for word in "${same[@]}"; do
-  rm -rf other
   model other 16 "$word"
   [ "$want" = "$plain" ] || fail "$word: $want is not $plain"
 done
-rm -rf other
 model other 16 shards total=4711
 says err.txt "total_size differs"
 model other 16 eos_token_id=64
