@@ -1,11 +1,14 @@
 # Retort.  `make demo` and `make check` do all the set-up on a fresh machine.
 #   CC=gcc|clang|...            a C17 compiler with OpenMP
-#   BLAS=openblas|mkl|blis|...  any CBLAS that pkg-config knows
-#   MPI=ompi-c HDF5=hdf5-openmpi  pkg-config's names; empty: CC is a wrapper
-#                               that brings them (Cray's cc)
+#   BLAS=openblas|mkl|blis|...  any CBLAS that pkg-config knows; another one:
+#   BLAS= BLAS_CFLAGS=.. BLAS_LIBS=..  said by hand
+#   MPI=ompi-c|mpich|...        pkg-config's names, HDF5=hdf5-openmpi|hdf5|...;
+#                               empty: CC is a wrapper that brings them (Cray's)
+#   PKG_CONFIG_PATH=...         searched first, as modules and Spack set it
 #   ARCH=native                 -march of the build
 #   BUILD=build                 where everything goes
 #   V=1                         print whole commands
+#   WERROR=1                    warnings are errors, as in CI
 #   SANITIZE=address,undefined  build with sanitizers (own BUILD folder, please)
 BUILD ?= build
 BLAS ?= openblas
@@ -18,14 +21,26 @@ say = $(if $(V),,@echo "  $(1)";)
 Q = $(if $(V),,@echo "  $@";)
 
 # Debian keeps the OpenMP flavour of OpenBLAS in a folder of its own; it shares
-# its threads with ours.
+# its threads with ours.  What the user's PKG_CONFIG_PATH has comes first.
 BLAS_PC := $(wildcard /usr/lib/*/openblas-openmp/pkgconfig)
-PC = PKG_CONFIG_PATH=$(BLAS_PC):$$PKG_CONFIG_PATH pkg-config
+PC = PKG_CONFIG_PATH='$(PKG_CONFIG_PATH):$(BLAS_PC)' pkg-config
 first_pc = $(firstword $(foreach p,$(1),$(shell $(PC) --exists $(p) && echo $(p))))
+# HDF5 of the same MPI, as its headers include mpi.h; a serial one will do
+HDF5_OF = $(if $(filter mpich%,$(1)),hdf5-mpich,hdf5-openmpi) hdf5 hdf5-serial
 MPI = $(eval MPI := $$(call first_pc,ompi-c mpich))$(MPI)
-HDF5 = $(eval HDF5 := $$(call first_pc,hdf5-openmpi hdf5-mpich hdf5))$(HDF5)
+HDF5 = $(eval HDF5 := $$(call first_pc,$$(call HDF5_OF,$$(MPI))))$(HDF5)
+# Debian's BLIS has no file for pkg-config
+BLIS := $(firstword $(wildcard /usr/lib/*/blis-openmp))
+ifeq ($(if $(filter blis,$(BLAS)),$(shell $(PC) --exists blis || echo none)),none)
+override BLAS =
+BLAS_CFLAGS ?= -I$(subst /lib/,/include/,$(BLIS))
+BLAS_LIBS ?= -L$(BLIS) -Wl,-rpath,$(BLIS) -lblis
+endif
 PACKAGES = $(HDF5) $(MPI) yaml-0.1 jansson libxxhash libcrypto $(BLAS)
-CFLAGS_WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
+# CI sets WERROR; a newer compiler's new warning is no reason not to run.  gcc takes
+# MPICH's MPI_STATUSES_IGNORE for an array of no bytes.
+CFLAGS_WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
+  $(if $(WERROR),-Werror) $(if $(filter mpich%,$(MPI)),-Wno-stringop-overflow)
 ifdef SANITIZE
 CFLAGS_OPT ?= -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE)
 LDFLAGS += -fsanitize=$(SANITIZE)
@@ -35,8 +50,11 @@ endif
 CFLAGS = -std=c17 -D_GNU_SOURCE $(CFLAGS_OPT) -march=$(ARCH) -fopenmp -fPIC \
   $(CFLAGS_WARN) -MMD -MP -Isrc -I.
 # third-party headers are not ours to warn about; evaluated when first needed
-DEPS_CFLAGS = $(eval DEPS_CFLAGS := $$(shell $(PC) --cflags $(PACKAGES) 2>/dev/null | sed 's/-I/-isystem /g'))$(DEPS_CFLAGS)
-DEPS_LIBS = $(eval DEPS_LIBS := $$(shell $(PC) --libs $(PACKAGES) 2>/dev/null) $$(patsubst -L%,-Wl$$(comma)-rpath$$(comma)%,$$(filter -L%,$$(shell $(PC) --libs-only-L $(BLAS) 2>/dev/null))) -lm -lpthread)$(DEPS_LIBS)
+system = $(patsubst -I%,-isystem %,$(1))
+DEPS_CFLAGS = $(eval DEPS_CFLAGS := $$(call system,$$(BLAS_CFLAGS) $$(shell $$(PC) --cflags $$(PACKAGES))))$(DEPS_CFLAGS)
+# libraries outside of the system's folders are found at run time, too
+PC_LIBS = $(shell $(PC) --libs $(PACKAGES))
+DEPS_LIBS = $(eval DEPS_LIBS := $$(BLAS_LIBS) $$(PC_LIBS) $$(patsubst -L%,-Wl$$(comma)-rpath$$(comma)%,$$(filter -L%,$$(PC_LIBS))) -lm -lpthread)$(DEPS_LIBS)
 comma := ,
 
 # vector loops: fused multiply-add, no errno, no traps; NaN and Inf keep their
@@ -68,16 +86,23 @@ $(LIB): $(OBJ) $(KOBJ)
 	@rm -f $@
 	$(call say,AR $@)ar rcs $@ $^
 
+# the checks see what this make sees
+given = $(if $(filter-out undefined file,$(origin $(1))),$(1)='$($(1))')
+DEPS = CC='$(CC)' BLAS='$(BLAS)' PKG_CONFIG_PATH='$(PKG_CONFIG_PATH):$(BLAS_PC)' \
+  $(call given,MPI) $(call given,HDF5) BLAS_CFLAGS='$(BLAS_CFLAGS)' .ci/deps.sh
+.PHONY: flags
+flags:
+	@echo '-fopenmp $(DEPS_CFLAGS) $(DEPS_LIBS)'
 # everything is built anew when the flags change; says what is missing first;
 # a folder that is all ours gets a tag (bford.info/cachedir), and `clean` asks
 # for it
 TAG = Signature: 8a477f597d28d172789f06886806bc55
-FLAGS_NOW = $(CC) $(CFLAGS) $(KFLAGS) $(PACKAGES)
+FLAGS_NOW = $(CC) $(CFLAGS) $(KFLAGS) $(PACKAGES) $(BLAS_CFLAGS) $(BLAS_LIBS)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@[ -n "$$(ls -A $(@D))" ] || echo '$(TAG)' >$(@D)/CACHEDIR.TAG
 	@echo '$(FLAGS_NOW)' | cmp -s - $@ || \
-	  { CC='$(CC)' .ci/deps.sh --only-tell build && echo '$(FLAGS_NOW)' >$@; }
+	  { $(DEPS) --only-tell build && echo '$(FLAGS_NOW)' >$@; }
 $(BUILD)/commit: FORCE
 	@mkdir -p $(@D)
 	@echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' >$@
@@ -113,7 +138,7 @@ tests: $(TESTS) $(BENCHES) $(BUILD)/tests/gen_docs
 # by a second make.
 .PHONY: deps check run-check
 deps: ## install what is missing (root, Debian or Ubuntu), or say it
-	@CC='$(CC)' .ci/deps.sh build check
+	@$(DEPS) build check
 check: deps ## set up, build and run every test (ONLY="deck comm": some)
 	@$(MAKE) --no-print-directory -j$$(nproc) all tests
 	@$(MAKE) --no-print-directory run-check
@@ -147,7 +172,7 @@ TIDY_FLAGS = -std=c17 -D_GNU_SOURCE -march=$(ARCH) -fopenmp -Isrc -I. \
   -Itests -DK_REAL_F32 $(BUILD_INFO) $(DEPS_CFLAGS)
 .PHONY: lint run-lint lint-layers lint-format lint-tidy lint-shell
 lint: ## layers, form, clang-tidy and shellcheck
-	@CC='$(CC)' .ci/deps.sh build lint
+	@$(DEPS) build lint
 	@$(MAKE) --no-print-directory -k run-lint
 run-lint: lint-layers lint-format lint-shell lint-tidy
 	@echo "lint: all is well"
@@ -220,13 +245,25 @@ fuzz-seeds: $(BUILD)/tests/fuzz/seed_codec ## write what the codec's fuzzer star
 	@mkdir -p tests/fuzz/corpus_codec
 	@$< tests/fuzz/corpus_codec
 
-.PHONY: install
+# The tree under share/retort is that of the sources, so that links and the paths
+# of decks hold; links to code become its name.
+.PHONY: install uninstall
 DEST = $(DESTDIR)$(PREFIX)
-install: all ## copy program, documents and inputs to DESTDIR and PREFIX
+SHARED = $(wildcard README.md LICENSE CHANGELOG.md CONTRIBUTING.md CITATION.cff) \
+  $(sort $(shell find doc inputs jobs -type f -not -path '*/__pycache__/*'))
+install: all ## copy program, documents, inputs and jobs to DESTDIR and PREFIX
 	install -D -m 755 $(BUILD)/bin/retort $(DEST)/bin/retort
-	mkdir -p $(DEST)/share/doc/retort $(DEST)/share/retort/inputs
-	cp -R doc/. $(wildcard README.md LICENSE CHANGELOG.md) $(DEST)/share/doc/retort
-	cp -R inputs/. $(DEST)/share/retort/inputs
+	@for f in $(SHARED); do \
+	  install -D -p -m $$(test -x $$f && echo 755 || echo 644) $$f $(DEST)/share/retort/$$f \
+	    || exit; \
+	done
+	@find $(DEST)/share/retort -name '*.md' -exec sed -i -E \
+	  's~\[([^]]*)\]\((\.\./)?(src|io|kernels|tests)/[^)]*\)~\1~g' {} +
+uninstall: ## remove what install has put there, and nothing else
+	rm -f $(DEST)/bin/retort
+	@cd $(DEST)/share/retort && rm -f $(SHARED) && \
+	  find . -depth -type d -empty -delete && cd / && \
+	  { rmdir $(DEST)/share/retort 2>/dev/null || true; }
 
 .PHONY: help
 help: ## this list

@@ -4,13 +4,15 @@
 # As root on Debian or Ubuntu it installs what is missing; elsewhere, and with
 # --only-tell, it prints the names under which apt, Spack and module systems
 # know it and ends 1.  With nothing missing it is quiet and quick.
-# CC, BLAS, MPI and HDF5 are those of the Makefile.
+# CC, BLAS, BLAS_CFLAGS, MPI, HDF5 and PKG_CONFIG_PATH are those of the Makefile.
+# When all is there, a program of a few lines is compiled and linked as make would:
+# modules that do not fit together are told here, not by the linker.
 # shellcheck disable=SC2086,SC2317 # lists are split; checks are called by eval
 set -uo pipefail
 CC=${CC:-gcc}
-BLAS=${BLAS:-openblas}
+BLAS=${BLAS-openblas}
 for folder in /usr/lib/*/openblas-openmp/pkgconfig; do
-  [ -d "$folder" ] && PKG_CONFIG_PATH="$folder:${PKG_CONFIG_PATH:-}"
+  [ -d "$folder" ] && PKG_CONFIG_PATH="${PKG_CONFIG_PATH:-}:$folder"
 done
 export PKG_CONFIG_PATH
 
@@ -39,9 +41,33 @@ sys.exit(any(u.find_spec(m) is None for m in sys.argv[1:]))' "$@" \
 has_mpi() { [ -n "${MPI-x}" ] || return 0; has_pc ${MPI:-ompi-c mpich}; }
 has_hdf5() {
   [ -n "${HDF5-x}" ] || return 0
-  has_pc ${HDF5:-hdf5-openmpi hdf5-mpich hdf5}
+  has_pc ${HDF5:-hdf5-openmpi hdf5-mpich hdf5 hdf5-serial}
 }
-has_blas() { has_pc "$BLAS"; }
+has_blas() { # BLAS= in the Makefile: flags by hand
+  [ -n "$BLAS" ] && { has_pc "$BLAS"; return; }
+  echo '#include <cblas.h>' | "$CC" ${BLAS_CFLAGS:-} -E -x c - >/dev/null 2>&1
+}
+builds() {
+  local try
+  try=$(mktemp -d) || return
+  cat >"$try/x.c" <<'C'
+#include <cblas.h>
+#include <hdf5.h>
+#include <mpi.h>
+int main(int argc, char **argv)
+{
+  MPI_Init(&argc, &argv);
+  H5open();
+  return cblas_snrm2(1, (float[1]){0}, 1) != 0.0F;
+}
+C
+  # shellcheck disable=SC2046
+  "$CC" -o "$try/x" "$try/x.c" $(make -s --no-print-directory -j1 flags 2>/dev/null) >"$try/log" 2>&1
+  local ok=$?
+  [ "$ok" -eq 0 ] || tail -n 5 "$try/log" >&2
+  rm -r "$try"
+  return "$ok"
+}
 
 # group | what it is for | check | apt | Spack | modules
 needs() {
@@ -60,7 +86,7 @@ build|make|has_program make|make|gmake|
 build|pkg-config|has_program pkg-config|pkg-config|pkgconf|pkgconf
 build|OpenMP of $CC|has_header omp.h|$omp|llvm+openmp|
 build|MPI (headers)|has_mpi|libopenmpi-dev|openmpi|openmpi, cray-mpich
-build|parallel HDF5|has_hdf5|libhdf5-openmpi-dev|hdf5+mpi|hdf5-mpi, cray-hdf5-parallel
+build|HDF5|has_hdf5|libhdf5-openmpi-dev|hdf5|hdf5, cray-hdf5-parallel
 build|CBLAS ($BLAS)|has_blas|$blas|openblas threads=openmp|openblas, mkl
 build|libyaml|has_pc yaml-0.1|libyaml-dev|libyaml|libyaml
 build|jansson|has_pc jansson|libjansson-dev|jansson|jansson
@@ -100,7 +126,14 @@ only_tell=no
 [ "${1:-}" = --only-tell ] && only_tell=yes && shift
 groups=${*:-build check}
 missing=$(find_missing)
-[ -z "$missing" ] && exit 0
+finish() {
+  case " $groups " in *" build "*) ;; *) exit 0 ;; esac
+  builds && exit 0
+  echo "retort: MPI, HDF5 and CBLAS are there, but a program with all three does" \
+    "not build: do they belong together (CC=$CC)?" >&2
+  exit 1
+}
+[ -z "$missing" ] && finish
 if [ "$only_tell" = yes ] || [ "$(id -u)" -ne 0 ] ||
   ! command -v apt-get >/dev/null; then
   tell
@@ -113,6 +146,6 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -q >/dev/null
 apt-get install -y -q --no-install-recommends $packages >/dev/null || exit 1
 missing=$(find_missing)
-[ -z "$missing" ] && exit 0
+[ -z "$missing" ] && finish
 tell
 exit 1

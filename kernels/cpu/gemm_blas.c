@@ -14,15 +14,17 @@ static void call_blas(const k_gemm_args *g)
 {
   const int m = (int)g->c.rows, n = (int)g->c.cols;
   const int k = (int)(g->trans_a ? g->a.rows : g->a.cols);
-  const CBLAS_TRANSPOSE ta = g->trans_a ? CblasTrans : CblasNoTrans;
-  const CBLAS_TRANSPOSE tb = g->trans_b ? CblasTrans : CblasNoTrans;
   const int lda = (int)g->a.ld, ldb = (int)g->b.ld, ldc = (int)g->c.ld;
+#define TRANS(yes)                                                             \
+  ((yes) ? CblasTrans : CblasNoTrans) // its type has no one name
   if (g->c.dtype == RT_F64)
-    cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, g->alpha, g->a.data, lda,
-                g->b.data, ldb, g->beta, g->c.data, ldc);
+    cblas_dgemm(CblasRowMajor, TRANS(g->trans_a), TRANS(g->trans_b), m, n, k,
+                g->alpha, g->a.data, lda, g->b.data, ldb, g->beta, g->c.data,
+                ldc);
   else
-    cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, (float)g->alpha, g->a.data, lda,
-                g->b.data, ldb, (float)g->beta, g->c.data, ldc);
+    cblas_sgemm(CblasRowMajor, TRANS(g->trans_a), TRANS(g->trans_b), m, n, k,
+                (float)g->alpha, g->a.data, lda, g->b.data, ldb, (float)g->beta,
+                g->c.data, ldc);
 }
 
 void k_gemm_inside(const k_gemm_args *args)

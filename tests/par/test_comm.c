@@ -150,7 +150,7 @@ static void test_refused(void)
         rt_comm_allreduce(s.world, s.dev, rt_view_of(x, RT_BF16, 1, 4), RT_SUM),
         RT_ERR_INTERNAL, "not bf16");
     RT_FAILS(rt_comm_bcast(s.world, x, 8, 99), RT_ERR_INTERNAL, "MPI_Bcast");
-    CU_ASSERT_PTR_NOT_NULL(strstr(rt_err_text(), "MPI_ERR_ROOT"));
+    CU_ASSERT_PTR_NOT_NULL(strcasestr(rt_err_text(), "root")); // MPI says
   }
   finish(&s);
 }
