@@ -140,9 +140,11 @@ static void test_bad_files(void)
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_NOINPUT, "absent.bin");
   rt_in(folder, "absent.u16", path);
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_NOINPUT, "absent.u16");
-  rt_put_text(rt_in(folder, "x.txt", path), "In the beginning");
+  rt_put_text(rt_in(folder, "x.txt", path), "\x01\x02\x80 no text");
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, ".u32 (raw ids)");
-  rt_put_text(rt_in(folder, "only.bin", path), "abc");
+  rt_put_text(rt_in(folder, "x.txt", path), "In the beginning");
+  RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "is text");
+  rt_put_text(rt_in(folder, "only.bin", path), "\x01\x02\x80");
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "no .idx lies beside it");
   rt_put_text(rt_in(folder, "only.idx", path), "abc");
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "MMIDIDX");

@@ -71,9 +71,12 @@ static void test_split(void)
   check_split(rich(), true);
 }
 
-/** fp32 against f64. */
+/** fp32 against f64: sums come in another order with each BLAS kernel
+ *  and tp (1.04e-5 of a gradient's norm with OpenBLAS's SSE kernels
+ *  on 4 ranks). */
 static void test_f32(void)
 {
+  const double f32_bar = 3e-5;
   const rt_arch arch = rich();
   setup how = ALONE;
   side fine, coarse;
@@ -81,10 +84,10 @@ static void test_f32(void)
   how.comm = MPI_COMM_WORLD;
   how.real = RT_F32;
   start(&coarse, &arch, how);
-  compare_hidden(&coarse, &fine, 1e-5);
+  compare_hidden(&coarse, &fine, f32_bar);
   run(&fine, NULL, NULL);
   run(&coarse, NULL, NULL);
-  compare_grads(&coarse, &fine, 1e-5);
+  compare_grads(&coarse, &fine, f32_bar);
   finish(&coarse);
   finish(&fine);
 }
