@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "distill/teacher/truncate.h"
+#include "io/common/h5_child.h"
 #include "io/logits/logits.h"
 #include <math.h>
 #include <stdio.h>
@@ -282,8 +283,10 @@ static rt_err run(int argc, char **argv, bench *b)
 int main(int argc, char **argv)
 {
   bench b = {0};
+  rt_err err = rt_h5_child_start(); // a fork, so before MPI
   MPI_Init(&argc, &argv);
-  const rt_err err = run(argc, argv, &b);
+  if (err == RT_OK)
+    err = run(argc, argv, &b);
   if (err != RT_OK)
     fprintf(stderr, "bench_store: %s\n", rt_err_text());
   for (int64_t r = 0; r < b.n_rows; r++)
@@ -291,5 +294,6 @@ int main(int argc, char **argv)
   free(b.row);
   rt_logits_close(&b.ds);
   MPI_Finalize();
+  rt_h5_child_stop();
   return err == RT_OK ? 0 : 1;
 }
