@@ -19,7 +19,12 @@ import os
 import random
 import struct
 
-from tokenizers import Tokenizer
+try:
+    from tokenizers import Tokenizer
+except ImportError:
+    sys.exit("the Python package tokenizers is missing: make an environment "
+             "with inputs/prepare/venv.sh build/tok tokenizers, and run this "
+             "with build/tok/bin/python")
 
 from text_files import json_texts, lines_of
 

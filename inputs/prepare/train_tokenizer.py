@@ -8,13 +8,20 @@ Needs the `tokenizers` package (inputs/prepare/venv.sh FOLDER tokenizers).
 """
 import sys
 
-sys.path.pop(0)  # this folder, where tokenize.py hides the standard module
+# this folder last: tokenize.py would hide the standard module
+sys.path.append(sys.path.pop(0))
 
 import argparse
 import json
 import os
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+try:
+    from tokenizers import (Tokenizer, decoders, models, pre_tokenizers,
+                            trainers)
+except ImportError:
+    sys.exit("the Python package tokenizers is missing: make an environment "
+             "with inputs/prepare/venv.sh build/tok tokenizers, and run this "
+             "with build/tok/bin/python")
 
 from text_files import json_texts, lines_of
 

@@ -16,6 +16,7 @@ typedef struct layout {
   double chunk_mib;
   bool with_teacher;
   const char *device;
+  int teacher_tp;
 } layout;
 
 static rt_deck *make_deck(const scene *s, const char *model, layout l)
@@ -30,8 +31,8 @@ static rt_deck *make_deck(const scene *s, const char *model, layout l)
            "loss: {chunk_mib: %g}\n"
            "train: {batch_rows: 240, micro_rows: %d}\n"
            "eval: {teacher: %s}\n",
-           l.device, s->corpus, T, model, l.tp, s->teacher, l.tp, l.chunk_mib,
-           l.micro_rows, l.with_teacher ? "true" : "false");
+           l.device, s->corpus, T, model, l.tp, s->teacher, l.teacher_tp,
+           l.chunk_mib, l.micro_rows, l.with_teacher ? "true" : "false");
   RT_OKAY(rt_deck_parse("test", text, 0, NULL, &deck));
   return deck;
 }
@@ -164,7 +165,7 @@ static void test_measures(void)
   uint32_t label[ROWS * T];
   scene_create(&s);
   const int n = rt_comm_size(s.world);
-  const layout plain = {1, 2, 64, false, "cpu"};
+  const layout plain = {1, 2, 64, false, "cpu", 1};
   float largest = 0.0f; // logit: rounding goes with it
   evaluate(&s, s.student, plain, ROWS, z_s);
   evaluate(&s, s.teacher, plain, ROWS, z_t);
@@ -173,11 +174,19 @@ static void test_measures(void)
     largest = fmaxf(largest, fabsf(z_s[j]));
   const rt_eval_result want = reference(z_s, z_t, label, ROWS * T);
   CU_ASSERT(want.kl > 0.01 && want.agree < 0.9 && want.ece > 0.01);
-  const layout layouts[] = {{1, 2, 64, false, "cpu"},
-                            {n, 4, 64, false, "cpu"},
-                            {n, 12, 0.01, false, "check"}, // several chunks
-                            {1, 6, 0.01, true, "cpu"},
-                            {n, 12, 0.01, true, "check"}};
+  const int half = n > 2 ? n / 2 : 1;
+  const layout layouts[] = {{1, 2, 64, false, "cpu", 1},
+                            {n, 4, 64, false, "cpu", n},
+                            {n, 12, 0.01, false, "check", n}, // several chunks
+                            {1, 6, 0.01, true, "cpu", 1},
+                            {n, 12, 0.01, true, "check", n},
+                            // rows of several groups for one teacher; fewer
+                            // rows than teachers; groups with none left
+                            {1, 2, 0.01, true, "cpu", n},
+                            {1, 6, 64, true, "check", half},
+                            {n, 1, 64, true, "cpu", 1},
+                            {half, 5, 0.01, true, "check", n},
+                            {half, 4, 64, true, "cpu", 1}};
   for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
     const layout l = layouts[i];
     const rt_eval_result got = evaluate(&s, s.student, l, ROWS, again);
@@ -197,7 +206,7 @@ static void test_itself(void)
   scene s;
   scene_create(&s);
   const int n = rt_comm_size(s.world);
-  const layout l = {n, 2, 64, true, "cpu"};
+  const layout l = {n, 2, 64, true, "cpu", 1};
   const rt_eval_result r = evaluate(&s, s.teacher, l, 0, NULL);
   CU_ASSERT(r.tokens > ROWS * T && r.tokens % T == 0); // all held-out rows
   CU_ASSERT(fabs(r.kl) < 1e-6);

@@ -94,13 +94,32 @@ expect 78 1 logits select drawn drawn-cut "${true_v[@]}"
 says err.txt "train with data.vocab=64"
 expect 0 1 train deck.yaml "${stored[@]}" teacher.dataset=drawn "${true_v[@]}"
 
+# --- evaluated beside a teacher of another width, of any tp
+measure() {
+  sed -n 's/^\(loss\|KL(teacher, student)\)  *\([0-9.]*\) nats.*/\2/p' out.txt
+}
+both=(student.weights=student.hf eval.teacher=true train.batch_rows=4
+  train.micro_rows=1)
+pad teacher.hf student.hf 70
+expect 0 1 eval deck.yaml "${both[@]}" teacher.weights=teacher.hf \
+  student.weights=teacher.hf
+measure >plain.txt
+[ "$(wc -l <plain.txt)" = 2 ] || fail "no KL: $(cat out.txt)"
+for tp in "1 1" "2 2" "1 2" "2 1"; do
+  expect 0 2 eval deck.yaml "${both[@]}" teacher.weights=wide.hf \
+    "${true_v[@]}" student.tp="${tp% *}" teacher.tp="${tp#* }"
+  paste <(measure) plain.txt | awk '{ d = $1 - $2; bad += d > 2e-6 || d < -2e-6 }
+    END { exit NR != 2 || bad }' || fail "tp $tp: $(measure) $(cat plain.txt)"
+done
+expect 78 1 eval deck.yaml "${both[@]}" teacher.weights=wide.hf
+says err.txt "set data.vocab"
+
 # --- live, and for a student that is padded to yet another width
 expect 0 2 train deck.yaml output.dir=live-plain "${live[@]}" \
   teacher.weights=teacher.hf
 expect 0 2 train deck.yaml output.dir=live-padded "${live[@]}" \
   teacher.weights=wide.hf "${true_v[@]}" student.vocab=64
 close_to live-plain live-padded
-pad teacher.hf student.hf 70
 begin=(train.length=4 student.weights=teacher.hf)
 expect 0 1 train deck.yaml output.dir=from-plain "${live[@]}" "${begin[@]}" \
   teacher.weights=teacher.hf

@@ -21,6 +21,9 @@ class Tokenizer:
         assert not add_special_tokens
         return [type("E", (), {"ids": list(t.encode())}) for t in texts]
 PY
+echo 'decoders = models = pre_tokenizers = trainers = None' >>fake/tokenizers.py
+PYTHONPATH=fake "$PYTHON" "$prepare/train_tokenizer.py" --help >out.txt 2>err.txt ||
+  fail "train_tokenizer.py: $(cat err.txt)"
 touch tok/tokenizer.json
 echo '{"bos_token": "<s>", "eos_token": {"content": "</s>"}}' \
   >tok/tokenizer_config.json
@@ -97,6 +100,15 @@ printf '[{"text": "a"}]\n' >list.json
 tokenize 1 list.json
 says err.txt "a JSON list"
 [ -e out.bin ] && fail "a refused text left a corpus"
+
+# --- without the package: how to get it
+mkdir lacking
+echo 'raise ImportError("none")' >lacking/tokenizers.py
+for program in tokenize train_tokenizer; do
+  PYTHONPATH=lacking "$PYTHON" "$prepare/$program.py" >out.txt 2>err.txt &&
+    fail "$program without tokenizers"
+  says err.txt "inputs/prepare/venv.sh build/tok tokenizers"
+done
 
 # --- what is no text
 printf 'o\0n\0e\0' >utf16.txt

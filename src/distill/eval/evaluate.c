@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/split.h"
+#include "distill/eval/eval_teacher.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -36,7 +37,7 @@ typedef struct rt_sums {
 struct rt_evaluator {
   rt_job *job;                 // borrowed
   rt_model *student;           // borrowed
-  rt_model *teacher;           // owned, NULL without eval.teacher
+  rt_eval_teacher *teacher;    // owned, NULL without eval.teacher
   rt_batch *batch;             // owned
   rt_arena *arena;             // owned, of all views below
   int64_t chunk;               // tokens of a tile
@@ -91,28 +92,6 @@ static rt_err reserve_views(rt_evaluator *e)
   return RT_OK;
 }
 
-static rt_err plan_teacher(rt_evaluator *e)
-{
-  rt_job *job = e->job;
-  RT_CHECK((job->needs & RT_NEED_TEACHER) != 0, RT_ERR_INTERNAL,
-           "eval.teacher without RT_NEED_TEACHER");
-  RT_CHECK(job->grid_t.tp == job->grid_s.tp, RT_ERR_CONFIG,
-           "eval.teacher compares whole vocabularies: set teacher.tp (%d) to "
-           "student.tp (%d)",
-           job->grid_t.tp, job->grid_s.tp);
-  RT_CHECK(job->arch_t.vocab == job->arch_s.vocab, RT_ERR_CONFIG,
-           "eval.teacher: the teacher's head has %lld rows, the student's "
-           "%lld: they need one tokenizer, and the same padding",
-           (long long)job->arch_t.vocab, (long long)job->arch_s.vocab);
-  const rt_model_spec spec = {.arch = &job->arch_t,
-                              .grid = &job->grid_t,
-                              .dev = job->dev,
-                              .max_rows = job->micro_rows,
-                              .seq = job->seq,
-                              .train = false};
-  return rt_model_create("evaluation teacher", &spec, &e->teacher);
-}
-
 static rt_err host_arrays(rt_evaluator *e)
 {
   const size_t n = (size_t)e->chunk;
@@ -135,7 +114,7 @@ rt_err rt_evaluator_create(rt_job *job, rt_model *student, rt_evaluator **out)
   RT_CHECK(job->corpus != NULL, RT_ERR_CONFIG,
            "evaluation needs held-out text: name the corpus in data.files");
   if (rt_deck_bool(job->deck, RT_KEY_EVAL_TEACHER))
-    RT_TRY(plan_teacher(e));
+    RT_TRY(rt_eval_teacher_create(job, student, &e->teacher));
   RT_TRY(rt_arena_create("evaluation", &e->arena));
   RT_TRY(reserve_views(e));
   return rt_agree(job->world, host_arrays(e));
@@ -145,10 +124,8 @@ int rt_evaluator_arenas(const rt_evaluator *e, const rt_arena *plans[4])
 {
   int n = 0;
   plans[n++] = e->arena;
-  if (e->teacher != NULL) {
-    plans[n++] = rt_model_arena(e->teacher, 0);
-    plans[n++] = rt_model_arena(e->teacher, 1);
-  }
+  if (e->teacher != NULL)
+    n += rt_eval_teacher_arenas(e->teacher, plans + n);
   return n;
 }
 
@@ -157,11 +134,7 @@ rt_err rt_evaluator_commit(rt_evaluator *e)
   rt_job *job = e->job;
   RT_TRY(
       rt_agree(job->world, rt_arena_commit(e->arena, rt_dev_memory(job->dev))));
-  if (e->teacher == NULL)
-    return RT_OK;
-  RT_TRY(rt_agree(job->world, rt_model_commit(e->teacher)));
-  return rt_job_load_weights(job, e->teacher,
-                             rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
+  return e->teacher != NULL ? rt_eval_teacher_commit(e->teacher) : RT_OK;
 }
 
 void rt_evaluator_destroy(rt_evaluator **out)
@@ -174,7 +147,7 @@ void rt_evaluator_destroy(rt_evaluator **out)
     close(e->fd);
     unlink(e->path);
   }
-  rt_model_destroy(&e->teacher);
+  rt_eval_teacher_destroy(&e->teacher);
   rt_batch_destroy(&e->batch);
   rt_arena_destroy(&e->arena);
   free(e->mine);
@@ -190,7 +163,7 @@ static rt_err forward(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
                       rt_view *hidden_s, rt_view *hidden_t)
 {
   rt_job *job = e->job;
-  int64_t *rows = calloc((size_t)n, sizeof *rows);
+  int64_t *rows = calloc((size_t)n + 1, sizeof *rows);
   rt_err err = rows != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "a list of rows");
   for (int64_t r = 0; err == RT_OK && r < n; r++)
     rows[r] = first + r;
@@ -199,20 +172,25 @@ static rt_err forward(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
     err = rt_batch_fill(e->batch, job, part, rows, n, NULL);
   rt_phases_to(&job->phases, was);
   free(rows);
-  // a damaged row: the tp peers must not wait in the forward
-  RT_TRY(rt_agree(job->grid_s.comm_tp, err));
+  // a damaged row: those that forward together must not wait
+  RT_TRY(rt_agree(e->teacher != NULL ? rt_eval_teacher_comm(e->teacher)
+                                     : job->grid_s.comm_tp,
+                  err));
   const int64_t n_tokens = n * job->seq;
   const rt_tokens_in in = {.tok = rt_view_rows(e->tok, 0, n_tokens),
                            .pos = rt_view_rows(e->pos, 0, n_tokens),
                            .doc_start = rt_view_rows(e->doc_start, 0, n_tokens),
                            .n_rows = n,
                            .seq = job->seq};
-  RT_TRY(rt_dev_put(job->dev, in.tok, e->batch->tok));
-  RT_TRY(rt_dev_put(job->dev, in.pos, e->batch->pos));
-  RT_TRY(rt_dev_put(job->dev, in.doc_start, e->batch->doc_start));
-  RT_TRY(rt_model_forward(e->student, &in, hidden_s));
-  return e->teacher != NULL ? rt_model_forward(e->teacher, &in, hidden_t)
-                            : RT_OK;
+  if (n > 0) {
+    RT_TRY(rt_dev_put(job->dev, in.tok, e->batch->tok));
+    RT_TRY(rt_dev_put(job->dev, in.pos, e->batch->pos));
+    RT_TRY(rt_dev_put(job->dev, in.doc_start, e->batch->doc_start));
+    RT_TRY(rt_model_forward(e->student, &in, hidden_s));
+  }
+  return e->teacher != NULL
+             ? rt_eval_teacher_forward(e->teacher, e->batch, &in, hidden_t)
+             : RT_OK;
 }
 
 /** Logits of \a n hidden states into \a z, and the best token of each. */
@@ -340,7 +318,7 @@ static rt_err run_chunk(rt_evaluator *e, rt_view hidden_s, rt_view hidden_t,
     RT_TRY(rt_agree(e->job->grid_s.comm_tp,
                     write_logits(e, z_s, first * e->job->seq + tok0)));
   if (e->teacher != NULL) {
-    const rt_head head_t = rt_model_head(e->teacher);
+    const rt_head head_t = rt_eval_teacher_head(e->teacher);
     const rt_view z_t = rt_view_rows(e->z_t, 0, n);
     launch_head(dev, &head_t, hidden_t, z_t, rt_view_rows(e->id_t, 0, n),
                 rt_view_rows(e->best_t, 0, n));
@@ -357,7 +335,7 @@ static rt_err run_chunk(rt_evaluator *e, rt_view hidden_s, rt_view hidden_t,
 static rt_err run_rows(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
                        rt_sums *sums)
 {
-  rt_view hidden_s, hidden_t = {0};
+  rt_view hidden_s = {0}, hidden_t = {0};
   RT_TRY(forward(e, part, first, n, &hidden_s, &hidden_t));
   const int64_t n_tokens = n * e->job->seq;
   for (int64_t t = 0; t < n_tokens; t += e->chunk) {
@@ -371,17 +349,21 @@ static rt_err run_rows(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
 }
 
 /** This dp group's share: batches i_dp, i_dp + dp, ...  A group may have one
- *  fewer than another: nothing here is collective over dp. */
+ *  fewer than another: then it only keeps step with a teacher that is shared
+ *  with others. */
 static rt_err run_share(rt_evaluator *e, rt_part part, int64_t n_rows,
                         rt_sums *sums)
 {
   const rt_job *job = e->job;
   const int64_t micro = job->micro_rows;
   const int64_t stride = job->grid_s.dp * micro;
-  for (int64_t r = job->grid_s.i_dp * micro; r < n_rows; r += stride) {
-    const int64_t n = n_rows - r < micro ? n_rows - r : micro;
+  for (int64_t all = 0; all < n_rows; all += stride) {
+    const int64_t r = all + job->grid_s.i_dp * micro;
+    const int64_t left = n_rows > r ? n_rows - r : 0;
+    if (left == 0 && e->teacher == NULL)
+      break;
     job->hooks->beat(r, "evaluation");
-    RT_TRY(run_rows(e, part, r, n, sums));
+    RT_TRY(run_rows(e, part, r, left < micro ? left : micro, sums));
   }
   return RT_OK;
 }

@@ -19,8 +19,8 @@ typedef struct rt_eval_result {
 typedef struct rt_evaluator rt_evaluator;
 
 /** Evaluates \a student (borrowed: the trainer's, or a loaded one); with
- *  eval.teacher it owns a live teacher as well (tp equal to the student's is
- *  needed for KL; otherwise one sentence).  Collective. */
+ *  eval.teacher it owns a live teacher as well, of any tp and padding.
+ *  Collective. */
 RT_MUST rt_err rt_evaluator_create(rt_job *job, rt_model *student,
                                    rt_evaluator **out);
 int rt_evaluator_arenas(const rt_evaluator *e, const rt_arena *plans[4]);

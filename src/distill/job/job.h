@@ -97,5 +97,10 @@ void rt_job_tell_unused(const rt_deck *d, const rt_key *keys, int n,
  *  reads its slices.  Collective. */
 RT_MUST rt_err rt_job_load_weights(const rt_job *job, rt_model *model,
                                    const char *folder);
+/** Rows [v0, v0 + w.rows) of the head of the folder's model, of shape \a arch,
+ *  into the device's \a w [n, D]; beyond the model's V they are zero.
+ *  Collective. */
+RT_MUST rt_err rt_job_load_head(const rt_job *job, const rt_arch *arch,
+                                const char *folder, int64_t v0, rt_view w);
 
 #endif

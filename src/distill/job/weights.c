@@ -226,3 +226,26 @@ rt_err rt_job_load_weights(const rt_job *job, rt_model *model,
   return rt_agree(job->world, load_all(job->dev, rt_model_arch(model),
                                        rt_model_params(model), folder));
 }
+
+rt_err rt_job_load_head(const rt_job *job, const rt_arch *arch,
+                        const char *folder, int64_t v0, rt_view w)
+{
+  const int64_t left = arch->vocab - v0;
+  const int64_t n = left < 0 ? 0 : left < w.rows ? left : w.rows;
+  rt_param p = {.rows = arch->vocab,
+                .cols = arch->width,
+                .row0 = n > 0 ? v0 : 0,
+                .n_rows = n,
+                .pad_rows = w.rows - n,
+                .n_cols = arch->width,
+                .w = w};
+  rt_safetensors *st = NULL;
+  snprintf(p.name, sizeof p.name, "%s", arch->tied ? embed_name : head_name);
+  rt_err err = rt_safetensors_open(folder, &st);
+  if (err == RT_OK)
+    err = check_shape(st, folder, &p);
+  if (err == RT_OK)
+    err = load_tile(job->dev, st, folder, &p);
+  rt_safetensors_close(&st);
+  return rt_agree(job->world, err);
+}

@@ -1,16 +1,12 @@
 /** \file teacher_live.c
  *  The live teacher: a forward pass on its own grid, then truncated entries for
- *  any pair of tp, or dense tiles at equal tp.
- *
- *  lcm(tp_s, tp_t) neighbouring ranks form a *circle*: whole student groups and
- *  whole teacher groups.  The circle's student rows are shared out over its
- *  teacher groups, and the entries come back to every rank of the circle. */
+ *  any pair of tp (circle.h), or dense tiles at equal tp. */
+#include "distill/teacher/circle.h"
 #include "distill/teacher/target_store.h"
 #include "distill/teacher/target_rule.h"
 #include "distill/teacher/teacher_kind.h"
 #include "distill/teacher/trunc_head.h"
 
-#include "base/split.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,44 +18,13 @@ typedef struct live {
   rt_view tok, pos, doc_start; // dense: device i32 [rows * T, 1]
   rt_arena *arena;             // owned: the three above
   rt_view hidden;              // dense: of the last begin
-  rt_comm *circle;             // owned
-  int n_student, n_teacher;    // groups in the circle
-  int i_student, i_teacher;    // mine
+  rt_circle circle;            // owned
   int64_t micro_rows, seq;
   rt_entries mine;   // owned: the teacher group's rows
   int32_t *gathered; // owned [4][circle rows * T]: tok, pos, doc_start, label
   int64_t *row;      // owned [circle rows] of the stream
   unsigned char *sent, *received; // owned: entries as messages
 } live;
-
-static int64_t circle_rows(const live *l)
-{
-  return l->micro_rows * l->n_student;
-}
-
-static int64_t first_row(const live *l, int i_teacher)
-{
-  return rt_split_begin(circle_rows(l), l->n_teacher, i_teacher);
-}
-
-static int64_t n_rows(const live *l, int i_teacher)
-{
-  return rt_split_count(circle_rows(l), l->n_teacher, i_teacher);
-}
-
-static rt_err make_circle(const rt_job *job, live *l)
-{
-  const int tp_s = job->grid_s.tp, tp_t = job->grid_t.tp;
-  int size = tp_s;
-  while (size % tp_t != 0)
-    size += tp_s;
-  const int place = job->grid_s.rank % size;
-  l->n_student = size / tp_s;
-  l->n_teacher = size / tp_t;
-  l->i_student = place / tp_s;
-  l->i_teacher = place / tp_t;
-  return rt_comm_split(job->world, job->grid_s.rank / size, place, &l->circle);
-}
 
 /** All rows at once: nothing stored has to have the same bits. */
 static rt_err plan_dense(live *l, int64_t tokens)
@@ -98,8 +63,9 @@ rt_err rt_teacher_live_create(const rt_job *job, void **self)
   l->dev = job->dev;
   l->micro_rows = job->micro_rows;
   l->seq = job->seq;
-  RT_TRY(make_circle(job, l));
-  const int64_t rows = n_rows(l, 0); // the first group has the most
+  RT_TRY(rt_circle_init(job, &l->circle));
+  const int64_t rows =
+      rt_circle_count(&l->circle, 0); // the first group has the most
   const bool dense = rt_deck_is(job->deck, RT_KEY_TEA_TARGET, "full");
   const rt_model_spec spec = {.arch = &job->arch_t,
                               .grid = &job->grid_t,
@@ -133,10 +99,10 @@ static size_t message_bytes(const live *l, int64_t n)
 
 static rt_err allocate_entries(live *l)
 {
-  const int64_t all = circle_rows(l) * l->seq;
+  const int64_t all = rt_circle_rows(&l->circle) * l->seq;
   RT_TRY(rt_entries_create(l->mine.n, l->mine.k, false, &l->mine));
   l->gathered = malloc(4 * (size_t)all * sizeof *l->gathered);
-  l->row = malloc((size_t)circle_rows(l) * sizeof *l->row);
+  l->row = malloc((size_t)rt_circle_rows(&l->circle) * sizeof *l->row);
   l->sent = malloc(message_bytes(l, l->mine.n));
   l->received = malloc(message_bytes(l, all));
   RT_CHECK(l->gathered && l->row && l->sent && l->received, RT_ERR_MEM,
@@ -178,41 +144,27 @@ static rt_err forward_dense(live *l, const rt_batch *b)
   return rt_model_forward(l->model, &in, &l->hidden);
 }
 
-/** One batch array, of \a bytes, of every student group, in order of rows. */
-static rt_err gather_rows(const live *l, const void *mine, size_t bytes,
-                          void *all)
-{
-  const int size = rt_comm_size(l->circle);
-  size_t bytes_of[size];
-  for (int i = 0; i < size; i++) // the first rank of each student group
-    bytes_of[i] = i % (size / l->n_student) == 0 ? bytes : 0;
-  return rt_comm_allgatherv(l->circle, mine, bytes_of, all);
-}
-
 /** The entries of my teacher group's rows to the whole circle. */
 static rt_err share_entries(live *l)
 {
-  const int size = rt_comm_size(l->circle), each = size / l->n_teacher;
-  const size_t n = (size_t)(n_rows(l, l->i_teacher) * l->seq);
+  const size_t n =
+      (size_t)(rt_circle_count(&l->circle, l->circle.i_teacher) * l->seq);
   const size_t nk = n * (size_t)l->mine.k;
   unsigned char *at = l->sent;
   memcpy(at, l->mine.count, n * 4);
   memcpy(at + n * 4, l->mine.label_logp, n * 4);
   memcpy(at + n * 8, l->mine.ids, nk * 4);
   memcpy(at + n * 8 + nk * 4, l->mine.logp, nk * 4);
-  size_t bytes_of[size];
-  for (int i = 0; i < size; i++)
-    bytes_of[i] =
-        i % each == 0 ? message_bytes(l, n_rows(l, i / each) * l->seq) : 0;
-  return rt_comm_allgatherv(l->circle, l->sent, bytes_of, l->received);
+  return rt_circle_share(&l->circle, l->sent, message_bytes(l, l->seq),
+                         l->received);
 }
 
 /** Token \a i of teacher group \a g's message into place \a to of the store. */
 static void take_entry(live *l, int g, int64_t i, int64_t to)
 {
-  const int64_t n = n_rows(l, g) * l->seq, k = l->mine.k;
+  const int64_t n = rt_circle_count(&l->circle, g) * l->seq, k = l->mine.k;
   const unsigned char *at =
-      l->received + message_bytes(l, first_row(l, g) * l->seq);
+      l->received + message_bytes(l, rt_circle_first(&l->circle, g) * l->seq);
   const int32_t *count = (const int32_t *)at;
   const float *label_logp = (const float *)(at + n * 4);
   const int32_t *ids = (const int32_t *)(at + n * 8);
@@ -225,33 +177,37 @@ static void take_my_rows(live *l)
 {
   int g = 0;
   for (int64_t r = 0; r < l->micro_rows; r++) {
-    const int64_t row = l->i_student * l->micro_rows + r; // in the circle
-    while (row >= first_row(l, g) + n_rows(l, g))
+    const int64_t row =
+        l->circle.i_student * l->micro_rows + r; // in the circle
+    while (row >=
+           rt_circle_first(&l->circle, g) + rt_circle_count(&l->circle, g))
       g++;
     for (int64_t t = 0; t < l->seq; t++)
-      take_entry(l, g, (row - first_row(l, g)) * l->seq + t, r * l->seq + t);
+      take_entry(l, g, (row - rt_circle_first(&l->circle, g)) * l->seq + t,
+                 r * l->seq + t);
   }
 }
 
 /** Unequal tp: share out rows, run, share entries. */
 static rt_err begin_circle(live *l, const rt_batch *b)
 {
-  const int64_t all = circle_rows(l) * l->seq;
+  const int64_t all = rt_circle_rows(&l->circle) * l->seq;
   const size_t rows_bytes = (size_t)l->micro_rows * sizeof *b->row;
   const size_t bytes = (size_t)(l->micro_rows * l->seq) * sizeof *b->tok;
   int32_t *g = l->gathered;
-  RT_TRY(gather_rows(l, b->row, rows_bytes, l->row));
-  RT_TRY(gather_rows(l, b->tok, bytes, g));
-  RT_TRY(gather_rows(l, b->pos, bytes, g + all));
-  RT_TRY(gather_rows(l, b->doc_start, bytes, g + 2 * all));
-  RT_TRY(gather_rows(l, b->label, bytes, g + 3 * all));
-  const int64_t at = first_row(l, l->i_teacher) * l->seq;
-  const rt_host_rows rows = {.tok = g + at,
-                             .pos = g + all + at,
-                             .doc_start = g + 2 * all + at,
-                             .label = g + 3 * all + at,
-                             .row = l->row + first_row(l, l->i_teacher),
-                             .n_rows = n_rows(l, l->i_teacher)};
+  RT_TRY(rt_circle_gather(&l->circle, b->row, rows_bytes, l->row));
+  RT_TRY(rt_circle_gather(&l->circle, b->tok, bytes, g));
+  RT_TRY(rt_circle_gather(&l->circle, b->pos, bytes, g + all));
+  RT_TRY(rt_circle_gather(&l->circle, b->doc_start, bytes, g + 2 * all));
+  RT_TRY(rt_circle_gather(&l->circle, b->label, bytes, g + 3 * all));
+  const int64_t at = rt_circle_first(&l->circle, l->circle.i_teacher) * l->seq;
+  const rt_host_rows rows = {
+      .tok = g + at,
+      .pos = g + all + at,
+      .doc_start = g + 2 * all + at,
+      .label = g + 3 * all + at,
+      .row = l->row + rt_circle_first(&l->circle, l->circle.i_teacher),
+      .n_rows = rt_circle_count(&l->circle, l->circle.i_teacher)};
   RT_TRY(rt_trunc_head_run(l->head, &rows, &l->mine));
   RT_TRY(share_entries(l));
   take_my_rows(l);
@@ -281,7 +237,7 @@ static rt_err live_begin(void *self, rt_job *job, const rt_batch *b)
 {
   live *l = self;
   const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_TEACHER);
-  if (l->n_student == 1 && l->n_teacher == 1)
+  if (rt_circle_is_one(&l->circle))
     RT_TRY(begin_alone(l, b));
   else
     RT_TRY(begin_circle(l, b));
@@ -312,7 +268,7 @@ static void live_destroy(void *self)
   rt_trunc_head_destroy(&l->head);
   rt_model_destroy(&l->model);
   rt_arena_destroy(&l->arena);
-  rt_comm_destroy(&l->circle);
+  rt_circle_clear(&l->circle);
   rt_entries_clear(&l->mine);
   free(l->gathered);
   free(l->row);

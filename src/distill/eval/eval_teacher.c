@@ -1,0 +1,204 @@
+/** \file eval_teacher.c */
+#include "distill/eval/eval_teacher.h"
+
+#include "distill/job/job_memory.h"
+#include "distill/teacher/circle.h"
+#include <stdlib.h>
+
+/** Where the layouts differ. */
+typedef struct exchange {
+  rt_circle circle;            // owned
+  rt_view tok, pos, doc_start; // device i32 [rows of my share * T, 1]
+  rt_view hidden;              // real [micro rows * T, D]
+  rt_view head;                // real [tile of the student's head, D]
+  int32_t *gathered;           // owned [3][circle rows * T]
+  char *mine, *all; // owned: hidden states of my share, of the circle
+} exchange;
+
+struct rt_eval_teacher {
+  rt_job *job;             // borrowed
+  const rt_model *student; // borrowed
+  rt_model *model;         // owned
+  rt_arena *arena;         // owned, of the exchange's views; NULL: one layout
+  exchange x;
+};
+
+static size_t row_bytes(const rt_eval_teacher *t)
+{
+  return (size_t)(t->job->seq * t->job->arch_t.width) *
+         rt_dtype_size(rt_dev_real(t->job->dev));
+}
+
+static rt_err plan_exchange(rt_eval_teacher *t)
+{
+  rt_job *job = t->job;
+  exchange *x = &t->x;
+  const rt_dtype real = rt_dev_real(job->dev);
+  const int64_t width = job->arch_t.width;
+  const int64_t share = rt_circle_count(&x->circle, 0) * job->seq;
+  const double circle_rows = (double)rt_circle_rows(&x->circle);
+  RT_TRY(rt_arena_create("evaluation teacher, shared", &t->arena));
+  RT_TRY(rt_arena_reserve(t->arena, "tok", RT_I32, share, 1, &x->tok));
+  RT_TRY(rt_arena_reserve(t->arena, "pos", RT_I32, share, 1, &x->pos));
+  RT_TRY(
+      rt_arena_reserve(t->arena, "doc_start", RT_I32, share, 1, &x->doc_start));
+  RT_TRY(rt_arena_reserve(t->arena, "hidden states", real,
+                          job->micro_rows * job->seq, width, &x->hidden));
+  RT_TRY(rt_arena_reserve(t->arena, "head", real,
+                          rt_model_head(t->student).w.rows, width, &x->head));
+  rt_job_beside(job, "evaluation teacher, rows on the way",
+                2.0 * circle_rows * (double)row_bytes(t) +
+                    12.0 * circle_rows * (double)job->seq);
+  return RT_OK;
+}
+
+rt_err rt_eval_teacher_create(rt_job *job, const rt_model *student,
+                              rt_eval_teacher **out)
+{
+  rt_eval_teacher *t = calloc(1, sizeof *t);
+  *out = t;
+  RT_CHECK(t != NULL, RT_ERR_MEM, "an evaluation's teacher");
+  t->job = job;
+  t->student = student;
+  RT_CHECK((job->needs & RT_NEED_TEACHER) != 0, RT_ERR_INTERNAL,
+           "eval.teacher without RT_NEED_TEACHER");
+  RT_CHECK(rt_arch_true_vocab(&job->arch_t) == rt_arch_true_vocab(&job->arch_s),
+           RT_ERR_CONFIG,
+           "eval.teacher: the teacher has %lld ids, the student %lld: they "
+           "need one tokenizer; if they differ by padding only, set data.vocab "
+           "to its size",
+           (long long)rt_arch_true_vocab(&job->arch_t),
+           (long long)rt_arch_true_vocab(&job->arch_s));
+  RT_TRY(rt_circle_init(job, &t->x.circle));
+  if (!rt_circle_is_one(&t->x.circle) || job->arch_t.vocab != job->arch_s.vocab)
+    RT_TRY(plan_exchange(t));
+  const rt_model_spec spec = {.arch = &job->arch_t,
+                              .grid = &job->grid_t,
+                              .dev = job->dev,
+                              .max_rows = rt_circle_count(&t->x.circle, 0),
+                              .seq = job->seq,
+                              .train = false};
+  return rt_model_create("evaluation teacher", &spec, &t->model);
+}
+
+int rt_eval_teacher_arenas(const rt_eval_teacher *t, const rt_arena *plans[3])
+{
+  int n = 0;
+  plans[n++] = rt_model_arena(t->model, 0);
+  plans[n++] = rt_model_arena(t->model, 1);
+  if (t->arena != NULL)
+    plans[n++] = t->arena;
+  return n;
+}
+
+static rt_err commit_exchange(rt_eval_teacher *t)
+{
+  exchange *x = &t->x;
+  const size_t rows = (size_t)rt_circle_rows(&x->circle);
+  const size_t mine = (size_t)rt_circle_count(&x->circle, 0);
+  x->gathered = malloc(3 * rows * (size_t)t->job->seq * sizeof *x->gathered);
+  x->mine = malloc(mine * row_bytes(t));
+  x->all = malloc(rows * row_bytes(t));
+  RT_CHECK(x->gathered && x->mine && x->all, RT_ERR_MEM,
+           "hidden states of %zu rows", rows);
+  return rt_arena_commit(t->arena, rt_dev_memory(t->job->dev));
+}
+
+rt_err rt_eval_teacher_commit(rt_eval_teacher *t)
+{
+  const rt_job *job = t->job;
+  const char *folder = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
+  rt_err err = rt_model_commit(t->model);
+  if (err == RT_OK && t->arena != NULL)
+    err = commit_exchange(t);
+  RT_TRY(rt_agree(job->world, err));
+  RT_TRY(rt_job_load_weights(job, t->model, folder));
+  if (t->arena == NULL)
+    return RT_OK;
+  return rt_job_load_head(job, &job->arch_t, folder,
+                          rt_model_head(t->student).v0, t->x.head);
+}
+
+void rt_eval_teacher_destroy(rt_eval_teacher **out)
+{
+  rt_eval_teacher *t = *out;
+  *out = NULL;
+  if (t == NULL)
+    return;
+  rt_model_destroy(&t->model);
+  rt_arena_destroy(&t->arena);
+  rt_circle_clear(&t->x.circle);
+  free(t->x.gathered);
+  free(t->x.mine);
+  free(t->x.all);
+  free(t);
+}
+
+const rt_comm *rt_eval_teacher_comm(const rt_eval_teacher *t)
+{
+  return t->x.circle.comm;
+}
+
+/** My teacher group's share of the circle's rows, to the device. */
+static rt_err gather_rows(rt_eval_teacher *t, const rt_batch *b,
+                          rt_tokens_in *in)
+{
+  const exchange *x = &t->x;
+  const rt_job *job = t->job;
+  const size_t bytes = (size_t)(job->micro_rows * job->seq) * sizeof *b->tok;
+  const int64_t all = rt_circle_rows(&x->circle) * job->seq;
+  const int64_t at =
+      rt_circle_first(&x->circle, x->circle.i_teacher) * job->seq;
+  const int64_t n_rows = rt_circle_count(&x->circle, x->circle.i_teacher);
+  const int64_t n = n_rows * job->seq;
+  int32_t *const g = x->gathered;
+  RT_TRY(rt_circle_gather(&x->circle, b->tok, bytes, g));
+  RT_TRY(rt_circle_gather(&x->circle, b->pos, bytes, g + all));
+  RT_TRY(rt_circle_gather(&x->circle, b->doc_start, bytes, g + 2 * all));
+  *in = (rt_tokens_in){.tok = rt_view_rows(x->tok, 0, n),
+                       .pos = rt_view_rows(x->pos, 0, n),
+                       .doc_start = rt_view_rows(x->doc_start, 0, n),
+                       .n_rows = n_rows,
+                       .seq = job->seq};
+  if (n_rows == 0)
+    return RT_OK;
+  RT_TRY(rt_dev_put(job->dev, in->tok, g + at));
+  RT_TRY(rt_dev_put(job->dev, in->pos, g + all + at));
+  return rt_dev_put(job->dev, in->doc_start, g + 2 * all + at);
+}
+
+/** All groups of the circle in step, those with no rows left, too: what they
+ *  pass on are rows of before, whose hidden states nobody takes. */
+static rt_err forward_circle(rt_eval_teacher *t, const rt_batch *b,
+                             rt_view *hidden)
+{
+  exchange *x = &t->x;
+  rt_dev *dev = t->job->dev;
+  rt_tokens_in in;
+  rt_view h;
+  RT_TRY(gather_rows(t, b, &in));
+  if (in.n_rows > 0) {
+    RT_TRY(rt_model_forward(t->model, &in, &h));
+    RT_TRY(rt_dev_get(dev, x->mine, h));
+  }
+  RT_TRY(rt_circle_share(&x->circle, x->mine, row_bytes(t), x->all));
+  const size_t first = (size_t)(x->circle.i_student * t->job->micro_rows);
+  RT_TRY(rt_dev_put(dev, x->hidden, x->all + first * row_bytes(t)));
+  *hidden = x->hidden;
+  return RT_OK;
+}
+
+rt_err rt_eval_teacher_forward(rt_eval_teacher *t, const rt_batch *b,
+                               const rt_tokens_in *in, rt_view *hidden)
+{
+  if (!rt_circle_is_one(&t->x.circle))
+    return forward_circle(t, b, hidden);
+  return in->n_rows > 0 ? rt_model_forward(t->model, in, hidden) : RT_OK;
+}
+
+rt_head rt_eval_teacher_head(const rt_eval_teacher *t)
+{
+  rt_head head = rt_model_head(t->student);
+  head.w = t->arena != NULL ? t->x.head : rt_model_head(t->model).w;
+  return head;
+}

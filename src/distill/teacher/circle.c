@@ -1,0 +1,65 @@
+/** \file circle.c */
+#include "distill/teacher/circle.h"
+
+#include "base/split.h"
+
+rt_err rt_circle_init(const rt_job *job, rt_circle *c)
+{
+  const int tp_s = job->grid_s.tp, tp_t = job->grid_t.tp;
+  int size = tp_s;
+  while (size % tp_t != 0)
+    size += tp_s;
+  const int place = job->grid_s.rank % size;
+  *c = (rt_circle){.n_student = size / tp_s,
+                   .n_teacher = size / tp_t,
+                   .i_student = place / tp_s,
+                   .i_teacher = place / tp_t,
+                   .micro_rows = job->micro_rows};
+  return rt_comm_split(job->world, job->grid_s.rank / size, place, &c->comm);
+}
+
+void rt_circle_clear(rt_circle *c)
+{
+  rt_comm_destroy(&c->comm);
+}
+
+bool rt_circle_is_one(const rt_circle *c)
+{
+  return c->n_student == 1 && c->n_teacher == 1;
+}
+
+int64_t rt_circle_rows(const rt_circle *c)
+{
+  return c->micro_rows * c->n_student;
+}
+
+int64_t rt_circle_first(const rt_circle *c, int i_teacher)
+{
+  return rt_split_begin(rt_circle_rows(c), c->n_teacher, i_teacher);
+}
+
+int64_t rt_circle_count(const rt_circle *c, int i_teacher)
+{
+  return rt_split_count(rt_circle_rows(c), c->n_teacher, i_teacher);
+}
+
+rt_err rt_circle_gather(const rt_circle *c, const void *mine, size_t bytes,
+                        void *all)
+{
+  const int size = rt_comm_size(c->comm), each = size / c->n_student;
+  size_t bytes_of[size];
+  for (int i = 0; i < size; i++) // the first rank of each student group
+    bytes_of[i] = i % each == 0 ? bytes : 0;
+  return rt_comm_allgatherv(c->comm, mine, bytes_of, all);
+}
+
+rt_err rt_circle_share(const rt_circle *c, const void *mine, size_t row_bytes,
+                       void *all)
+{
+  const int size = rt_comm_size(c->comm), each = size / c->n_teacher;
+  size_t bytes_of[size];
+  for (int i = 0; i < size; i++) // the first rank of each teacher group
+    bytes_of[i] =
+        i % each == 0 ? (size_t)rt_circle_count(c, i / each) * row_bytes : 0;
+  return rt_comm_allgatherv(c->comm, mine, bytes_of, all);
+}
