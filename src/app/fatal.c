@@ -51,13 +51,26 @@ static int my_rank(int *n)
   return rank;
 }
 
+/** Until all ranks are here, or some seconds have passed. */
+static void gather_ranks(void)
+{
+  const int most_ms = 5000;
+  MPI_Request all;
+  int here = 0;
+  MPI_Ibarrier(MPI_COMM_WORLD, &all);
+  for (int ms = 0; ms < most_ms && !here; ms++) {
+    if (MPI_Test(&all, &here, MPI_STATUS_IGNORE) != MPI_SUCCESS)
+      return;
+    sleep_ms(1);
+  }
+}
+
 void rt_fatal_quit(rt_err err)
 {
   int n;
-  if (my_rank(&n) != 0)
-    sleep_ms(300);
-  else
+  if (my_rank(&n) == 0)
     rt_fatal_print(err, "");
+  gather_ranks(); // who ends the job first would silence rank 0
   quit(err);
 }
 

@@ -75,7 +75,7 @@ code=$?
 [ "$code" = 75 ] || fail "ranks in different places: exit $code, expected 75"
 [ $((SECONDS - began)) -lt 25 ] || fail "it took $((SECONDS - began)) s"
 says err.txt "ranks wait for each other in different places"
-grep -q "rank 0 on .* now in all-reduce" err.txt || fail "where is rank 0?"
+grep -q "rank 0 on .* now in all-gather" err.txt || fail "where is rank 0?"
 grep -q "rank 1 on .* now in src/.*\.c:" err.txt || fail "where is rank 1?"
 
 # --- groups of a capture may be far apart: the second has one row and waits for
