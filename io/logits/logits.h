@@ -43,6 +43,9 @@ RT_MUST rt_err rt_logits_enter(const char *folder);
  *  One rank. */
 RT_MUST rt_err rt_logits_finish(const char *folder);
 
+/** A writer keeps rows until they have so many entries, to learn tables from.
+ */
+enum { RT_LOGITS_LEARN_ENTRIES = 1 << 23 };
 /** One rank's pen for the dataset in \a folder, shard after shard.  Opaque,
  *  heap, not collective. */
 typedef struct rt_logits_writer rt_logits_writer;

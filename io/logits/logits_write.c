@@ -12,8 +12,9 @@
  *  it reads what is asked for, not the whole, as retort itself does. */
 static const int64_t chunk_bytes = (1 << 20) + 1;
 static const int64_t max_chunks = 1024; // looking them up costs their square
-/** What tables are learnt from; more makes records hardly smaller. */
-static const int64_t learn_tokens = 65536, learn_entries = 1 << 23;
+/** What tables are learnt from (or so many entries); more makes records hardly
+ *  smaller. */
+static const int64_t learn_tokens = 65536;
 
 struct rt_logits_writer {
   char folder[RT_PATH_MAX];
@@ -157,7 +158,7 @@ rt_err rt_logits_writer_add(rt_logits_writer *w, const rt_logits_row *row)
   w->n_entries += row->n_entries;
   const bool enough = w->spec.kind == RT_CODEC_EXACT ||
                       w->sample_tokens >= learn_tokens ||
-                      w->n_entries >= learn_entries;
+                      w->n_entries >= RT_LOGITS_LEARN_ENTRIES;
   return w->codec == NULL && enough ? learn(w) : RT_OK;
 }
 

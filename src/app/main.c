@@ -8,6 +8,7 @@
 #include "app/watchdog.h"
 #include "base/log.h"
 #include "io/common/h5_child.h"
+#include <malloc.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -167,6 +168,10 @@ int main(int argc, char **argv)
   // to share file pointers, which nobody does here; its other ways have no such
   // limit.  What the user chose stays.
   setenv("OMPI_MCA_sharedfp", "^lockedfile", 0);
+  // Large blocks go back to the system when they are freed, as the memory plan
+  // counts; glibc would keep more of them the larger they are.
+  mallopt(M_MMAP_THRESHOLD, 4 << 20);
+  mallopt(M_TRIM_THRESHOLD, 4 << 20);
   // Who writes has locked the folder (io/common/lock.h); locks of HDF5's own,
   // which this variable would force on it, some file systems refuse.
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);

@@ -65,6 +65,11 @@ rt_err rt_comm_split_node(const rt_comm *comm, rt_comm **out)
   return set_up(c, comm->quorum.number);
 }
 
+size_t rt_comm_shared_bytes(const rt_comm *comm)
+{
+  return comm->size > 1 ? rt_shm_bytes() : 0;
+}
+
 void rt_comm_destroy(rt_comm **comm)
 {
   rt_comm *c = *comm;

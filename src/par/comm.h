@@ -28,6 +28,9 @@ RT_MUST rt_err rt_comm_split(const rt_comm *comm, int color, int key,
 /** The ranks of this node, in the same order.  Errors are agreed upon. */
 RT_MUST rt_err rt_comm_split_node(const rt_comm *comm, rt_comm **out);
 void rt_comm_destroy(rt_comm **comm);
+/** Bytes of memory that each rank gives to large sums and gathers of its node;
+ *  0 for one rank.  Each comes to see the parts of all.  Not collective. */
+size_t rt_comm_shared_bytes(const rt_comm *comm);
 int rt_comm_rank(const rt_comm *comm);
 int rt_comm_size(const rt_comm *comm);
 MPI_Comm rt_comm_mpi(const rt_comm *comm); /**< borrowed, for io and tests */

@@ -43,7 +43,7 @@ struct rt_shm {
 };
 
 /** A board on pages of its own, near the rank that fills it first. */
-static size_t part_bytes(void)
+size_t rt_shm_bytes(void)
 {
   const size_t page = (size_t)sysconf(_SC_PAGESIZE);
   return (sizeof(board) + page - 1) / page * page;
@@ -74,7 +74,7 @@ static rt_err make_file(size_t bytes, char name[NAME])
 static rt_err map(rt_shm *s, const char *name)
 {
   RT_ASSERT(s != NULL); // the ranks have agreed
-  const size_t part = part_bytes(), bytes = part * (size_t)s->size;
+  const size_t part = rt_shm_bytes(), bytes = part * (size_t)s->size;
   const int fd = shm_open(name, O_RDWR, 0);
   RT_CHECK(fd >= 0, RT_ERR_IO, "cannot open /dev/shm%s: %s", name,
            strerror(errno));
@@ -131,7 +131,8 @@ static rt_err create(MPI_Comm comm, int rank, int size, rt_shm **out)
 {
   char name[NAME] = "";
   RT_TRY(AGREE(comm, allocate(rank, size, out)));
-  rt_err err = rank == 0 ? make_file(part_bytes() * (size_t)size, name) : RT_OK;
+  rt_err err =
+      rank == 0 ? make_file(rt_shm_bytes() * (size_t)size, name) : RT_OK;
   err = AGREE(comm, err);
   if (err == RT_OK) {
     RT_TRY_MPI(MPI_Bcast(name, NAME, MPI_BYTE, 0, comm));
@@ -170,7 +171,7 @@ void rt_shm_destroy(rt_shm **shm)
   if (s == NULL)
     return;
   if (s->memory != NULL)
-    munmap(s->memory, part_bytes() * (size_t)s->size);
+    munmap(s->memory, rt_shm_bytes() * (size_t)s->size);
   free(s->board);
   free(s);
 }

@@ -21,6 +21,8 @@
 #include "par/comm.h"
 
 typedef struct rt_shm rt_shm;
+/** Bytes of a rank's part. */
+size_t rt_shm_bytes(void);
 
 /** One operation; the caller's storage, which must stay until it is done. */
 typedef struct rt_shm_op {

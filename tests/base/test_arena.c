@@ -2,9 +2,11 @@
  *  Planned memory.
  *  ranks: 1 */
 #include "base/arena.h"
+#include "base/bundle.h"
 #include "support/rt_test.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 /** Counts what is open, and fails when told to. */
@@ -133,9 +135,31 @@ static void test_print(void)
   rt_arena_destroy(&a);
 }
 
+/** The same calls count and hand out. */
+static void test_bundle(void)
+{
+  rt_bundle b = {0};
+  CU_ASSERT_PTR_NULL(rt_bundle_take(&b, 3, 4));
+  CU_ASSERT_PTR_NULL(rt_bundle_take(&b, 65, 1));
+  CU_ASSERT_PTR_NULL(rt_bundle_take(&b, 0, 8));
+  CU_ASSERT_EQUAL(b.bytes, 64 + 128);
+  RT_OKAY(rt_bundle_alloc(&b, "a test"));
+  const unsigned char *const first = rt_bundle_take(&b, 3, 4);
+  const unsigned char *const second = rt_bundle_take(&b, 65, 1);
+  CU_ASSERT_PTR_EQUAL(first, b.block);
+  CU_ASSERT_PTR_EQUAL(second, first + 64);
+  CU_ASSERT_PTR_NOT_NULL(rt_bundle_take(&b, 0, 8));
+  CU_ASSERT_EQUAL(second[64], 0);
+  CU_ASSERT_EQUAL(b.bytes, 64 + 128);
+  free(b.block);
+  b = (rt_bundle){.bytes = SIZE_MAX / 2};
+  RT_FAILS(rt_bundle_alloc(&b, "too much"), RT_ERR_MEM, "too much");
+}
+
 RT_TEST_MAIN("arena",
              {"ranges are shaped, aligned and filled in at commit",
               test_ranges},
              {"rewound ranges share bytes; the peak counts", test_rewind},
              {"too large, twice, too late", test_errors},
-             {"the plan as a table", test_print})
+             {"the plan as a table", test_print},
+             {"several arrays in one block", test_bundle})

@@ -119,17 +119,32 @@ void rt_capture_complete(rt_logits_info *info)
     info->shard_rows = choose_shard_rows(info);
 }
 
+/** Bytes of an entry: as it waits, of its two symbols while its row is encoded
+ *  (words, bits and their growth, measured, almost as much again), of its id
+ * while tables are learnt. */
+static const double row_entry = 8.0, encoding_entry = 15.0,
+                    learning_entry = 4.0;
+/** Tables of a codec, HDF5 and the seal: measured, up to 5.5 MiB. */
+static const double writing_bytes = 0x1p20 * 6.0;
+
+/** The most of the two moments: tables are learnt from the rows that wait,
+ * which are then encoded; or the last row of the shard is. */
 double rt_capture_writer_bytes(const rt_logits_info *info)
 {
-  const double sample_entries = 0x1p23; // io/logits/logits_write.c learns from
-  const double tokens =
-      (double)rt_logits_shard_rows(info, 0) * (double)info->seq;
+  const double rows = (double)rt_logits_shard_rows(info, 0);
   const double most = (double)rt_capture_max_entries(info);
-  const double entries = tokens * most;
-  const double sample =
-      strcmp(info->encoding, "exact") == 0 ? 0.0 : sample_entries;
-  return tokens * rt_capture_size_of(info, most).likely +
-         8.0 * fmin(entries, sample);
+  const double row = (double)info->seq * most; // entries
+  const double records =
+      rows * (double)info->seq * rt_capture_size_of(info, most).likely;
+  const double in_hand = writing_bytes + row_entry * row;
+  if (strcmp(info->encoding, "exact") == 0)
+    return in_hand + fmax(records, 2.0 * row_entry * row);
+  const double waiting = fmin(rows * row, RT_LOGITS_LEARN_ENTRIES + row);
+  const double encoded = records * waiting / (rows * row);
+  const double learning =
+      row_entry * waiting +
+      fmax(learning_entry * waiting, encoding_entry * row + encoded);
+  return in_hand + fmax(learning, encoding_entry * row + records);
 }
 
 rt_err rt_capture_check(const rt_logits_info *info)

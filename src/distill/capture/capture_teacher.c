@@ -3,6 +3,13 @@
 #include "distill/capture/capture_teacher.h"
 #include "distill/job/job_memory.h"
 
+static size_t entries_bytes(const rt_logits_info *info,
+                            const rt_capture_teacher *t)
+{
+  return rt_entries_bytes(t->micro_rows * t->job->seq,
+                          rt_capture_max_entries(info), info->entropy);
+}
+
 rt_err rt_capture_teacher_plan(rt_job *job, const rt_logits_info *info,
                                rt_capture_teacher *t)
 {
@@ -24,6 +31,11 @@ rt_err rt_capture_teacher_plan(rt_job *job, const rt_logits_info *info,
       .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
       .seq = job->seq};
   RT_TRY(rt_trunc_head_create(&head, &t->head));
+  rt_job_beside_shared(job, job->grid_t.comm_tp);
+  rt_job_beside(job, "entries on the host",
+                (double)(entries_bytes(info, t) +
+                         rt_batch_bytes(job, t->micro_rows) +
+                         rt_trunc_head_host_bytes(t->head)));
   const rt_arena *const plans[] = {rt_model_arena(t->model, 0),
                                    rt_model_arena(t->model, 1),
                                    rt_trunc_head_arena(t->head)};

@@ -116,7 +116,13 @@ static rt_err plan_head(rt_train_capture *tc, rt_model *model)
       .takes_tiles = true};
   if (is_writer(tc)) // of one lane; a resumed run of fewer groups has more
     rt_job_beside(job, "shard in writing", rt_capture_writer_bytes(info));
-  return rt_trunc_head_create(&spec, &tc->head);
+  RT_TRY(rt_trunc_head_create(&spec, &tc->head));
+  rt_job_beside(
+      job, "captured entries on the host",
+      (double)(rt_trunc_head_host_bytes(tc->head) +
+               rt_entries_bytes(job->micro_rows * job->seq,
+                                rt_capture_max_entries(info), info->entropy)));
+  return RT_OK;
 }
 
 rt_err rt_train_capture_create(rt_job *job, rt_model *model,

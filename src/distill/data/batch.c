@@ -3,28 +3,41 @@
  *  corpora and pread only (architecture: seam 8). */
 #include "distill/data/batch.h"
 
+#include "base/bundle.h"
+
 #include <stdlib.h>
 #include <string.h>
 
+static void lay_out(rt_batch *b, rt_bundle *s)
+{
+  const size_t rows = (size_t)b->n_rows, n = rows * (size_t)b->seq;
+  b->row = rt_bundle_take(s, rows, sizeof *b->row);
+  b->tok = rt_bundle_take(s, n, sizeof *b->tok);
+  b->label = rt_bundle_take(s, n, sizeof *b->label);
+  b->pos = rt_bundle_take(s, n, sizeof *b->pos);
+  b->doc_start = rt_bundle_take(s, n, sizeof *b->doc_start);
+  b->weight = rt_bundle_take(s, n, sizeof *b->weight);
+  b->logits = rt_bundle_take(s, rows, sizeof *b->logits);
+}
+
+size_t rt_batch_bytes(const rt_job *job, int64_t n_rows)
+{
+  rt_bundle s = {0};
+  lay_out(&(rt_batch){.n_rows = n_rows, .seq = job->seq}, &s);
+  return s.bytes;
+}
+
 rt_err rt_batch_create(const rt_job *job, int64_t n_rows, rt_batch **out)
 {
+  rt_bundle s = {.bytes = rt_batch_bytes(job, n_rows)};
   rt_batch *b = calloc(1, sizeof *b);
   *out = b;
   RT_CHECK(b != NULL, RT_ERR_MEM, "a batch");
-  const size_t n = (size_t)n_rows * (size_t)job->seq;
   b->n_rows = n_rows;
   b->seq = job->seq;
-  b->row = calloc((size_t)n_rows, sizeof *b->row);
-  b->tok = calloc(n, sizeof *b->tok);
-  b->label = calloc(n, sizeof *b->label);
-  b->pos = calloc(n, sizeof *b->pos);
-  b->doc_start = calloc(n, sizeof *b->doc_start);
-  b->weight = calloc(n, sizeof *b->weight);
-  b->logits = calloc((size_t)n_rows, sizeof *b->logits);
-  RT_CHECK(b->row && b->tok && b->label && b->pos && b->doc_start &&
-               b->weight && b->logits,
-           RT_ERR_MEM, "a batch of %lld rows of %lld tokens", (long long)n_rows,
-           (long long)job->seq);
+  RT_TRY(rt_bundle_alloc(&s, "a batch of rows"));
+  b->block = s.block;
+  lay_out(b, &s);
   return RT_OK;
 }
 
@@ -36,13 +49,7 @@ void rt_batch_destroy(rt_batch **batch)
     return;
   for (int64_t r = 0; b->logits != NULL && r < b->n_rows; r++)
     rt_logits_row_clear(&b->logits[r]);
-  free(b->row);
-  free(b->tok);
-  free(b->label);
-  free(b->pos);
-  free(b->doc_start);
-  free(b->weight);
-  free(b->logits);
+  free(b->block);
   free(b);
 }
 

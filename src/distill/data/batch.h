@@ -8,6 +8,7 @@
 /** Host arrays of one micro-batch, N = n_rows * seq. */
 typedef struct rt_batch {
   int64_t n_rows, seq;
+  void *block;           // owned: the arrays below
   int64_t *row;          /**< [n_rows] row of the training stream */
   int32_t *tok;          /**< [N] */
   int32_t *label;        /**< [N] */
@@ -17,6 +18,8 @@ typedef struct rt_batch {
   rt_logits_row *logits; /**< [n_rows] with a dataset, else NULL */
 } rt_batch;
 
+/** Bytes of memory of one, without what a dataset's rows take. */
+size_t rt_batch_bytes(const rt_job *job, int64_t n_rows);
 RT_MUST rt_err rt_batch_create(const rt_job *job, int64_t n_rows,
                                rt_batch **out);
 /** From these \a rows of a part.  \a records [n_rows]: their records of the

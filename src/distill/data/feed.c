@@ -197,12 +197,13 @@ static const rt_comm *sharers_of(const rt_job *job)
 double rt_feed_memory(const rt_job *job)
 {
   int64_t record, decoded;
+  const double batches = N_SLOTS * (double)rt_batch_bytes(job, job->micro_rows);
   if (job->dataset == NULL)
-    return 0.0;
+    return batches;
   rt_logits_row_memory(job->dataset, &record, &decoded);
   const double rows = N_SLOTS * (double)job->micro_rows;
   const double records = sharers_of(job) != NULL ? rows : 1.0; // in hand
-  return rows * (double)decoded + records * (double)record;
+  return batches + rows * (double)decoded + records * (double)record;
 }
 
 rt_err rt_feed_create(const rt_job *job, int64_t step, rt_feed **out)

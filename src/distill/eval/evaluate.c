@@ -8,8 +8,10 @@
 #include "distill/eval/evaluate.h"
 
 #include "base/file.h"
+#include "base/bundle.h"
 #include "base/split.h"
 #include "distill/eval/eval_teacher.h"
+#include "distill/job/job_memory.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -47,10 +49,11 @@ struct rt_evaluator {
   rt_view id_s, id_t;          // i32 [chunk, 1]
   rt_view best_s, best_t;      // f64 [chunk, 1]
   rt_view stats;               // f64 [chunk, K_N_STAT]
-  double *mine;                // owned [chunk, N_COLS]
-  double *all;                 // owned [tp, chunk, N_COLS]
-  double *column; // owned [chunk, K_N_STAT], what comes from the device
-  int fd;         // of the file for logits; -1 none
+  void *block;                 // owned: the three below
+  double *mine;                // [chunk, N_COLS]
+  double *all;                 // [tp, chunk, N_COLS]
+  double *column;              // [chunk, K_N_STAT], what comes from the device
+  int fd;                      // of the file for logits; -1 none
   char path[RT_PATH_MAX];
   void *tile;      // owned [chunk, V_pad / tp] real, NULL without that file
   float *tile_f32; // owned, the same in f32
@@ -92,14 +95,24 @@ static rt_err reserve_views(rt_evaluator *e)
   return RT_OK;
 }
 
-static rt_err host_arrays(rt_evaluator *e)
+static void lay_out(rt_evaluator *e, rt_bundle *s)
 {
   const size_t n = (size_t)e->chunk;
-  e->mine = calloc(n * N_COLS, sizeof *e->mine);
-  e->all = calloc(n * N_COLS * (size_t)e->job->grid_s.tp, sizeof *e->all);
-  e->column = calloc(n * K_N_STAT, sizeof *e->column);
-  RT_CHECK(e->mine && e->all && e->column, RT_ERR_MEM,
-           "statistics of %zu tokens", n);
+  e->mine = rt_bundle_take(s, n * N_COLS, sizeof *e->mine);
+  e->all =
+      rt_bundle_take(s, n * N_COLS * (size_t)e->job->grid_s.tp, sizeof *e->all);
+  e->column = rt_bundle_take(s, n * K_N_STAT, sizeof *e->column);
+}
+
+static rt_err host_arrays(rt_evaluator *e)
+{
+  rt_bundle s = {0};
+  lay_out(e, &s);
+  rt_job_beside(e->job, "evaluation on the host",
+                (double)(s.bytes + rt_batch_bytes(e->job, e->job->micro_rows)));
+  RT_TRY(rt_bundle_alloc(&s, "statistics of tokens"));
+  e->block = s.block;
+  lay_out(e, &s);
   return rt_batch_create(e->job, e->job->micro_rows, &e->batch);
 }
 
@@ -150,9 +163,7 @@ void rt_evaluator_destroy(rt_evaluator **out)
   rt_eval_teacher_destroy(&e->teacher);
   rt_batch_destroy(&e->batch);
   rt_arena_destroy(&e->arena);
-  free(e->mine);
-  free(e->all);
-  free(e->column);
+  free(e->block);
   free(e->tile);
   free(e->tile_f32);
   free(e);

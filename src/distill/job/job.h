@@ -36,7 +36,8 @@ enum { /**< parts of a job, or'ed */
 
 /** Bytes of this process that are in no arena. */
 typedef struct rt_memory {
-  double base; /**< when the job began: program, MPI, HDF5, BLAS */
+  double base;      /**< when the job began: program, MPI, HDF5, BLAS */
+  double of_others; /**< in the parts below, but counted by other ranks, too */
   int n;
   struct {
     const char *what; // borrowed, a literal

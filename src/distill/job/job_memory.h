@@ -11,8 +11,12 @@
 #include "base/limits.h"
 #include "distill/job/job.h"
 
-/** What the process has in memory now, before the job makes anything. */
+/** What the process has in memory now, before the job makes anything, and what
+ *  it will touch of its libraries. */
 void rt_job_note_base(rt_job *job);
+/** Count the memory that the ranks of \a comm share: what this rank sees, and
+ *  of that what others give. */
+void rt_job_beside_shared(rt_job *job, const rt_comm *comm);
 /** Count \a bytes more for \a what (a literal); a second time adds to it. */
 void rt_job_beside(rt_job *job, const char *what, double bytes);
 

@@ -22,21 +22,33 @@ static bool all_finite(rt_view v)
   return good;
 }
 
-/** One tensor's tile, by way of host memory. */
+/** One tensor's tile into \a tile on the host. */
+static rt_err read_tile(const rt_safetensors *st, const char *folder,
+                        const rt_param *p, rt_view tile)
+{
+  RT_TRY(rt_safetensors_read(st, p->name, p->row0, p->col0, tile));
+  RT_CHECK(all_finite(tile), RT_ERR_DATA,
+           "%s: %s holds NaN or infinity, expected finite weights: the file is "
+           "damaged, or of a training that failed",
+           folder, p->name);
+  return RT_OK;
+}
+
+/** One tensor's tile: straight to its place where the host can write there, so
+ *  that loading takes no memory that the plan would have to count. */
 static rt_err load_tile(rt_dev *dev, const rt_safetensors *st,
                         const char *folder, const rt_param *p)
 {
-  const size_t n = (size_t)(p->n_rows + p->pad_rows) * (size_t)p->n_cols;
-  const rt_dtype real = rt_dev_real(dev);
-  void *host = calloc(n, rt_dtype_size(real)); // padding rows stay zero
-  RT_CHECK(host != NULL, RT_ERR_MEM, "%zu values of %s", n, p->name);
-  const rt_view tile = rt_view_of(host, real, p->n_rows, p->n_cols);
-  rt_err err = rt_safetensors_read(st, p->name, p->row0, p->col0, tile);
-  if (err == RT_OK && !all_finite(tile))
-    err = RT_FAIL(RT_ERR_DATA,
-                  "%s: %s holds NaN or infinity, expected finite weights: the "
-                  "file is damaged, or of a training that failed",
-                  folder, p->name);
+  const size_t bytes = rt_view_bytes(&p->w);
+  const bool direct = rt_dev_on_host(dev);
+  RT_TRY(direct ? rt_dev_sync(dev) : RT_OK);
+  void *const host = direct ? p->w.data : malloc(bytes);
+  RT_CHECK(host != NULL, RT_ERR_MEM, "%zu bytes of %s", bytes, p->name);
+  memset(host, 0, bytes); // padding rows stay zero
+  rt_err err = read_tile(st, folder, p,
+                         rt_view_of(host, p->w.dtype, p->n_rows, p->n_cols));
+  if (direct)
+    return err;
   if (err == RT_OK)
     err = rt_dev_put(dev, p->w, host);
   free(host);

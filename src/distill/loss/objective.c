@@ -74,10 +74,14 @@ const rt_arena *rt_objective_arena(const rt_objective *o)
   return o->arena;
 }
 
+size_t rt_objective_host_bytes(const rt_objective *o)
+{
+  return (size_t)o->n_chunk * host_row_bytes(&o->spec);
+}
+
 size_t rt_objective_bytes(const rt_objective *o)
 {
-  return rt_arena_bytes(o->arena) +
-         (size_t)o->n_chunk * host_row_bytes(&o->spec);
+  return rt_arena_bytes(o->arena) + rt_objective_host_bytes(o);
 }
 
 rt_err rt_objective_commit(rt_objective *o)

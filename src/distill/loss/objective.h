@@ -33,6 +33,8 @@ RT_MUST rt_err rt_objective_create(const rt_objective_spec *spec,
                                    rt_objective **out);
 const rt_arena *rt_objective_arena(const rt_objective *o);
 /** Bytes of all that it keeps: the arena and numbers on the host. */
+/** Bytes on the host, which are in no arena. */
+size_t rt_objective_host_bytes(const rt_objective *o);
 size_t rt_objective_bytes(const rt_objective *o);
 RT_MUST rt_err rt_objective_commit(rt_objective *o);
 void rt_objective_destroy(rt_objective **o);

@@ -189,6 +189,7 @@ static rt_err start_taught(taught *t, rt_job *job, const rt_arena *more)
   plans[n++] = t->arena;
   if (more != NULL)
     plans[n++] = more;
+  rt_job_beside(job, "targets on the host", rt_teacher_beside(t->teacher));
   RT_TRY(rt_job_check_memory(job, plans, n, false));
   RT_TRY(rt_agree(job->world, rt_teacher_commit(t->teacher, job)));
   RT_TRY(

@@ -27,6 +27,7 @@ static rt_err plan(rt_eval_run *run)
                               .train = false};
   const rt_arena *plans[6];
   int n = 0;
+  rt_job_beside_shared(job, job->grid_s.comm_tp);
   RT_TRY(rt_model_create("student", &spec, &run->model));
   RT_TRY(rt_evaluator_create(job, run->model, &run->evaluator));
   plans[n++] = rt_model_arena(run->model, 0);

@@ -6,6 +6,7 @@
 #include "distill/train/progress.h"
 #include "distill/train/step.h"
 #include "distill/run/run.h"
+#include "distill/run/run_parts.h"
 #include "distill/capture/window.h"
 #include <string.h>
 
@@ -160,16 +161,16 @@ static rt_err print_capture(const rt_job *job)
 
 rt_err rt_run_plan(rt_job *job)
 {
-  rt_trainer *t = NULL;
+  rt_run_parts parts = {0};
   rt_err err = rt_job_make_config(job);
   if (err == RT_OK)
-    err = rt_trainer_create(job, true, true, &t);
+    err = rt_run_parts_plan(job, &parts);
   if (err == RT_OK) {
     print_work(job);
     print_checkpoints(job);
-    print_communication(job, t);
+    print_communication(job, parts.trainer);
     err = print_capture(job);
   }
-  rt_trainer_destroy(&t);
+  rt_run_parts_clear(&parts);
   return err;
 }

@@ -3,9 +3,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "distill/eval/evaluate.h"
-#include "distill/job/job_memory.h"
 #include "distill/job/wall.h"
 #include "distill/run/run.h"
+#include "distill/run/run_parts.h"
 #include "distill/train/progress.h"
 #include "distill/train/run_folder.h"
 #include "distill/train/state.h"
@@ -115,34 +115,17 @@ static rt_err keep_deck(const rt_train_run *run)
   return rt_agree(run->job->world, err);
 }
 
-/** All plans of the run together must fit, the evaluator's included. */
-static rt_err check_memory(const rt_train_run *run)
+/** Plan trainer and evaluator, then allocate them. */
+static rt_err make_parts(rt_train_run *run)
 {
-  const rt_arena *plans[16];
-  int n = rt_trainer_arenas(run->trainer, plans);
-  n += rt_evaluator_arenas(run->evaluator, plans + n);
-  return rt_job_check_memory(run->job, plans, n, false);
-}
-
-static rt_err make_evaluator(rt_train_run *run)
-{
-  rt_job *job = run->job;
-  const int64_t asked = rt_deck_int(job->deck, RT_KEY_EVAL_ROWS);
-  if (asked == 0)
-    return RT_OK;
-  const int64_t there =
-      job->corpus != NULL ? rt_corpus_n_rows(job->corpus, RT_VALID) : 0;
-  if (there == 0) {
-    rt_info("no evaluation: %s",
-            job->corpus == NULL
-                ? "data.files is empty"
-                : "no held-out row (data.valid_fraction, documents)");
-    return RT_OK;
-  }
-  run->eval_rows = asked < there ? asked : there;
-  RT_TRY(rt_evaluator_create(job, run->trainer->model, &run->evaluator));
-  RT_TRY(check_memory(run));
-  return rt_evaluator_commit(run->evaluator);
+  rt_run_parts parts;
+  const rt_err err = rt_run_parts_plan(run->job, &parts);
+  run->trainer = parts.trainer; // ours to destroy, also after an error
+  run->evaluator = parts.evaluator;
+  run->eval_rows = parts.eval_rows;
+  RT_TRY(err);
+  RT_TRY(rt_trainer_commit(run->trainer));
+  return run->evaluator != NULL ? rt_evaluator_commit(run->evaluator) : RT_OK;
 }
 
 /** How far the run came, for who may start it again.  Rank 0. */
@@ -167,8 +150,7 @@ static rt_err prepare(rt_train_run *run)
   RT_TRY(rt_job_make_config(job));
   RT_TRY(rt_wall_end(job, &run->wall_end_s));
   RT_TRY(open_folder(run));
-  RT_TRY(rt_trainer_create(job, true, false, &run->trainer));
-  RT_TRY(make_evaluator(run));
+  RT_TRY(make_parts(run));
   RT_TRY(rt_state_resume(run->trainer, &run->saved));
   run->step = run->first = run->saved > 0 ? run->saved : 0;
   if (run->saved >= 0)

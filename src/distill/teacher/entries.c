@@ -1,40 +1,46 @@
 /** \file entries.c */
 #include "distill/teacher/entries.h"
 
+#include "base/bundle.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-rt_err rt_entries_create(int64_t n_tokens, int64_t k, bool statistics,
-                         rt_entries *e)
+static void lay_out(rt_entries *e, bool statistics, rt_bundle *s)
 {
-  const size_t n = (size_t)n_tokens, nk = n * (size_t)k;
-  *e = (rt_entries){.n = n_tokens, .k = k};
-  e->count = malloc(n * sizeof *e->count);
-  e->lse = malloc(n * sizeof *e->lse);
-  e->label_logp = malloc(n * sizeof *e->label_logp);
-  e->ids = calloc(nk, sizeof *e->ids);
-  e->logp = calloc(nk, sizeof *e->logp);
-  if (statistics) {
-    e->entropy = malloc(n * sizeof *e->entropy);
-    e->deviation = malloc(n * sizeof *e->deviation);
-  }
-  RT_CHECK(e->count && e->lse && e->label_logp && e->ids && e->logp &&
-               (!statistics || (e->entropy && e->deviation)),
-           RT_ERR_MEM, "entries of %zu tokens, %lld each: fewer micro_rows", n,
-           (long long)k);
+  const size_t n = (size_t)e->n, nk = n * (size_t)e->k;
+  e->count = rt_bundle_take(s, n, sizeof *e->count);
+  e->lse = rt_bundle_take(s, n, sizeof *e->lse);
+  e->label_logp = rt_bundle_take(s, n, sizeof *e->label_logp);
+  e->ids = rt_bundle_take(s, nk, sizeof *e->ids);
+  e->logp = rt_bundle_take(s, nk, sizeof *e->logp);
+  if (!statistics)
+    return;
+  e->entropy = rt_bundle_take(s, n, sizeof *e->entropy);
+  e->deviation = rt_bundle_take(s, n, sizeof *e->deviation);
+}
+
+size_t rt_entries_bytes(int64_t n, int64_t k, bool statistics)
+{
+  rt_bundle s = {0};
+  lay_out(&(rt_entries){.n = n, .k = k}, statistics, &s);
+  return s.bytes;
+}
+
+rt_err rt_entries_create(int64_t n, int64_t k, bool statistics, rt_entries *e)
+{
+  rt_bundle s = {.bytes = rt_entries_bytes(n, k, statistics)};
+  *e = (rt_entries){.n = n, .k = k};
+  RT_TRY(rt_bundle_alloc(&s, "entries: fewer micro_rows"));
+  e->block = s.block;
+  lay_out(e, statistics, &s);
   return RT_OK;
 }
 
 void rt_entries_clear(rt_entries *e)
 {
-  free(e->count);
-  free(e->lse);
-  free(e->label_logp);
-  free(e->entropy);
-  free(e->deviation);
-  free(e->ids);
-  free(e->logp);
+  free(e->block);
   *e = (rt_entries){0};
 }
 

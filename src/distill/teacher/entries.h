@@ -7,10 +7,11 @@
 #include "io/codec/logits_row.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
-/** Sparse entries of tokens, as a live teacher makes them.  Arrays are owned.
- */
+/** Sparse entries of tokens, as a live teacher makes them. */
 typedef struct rt_entries {
+  void *block;       // owned: all arrays
   int64_t n, k;      /**< tokens, room per token */
   int32_t *count;    /**< [n] */
   int32_t *ids;      /**< [n, k], largest first, ties by id */
@@ -26,6 +27,9 @@ typedef struct rt_entries {
 /** Room for \a n tokens with \a k entries each. */
 RT_MUST rt_err rt_entries_create(int64_t n, int64_t k, bool statistics,
                                  rt_entries *out);
+/** Bytes of memory that takes.  Pages that no entry comes to (top-p keeps fewer
+ *  than \a k of most tokens) stay untouched. */
+size_t rt_entries_bytes(int64_t n, int64_t k, bool statistics);
 void rt_entries_clear(rt_entries *e);
 /** Tokens whose logits are not finite lose their entries and have 0 for their
  *  numbers: nobody can learn from them. */

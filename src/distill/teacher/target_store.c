@@ -2,6 +2,8 @@
  *  Sparse targets of one micro-batch. */
 #include "distill/teacher/target_store.h"
 
+#include "base/bundle.h"
+
 #include "distill/teacher/truncate.h"
 
 #include <stdlib.h>
@@ -18,31 +20,38 @@ rt_err rt_target_store_init(rt_target_store *s, rt_dev *dev, int64_t n,
                           k, &s->t);
 }
 
+/** The arrays on the host. */
+static void lay_out(rt_target_store *s, rt_bundle *bundle)
+{
+  const size_t n = (size_t)s->n, all = n * (size_t)s->k;
+  s->h_count = rt_bundle_take(bundle, n, sizeof *s->h_count);
+  s->h_ids = rt_bundle_take(bundle, all, sizeof *s->h_ids);
+  s->h_t = rt_bundle_take(bundle, all, rt_dtype_size(rt_dev_real(s->dev)));
+  s->row = rt_bundle_take(bundle, (size_t)s->k, sizeof *s->row);
+  s->entropy = rt_bundle_take(bundle, n, sizeof *s->entropy);
+  s->label_logp = rt_bundle_take(bundle, n, sizeof *s->label_logp);
+}
+
+size_t rt_target_store_host_bytes(const rt_target_store *s)
+{
+  rt_bundle bundle = {0};
+  lay_out(&(rt_target_store){.dev = s->dev, .n = s->n, .k = s->k}, &bundle);
+  return bundle.bytes;
+}
+
 rt_err rt_target_store_commit(rt_target_store *s)
 {
-  const size_t all = (size_t)s->n * (size_t)s->k;
-  s->h_count = calloc((size_t)s->n, sizeof *s->h_count);
-  s->h_ids = calloc(all, sizeof *s->h_ids);
-  s->h_t = calloc(all, rt_dtype_size(rt_dev_real(s->dev)));
-  s->row = calloc((size_t)s->k, sizeof *s->row);
-  s->entropy = calloc((size_t)s->n, sizeof *s->entropy);
-  s->label_logp = calloc((size_t)s->n, sizeof *s->label_logp);
-  RT_CHECK(s->h_count && s->h_ids && s->h_t && s->row && s->entropy &&
-               s->label_logp,
-           RT_ERR_MEM, "targets of %lld tokens x %lld entries", (long long)s->n,
-           (long long)s->k);
+  rt_bundle bundle = {.bytes = rt_target_store_host_bytes(s)};
+  RT_TRY(rt_bundle_alloc(&bundle, "targets: fewer train.micro_rows"));
+  s->host = bundle.block;
+  lay_out(s, &bundle);
   return rt_arena_commit(s->arena, rt_dev_memory(s->dev));
 }
 
 void rt_target_store_clear(rt_target_store *s)
 {
   rt_arena_destroy(&s->arena);
-  free(s->h_count);
-  free(s->h_ids);
-  free(s->h_t);
-  free(s->row);
-  free(s->entropy);
-  free(s->label_logp);
+  free(s->host);
   *s = (rt_target_store){0};
 }
 

@@ -12,7 +12,8 @@ typedef struct rt_target_store {
   int64_t n, k;    /**< tokens, room per token */
   double tau;
   rt_view count, ids, t; /**< device: i32 [n, 1], i32 [n, k], real [n, k] */
-  int32_t *h_count;      // owned [n], as all below
+  void *host;            // owned: the arrays below
+  int32_t *h_count;      // [n]
   int32_t *h_ids;        // [n, k]
   void *h_t;             // real [n, k]
   double *row;           // [k]
@@ -22,6 +23,8 @@ typedef struct rt_target_store {
 
 RT_MUST rt_err rt_target_store_init(rt_target_store *s, rt_dev *dev, int64_t n,
                                     int64_t k, double tau);
+/** Bytes of the arrays on the host, which are in no arena. */
+size_t rt_target_store_host_bytes(const rt_target_store *s);
 RT_MUST rt_err rt_target_store_commit(rt_target_store *s);
 void rt_target_store_clear(rt_target_store *s);
 

@@ -92,6 +92,11 @@ int rt_teacher_arenas(const rt_teacher *t, const rt_arena *plans[4])
   return t->kind->arenas(t->self, plans);
 }
 
+double rt_teacher_beside(const rt_teacher *t)
+{
+  return t->kind->beside(t->self);
+}
+
 rt_err rt_teacher_commit(rt_teacher *t, rt_job *job)
 {
   return t->kind->commit(t->self, job);

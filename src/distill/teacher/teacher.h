@@ -14,6 +14,8 @@ typedef struct rt_teacher rt_teacher;
 RT_MUST rt_err rt_teacher_create(const rt_job *job, rt_teacher **out);
 /** Plans of its memory; returns how many of at most 4. */
 int rt_teacher_arenas(const rt_teacher *t, const rt_arena *plans[4]);
+/** Bytes on the host that are in none of them. */
+double rt_teacher_beside(const rt_teacher *t);
 /** Allocate, and load a live teacher's weights.  Collective. */
 RT_MUST rt_err rt_teacher_commit(rt_teacher *t, rt_job *job);
 void rt_teacher_destroy(rt_teacher **t);

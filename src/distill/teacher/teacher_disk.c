@@ -29,6 +29,11 @@ static int disk_arenas(void *self, const rt_arena *plans[4])
   return 1;
 }
 
+static double disk_beside(const void *self)
+{
+  return (double)rt_target_store_host_bytes(&((const disk *)self)->store);
+}
+
 static rt_err disk_commit(void *self, rt_job *job)
 {
   (void)job;
@@ -70,5 +75,6 @@ static void disk_destroy(void *self)
   free(self);
 }
 
-const rt_teacher_kind rt_teacher_disk_kind = {
-    disk_arenas, disk_commit, disk_begin, disk_chunk, disk_destroy};
+const rt_teacher_kind rt_teacher_disk_kind = {disk_arenas, disk_beside,
+                                              disk_commit, disk_begin,
+                                              disk_chunk,  disk_destroy};

@@ -8,6 +8,7 @@
 
 typedef struct rt_teacher_kind {
   int (*arenas)(void *self, const rt_arena *plans[4]);
+  double (*beside)(const void *self); // bytes on the host, in no arena
   rt_err (*commit)(void *self, rt_job *job);
   rt_err (*begin)(void *self, rt_job *job, const rt_batch *b);
   rt_err (*chunk)(void *self, int64_t tok0, int64_t n, rt_view tile,

@@ -7,6 +7,7 @@
 #include "distill/teacher/teacher_kind.h"
 #include "distill/teacher/trunc_head.h"
 
+#include "base/bundle.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,9 +22,10 @@ typedef struct live {
   rt_circle circle;            // owned
   int64_t micro_rows, seq;
   rt_entries mine;   // owned: the teacher group's rows
-  int32_t *gathered; // owned [4][circle rows * T]: tok, pos, doc_start, label
-  int64_t *row;      // owned [circle rows] of the stream
-  unsigned char *sent, *received; // owned: entries as messages
+  void *block;       // owned: the arrays below
+  int32_t *gathered; // [4][circle rows * T]: tok, pos, doc_start, label
+  int64_t *row;      // [circle rows] of the stream
+  unsigned char *sent, *received; // entries as messages
 } live;
 
 /** All rows at once: nothing stored has to have the same bits. */
@@ -97,17 +99,48 @@ static size_t message_bytes(const live *l, int64_t n)
   return (size_t)n * (2 + 2 * (size_t)l->mine.k) * sizeof(int32_t);
 }
 
+/** What a circle needs to share out rows and entries. */
+static void lay_out(live *l, rt_bundle *s)
+{
+  const int64_t rows = rt_circle_is_one(&l->circle)
+                           ? 0
+                           : rt_circle_rows(&l->circle),
+                all = rows * l->seq;
+  l->gathered = rt_bundle_take(s, 4 * (size_t)all, sizeof *l->gathered);
+  l->row = rt_bundle_take(s, (size_t)rows, sizeof *l->row);
+  l->sent = rt_bundle_take(
+      s, message_bytes(l, rt_circle_is_one(&l->circle) ? 0 : l->mine.n), 1);
+  l->received = rt_bundle_take(s, message_bytes(l, all), 1);
+}
+
+static size_t circle_bytes(const live *l)
+{
+  live counted = *l;
+  rt_bundle s = {0};
+  lay_out(&counted, &s);
+  return s.bytes;
+}
+
+static double live_beside(const void *self)
+{
+  const live *l = self;
+  if (l->head == NULL)
+    return 0.0;
+  return (double)(rt_trunc_head_host_bytes(l->head) +
+                  rt_target_store_host_bytes(&l->store) +
+                  rt_entries_bytes(l->mine.n, l->mine.k, false) +
+                  circle_bytes(l) +
+                  rt_comm_shared_bytes(l->circle.comm) *
+                      (size_t)rt_comm_size(l->circle.comm));
+}
+
 static rt_err allocate_entries(live *l)
 {
-  const int64_t all = rt_circle_rows(&l->circle) * l->seq;
+  rt_bundle s = {.bytes = circle_bytes(l)};
   RT_TRY(rt_entries_create(l->mine.n, l->mine.k, false, &l->mine));
-  l->gathered = malloc(4 * (size_t)all * sizeof *l->gathered);
-  l->row = malloc((size_t)rt_circle_rows(&l->circle) * sizeof *l->row);
-  l->sent = malloc(message_bytes(l, l->mine.n));
-  l->received = malloc(message_bytes(l, all));
-  RT_CHECK(l->gathered && l->row && l->sent && l->received, RT_ERR_MEM,
-           "messages of %lld tokens x %lld entries", (long long)all,
-           (long long)l->mine.k);
+  RT_TRY(rt_bundle_alloc(&s, "messages: fewer train.micro_rows"));
+  l->block = s.block;
+  lay_out(l, &s);
   return RT_OK;
 }
 
@@ -270,12 +303,10 @@ static void live_destroy(void *self)
   rt_arena_destroy(&l->arena);
   rt_circle_clear(&l->circle);
   rt_entries_clear(&l->mine);
-  free(l->gathered);
-  free(l->row);
-  free(l->sent);
-  free(l->received);
+  free(l->block);
   free(l);
 }
 
-const rt_teacher_kind rt_teacher_live_kind = {
-    live_arenas, live_commit, live_begin, live_chunk, live_destroy};
+const rt_teacher_kind rt_teacher_live_kind = {live_arenas, live_beside,
+                                              live_commit, live_begin,
+                                              live_chunk,  live_destroy};

@@ -9,6 +9,7 @@
 
 #include "distill/teacher/draws.h"
 
+#include "base/bundle.h"
 #include "base/split.h"
 
 #include <math.h>
@@ -30,12 +31,13 @@ struct rt_trunc_head {
   rt_view label;               // i32 [n_chunk, 1]
   rt_view ids, top;            // [n_chunk, k]
   rt_view stats;               // f64 [n_chunk, K_N_STAT]
-  unsigned char *mine, *all;   // owned: one rank's candidates, every rank's
-  float *merged;               // owned [k]
+  void *host;                  // owned: the arrays below
+  unsigned char *mine, *all;   // one rank's candidates, every rank's
+  float *merged;               // [k]
   rt_view u, drawn;            // of draws: f64 [n_chunk, N], i32 [n_chunk, N]
-  double *h_u;                 // owned [n_chunk, N]
-  int32_t *h_drawn;            // owned [n_chunk, N]
-  rt_drawn_id *found;          // owned [N]
+  double *h_u;                 // [n_chunk, N]
+  int32_t *h_drawn;            // [n_chunk, N]
+  rt_drawn_id *found;          // [N]
 };
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -129,21 +131,33 @@ const rt_arena *rt_trunc_head_arena(const rt_trunc_head *th)
   return th->arena;
 }
 
-rt_err rt_trunc_head_commit(rt_trunc_head *th)
+/** The arrays on the host.  A rank alone has no message to send. */
+static void lay_out(rt_trunc_head *th, rt_bundle *s)
 {
   const size_t bytes = message_bytes(th, th->n_chunk);
-  th->mine = malloc(bytes);
-  th->all = malloc(bytes * (size_t)th->grid->tp);
-  th->merged = malloc((size_t)th->k * sizeof *th->merged);
-  RT_CHECK(th->mine && th->all && th->merged, RT_ERR_MEM,
-           "candidates of %lld tokens x %lld entries", (long long)th->n_chunk,
-           (long long)th->k);
   const size_t n_draws = (size_t)(th->n_chunk * th->draws.n);
-  th->h_u = malloc((n_draws + 1) * sizeof *th->h_u);
-  th->h_drawn = malloc((n_draws + 1) * sizeof *th->h_drawn);
-  th->found = malloc(((size_t)th->draws.n + 1) * sizeof *th->found);
-  RT_CHECK(th->h_u && th->h_drawn && th->found, RT_ERR_MEM, "%zu draws",
-           n_draws);
+  th->mine = rt_bundle_take(s, th->grid->tp > 1 ? bytes : 0, 1);
+  th->all = rt_bundle_take(s, bytes * (size_t)th->grid->tp, 1);
+  th->merged = rt_bundle_take(s, (size_t)th->k, sizeof *th->merged);
+  th->h_u = rt_bundle_take(s, n_draws, sizeof *th->h_u);
+  th->h_drawn = rt_bundle_take(s, n_draws, sizeof *th->h_drawn);
+  th->found = rt_bundle_take(s, (size_t)th->draws.n, sizeof *th->found);
+}
+
+size_t rt_trunc_head_host_bytes(const rt_trunc_head *th)
+{
+  rt_trunc_head counted = *th;
+  rt_bundle s = {0};
+  lay_out(&counted, &s);
+  return s.bytes;
+}
+
+rt_err rt_trunc_head_commit(rt_trunc_head *th)
+{
+  rt_bundle s = {.bytes = rt_trunc_head_host_bytes(th)};
+  RT_TRY(rt_bundle_alloc(&s, "candidates: a smaller loss.chunk_mib"));
+  th->host = s.block;
+  lay_out(th, &s);
   return rt_arena_commit(th->arena, rt_dev_memory(th->dev));
 }
 
@@ -154,12 +168,7 @@ void rt_trunc_head_destroy(rt_trunc_head **out)
   if (th == NULL)
     return;
   rt_arena_destroy(&th->arena);
-  free(th->mine);
-  free(th->all);
-  free(th->merged);
-  free(th->h_u);
-  free(th->h_drawn);
-  free(th->found);
+  free(th->host);
   free(th);
 }
 

@@ -28,6 +28,8 @@ typedef struct rt_trunc_spec {
 RT_MUST rt_err rt_trunc_head_create(const rt_trunc_spec *spec,
                                     rt_trunc_head **out);
 const rt_arena *rt_trunc_head_arena(const rt_trunc_head *th);
+/** Bytes on the host, which are in no arena. */
+size_t rt_trunc_head_host_bytes(const rt_trunc_head *th);
 RT_MUST rt_err rt_trunc_head_commit(rt_trunc_head *th);
 void rt_trunc_head_destroy(rt_trunc_head **th);
 /** Forward of the rows and their entries, into caller's arrays (k = the rule's

@@ -9,6 +9,8 @@
 /** Where a run's checkpoints lie: RUN_FOLDER/checkpoints.  Not collective. */
 RT_MUST rt_err rt_state_folder(char out[RT_PATH_MAX], const char *run_folder);
 
+/** Bytes of memory that writing a checkpoint takes on a rank. */
+double rt_state_memory(const rt_job *job);
 /** Student state to and from checkpoints (train, eval).  A restart on the same
  *  layout (ranks, tp, micro-rows) is bit-identical; any other continues with
  *  the same rows, equal to rounding. All are collective. */

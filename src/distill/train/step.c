@@ -81,7 +81,7 @@ static rt_err commit_own(rt_trainer *tr)
   return rt_arena_commit(tr->input, rt_dev_memory(tr->job->dev));
 }
 
-static rt_err commit(rt_trainer *tr)
+rt_err rt_trainer_commit(rt_trainer *tr)
 {
   rt_job *job = tr->job;
   RT_TRY(rt_agree(job->world, commit_own(tr)));
@@ -96,10 +96,23 @@ static rt_err commit(rt_trainer *tr)
                   rt_params_random(rt_model_params(tr->model), job->dev, seed));
 }
 
-rt_err rt_trainer_create(rt_job *job, bool print_plan, bool plan_only,
-                         rt_trainer **out)
+/** What is in no arena. */
+static void plan_beside(rt_trainer *tr)
 {
-  const rt_arena *plans[10];
+  rt_job *const job = tr->job;
+  rt_job_beside(job, "rows read ahead", rt_feed_memory(job));
+  rt_job_beside_shared(job, job->grid_s.comm_tp);
+  rt_job_beside_shared(job, job->grid_s.comm_dp);
+  if ((job->needs & RT_NEED_TEACHER) != 0)
+    rt_job_beside_shared(job, job->grid_t.comm_tp);
+  rt_job_beside(job, "loss on the host",
+                (double)rt_objective_host_bytes(tr->objective));
+  if (tr->teacher != NULL)
+    rt_job_beside(job, "targets on the host", rt_teacher_beside(tr->teacher));
+}
+
+rt_err rt_trainer_create(rt_job *job, rt_trainer **out)
+{
   rt_trainer *tr = calloc(1, sizeof *tr);
   *out = tr;
   RT_CHECK(tr != NULL, RT_ERR_MEM, "a trainer");
@@ -117,10 +130,8 @@ rt_err rt_trainer_create(rt_job *job, bool print_plan, bool plan_only,
   RT_TRY(plan_objective(tr));
   RT_TRY(plan_input(tr));
   RT_TRY(rt_train_capture_create(job, tr->model, tr->objective, &tr->capture));
-  rt_job_beside(job, "rows read ahead", rt_feed_memory(job));
-  RT_TRY(rt_job_check_memory(job, plans, rt_trainer_arenas(tr, plans),
-                             print_plan));
-  return plan_only ? RT_OK : commit(tr);
+  plan_beside(tr);
+  return RT_OK;
 }
 
 void rt_trainer_destroy(rt_trainer **out)

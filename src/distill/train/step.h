@@ -35,11 +35,10 @@ typedef struct rt_step_result {
   bool bad;       /**< NaN, Inf or a spike: nothing was updated */
 } rt_step_result;
 
-/** Plan everything, check that it fits (prints the plan when \a print_plan),
- *  and, unless \a plan_only, allocate, start weights (random or loaded).
- *  Collective. */
-RT_MUST rt_err rt_trainer_create(rt_job *job, bool print_plan, bool plan_only,
-                                 rt_trainer **out);
+/** Plan everything; allocate nothing.  Collective. */
+RT_MUST rt_err rt_trainer_create(rt_job *job, rt_trainer **out);
+/** Allocate, start weights (random or loaded).  Collective. */
+RT_MUST rt_err rt_trainer_commit(rt_trainer *trainer);
 void rt_trainer_destroy(rt_trainer **trainer);
 /** Plans of its memory; returns how many of at most 10. */
 int rt_trainer_arenas(const rt_trainer *trainer, const rt_arena *plans[10]);

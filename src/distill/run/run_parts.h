@@ -1,0 +1,19 @@
+/** \file run_parts.h
+ *  What a training run is made of, planned together.  Layer: distill/run. */
+#ifndef RT_RUN_PARTS_H
+#define RT_RUN_PARTS_H
+
+#include "distill/eval/evaluate.h"
+#include "distill/train/step.h"
+
+typedef struct rt_run_parts {
+  rt_trainer *trainer;     // owned
+  rt_evaluator *evaluator; // owned, NULL without evaluation
+  int64_t eval_rows;       /**< held-out rows it takes */
+} rt_run_parts;
+/** Plan them together, print the plan, refuse what cannot fit.  Nothing is
+ *  allocated; *out is to be cleared also after an error.  Collective. */
+RT_MUST rt_err rt_run_parts_plan(rt_job *job, rt_run_parts *out);
+void rt_run_parts_clear(rt_run_parts *parts);
+
+#endif
