@@ -2,7 +2,9 @@
  *  Reading folders of safetensors files: shards, index, slices. */
 #include "io/hf/st_header.h"
 
+#include "io/common/digest.h"
 #include "io/common/json.h"
+#include "io/common/ranks.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -442,5 +444,41 @@ rt_err rt_safetensors_hash(const char *path, char hex[RT_SHA256_HEX])
     hex[0] = '\0';
     return rt_err_forward(err, __FILE__, __LINE__);
   }
+  return RT_OK;
+}
+
+/** A text of the shards' digests, hashed.  \a paths, \a each are scratch [n] */
+static rt_err digest_shards(MPI_Comm comm, const rt_safetensors *st,
+                            const char **paths, char (*each)[RT_SHA256_HEX],
+                            char hex[RT_SHA256_HEX])
+{
+  for (int i = 0; i < st->n_shards; i++)
+    paths[i] = st->shard[i].path;
+  RT_TRY(rt_files_digest(comm, st->path, paths, st->n_shards, each));
+  for (int i = 0; i < st->n_shards; i++)
+    each[i][RT_SHA256_HEX - 1] = '\n';
+  return rt_hash_text(each[0], (size_t)st->n_shards * sizeof each[0], hex);
+}
+
+rt_err rt_safetensors_digest(MPI_Comm comm, const char *path,
+                             char hex[RT_SHA256_HEX])
+{
+  rt_safetensors *st;
+  const char **paths = NULL;
+  char(*each)[RT_SHA256_HEX] = NULL;
+  rt_err err = rt_safetensors_open(path, &st);
+  if (err == RT_OK) {
+    paths = calloc((size_t)st->n_shards, sizeof *paths);
+    each = calloc((size_t)st->n_shards, sizeof *each);
+    if (paths == NULL || each == NULL)
+      err = RT_FAIL(RT_ERR_MEM, "%d files of %s", st->n_shards, path);
+  }
+  err = rt_group_agree(comm, err);
+  if (err == RT_OK)
+    err = digest_shards(comm, st, paths, each, hex);
+  free(paths);
+  free(each);
+  rt_safetensors_close(&st);
+  RT_TRY(err);
   return RT_OK;
 }

@@ -30,6 +30,7 @@ typedef struct rt_checkpoint_meta {
   uint64_t rows_xxh3;         /**< of tokens here and there in them */
   double norm_mean;           /**< running mean of the gradient norm (spikes) */
   char origin[RT_SHA256_HEX]; /**< of what the run began from; "" not known */
+  char teacher[RT_SHA256_HEX]; /**< whom it learns from; "": none, or unknown */
   char *deck; /**< resolved deck; owned, free by rt_checkpoint_meta_clear */
   char *arch; /**< config.json text; owned */
 } rt_checkpoint_meta;
