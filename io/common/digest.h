@@ -24,4 +24,9 @@ RT_MUST rt_err rt_files_digest(MPI_Comm comm, const char *what,
                                const char *const *paths, int n,
                                char (*hex)[RT_SHA256_HEX]);
 
+/** XXH3 of a file's size and of up to \a n_looks >= 2 blocks of 4 KiB spread
+ *  evenly over it, its begin and its end among them: enough to tell files that
+ *  were made apart, cheap enough for every rank.  Not collective. */
+RT_MUST rt_err rt_file_sample(const char *path, int n_looks, uint64_t *hash);
+
 #endif

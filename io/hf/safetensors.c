@@ -309,6 +309,17 @@ const rt_st_tensor *rt_safetensors_at(const rt_safetensors *st, int i)
   return &st->entry[i].tensor;
 }
 
+int rt_safetensors_n_files(const rt_safetensors *st)
+{
+  return st->n_shards;
+}
+
+const char *rt_safetensors_file(const rt_safetensors *st, int i)
+{
+  RT_ASSERT(i >= 0 && i < st->n_shards);
+  return st->shard[i].path;
+}
+
 /** A tensor as a matrix: a vector is one row. */
 static int64_t rows_of(const rt_st_tensor *t)
 {

@@ -36,6 +36,10 @@ const rt_st_tensor *rt_safetensors_find(const rt_safetensors *st,
 int rt_safetensors_n(const rt_safetensors *st);
 const rt_st_tensor *rt_safetensors_at(const rt_safetensors *st, int i);
 
+/** The files, in order of name. */
+int rt_safetensors_n_files(const rt_safetensors *st);
+const char *rt_safetensors_file(const rt_safetensors *st, int i);
+
 /** Read rows [row0, row0 + to.rows), columns [col0, col0 + to.cols) of a 2-D
  *  tensor (a 1-D one counts as [1, n]), converting to to.dtype (f32, f64). Only
  *  the bytes of the slice are read. \a to is host memory. */

@@ -43,4 +43,72 @@ rm -r half.hf/checkpoints/step-00000010
 change hf teacher2
 expect 0 2 train deck.yaml "${live[@]}" eval.rows=0 teacher.weights=changing.hf \
   output.dir=half.hf checkpoint.allow_change=teacher.weights
+
+# --- two nodes with files of their own: what differs is named, none is trained
+# apart CODE ARGS...: two ranks, each in its own folder
+apart() {
+  local want=$1
+  shift
+  # shellcheck disable=SC2086
+  timeout 100 $MPIRUN -np 1 -wdir "$work/node0" "$RETORT" "$@" \
+    : -np 1 -wdir "$work/node1" "$RETORT" "$@" >out.txt 2>err.txt </dev/null
+  code=$?
+  [ "$code" = "$want" ] || fail "exit $code, expected $want, apart: $*"
+}
+both() {
+  rm -rf node0 node1
+  mkdir node0 node1
+  for node in node0 node1; do
+    cp -r deck.yaml corpus.u16 teacher.hf "$node"
+    mkdir "$node/words"
+    echo '{"words": 1}' >"$node/words/tokenizer.json"
+  done
+}
+run=(train deck.yaml "output.dir=$work/apart" train.length=4 eval.rows=0
+  checkpoint.every=2)
+all=("${run[@]}" "${live[@]}" data.tokenizer=words)
+both
+apart 0 "${all[@]}" student.tp=2 teacher.tp=2
+rm -r apart
+LC_ALL=C tr '\001\002' '\002\001' <corpus.u16 >node1/corpus.u16
+for tp in 1 2; do
+  apart 65 "${all[@]}" "student.tp=$tp" "teacher.tp=$tp"
+  says err.txt "rank 1: corpus.u16: host"
+done
+apart 65 capture deck.yaml teacher.weights=teacher.hf "capture.dir=$work/c"
+says err.txt "rank 1: corpus.u16: host"
+[ -e c ] && fail "a refused capture left its folder"
+both
+cp teacher2.hf/model.safetensors node1/teacher.hf
+apart 65 "${all[@]}"
+says err.txt "rank 1: teacher.hf: host"
+both
+echo '{"words": 2}' >node1/words/tokenizer.json
+apart 65 "${all[@]}"
+says err.txt "rank 1: words: host"
+both
+sed -i 's/"rms_norm_eps": [^,]*/"rms_norm_eps": 1e-3/' node1/teacher.hf/config.json
+apart 65 "${run[@]}" student.config=teacher.hf
+says err.txt "rank 1: teacher.hf: host"
+
+# a copy that differs between the places that are looked at
+"$PYTHON" - <<'PY'
+import random
+rng = random.Random(3)
+n, looks = 4 << 20, 128
+data = bytearray(b"".join(bytes((rng.randrange(1, 64), 0)) for _ in range(n // 2)))
+open("node0/corpus.u16", "wb").write(data)
+for i in range(looks - 1):
+    at = i * (n - 4096) // (looks - 1)
+    end = (i + 1) * (n - 4096) // (looks - 1)
+    for k in range((at + 4097) // 2 * 2, end // 2 * 2, 2):
+        data[k] = 1 + data[k] % 63
+open("node1/corpus.u16", "wb").write(data)
+PY
+rm -rf apart
+apart 65 "${run[@]}" student.tp=2
+says err.txt "step 1: ranks of one tp group have read different rows"
+apart 65 "${run[@]}"
+says err.txt "rank 1: data.files: host"
+[ -d apart/checkpoints ] && fail "a checkpoint of two texts was written"
 finish

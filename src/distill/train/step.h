@@ -19,7 +19,8 @@ typedef struct rt_trainer {
   rt_gradsync *sync;
   rt_feed *feed;
   rt_schedule lr, alpha;
-  int64_t n_updates; /**< t of AdamW: steps that were not skipped */
+  uint64_t rows_seen; /**< hash of this rank's rows so far */
+  int64_t n_updates;  /**< t of AdamW: steps that were not skipped */
   int64_t n_skipped;
   uint64_t rows_xxh3; /**< of the training stream, see rt_state_resume */
   char teacher_id[RT_SHA256_HEX]; /**< see rt_state_resume; "" without one */
