@@ -56,6 +56,7 @@ static rt_err compare_names(const work *w)
 /** Rank 0 looks at the files, and at what is known of them. */
 static rt_err look(work *w, const rt_digest_cache *cache)
 {
+  RT_ASSERT(w->source != NULL);
   for (int i = 0; i < w->n; i++) {
     source *const s = &w->source[i];
     RT_TRY(rt_stamp_of(w->paths[i], &s->stamp));

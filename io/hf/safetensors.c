@@ -485,8 +485,10 @@ rt_err rt_safetensors_digest(MPI_Comm comm, const char *path,
       err = RT_FAIL(RT_ERR_MEM, "%d files of %s", st->n_shards, path);
   }
   err = rt_group_agree(comm, err);
-  if (err == RT_OK)
-    err = digest_shards(comm, st, paths, each, hex);
+  if (err == RT_OK) {
+    RT_ASSERT(st != NULL && paths != NULL && each != NULL);
+    err = rt_group_agree(comm, digest_shards(comm, st, paths, each, hex));
+  }
   free(paths);
   free(each);
   rt_safetensors_close(&st);

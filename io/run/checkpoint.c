@@ -509,6 +509,33 @@ static rt_err remove_step(const char *folder, int64_t step)
   return rt_path_remove(old);
 }
 
+/** step-00000030.damaged, or .damaged-2 ... */
+static rt_err set_aside(const char *folder, int64_t step)
+{
+  char path[RT_PATH_MAX], to[RT_PATH_MAX], after[32] = ".damaged";
+  RT_TRY(step_path(path, folder, "", step, ""));
+  RT_TRY(step_path(to, folder, "", step, after));
+  for (int i = 2; rt_path_exists(to); i++) {
+    snprintf(after, sizeof after, ".damaged-%d", i);
+    RT_TRY(step_path(to, folder, "", step, after));
+  }
+  RT_CHECK(rename(path, to) == 0, RT_ERR_IO, "cannot rename %s to %s: %s", path,
+           to, strerror(errno));
+  rt_warn("%s is kept as %s: remove it when nobody needs it", path, to);
+  return RT_OK;
+}
+
+rt_err rt_checkpoint_set_aside(const char *folder, int64_t step)
+{
+  int64_t *steps, n;
+  rt_err err = list_steps(folder, &steps, &n);
+  for (int64_t i = 0; err == RT_OK && i < n && steps[i] > step; i++)
+    err = set_aside(folder, steps[i]);
+  free(steps);
+  RT_TRY(err);
+  return RT_OK;
+}
+
 static rt_err remove_temporary(const char *folder)
 {
   DIR *const dir = opendir(folder);

@@ -109,11 +109,25 @@ static void test_other_sizes(void)
   put(a, 100, 5);
   put(b, 101, 5);
   MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
-  const char *const paths[] = {my_rank == n_ranks - 1 && my_rank > 0 ? b : a};
-  const rt_err err = rt_files_digest(MPI_COMM_WORLD, "test", paths, 1, got);
+  // the last rank alone goes astray: by another name, and by the same link
+  const bool astray = my_rank == n_ranks - 1 && my_rank > 0;
+  const char *const names[] = {astray ? b : a};
+  rt_err err = rt_files_digest(MPI_COMM_WORLD, "test", names, 1, got);
+  CU_ASSERT_EQUAL(err, n_ranks > 1 ? RT_ERR_DATA : RT_OK);
+  CU_ASSERT(n_ranks == 1 ||
+            strstr(rt_err_text(), "finds other files than rank 0") != NULL);
+  char here[RT_PATH_MAX], back[RT_PATH_MAX];
+  CU_ASSERT_PTR_NOT_NULL_FATAL(getcwd(back, sizeof back));
+  snprintf(here, sizeof here, "%.4000s-%d", folder, my_rank);
+  CU_ASSERT_FATAL(mkdir(here, 0700) == 0 && chdir(here) == 0 &&
+                  symlink(names[0], "data") == 0);
+  const char *const paths[] = {"data"};
+  err = rt_files_digest(MPI_COMM_WORLD, "test", paths, 1, got);
   CU_ASSERT_EQUAL(err, n_ranks > 1 ? RT_ERR_DATA : RT_OK);
   CU_ASSERT(n_ranks == 1 ||
             strstr(rt_err_text(), "the ranks see different files") != NULL);
+  CU_ASSERT_EQUAL(chdir(back), 0);
+  RT_OKAY(rt_path_remove(here));
   const char *const absent[] = {"/nowhere/at/all"};
   CU_ASSERT_EQUAL(rt_files_digest(MPI_COMM_WORLD, "test", absent, 1, got),
                   RT_ERR_NOINPUT);

@@ -87,7 +87,7 @@ RT_MUST rt_err rt_job_make_config(rt_job *job);
 
 /** \a hash, of \a what this rank reads, must be rank 0's: ranks of nodes with
  *  files of their own would learn from several texts, or models, as one.
- *  RT_ERR_DATA names rank and host.  Collective. */
+ *  RT_ERR_DATA names what and where.  Collective. */
 RT_MUST rt_err rt_job_same(const rt_comm *comm, uint64_t hash,
                            const char *what);
 

@@ -9,23 +9,21 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MOST_LOOKS = 256, LEAST_LOOKS = 3 }; // of 4 KiB, at all files of a kind
 
 rt_err rt_job_same(const rt_comm *comm, uint64_t hash, const char *what)
 {
   uint64_t first = hash;
-  char host[128] = "";
   RT_TRY(rt_comm_bcast(comm, &first, sizeof first, 0));
-  if (hash == first)
-    return rt_agree(comm, RT_OK);
-  gethostname(host, sizeof host - 1);
-  return rt_agree(comm, RT_FAIL(RT_ERR_DATA,
-                                "%s: host %s has another content under this "
-                                "name than rank 0: all ranks must read the "
-                                "same; copy it there anew",
-                                what, host));
+  const rt_err err =
+      hash == first
+          ? RT_OK
+          : RT_FAIL(RT_ERR_DATA,
+                    "%s has another content here than on rank 0: all ranks "
+                    "must read the same; copy it to this host anew",
+                    what);
+  return rt_agree(comm, err);
 }
 
 static void add(uint64_t *hash, uint64_t more)

@@ -200,9 +200,9 @@ static rt_err audit_rows(const rt_job *job, int64_t step)
     return RT_OK;
   const int64_t n_rows = rt_corpus_n_rows(job->corpus, RT_TRAIN);
   uint32_t *const tok = calloc((size_t)job->seq + 1, sizeof *tok);
-  RT_TRY(
-      rt_agree(job->world, tok != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "a row")));
-  for (int64_t i = 0; i < N_LOOKS && i < n_rows; i++) {
+  const rt_err err =
+      rt_agree(job->world, tok != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "a row"));
+  for (int64_t i = 0; err == RT_OK && i < N_LOOKS && i < n_rows; i++) {
     const int64_t row = rt_corpus_order((uint64_t)step, n_rows, i);
     uint64_t part[] = {hash, 0};
     // a damaged row is the matter of the step that comes to it
@@ -211,6 +211,7 @@ static rt_err audit_rows(const rt_job *job, int64_t step)
     hash = rt_hash_xxh3(part, sizeof part);
   }
   free(tok);
+  RT_TRY(err);
   return rt_job_same(job->world, hash, "data.files");
 }
 
@@ -425,7 +426,9 @@ rt_err rt_state_resume(rt_trainer *t, int64_t *step)
            "%s holds a checkpoint of step %lld, but checkpoint.resume is "
            "false: choose another output.dir, remove the folder, or resume",
            folder, (long long)*step);
-  return resume_from(t, folder, *step);
+  RT_TRY(resume_from(t, folder, *step));
+  return rt_agree(job->world,
+                  looks ? rt_checkpoint_set_aside(folder, *step) : RT_OK);
 }
 
 /** Hashes of what a run begins with, into one. */
