@@ -12,6 +12,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/retort_script_XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 failed=0
+export XDG_CACHE_HOME=$work/cache # the user's own is left alone
 
 fail() {
   echo "FAIL: $*"

@@ -29,7 +29,9 @@ if [ -z "${PYTHON:-}" ]; then # of the scripts: one that has h5py
 fi
 export PYTHON MPIRUN
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+XDG_CACHE_HOME=$(mktemp -d) # tests leave the user's own alone
+export XDG_CACHE_HOME
+trap 'rm -rf "$log" "$XDG_CACHE_HOME"' EXIT
 n_passed=0 n_failed=0 n_skipped=0
 
 wanted() { [ "$only" = "  " ] || [[ $only == *" $1 "* ]]; }

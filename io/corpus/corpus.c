@@ -196,6 +196,17 @@ int rt_corpus_n_files(const rt_corpus *c)
   return c->n_files;
 }
 
+int rt_corpus_n_paths(const rt_corpus *c)
+{
+  return 2 * c->n_files;
+}
+
+const char *rt_corpus_path(const rt_corpus *c, int i)
+{
+  const rt_tokfile *const f = &c->source[i / 2].file;
+  return i % 2 == 0 ? f->path : f->index_path;
+}
+
 rt_corpus_info rt_corpus_file_info(const rt_corpus *c, int i_file)
 {
   const rt_source *s = &c->source[i_file];

@@ -68,6 +68,11 @@ typedef struct rt_corpus_info {
   double weight; /**< normalised */
 } rt_corpus_info;
 int rt_corpus_n_files(const rt_corpus *c);
+/** Files on disk: of each file of the corpus its tokens, and its index. */
+int rt_corpus_n_paths(const rt_corpus *c);
+/** \a i of these, tokens and index in turn; "" for an index that is not there.
+ */
+const char *rt_corpus_path(const rt_corpus *c, int i);
 rt_corpus_info rt_corpus_file_info(const rt_corpus *c, int i_file);
 /** Read every id; RT_ERR_DATA names file, document and position of the first
  *  that is not below vocab. */

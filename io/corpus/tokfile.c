@@ -362,15 +362,14 @@ static rt_err read_marks(rt_tokfile *f, const idx *x)
 
 static rt_err open_megatron(rt_tokfile *f, const char *prefix)
 {
-  char index_path[RT_PATH_MAX];
   const int n = snprintf(f->path, sizeof f->path, "%s.bin", prefix);
   RT_CHECK(n > 0 && n < RT_PATH_MAX, RT_ERR_CONFIG, "path is too long: %.80s",
            prefix);
-  snprintf(index_path, sizeof index_path, "%s.idx", prefix);
+  snprintf(f->index_path, sizeof f->index_path, "%s.idx", prefix);
   f->format = "megatron";
   RT_TRY(rt_map_open(f->path, &f->data));
-  RT_TRY(rt_map_open(index_path, &f->index));
-  idx x = {.path = index_path};
+  RT_TRY(rt_map_open(f->index_path, &f->index));
+  idx x = {.path = f->index_path};
   RT_TRY(read_idx_header(f, &x));
   RT_TRY(take_tokens(f, 0, f->type));
   RT_TRY(check_sequences(f, &x));

@@ -25,10 +25,11 @@ typedef enum rt_tok_type {
 } rt_tok_type;
 
 typedef struct rt_tokfile {
-  char path[RT_PATH_MAX];   /**< of the tokens, for messages */
-  const char *format;       /**< "megatron", "llm.c", "u16", "u32" */
-  rt_map data, index;       // owned; index is empty but for Megatron
-  const unsigned char *tok; // into data
+  char path[RT_PATH_MAX];       /**< of the tokens, for messages */
+  char index_path[RT_PATH_MAX]; /**< of a Megatron index, else "" */
+  const char *format;           /**< "megatron", "llm.c", "u16", "u32" */
+  rt_map data, index;           // owned; index is empty but for Megatron
+  const unsigned char *tok;     // into data
   rt_tok_type type;
   int64_t n_tokens, n_docs;
   int64_t *begin; // owned [n_docs + 1]: first token of each document; the last

@@ -3,8 +3,9 @@
 #include "io/hf/st_header.h"
 
 #include "base/log.h"
-
+#include "io/common/digest.h"
 #include "io/common/json.h"
+#include "io/common/ranks.h"
 #include "io/hf/hffolder.h"
 
 #include <fcntl.h>
@@ -314,6 +315,17 @@ const rt_st_tensor *rt_safetensors_at(const rt_safetensors *st, int i)
   return &st->entry[i].tensor;
 }
 
+int rt_safetensors_n_files(const rt_safetensors *st)
+{
+  return st->n_shards;
+}
+
+const char *rt_safetensors_file(const rt_safetensors *st, int i)
+{
+  RT_ASSERT(i >= 0 && i < st->n_shards);
+  return st->shard[i].path;
+}
+
 /** A tensor as a matrix: a vector is one row. */
 static int64_t rows_of(const rt_st_tensor *t)
 {
@@ -449,5 +461,43 @@ rt_err rt_safetensors_hash(const char *path, char hex[RT_SHA256_HEX])
     hex[0] = '\0';
     return rt_err_forward(err, __FILE__, __LINE__);
   }
+  return RT_OK;
+}
+
+/** A text of the shards' digests, hashed.  \a paths, \a each are scratch [n] */
+static rt_err digest_shards(MPI_Comm comm, const rt_safetensors *st,
+                            const char **paths, char (*each)[RT_SHA256_HEX],
+                            char hex[RT_SHA256_HEX])
+{
+  for (int i = 0; i < st->n_shards; i++)
+    paths[i] = st->shard[i].path;
+  RT_TRY(rt_files_digest(comm, st->path, paths, st->n_shards, each));
+  for (int i = 0; i < st->n_shards; i++)
+    each[i][RT_SHA256_HEX - 1] = '\n';
+  return rt_hash_text(each[0], (size_t)st->n_shards * sizeof each[0], hex);
+}
+
+rt_err rt_safetensors_digest(MPI_Comm comm, const char *path,
+                             char hex[RT_SHA256_HEX])
+{
+  rt_safetensors *st;
+  const char **paths = NULL;
+  char(*each)[RT_SHA256_HEX] = NULL;
+  rt_err err = rt_safetensors_open(path, &st);
+  if (err == RT_OK) {
+    paths = calloc((size_t)st->n_shards, sizeof *paths);
+    each = calloc((size_t)st->n_shards, sizeof *each);
+    if (paths == NULL || each == NULL)
+      err = RT_FAIL(RT_ERR_MEM, "%d files of %s", st->n_shards, path);
+  }
+  err = rt_group_agree(comm, err);
+  if (err == RT_OK) {
+    RT_ASSERT(st != NULL && paths != NULL && each != NULL);
+    err = rt_group_agree(comm, digest_shards(comm, st, paths, each, hex));
+  }
+  free(paths);
+  free(each);
+  rt_safetensors_close(&st);
+  RT_TRY(err);
   return RT_OK;
 }

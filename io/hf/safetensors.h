@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/view.h"
+#include <mpi.h>
 
 #define RT_ST_MAX_DIMS 8
 
@@ -37,12 +38,20 @@ const rt_st_tensor *rt_safetensors_find(const rt_safetensors *st,
 int rt_safetensors_n(const rt_safetensors *st);
 const rt_st_tensor *rt_safetensors_at(const rt_safetensors *st, int i);
 
+/** The files, in order of name. */
+int rt_safetensors_n_files(const rt_safetensors *st);
+const char *rt_safetensors_file(const rt_safetensors *st, int i);
+
 /** Read rows [row0, row0 + to.rows), columns [col0, col0 + to.cols) of a 2-D
  *  tensor (a 1-D one counts as [1, n]), converting to to.dtype (f32, f64). Only
  *  the bytes of the slice are read. \a to is host memory. */
 RT_MUST rt_err rt_safetensors_read(const rt_safetensors *st, const char *name,
                                    int64_t row0, int64_t col0, rt_view to);
 
+/** SHA-256 over the digest (io/common/digest.h) of each weight file and a
+ *  newline, in order of name.  Collective. */
+RT_MUST rt_err rt_safetensors_digest(MPI_Comm comm, const char *path,
+                                     char hex[RT_SHA256_HEX]);
 /** SHA-256 over all weight files in order of name. */
 RT_MUST rt_err rt_safetensors_hash(const char *path, char hex[RT_SHA256_HEX]);
 

@@ -16,7 +16,7 @@
 #include <string.h>
 
 static const char format_name[] = "retort-checkpoint";
-static const int64_t format_version = 3;
+static const int64_t format_version = 4; // 3 lacks the teacher
 static const char tmp_prefix[] = ".tmp-";
 static const int64_t slack_bytes = 1 << 20; // metadata and seal, for preflight
 
@@ -154,6 +154,7 @@ static rt_err write_meta(rt_h5 *h5, const rt_checkpoint_meta *meta, int rank)
   RT_TRY(rt_h5_put_int(h5, "rows_xxh3", (int64_t)meta->rows_xxh3));
   RT_TRY(rt_h5_put_real(h5, "norm_mean", meta->norm_mean));
   RT_TRY(rt_h5_put_text(h5, "origin", meta->origin));
+  RT_TRY(rt_h5_put_text(h5, "teacher", meta->teacher));
   RT_TRY(write_text(h5, "deck", meta->deck ? meta->deck : "", rank));
   return write_text(h5, "config", meta->arch ? meta->arch : "", rank);
 }
@@ -388,8 +389,8 @@ static rt_err read_meta(const rt_h5_reader *h5, const char *path,
   const bool ours = strcmp(format, format_name) == 0;
   free(format);
   RT_TRY(rt_h5_reader_int(h5, "version", &version));
-  RT_CHECK(ours && version == format_version, RT_ERR_DATA,
-           "%s is no %s of version %lld (it has version %lld)", path,
+  RT_CHECK(ours && version >= 3 && version <= format_version, RT_ERR_DATA,
+           "%s is no %s of version 3 to %lld (it has version %lld)", path,
            format_name, (long long)format_version, (long long)version);
   RT_TRY(rt_h5_reader_int(h5, "step", &meta->step));
   RT_TRY(rt_h5_reader_int(h5, "consumed", &meta->consumed));
@@ -404,6 +405,12 @@ static rt_err read_meta(const rt_h5_reader *h5, const char *path,
   RT_TRY(rt_h5_reader_text(h5, "origin", sizeof meta->origin, &origin));
   snprintf(meta->origin, sizeof meta->origin, "%s", origin);
   free(origin);
+  if (version > 3) {
+    char *teacher;
+    RT_TRY(rt_h5_reader_text(h5, "teacher", sizeof meta->teacher, &teacher));
+    snprintf(meta->teacher, sizeof meta->teacher, "%s", teacher);
+    free(teacher);
+  }
   RT_TRY(read_text(h5, "deck", &meta->deck));
   return read_text(h5, "config", &meta->arch);
 }
@@ -500,6 +507,33 @@ static rt_err remove_step(const char *folder, int64_t step)
   RT_CHECK(rename(path, old) == 0, RT_ERR_IO, "cannot rename %s to %s: %s",
            path, old, strerror(errno));
   return rt_path_remove(old);
+}
+
+/** step-00000030.damaged, or .damaged-2 ... */
+static rt_err set_aside(const char *folder, int64_t step)
+{
+  char path[RT_PATH_MAX], to[RT_PATH_MAX], after[32] = ".damaged";
+  RT_TRY(step_path(path, folder, "", step, ""));
+  RT_TRY(step_path(to, folder, "", step, after));
+  for (int i = 2; rt_path_exists(to); i++) {
+    snprintf(after, sizeof after, ".damaged-%d", i);
+    RT_TRY(step_path(to, folder, "", step, after));
+  }
+  RT_CHECK(rename(path, to) == 0, RT_ERR_IO, "cannot rename %s to %s: %s", path,
+           to, strerror(errno));
+  rt_warn("%s is kept as %s: remove it when nobody needs it", path, to);
+  return RT_OK;
+}
+
+rt_err rt_checkpoint_set_aside(const char *folder, int64_t step)
+{
+  int64_t *steps, n;
+  rt_err err = list_steps(folder, &steps, &n);
+  for (int64_t i = 0; err == RT_OK && i < n && steps[i] > step; i++)
+    err = set_aside(folder, steps[i]);
+  free(steps);
+  RT_TRY(err);
+  return RT_OK;
 }
 
 static rt_err remove_temporary(const char *folder)

@@ -30,6 +30,7 @@ typedef struct rt_checkpoint_meta {
   uint64_t rows_xxh3;         /**< of tokens here and there in them */
   double norm_mean;           /**< running mean of the gradient norm (spikes) */
   char origin[RT_SHA256_HEX]; /**< of what the run began from; "" not known */
+  char teacher[RT_SHA256_HEX]; /**< whom it learns from; "": none, or unknown */
   char *deck; /**< resolved deck; owned, free by rt_checkpoint_meta_clear */
   char *arch; /**< config.json text; owned */
 } rt_checkpoint_meta;
@@ -58,6 +59,9 @@ RT_MUST rt_err rt_checkpoint_proof(const char *folder, int64_t step,
 /** Fill every slab.  Unknown names, other shapes: RT_ERR_DATA.  Collective. */
 RT_MUST rt_err rt_checkpoint_read(MPI_Comm comm, const char *folder,
                                   int64_t step, rt_slab *slabs, int n_slabs);
+/** Rename checkpoints of later steps than \a step, which were found damaged:
+ *  they neither count among the last, nor are written over.  Rank 0 only. */
+RT_MUST rt_err rt_checkpoint_set_aside(const char *folder, int64_t step);
 /** Remove what is neither among the last \a keep_last nor at a multiple of
  *  \a keep_every (0: none), and left-over temporary folders.  Rank 0 only. */
 RT_MUST rt_err rt_checkpoint_prune(const char *folder, int keep_last,

@@ -15,23 +15,26 @@
 struct rt_metrics {
   FILE *file; // owned
   bool in_line;
+  int64_t evaluated; // step of the last evaluation that was there, or -1
   char path[];
 };
 
 /** Step of a line; false when it is no line of ours (cut off by a crash). */
-static bool step_of(const char *line, size_t n, int64_t *step)
+static bool step_of(const char *line, size_t n, int64_t *step, bool *is_eval)
 {
   rt_json *j;
   if (rt_json_parse("metrics", line, n, &j) != RT_OK)
     return false;
   const bool good = rt_json_int(rt_json_get(j, "step"), step);
+  const char *const kind = rt_json_text(rt_json_get(j, "kind"));
+  *is_eval = kind != NULL && strcmp(kind, "eval") == 0;
   rt_json_free(&j);
   return good;
 }
 
 /** Keep the lines up to \a resume_step, in place; the new length. */
 static size_t keep_lines(char *text, size_t n, int64_t resume_step,
-                         const char *path)
+                         const char *path, int64_t *evaluated)
 {
   size_t kept = 0;
   int n_odd = 0;
@@ -40,9 +43,12 @@ static size_t keep_lines(char *text, size_t n, int64_t resume_step,
     const size_t length =
         newline == NULL ? n - i : (size_t)(newline - (text + i)) + 1;
     int64_t step = 0;
-    const bool good = newline != NULL && step_of(text + i, length, &step);
+    bool is_eval = false;
+    const bool good =
+        newline != NULL && step_of(text + i, length, &step, &is_eval);
     n_odd += !good;
     if (good && step <= resume_step) {
+      *evaluated = is_eval ? step : *evaluated;
       memmove(text + kept, text + i, length);
       kept += length;
     }
@@ -53,7 +59,7 @@ static size_t keep_lines(char *text, size_t n, int64_t resume_step,
   return kept;
 }
 
-static rt_err cut(const char *path, int64_t resume_step)
+static rt_err cut(const char *path, int64_t resume_step, int64_t *evaluated)
 {
   int64_t bytes = 0;
   if (rt_file_exists(path))
@@ -65,7 +71,7 @@ static rt_err cut(const char *path, int64_t resume_step)
   char *text;
   size_t n;
   RT_TRY(rt_file_slurp(path, (size_t)bytes, &text, &n));
-  const size_t kept = keep_lines(text, n, resume_step, path);
+  const size_t kept = keep_lines(text, n, resume_step, path, evaluated);
   const rt_err err = kept < n ? rt_file_put(path, text, kept) : RT_OK;
   free(text);
   RT_TRY(err);
@@ -75,10 +81,12 @@ static rt_err cut(const char *path, int64_t resume_step)
 rt_err rt_metrics_open(const char *path, int64_t resume_step, rt_metrics **out)
 {
   *out = NULL;
-  RT_TRY(cut(path, resume_step));
+  int64_t evaluated = -1;
+  RT_TRY(cut(path, resume_step, &evaluated));
   rt_metrics *m = calloc(1, sizeof *m + strlen(path) + 1);
   RT_CHECK(m != NULL, RT_ERR_MEM, "%zu bytes to open %s", sizeof *m, path);
   strcpy(m->path, path);
+  m->evaluated = evaluated;
   m->file = fopen(path, "ae");
   if (m->file == NULL) {
     free(m);
@@ -87,6 +95,11 @@ rt_err rt_metrics_open(const char *path, int64_t resume_step, rt_metrics **out)
   }
   *out = m;
   return RT_OK;
+}
+
+int64_t rt_metrics_evaluated(const rt_metrics *m)
+{
+  return m->evaluated;
 }
 
 void rt_metrics_begin(rt_metrics *m, const char *kind, int64_t step)

@@ -13,6 +13,8 @@ typedef struct rt_metrics rt_metrics;
  *  (they will be written again); -1 keeps nothing. */
 RT_MUST rt_err rt_metrics_open(const char *path, int64_t resume_step,
                                rt_metrics **out);
+/** Step of the last "eval" line that was there, -1 when there was none. */
+int64_t rt_metrics_evaluated(const rt_metrics *m);
 /** Start an object {"kind": kind, "step": step ...}. */
 void rt_metrics_begin(rt_metrics *m, const char *kind, int64_t step);
 void rt_metrics_real(rt_metrics *m, const char *name, double value);

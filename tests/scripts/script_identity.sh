@@ -1,87 +1,118 @@
 #!/bin/bash
-# What a run is made of is what its deck and its folders say: where two sources
-# disagree, none wins in silence.
+# A run goes on, on every rank, with the files it began with.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
 make_teacher
 live=(teacher.source=live teacher.weights=teacher.hf eval.rows=0)
 
-# --- a folder that says two things of one model
-"$PYTHON" - <<'PY' || fail "cannot make odd folders"
-import json, os, shutil, struct
-def read(path):
-    data = open(path, "rb").read()
-    n = 8 + struct.unpack("<Q", data[:8])[0]
-    return json.loads(data[8:n]), data[n:]
-def odd(name, tensor, value, shape):
-    """teacher.hf with one tensor of f32 more"""
-    shutil.copytree("teacher.hf", name)
-    header, data = read(name + "/model.safetensors")
-    header.pop("__metadata__", None)
-    header[tensor] = {"dtype": "F32", "shape": shape,
-                      "data_offsets": [len(data), len(data) + len(value)]}
-    text = json.dumps(header).encode()
-    with open(name + "/model.safetensors", "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text + data + value)
-header, data = read("teacher.hf/model.safetensors")
-embed = header["model.embed_tokens.weight"]
-begin, end = embed["data_offsets"]
-same = data[begin:end]
-odd("head-same", "lm_head.weight", same, embed["shape"])
-odd("head-own", "lm_head.weight", same[:-4] + struct.pack("<f", 0.5),
-    embed["shape"])
-dim = json.load(open("teacher.hf/config.json"))["head_dim"]
-for name, theta in ("turns-same", 1e4), ("turns-other", 5e5):
-    freq = [theta ** (-2 * i / dim) for i in range(dim // 2)]
-    odd(name, "model.layers.0.self_attn.rotary_emb.inv_freq",
-        struct.pack(f"<{len(freq)}f", *freq), [len(freq)])
+# --- another teacher under the same name is not the checkpoint's
+expect 0 1 train deck.yaml output.dir=teacher2 train.length=30 run.seed=8 \
+  student.width=48 eval.rows=0
+expect 0 1 export teacher2 teacher2.hf
+for which in teacher teacher2; do
+  expect 0 2 capture deck.yaml "teacher.weights=$which.hf" \
+    "capture.dir=$which.logits" capture.rows=96 capture.shard_rows=32
+done
+cp -r teacher.hf changing.hf
+cp -r teacher.logits changing.logits
+change() { # NAME FROM
+  rm -r "changing.$1"
+  cp -r "$2.$1" "changing.$1"
+}
+for kind in hf logits; do
+  args=("output.dir=run.$kind" eval.rows=0 checkpoint.every=5)
+  if [ "$kind" = hf ]; then
+    args+=("${live[@]}" teacher.weights=changing.hf)
+  else
+    args+=(teacher.source=dataset teacher.dataset=changing.logits)
+  fi
+  expect 0 2 train deck.yaml "${args[@]}"
+  cp -r "run.$kind" "half.$kind"
+  rm -r "half.$kind"/checkpoints/step-00000010
+  change "$kind" teacher2
+  expect 78 2 train deck.yaml "${args[@]}" "output.dir=half.$kind"
+  says err.txt "the teacher is not the checkpoint's (step 5 of half.$kind)"
+  says err.txt "changing.$kind"
+  [ -d "half.$kind/checkpoints/step-00000010" ] && fail "$kind: it went on"
+  change "$kind" teacher
+  expect 0 2 train deck.yaml "${args[@]}" "output.dir=half.$kind"
+  same_bits "run.$kind" "half.$kind"
+done
+rm -r half.hf/checkpoints/step-00000010
+change hf teacher2
+expect 0 2 train deck.yaml "${live[@]}" eval.rows=0 teacher.weights=changing.hf \
+  output.dir=half.hf checkpoint.allow_change=teacher.weights
+
+# --- two nodes with files of their own: what differs is named, none is trained
+# apart CODE ARGS...: two ranks, each in its own folder
+apart() {
+  local want=$1
+  shift
+  # shellcheck disable=SC2086
+  timeout 100 $MPIRUN -np 1 -wdir "$work/node0" "$RETORT" "$@" \
+    : -np 1 -wdir "$work/node1" "$RETORT" "$@" >out.txt 2>err.txt </dev/null
+  code=$?
+  [ "$code" = "$want" ] || fail "exit $code, expected $want, apart: $*"
+}
+both() {
+  rm -rf node0 node1
+  mkdir node0 node1
+  for node in node0 node1; do
+    cp -r deck.yaml corpus.u16 teacher.hf "$node"
+    mkdir "$node/words"
+    echo '{"words": 1}' >"$node/words/tokenizer.json"
+  done
+}
+differs() { # WHAT: on rank 1, as the message says
+  grep -qE "rank 1 on [^ ]+: $1 has another content here than on rank 0" \
+    err.txt || fail "not told of $1: $(grep retort: err.txt)"
+}
+run=(train deck.yaml "output.dir=$work/apart" train.length=4 eval.rows=0
+  checkpoint.every=2)
+all=("${run[@]}" "${live[@]}" data.tokenizer=words)
+both
+apart 0 "${all[@]}" student.tp=2 teacher.tp=2
+rm -r apart
+LC_ALL=C tr '\001\002' '\002\001' <corpus.u16 >node1/corpus.u16
+for tp in 1 2; do
+  apart 65 "${all[@]}" "student.tp=$tp" "teacher.tp=$tp"
+  differs corpus.u16
+done
+apart 65 capture deck.yaml teacher.weights=teacher.hf "capture.dir=$work/c"
+differs corpus.u16
+[ -e c ] && fail "a refused capture left its folder"
+both
+cp teacher2.hf/model.safetensors node1/teacher.hf
+apart 65 "${all[@]}"
+differs teacher.hf
+both
+echo '{"words": 2}' >node1/words/tokenizer.json
+apart 65 "${all[@]}"
+differs words
+both
+sed -i 's/"rms_norm_eps": [^,]*/"rms_norm_eps": 1e-3/' node1/teacher.hf/config.json
+apart 65 "${run[@]}" student.config=teacher.hf
+differs teacher.hf
+
+# a copy that differs between the places that are looked at
+"$PYTHON" - <<'PY'
+import random
+rng = random.Random(3)
+n, looks = 4 << 20, 128
+data = bytearray(b"".join(bytes((rng.randrange(1, 64), 0)) for _ in range(n // 2)))
+open("node0/corpus.u16", "wb").write(data)
+for i in range(looks - 1):
+    at = i * (n - 4096) // (looks - 1)
+    end = (i + 1) * (n - 4096) // (looks - 1)
+    for k in range((at + 4097) // 2 * 2, end // 2 * 2, 2):
+        data[k] = 1 + data[k] % 63
+open("node1/corpus.u16", "wb").write(data)
 PY
-expect 0 1 train deck.yaml output.dir=plain "${live[@]}" train.length=2
-for same in head-same turns-same; do
-  expect 0 2 train deck.yaml "output.dir=run-$same" "${live[@]}" train.length=2 \
-    teacher.tp=2 student.tp=2 "teacher.weights=$same"
-  close_to plain "run-$same"
-done
-for tp in 1 2; do # of tp 2 the last row, the other one, is rank 1's
-  expect 65 2 train deck.yaml "${live[@]}" teacher.tp="$tp" \
-    teacher.weights=head-own
-  says err.txt "says tie_word_embeddings true, but lm_head.weight is not"
-done
-expect 65 1 train deck.yaml student.weights=head-own
-says err.txt "has a head of its own"
-expect 65 2 train deck.yaml "${live[@]}" teacher.weights=turns-other
-says err.txt "inv_freq has other rotary frequencies than config.json"
-
-# --- student.weights have a shape: another student.config is refused
-cp -r teacher.hf other-shape
-sed -i 's/"intermediate_size": 48/"intermediate_size": 96/' \
-  other-shape/config.json
-expect 78 2 train deck.yaml student.weights=teacher.hf student.config=other-shape
-says err.txt "student.weights is teacher.hf and student.config is other-shape"
-expect 0 1 train deck.yaml student.weights=teacher.hf train.length=1 \
-  student.config=teacher.hf/config.json eval.rows=0 student.rope_theta=5e5
-says err.txt "student.rope_theta 500000 (it has 10000)"
-
-# --- what could not be exported at the end is refused before the first step
-for keys in student.qkv_bias=true "student.width=30 student.head_dim=8" \
-  "student.heads=2048 student.head_dim=4096 student.width=2048"; do
-  read -ra bad <<<"$keys"
-  expect 78 2 train deck.yaml output.dir=unwritable checkpoint.every=2 "${bad[@]}"
-  says err.txt "student.*"
-  [ -e unwritable ] && fail "$keys: a refused run left its folder"
-  expect 78 1 plan deck.yaml "${bad[@]}"
-done
-
-# --- a tokenizer with other ids than the deck, or the model, says
-mkdir words
-echo '{"model": {"vocab": {"a": 0, "b": 69}}}' >words/tokenizer.json
-echo '{"eos_token_id": [3, 5]}' >words/generation_config.json
-expect 0 1 train deck.yaml data.tokenizer=words train.length=1 output.dir=spoken
-says err.txt "words has ids up to 69, the model has 64 ids"
-expect 0 1 train deck.yaml data.tokenizer=words train.length=1 eval.rows=0 \
-  student.vocab=80 data.vocab=64
-says err.txt "words has ids up to 69, data.vocab is 64"
-expect 0 1 export spoken spoken.hf
-says err.txt "eos_token_id is 0 in config.json"
+rm -rf apart
+apart 65 "${run[@]}" student.tp=2
+says err.txt "step 1: ranks of one tp group have read different rows"
+apart 65 "${run[@]}"
+differs data.files
+[ -d apart/checkpoints ] && fail "a checkpoint of two texts was written"
 finish

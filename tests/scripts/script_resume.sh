@@ -136,4 +136,33 @@ expect 0 1 train deck.yaml output.dir=pruned checkpoint.every=2 \
 [ "$(cd pruned/checkpoints && echo step-*)" = \
   "step-00000004 step-00000008 step-00000010" ] ||
   fail "checkpoints left: $(cd pruned/checkpoints && echo *)"
+
+# --- damaged ones do not count among them, and a fresh one never goes
+expect 0 1 train deck.yaml output.dir=worn checkpoint.every=2 eval.rows=0 \
+  checkpoint.keep_last=9
+for step in 08 10; do
+  truncate -s -1 "worn/checkpoints/step-000000$step/state.h5"
+done
+touch worn/stop # after one step
+expect 86 1 train deck.yaml output.dir=worn checkpoint.keep_last=2 eval.rows=0
+says out.txt "resumed at step 6 of 10"
+says err.txt "step-00000010 is kept as worn/checkpoints/step-00000010.damaged"
+left=$(cd worn/checkpoints && echo step-*)
+[ "$left" = "step-00000006 step-00000007 step-00000008.damaged \
+step-00000010.damaged" ] || fail "checkpoints left: $left"
+
+# --- a stop does not wait for an evaluation: the next start makes up for it
+mkdir soon
+for at in 1 2; do # of 2: also at the end
+  touch soon/stop
+  expect 86 2 train deck.yaml output.dir=soon train.length=2 eval.every=1
+  grep -q "evaluation at step $at" out.txt &&
+    fail "the stop at step $at waited for an evaluation"
+done
+says out.txt "evaluation at step 1:"
+expect 0 2 train deck.yaml output.dir=soon train.length=2 eval.every=1
+says out.txt "evaluation at step 2:"
+expect 0 2 train deck.yaml output.dir=soon train.length=2 eval.every=1
+grep -q "evaluation at" out.txt && fail "evaluated twice"
+[ "$(grep -c '"eval"' soon/metrics.jsonl)" = 2 ] || fail "not two evaluations"
 finish

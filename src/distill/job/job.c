@@ -9,6 +9,7 @@
 #include "distill/job/job_memory.h"
 #include "distill/job/match.h"
 #include "distill/job/open_corpus.h"
+#include "distill/job/same_inputs.h"
 #include "io/hf/hfconfig.h"
 #include "io/hf/hffolder.h"
 #include "model/rope.h"
@@ -509,7 +510,8 @@ rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,
     rt_job_beside(job, "dataset",
                   (double)rt_logits_memory(job->dataset) + reading_bytes);
   }
-  return rt_agree(world, read_inputs(job));
+  RT_TRY(rt_agree(world, read_inputs(job)));
+  return rt_job_same_inputs(job);
 }
 
 void rt_job_clear(rt_job *job)

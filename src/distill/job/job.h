@@ -88,6 +88,12 @@ void rt_job_clear(rt_job *job);
  *  at the end: such a run shall not begin.  Collective. */
 RT_MUST rt_err rt_job_make_config(rt_job *job);
 
+/** \a hash, of \a what this rank reads, must be rank 0's: ranks of nodes with
+ *  files of their own would learn from several texts, or models, as one.
+ *  RT_ERR_DATA names what and where.  Collective. */
+RT_MUST rt_err rt_job_same(const rt_comm *comm, uint64_t hash,
+                           const char *what);
+
 /** Proportions of draws are the target as they are (unbiased at tau 1): refuse
  *  another loss.tau, teacher.top_p or top_k.  \param where  has the draws */
 RT_MUST rt_err rt_job_check_draws(const rt_deck *d, const char *where);

@@ -183,6 +183,23 @@ static rt_err evaluate(rt_train_run *run)
                   rt_progress_eval(&run->progress, run->step, &r));
 }
 
+static bool due(int64_t step, int64_t every)
+{
+  return every > 0 && step % every == 0;
+}
+
+/** An evaluation that a stop left out, or a kill, is made up for. */
+static rt_err evaluate_owed(rt_train_run *run)
+{
+  const rt_job *const job = run->job;
+  bool owed = rt_progress_owes(&run->progress, run->step);
+  if (run->evaluator == NULL || run->saved <= 0 ||
+      (!due(run->step, run->eval_every) && run->step < job->n_steps))
+    return RT_OK;
+  RT_TRY(rt_comm_bcast(job->world, &owed, sizeof owed, 0));
+  return owed ? evaluate(run) : RT_OK;
+}
+
 static rt_err checkpoint(rt_train_run *run)
 {
   rt_job *job = run->job;
@@ -266,11 +283,6 @@ static double peak_rss(void)
   return (double)use.ru_maxrss * 1024.0; // Linux counts in KiB
 }
 
-static bool due(int64_t step, int64_t every)
-{
-  return every > 0 && step % every == 0;
-}
-
 /** Is it time for a checkpoint, by this rank's clock or by the step? */
 static bool is_due(const rt_train_run *run)
 {
@@ -319,7 +331,9 @@ static rt_err report(rt_train_run *run, const rt_step_result *r,
   return RT_OK;
 }
 
-/** One step and what belongs to it. */
+/** One step and what belongs to it.  The checkpoint comes before the
+ *  evaluation, and a stop before both: it is given little time, and the end
+ *  saves. */
 static rt_err advance(rt_train_run *run, rt_stop *stop)
 {
   rt_job *job = run->job;
@@ -334,11 +348,11 @@ static rt_err advance(rt_train_run *run, rt_stop *stop)
   RT_TRY(meet(run, rt_now_s() - since, &m));
   *stop = m.stop;
   RT_TRY(report(run, &r, &m));
-  if (run->step == job->n_steps)
-    return RT_OK; // the end evaluates and saves anyway
-  if (due(run->step, run->eval_every))
-    RT_TRY(evaluate(run));
-  return m.save ? checkpoint(run) : RT_OK;
+  if (run->step == job->n_steps || *stop != GO_ON)
+    return RT_OK;
+  if (m.save)
+    RT_TRY(checkpoint(run));
+  return due(run->step, run->eval_every) ? evaluate(run) : RT_OK;
 }
 
 /** Steps until the end or a stop.  A rank that fails alone would leave its
@@ -392,10 +406,12 @@ static rt_err finish(rt_train_run *run, rt_stop stop)
 {
   const rt_job *job = run->job;
   char path[RT_PATH_MAX];
-  const bool complete = run->step >= job->n_steps;
+  const bool trained = run->step >= job->n_steps;
+  // an evaluation that there is no time for is the next start's
+  const bool complete = trained && (stop == GO_ON || run->evaluator == NULL);
+  RT_TRY(checkpoint(run));
   if (complete && run->first < job->n_steps)
     RT_TRY(evaluate(run));
-  RT_TRY(checkpoint(run));
   RT_TRY(summary(run, complete ? GO_ON : stop));
   if (complete)
     return RT_OK;
@@ -417,6 +433,8 @@ rt_err rt_run_train(rt_job *job)
   rt_stop stop = GO_ON;
   rt_err err = prepare(&run);
   rt_phases_to(&job->phases, RT_PHASE_OTHER);
+  if (err == RT_OK)
+    err = evaluate_owed(&run);
   if (err == RT_OK)
     err = loop(&run, &stop);
   if (err == RT_OK)

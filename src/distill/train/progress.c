@@ -55,6 +55,11 @@ void rt_progress_pause(rt_progress *p, double since)
   p->paused += rt_now_s() - since;
 }
 
+bool rt_progress_owes(const rt_progress *p, int64_t step)
+{
+  return p->metrics != NULL && rt_metrics_evaluated(p->metrics) < step;
+}
+
 rt_err rt_progress_step(rt_progress *p, int64_t step, const rt_step_result *r)
 {
   rt_metrics *m = p->metrics;

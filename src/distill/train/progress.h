@@ -25,6 +25,10 @@ RT_MUST rt_err rt_progress_init(rt_progress *p, const rt_job *job,
                                 const char *folder, int64_t step);
 void rt_progress_clear(rt_progress *p);
 
+/** Do the metrics lack an evaluation at \a step, where the run goes on?  On
+ * rank 0 of a run with a folder; false elsewhere. */
+bool rt_progress_owes(const rt_progress *p, int64_t step);
+
 /** FLOPs of one step over all ranks: student forward and backward, live
  *  teacher's forward. */
 double rt_progress_flops(const rt_job *job);

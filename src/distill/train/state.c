@@ -173,6 +173,7 @@ static rt_err fill_meta(const rt_trainer *t, int64_t step,
                                .rows_xxh3 = t->rows_xxh3,
                                .norm_mean = t->norm_mean};
   memcpy(meta->origin, t->origin, sizeof meta->origin);
+  memcpy(meta->teacher, t->teacher_id, sizeof meta->teacher);
   meta->arch = strdup(job->config);
   const rt_err err = meta->arch != NULL
                          ? rt_deck_to_text(job->deck, &meta->deck)
@@ -201,6 +202,31 @@ static rt_err write_pieces(rt_trainer *t, const char *folder,
                              s->n, job->hooks->fatal);
 }
 
+/** Some rows of the corpus, others at each checkpoint, read by every rank: a
+ *  copy that differs only here and there comes to light in time. */
+static rt_err audit_rows(const rt_job *job, int64_t step)
+{
+  enum { N_LOOKS = 64 };
+  uint64_t hash = 0;
+  if (job->corpus == NULL || rt_comm_size(job->world) == 1)
+    return RT_OK;
+  const int64_t n_rows = rt_corpus_n_rows(job->corpus, RT_TRAIN);
+  uint32_t *const tok = calloc((size_t)job->seq + 1, sizeof *tok);
+  const rt_err err =
+      rt_agree(job->world, tok != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "a row"));
+  for (int64_t i = 0; err == RT_OK && i < N_LOOKS && i < n_rows; i++) {
+    const int64_t row = rt_corpus_order((uint64_t)step, n_rows, i);
+    uint64_t part[] = {hash, 0};
+    // a damaged row is the matter of the step that comes to it
+    if (rt_corpus_row(job->corpus, RT_TRAIN, row, tok, NULL, NULL) == RT_OK)
+      part[1] = rt_hash_xxh3(tok, ((size_t)job->seq + 1) * sizeof *tok);
+    hash = rt_hash_xxh3(part, sizeof part);
+  }
+  free(tok);
+  RT_TRY(err);
+  return rt_job_same(job->world, hash, "data.files");
+}
+
 rt_err rt_state_save(rt_trainer *t, int64_t step)
 {
   const rt_job *job = t->job;
@@ -209,6 +235,7 @@ rt_err rt_state_save(rt_trainer *t, int64_t step)
   rt_checkpoint_meta meta = {0};
   rt_pieces s = {0};
   RT_TRY(rt_state_folder(folder, rt_deck_text(deck, RT_KEY_OUT_DIR)));
+  RT_TRY(audit_rows(job, step));
   rt_err err = fill_meta(t, step, &meta);
   if (err == RT_OK)
     err = write_pieces(t, folder, &meta, &s);
@@ -222,21 +249,40 @@ rt_err rt_state_save(rt_trainer *t, int64_t step)
   return rt_agree(job->world, err);
 }
 
-/** Did the user say that rows may be others? */
-static bool rows_are_free(const rt_deck *deck)
+/** Did the user name a key of \a section among those that may change? */
+static bool allows(const rt_deck *deck, const char *section)
 {
-  bool free = false;
-  for (int i = 0; i < rt_deck_n(deck, RT_KEY_CKPT_ALLOW); i++) {
-    const char *const key = rt_deck_text_at(deck, RT_KEY_CKPT_ALLOW, i);
-    free |= strncmp(key, "data.", 5) == 0 || strncmp(key, "teacher.", 8) == 0;
-  }
-  return free;
+  for (int i = 0; i < rt_deck_n(deck, RT_KEY_CKPT_ALLOW); i++)
+    if (strncmp(rt_deck_text_at(deck, RT_KEY_CKPT_ALLOW, i), section,
+                strlen(section)) == 0)
+      return true;
+  return false;
+}
+
+/** The teacher may be another only by the user's word, as its name may. */
+static rt_err compare_teachers(const rt_trainer *t,
+                               const rt_checkpoint_meta *meta)
+{
+  const rt_deck *const deck = t->job->deck;
+  const rt_key key =
+      t->job->dataset != NULL ? RT_KEY_TEA_DATASET : RT_KEY_TEA_WEIGHTS;
+  if (allows(deck, "teacher.") || meta->teacher[0] == '\0')
+    return RT_OK; // of a version that did not know, or without one
+  RT_CHECK(strcmp(meta->teacher, t->teacher_id) == 0, RT_ERR_CONFIG,
+           "the teacher is not the checkpoint's (step %lld of %s): %s was "
+           "replaced under its name, %s (it has %s, the checkpoint's had %s).  "
+           "Bring it back, choose another output.dir, or name %s in "
+           "checkpoint.allow_change",
+           (long long)meta->step, rt_deck_text(deck, RT_KEY_OUT_DIR),
+           rt_key_path(key), rt_deck_text(deck, key), t->teacher_id,
+           meta->teacher, rt_key_path(key));
+  return RT_OK;
 }
 
 static rt_err compare_rows(const rt_trainer *t, const rt_checkpoint_meta *meta)
 {
   const rt_job *job = t->job;
-  if (rows_are_free(job->deck))
+  if (allows(job->deck, "data.") || allows(job->deck, "teacher."))
     return RT_OK;
   RT_CHECK(meta->rows == job->n_rows && meta->rows_xxh3 == t->rows_xxh3,
            RT_ERR_CONFIG,
@@ -329,6 +375,8 @@ static rt_err resume_from(rt_trainer *t, const char *folder, int64_t step)
   if (err == RT_OK)
     err = rt_agree(t->job->world, check_window(t->job, &meta));
   if (err == RT_OK)
+    err = compare_teachers(t, &meta);
+  if (err == RT_OK)
     err = compare_rows(t, &meta);
   if (err == RT_OK)
     err =
@@ -356,6 +404,21 @@ static rt_err newest(const rt_job *job, const char *run_folder,
   return rt_checkpoint_newest(rt_comm_mpi(job->world), folder, step);
 }
 
+/** The dataset's manifest, or the weights, by their hash.  Collective. */
+static rt_err know_teacher(rt_trainer *t)
+{
+  const rt_job *const job = t->job;
+  char proof[17];
+  if (job->dataset != NULL) {
+    rt_logits_proof(job->dataset, proof);
+    snprintf(t->teacher_id, sizeof t->teacher_id, "%s", proof);
+  } else if (t->teacher != NULL)
+    return rt_safetensors_digest(rt_comm_mpi(job->world),
+                                 rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS),
+                                 t->teacher_id);
+  return RT_OK;
+}
+
 rt_err rt_state_resume(rt_trainer *t, int64_t *step)
 {
   const rt_job *job = t->job;
@@ -367,6 +430,7 @@ rt_err rt_state_resume(rt_trainer *t, int64_t *step)
   const bool looks = rt_comm_rank(job->world) == 0;
   RT_TRY(rt_agree(job->world, looks ? hash_rows(job, &t->rows_xxh3) : RT_OK));
   RT_TRY(rt_comm_bcast(job->world, &t->rows_xxh3, sizeof t->rows_xxh3, 0));
+  RT_TRY(know_teacher(t));
   RT_TRY(newest(job, run_folder, folder, step));
   if (*step < 0)
     return RT_OK;
@@ -374,7 +438,9 @@ rt_err rt_state_resume(rt_trainer *t, int64_t *step)
            "%s holds a checkpoint of step %lld, but checkpoint.resume is "
            "false: choose another output.dir, remove the folder, or resume",
            folder, (long long)*step);
-  return resume_from(t, folder, *step);
+  RT_TRY(resume_from(t, folder, *step));
+  return rt_agree(job->world,
+                  looks ? rt_checkpoint_set_aside(folder, *step) : RT_OK);
 }
 
 /** Hashes of what a run begins with, into one. */

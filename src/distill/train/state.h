@@ -15,8 +15,9 @@ double rt_state_memory(const rt_job *job);
  *  layout (ranks, tp, micro-rows) is bit-identical; any other continues with
  *  the same rows, equal to rounding. All are collective. */
 RT_MUST rt_err rt_state_save(rt_trainer *trainer, int64_t step);
-/** *step = -1 when there is none.  Refused for a deck, or a training stream
- *  (hashed here and there, for rt_state_save too), that is not the same. */
+/** *step = -1 when there is none.  Refused for a deck, a training stream
+ * (hashed here and there, for rt_state_save too) or a teacher that is not the
+ * same. */
 RT_MUST rt_err rt_state_resume(rt_trainer *trainer, int64_t *step);
 /** Fill in what the run began from, beyond its deck, unless its checkpoint said
  *  so: SHA-256 over the hashes of the student's and the teacher's weights and

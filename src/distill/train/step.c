@@ -168,6 +168,31 @@ static rt_err send_batch(rt_trainer *tr, const rt_batch *b, rt_tokens_in *in)
   return RT_OK;
 }
 
+/** Rows of the micro-batch, added to the hash of all that came before. */
+static void note_rows(rt_trainer *tr, const rt_batch *b)
+{
+  const size_t bytes = (size_t)(b->n_rows * b->seq) * sizeof *b->tok;
+  const uint64_t part[] = {tr->rows_seen, rt_hash_xxh3(b->tok, bytes),
+                           rt_hash_xxh3(b->label, bytes)};
+  tr->rows_seen = rt_hash_xxh3(part, sizeof part);
+}
+
+/** The tp ranks of a group compute parts of one model: of one text. */
+static rt_err check_rows(const rt_trainer *tr, int64_t step)
+{
+  const rt_comm *const tp = tr->job->grid_s.comm_tp;
+  uint64_t most[2] = {tr->rows_seen, ~tr->rows_seen};
+  if (rt_comm_size(tp) == 1)
+    return RT_OK;
+  RT_TRY(rt_comm_allreduce_host(tp, most, 2, RT_U64, RT_MAX));
+  RT_CHECK(most[0] == ~most[1], RT_ERR_DATA,
+           "step %lld: ranks of one tp group have read different rows: they "
+           "see different files under the names of data.files; copy them to "
+           "every node anew.  Nothing was updated in this step",
+           (long long)step + 1);
+  return RT_OK;
+}
+
 /** One micro-step: gradients are added to; the last one starts their sum. */
 static rt_err micro_step(rt_trainer *tr, double alpha, double weight_total,
                          bool last, rt_loss *loss)
@@ -182,6 +207,7 @@ static rt_err micro_step(rt_trainer *tr, double alpha, double weight_total,
 
   rt_phases_to(ph, RT_PHASE_INPUT);
   RT_TRY(rt_feed_next(tr->feed, &b));
+  note_rows(tr, b);
   rt_phases_to(ph, RT_PHASE_FORWARD);
   if (tr->teacher != NULL)
     RT_TRY(rt_teacher_begin(tr->teacher, job, b));
@@ -259,6 +285,7 @@ rt_err rt_trainer_step(rt_trainer *tr, int64_t step, rt_step_result *out)
   for (int64_t i = 0; i < n_micro; i++)
     RT_TRY(micro_step(tr, out->alpha, weight_total, i == n_micro - 1, &loss));
   rt_phases_to(ph, RT_PHASE_REDUCE);
+  RT_TRY(check_rows(tr, step));
   RT_TRY(rt_gradsync_finish(tr->sync));
   RT_TRY(sum_loss(tr, &loss));
   rt_phases_to(ph, RT_PHASE_OPTIMIZER);

@@ -19,10 +19,12 @@ typedef struct rt_trainer {
   rt_gradsync *sync;
   rt_feed *feed;
   rt_schedule lr, alpha;
-  int64_t n_updates; /**< t of AdamW: steps that were not skipped */
+  uint64_t rows_seen; /**< hash of this rank's rows so far */
+  int64_t n_updates;  /**< t of AdamW: steps that were not skipped */
   int64_t n_skipped;
   uint64_t rows_xxh3; /**< of the training stream, see rt_state_resume */
-  double norm_mean;   /**< running mean of the gradient norm, 0 at the start */
+  char teacher_id[RT_SHA256_HEX]; /**< see rt_state_resume; "" without one */
+  double norm_mean; /**< running mean of the gradient norm, 0 at the start */
   char origin[RT_SHA256_HEX];  /**< see rt_state_origin; "" not known */
   rt_arena *input;             /**< owned: the three below */
   rt_view tok, pos, doc_start; /**< i32 [N, 1] on the device */

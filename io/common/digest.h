@@ -1,0 +1,32 @@
+/** \file digest.h
+ *  Digests of large files, shared out over ranks and remembered.  Layer: io.
+ *
+ *  The digest of a file is the SHA-256 of a text: its size in decimal and a
+ *  newline, then, of each block of 64 MiB, the SHA-256 in hex and a newline.
+ *  (stat -c %s F; split -b 64M --filter='sha256sum' F | cut -c -64) | sha256sum
+ */
+#ifndef RT_DIGEST_H
+#define RT_DIGEST_H
+
+#include "base/err.h"
+#include "base/hash.h"
+#include <mpi.h>
+
+#define RT_DIGEST_BLOCK (INT64_C(64) << 20)
+
+/** Of \a n files, the same list on every rank; each rank reads a share of the
+ *  blocks.  What an earlier process has read, and what has not changed since,
+ *  is not read again.  A file that is not as long on every rank is RT_ERR_DATA.
+ *  \param what  they are, for the user ("corpus")
+ *  \param[out] hex  [n]
+ *  Collective; every rank gets the same. */
+RT_MUST rt_err rt_files_digest(MPI_Comm comm, const char *what,
+                               const char *const *paths, int n,
+                               char (*hex)[RT_SHA256_HEX]);
+
+/** XXH3 of a file's size and of up to \a n_looks >= 2 blocks of 4 KiB spread
+ *  evenly over it, its begin and its end among them: enough to tell files that
+ *  were made apart, cheap enough for every rank.  Not collective. */
+RT_MUST rt_err rt_file_sample(const char *path, int n_looks, uint64_t *hash);
+
+#endif
