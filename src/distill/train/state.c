@@ -186,7 +186,7 @@ static rt_err write_pieces(rt_trainer *t, const char *folder,
   }
   RT_TRY(rt_agree(job->world, err));
   return rt_checkpoint_write(rt_comm_mpi(job->world), folder, meta, s->slab,
-                             s->n, job->hooks->fatal);
+                             s->n);
 }
 
 rt_err rt_state_save(rt_trainer *t, int64_t step)
