@@ -16,6 +16,7 @@ import sys
 # header (fnmatch) -> files that may include it
 OWNERS = {
     "hdf5*.h": ["io/common/h5_parts.h", "io/common/h5.c",
+                "io/common/h5_memory.h",
                 "io/common/h5_look.c", "io/common/h5_describe.c"],
     "cblas.h": ["kernels/cpu/gemm_blas.c"],
     "mkl*.h": ["kernels/cpu/gemm_blas.c"],

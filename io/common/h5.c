@@ -1,67 +1,81 @@
 /** \file h5.c
- *  Writing HDF5 files. */
+ *  Laying out HDF5 files. */
 #include "io/common/h5_parts.h"
 
-#include "base/split.h"
-#include <limits.h>
+#include "io/common/h5_memory.h"
+#include "io/common/sparse.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-/** More than 2 GiB in one independent call fails under OMPIO and ROMIO. */
-static const int64_t max_call_bytes = INT64_C(512) << 20;
+/** --- the file --- */
 
-/** Access properties; < 0 on failure. */
-static hid_t access_list(MPI_Comm comm)
+/** Nobody else sees what is in memory: it needs no locks of HDF5's own. */
+static rt_err create(rt_h5 *h5)
 {
-  const hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
-  // no locks of HDF5's own, which some file systems refuse: finished files
-  // never change, and who writes has locked the folder; writes stay
-  // independent, those of metadata too: when one fails, its rank returns and
-  // can end the job; inside a collective write (OMPIO, Open MPI 4.1) it waits
-  // for its peers, and they for it
-  const bool ok =
-      H5Pset_libver_bounds(fapl, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
-      H5Pset_file_locking(fapl, false, true) >= 0 &&
-      (comm == MPI_COMM_NULL ||
-       H5Pset_fapl_mpio(fapl, comm, MPI_INFO_NULL) >= 0);
-  if (ok)
-    return fapl;
-  H5Pclose(fapl);
-  return H5I_INVALID_HID;
-}
-
-rt_err rt_h5_create(const char *path, MPI_Comm comm, rt_h5 **out)
-{
-  *out = NULL;
-  rt_h5 *h5;
-  RT_TRY(rt_h5_new(path, true, &h5));
-  h5->shared = comm != MPI_COMM_NULL;
-  const hid_t fapl = access_list(comm), fcpl = H5Pcreate(H5P_FILE_CREATE);
+  h5->memory.fd = memfd_create("retort", MFD_CLOEXEC);
+  RT_CHECK(h5->memory.fd >= 0, RT_ERR_MEM, "cannot lay out %s in memory: %s",
+           h5->path, strerror(errno));
+  const hid_t fapl = H5Pcreate(H5P_FILE_ACCESS),
+              fcpl = H5Pcreate(H5P_FILE_CREATE);
   H5Pset_obj_track_times(fcpl, false); // same content, same bytes
-  h5->file = fapl < 0 ? fapl : H5Fcreate(path, H5F_ACC_TRUNC, fcpl, fapl);
-  const rt_err err = h5->file >= 0 ? RT_OK : rt_h5_failed(h5, "", "open it");
+  if (H5Pset_libver_bounds(fapl, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
+      H5Pset_file_locking(fapl, false, true) >= 0 &&
+      rt_h5_memory_use(fapl, &h5->memory) >= 0)
+    h5->file = H5Fcreate(h5->path, H5F_ACC_TRUNC, fcpl, fapl);
+  const rt_err err = h5->file >= 0 ? RT_OK : rt_h5_failed(h5, "", "create it");
   H5Pclose(fcpl);
   H5Pclose(fapl);
-  if (err == RT_OK)
-    *out = h5;
-  else
-    free(h5);
   return err;
 }
 
-rt_err rt_h5_close(rt_h5 **h5)
+rt_err rt_h5_create(const char *path, rt_h5 **out)
+{
+  *out = NULL;
+  RT_TRY(rt_h5_new(path, true, out));
+  const rt_err err = create(*out);
+  if (err != RT_OK)
+    rt_h5_close(out);
+  return err;
+}
+
+/** HDF5's part of closing. */
+static rt_err close_file(rt_h5 *h5)
+{
+  const hid_t file = h5->file;
+  h5->file = H5I_INVALID_HID;
+  return file < 0 || H5Fclose(file) >= 0 ? RT_OK
+                                         : rt_h5_failed(h5, "", "close it");
+}
+
+void rt_h5_close(rt_h5 **h5)
 {
   if (*h5 == NULL)
-    return RT_OK;
-  rt_err err = RT_OK;
-  // with MPI-IO the flush syncs what each node holds in its cache
-  if (H5Fflush((*h5)->file, H5F_SCOPE_GLOBAL) < 0)
-    err = rt_h5_failed(*h5, "", "flush it");
-  if (H5Fclose((*h5)->file) < 0 && err == RT_OK)
-    err = rt_h5_failed(*h5, "", "close it");
+    return;
+  if ((*h5)->file >= 0)
+    H5Fclose((*h5)->file); // only memory is lost
+  if ((*h5)->memory.fd >= 0)
+    close((*h5)->memory.fd);
   free(*h5);
   *h5 = NULL;
+}
+
+rt_err rt_h5_save(rt_h5 **h5, const rt_extent *raw, int64_t n_raw,
+                  rt_outfile *to)
+{
+  const rt_h5_memory *const m = &(*h5)->memory;
+  rt_err err = close_file(*h5);
+  if (err == RT_OK && m->reason != 0)
+    err = RT_FAIL(RT_ERR_MEM, "cannot lay out %s in memory: %s", (*h5)->path,
+                  strerror(m->reason));
+  if (err == RT_OK)
+    err = rt_sparse_save(m->fd, (*h5)->path, raw, n_raw, to);
+  if (err == RT_OK)
+    err = rt_outfile_resize(to, m->end);
+  rt_h5_close(h5);
   return err;
 }
 
@@ -110,8 +124,9 @@ rt_err rt_h5_declare(rt_h5 *h5, const char *name, const rt_h5_shape *shape)
   create_groups(h5, name);
   const hid_t set = H5Dcreate2(h5->file, name, rt_h5_type_of(shape->dtype),
                                space, H5P_DEFAULT, dcpl, H5P_DEFAULT);
-  const rt_err err = set >= 0 ? RT_OK : rt_h5_failed(h5, name, "create it");
-  H5Dclose(set);
+  // closing writes, too
+  const bool ok = set >= 0 && H5Dclose(set) >= 0;
+  const rt_err err = ok ? RT_OK : rt_h5_failed(h5, name, "create it");
   H5Pclose(dcpl);
   H5Sclose(space);
   return err;
@@ -119,15 +134,14 @@ rt_err rt_h5_declare(rt_h5 *h5, const char *name, const rt_h5_shape *shape)
 
 /** --- data --- */
 
-/** One call: \a v at (row0, col0) of an open dataset; v has its type. */
+/** \a v at (row0, col0) of an open dataset; v has its type. */
 static rt_err move(const rt_h5 *h5, const char *name, hid_t set, int64_t row0,
                    int64_t col0, rt_view v)
 {
   const hid_t space = H5Dget_space(set);
   // as many dimensions in memory: else HDF5 1.10 goes element by element
   const int n_dims = H5Sget_simple_extent_ndims(space);
-  const hsize_t ld = (hsize_t)(v.rows > 0 ? v.ld : 1);
-  const hsize_t rows = (hsize_t)(v.rows > 0 ? v.rows : 1);
+  const hsize_t rows = (hsize_t)v.rows, ld = (hsize_t)v.ld;
   const hsize_t room[] = {n_dims == 1 ? rows * ld : rows, ld};
   const hsize_t from[] = {0, 0}, stride[] = {n_dims == 1 ? ld : 1, 1};
   const hsize_t at[] = {(hsize_t)row0, (hsize_t)col0};
@@ -135,10 +149,6 @@ static rt_err move(const rt_h5 *h5, const char *name, hid_t set, int64_t row0,
   const hid_t memory = H5Screate_simple(n_dims, room, NULL);
   H5Sselect_hyperslab(memory, H5S_SELECT_SET, from, stride, count, NULL);
   H5Sselect_hyperslab(space, H5S_SELECT_SET, at, NULL, count, NULL);
-  if (v.rows == 0) {
-    H5Sselect_none(memory);
-    H5Sselect_none(space);
-  }
   const hid_t type = rt_h5_type_of(v.dtype);
   const herr_t ok = H5Dwrite(set, type, memory, space, H5P_DEFAULT, v.data);
   const rt_err err = ok >= 0 ? RT_OK : rt_h5_failed(h5, name, "write its data");
@@ -147,36 +157,21 @@ static rt_err move(const rt_h5 *h5, const char *name, hid_t set, int64_t row0,
   return err;
 }
 
-/** Slices of whole rows of at most max_call_bytes.  When all ranks take part
- *  their number follows from the whole dataset, which all of them know. */
-static rt_err move_slices(const rt_h5 *h5, const char *name, hid_t set,
-                          const rt_h5_shape *s, int64_t row0, int64_t col0,
-                          rt_view v)
+static rt_err move_piece(const rt_h5 *h5, const char *name, hid_t set,
+                         const rt_h5_shape *s, int64_t row0, int64_t col0,
+                         rt_view v)
 {
   if (v.rows == 0 || v.cols == 0) // an empty piece needs no type
-    v = rt_view_of(v.data, s->dtype, 0, 0);
+    return RT_OK;
   RT_CHECK(v.dtype == s->dtype && row0 >= 0 && col0 >= 0 &&
-               (v.rows == 0 || (row0 <= s->rows - v.rows &&
-                                col0 <= s->cols - v.cols && v.ld >= v.cols)),
+               row0 <= s->rows - v.rows && col0 <= s->cols - v.cols &&
+               v.ld >= v.cols,
            RT_ERR_INTERNAL,
            "%s, %s is %s: it has no %s rows %lld..%lld, columns %lld..%lld",
            h5->path, name, rt_h5_show(s, (char[96]){0}), rt_dtype_name(v.dtype),
            (long long)row0, (long long)(row0 + v.rows), (long long)col0,
            (long long)(col0 + v.cols));
-  const int64_t row_bytes = s->cols * (int64_t)rt_dtype_size(s->dtype);
-  RT_CHECK(row_bytes <= max_call_bytes, RT_ERR_INTERNAL,
-           "%s, %s: a row of %lld bytes", h5->path, name, (long long)row_bytes);
-  if (row_bytes == 0)
-    return RT_OK;
-  const int64_t rows_at_once = max_call_bytes / row_bytes;
-  const int64_t rows = h5->shared ? s->rows : v.rows;
-  const int n = (int)((rows + rows_at_once - 1) / rows_at_once);
-  for (int i = 0; i < n; i++) {
-    const int64_t n_rows = rt_split_count(v.rows, n, i);
-    const int64_t r = n_rows > 0 ? rt_split_begin(v.rows, n, i) : 0;
-    RT_TRY(move(h5, name, set, row0 + r, col0, rt_view_rows(v, r, n_rows)));
-  }
-  return RT_OK;
+  return move(h5, name, set, row0, col0, v);
 }
 
 rt_err rt_h5_write(rt_h5 *h5, const char *name, int64_t row0, int64_t col0,
@@ -185,9 +180,10 @@ rt_err rt_h5_write(rt_h5 *h5, const char *name, int64_t row0, int64_t col0,
   hid_t set = H5I_INVALID_HID;
   rt_h5_shape shape;
   RT_TRY(rt_h5_open_set(h5, name, &set, &shape));
-  const rt_err err = move_slices(h5, name, set, &shape, row0, col0, piece);
-  H5Dclose(set);
-  return err;
+  const rt_err err = move_piece(h5, name, set, &shape, row0, col0, piece);
+  const bool closed = H5Dclose(set) >= 0; // which writes, too
+  RT_TRY(err);
+  return closed ? RT_OK : rt_h5_failed(h5, name, "write its data");
 }
 
 /** --- attributes --- */
@@ -199,9 +195,9 @@ static rt_err put_value(rt_h5 *h5, const char *name, hid_t type,
   const hid_t id =
       H5Acreate2(h5->file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
   const bool ok = id >= 0 && H5Awrite(id, type, value) >= 0;
+  const bool closed = H5Aclose(id) >= 0;
   const rt_err err =
-      ok ? RT_OK : rt_h5_failed(h5, name, "write this attribute");
-  H5Aclose(id);
+      ok && closed ? RT_OK : rt_h5_failed(h5, name, "write this attribute");
   H5Sclose(space);
   return err;
 }

@@ -2,21 +2,20 @@
  *  The little of HDF5 that retort's files use.  The files io/common/h5*.c alone
  *  know hdf5.h.  Layer: io.
  *
- *  Here: writing, by one rank (\a comm = MPI_COMM_NULL) or by all ranks of a
- *  communicator, in format version 1.10 (checksummed metadata), unfiltered, so
- *  that any byte of data can also be read by pread.  Main thread only.
- *  io/common/h5_reader.h reads.
- *
- *  With a communicator every function is collective, with the same arguments
- *  (other than the piece of data) on every rank; a local failure must end the
- *  job, as the peers may wait inside HDF5. */
+ *  Here: writing.  A new file is laid out in memory: HDF5 swallows a write that
+ *  fails, or waits for ever inside a collective one, so that it writes to no
+ *  disk.  What was laid out is saved through an rt_outfile, and the bulk of the
+ *  data is put where rt_h5_extents says, by any rank.  Format version 1.10
+ *  (checksummed metadata), unfiltered, so that any byte of data can also be
+ * read by pread.  Main thread only; nothing is collective.
+ *  io/common/h5_reader.h reads. */
 #ifndef RT_H5_H
 #define RT_H5_H
 
 #include "base/err.h"
+#include "base/outfile.h"
 #include "base/view.h"
 #include "io/common/seal.h"
-#include <mpi.h>
 #include <stdbool.h>
 
 typedef struct rt_h5 rt_h5;
@@ -40,15 +39,19 @@ const char *rt_h5_show(const rt_h5_shape *s, char *text);
  *  number to tell where they lie. */
 enum { RT_H5_MAX_CHUNKS = 1 << 14 };
 
-/** Create a file, or replace it. */
-RT_MUST rt_err rt_h5_create(const char *path, MPI_Comm comm, rt_h5 **out);
-/** Flush and close: the error that matters.  NULL is accepted. */
-RT_MUST rt_err rt_h5_close(rt_h5 **h5);
+/** Begin to lay out a file.  \a path is for messages: nothing is there yet. */
+RT_MUST rt_err rt_h5_create(const char *path, rt_h5 **out);
+/** Put what was laid out into \a to, but not the extents \a raw [n_raw], apart
+ *  and in the order of the file: those are the caller's to put.  Closes *h5. */
+RT_MUST rt_err rt_h5_save(rt_h5 **h5, const rt_extent *raw, int64_t n_raw,
+                          rt_outfile *to);
+/** Forget it.  NULL is accepted. */
+void rt_h5_close(rt_h5 **h5);
 
 /** Create a dataset, its groups ("w/x": group w) and its room in the file. */
 RT_MUST rt_err rt_h5_declare(rt_h5 *h5, const char *name,
                              const rt_h5_shape *shape);
-/** Write \a piece at (\a row0, \a col0); zero rows: nothing from this rank. */
+/** Write a small \a piece at (\a row0, \a col0) of the layout in memory. */
 RT_MUST rt_err rt_h5_write(rt_h5 *h5, const char *name, int64_t row0,
                            int64_t col0, rt_view piece);
 

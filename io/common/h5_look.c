@@ -17,6 +17,7 @@ rt_err rt_h5_new(const char *path, bool writing, rt_h5 **out)
   strcpy(h5->path, path);
   h5->writing = writing;
   h5->file = H5I_INVALID_HID;
+  h5->memory.fd = -1;
   *out = h5;
   return RT_OK;
 }

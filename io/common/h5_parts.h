@@ -5,13 +5,14 @@
 #define RT_H5_PARTS_H
 
 #include "io/common/h5.h"
+#include "io/common/h5_memory.h"
 #include <hdf5.h>
 #include <stdbool.h>
 
 struct rt_h5 {
   hid_t file;
-  bool shared;  // by the ranks of a communicator
-  bool writing; // created by us
+  bool writing;        // created by us, in memory
+  rt_h5_memory memory; // owned, where it is written
   char path[];
 };
 

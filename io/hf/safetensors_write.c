@@ -2,10 +2,10 @@
  *  Writing one .safetensors file beside its final name, then publishing it. */
 #include "io/hf/st_header.h"
 
+#include "base/outfile.h"
+
 #include "io/common/json.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,8 +21,7 @@ typedef struct item {
 
 struct rt_st_writer {
   char path[RT_PATH_MAX], tmp[RT_PATH_MAX];
-  int fd; // owned, -1: not open
-  bool created, published;
+  rt_outfile *to; // owned
   rt_dtype dtype;
   item *item; // owned [n]
   int n;
@@ -90,12 +89,9 @@ static rt_err create_file(rt_st_writer *w, const char *text, size_t n)
   RT_CHECK((int64_t)n <= RT_ST_MAX_HEADER, RT_ERR_INTERNAL,
            "%s: header of %zu bytes, expected at most %lld", w->path, n,
            (long long)RT_ST_MAX_HEADER);
-  w->fd = open(w->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  RT_CHECK(w->fd >= 0, errno == EACCES ? RT_ERR_PERM : RT_ERR_LOCKED,
-           "cannot create %s: %s", w->tmp, strerror(errno));
-  w->created = true;
-  RT_TRY(rt_file_write_at(w->fd, w->tmp, &length, sizeof length, 0));
-  RT_TRY(rt_file_write_at(w->fd, w->tmp, text, n, sizeof length));
+  RT_TRY(rt_outfile_create(w->tmp, &w->to));
+  RT_TRY(rt_outfile_put_at(w->to, &length, sizeof length, 0));
+  RT_TRY(rt_outfile_put_at(w->to, text, n, sizeof length));
   for (int i = 0; i < w->n; i++)
     w->item[i].offset += (int64_t)(sizeof length + n);
   return RT_OK;
@@ -125,11 +121,9 @@ rt_err rt_st_writer_create(const char *path, const rt_st_tensor *tensors, int n,
   *out = NULL;
   rt_st_writer *w = calloc(1, sizeof *w);
   RT_CHECK(w != NULL, RT_ERR_MEM, "%zu bytes to write %s", sizeof *w, path);
-  w->fd = -1;
   rt_err err = rt_path_join(w->path, "", path);
-  if (err == RT_OK &&
-      snprintf(w->tmp, sizeof w->tmp, "%s.tmp", path) >= (int)sizeof w->tmp)
-    err = RT_FAIL(RT_ERR_CONFIG, "path is too long: %.80s...", path);
+  if (err == RT_OK)
+    err = rt_path_draft(w->tmp, path);
   if (err == RT_OK)
     err = plan(w, tensors, n);
   if (err == RT_OK)
@@ -171,7 +165,7 @@ rt_err rt_st_writer_put(rt_st_writer *w, int i, int64_t row0, rt_view from)
   RT_CHECK(packed != NULL, RT_ERR_MEM, "%zu bytes to write tensor %s", bytes,
            it->name);
   pack(packed, w->dtype, from);
-  const rt_err err = rt_file_write_at(w->fd, w->tmp, packed, bytes, offset);
+  const rt_err err = rt_outfile_put_at(w->to, packed, bytes, offset);
   free(packed);
   RT_TRY(err);
   for (int64_t r = row0; r < row0 + from.rows; r++) {
@@ -188,23 +182,17 @@ rt_err rt_st_writer_publish(rt_st_writer *w)
              "%s: only %lld of %lld rows of tensor %s were written", w->path,
              (long long)w->item[i].n_done, (long long)w->item[i].rows,
              w->item[i].name);
-  const int failed = close(w->fd);
-  w->fd = -1;
-  RT_CHECK(failed == 0, RT_ERR_IO, "cannot close %s: %s", w->tmp,
-           strerror(errno)); // NFS reports a full disk here
-  RT_TRY(rt_path_publish(w->tmp, w->path));
-  w->published = true;
-  return RT_OK;
+  return rt_path_conclude(rt_outfile_finish(RT_OK, &w->to), w->tmp, w->path);
 }
 
 void rt_st_writer_destroy(rt_st_writer **w)
 {
   if (*w == NULL)
     return;
-  if ((*w)->fd >= 0)
-    close((*w)->fd);
-  if ((*w)->created && !(*w)->published)
+  if ((*w)->to != NULL) { // it was not published
+    (void)!rt_outfile_finish(RT_ERR_IO, &(*w)->to);
     unlink((*w)->tmp);
+  }
   for (int i = 0; i < (*w)->n; i++) {
     free((*w)->item[i].name);
     free((*w)->item[i].done);

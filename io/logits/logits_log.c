@@ -3,7 +3,6 @@
 #include "io/logits/logits_log.h"
 
 #include "base/file.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,9 +31,7 @@ static rt_err open_log(const char *folder, const rt_logits_info *info,
   spec.kind = RT_CODEC_EXACT;
   spec.n_draws = 0;
   RT_TRY(rt_codec_learn(&spec, NULL, 0, &log->codec));
-  log->fd = open(log->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  RT_CHECK(log->fd >= 0, RT_ERR_IO, "cannot open %s: %s", log->path,
-           strerror(errno));
+  RT_TRY(rt_file_open_output(log->path, O_RDWR | O_CREAT, &log->fd));
   return rt_path_sync(folder); // its name is to survive, too
 }
 
@@ -98,8 +95,7 @@ rt_err rt_logits_log_add(rt_logits_log *log, const rt_logits_row *row)
 {
   static const unsigned char none[HEAD];
   if (!log->adding)
-    RT_CHECK(ftruncate(log->fd, log->at) == 0, RT_ERR_IO, "cannot cut %s: %s",
-             log->path, strerror(errno));
+    RT_TRY(rt_file_cut(log->fd, log->path, log->at));
   log->adding = true;
   log->bytes.n = 0;
   RT_TRY(rt_bytes_room(&log->bytes, HEAD));
@@ -117,7 +113,5 @@ rt_err rt_logits_log_add(rt_logits_log *log, const rt_logits_row *row)
 
 rt_err rt_logits_log_sync(rt_logits_log *log)
 {
-  RT_CHECK(fdatasync(log->fd) == 0, RT_ERR_IO, "cannot sync %s: %s", log->path,
-           strerror(errno));
-  return RT_OK;
+  return rt_file_flush(log->fd, log->path);
 }

@@ -3,7 +3,6 @@
 #include "io/logits/logits_manifest.h"
 
 #include "io/common/seal.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -172,10 +171,9 @@ int64_t rt_logits_writer_bytes(const rt_logits_writer *w)
 /** --- records into a file --- */
 
 static rt_err write_set(rt_h5 *h5, const char *name, rt_dtype dtype, void *data,
-                        int64_t n, int64_t chunk)
+                        int64_t n)
 {
-  const rt_h5_shape shape = {
-      .dtype = dtype, .n_dims = 1, .rows = n, .cols = 1, .chunk_rows = chunk};
+  const rt_h5_shape shape = {.dtype = dtype, .n_dims = 1, .rows = n, .cols = 1};
   RT_TRY(rt_h5_declare(h5, name, &shape));
   return rt_h5_write(h5, name, 0, 0, rt_view_of(data, dtype, n, 1));
 }
@@ -188,7 +186,9 @@ static int64_t even_chunk(int64_t bytes)
   return (bytes + n - 1) / n;
 }
 
-static rt_err write_contents(rt_h5 *h5, rt_logits_writer *w)
+/** All of the shard but its records, whose places are *raw [n_raw]. */
+static rt_err lay_out(rt_h5 *h5, rt_logits_writer *w, rt_extent **raw,
+                      int64_t *n_raw)
 {
   rt_bytes tables = {0};
   RT_TRY(rt_h5_put_text(h5, "format", RT_LOGITS_FORMAT));
@@ -198,32 +198,113 @@ static rt_err write_contents(rt_h5 *h5, rt_logits_writer *w)
   RT_TRY(rt_h5_put_int(h5, "n_entries", w->n_entries));
   RT_TRY(rt_logits_info_put(h5, &w->m.info));
   RT_TRY(rt_h5_put_text(h5, "deck", w->m.deck));
-  RT_TRY(write_set(h5, "record_ptr", RT_U64, w->ptr, w->n_rows + 1, 0));
-  RT_TRY(write_set(h5, "row_xxh3", RT_U64, w->hash, w->n_rows, 0));
+  RT_TRY(write_set(h5, "record_ptr", RT_U64, w->ptr, w->n_rows + 1));
+  RT_TRY(write_set(h5, "row_xxh3", RT_U64, w->hash, w->n_rows));
   rt_err err = rt_codec_store(w->codec, &tables);
   if (err == RT_OK)
-    err = write_set(h5, "tables", RT_U8, tables.data, (int64_t)tables.n, 0);
+    err = write_set(h5, "tables", RT_U8, tables.data, (int64_t)tables.n);
   rt_bytes_clear(&tables);
   RT_TRY(err);
   const int64_t n = (int64_t)w->records.n;
-  return write_set(h5, "records", RT_U8, w->records.data, n, even_chunk(n));
+  const rt_h5_shape records = {.dtype = RT_U8,
+                               .n_dims = 1,
+                               .rows = n,
+                               .cols = 1,
+                               .chunk_rows = even_chunk(n)};
+  RT_TRY(rt_h5_declare(h5, "records", &records));
+  return rt_h5_extents(h5, "records", raw, n_raw);
 }
 
-/** Write \a tmp and its seal. */
-static rt_err write_file(const char *tmp, rt_logits_writer *w)
+/** The records to their places; what the last chunk has more is left 0. */
+static rt_err put_records(const rt_logits_writer *w, const rt_extent *raw,
+                          int64_t n_raw, rt_outfile *to)
+{
+  int64_t done = 0;
+  for (int64_t i = 0; i < n_raw; i++) {
+    const int64_t left = (int64_t)w->records.n - done;
+    const int64_t n = left < raw[i].bytes ? left : raw[i].bytes;
+    RT_TRY(rt_outfile_put_at(to, w->records.data + done, (size_t)n,
+                             raw[i].offset));
+    done += n;
+  }
+  return RT_OK;
+}
+
+static rt_err write_file(const char *tmp, rt_logits_writer *w, rt_extent **raw,
+                         int64_t *n_raw)
+{
+  rt_h5 *h5 = NULL;
+  rt_outfile *to = NULL;
+  rt_err err = rt_h5_create(tmp, &h5);
+  if (err == RT_OK)
+    err = lay_out(h5, w, raw, n_raw);
+  if (err == RT_OK)
+    err = rt_outfile_create(tmp, &to);
+  if (err == RT_OK)
+    err = rt_h5_save(&h5, *raw, *n_raw, to);
+  if (err == RT_OK)
+    err = put_records(w, *raw, *n_raw, to);
+  rt_h5_close(&h5); // what counts is saved
+  return rt_outfile_finish(err, &to);
+}
+
+/** Read \a n bytes of the records from byte \a begin on. */
+static rt_err read_records(int fd, const char *path, const rt_extent *raw,
+                           int64_t begin, int64_t n, unsigned char *to)
+{
+  RT_ASSERT(raw != NULL || n == 0);
+  while (n > 0) { // extents have one size
+    const int64_t i = begin / raw[0].bytes, at = begin % raw[0].bytes;
+    const int64_t left = raw[0].bytes - at, size = n < left ? n : left;
+    RT_TRY(rt_file_read_at(fd, path, to, (size_t)size, raw[i].offset + at));
+    to += size;
+    begin += size;
+    n -= size;
+  }
+  return RT_OK;
+}
+
+/** The rows of the file have the hashes that they had when they were made. */
+static rt_err check_rows(int fd, const char *tmp, const rt_logits_writer *w,
+                         const rt_extent *raw)
+{
+  rt_bytes got = {0};
+  rt_err err = RT_OK;
+  for (int64_t r = 0; err == RT_OK && r < w->n_rows; r++) {
+    const int64_t begin = (int64_t)w->ptr[r],
+                  n = (int64_t)w->ptr[r + 1] - begin;
+    got.n = 0;
+    err = rt_bytes_room(&got, (size_t)n);
+    if (err == RT_OK)
+      err = read_records(fd, tmp, raw, begin, n, got.data);
+    if (err == RT_OK && rt_hash_xxh3(got.data, (size_t)n) != w->hash[r])
+      err = RT_FAIL(RT_ERR_IO,
+                    "%s: row %lld does not read back as it was written; see to "
+                    "the disk and run again",
+                    tmp, (long long)r);
+  }
+  rt_bytes_clear(&got);
+  return err;
+}
+
+static rt_err read_back(const char *tmp, const rt_logits_writer *w,
+                        const rt_extent *raw)
+{
+  int fd;
+  RT_TRY(rt_file_open(tmp, &fd));
+  const rt_err err = check_rows(fd, tmp, w, raw);
+  close(fd);
+  return err;
+}
+
+/** Write \a tmp, read it back and seal it. */
+static rt_err write_sealed(const char *tmp, rt_logits_writer *w)
 {
   rt_extent *raw = NULL;
   int64_t n_raw = 0;
-  rt_h5 *h5;
-  rt_err err = rt_h5_create(tmp, MPI_COMM_NULL, &h5);
+  rt_err err = write_file(tmp, w, &raw, &n_raw);
   if (err == RT_OK)
-    err = write_contents(h5, w);
-  if (err == RT_OK)
-    err = rt_h5_extents(h5, "records", &raw, &n_raw);
-  if (err != RT_OK)
-    (void)!rt_h5_close(&h5); // the first error counts
-  else
-    err = rt_h5_close(&h5);
+    err = read_back(tmp, w, raw);
   if (err == RT_OK)
     err = rt_seal_write(MPI_COMM_SELF, tmp, raw, (int)n_raw, true);
   free(raw);
@@ -236,15 +317,25 @@ static rt_err publish(const char *tmp, const char *path)
   char from[RT_PATH_MAX], to[RT_PATH_MAX];
   RT_TRY(rt_seal_path(from, tmp));
   RT_TRY(rt_seal_path(to, path));
-  RT_CHECK(unlink(path) == 0 || errno == ENOENT, RT_ERR_IO,
-           "cannot remove %s: %s", path, strerror(errno));
+  RT_TRY(rt_path_remove(path));
   RT_TRY(rt_path_publish(from, to));
   return rt_path_publish(tmp, path);
 }
 
+/** Remove what was written before \a err, which is returned. */
+static rt_err forget_files(rt_err err, const char *tmp)
+{
+  char text[1024], seal[RT_PATH_MAX];
+  snprintf(text, sizeof text, "%s", rt_err_text());
+  unlink(tmp); // what remains goes when the capture is run again
+  if (rt_seal_path(seal, tmp) == RT_OK)
+    unlink(seal);
+  return RT_FAIL(err, "%s", text);
+}
+
 rt_err rt_logits_writer_seal(rt_logits_writer *w)
 {
-  char path[RT_PATH_MAX], name[48], tmp[RT_PATH_MAX];
+  char path[RT_PATH_MAX], tmp[RT_PATH_MAX];
   RT_CHECK(w->i_shard >= 0 &&
                w->n_rows == rt_logits_shard_rows(&w->m.info, w->i_shard),
            RT_ERR_INTERNAL, "%s: shard %lld of %lld with %lld rows", w->folder,
@@ -253,13 +344,12 @@ rt_err rt_logits_writer_seal(rt_logits_writer *w)
   if (w->codec == NULL)
     RT_TRY(learn(w));
   RT_TRY(rt_logits_shard_path(path, w->folder, w->i_shard));
-  rt_logits_shard_name(name, w->i_shard);
-  strcat(name, ".tmp");
-  RT_TRY(rt_path_join(tmp, w->folder, name));
-  const rt_err err = write_file(tmp, w);
+  RT_TRY(rt_path_draft(tmp, path));
+  rt_err err = write_sealed(tmp, w);
+  if (err == RT_OK)
+    err = publish(tmp, path);
   if (err != RT_OK)
-    unlink(tmp);
-  RT_TRY(err);
+    return forget_files(err, tmp);
   forget_shard(w);
-  return publish(tmp, path);
+  return RT_OK;
 }

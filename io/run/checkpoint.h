@@ -38,13 +38,11 @@ void rt_checkpoint_meta_clear(rt_checkpoint_meta *meta);
 
 /** Write and publish.  All ranks name the same tensors in the same order; a
  *  replica that is not its owner passes zero rows.  Free space is checked
- *  first.  An I/O error ends the job through \a fatal on the first rank that
- *  sees it (a peer may be inside HDF5).  Collective. */
-typedef void rt_fatal_fn(rt_err err);
+ *  first; what was written is read back.  A failure on one rank is everybody's,
+ *  and leaves the checkpoints that are there.  Collective. */
 RT_MUST rt_err rt_checkpoint_write(MPI_Comm comm, const char *folder,
                                    const rt_checkpoint_meta *meta,
-                                   const rt_slab *slabs, int n_slabs,
-                                   rt_fatal_fn *fatal);
+                                   const rt_slab *slabs, int n_slabs);
 
 /** Newest checkpoint in \a folder that passes its seal; older ones are tried in
  *  turn, with a warning that says what was wrong. *step = -1: none is there.

@@ -1,7 +1,6 @@
 /** \file file.c
  *  POSIX files with errors that name the path and the reason. */
 #include "base/file.h"
-#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,20 +78,6 @@ rt_err rt_path_join(char out[RT_PATH_MAX], const char *folder, const char *name)
            "path of %d bytes is too long, expected fewer than %d: %.80s.../%s; "
            "use a shorter folder",
            used, RT_PATH_MAX, folder, name);
-  return RT_OK;
-}
-
-rt_err rt_path_beside(const char *path, const char *suffix,
-                      char to[RT_PATH_MAX], char tmp[RT_PATH_MAX])
-{
-  size_t length = strlen(path);
-  while (length > 1 && path[length - 1] == '/')
-    length--;
-  const int n = snprintf(tmp, RT_PATH_MAX, "%.*s%s", (int)length, path, suffix);
-  RT_CHECK(n >= 0 && n < RT_PATH_MAX, RT_ERR_CONFIG,
-           "%.80s...: the path is too long, expected fewer than %d bytes", path,
-           RT_PATH_MAX);
-  snprintf(to, RT_PATH_MAX, "%.*s", (int)length, path);
   return RT_OK;
 }
 
@@ -230,23 +215,86 @@ rt_err rt_file_read_at(int fd, const char *path, void *to, size_t n,
   return RT_OK;
 }
 
+/** --- writing --- */
+
+rt_err rt_file_open_output(const char *path, int flags, int *fd)
+{
+  do
+    *fd = open(path, flags | O_CLOEXEC, 0666);
+  while (*fd < 0 && errno == EINTR);
+  RT_CHECK(*fd >= 0, output_error(errno), "cannot %s %s: %s",
+           (flags & O_CREAT) != 0 ? "create" : "open", path, strerror(errno));
+  return RT_OK;
+}
+
+/** A failed output of \a needed bytes, in errno; whoever has to make room wants
+ *  to know how much. */
+static rt_err write_failed(int fd, const char *path, const char *what,
+                           int64_t needed)
+{
+  const int reason = errno;
+  struct statvfs s;
+  char room[96] = "", why[160];
+  if (fstatvfs(fd, &s) == 0)
+    snprintf(room, sizeof room, "; %lld bytes are needed, %lld are free there",
+             (long long)needed, (long long)s.f_bavail * (long long)s.f_frsize);
+  return RT_FAIL(RT_ERR_IO, "cannot %s %s: %s%s", what, path,
+                 rt_write_reason(reason, why), room);
+}
+
 rt_err rt_file_write_at(int fd, const char *path, const void *from, size_t n,
                         int64_t offset)
 {
-  char why[160];
-  size_t done = 0;
-  while (done < n) {
+  for (size_t done = 0; done < n;) {
     const ssize_t w =
         pwrite(fd, (const char *)from + done, n - done, offset + (int64_t)done);
     if (w < 0 && errno == EINTR)
       continue;
-    RT_CHECK(w > 0, RT_ERR_IO,
-             "cannot write %zu bytes at offset %lld of %s: %s", n - done,
-             (long long)offset + (long long)done, path,
-             w < 0 ? rt_write_reason(errno, why) : "nothing was written");
+    if (w == 0)
+      errno = ENOSPC; // POSIX knows no other reason
+    if (w <= 0)
+      return write_failed(fd, path, "write to", (int64_t)(n - done));
     done += (size_t)w;
   }
   return RT_OK;
+}
+
+rt_err rt_file_cut(int fd, const char *path, int64_t bytes)
+{
+  while (ftruncate(fd, (off_t)bytes) != 0)
+    if (errno != EINTR)
+      return write_failed(fd, path, "set the size of", bytes);
+  return RT_OK;
+}
+
+rt_err rt_file_flush(int fd, const char *path)
+{
+  struct stat s = {0};
+  while (fsync(fd) != 0) {
+    if (errno == EINVAL) // some file systems cannot sync a folder; they order
+      return RT_OK;      // renames
+    if (errno != EINTR)
+      return write_failed(fd, path, "flush to disk",
+                          fstat(fd, &s) == 0 ? (int64_t)s.st_size : 0);
+  }
+  return RT_OK;
+}
+
+rt_err rt_file_close(int fd, const char *path)
+{
+  // after EINTR Linux has closed it
+  RT_CHECK(close(fd) == 0 || errno == EINTR, RT_ERR_IO, "cannot close %s: %s",
+           path, strerror(errno));
+  return RT_OK;
+}
+
+rt_err rt_path_sync(const char *path)
+{
+  int fd;
+  RT_TRY(rt_file_open_output(path, O_RDONLY, &fd));
+  const rt_err err = rt_file_flush(fd, path);
+  close(fd);
+  return err;
 }
 
 static rt_err map_file(int fd, const char *path, rt_map *out)
@@ -320,121 +368,6 @@ rt_err rt_path_remove(const char *path)
   const int n_open = 16;
   if (nftw(path, remove_one, n_open, FTW_DEPTH | FTW_PHYS) != 0)
     CHECK_OUTPUT(errno == ENOENT, "remove", path);
-  return RT_OK;
-}
-
-rt_err rt_path_sync(const char *path)
-{
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
-  CHECK_OUTPUT(fd >= 0, "open", path);
-  const int failed = fsync(fd), reason = errno;
-  close(fd);
-  // some file systems cannot sync a folder (EINVAL); they order renames
-  RT_CHECK(failed == 0 || reason == EINVAL, output_error(reason),
-           "cannot flush %s to disk: %s", path, strerror(reason));
-  return RT_OK;
-}
-
-/** The folder that \a path lies in. */
-static void parent_of(const char *path, char out[RT_PATH_MAX])
-{
-  snprintf(out, RT_PATH_MAX, "%s", path);
-  size_t n = strlen(out);
-  while (n > 1 && out[n - 1] == '/')
-    out[--n] = '\0';
-  char *slash = strrchr(out, '/');
-  if (slash == NULL)
-    strcpy(out, ".");
-  else
-    slash[slash == out ? 1 : 0] = '\0';
-}
-
-rt_err rt_path_publish(const char *tmp, const char *path)
-{
-  char folder[RT_PATH_MAX];
-  RT_TRY(rt_path_sync(tmp));
-  RT_CHECK(rename(tmp, path) == 0, output_error(errno),
-           "cannot rename %s to %s: %s", tmp, path, strerror(errno));
-  parent_of(path, folder);
-  RT_TRY(rt_path_sync(folder));
-  return RT_OK;
-}
-
-rt_err rt_path_conclude(rt_err err, const char *tmp, const char *path)
-{
-  if (err == RT_OK)
-    err = rt_path_publish(tmp, path);
-  if (err == RT_OK)
-    return RT_OK;
-  char text[1024]; // removing may fail too: the first error counts
-  snprintf(text, sizeof text, "%s", rt_err_text());
-  if (rt_path_remove(tmp) != RT_OK)
-    rt_warn("%s is left over: %s", tmp, rt_err_text());
-  return RT_FAIL(err, "%s", text);
-}
-
-/** A new file beside \a path, under a name that no other process takes. */
-static rt_err open_tmp(const char *path, char tmp[RT_PATH_MAX], int *fd)
-{
-  const int n = snprintf(tmp, RT_PATH_MAX, "%s.tmp.%ld", path, (long)getpid());
-  RT_CHECK(n >= 0 && n < RT_PATH_MAX, RT_ERR_CONFIG,
-           "path of %d bytes is too long, expected fewer than %d: %.80s...", n,
-           RT_PATH_MAX, path);
-  *fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  CHECK_OUTPUT(*fd >= 0, "create", tmp);
-  return RT_OK;
-}
-
-/** Close \a tmp and publish it, or remove it when \a err or closing failed. */
-static rt_err finish_tmp(rt_err err, int fd, const char *tmp, const char *path)
-{
-  if (close(fd) != 0 && err == RT_OK) // NFS reports a full disk here
-    err = RT_FAIL(RT_ERR_IO, "cannot close %s: %s", tmp, strerror(errno));
-  if (err == RT_OK)
-    err = rt_path_publish(tmp, path);
-  if (err != RT_OK) {
-    unlink(tmp);
-    return rt_err_forward(err, __FILE__, __LINE__);
-  }
-  return RT_OK;
-}
-
-rt_err rt_file_put(const char *path, const void *data, size_t n)
-{
-  char tmp[RT_PATH_MAX];
-  int fd;
-  RT_TRY(open_tmp(path, tmp, &fd));
-  const rt_err err = rt_file_write_at(fd, tmp, data, n, 0);
-  return finish_tmp(err, fd, tmp, path);
-}
-
-static rt_err copy_data(int from, const char *from_path, int to,
-                        const char *to_path)
-{
-  char piece[1 << 16];
-  int64_t offset = 0;
-  size_t n;
-  do {
-    RT_TRY(read_up_to(from, from_path, piece, sizeof piece, &n));
-    RT_TRY(rt_file_write_at(to, to_path, piece, n, offset));
-    offset += (int64_t)n;
-  } while (n > 0);
-  return RT_OK;
-}
-
-rt_err rt_file_copy(const char *from, const char *to)
-{
-  char tmp[RT_PATH_MAX];
-  const int in = open(from, O_RDONLY | O_CLOEXEC);
-  CHECK_INPUT(in >= 0, "open", from);
-  int out;
-  rt_err err = open_tmp(to, tmp, &out);
-  if (err == RT_OK) {
-    err = copy_data(in, from, out, tmp);
-    err = finish_tmp(err, out, tmp, to);
-  }
-  close(in);
-  RT_TRY(err);
   return RT_OK;
 }
 

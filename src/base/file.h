@@ -14,10 +14,6 @@
 /** Join with a "/"; RT_ERR_CONFIG when it does not fit. */
 RT_MUST rt_err rt_path_join(char out[RT_PATH_MAX], const char *folder,
                             const char *name);
-/** \a path without slashes at its end ("out/" means "out"), and a name beside
- *  it, with \a suffix; RT_ERR_CONFIG when that does not fit. */
-RT_MUST rt_err rt_path_beside(const char *path, const char *suffix,
-                              char to[RT_PATH_MAX], char tmp[RT_PATH_MAX]);
 /** Anything of that name, also a device or a link to nothing. */
 bool rt_path_exists(const char *path);
 bool rt_file_exists(const char *path);
@@ -38,8 +34,19 @@ RT_MUST rt_err rt_file_slurp_pipe(const char *path, size_t max_bytes,
  *  "truncated".  \a path is for the message. */
 RT_MUST rt_err rt_file_read_at(int fd, const char *path, void *to, size_t n,
                                int64_t offset);
+
+/** Open for writing with open()'s \a flags. */
+RT_MUST rt_err rt_file_open_output(const char *path, int flags, int *fd);
+/** Write exactly \a n bytes, however often the system stops on the way.  It and
+ *  the next two say what is needed and free; \a path is for the message. */
 RT_MUST rt_err rt_file_write_at(int fd, const char *path, const void *from,
                                 size_t n, int64_t offset);
+/** ftruncate. */
+RT_MUST rt_err rt_file_cut(int fd, const char *path, int64_t bytes);
+/** fsync. */
+RT_MUST rt_err rt_file_flush(int fd, const char *path);
+/** Close what was written: NFS tells of a full disk here. */
+RT_MUST rt_err rt_file_close(int fd, const char *path);
 
 /** A read-only mapping of a whole file. */
 typedef struct rt_map {
@@ -55,16 +62,25 @@ RT_MUST rt_err rt_folder_create(const char *path);
 RT_MUST rt_err rt_path_remove(const char *path);
 /** fsync a file or folder by name. */
 RT_MUST rt_err rt_path_sync(const char *path);
-/** Publish: fsync \a tmp, rename it to \a path, fsync the folder. */
-RT_MUST rt_err rt_path_publish(const char *tmp, const char *path);
-/** Publish \a tmp when \a err is RT_OK; else, or when that fails, remove it (a
- *  file, or a folder with all in it) and return the first error, its text
- *  kept. */
-RT_MUST rt_err rt_path_conclude(rt_err err, const char *tmp, const char *path);
-/** Write a small file atomically (tmp, fsync, rename, fsync folder). */
+/** --- files and folders that bear their name when all of them is on disk ---
+ */
+
+/** Until then they are drafts, PATH.tmp.HOST.PID: no two processes have the
+ *  same one, so that none writes, renames or removes another's.  This is the
+ *  name of this process's draft of \a path. */
+RT_MUST rt_err rt_path_draft(char draft[RT_PATH_MAX], const char *path);
+/** Rename \a draft to \a path, which it replaces: both are on disk. */
+RT_MUST rt_err rt_path_publish(const char *draft, const char *path);
+/** Publish when \a err is RT_OK; else, or when that fails, remove the draft (a
+ *  file, or a folder with all in it).  The first error, its text kept. */
+RT_MUST rt_err rt_path_conclude(rt_err err, const char *draft,
+                                const char *path);
+
+/** Write a small file, or replace it. */
 RT_MUST rt_err rt_file_put(const char *path, const void *data, size_t n);
 /** Copy a file. */
 RT_MUST rt_err rt_file_copy(const char *from, const char *to);
+
 /** Free bytes for us on the file system of \a folder. */
 RT_MUST rt_err rt_disk_free(const char *folder, int64_t *bytes);
 /** Largest file that this process may write (ulimit -f); INT64_MAX: any. */

@@ -62,6 +62,8 @@ static rt_eval_result evaluate(const scene *s, const char *model, layout l,
   } else {
     char *data = NULL;
     size_t n = 0;
+    if (rt_comm_rank(s->world) == 0) // it is to be a new file
+      RT_OKAY(rt_path_remove(s->logits));
     RT_OKAY(rt_evaluator_write_logits(e, s->logits, RT_VALID, n_rows, &r));
     RT_OKAY(rt_file_slurp(s->logits, 1 << 26, &data, &n));
     CU_ASSERT_EQUAL_FATAL(n, (size_t)(n_rows * T * V) * sizeof(float));

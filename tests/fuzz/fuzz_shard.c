@@ -3,6 +3,7 @@
  *  bytes say how it differs from a good one.  Opening and reading it must
  *  refuse it, or give rows that keep every rule.  Damaged metadata is
  *  test_hostile's part. */
+#include "support/h5_file.h"
 #include "io/logits/logits_manifest.h"
 
 #include "io/common/h5_child.h"
@@ -241,10 +242,10 @@ static rt_err write_shard(const edit *e, int n)
   char path[RT_PATH_MAX];
   rt_h5 *h5 = NULL;
   RT_TRY(rt_logits_shard_path(path, folder, 0));
-  RT_TRY(rt_h5_create(path, MPI_COMM_NULL, &h5));
+  RT_TRY(rt_h5_create(path, &h5));
   RT_TRY(put_attributes(h5, e, n));
   RT_TRY(put_sets(h5, e, n));
-  RT_TRY(rt_h5_close(&h5));
+  RT_TRY(h5_save(&h5, path));
   RT_TRY(rt_seal_write(MPI_COMM_SELF, path, NULL, 0, true));
   rt_logits_shard s;
   RT_TRY(rt_file_size(path, &s.bytes));

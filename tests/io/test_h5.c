@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "io/logits/logits_manifest.h"
+#include "support/h5_file.h"
 #include "support/logits_rows.h"
 #include "support/rt_test.h"
 #include "support/scratch.h"
@@ -23,17 +24,19 @@ static void begin(void)
 enum { ROWS = 37, COLS = 5 };
 static const rt_h5_shape shape = {RT_U32, 2, ROWS, COLS, 0};
 
-/** Each rank writes the columns that are its own modulo n_ranks, one by one. */
-static void write_columns(rt_h5 *h5, const char *name)
+/** Each rank puts the columns that are its own modulo n_ranks, one by one, into
+ *  a file that one has laid out. */
+static void put_columns(const rt_extent *where)
 {
-  for (int col = 0; col < COLS; col++) {
-    uint32_t x[ROWS * 2]; // every other element: ld 2
-    const bool mine = col % n_ranks == my_rank;
-    for (uint32_t r = 0; r < ROWS; r++)
-      x[2 * r] = r * 10 + (uint32_t)col;
-    RT_OKAY(rt_h5_write(h5, name, 0, col,
-                        (rt_view){x, RT_U32, mine ? ROWS : 0, 1, 2}));
-  }
+  rt_outfile *to;
+  RT_OKAY(rt_outfile_open(path, &to));
+  for (uint32_t r = 0; r < ROWS; r++)
+    for (int col = my_rank; col < COLS; col += n_ranks) {
+      const uint32_t x = r * 10 + (uint32_t)col;
+      RT_OKAY(rt_outfile_put_at(to, &x, sizeof x,
+                                where->offset + ((int64_t)r * COLS + col) * 4));
+    }
+  RT_OKAY(rt_outfile_finish(RT_OK, &to));
 }
 
 /** All of it, by a reader of its own. */
@@ -48,18 +51,37 @@ static int n_wrong(const rt_h5_reader *in, const char *name)
   return wrong;
 }
 
+/** What one rank lays out, with a hole for what all put. */
+static void lay_out(rt_extent *where)
+{
+  rt_h5 *h5;
+  rt_extent *extents;
+  rt_outfile *to;
+  int64_t n;
+  RT_OKAY(rt_h5_create(path, &h5));
+  RT_OKAY(rt_h5_declare(h5, "a/b.c/x", &shape));
+  RT_OKAY(rt_h5_declare(h5, "a/empty", &(rt_h5_shape){RT_F32, 2, 0, 7, 0}));
+  RT_OKAY(rt_h5_put_int(h5, "n", -7));
+  RT_OKAY(rt_h5_extents(h5, "a/b.c/x", &extents, &n));
+  CU_ASSERT_EQUAL_FATAL(n, 1);
+  *where = extents[0];
+  free(extents);
+  CU_ASSERT_FALSE(rt_path_exists(path));
+  RT_OKAY(rt_outfile_create(path, &to));
+  RT_OKAY(rt_outfile_finish(rt_h5_save(&h5, where, 1, to), &to));
+  CU_ASSERT_PTR_NULL(h5);
+}
+
 static void test_together(void)
 {
   begin();
-  rt_h5 *h5;
   rt_h5_reader *in;
-  RT_OKAY(rt_h5_create(path, MPI_COMM_WORLD, &h5));
-  RT_OKAY(rt_h5_declare(h5, "a/b.c/x", &shape));
-  RT_OKAY(rt_h5_declare(h5, "a/empty", &(rt_h5_shape){RT_F32, 2, 0, 7, 0}));
-  write_columns(h5, "a/b.c/x");
-  RT_OKAY(rt_h5_put_int(h5, "n", -7));
-  RT_OKAY(rt_h5_close(&h5));
-  CU_ASSERT_PTR_NULL(h5);
+  rt_extent where;
+  if (my_rank == 0)
+    lay_out(&where);
+  MPI_Bcast(&where, sizeof where, MPI_BYTE, 0, MPI_COMM_WORLD);
+  put_columns(&where);
+  MPI_Barrier(MPI_COMM_WORLD);
   int64_t n;
   RT_OKAY(rt_h5_reader_open(path, &in));
   CU_ASSERT_EQUAL(n_wrong(in, "a/b.c/x"), 0);
@@ -89,10 +111,10 @@ static void test_extents(void)
     for (uint32_t i = 0; i < ROWS * COLS; i++)
       x[i] = i * i;
     s.chunk_rows = chunk_rows;
-    RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
+    RT_OKAY(rt_h5_create(path, &h5));
     RT_OKAY(rt_h5_declare(h5, "x", &s));
     RT_OKAY(rt_h5_write(h5, "x", 0, 0, rt_view_of(x, RT_U32, ROWS, COLS)));
-    RT_OKAY(rt_h5_close(&h5));
+    RT_OKAY(h5_save(&h5, path));
     RT_OKAY(rt_h5_reader_open(path, &in));
     RT_OKAY(rt_h5_reader_extents(in, "x", &extents, &n));
     rt_h5_reader_close(&in);
@@ -129,11 +151,11 @@ static void test_pieces(void)
     rt_h5_reader *in;
     for (int64_t k = 0; k < rows * cols; k++)
       all[k] = (uint32_t)k;
-    RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
+    RT_OKAY(rt_h5_create(path, &h5));
     RT_OKAY(rt_h5_declare(
         h5, "x", &(rt_h5_shape){RT_U32, 2, rows, cols, sets[i].chunk_rows}));
     RT_OKAY(rt_h5_write(h5, "x", 0, 0, rt_view_of(all, RT_U32, rows, cols)));
-    RT_OKAY(rt_h5_close(&h5));
+    RT_OKAY(h5_save(&h5, path));
     RT_OKAY(rt_h5_reader_open(path, &in));
     for (int64_t row0 = 0; row0 < rows; row0 += rows / 3)
       for (int64_t col0 = 0; col0 < cols; col0 += cols / 3) {
@@ -171,14 +193,14 @@ static void test_vectors(void)
     uint32_t *const x = malloc((size_t)N * 4);
     for (uint32_t i = 0; i < N; i++)
       x[i] = i;
-    RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
+    RT_OKAY(rt_h5_create(path, &h5));
     RT_OKAY(rt_h5_declare(h5, "x", &(rt_h5_shape){RT_U32, 1, N, 1, CHUNK}));
     const double begin_s = rt_now_s();
     RT_OKAY(rt_h5_write(h5, "x", 0, 0, rt_view_of(x, RT_U32, N, 1)));
     // every third of x from 50 on, over elements 99990 and on
     RT_OKAY(
         rt_h5_write(h5, "x", 99990, 0, (rt_view){x + 50, RT_U32, 20, 1, 3}));
-    RT_OKAY(rt_h5_close(&h5));
+    RT_OKAY(h5_save(&h5, path));
     memset(x, 0, (size_t)N * 4);
     RT_OKAY(rt_h5_reader_open(path, &in));
     RT_OKAY(rt_h5_reader_read(in, "x", 7, 0, rt_view_of(x, RT_U32, N - 7, 1)));
@@ -204,13 +226,13 @@ static void test_attributes(void)
     rt_h5_reader *in;
     char *const big = calloc(N + 1, 1), *text;
     memset(big, 'x', N);
-    RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
+    RT_OKAY(rt_h5_create(path, &h5));
     RT_OKAY(rt_h5_put_text(h5, "empty", ""));
     RT_OKAY(rt_h5_put_text(h5, "text", "h\xc3\xa9llo"));
     RT_OKAY(rt_h5_put_text(h5, "big", big));
     RT_OKAY(rt_h5_put_real(h5, "real", 0.1));
     RT_FAILS(rt_h5_put_int(h5, "real", 1), RT_ERR_IO, "real: HDF5 cannot");
-    RT_OKAY(rt_h5_close(&h5));
+    RT_OKAY(h5_save(&h5, path));
     RT_OKAY(rt_h5_reader_open(path, &in));
     RT_OKAY(rt_h5_reader_text(in, "empty", 10, &text));
     CU_ASSERT_STRING_EQUAL(text, "");
@@ -248,9 +270,7 @@ static void test_refused(void)
     CU_ASSERT_PTR_NULL(in);
     scratch_fill(path, 1000);
     RT_FAILS(rt_h5_reader_open(path, &in), RT_ERR_DATA, "x.h5: HDF5 cannot");
-    RT_FAILS(rt_h5_create("/nonexistent/x.h5", MPI_COMM_NULL, &h5), RT_ERR_IO,
-             "No such file");
-    RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
+    RT_OKAY(rt_h5_create(path, &h5));
     RT_FAILS(rt_h5_declare(h5, "x", &(rt_h5_shape){RT_BF16, 2, 1, 1, 0}),
              RT_ERR_INTERNAL, "bf16");
     RT_FAILS(rt_h5_declare(h5, "x", &(rt_h5_shape){RT_U32, 1, 2, 2, 0}),
@@ -269,8 +289,8 @@ static void test_refused(void)
     RT_FAILS(rt_h5_write(h5, "/x", 0, 0, rt_view_of(x, RT_U32, 1, 4)),
              RT_ERR_INTERNAL, "called");
     RT_OKAY(rt_h5_write(h5, "x", 3, 3, rt_view_of(x, RT_U32, 4, 0)));
-    RT_OKAY(rt_h5_close(&h5));
-    RT_OKAY(rt_h5_close(&h5)); // NULL is accepted
+    rt_h5_close(&h5);
+    rt_h5_close(&h5); // NULL is accepted
   }
   scratch_remove(folder);
 }

@@ -5,6 +5,7 @@
 #include "io/common/h5_reader.h"
 
 #include "base/clock.h"
+#include "support/h5_file.h"
 #include "support/rt_test.h"
 #include "support/scratch.h"
 #include <signal.h>
@@ -18,9 +19,9 @@ static void begin(void)
   rt_h5 *h5;
   scratch_create(folder);
   RT_OKAY(rt_path_join(path, folder, "x.h5"));
-  RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
+  RT_OKAY(rt_h5_create(path, &h5));
   RT_OKAY(rt_h5_put_int(h5, "n", 7));
-  RT_OKAY(rt_h5_close(&h5));
+  RT_OKAY(h5_save(&h5, path));
 }
 
 /** Can it be opened, and is it what was written? */
@@ -188,9 +189,9 @@ static void test_same_file(void)
   rt_h5 *h5;
   RT_OKAY(rt_h5_child_ask(fd, path, &records));
   CU_ASSERT_EQUAL(unlink(path), 0);
-  RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
+  RT_OKAY(rt_h5_create(path, &h5));
   RT_OKAY(rt_h5_put_int(h5, "other", 8));
-  RT_OKAY(rt_h5_close(&h5));
+  RT_OKAY(h5_save(&h5, path));
   // some versions of HDF5 want a name, and say so
   const rt_err err = rt_h5_child_ask(fd, path, &records);
   CU_ASSERT_TRUE(err == RT_OK || err == RT_ERR_DATA);

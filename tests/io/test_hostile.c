@@ -309,7 +309,7 @@ static void test_checkpoint(void)
   const rt_checkpoint_meta meta = {
       .step = 1, .deck = (char[]){"a: 1\n"}, .arch = (char[]){"{}"}};
   make_slabs(w, names, slabs);
-  RT_OKAY(rt_checkpoint_write(MPI_COMM_SELF, own, &meta, slabs, N_SLABS, NULL));
+  RT_OKAY(rt_checkpoint_write(MPI_COMM_SELF, own, &meta, slabs, N_SLABS));
   snprintf(path, sizeof path, "%.3000s/step-00000001/state.h5", own);
   h5_image x = slurp(path);
   h5_find_blocks(&x);

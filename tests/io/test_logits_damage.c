@@ -2,8 +2,10 @@
  *  Logit datasets that lie, lack something or were damaged: never believed.
  *  ranks: 1 2 4 */
 #include "io/common/h5.h"
+
 #include "io/logits/logits_manifest.h"
 #include "io/common/seal.h"
+#include "support/h5_file.h"
 #include "support/logits_scene.h"
 #include <inttypes.h>
 
@@ -183,7 +185,7 @@ static void write_lie(const char *path, const rt_logits_info *info,
               {"tables", {RT_U8, 1, x->n_tables, 1, 0}}};
   uint64_t zeros[64] = {0};
   rt_h5 *h5;
-  RT_OKAY(rt_h5_create(path, MPI_COMM_NULL, &h5));
+  RT_OKAY(rt_h5_create(path, &h5));
   RT_OKAY(rt_h5_put_text(h5, "format", RT_LOGITS_FORMAT));
   RT_OKAY(rt_h5_put_int(h5, "version", RT_LOGITS_VERSION));
   RT_OKAY(rt_h5_put_int(h5, "row0", x->row0));
@@ -197,7 +199,7 @@ static void write_lie(const char *path, const rt_logits_info *info,
     RT_OKAY(rt_h5_write(h5, sets[i].name, 0, 0,
                         rt_view_of(data, s->dtype, s->rows, s->cols)));
   }
-  RT_OKAY(rt_h5_close(&h5));
+  RT_OKAY(h5_save(&h5, path));
   RT_OKAY(rt_seal_write(MPI_COMM_SELF, path, NULL, 0, true));
 }
 

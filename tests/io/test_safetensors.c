@@ -506,7 +506,7 @@ static void test_writer(void)
       {"one.weight", RT_F32, 2, {5, 7}, false},
       {"two \"quoted\" \\ \xc3\xa9", RT_F32, 1, {9}, false},
       {"none", RT_F32, 2, {0, 3}, false}};
-  char folder[RT_PATH_MAX], path[RT_PATH_MAX], tmp[RT_PATH_MAX + 8];
+  char folder[RT_PATH_MAX], path[RT_PATH_MAX], tmp[RT_PATH_MAX];
   float f[35];
   double d[35];
   rt_st_writer *w;
@@ -517,7 +517,7 @@ static void test_writer(void)
     rt_st_tensor t[3];
     rt_scratch(folder);
     rt_in(folder, "model.safetensors", path);
-    snprintf(tmp, sizeof tmp, "%s.tmp", path);
+    RT_OKAY(rt_path_draft(tmp, path));
     memcpy(t, tensors, sizeof t);
     t[0].dtype = t[1].dtype = t[2].dtype = type == 0 ? RT_F32 : RT_BF16;
     RT_OKAY(rt_st_writer_create(path, t, 3, &w));
@@ -546,13 +546,13 @@ static void test_writer(void)
 static void test_writer_gives_up(void)
 {
   const rt_st_tensor t = {"x", RT_F32, 1, {4}, false};
-  char folder[RT_PATH_MAX], path[RT_PATH_MAX], tmp[RT_PATH_MAX + 8];
+  char folder[RT_PATH_MAX], path[RT_PATH_MAX], tmp[RT_PATH_MAX];
   char *text;
   size_t n;
   rt_st_writer *w;
   rt_scratch(folder);
   rt_in(folder, "model.safetensors", path);
-  snprintf(tmp, sizeof tmp, "%s.tmp", path);
+  RT_OKAY(rt_path_draft(tmp, path));
   RT_OKAY(rt_st_writer_create(path, &t, 1, &w));
   CU_ASSERT_TRUE(rt_file_exists(tmp));
   RT_OKAY(rt_file_slurp(tmp, 1000, &text, &n));

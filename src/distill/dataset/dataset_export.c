@@ -1,9 +1,9 @@
 /** \file dataset_export.c
  *  `retort logits export`: rows of a dataset for numpy, or as JSON lines. */
 #include "distill/dataset/dataset.h"
-#include "base/file.h"
+#include "base/draft.h"
 #include "base/log.h"
-#include <errno.h>
+#include "base/outfile.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,9 +22,8 @@
 
 /** A file of one array that grows; its header is written last. */
 typedef struct npy {
-  FILE *file; // owned; NULL: the dataset has no such field
-  char path[RT_PATH_MAX];
-  int64_t n; // elements
+  rt_outfile *file; // owned; NULL: the dataset has no such field
+  int64_t n;        // elements
 } npy;
 
 #define NAME(member, type, elements) #member,
@@ -62,25 +61,14 @@ static void make_header(const char *type, int64_t n, char out[NPY_HEADER])
   out[NPY_HEADER - 1] = '\n';
 }
 
-static rt_err fail(const char *path)
-{
-  char why[160];
-  return RT_FAIL(RT_ERR_IO, "cannot write %s: %s", path,
-                 rt_write_reason(errno, why));
-}
-
 static rt_err open_npy(const char *folder, const char *name, npy *out)
 {
-  char file[64];
+  char file[64], path[RT_PATH_MAX];
   snprintf(file, sizeof file, "%s.npy", name);
-  RT_TRY(rt_path_join(out->path, folder, file));
-  out->file = fopen(out->path, "wbx");
-  RT_CHECK(out->file != NULL, RT_ERR_IO, "cannot create %s: %s", out->path,
-           strerror(errno));
-  char header[NPY_HEADER] = {0};
-  return fwrite(header, 1, NPY_HEADER, out->file) == NPY_HEADER
-             ? RT_OK
-             : fail(out->path);
+  RT_TRY(rt_path_join(path, folder, file));
+  RT_TRY(rt_outfile_create(path, &out->file));
+  rt_outfile_seek(out->file, NPY_HEADER);
+  return RT_OK;
 }
 
 static rt_err put(npy *to, const void *data, size_t size, int64_t n)
@@ -88,19 +76,16 @@ static rt_err put(npy *to, const void *data, size_t size, int64_t n)
   if (to->file == NULL || n == 0)
     return RT_OK;
   to->n += n;
-  return fwrite(data, size, (size_t)n, to->file) == (size_t)n ? RT_OK
-                                                              : fail(to->path);
+  return rt_outfile_append(to->file, data, size * (size_t)n);
 }
 
-static rt_err close_npy(npy *x, const char *type)
+static rt_err close_npy(rt_err err, npy *x, const char *type)
 {
   char header[NPY_HEADER];
   make_header(type, x->n, header);
-  const bool good = fseeko(x->file, 0, SEEK_SET) == 0 &&
-                    fwrite(header, 1, NPY_HEADER, x->file) == NPY_HEADER;
-  const bool closed = fclose(x->file) == 0;
-  x->file = NULL;
-  return good && closed ? rt_path_sync(x->path) : fail(x->path);
+  if (err == RT_OK && x->file != NULL)
+    err = rt_outfile_put_at(x->file, header, NPY_HEADER, 0);
+  return rt_outfile_finish(err, &x->file);
 }
 
 static rt_err put_row(npy to[N_ARRAYS], const rt_logits_row *row)
@@ -157,38 +142,33 @@ static void print_card(const rt_logits_info *info, int64_t begin, int64_t end,
 static rt_err write_card(const rt_logits_info *info, int64_t begin, int64_t end,
                          const char *folder)
 {
-  char path[RT_PATH_MAX];
+  char path[RT_PATH_MAX], *text = NULL;
+  size_t n = 0;
   RT_TRY(rt_path_join(path, folder, "README.md"));
-  FILE *const to = fopen(path, "wx");
-  RT_CHECK(to != NULL, RT_ERR_IO, "cannot create %s: %s", path,
-           strerror(errno));
+  FILE *const to = open_memstream(&text, &n);
+  RT_CHECK(to != NULL, RT_ERR_MEM, "the text of %s", path);
   print_card(info, begin, end, to);
-  const bool good = ferror(to) == 0;
-  if (fclose(to) != 0 || !good)
-    return fail(path);
-  return rt_path_sync(path);
+  const rt_err err = fclose(to) == 0
+                         ? rt_file_put(path, text, n)
+                         : RT_FAIL(RT_ERR_MEM, "the text of %s", path);
+  free(text);
+  return err;
 }
 
-/** Arrays in the folder \a folder, which is made. */
+/** Arrays in the folder \a folder, which is there. */
 static rt_err export_numpy(const rt_logits *ds, int64_t begin, int64_t end,
                            const char *folder)
 {
   const rt_logits_info *info = rt_logits_about(ds);
   npy to[N_ARRAYS] = {0};
-  rt_err err = rt_folder_create(folder);
-  if (err == RT_OK)
-    err = write_card(info, begin, end, folder);
+  rt_err err = write_card(info, begin, end, folder);
   for (int i = 0; err == RT_OK && i < N_ARRAYS; i++)
     if (has(info, names[i]))
       err = open_npy(folder, names[i], &to[i]);
   if (err == RT_OK)
     err = write_arrays(ds, begin, end, to);
-  for (int i = 0; i < N_ARRAYS; i++) {
-    if (to[i].file == NULL)
-      continue;
-    const rt_err closed = close_npy(&to[i], types[i]);
-    err = err == RT_OK ? closed : err;
-  }
+  for (int i = 0; i < N_ARRAYS; i++)
+    err = close_npy(err, &to[i], types[i]);
   return err;
 }
 
@@ -226,45 +206,56 @@ static void print_row(int64_t i_row, bool with_step, const rt_logits_row *row,
   }
 }
 
+/** Lines of one row to the end of \a to. */
+static rt_err put_lines(int64_t i_row, bool with_step, const rt_logits_row *row,
+                        rt_outfile *to)
+{
+  char *text = NULL;
+  size_t n = 0;
+  FILE *const lines = open_memstream(&text, &n);
+  RT_CHECK(lines != NULL, RT_ERR_MEM, "the lines of row %lld",
+           (long long)i_row);
+  print_row(i_row, with_step, row, lines);
+  const bool good = ferror(lines) == 0;
+  const rt_err err =
+      fclose(lines) == 0 && good
+          ? rt_outfile_append(to, text, n)
+          : RT_FAIL(RT_ERR_MEM, "the lines of row %lld", (long long)i_row);
+  free(text);
+  return err;
+}
+
 static rt_err export_lines(const rt_logits *ds, int64_t begin, int64_t end,
                            const char *path)
 {
   const int64_t first = rt_logits_about(ds)->first_row;
   const bool with_step = rt_logits_about(ds)->step;
   rt_logits_row row = {0};
-  rt_err err = RT_OK;
-  FILE *const to = fopen(path, "wx");
-  RT_CHECK(to != NULL, RT_ERR_IO, "cannot create %s: %s", path,
-           strerror(errno));
+  rt_outfile *to = NULL;
+  rt_err err = rt_outfile_open(path, &to);
   for (int64_t r = begin; err == RT_OK && r < end; r++) {
     err = rt_logits_read(ds, r, &row);
     if (err == RT_OK)
-      print_row(with_step ? row.stream_row : first + r, with_step, &row, to);
-    if (err == RT_OK && ferror(to) != 0)
-      err = fail(path);
+      err = put_lines(with_step ? row.stream_row : first + r, with_step, &row,
+                      to);
   }
   rt_logits_row_clear(&row);
-  if (fclose(to) != 0 && err == RT_OK)
-    err = fail(path);
-  return err;
+  return rt_outfile_finish(err, &to);
 }
 
-/** Under a temporary name until all is there: what bears the name is whole. */
+/** Under another name until all is there: what bears the name is whole. */
 static rt_err export(const rt_app *app, const rt_logits *ds, const char *out)
 {
-  char path[RT_PATH_MAX], tmp[RT_PATH_MAX];
+  rt_draft draft;
   int64_t begin, end;
   RT_TRY(rt_logits_range(ds, app->deck, &begin, &end));
-  RT_TRY(rt_path_beside(out, ".retort-export", path, tmp));
-  const char *const dot = strrchr(path, '.');
-  RT_CHECK(!rt_path_exists(path), RT_ERR_LOCKED,
-           "%s exists: choose another name, or remove it", path);
-  RT_TRY(rt_path_remove(tmp));
-  const rt_err err = dot != NULL && strcmp(dot, ".jsonl") == 0
-                         ? export_lines(ds, begin, end, tmp)
-                         : export_numpy(ds, begin, end, tmp);
-  RT_TRY(rt_path_conclude(err, tmp, path));
-  rt_info("%lld rows in %s", (long long)(end - begin), path);
+  const size_t n = strlen(out);
+  const bool lines = n > 6 && strcmp(out + n - 6, ".jsonl") == 0;
+  RT_TRY(lines ? rt_draft_file(out, &draft) : rt_draft_folder(out, &draft));
+  const rt_err err = lines ? export_lines(ds, begin, end, draft.tmp)
+                           : export_numpy(ds, begin, end, draft.tmp);
+  RT_TRY(rt_draft_conclude(err, &draft));
+  rt_info("%lld rows in %s", (long long)(end - begin), draft.path);
   return RT_OK;
 }
 

@@ -7,17 +7,15 @@
  *  same order, so that all of a tp group know the same sums. */
 #include "distill/eval/evaluate.h"
 
-#include "base/file.h"
 #include "base/bundle.h"
+#include "base/draft.h"
+#include "base/outfile.h"
 #include "base/split.h"
 #include "distill/eval/eval_teacher.h"
 #include "distill/job/job_memory.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { N_BINS = 15 };
 
@@ -53,8 +51,7 @@ struct rt_evaluator {
   double *mine;                // [chunk, N_COLS]
   double *all;                 // [tp, chunk, N_COLS]
   double *column;              // [chunk, K_N_STAT], what comes from the device
-  int fd;                      // of the file for logits; -1 none
-  char path[RT_PATH_MAX];
+  rt_outfile *logits;          // owned, open while they are asked for
   void *tile;      // owned [chunk, V_pad / tp] real, NULL without that file
   float *tile_f32; // owned, the same in f32
 };
@@ -123,7 +120,6 @@ rt_err rt_evaluator_create(rt_job *job, rt_model *student, rt_evaluator **out)
   RT_CHECK(e != NULL, RT_ERR_MEM, "an evaluator");
   e->job = job;
   e->student = student;
-  e->fd = -1;
   RT_CHECK(job->corpus != NULL, RT_ERR_CONFIG,
            "evaluation needs held-out text: name the corpus in data.files");
   if (rt_deck_bool(job->deck, RT_KEY_EVAL_TEACHER))
@@ -156,10 +152,6 @@ void rt_evaluator_destroy(rt_evaluator **out)
   *out = NULL;
   if (e == NULL)
     return;
-  if (e->fd >= 0) { // a file that was never published
-    close(e->fd);
-    unlink(e->path);
-  }
   rt_eval_teacher_destroy(&e->teacher);
   rt_batch_destroy(&e->batch);
   rt_arena_destroy(&e->arena);
@@ -304,10 +296,9 @@ static rt_err write_logits(rt_evaluator *e, rt_view z, int64_t tok0)
   RT_TRY(rt_dev_get(e->job->dev, e->tile, z));
   rt_dtype_convert(e->tile_f32, RT_F32, e->tile, z.dtype, rt_view_size(&z));
   for (int64_t i = 0; i < z.rows; i++)
-    RT_TRY(rt_file_write_at(e->fd, e->path, e->tile_f32 + i * z.cols,
-                            (size_t)n_cols * sizeof(float),
-                            ((tok0 + i) * head.vocab + head.v0) *
-                                (int64_t)sizeof(float)));
+    RT_TRY(rt_outfile_put_at(
+        e->logits, e->tile_f32 + i * z.cols, (size_t)n_cols * sizeof(float),
+        ((tok0 + i) * head.vocab + head.v0) * (int64_t)sizeof(float)));
   return RT_OK;
 }
 
@@ -325,7 +316,7 @@ static rt_err run_chunk(rt_evaluator *e, rt_view hidden_s, rt_view hidden_t,
   // the best token first: the statistics overwrite the logits
   launch_head(dev, &head, hidden_s, z_s, rt_view_rows(e->id_s, 0, n),
               rt_view_rows(e->best_s, 0, n));
-  if (e->fd >= 0)
+  if (e->logits != NULL)
     RT_TRY(rt_agree(e->job->grid_s.comm_tp,
                     write_logits(e, z_s, first * e->job->seq + tok0)));
   if (e->teacher != NULL) {
@@ -416,25 +407,34 @@ rt_err rt_evaluate(rt_evaluator *e, rt_part part, int64_t n_rows,
   return err;
 }
 
-static rt_err open_logits(rt_evaluator *e, int64_t n_rows, bool create)
+/** The file for logits of \a n_rows, which rank 0 makes as long at once. */
+static rt_err open_logits(rt_evaluator *e, const char *path, int64_t n_rows)
 {
   const rt_head head = rt_model_head(e->student);
   const int64_t bytes =
       n_rows * e->job->seq * head.vocab * (int64_t)sizeof(float);
   const size_t n = (size_t)e->chunk * (size_t)head.w.rows;
-  char why[160];
-  e->fd = open(e->path, O_WRONLY | (create ? O_CREAT | O_TRUNC : 0), 0666);
-  RT_CHECK(e->fd >= 0, RT_ERR_IO, "%s: cannot open for logits: %s", e->path,
-           strerror(errno));
-  RT_CHECK(!create || ftruncate(e->fd, (off_t)bytes) == 0, RT_ERR_IO,
-           "%s: no room for %lld bytes of logits: %s", e->path,
-           (long long)bytes, rt_write_reason(errno, why));
   if (e->tile == NULL) {
     e->tile = malloc(n * rt_dtype_size(e->z_s.dtype));
     e->tile_f32 = malloc(n * sizeof *e->tile_f32);
   }
   RT_CHECK(e->tile && e->tile_f32, RT_ERR_MEM, "a tile of %zu logits", n);
-  return RT_OK;
+  RT_TRY(rt_outfile_open(path, &e->logits));
+  return rt_comm_rank(e->job->world) == 0 ? rt_outfile_resize(e->logits, bytes)
+                                          : RT_OK;
+}
+
+/** Every rank's columns into \a path, which is there. */
+static rt_err write_all(rt_evaluator *e, const char *path, rt_part part,
+                        int64_t n_rows, rt_eval_result *out)
+{
+  const rt_comm *world = e->job->world;
+  const int64_t there = rt_corpus_n_rows(e->job->corpus, part);
+  const int64_t n = n_rows == 0 || n_rows > there ? there : n_rows;
+  rt_err err = rt_agree(world, open_logits(e, path, n));
+  if (err == RT_OK)
+    err = rt_evaluate(e, part, n_rows, out);
+  return rt_agree(world, rt_outfile_finish(err, &e->logits));
 }
 
 rt_err rt_evaluator_write_logits(rt_evaluator *e, const char *path,
@@ -443,21 +443,10 @@ rt_err rt_evaluator_write_logits(rt_evaluator *e, const char *path,
 {
   const rt_comm *world = e->job->world;
   const bool first = rt_comm_rank(world) == 0;
-  const int64_t there = rt_corpus_n_rows(e->job->corpus, part);
-  const int64_t n = n_rows == 0 || n_rows > there ? there : n_rows;
-  const int len = snprintf(e->path, sizeof e->path, "%s.tmp", path);
-  RT_CHECK(len < (int)sizeof e->path, RT_ERR_CONFIG,
-           "eval.logits_out is longer than %d bytes", RT_PATH_MAX);
-  // rank 0 makes the file, then the others may open it
-  RT_TRY(rt_agree(world, first ? open_logits(e, n, true) : RT_OK));
-  RT_TRY(rt_agree(world, first ? RT_OK : open_logits(e, n, false)));
-  RT_TRY(rt_evaluate(e, part, n_rows, out));
-  const int failed = fsync(e->fd) | close(e->fd);
-  e->fd = -1;
-  rt_err err = RT_OK;
-  if (failed != 0)
-    err =
-        RT_FAIL(RT_ERR_IO, "%s: writing failed: %s", e->path, strerror(errno));
-  RT_TRY(rt_agree(world, err));
-  return rt_agree(world, first ? rt_path_publish(e->path, path) : RT_OK);
+  rt_draft draft = {.fd = -1};
+  RT_TRY(rt_agree(world, first ? rt_draft_file(path, &draft) : RT_OK));
+  rt_err err = rt_comm_bcast(world, draft.tmp, sizeof draft.tmp, 0);
+  if (err == RT_OK)
+    err = write_all(e, draft.tmp, part, n_rows, out);
+  return rt_agree(world, first ? rt_draft_conclude(err, &draft) : err);
 }

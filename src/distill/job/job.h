@@ -12,6 +12,8 @@
 #include "model/model.h"
 #include "par/threads.h"
 
+typedef void rt_fatal_fn(rt_err err);
+
 /** What app lends to the layers below: they never end the process. */
 typedef struct rt_hooks {
   rt_fatal_fn *fatal; /**< print and abort the whole job */

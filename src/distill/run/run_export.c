@@ -4,6 +4,7 @@
  *  Rank 0 does it, tensor by tensor: a model never has to fit twice, and the
  *  folder appears under its name only when all of it is on disk. */
 #include "base/log.h"
+#include "base/draft.h"
 #include "distill/run/run.h"
 #include "distill/train/run_folder.h"
 #include "distill/train/state.h"
@@ -137,29 +138,23 @@ static rt_err tell_ends(const rt_export *x, const char *to)
   return RT_OK;
 }
 
-static rt_err write_folder(rt_export *x, const char *run_folder,
-                           const char *out)
+static rt_err write_folder(rt_export *x, const char *run_folder, const char *to)
 {
-  char to[RT_PATH_MAX], tmp[RT_PATH_MAX];
-  // what lies under tmp's name is a left-over of ours
-  RT_TRY(rt_path_beside(out, ".retort-export", to, tmp));
-  RT_CHECK(!rt_path_exists(to), RT_ERR_LOCKED,
-           "%s exists: choose another name, or remove it", to);
+  RT_TRY(put_config(x, to));
+  RT_TRY(put_weights(x, to));
+  RT_TRY(put_tokenizer(x, to));
+  RT_TRY(tell_ends(x, to));
+  return rt_run_card_copy(run_folder, to);
+}
+
+static rt_err export(rt_export *x, const char *run_folder, const char *out)
+{
+  rt_draft draft;
   RT_TRY(find_checkpoint(x, run_folder));
-  RT_TRY(rt_path_remove(tmp));
-  RT_TRY(rt_folder_create(tmp));
-  rt_err err = put_config(x, tmp);
-  if (err == RT_OK)
-    err = put_weights(x, tmp);
-  if (err == RT_OK)
-    err = put_tokenizer(x, tmp);
-  if (err == RT_OK)
-    err = tell_ends(x, tmp);
-  if (err == RT_OK)
-    err = rt_run_card_copy(run_folder, tmp);
-  RT_TRY(rt_path_conclude(err, tmp, to));
+  RT_TRY(rt_draft_folder(out, &draft));
+  RT_TRY(rt_draft_conclude(write_folder(x, run_folder, draft.tmp), &draft));
   rt_info("step %lld of %s as a Hugging Face folder: %s", (long long)x->step,
-          run_folder, to);
+          run_folder, draft.path);
   return RT_OK;
 }
 
@@ -169,7 +164,7 @@ rt_err rt_run_export(const rt_comm *world, const char *run_folder,
   rt_err err = RT_OK;
   if (rt_comm_rank(world) == 0) {
     rt_export x = {.step = -1};
-    err = write_folder(&x, run_folder, out_folder);
+    err = export(&x, run_folder, out_folder);
     rt_params_clear(&x.params);
     rt_arena_destroy(&x.arena);
     rt_grid_clear(&x.grid);

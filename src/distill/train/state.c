@@ -199,7 +199,7 @@ static rt_err write_pieces(rt_trainer *t, const char *folder,
   }
   RT_TRY(rt_agree(job->world, err));
   return rt_checkpoint_write(rt_comm_mpi(job->world), folder, meta, s->slab,
-                             s->n, job->hooks->fatal);
+                             s->n);
 }
 
 /** Some rows of the corpus, others at each checkpoint, read by every rank: a

@@ -1,0 +1,18 @@
+/** \file checkpoint_parts.h
+ *  What checkpoint.c and checkpoint_write.c share. */
+#ifndef RT_CHECKPOINT_PARTS_H
+#define RT_CHECKPOINT_PARTS_H
+
+#include "base/file.h"
+#include "io/run/checkpoint.h"
+
+#define RT_CHECKPOINT_FORMAT "retort-checkpoint"
+#define RT_CHECKPOINT_TMP ".tmp-"   /**< before the name of a left-over */
+enum { RT_CHECKPOINT_VERSION = 4 }; // 3 lacks the teacher
+
+/** FOLDER/<before>step-00000100<after> */
+RT_MUST rt_err rt_checkpoint_path(char out[RT_PATH_MAX], const char *folder,
+                                  const char *before, int64_t step,
+                                  const char *after);
+
+#endif

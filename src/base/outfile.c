@@ -1,0 +1,178 @@
+/** \file outfile.c
+ *  Writing that is proved by reading: a write that was lost on the way (by a
+ *  library, a file system, a disk) is found while its data is still there. */
+#include "base/outfile.h"
+
+#include "base/file.h"
+#include "base/hash.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/** At most so much is one piece: what reading back needs in memory. */
+static const size_t piece_bytes = (size_t)1 << 20;
+
+/** What was put where. */
+typedef struct piece {
+  int64_t offset;
+  size_t bytes; // <= piece_bytes
+  uint64_t hash;
+} piece;
+
+struct rt_outfile {
+  int fd;
+  piece *piece; // owned [n <= room]
+  size_t n, room;
+  char *tail; // owned [piece_bytes], n_tail used: appended, not written yet
+  size_t n_tail;
+  int64_t begin, end; // of what was appended, without the tail
+  char path[];
+};
+
+static rt_err open_as(const char *path, int flags, rt_outfile **out)
+{
+  *out = NULL;
+  rt_outfile *const f = calloc(1, sizeof *f + strlen(path) + 1);
+  RT_CHECK(f != NULL, RT_ERR_MEM, "%zu bytes to write %s", sizeof *f, path);
+  strcpy(f->path, path);
+  const rt_err err = rt_file_open_output(path, O_RDWR | flags, &f->fd);
+  if (err != RT_OK) {
+    free(f);
+    return rt_err_forward(err, __FILE__, __LINE__);
+  }
+  *out = f;
+  return RT_OK;
+}
+
+rt_err rt_outfile_create(const char *path, rt_outfile **out)
+{
+  return open_as(path, O_CREAT | O_TRUNC, out);
+}
+
+rt_err rt_outfile_open(const char *path, rt_outfile **out)
+{
+  return open_as(path, 0, out);
+}
+
+/** --- putting --- */
+
+static rt_err remember(rt_outfile *f, const void *data, size_t n,
+                       int64_t offset)
+{
+  if (f->n == f->room) {
+    const size_t room = 2 * f->room + 16;
+    piece *const more = realloc(f->piece, room * sizeof *more);
+    RT_CHECK(more != NULL, RT_ERR_MEM, "hashes of %zu pieces of %s", room,
+             f->path);
+    f->piece = more;
+    f->room = room;
+  }
+  f->piece[f->n++] = (piece){offset, n, rt_hash_xxh3(data, n)};
+  return RT_OK;
+}
+
+rt_err rt_outfile_put_at(rt_outfile *f, const void *data, size_t n,
+                         int64_t offset)
+{
+  for (size_t done = 0; done < n;) {
+    const size_t size = n - done < piece_bytes ? n - done : piece_bytes;
+    RT_TRY(
+        remember(f, (const char *)data + done, size, offset + (int64_t)done));
+    done += size;
+  }
+  return rt_file_write_at(f->fd, f->path, data, n, offset);
+}
+
+static rt_err put_tail(rt_outfile *f)
+{
+  RT_TRY(rt_outfile_put_at(f, f->tail, f->n_tail, f->end));
+  f->end += (int64_t)f->n_tail;
+  f->n_tail = 0;
+  return RT_OK;
+}
+
+rt_err rt_outfile_append(rt_outfile *f, const void *data, size_t n)
+{
+  if (f->tail == NULL)
+    f->tail = malloc(piece_bytes);
+  RT_CHECK(f->tail != NULL, RT_ERR_MEM, "%zu bytes to write %s", piece_bytes,
+           f->path);
+  for (size_t done = 0; done < n;) {
+    const size_t left = piece_bytes - f->n_tail;
+    const size_t size = n - done < left ? n - done : left;
+    memcpy(f->tail + f->n_tail, (const char *)data + done, size);
+    f->n_tail += size;
+    done += size;
+    if (f->n_tail == piece_bytes)
+      RT_TRY(put_tail(f));
+  }
+  return RT_OK;
+}
+
+void rt_outfile_seek(rt_outfile *f, int64_t offset)
+{
+  RT_ASSERT(f->end == f->begin && f->n_tail == 0);
+  f->begin = f->end = offset;
+}
+
+int64_t rt_outfile_appended(const rt_outfile *f)
+{
+  return f->end - f->begin + (int64_t)f->n_tail;
+}
+
+rt_err rt_outfile_resize(rt_outfile *f, int64_t bytes)
+{
+  return rt_file_cut(f->fd, f->path, bytes);
+}
+
+/** --- proving --- */
+
+static rt_err read_back(const rt_outfile *f, void *got)
+{
+  for (size_t i = 0; i < f->n; i++) {
+    const piece *const p = &f->piece[i];
+    const rt_err err =
+        rt_file_read_at(f->fd, f->path, got, p->bytes, p->offset);
+    RT_CHECK(err == RT_OK && rt_hash_xxh3(got, p->bytes) == p->hash, RT_ERR_IO,
+             "%s: bytes %" PRId64 "..%" PRId64 " do not read back as they were "
+             "written%s%s: the disk or its file system lost them; see to it "
+             "and run again",
+             f->path, p->offset, p->offset + (int64_t)p->bytes,
+             err == RT_OK ? "" : ": ", err == RT_OK ? "" : rt_err_text());
+  }
+  return RT_OK;
+}
+
+static rt_err prove(rt_outfile *f)
+{
+  if (f->n_tail > 0)
+    RT_TRY(put_tail(f));
+  RT_TRY(rt_file_flush(f->fd, f->path));
+  void *const got = malloc(piece_bytes);
+  RT_CHECK(got != NULL, RT_ERR_MEM, "%zu bytes to read %s back", piece_bytes,
+           f->path);
+  const rt_err err = read_back(f, got);
+  free(got);
+  return err;
+}
+
+rt_err rt_outfile_finish(rt_err err, rt_outfile **out)
+{
+  rt_outfile *const f = *out;
+  *out = NULL;
+  if (f == NULL)
+    return err;
+  if (err == RT_OK)
+    err = prove(f);
+  if (err == RT_OK)
+    err = rt_file_close(f->fd, f->path);
+  else
+    close(f->fd); // the first error counts
+  free(f->piece);
+  free(f->tail);
+  free(f);
+  return err == RT_OK ? RT_OK : rt_err_forward(err, __FILE__, __LINE__);
+}

@@ -1,0 +1,15 @@
+/** \file h5_file.h
+ *  A file that was laid out, to the disk. */
+#ifndef RT_H5_FILE_H
+#define RT_H5_FILE_H
+
+#include "io/common/h5.h"
+
+static inline rt_err h5_save(rt_h5 **h5, const char *path)
+{
+  rt_outfile *to;
+  RT_TRY(rt_outfile_create(path, &to));
+  return rt_outfile_finish(rt_h5_save(h5, NULL, 0, to), &to);
+}
+
+#endif
