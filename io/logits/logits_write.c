@@ -325,12 +325,12 @@ static rt_err publish(const char *tmp, const char *path)
 /** Remove what was written before \a err, which is returned. */
 static rt_err forget_files(rt_err err, const char *tmp)
 {
-  char text[1024], seal[RT_PATH_MAX];
-  snprintf(text, sizeof text, "%s", rt_err_text());
+  char seal[RT_PATH_MAX];
+  rt_err_keep();
   unlink(tmp); // what remains goes when the capture is run again
   if (rt_seal_path(seal, tmp) == RT_OK)
     unlink(seal);
-  return RT_FAIL(err, "%s", text);
+  return rt_err_restore(err);
 }
 
 rt_err rt_logits_writer_seal(rt_logits_writer *w)

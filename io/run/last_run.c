@@ -42,14 +42,14 @@ rt_err rt_last_run_goes(const char *folder, const rt_last_run *run)
 
 void rt_last_run_ends(const char *folder, const rt_last_run *run, rt_err how)
 {
-  char text[4096];
-  snprintf(text, sizeof text, "%s", rt_err_text());
+  rt_err_keep(); // the first error is the one to tell
   const char *state = how == RT_OK            ? "finished"
                       : how == RT_ERR_STOPPED ? "stopped"
                       : how == RT_ERR_HALTED  ? "halted"
                                               : "failed";
-  if (put(folder, run, state, rt_err_exit_code(how)) != RT_OK && how != RT_OK)
-    how = RT_FAIL(how, "%s", text); // the first error is the one to tell
+  const rt_err err = put(folder, run, state, rt_err_exit_code(how));
+  if (err == RT_OK || how != RT_OK)
+    (void)!rt_err_restore(how);
 }
 
 void rt_last_run_forget(const char *folder)

@@ -11,7 +11,7 @@ static _Thread_local struct {
   char trace[1024];
   uint64_t group; // of ranks that know it, 0: none
   bool others;    // it came from another rank
-} record;
+} record, kept;
 
 #define ERROR_CODE(name, code, text) [name] = (code),
 static const int exit_codes[] = {RT_ERROR_LIST(ERROR_CODE)};
@@ -74,6 +74,17 @@ uint64_t rt_err_shared_by(void)
 bool rt_err_is_mine(void)
 {
   return !record.others;
+}
+
+void rt_err_keep(void)
+{
+  kept = record;
+}
+
+rt_err rt_err_restore(rt_err err)
+{
+  record = kept;
+  return err;
 }
 
 void rt_err_clear(void)

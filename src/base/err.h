@@ -59,6 +59,10 @@ void rt_err_clear(void);
  * it is this rank's own.  A new error is known to nobody, which is group 0. */
 void rt_err_shared(uint64_t group, bool mine);
 uint64_t rt_err_shared_by(void);
+/** Keep this thread's error as it is, with who knows it, over calls that may
+ *  record another; and have it back: returns \a err.  One at a time. */
+void rt_err_keep(void);
+rt_err rt_err_restore(rt_err err);
 /** Did it happen on this rank? */
 bool rt_err_is_mine(void);
 

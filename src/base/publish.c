@@ -69,11 +69,10 @@ rt_err rt_path_publish(const char *draft, const char *path)
 /** Remove \a draft after \a err, which is returned: it counts, and its text. */
 static rt_err give_up(rt_err err, const char *draft)
 {
-  char text[1024];
-  snprintf(text, sizeof text, "%s", rt_err_text());
+  rt_err_keep();
   if (rt_path_remove(draft) != RT_OK)
     rt_warn("%s is left over: %s", draft, rt_err_text());
-  return RT_FAIL(err, "%s", text);
+  return rt_err_restore(err);
 }
 
 rt_err rt_path_conclude(rt_err err, const char *draft, const char *path)
