@@ -1,26 +1,42 @@
 /** \file fail_write.c
- *  A library to preload: the file system under a folder fails from the n-th
- *  call on that changes it (write, writev, pwrite, pwritev, fsync, rename).
- *    FAIL_IN=FOLDER FAIL_AT=N FAIL_ERRNO=5 LD_PRELOAD=... program
- *  FAIL_IN is part of the path; FAIL_AT 1 is the first call.
- *  With FAIL_SLOW_S=S no call fails: that one takes S seconds. */
+ *  A library to preload: the file system under a folder fails at the n-th call
+ *  that changes it (open to create, write and its kin, ftruncate, fsync,
+ *  fdatasync, close, rename, link, unlink, remove, mkdir, rmdir).
+ *    FAIL_IN=PART FAIL_AT=N FAIL_HOW=HOW LD_PRELOAD=... program
+ *  PART is part of the path; N 1 is the first call; HOW is an errno (5: EIO),
+ * or short (a write of half of it) or lie (a write that says it is done and did
+ *  nothing).  The n-th call fails and all after it, with FAIL_ONCE only that
+ *  one; with FAIL_RANK=R only on that rank of Open MPI.  With FAIL_SLOW_S=S no
+ *  call fails: that one takes S seconds.  With FAIL_COUNT=FILE a process adds a
+ *  line when it ends: its rank and how many calls there were. */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 static _Atomic long n_calls; // a preloaded library has no other place for it
 
+#define NEXT(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
+
+static const char *option(const char *name)
+{
+  const char *const value = getenv(name);
+  return value != NULL ? value : "";
+}
+
 static bool is_ours(const char *path)
 {
-  const char *part = getenv("FAIL_IN");
-  return part != NULL && strstr(path, part) != NULL;
+  const char *const part = option("FAIL_IN");
+  return part[0] != '\0' && strstr(path, part) != NULL;
 }
 
 static bool is_our_file(int fd)
@@ -34,36 +50,68 @@ static bool is_our_file(int fd)
   return is_ours(path);
 }
 
-/** Count a call; true, with errno set, from FAIL_AT on. */
+/** Count a call: is it one that fails? */
+static bool strikes(void)
+{
+  const char *const rank = option("FAIL_RANK");
+  const long n = atomic_fetch_add(&n_calls, 1) + 1,
+             at = atol(option("FAIL_AT"));
+  if (at == 0 || n < at || (n > at && option("FAIL_ONCE")[0] != '\0') ||
+      (rank[0] != '\0' && strcmp(rank, option("OMPI_COMM_WORLD_RANK")) != 0))
+    return false;
+  if (option("FAIL_SLOW_S")[0] == '\0')
+    return true;
+  sleep(n == at ? (unsigned)atoi(option("FAIL_SLOW_S")) : 0);
+  return false;
+}
+
+/** The same, but only writes can be short, or lie; sets errno. */
 static bool fails(void)
 {
-  const char *at = getenv("FAIL_AT"), *reason = getenv("FAIL_ERRNO");
-  const char *slow_s = getenv("FAIL_SLOW_S");
-  const long n = atomic_fetch_add(&n_calls, 1) + 1;
-  if (at == NULL || n < atol(at))
+  const int reason = atoi(option("FAIL_HOW"));
+  if (!strikes() || reason == 0)
     return false;
-  if (slow_s != NULL) {
-    sleep(n == atol(at) ? (unsigned)atoi(slow_s) : 0);
+  errno = reason;
+  return true;
+}
+
+__attribute__((destructor)) static void tell(void)
+{
+  const char *const to = option("FAIL_COUNT");
+  FILE *const f = to[0] != '\0' ? fopen(to, "a") : NULL;
+  if (f == NULL)
+    return;
+  fprintf(f, "%s %ld\n", option("OMPI_COMM_WORLD_RANK"), (long)n_calls);
+  fclose(f);
+}
+
+/** --- writes --- */
+
+/** How much of n bytes is written: none and an answer at once, or a number. */
+static bool answered(int fd, size_t *n, ssize_t *answer)
+{
+  if (!is_our_file(fd) || !strikes())
+    return false;
+  const char *const how = option("FAIL_HOW");
+  if (strcmp(how, "short") == 0) {
+    *n = (*n + 1) / 2;
     return false;
   }
-  errno = reason != NULL ? atoi(reason) : EIO;
+  *answer = strcmp(how, "lie") == 0 ? (ssize_t)*n : -1;
+  errno = atoi(how);
   return true;
 }
 
 ssize_t write(int fd, const void *from, size_t n)
 {
-  if (is_our_file(fd) && fails())
-    return -1;
-  return ((ssize_t(*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write"))(
-      fd, from, n);
+  ssize_t r;
+  return answered(fd, &n, &r) ? r : NEXT(write)(fd, from, n);
 }
 
 ssize_t pwrite(int fd, const void *from, size_t n, off_t at)
 {
-  if (is_our_file(fd) && fails())
-    return -1;
-  return ((ssize_t(*)(int, const void *, size_t, off_t))dlsym(
-      RTLD_NEXT, "pwrite"))(fd, from, n, at);
+  ssize_t r;
+  return answered(fd, &n, &r) ? r : NEXT(pwrite)(fd, from, n, at);
 }
 
 ssize_t pwrite64(int fd, const void *from, size_t n, off_t at)
@@ -75,16 +123,14 @@ ssize_t writev(int fd, const struct iovec *from, int n)
 {
   if (is_our_file(fd) && fails())
     return -1;
-  return ((ssize_t(*)(int, const struct iovec *, int))dlsym(
-      RTLD_NEXT, "writev"))(fd, from, n);
+  return NEXT(writev)(fd, from, n);
 }
 
 ssize_t pwritev(int fd, const struct iovec *from, int n, off_t at)
 {
   if (is_our_file(fd) && fails())
     return -1;
-  return ((ssize_t(*)(int, const struct iovec *, int, off_t))dlsym(
-      RTLD_NEXT, "pwritev"))(fd, from, n, at);
+  return NEXT(pwritev)(fd, from, n, at);
 }
 
 ssize_t pwritev64(int fd, const struct iovec *from, int n, off_t at)
@@ -92,17 +138,93 @@ ssize_t pwritev64(int fd, const struct iovec *from, int n, off_t at)
   return pwritev(fd, from, n, at);
 }
 
+/** --- open files --- */
+
+int ftruncate(int fd, off_t n)
+{
+  return is_our_file(fd) && fails() ? -1 : NEXT(ftruncate)(fd, n);
+}
+
+int ftruncate64(int fd, off_t n)
+{
+  return ftruncate(fd, n);
+}
+
 int fsync(int fd)
 {
-  if (is_our_file(fd) && fails())
+  return is_our_file(fd) && fails() ? -1 : NEXT(fsync)(fd);
+}
+
+int fdatasync(int fd)
+{
+  return is_our_file(fd) && fails() ? -1 : NEXT(fdatasync)(fd);
+}
+
+/** Of a file that was written; it is closed all the same. */
+int close(int fd)
+{
+  const int flags = fcntl(fd, F_GETFL);
+  const bool bad = flags >= 0 && (flags & O_ACCMODE) != O_RDONLY &&
+                   is_our_file(fd) && fails();
+  const int reason = errno, answer = NEXT(close)(fd);
+  if (bad)
+    errno = reason;
+  return bad ? -1 : answer;
+}
+
+/** --- names --- */
+
+int open(const char *path, int flags, ...)
+{
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  if ((flags & O_CREAT) != 0 && is_ours(path) && fails())
     return -1;
-  return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
+  return NEXT(open)(path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...)
+{
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  return open(path, flags, mode);
 }
 
 int rename(const char *from, const char *to)
 {
-  if (is_ours(to) && fails())
-    return -1;
-  return ((int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename"))(from,
-                                                                           to);
+  return is_ours(to) && fails() ? -1 : NEXT(rename)(from, to);
+}
+
+int renameat2(int a, const char *from, int b, const char *to, unsigned flags)
+{
+  return is_ours(to) && fails() ? -1 : NEXT(renameat2)(a, from, b, to, flags);
+}
+
+int link(const char *from, const char *to)
+{
+  return is_ours(to) && fails() ? -1 : NEXT(link)(from, to);
+}
+
+int unlink(const char *path)
+{
+  return is_ours(path) && fails() ? -1 : NEXT(unlink)(path);
+}
+
+int remove(const char *path)
+{
+  return is_ours(path) && fails() ? -1 : NEXT(remove)(path);
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+  return is_ours(path) && fails() ? -1 : NEXT(mkdir)(path, mode);
+}
+
+int rmdir(const char *path)
+{
+  return is_ours(path) && fails() ? -1 : NEXT(rmdir)(path);
 }

@@ -10,6 +10,10 @@ for seed in $(seq "${2:?usage: tests/soak.sh BUILD ROUNDS}"); do
   export SEED=$seed KILLS=60 SIGNALS=40 RESTARTS=20 HOSTILE=20000 FUZZ_SECONDS="${FUZZ_SECONDS:-600}"
   ATS=$(shuf -i 1-100 -n 12 --random-source=<(yes "$seed") | xargs)
   export ATS
+  TRIALS=$([ "$seed" = 1 ] && echo all || echo 260)
+  export TRIALS
+  # the first round lets every write fail, which takes hours
+  TIMEOUT=43200 tests/run.sh "$build" script_write_sweep
   TIMEOUT=$((4 * FUZZ_SECONDS + 900)) tests/run.sh "$build" \
     script_kill script_full_disk script_resume script_stop \
     script_fuzz hostile

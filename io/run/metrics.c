@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "io/common/json.h"
-#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,10 @@
 #include <unistd.h>
 
 struct rt_metrics {
-  FILE *file; // owned
+  int fd;     // owned
+  FILE *line; // owned: into text [n], owned
+  char *text;
+  size_t n;
   bool in_line;
   int64_t evaluated; // step of the last evaluation that was there, or -1
   char path[];
@@ -87,14 +90,14 @@ rt_err rt_metrics_open(const char *path, int64_t resume_step, rt_metrics **out)
   RT_CHECK(m != NULL, RT_ERR_MEM, "%zu bytes to open %s", sizeof *m, path);
   strcpy(m->path, path);
   m->evaluated = evaluated;
-  m->file = fopen(path, "ae");
-  if (m->file == NULL) {
-    free(m);
-    return RT_FAIL(errno == EACCES ? RT_ERR_PERM : RT_ERR_LOCKED,
-                   "cannot open %s for appending: %s", path, strerror(errno));
-  }
   *out = m;
-  return RT_OK;
+  const rt_err err =
+      rt_file_open_output(path, O_WRONLY | O_CREAT | O_APPEND, &m->fd);
+  m->line = err == RT_OK ? open_memstream(&m->text, &m->n) : NULL;
+  if (m->line != NULL)
+    return RT_OK;
+  rt_metrics_close(out);
+  return err != RT_OK ? err : RT_FAIL(RT_ERR_MEM, "a line of %s", path);
 }
 
 int64_t rt_metrics_evaluated(const rt_metrics *m)
@@ -106,65 +109,66 @@ void rt_metrics_begin(rt_metrics *m, const char *kind, int64_t step)
 {
   RT_ASSERT(!m->in_line);
   m->in_line = true;
-  fputs("{\"kind\": ", m->file);
-  rt_json_put_text(m->file, kind);
-  fprintf(m->file, ", \"step\": %lld", (long long)step);
+  fputs("{\"kind\": ", m->line);
+  rt_json_put_text(m->line, kind);
+  fprintf(m->line, ", \"step\": %lld", (long long)step);
 }
 
 static void put_name(rt_metrics *m, const char *name)
 {
   RT_ASSERT(m->in_line);
-  fputs(", ", m->file);
-  rt_json_put_text(m->file, name);
-  fputs(": ", m->file);
+  fputs(", ", m->line);
+  rt_json_put_text(m->line, name);
+  fputs(": ", m->line);
 }
 
 void rt_metrics_real(rt_metrics *m, const char *name, double value)
 {
   put_name(m, name);
   if (isfinite(value))
-    rt_json_put_real(m->file, value);
+    rt_json_put_real(m->line, value);
   else
-    fputs("null", m->file);
+    fputs("null", m->line);
 }
 
 void rt_metrics_int(rt_metrics *m, const char *name, int64_t value)
 {
   put_name(m, name);
-  fprintf(m->file, "%lld", (long long)value);
+  fprintf(m->line, "%lld", (long long)value);
 }
 
 void rt_metrics_text(rt_metrics *m, const char *name, const char *value)
 {
   put_name(m, name);
-  rt_json_put_text(m->file, value);
+  rt_json_put_text(m->line, value);
 }
 
+/** Line by line, so that a crash cuts at most one. */
 rt_err rt_metrics_end(rt_metrics *m)
 {
-  char why[160];
   RT_ASSERT(m->in_line);
   m->in_line = false;
-  fputs("}\n", m->file);
-  // flushed line by line, so that a crash cuts at most one
-  RT_CHECK(fflush(m->file) == 0 && ferror(m->file) == 0, RT_ERR_IO,
-           "cannot write to %s: %s", m->path, rt_write_reason(errno, why));
-  return RT_OK;
+  fputs("}\n", m->line);
+  const bool fits = fflush(m->line) == 0 && ferror(m->line) == 0;
+  RT_CHECK(fits, RT_ERR_MEM, "a line of %s", m->path);
+  rewind(m->line);
+  return rt_file_write_at(m->fd, m->path, m->text, m->n, 0); // it appends
 }
 
 rt_err rt_metrics_sync(rt_metrics *m)
 {
-  char why[160];
-  RT_CHECK(fflush(m->file) == 0 && fsync(fileno(m->file)) == 0, RT_ERR_IO,
-           "cannot write to %s: %s", m->path, rt_write_reason(errno, why));
-  return RT_OK;
+  return rt_file_flush(m->fd, m->path);
 }
 
 void rt_metrics_close(rt_metrics **m)
 {
   if (*m == NULL)
     return;
-  fclose((*m)->file);
+  if ((*m)->fd >= 0)
+    close((*m)->fd);
+  if ((*m)->line != NULL)
+    fclose((*m)->line);
+  free((*m)->text);
   free(*m);
   *m = NULL;
 }

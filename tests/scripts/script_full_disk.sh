@@ -21,7 +21,7 @@ disk_fails() {
   shift 2
   # shellcheck disable=SC2086
   timeout 60 $MPIRUN -np $((at % 3 + 1)) env LD_PRELOAD="$work/fail.so" \
-    FAIL_IN="$part" FAIL_AT="$at" FAIL_ERRNO=$((at % 2 ? 5 : 28)) \
+    FAIL_IN="$part" FAIL_AT="$at" FAIL_HOW=$((at % 2 ? 5 : 28)) \
     "$RETORT" "$@" >out.txt 2>err.txt </dev/null
   code=$?
   [ "$code" = 0 ] && return 1

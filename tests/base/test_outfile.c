@@ -1,0 +1,158 @@
+/** \file test_outfile.c
+ *  What is written is read back; drafts come to their names once. */
+#include "base/outfile.h"
+#include "base/draft.h"
+
+#include "support/rt_test.h"
+#include "support/scratch.h"
+#include <sys/file.h>
+
+static char folder[RT_PATH_MAX], path[RT_PATH_MAX];
+
+static void begin(void)
+{
+  scratch_create(folder);
+  RT_OKAY(rt_path_join(path, folder, "x"));
+}
+
+static void check_contents(const char *file, const void *want, size_t n)
+{
+  char *got;
+  size_t n_got;
+  RT_OKAY(rt_file_slurp(file, 1 << 24, &got, &n_got));
+  CU_ASSERT_EQUAL_FATAL(n_got, n);
+  CU_ASSERT_EQUAL(memcmp(got, want, n), 0);
+  free(got);
+}
+
+/** Appended in small and large pieces behind a header that comes last. */
+static void test_pieces(void)
+{
+  enum { HEAD = 100, N = 3 << 20 };
+  begin();
+  unsigned char *const x = malloc(HEAD + N);
+  for (int i = 0; i < HEAD + N; i++)
+    x[i] = (unsigned char)((unsigned)i * 2654435761U >> 24);
+  rt_outfile *f;
+  RT_OKAY(rt_outfile_create(path, &f));
+  rt_outfile_seek(f, HEAD);
+  size_t done = 0;
+  for (size_t n = 1; done < N; n = n * 3 + 1) {
+    n = n < N - done ? n : N - done;
+    RT_OKAY(rt_outfile_append(f, x + HEAD + done, n));
+    done += n;
+  }
+  CU_ASSERT_EQUAL(rt_outfile_appended(f), N);
+  RT_OKAY(rt_outfile_put_at(f, x, HEAD, 0));
+  RT_OKAY(rt_outfile_finish(RT_OK, &f));
+  CU_ASSERT_PTR_NULL(f);
+  check_contents(path, x, HEAD + N);
+  free(x);
+  scratch_remove(folder);
+}
+
+/** A byte that the file lost, before and after the disk has it. */
+static void test_lost(void)
+{
+  begin();
+  static const char text[] = "what is written";
+  rt_outfile *f;
+  for (int at = 0; at < 3; at++) {
+    RT_OKAY(rt_outfile_create(path, &f));
+    RT_OKAY(rt_outfile_put_at(f, text, sizeof text, 5));
+    RT_OKAY(rt_outfile_put_at(f, text, sizeof text, 100));
+    if (at < 2)
+      scratch_flip(path, at == 0 ? 7 : 100 + sizeof text - 2, 1);
+    else
+      CU_ASSERT_EQUAL(truncate(path, 110), 0);
+    RT_FAILS(rt_outfile_finish(RT_OK, &f), RT_ERR_IO, "do not read back");
+    CU_ASSERT_PTR_NOT_NULL(strstr(rt_err_text(), at == 0 ? "5..21" : "100.."));
+  }
+  // a failure before comes first; what is not open is nobody's matter
+  RT_OKAY(rt_outfile_create(path, &f));
+  RT_FAILS(rt_outfile_finish(RT_FAIL(RT_ERR_DATA, "first"), &f), RT_ERR_DATA,
+           "first");
+  RT_OKAY(rt_outfile_finish(RT_OK, &f));
+  scratch_remove(folder);
+}
+
+static void write_draft(const rt_draft *d, const char *text)
+{
+  rt_outfile *f;
+  RT_OKAY(rt_outfile_open(d->tmp, &f));
+  RT_OKAY(rt_outfile_put_at(f, text, strlen(text), 0));
+  RT_OKAY(rt_outfile_finish(RT_OK, &f));
+}
+
+/** Nothing is there under the name before the end, or when it fails. */
+static void test_draft(void)
+{
+  begin();
+  rt_draft d;
+  RT_OKAY(rt_draft_file(path, &d));
+  write_draft(&d, "a");
+  CU_ASSERT_FALSE(rt_path_exists(path));
+  RT_FAILS(rt_draft_conclude(RT_FAIL(RT_ERR_DATA, "no"), &d), RT_ERR_DATA,
+           "no");
+  CU_ASSERT_FALSE(rt_path_exists(path));
+  CU_ASSERT_FALSE(rt_path_exists(d.tmp));
+  RT_OKAY(rt_draft_file(path, &d));
+  write_draft(&d, "b");
+  RT_OKAY(rt_draft_conclude(RT_OK, &d));
+  check_contents(path, "b", 1);
+  RT_FAILS(rt_draft_file(path, &d), RT_ERR_LOCKED, "exists");
+  RT_FAILS(rt_draft_folder(path, &d), RT_ERR_LOCKED, "exists");
+  scratch_remove(folder);
+}
+
+/** Of two that make one name the first that is done wins. */
+static void test_two(void)
+{
+  begin();
+  for (int kind = 0; kind < 2; kind++) {
+    rt_draft d;
+    RT_OKAY(kind == 0 ? rt_draft_file(path, &d) : rt_draft_folder(path, &d));
+    if (kind == 0) { // another process makes it meanwhile
+      const int fd = open(path, O_WRONLY | O_CREAT, 0666);
+      RT_OKAY(rt_file_write_at(fd, path, "theirs", 6, 0));
+      close(fd);
+    } else {
+      RT_OKAY(rt_folder_create(path));
+    }
+    RT_FAILS(rt_draft_conclude(RT_OK, &d), RT_ERR_LOCKED,
+             "another run has made it");
+    CU_ASSERT_FALSE(rt_path_exists(d.tmp));
+    if (kind == 0)
+      check_contents(path, "theirs", 6);
+    RT_OKAY(rt_path_remove(path));
+  }
+  scratch_remove(folder);
+}
+
+/** A draft of another process: of a killed one it goes, of a live one it
+ *  stays; what only looks like one stays, too. */
+static void test_left_over(void)
+{
+  begin();
+  char old[RT_PATH_MAX], live[RT_PATH_MAX], other[RT_PATH_MAX];
+  RT_OKAY(rt_path_join(old, folder, "x.tmp.host.1"));
+  RT_OKAY(rt_path_join(live, folder, "x.tmp.host.2"));
+  RT_OKAY(rt_path_join(other, folder, "xy.tmp.host.1"));
+  RT_OKAY(rt_folder_create(old));
+  RT_OKAY(rt_folder_create(live));
+  RT_OKAY(rt_file_put(other, "", 0));
+  const int fd = open(live, O_RDONLY);
+  CU_ASSERT_EQUAL(flock(fd, LOCK_EX), 0);
+  rt_draft d;
+  RT_OKAY(rt_draft_folder(path, &d));
+  CU_ASSERT_FALSE(rt_path_exists(old));
+  CU_ASSERT_TRUE(rt_path_exists(live));
+  CU_ASSERT_TRUE(rt_path_exists(other));
+  RT_OKAY(rt_draft_conclude(RT_OK, &d));
+  close(fd);
+  scratch_remove(folder);
+}
+
+RT_TEST_MAIN("outfile", {"pieces", test_pieces}, {"bytes are lost", test_lost},
+             {"a draft", test_draft}, {"two of one name", test_two},
+             {"left-overs", test_left_over})

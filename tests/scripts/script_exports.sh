@@ -1,0 +1,63 @@
+#!/bin/bash
+# Two exports to one name: the first that is done gets it, the other ends with 73
+# and leaves nothing; what a killed one leaves hurts nobody, and the next takes it
+# away.
+# shellcheck source=tests/e2e.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
+
+${CC:-cc} -std=c17 -D_GNU_SOURCE -fPIC -shared -o slow.so "$here/fail_write.c" \
+  -ldl || exit 1
+make_teacher
+expect 0 1 capture deck.yaml teacher.weights=teacher.hf capture.dir=data \
+  capture.rows=12
+
+# slow SECONDS NAME ARGS...: in the background, it rests in the middle
+slow() {
+  LD_PRELOAD="$work/slow.so" FAIL_IN="$2" FAIL_AT=6 FAIL_SLOW_S="$1" \
+    "$RETORT" "${@:3}" </dev/null >slow.out 2>slow.err &
+  slow=$!
+  for _ in $(seq 200); do
+    compgen -G "$2.tmp.*.$slow" >/dev/null && break
+    sleep 0.05
+  done
+}
+
+# two NAME ARGS...: the command that makes NAME
+two() {
+  local name=$1
+  shift
+  expect 0 1 "$@"
+  mv "$name" want
+  # the first is overtaken
+  slow 4 "$name" "$@"
+  expect 0 1 "$@"
+  diff -r want "$name" || fail "$name: the second's is not right"
+  wait "$slow"
+  code=$?
+  [ "$code" = 73 ] || fail "$name: exit $code of the first, not 73"
+  says slow.err "another run has made it meanwhile"
+  diff -r want "$name" || fail "$name: the first has changed the second's"
+  compgen -G "$name.tmp.*" && fail "$name: a draft is left"
+  rm -rf "$name"
+  # the first is killed; its draft goes, that of one who lives does not
+  slow 60 "$name" "$@"
+  kill -9 "$slow"
+  wait "$slow" 2>/dev/null
+  local dead
+  dead=$(compgen -G "$name.tmp.*")
+  slow 60 "$name" "$@"
+  expect 0 1 "$@"
+  diff -r want "$name" || fail "$name: not right after a kill"
+  if [ -z "$dead" ] || [ -e "$dead" ]; then
+    fail "$name: a dead draft is left"
+  fi
+  compgen -G "$name.tmp.*.$slow" >/dev/null || fail "$name: a live draft is gone"
+  kill -9 "$slow"
+  wait "$slow" 2>/dev/null
+  rm -rf want "$name" "$name".tmp.*
+}
+
+two arrays logits export data arrays
+two rows.jsonl logits export data rows.jsonl
+two model export teacher model
+finish
