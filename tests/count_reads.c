@@ -1,6 +1,7 @@
 /** \file count_reads.c
  *  A library to preload: a line in COUNT_TO for each pread of a file whose path
- *  contains COUNT_IN, by any process, "PROCESS OFFSET BYTES PATH".
+ *  contains COUNT_IN, by any program, "PROCESS OFFSET BYTES PATH"; not by the
+ *  processes that it forks to open HDF5 files, which may not write.
  *    COUNT_IN=PART COUNT_TO=FILE LD_PRELOAD=... program */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -10,13 +11,20 @@
 #include <string.h>
 #include <unistd.h>
 
+static pid_t born; // process that loaded this
+
+__attribute__((constructor)) static void remember(void)
+{
+  born = getpid();
+}
+
 static void note(int fd, size_t n, off_t at)
 {
   const char *part = getenv("COUNT_IN"), *to = getenv("COUNT_TO");
   char link[64], path[PATH_MAX], line[PATH_MAX + 64];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   const ssize_t len = readlink(link, path, sizeof path - 1);
-  if (part == NULL || to == NULL || len < 0)
+  if (part == NULL || to == NULL || len < 0 || getpid() != born)
     return;
   path[len] = '\0';
   if (strstr(path, part) == NULL)

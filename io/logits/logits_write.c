@@ -273,8 +273,7 @@ static rt_err check_rows(int fd, const char *tmp, const rt_logits_writer *w,
   for (int64_t r = 0; err == RT_OK && r < w->n_rows; r++) {
     const int64_t begin = (int64_t)w->ptr[r],
                   n = (int64_t)w->ptr[r + 1] - begin;
-    got.n = 0;
-    err = rt_bytes_room(&got, (size_t)n);
+    err = rt_bytes_fit(&got, (size_t)n);
     if (err == RT_OK)
       err = read_records(fd, tmp, raw, begin, n, got.data);
     if (err == RT_OK && rt_hash_xxh3(got.data, (size_t)n) != w->hash[r])

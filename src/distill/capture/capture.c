@@ -136,15 +136,17 @@ double rt_capture_writer_bytes(const rt_logits_info *info)
   const double row = (double)info->seq * most; // entries
   const double records =
       rows * (double)info->seq * rt_capture_size_of(info, most).likely;
+  const double read_back = records + records / rows; // a row at a time
   const double in_hand = writing_bytes + row_entry * row;
   if (strcmp(info->encoding, "exact") == 0)
-    return in_hand + fmax(records, 2.0 * row_entry * row);
+    return in_hand + fmax(read_back, 2.0 * row_entry * row);
   const double waiting = fmin(rows * row, RT_LOGITS_LEARN_ENTRIES + row);
   const double encoded = records * waiting / (rows * row);
   const double learning =
       row_entry * waiting +
       fmax(learning_entry * waiting, encoding_entry * row + encoded);
-  return in_hand + fmax(learning, encoding_entry * row + records);
+  return in_hand +
+         fmax(learning, fmax(encoding_entry * row + records, read_back));
 }
 
 rt_err rt_capture_check(const rt_logits_info *info)
