@@ -68,6 +68,12 @@ rt_err rt_h5_save(rt_h5 **h5, const rt_extent *raw, int64_t n_raw,
 {
   const rt_h5_memory *const m = &(*h5)->memory;
   rt_err err = close_file(*h5);
+  if (err == RT_OK && m->reason == EFBIG) // a file in memory is a file, too
+    err =
+        RT_FAIL(RT_ERR_IO,
+                "%s is too large: files of this process may have at most %.3f "
+                "MiB (ulimit -f)",
+                (*h5)->path, (double)rt_file_most_bytes() * 0x1p-20);
   if (err == RT_OK && m->reason != 0)
     err = RT_FAIL(RT_ERR_MEM, "cannot lay out %s in memory: %s", (*h5)->path,
                   strerror(m->reason));
@@ -157,21 +163,21 @@ static rt_err move(const rt_h5 *h5, const char *name, hid_t set, int64_t row0,
   return err;
 }
 
-static rt_err move_piece(const rt_h5 *h5, const char *name, hid_t set,
-                         const rt_h5_shape *s, int64_t row0, int64_t col0,
-                         rt_view v)
+/** Does the piece \a v at (row0, col0) lie in the dataset of shape \a s? */
+static rt_err check_piece(const rt_h5 *h5, const char *name,
+                          const rt_h5_shape *s, int64_t row0, int64_t col0,
+                          const rt_view *v)
 {
-  if (v.rows == 0 || v.cols == 0) // an empty piece needs no type
-    return RT_OK;
-  RT_CHECK(v.dtype == s->dtype && row0 >= 0 && col0 >= 0 &&
-               row0 <= s->rows - v.rows && col0 <= s->cols - v.cols &&
-               v.ld >= v.cols,
+  RT_CHECK(v->dtype == s->dtype && row0 >= 0 && col0 >= 0 &&
+               row0 <= s->rows - v->rows && col0 <= s->cols - v->cols &&
+               v->ld >= v->cols,
            RT_ERR_INTERNAL,
            "%s, %s is %s: it has no %s rows %lld..%lld, columns %lld..%lld",
-           h5->path, name, rt_h5_show(s, (char[96]){0}), rt_dtype_name(v.dtype),
-           (long long)row0, (long long)(row0 + v.rows), (long long)col0,
-           (long long)(col0 + v.cols));
-  return move(h5, name, set, row0, col0, v);
+           h5->path, name, rt_h5_show(s, (char[96]){0}),
+           rt_dtype_name(v->dtype), (long long)row0,
+           (long long)(row0 + v->rows), (long long)col0,
+           (long long)(col0 + v->cols));
+  return RT_OK;
 }
 
 rt_err rt_h5_write(rt_h5 *h5, const char *name, int64_t row0, int64_t col0,
@@ -180,7 +186,11 @@ rt_err rt_h5_write(rt_h5 *h5, const char *name, int64_t row0, int64_t col0,
   hid_t set = H5I_INVALID_HID;
   rt_h5_shape shape;
   RT_TRY(rt_h5_open_set(h5, name, &set, &shape));
-  const rt_err err = move_piece(h5, name, set, &shape, row0, col0, piece);
+  rt_err err = RT_OK;
+  if (piece.rows > 0 && piece.cols > 0) // an empty piece needs no type
+    err = check_piece(h5, name, &shape, row0, col0, &piece);
+  if (err == RT_OK && piece.rows > 0 && piece.cols > 0)
+    err = move(h5, name, set, row0, col0, piece);
   const bool closed = H5Dclose(set) >= 0; // which writes, too
   RT_TRY(err);
   return closed ? RT_OK : rt_h5_failed(h5, name, "write its data");

@@ -160,6 +160,9 @@ int main(int argc, char **argv)
   // A signal is heeded from here on, where a verb can stop in between; starting
   // many ranks takes a while.
   rt_signals_keep_writing();
+  // Who writes has locked the folder (io/common/lock.h); locks of HDF5's own,
+  // which this variable would force on it, some file systems refuse.
+  setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
   rt_err ready = rt_h5_child_start(); // a fork, so before MPI and its threads
   if (ready == RT_OK && cli.verb->stops)
     ready = rt_signals_install();
@@ -172,9 +175,6 @@ int main(int argc, char **argv)
   // counts; glibc would keep more of them the larger they are.
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
   mallopt(M_TRIM_THRESHOLD, 4 << 20);
-  // Who writes has locked the folder (io/common/lock.h); locks of HDF5's own,
-  // which this variable would force on it, some file systems refuse.
-  setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   if (level < MPI_THREAD_FUNNELED)
