@@ -62,22 +62,6 @@ slow slow/checkpoints train deck.yaml output.dir=slow
 slow slow-logits/shard-000001 capture deck.yaml teacher.weights=teacher.hf \
   teacher.tp=2 capture.dir=slow-logits capture.rows=32 capture.shard_rows=16
 
-# --- ranks wait for each other in set-up, in different places: one limit, not
-# the ten of a set-up that reads
-# shellcheck disable=SC2046
-${CC:-cc} -std=c17 -fPIC -shared $(pkg-config --cflags ompi-c) -o skip.so \
-  "$here/skip_call.c" || exit 1
-began=$SECONDS
-# shellcheck disable=SC2086
-timeout 60 $MPIRUN -np 2 -x LD_PRELOAD="$work/skip.so" -x SKIP_RANK=1 \
-  "$RETORT" train deck.yaml run.watchdog_s=3 >out.txt 2>err.txt
-code=$?
-[ "$code" = 75 ] || fail "ranks in different places: exit $code, expected 75"
-[ $((SECONDS - began)) -lt 25 ] || fail "it took $((SECONDS - began)) s"
-says err.txt "ranks wait for each other in different places"
-grep -q "rank 0 on .* now in all-gather" err.txt || fail "where is rank 0?"
-grep -q "rank 1 on .* now in src/.*\.c:" err.txt || fail "where is rank 1?"
-
 # --- groups of a capture may be far apart: the second has one row and waits for
 # the first, which goes on for many limits
 expect 0 1 train deck.yaml output.dir=large train.length=1 eval.rows=0 \
