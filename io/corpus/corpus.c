@@ -9,9 +9,9 @@
 #include <string.h>
 
 struct rt_corpus {
-  int64_t seq, vocab, eot;
+  rt_corpus_spec spec; // without files
+  double *weights;     // owned, of the spec
   int n_files;
-  bool by_weight;    // rows are shared out by data.weights
   rt_source *source; // owned [n_files]
   rt_blend blend[RT_N_PARTS];
 };
@@ -65,7 +65,8 @@ static rt_err blend_part(rt_corpus *c, const rt_corpus_spec *spec, rt_part part,
              "%s has a weight but only %lld tokens for training, fewer than "
              "one row of %lld; use a larger corpus, a shorter data.seq or a "
              "smaller data.valid_fraction",
-             s->file.path, (long long)s->stream[part].n, (long long)c->seq + 1);
+             s->file.path, (long long)s->stream[part].n,
+             (long long)c->spec.seq + 1);
   }
   RT_TRY(rt_blend_init(&c->blend[part], c->n_files, rows, spec->weights));
   RT_CHECK(part != RT_TRAIN || c->blend[part].n_rows > 0, RT_ERR_DATA,
@@ -73,7 +74,7 @@ static rt_err blend_part(rt_corpus *c, const rt_corpus_spec *spec, rt_part part,
            "a larger corpus, a shorter data.seq or a smaller "
            "data.valid_fraction",
            c->source[0].file.path, c->n_files > 1 ? " and the others" : "",
-           (long long)c->source[0].stream[part].n, (long long)c->seq + 1);
+           (long long)c->source[0].stream[part].n, (long long)c->spec.seq + 1);
   return RT_OK;
 }
 
@@ -96,17 +97,29 @@ static rt_err open_corpus(rt_corpus *c, const rt_corpus_spec *spec)
   return RT_OK;
 }
 
+static rt_err keep_weights(rt_corpus *c, const rt_corpus_spec *spec)
+{
+  const size_t n = (size_t)spec->n_files;
+  if (spec->weights == NULL)
+    return RT_OK;
+  c->weights = malloc(n * sizeof *c->weights);
+  RT_CHECK(c->weights != NULL, RT_ERR_MEM, "weights of %zu corpora", n);
+  memcpy(c->weights, spec->weights, n * sizeof *c->weights);
+  c->spec.weights = c->weights;
+  return RT_OK;
+}
+
 rt_err rt_corpus_open(const rt_corpus_spec *spec, rt_corpus **out)
 {
   *out = NULL;
   RT_TRY(check_spec(spec));
   rt_corpus *c = calloc(1, sizeof *c);
   RT_CHECK(c != NULL, RT_ERR_MEM, "a corpus of %zu bytes", sizeof *c);
-  c->seq = spec->seq;
-  c->vocab = spec->vocab;
-  c->eot = spec->eot;
-  c->by_weight = spec->weights != NULL && spec->n_files > 1;
-  const rt_err err = open_corpus(c, spec);
+  c->spec = *spec;
+  c->spec.files = NULL;
+  rt_err err = keep_weights(c, spec);
+  if (err == RT_OK)
+    err = open_corpus(c, spec);
   if (err != RT_OK) {
     rt_corpus_close(&c);
     return rt_err_forward(err, __FILE__, __LINE__);
@@ -124,8 +137,29 @@ void rt_corpus_close(rt_corpus **c)
   for (int p = 0; p < RT_N_PARTS; p++)
     rt_blend_clear(&(*c)->blend[p]);
   free((*c)->source);
+  free((*c)->weights);
   free(*c);
   *c = NULL;
+}
+
+rt_corpus_spec rt_corpus_spec_of(const rt_corpus *c)
+{
+  return c->spec;
+}
+
+rt_err rt_corpus_reopen(const rt_corpus *c, int64_t seq, rt_corpus **out)
+{
+  rt_corpus_spec spec = c->spec;
+  const char **const files = malloc((size_t)c->n_files * sizeof *files);
+  *out = NULL;
+  RT_CHECK(files != NULL, RT_ERR_MEM, "%d corpus files", c->n_files);
+  for (int i = 0; i < c->n_files; i++)
+    files[i] = c->source[i].file.path;
+  spec.files = files;
+  spec.seq = seq;
+  const rt_err err = rt_corpus_open(&spec, out);
+  free(files);
+  return err;
 }
 
 /* ---- rows -------------------------------------------------------------- */
@@ -144,9 +178,9 @@ rt_err rt_corpus_row(const rt_corpus *c, rt_part part, int64_t row,
            "row %lld of %lld", (long long)row,
            (long long)c->blend[part].n_rows);
   RT_TRY(rt_blend_find(&c->blend[part], row, &i_file, &file_row));
-  const rt_row to = {.seq = c->seq,
-                     .vocab = c->vocab,
-                     .eot = c->eot,
+  const rt_row to = {.seq = c->spec.seq,
+                     .vocab = c->spec.vocab,
+                     .eot = c->spec.eot,
                      .tok = tok,
                      .pos = pos,
                      .doc_start = doc_start};
@@ -185,7 +219,8 @@ rt_err rt_corpus_hash(const rt_corpus *c, char hex[RT_SHA256_HEX])
     hash_map(h, &c->source[i].file.data);
     hash_map(h, &c->source[i].file.index);
   }
-  for (int i = 0; c->by_weight && i < c->n_files; i++)
+  for (int i = 0; c->spec.weights != NULL && c->n_files > 1 && i < c->n_files;
+       i++)
     hash_count(h, (size_t)b->slots[i]);
   rt_sha256_finish(&h, hex);
   return RT_OK;
@@ -229,8 +264,8 @@ rt_err rt_corpus_check(const rt_corpus *c)
     const rt_tokfile *f = &c->source[i].file;
     for (int64_t at = 0; at < f->n_tokens; at += PIECE) {
       const int64_t left = f->n_tokens - at;
-      RT_TRY(
-          rt_tokfile_copy(f, at, left < PIECE ? left : PIECE, c->vocab, ids));
+      RT_TRY(rt_tokfile_copy(f, at, left < PIECE ? left : PIECE, c->spec.vocab,
+                             ids));
     }
   }
   return RT_OK;

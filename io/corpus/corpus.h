@@ -39,6 +39,11 @@ typedef struct rt_corpus rt_corpus;
  *  by row when read and by rt_corpus_check).  Files are mapped, not read. */
 RT_MUST rt_err rt_corpus_open(const rt_corpus_spec *spec, rt_corpus **out);
 void rt_corpus_close(rt_corpus **c);
+/** The same files and blend once more, in rows of \a seq tokens. */
+RT_MUST rt_err rt_corpus_reopen(const rt_corpus *c, int64_t seq,
+                                rt_corpus **out);
+/** As it was opened, but without the names of its files. */
+rt_corpus_spec rt_corpus_spec_of(const rt_corpus *c);
 
 /** Rows of one epoch of a part; fewer than one row in the training part is
  *  RT_ERR_DATA at open. */

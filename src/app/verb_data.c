@@ -3,7 +3,7 @@
 #include "app/app.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "distill/job/open_corpus.h"
+#include "distill/job/job_inputs.h"
 #include <string.h>
 
 static const char *const actions[] = {"check", "info"};

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "distill/job/match.h"
-#include "distill/job/open_corpus.h"
+#include "distill/job/job_inputs.h"
 #include <stdlib.h>
 #include <string.h>
 

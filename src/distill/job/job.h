@@ -74,11 +74,6 @@ typedef struct rt_job {
                           captured without data.vocab); 0: none are */
 } rt_job;
 
-/** How the deck makes rows of its corpus; its files are the deck's. */
-rt_corpus_spec rt_job_corpus_spec(const rt_job *job);
-/** What teacher.row_cut does to what the student sees, for people; "" for whole
- *  rows. */
-const char *rt_job_cut_means(const rt_job *job);
 /** Read shapes, make grids and device, open corpus and dataset, check that all
  *  fits together (vocabularies, hashes, tp, batch).  Allocates no model memory.
  *  Errors are agreed upon by all ranks.  Collective. */
@@ -96,9 +91,6 @@ RT_MUST rt_err rt_job_make_config(rt_job *job);
 RT_MUST rt_err rt_job_same(const rt_comm *comm, uint64_t hash,
                            const char *what);
 
-/** Proportions of draws are the target as they are (unbiased at tau 1): refuse
- *  another loss.tau, teacher.top_p or top_k.  \param where  has the draws */
-RT_MUST rt_err rt_job_check_draws(const rt_deck *d, const char *where);
 /** Warn of keys that were set and that this job makes nothing of. */
 void rt_job_tell_unused(const rt_deck *d, const rt_key *keys, int n,
                         const char *why);

@@ -4,8 +4,7 @@
 #include "distill/job/match.h"
 
 #include "base/log.h"
-#include "distill/job/open_corpus.h"
-
+#include "deck/deck.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,87 +61,84 @@ static rt_err compare_rows(const rt_logits *ds, const rt_corpus *corpus,
 }
 
 /** The first row that differs, or why none can be named. */
-static rt_err tell_difference(const rt_job *job, char where[RT_MATCH_TEXT])
+static rt_err tell_difference(const rt_match_spec *m, char where[RT_MATCH_TEXT])
 {
-  const rt_logits_info *const info = rt_logits_about(job->dataset);
-  rt_corpus_spec spec = rt_job_corpus_spec(job);
-  rt_corpus *corpus = NULL; // job->corpus may have shorter rows
-  if (job->corpus == NULL) {
+  rt_corpus *corpus = NULL; // the run's may have shorter rows
+  if (m->corpus == NULL) {
     snprintf(where, RT_MATCH_TEXT,
              "data.files is empty, so their ids were not compared");
     return RT_OK;
   }
-  spec.seq = info->seq;
-  RT_TRY(rt_open_corpus(job->deck, spec, &corpus));
-  const rt_err err = compare_rows(job->dataset, corpus, where);
+  RT_TRY(
+      rt_corpus_reopen(m->corpus, rt_logits_about(m->dataset)->seq, &corpus));
+  const rt_err err = compare_rows(m->dataset, corpus, where);
   rt_corpus_close(&corpus);
   return err;
 }
 
-static rt_err match_tokenizer(const rt_job *job, const char *folder)
+static rt_err match_tokenizer(const rt_match_spec *m)
 {
-  const char *const theirs = rt_logits_about(job->dataset)->tokenizer_hash;
-  const char *const ours = job->tokenizer_hash;
+  const char *const theirs = rt_logits_about(m->dataset)->tokenizer_hash;
+  const char *const ours = m->tokenizer_hash;
   char where[RT_MATCH_TEXT];
   if (ours[0] != '\0' && theirs[0] == '\0')
     rt_warn("%s was captured without data.tokenizer, so it cannot be compared "
             "with this one",
-            folder);
+            m->folder);
   if (ours[0] == '\0' || theirs[0] == '\0' || strcmp(ours, theirs) == 0)
     return RT_OK;
-  RT_TRY(tell_difference(job, where));
+  RT_TRY(tell_difference(m, where));
   return RT_FAIL(RT_ERR_CONFIG,
                  "%s was captured with tokenizer %s, data.tokenizer is %s; %s: "
                  "use the same tokenizer, or capture again",
-                 folder, theirs, ours, where);
+                 m->folder, theirs, ours, where);
 }
 
-static rt_err match_hash(const rt_job *job, const char *folder)
+static rt_err match_hash(const rt_match_spec *m)
 {
-  const rt_logits_info *const info = rt_logits_about(job->dataset);
+  const rt_logits_info *const info = rt_logits_about(m->dataset);
   char hex[RT_SHA256_HEX], where[RT_MATCH_TEXT];
   if (info->corpus_hash[0] == '\0') {
     rt_warn("%s does not say of which corpus it is: each row is compared when "
             "it is used, the whole is not",
-            folder);
+            m->folder);
     return RT_OK;
   }
-  RT_TRY(rt_corpus_hash(job->corpus, hex));
+  RT_TRY(rt_corpus_hash(m->corpus, hex));
   if (strcmp(hex, info->corpus_hash) == 0)
     return RT_OK;
-  RT_TRY(tell_difference(job, where));
+  RT_TRY(tell_difference(m, where));
   return RT_FAIL(RT_ERR_CONFIG,
                  "%s was captured from corpus %s, data.files and data.weights "
                  "hash to %s; %s: name the files of the capture, in its order "
                  "and with its weights, or capture again",
-                 folder, info->corpus_hash, hex, where);
+                 m->folder, info->corpus_hash, hex, where);
 }
 
 /** The keys that make a stream of the files. */
-static rt_err match_keys(const rt_job *job, const char *folder)
+static rt_err match_keys(const rt_match_spec *m)
 {
-  const rt_logits_info *const info = rt_logits_about(job->dataset);
-  const rt_corpus_spec ours = rt_job_corpus_spec(job);
+  const rt_logits_info *const info = rt_logits_about(m->dataset);
+  const rt_corpus_spec ours = rt_corpus_spec_of(m->corpus);
   char held_out[32], where[RT_MATCH_TEXT];
   if (info->eot == ours.eot && info->valid_fraction == ours.valid_fraction &&
       info->split_seed == ours.split_seed)
     return RT_OK;
   rt_deck_real_text(info->valid_fraction, held_out);
-  RT_TRY(tell_difference(job, where));
+  RT_TRY(tell_difference(m, where));
   return RT_FAIL(RT_ERR_CONFIG,
                  "%s was captured with data.eot=%lld data.valid_fraction=%s "
                  "data.split_seed=%llu, this deck says otherwise; %s: set the "
                  "same",
-                 folder, (long long)info->eot, held_out,
+                 m->folder, (long long)info->eot, held_out,
                  (unsigned long long)info->split_seed, where);
 }
 
-rt_err rt_match_dataset(const rt_job *job)
+rt_err rt_match_dataset(const rt_match_spec *spec)
 {
-  const char *const folder = rt_deck_text(job->deck, RT_KEY_TEA_DATASET);
-  RT_TRY(match_tokenizer(job, folder));
-  if (job->corpus == NULL)
+  RT_TRY(match_tokenizer(spec));
+  if (spec->corpus == NULL)
     return RT_OK;
-  RT_TRY(match_hash(job, folder));
-  return match_keys(job, folder);
+  RT_TRY(match_hash(spec));
+  return match_keys(spec);
 }

@@ -1,6 +1,7 @@
 /** \file teacher.c
  *  One interface, two kinds. */
 #include "distill/teacher/target_rule.h"
+#include "distill/job/job_inputs.h"
 #include "distill/teacher/teacher_kind.h"
 
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /** \file run_card.c */
 #include "distill/train/run_folder.h"
 
+#include "distill/job/job_inputs.h"
 #include "base/file.h"
 
 #include <stdio.h>

@@ -1,0 +1,15 @@
+/** \file job_models.h
+ *  Shapes of the models of a job.  Layer: distill/job.  Not collective. */
+#ifndef RT_JOB_MODELS_H
+#define RT_JOB_MODELS_H
+
+#include "distill/job/job.h"
+
+/** job->arch_t from teacher.weights, checked against tokenizer, rows and tp. */
+RT_MUST rt_err rt_job_read_teacher(rt_job *job);
+/** job->arch_s from student.weights, student.config or student.*; its
+ *  vocabulary must be that of the targets, teacher or dataset, which are known
+ *  by then. */
+RT_MUST rt_err rt_job_read_student(rt_job *job);
+
+#endif
