@@ -324,6 +324,39 @@ static void test_blend_by_weight(void)
   RT_OKAY(rt_path_remove(b.folder));
 }
 
+/** The same files, blend and split in rows of another length. */
+static void test_reopen(void)
+{
+  static const int rows[] = {10, 100, 37};
+  static const double weights[] = {0.5, 0.2, 0.3};
+  uint32_t a[65], b[65];
+  char hex[2][RT_SHA256_HEX];
+  blend x;
+  rt_corpus *again, *back;
+  make_blend(&x, 3, rows);
+  rt_corpus *c = open_blend(&x, weights);
+  const int64_t seq = rt_corpus_spec_of(c).seq;
+  RT_OKAY(rt_corpus_reopen(c, 2 * seq, &again));
+  RT_OKAY(rt_corpus_reopen(again, seq, &back));
+  CU_ASSERT_EQUAL(rt_corpus_spec_of(again).seq, 2 * seq);
+  CU_ASSERT_EQUAL(rt_corpus_n_rows(back, RT_TRAIN),
+                  rt_corpus_n_rows(c, RT_TRAIN));
+  CU_ASSERT(rt_corpus_n_rows(again, RT_TRAIN) < rt_corpus_n_rows(c, RT_TRAIN));
+  for (int64_t r = 0; r < rt_corpus_n_rows(c, RT_TRAIN); r++) {
+    RT_OKAY(rt_corpus_row(c, RT_TRAIN, r, a, NULL, NULL));
+    RT_OKAY(rt_corpus_row(back, RT_TRAIN, r, b, NULL, NULL));
+    CU_ASSERT_EQUAL(memcmp(a, b, (size_t)(seq + 1) * sizeof *a), 0);
+  }
+  RT_OKAY(rt_corpus_hash(c, hex[0]));
+  RT_OKAY(rt_corpus_hash(back, hex[1]));
+  CU_ASSERT_STRING_EQUAL(hex[0], hex[1]);
+  rt_corpus_close(&again);
+  RT_FAILS(rt_corpus_reopen(c, 0, &again), RT_ERR_CONFIG, "data.seq is 0");
+  rt_corpus_close(&back);
+  rt_corpus_close(&c);
+  RT_OKAY(rt_path_remove(x.folder));
+}
+
 /** Two parts of several files, split by file and document. */
 static void test_parts_of_files(void)
 {
@@ -472,6 +505,7 @@ RT_TEST_MAIN("tokens", {"rows as written down plainly", test_packing},
              {"a single document", test_single_document},
              {"blend by size", test_blend_by_size},
              {"blend by weight", test_blend_by_weight},
+             {"opened again in other rows", test_reopen},
              {"parts of several files", test_parts_of_files},
              {"order is a permutation", test_order},
              {"bad spec", test_bad_spec}, {"hash of all bytes", test_hash})
