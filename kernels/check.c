@@ -1,11 +1,11 @@
 /** \file check.c
- *  Arguments against the shapes that a row of the table promises. */
+ *  Checks the arguments of a kernel against its row of the table. */
 #include "kernels/check.h"
 
 #include <ctype.h>
 #include <limits.h>
 
-/** Sizes that letters stand for in one call; -1 while unknown. */
+/** The size that each letter stands for in this call; -1 while unknown. */
 typedef struct letters {
   int64_t size[UCHAR_MAX + 1];
 } letters;
@@ -16,9 +16,9 @@ static rt_dtype dtype_of(char letter, rt_dtype real)
   return lower == 'i' ? RT_I32 : lower == 'd' ? RT_F64 : real;
 }
 
-/** What a letter or digit asks for; *: whatever there is.  A letter's first
- *  size is the one that it keeps. */
-static int64_t wanted(letters *l, char letter, int64_t got)
+/** The size that \a letter requires: a digit stands for itself, * accepts any
+ *  size, and another letter takes the first size it meets. */
+static int64_t required_size(letters *l, char letter, int64_t got)
 {
   if (letter == '*')
     return got;
@@ -30,7 +30,7 @@ static int64_t wanted(letters *l, char letter, int64_t got)
   return *size;
 }
 
-/** One view against three characters: type, rows, columns. */
+/** Check one view against three characters: type, rows, columns. */
 static bool view_fits(k_ctx *ctx, letters *l, const char *shape, rt_dtype real,
                       const rt_view *v, int i_view)
 {
@@ -38,9 +38,9 @@ static bool view_fits(k_ctx *ctx, letters *l, const char *shape, rt_dtype real,
   if (may_be_absent && v->data == NULL)
     return true;
   const rt_dtype type = dtype_of(shape[0], real);
-  const int64_t rows = wanted(l, shape[1], v->rows);
-  const int64_t cols = wanted(l, shape[2], v->cols);
-  // a column of numbers is read as an array
+  const int64_t rows = required_size(l, shape[1], v->rows);
+  const int64_t cols = required_size(l, shape[2], v->cols);
+  // kernels index a column vector as a contiguous array
   const bool dense = shape[2] != '1' || v->rows <= 1 || v->ld == 1;
   if (v->dtype == type && v->rows == rows && v->cols == cols && dense &&
       (v->data != NULL || rows == 0 || cols == 0))
@@ -62,7 +62,7 @@ bool k_args_fit(k_ctx *ctx, const char *shapes, rt_dtype real, const void *args)
   letters l;
   for (size_t i = 0; i < sizeof l.size / sizeof l.size[0]; i++)
     l.size[i] = -1;
-  const rt_view *views = args; // views come first
+  const rt_view *views = args;
   for (int i = 0;; i++, shapes += 4) {
     if (!view_fits(ctx, &l, shapes, real, &views[i], i))
       return false;

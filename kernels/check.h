@@ -1,14 +1,15 @@
 /** \file check.h
- *  Arguments against the shapes that a row of the table promises.
- *  Layer: kernels. */
+ *  Checks the arguments of a kernel against its row of the table.  Layer:
+ *  kernels. */
 #ifndef K_CHECK_H
 #define K_CHECK_H
 
 #include "kernels/kernels.h"
 
-/** Do the views that \a args begins with have the shapes of k_row.shapes?  If
- *  not, the error goes into the context.  False also while an earlier error
- *  sticks there, so that nothing runs on its results. */
+/** Check that the views at the beginning of \a args have the shapes of
+ *  k_row.shapes.  If not, set the error of the context and return false.  Also
+ *  return false if the context already has an error, so that no kernel runs on
+ *  the results of a failed one. */
 bool k_args_fit(k_ctx *ctx, const char *shapes, rt_dtype real,
                 const void *args);
 

@@ -1,31 +1,34 @@
 /** \file kernels.h
- *  The table of kernels: one row per operation, the same on every backend.
+ *  The table of kernels: one row per operation, the same for every backend.
  *
- *  Layer: kernels.  A kernel takes a context, then one struct of arguments
- * whose views come first.  It allocates nothing, prints nothing, never
- * synchronises; an error sticks in the context.  Views are row-major; "real" is
- * f32 or f64, the same for all real views of a call unless said.  Letters: N
- * tokens, D width, H query heads, G key/value heads, V vocabulary, K entries
- * per token; all sizes are this rank's.  Sums have a fixed order: same input,
- * same number of threads, same bits. */
+ *  Layer: kernels.  A kernel takes a context and one struct of arguments, which
+ *  begins with its views.  It allocates nothing, prints nothing and never
+ *  synchronises.  Errors are sticky in the context.  Views are row-major.
+ *  "real" is f32 or f64, the same for all real views of a call unless stated
+ *  otherwise.  Symbols: N tokens, D width, H query heads, G key/value heads, V
+ *  vocabulary, K entries per token; all sizes are those of this rank.  Sums
+ *  have a fixed order: the same input and number of threads give the same bits.
+ */
 #ifndef K_KERNELS_H
 #define K_KERNELS_H
 
 #include "base/err.h"
 #include "base/view.h"
 
-/** What a kernel may use.  One per device queue. */
+/** Resources of a kernel.  One context per device queue. */
 typedef struct k_ctx {
   int n_threads;
   void *workspace; // borrowed, workspace_bytes, 64-byte aligned
   size_t workspace_bytes;
-  rt_err err; // sticky: the first error of a kernel on this queue
+  rt_err err; // sticky: the first error of any kernel on this queue
 } k_ctx;
 
-/** K(name, modes, shapes).  modes has a letter per view, in order: i read,
- *  o written whole, b both read and written.  shapes has three per view: type
- *  (r real, i i32, d f64; upper case: may be absent), rows, columns (a letter
- *  means one size within a call, * any).  Every call is checked against it. */
+/** K(name, modes, shapes).  modes has one letter per view, in order: i input, o
+ *  output (written completely), b both.  shapes has three characters per view:
+ *  type (r real, i i32, d f64; upper case: the view may be absent), rows,
+ *  columns. A letter stands for the same size throughout a call, * for any
+ *  size, a digit for itself.  Every call is checked against modes and shapes.
+ */
 #define K_LIST(K)                                                              \
   K(gemm, "iib", "r** r** r**")                                                \
   K(copy, "io", "rND rND")                                                     \
@@ -62,18 +65,18 @@ typedef void k_fn(k_ctx *ctx, const void *args);
 typedef struct k_row {
   const char *name;
   const char *modes;  /**< one letter per view */
-  const char *shapes; /**< three letters per view, a space between views */
+  const char *shapes; /**< three characters per view, separated by spaces */
   k_fn *f32, *f64;
   size_t args_bytes;
 } k_row;
 
-/** The CPU table, indexed by k_id.  Complete. */
+/** The CPU table, indexed by k_id.  Every row is present. */
 const k_row *k_table_cpu(void);
-/** Bytes of k_ctx.workspace that every CPU kernel can live with. */
+/** Bytes of k_ctx.workspace that suffice for every CPU kernel. */
 size_t k_workspace_bytes(int n_threads);
 
-/** C = alpha op(A) op(B) + beta C.  c [m, n]; a is [m, k], or [k, m] when
- *  trans_a; b is [k, n], or [n, k] when trans_b. beta 0 never reads C. */
+/** C = alpha op(A) op(B) + beta C.  c is [m, n]; a is [m, k], or [k, m] if
+ *  trans_a; b is [k, n], or [n, k] if trans_b.  C is not read if beta is 0. */
 typedef struct k_gemm_args {
   rt_view a, b, c;
   bool trans_a, trans_b;
@@ -81,7 +84,7 @@ typedef struct k_gemm_args {
 } k_gemm_args;
 
 typedef struct k_copy_args {
-  rt_view x, y; /**< y = x, any strides, same real type */
+  rt_view x, y; /**< y = x; row strides may differ */
 } k_copy_args;
 typedef struct k_fill_args {
   rt_view y; /**< y = value */
@@ -101,20 +104,20 @@ typedef struct k_bias_bwd_args {
   rt_view dy, dbias; /**< [N, D], [1, D]: dbias += column sums of dy */
 } k_bias_bwd_args;
 
-/** y[n] = w[tok[n] - v0], zero when another rank owns the id. */
+/** y[n] = w[tok[n] - v0], or 0 if another rank owns the id. */
 typedef struct k_embed_fwd_args {
   rt_view tok; /**< i32 [N, 1] */
   rt_view w;   /**< real [V, D], ids v0 .. v0 + V - 1 */
   rt_view y;   /**< real [N, D] */
   int64_t v0;
 } k_embed_fwd_args;
-/** dw[tok[n] - v0] += dy[n] for owned ids, in order of n. */
+/** dw[tok[n] - v0] += dy[n] for the ids of this rank, in order of n. */
 typedef struct k_embed_bwd_args {
   rt_view tok, dy, dw;
   int64_t v0;
 } k_embed_bwd_args;
 
-/** y = x * rstd * w, rstd = 1 / sqrt(mean(x^2) + eps), in fp32/f64. */
+/** y = x * rstd * w, rstd = 1 / sqrt(mean(x^2) + eps). */
 typedef struct k_rmsnorm_fwd_args {
   rt_view x;    /**< [N, D] */
   rt_view w;    /**< [1, D] */
@@ -122,14 +125,15 @@ typedef struct k_rmsnorm_fwd_args {
   rt_view rstd; /**< [N, 1] */
   double eps;
 } k_rmsnorm_fwd_args;
-/** dx += gradient to x; dw += gradient to w. */
+/** dx += gradient with respect to x; dw += gradient with respect to w. */
 typedef struct k_rmsnorm_bwd_args {
   rt_view x, w, rstd, dy; /**< as forward; dy [N, D] */
   rt_view dx, dw;         /**< [N, D], [1, D] */
 } k_rmsnorm_bwd_args;
 
-/** Rotate pairs (i, i + hd/2) of each head (the "rotate half" layout) in place
- *  by the angle of the token's position; direction -1 is the backward. */
+/** Rotate the pairs (i, i + hd/2) of each head (the "rotate half" layout) in
+ *  place by the angle of the token's position.  direction is 1 forward, -1
+ *  backward. */
 typedef struct k_rope_args {
   rt_view pos;   /**< i32 [N, 1] */
   rt_view table; /**< real [positions, head_dim]: cos (hd/2), then sin (hd/2) */
@@ -139,8 +143,8 @@ typedef struct k_rope_args {
 } k_rope_args;
 
 /** Causal grouped-query attention, o = softmax(scale q k^T) v, within each of
- *  \a batch sequences.  Query i of a sequence stands at key position
- *  i + (t_k - t_q) and sees keys doc_start .. itself. */
+ *  \a batch sequences.  Query i of a sequence is at key position i + (t_k -
+ *  t_q) and attends to the keys from doc_start up to its own position. */
 typedef struct k_attn_fwd_args {
   rt_view q;         /**< [batch * t_q, H * hd] */
   rt_view k, v;      /**< [batch * t_k, G * hd]; query head h reads h / (H/G) */
@@ -157,25 +161,26 @@ typedef struct k_attn_bwd_args {
   double scale;
 } k_attn_bwd_args;
 
-/** y = silu(gate) * up, all [N, F].  y may be gate's or up's memory. */
+/** y = silu(gate) * up, all [N, F].  y may share memory with gate or up. */
 typedef struct k_swiglu_fwd_args {
   rt_view gate, up, y;
 } k_swiglu_fwd_args;
-/** d_gate may be gate's memory, d_up up's. */
+/** All [N, F].  d_gate may share memory with gate, d_up with up. */
 typedef struct k_swiglu_bwd_args {
   rt_view gate, up, dy, d_gate, d_up;
 } k_swiglu_bwd_args;
 
 /** Columns of the row statistics of a logit tile. */
 enum {
-  K_STAT_MAX,   /**< max over this tile's true vocabulary */
+  K_STAT_MAX,   /**< max over the true (unpadded) vocabulary of this tile */
   K_STAT_SUM,   /**< sum exp(z - max) */
-  K_STAT_LABEL, /**< z[label]; 0 when another tile owns it */
-  K_STAT_DOT,   /**< sum_i t_i z[id_i] over this tile's ids; dense: see below */
+  K_STAT_LABEL, /**< z[label]; 0 if another rank owns the label */
+  K_STAT_DOT,   /**< sum_i t_i z[id_i] over the ids of this tile; for dense see
+                   k_dense_stats_args */
   K_STAT_T_MAX, /**< dense: max of z_t / tau */
   K_STAT_T_SUM, /**< dense: sum exp(z_t / tau - t_max) */
   K_N_STAT,
-  // of topk with spread, in the places of the last three
+  // topk with spread uses the last three columns for
   K_STAT_EXP_Z = K_STAT_DOT, /**< sum exp(z - max) (z - max) */
   K_STAT_Z = K_STAT_T_MAX,   /**< sum (z - max) */
   K_STAT_ZZ = K_STAT_T_SUM   /**< sum (z - max)^2 */
@@ -183,42 +188,45 @@ enum {
 
 /** Columns of the coefficients of a row's gradient. */
 enum {
-  K_COEF_NORM,    /**< makes the exponentials of this tile the softmax */
-  K_COEF_SOFTMAX, /**< a: of the softmax, c_label + c_kd */
-  K_COEF_LABEL,   /**< c_label: of the one-hot label */
-  K_COEF_KD,      /**< c_kd: of the teacher's target */
+  K_COEF_NORM,    /**< factor that turns the exponentials of this tile into the
+                     softmax */
+  K_COEF_SOFTMAX, /**< a: coefficient of the softmax, c_label + c_kd */
+  K_COEF_LABEL,   /**< c_label: coefficient of the one-hot label */
+  K_COEF_KD,      /**< c_kd: coefficient of the teacher's target */
   K_N_COEF,
-  K_COEF_T_NORM = K_N_COEF, /**< dense: NORM of the teacher's tile */
+  K_COEF_T_NORM = K_N_COEF, /**< dense: K_COEF_NORM of the teacher's tile */
   K_N_COEF_DENSE
 };
 
-/** First pass over a tile of student logits with sparse targets: statistics,
- *  and z replaced in place by exp(z - max of this tile) (padding: 0).
- *  n = rows of z.  Ids outside [v0, v0 + V) belong to other tp ranks and are
- *  passed over; columns with v0 + j >= v_true are padding and count as -inf. */
+/** First pass over a tile of student logits z with sparse targets: computes the
+ *  statistics and replaces z in place by exp(z - max of this tile), padding by
+ *  0. n is the number of rows of z.  Ids outside [v0, v0 + V) belong to other
+ *  tp ranks and are ignored; columns with v0 + j >= v_true are padding and
+ *  count as -inf. */
 typedef struct k_xent_stats_args {
   rt_view z;     /**< real [n, V] */
   rt_view label; /**< i32 [n, 1] */
-  rt_view count; /**< i32 [n, 1] entries of each row; absent: no entries */
+  rt_view count; /**< i32 [n, 1] entries per row; absent: no entries */
   rt_view ids;   /**< i32 [n, K] */
-  rt_view t;     /**< f32 (f64 in the f64 row) [n, K] target probabilities */
+  rt_view t;     /**< real [n, K] target probabilities */
   rt_view stats; /**< f64 [n, K_N_STAT] */
   int64_t v0, v_true;
 } k_xent_stats_args;
 /** Second pass, in place: dz_v = a softmax_v - c_label [v == label]
  *  - c_kd sum_i t_i [v == id_i], softmax_v = z_v * norm. */
 typedef struct k_xent_grad_args {
-  rt_view z;     /**< real [n, V]: exp tile in, dz out */
+  rt_view z;     /**< real [n, V]: in: exp(z - max); out: dz */
   rt_view label; /**< as above */
   rt_view count, ids, t;
   rt_view coef; /**< f64 [n, K_N_COEF] */
   int64_t v0;
 } k_xent_grad_args;
 
-/** As xent_stats for a dense teacher tile of the same shape; z_t becomes
- *  exp(z_t / tau - t_max); K_STAT_DOT = sum_v exp(z_t/tau - t_max)
- *  (z_t/tau - z_s), which makes KL; without kl - z_s, which makes the soft
- *  cross-entropy. */
+/** Like xent_stats, for a dense teacher tile z_t of the same shape.  z_t is
+ *  replaced by exp(z_t / tau - t_max), and K_STAT_DOT = sum_v exp(z_t / tau -
+ *  t_max) (z_t / tau - z_s), from which the KL divergence follows; without \a
+ *  kl it is the same sum with -z_s in place of (z_t / tau - z_s), from which
+ *  the soft cross-entropy follows. */
 typedef struct k_dense_stats_args {
   rt_view z_s, z_t; /**< real [n, V] */
   rt_view label;    /**< i32 [n, 1] */
@@ -227,29 +235,29 @@ typedef struct k_dense_stats_args {
   double tau;
   bool kl;
 } k_dense_stats_args;
-/** dz = a softmax_s - c_label onehot - c_kd softmax_t, in place of z_s. */
+/** dz = a softmax_s - c_label onehot - c_kd softmax_t, replacing z_s. */
 typedef struct k_dense_grad_args {
-  rt_view z_s, z_t; /**< exp tiles */
+  rt_view z_s, z_t; /**< as left by dense_stats */
   rt_view label;
   rt_view coef; /**< f64 [n, K_N_COEF_DENSE] */
   int64_t v0;
 } k_dense_grad_args;
 
-/** The K largest true logits of each row, largest first, ties by lower id;
- *  K = ids.cols (fewer when the tile is narrower: count).  ids are global.
- *  stats: MAX, SUM, LABEL as in xent_stats; with spread EXP_Z, Z and ZZ, too
- *  (what entropy and standard deviation need).  z is only read. */
+/** The K = ids.cols largest true logits of each row in descending order, ties
+ *  by ascending id (fewer if the tile is narrower).  Ids are global.  stats:
+ *  MAX, SUM and LABEL as in xent_stats; if \a spread, also EXP_Z, Z and ZZ,
+ *  from which entropy and standard deviation follow.  z is not modified. */
 typedef struct k_topk_args {
   rt_view z;     /**< real [n, V] */
   rt_view label; /**< i32 [n, 1] */
-  rt_view ids;   /**< i32 [n, K], unused places -1 */
-  rt_view top;   /**< real [n, K] logits, unused places -inf */
+  rt_view ids;   /**< i32 [n, K], padded with -1 */
+  rt_view top;   /**< real [n, K] logits, padded with -inf */
   rt_view stats; /**< f64 [n, K_N_STAT] */
   int64_t v0, v_true;
   bool spread;
 } k_topk_args;
 
-/** Largest true element of each row, ties by lower id. */
+/** The largest true element of each row, ties by lower id. */
 typedef struct k_argmax_args {
   rt_view z;    /**< real [n, V] */
   rt_view id;   /**< i32 [n, 1], global */
@@ -257,30 +265,31 @@ typedef struct k_argmax_args {
   int64_t v0, v_true;
 } k_argmax_args;
 
-/** The element at which the running sum of exp(z - MAX) over the true elements,
- *  in the order of ids, passes each u of a row.  Negative, anywhere: -1; not
- *  less than SUM (by rounding): the last element.  stats: of xent_stats or
- * topk. */
+/** Draw from the softmax.  For each u of a row, find the first id at which the
+ *  running sum of exp(z - MAX) over the true elements, in ascending order of
+ *  ids, exceeds u.  u < 0 (the draw belongs to another rank) gives -1; u >=
+ *  SUM, which rounding can cause, gives the last element.  stats is the output
+ *  of xent_stats or topk. */
 typedef struct k_draw_args {
   rt_view z;     /**< real [n, V] */
   rt_view stats; /**< f64 [n, K_N_STAT] */
-  rt_view u;     /**< f64 [n, K] in units of SUM; what is not negative rises */
+  rt_view u;     /**< f64 [n, K] in units of SUM; negative values first, then
+                    ascending */
   rt_view ids;   /**< i32 [n, K], global */
   int64_t v0, v_true;
 } k_draw_args;
 
-/** out f64 [1, 1] = sum x^2 in double over fixed chunks; NaN and Inf survive.
- */
+/** out = sum x^2 in double over fixed chunks; NaN and Inf propagate. */
 typedef struct k_sumsq_args {
-  rt_view x, out;
+  rt_view x, out; /**< contiguous; f64 [1, 1] */
 } k_sumsq_args;
 
-/** What changes from step to step, read by kernels through a pointer. */
+/** Values that change every step; kernels read them through a pointer. */
 typedef struct k_adamw_step {
   double lr;
-  double grad_scale;   /**< clip factor; multiplies the gradient */
+  double grad_scale;   /**< clipping factor of the gradient */
   double bias1, bias2; /**< 1 - beta^t */
-  double skip;         /**< not 0: change nothing */
+  double skip;         /**< if not 0, the kernel changes nothing */
 } k_adamw_step;
 /** AdamW with decoupled decay (Loshchilov & Hutter, alg. 2, as torch.optim):
  *  p -= lr wd p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;

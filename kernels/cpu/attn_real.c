@@ -1,32 +1,33 @@
 /** \file attn_real.c
- *  Causal grouped-query attention in tiles (Dao et al. 2022): scores exist only
- *  as a tile of queries x keys of one head; backward makes them again from the
- *  saved log-sum-exp.
+ *  Causal grouped-query attention in tiles (FlashAttention, Dao et al. 2022).
+ *  Scores exist only as one tile [BQ queries, BK keys] of one head.  The
+ *  backward pass recomputes them from the saved log-sum-exp.
  *
- *  A thread takes one (sequence, kv head) with all its query heads, so that dk
- *  and dv have one writer and a fixed order of sums. */
+ *  In the backward pass a thread processes one (sequence, kv head) with all its
+ *  query heads, so dk and dv have a single writer and a fixed order of
+ *  summation. */
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
 #include <omp.h>
 
-enum { BQ = 64, BK = 128 }; // a tile of queries x keys
+enum { BQ = 64, BK = 128 }; // size of a tile: queries, keys
 _Static_assert((2 * BQ * BK + 2 * BQ) * sizeof(real) <= K_THREAD_BYTES,
                "a thread's workspace is too small for attention");
 
-/** One head's tile: queries [q0, q0 + nq) x keys [k0, k0 + nk) of a sequence.
- */
+/** A tile of one head: queries [q0, q0 + nq) x keys [k0, k0 + nk) of a
+ *  sequence. */
 typedef struct tile {
   int64_t q0, nq, k0, nk;
   int64_t shift;            // key position of query 0: t_k - t_q
   const int32_t *doc_start; // [t_q]
 } tile;
 
-/** Per-thread scratch: two tiles and two numbers a query. */
+/** Per-thread scratch memory: two tiles and two values per query. */
 typedef struct scratch {
   real *s, *ds; // [BQ, BK]
-  real *m, *l;  // [BQ]
+  real *m, *l;  // [BQ] running maximum (backward: delta), running sum
 } scratch;
 
 static scratch scratch_of(k_ctx *ctx)
@@ -36,7 +37,7 @@ static scratch scratch_of(k_ctx *ctx)
   return (scratch){at, at + BQ * BK, at + 2 * BQ * BK, at + 2 * BQ * BK + BQ};
 }
 
-/** Head \a h of rows [r0, r0 + n) of a [N, heads * hd] view. */
+/** Columns of head \a h in rows [r0, r0 + n) of a view [N, heads * hd]. */
 static rt_view head_of(const rt_view *x, int64_t r0, int64_t n, int64_t h,
                        int64_t hd)
 {
@@ -50,42 +51,42 @@ static rt_view tile_view(real *data, const tile *t)
   return v;
 }
 
-static int64_t smaller(int64_t a, int64_t b)
+static int64_t min_i64(int64_t a, int64_t b)
 {
   return a < b ? a : b;
 }
 
-/** First and last + 1 key that query \a i of the sequence sees, in the tile. */
-static void seen(const tile *t, int64_t i, int64_t *from, int64_t *to)
+/** The range [from, to) of keys in the tile that query \a i attends to. */
+static void visible_keys(const tile *t, int64_t i, int64_t *from, int64_t *to)
 {
   const int64_t end = t->q0 + i + t->shift + 1 - t->k0;
   const int64_t start = t->doc_start[t->q0 + i] - t->k0;
-  *to = end < 0 ? 0 : smaller(end, t->nk);
-  *from = start < 0 ? 0 : smaller(start, *to);
+  *to = end < 0 ? 0 : min_i64(end, t->nk);
+  *from = start < 0 ? 0 : min_i64(start, *to);
 }
 
-/** Can any query of the tile see any of its keys? */
+/** Does any query of the tile attend to any of its keys? */
 static bool is_visible(const tile *t)
 {
   for (int64_t i = 0; i < t->nq; i++) {
     int64_t from, to;
-    seen(t, i, &from, &to);
+    visible_keys(t, i, &from, &to);
     if (from < to)
       return true;
   }
   return false;
 }
 
-/** Fold one tile of scores into the running maximum, sum and output. */
+/** Add one tile of scores to the running maximum, sum and output. */
 static void online_softmax(const tile *t, scratch *w, rt_view o)
 {
   for (int64_t i = 0; i < t->nq; i++) {
     real *s = w->s + i * BK;
     int64_t from, to;
-    seen(t, i, &from, &to);
-    const real most = k_max(s + from, to - from);
-    const real top = most > w->m[i] ? most : w->m[i];
-    const real fade = from < to ? k_exp(w->m[i] - top) : 1;
+    visible_keys(t, i, &from, &to);
+    const real tile_max = k_max(s + from, to - from);
+    const real top = tile_max > w->m[i] ? tile_max : w->m[i];
+    const real rescale = from < to ? k_exp(w->m[i] - top) : 1;
     real sum = 0;
     for (int64_t j = 0; j < from; j++)
       s[j] = 0;
@@ -96,11 +97,11 @@ static void online_softmax(const tile *t, scratch *w, rt_view o)
     }
     for (int64_t j = to; j < t->nk; j++)
       s[j] = 0;
-    w->l[i] = w->l[i] * fade + sum;
+    w->l[i] = w->l[i] * rescale + sum;
     w->m[i] = top;
     real *out = k_row_of(&o, i);
     for (int64_t c = 0; c < o.cols; c++)
-      out[c] *= fade;
+      out[c] *= rescale;
   }
 }
 
@@ -115,9 +116,9 @@ static void forward_block(const k_attn_fwd_args *a, scratch *w, int64_t b,
     w->l[i] = 0;
     memset(k_row_of(&o, i), 0, (size_t)hd * sizeof(real));
   }
-  const int64_t end = smaller(t.q0 + t.nq + t.shift, a->t_k);
+  const int64_t end = min_i64(t.q0 + t.nq + t.shift, a->t_k);
   for (t.k0 = 0; t.k0 < end; t.k0 += BK) {
-    t.nk = smaller(BK, end - t.k0);
+    t.nk = min_i64(BK, end - t.k0);
     if (!is_visible(&t))
       continue;
     const rt_view s = tile_view(w->s, &t);
@@ -145,12 +146,13 @@ static void forward_block(const k_attn_fwd_args *a, scratch *w, int64_t b,
   }
 }
 
-void K_NAME(attn_fwd)(k_ctx *ctx, const void *args)
+K_KERNEL(k_attn_fwd_cpu_f32, k_attn_fwd_cpu_f64)
 {
   const k_attn_fwd_args *a = args;
   const int64_t n_blocks = (a->t_q + BQ - 1) / BQ;
-  omp_set_num_threads(ctx->n_threads); // a region of one is no region to BLAS
-  // heads and query blocks are independent: the longest blocks come first
+  // BLAS does not detect a parallel region that has only one thread
+  omp_set_num_threads(ctx->n_threads);
+  // heads and blocks of queries are independent; start with the longest
   K_PARALLEL_FOR_DYNAMIC
   for (int64_t i = 0; i < a->batch * a->n_heads * n_blocks; i++) {
     const int64_t block = n_blocks - 1 - i / (a->batch * a->n_heads);
@@ -159,7 +161,7 @@ void K_NAME(attn_fwd)(k_ctx *ctx, const void *args)
     forward_block(
         a, &w, b, bh % a->n_heads,
         (tile){.q0 = block * BQ,
-               .nq = smaller(BQ, a->t_q - block * BQ),
+               .nq = min_i64(BQ, a->t_q - block * BQ),
                .shift = a->t_k - a->t_q,
                .doc_start = (const int32_t *)a->doc_start.data + b * a->t_q});
   }
@@ -178,7 +180,8 @@ static void make_delta(rt_view o, rt_view d_o, double scale, real *delta)
   }
 }
 
-/** s: scores to probabilities p; ds: scaled dp to p (dp - delta). */
+/** In place: scores s become probabilities p; scaled dp in ds becomes p (dp -
+ *  delta). */
 static void softmax_backward(const tile *t, scratch *w, const rt_view *lse,
                              int64_t row0, int64_t h)
 {
@@ -186,7 +189,7 @@ static void softmax_backward(const tile *t, scratch *w, const rt_view *lse,
     real *s = w->s + i * BK, *ds = w->ds + i * BK;
     const real z = k_row_of(lse, row0 + i)[h], delta = w->m[i];
     int64_t from, to;
-    seen(t, i, &from, &to);
+    visible_keys(t, i, &from, &to);
     for (int64_t j = 0; j < from; j++)
       s[j] = ds[j] = 0;
 #pragma omp simd
@@ -199,7 +202,7 @@ static void softmax_backward(const tile *t, scratch *w, const rt_view *lse,
   }
 }
 
-/** One query head's block against all keys it sees. */
+/** One block of queries of one head against all keys it attends to. */
 static void backward_block(const k_attn_bwd_args *a, scratch *w, int64_t b,
                            int64_t h, tile t)
 {
@@ -209,9 +212,9 @@ static void backward_block(const k_attn_bwd_args *a, scratch *w, int64_t b,
   const rt_view d_o = head_of(&a->d_o, row0, t.nq, h, hd);
   const rt_view dq = head_of(&a->dq, row0, t.nq, h, hd);
   make_delta(head_of(&a->o, row0, t.nq, h, hd), d_o, a->scale, w->m);
-  const int64_t end = smaller(t.q0 + t.nq + t.shift, a->t_k);
+  const int64_t end = min_i64(t.q0 + t.nq + t.shift, a->t_k);
   for (t.k0 = 0; t.k0 < end; t.k0 += BK) {
-    t.nk = smaller(BK, end - t.k0);
+    t.nk = min_i64(BK, end - t.k0);
     if (!is_visible(&t))
       continue;
     const int64_t key0 = b * a->t_k + t.k0;
@@ -260,13 +263,13 @@ static void backward_kv_head(const k_attn_bwd_args *a, scratch *w, int64_t b,
       backward_block(
           a, w, b, h,
           (tile){.q0 = q0,
-                 .nq = smaller(BQ, a->t_q - q0),
+                 .nq = min_i64(BQ, a->t_q - q0),
                  .shift = a->t_k - a->t_q,
                  .doc_start = (const int32_t *)a->doc_start.data + b * a->t_q});
   }
 }
 
-void K_NAME(attn_bwd)(k_ctx *ctx, const void *args)
+K_KERNEL(k_attn_bwd_cpu_f32, k_attn_bwd_cpu_f64)
 {
   const k_attn_bwd_args *a = args;
   omp_set_num_threads(ctx->n_threads);

@@ -1,12 +1,11 @@
 /** \file draw_real.c
- *  Draws from the softmax of each row, by where its cumulative sum passes given
- *  numbers. */
+ *  Draws from the softmax of each row by inverting its cumulative sum. */
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
 enum { BLOCK = 256 };
 
-/** Sum of exp(z - top) over a block. */
+/** Sum of exp(z - top) over z[0..n). */
 static double block_sum(const real *z, int64_t n, real top)
 {
   real part = 0;
@@ -16,9 +15,11 @@ static double block_sum(const real *z, int64_t n, real top)
   return (double)part;
 }
 
-/** The element of z[0..n) at which \a sum and what is added to it pass \a u;
- * the last one that adds anything when rounding lets none do so. */
-static int64_t find(const real *z, int64_t n, real top, double sum, double u)
+/** The first element of z[0..n) at which the cumulative sum, starting from \a
+ *  sum, exceeds \a u.  If rounding prevents that, the last element with a
+ *  nonzero probability. */
+static int64_t find_crossing(const real *z, int64_t n, real top, double sum,
+                             double u)
 {
   int64_t last = 0;
   for (int64_t v = 0; v < n; v++) {
@@ -31,7 +32,7 @@ static int64_t find(const real *z, int64_t n, real top, double sum, double u)
   return last;
 }
 
-void K_NAME(draw)(k_ctx *ctx, const void *args)
+K_KERNEL(k_draw_cpu_f32, k_draw_cpu_f64)
 {
   const k_draw_args *a = args;
   const int64_t left = a->v_true - a->v0, N = a->ids.cols;
@@ -53,7 +54,8 @@ void K_NAME(draw)(k_ctx *ctx, const void *args)
       for (; d < N && (u[d] < next || v + size == n); d++)
         ids[d] = u[d] < 0.0
                      ? -1
-                     : (int32_t)(a->v0 + v + find(z + v, size, top, sum, u[d]));
+                     : (int32_t)(a->v0 + v +
+                                 find_crossing(z + v, size, top, sum, u[d]));
       sum = next;
     }
   }

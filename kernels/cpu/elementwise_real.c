@@ -1,9 +1,9 @@
 /** \file elementwise_real.c
- *  copy, fill, add, scale, biases. */
+ *  Kernels copy, fill, add, scale, bias_fwd, bias_bwd. */
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
-void K_NAME(copy)(k_ctx *ctx, const void *args)
+K_KERNEL(k_copy_cpu_f32, k_copy_cpu_f64)
 {
   const k_copy_args *a = args;
   K_PARALLEL_FOR
@@ -12,15 +12,16 @@ void K_NAME(copy)(k_ctx *ctx, const void *args)
            (size_t)a->y.cols * sizeof(real));
 }
 
-/** One long row is cut into columns, so that flat buffers use all threads. */
+/** Number of pieces into which each row is split, and their width in columns.
+ *  Splitting lets flat buffers (one long row) use all threads. */
 static int64_t pieces(const rt_view *v, int64_t *cols)
 {
-  const int64_t most = 1 << 16;
-  *cols = v->cols < most ? v->cols : most;
+  const int64_t max_cols = 1 << 16;
+  *cols = v->cols < max_cols ? v->cols : max_cols;
   return *cols > 0 ? (v->cols + *cols - 1) / *cols : 0;
 }
 
-void K_NAME(fill)(k_ctx *ctx, const void *args)
+K_KERNEL(k_fill_cpu_f32, k_fill_cpu_f64)
 {
   const k_fill_args *a = args;
   int64_t cols;
@@ -35,7 +36,7 @@ void K_NAME(fill)(k_ctx *ctx, const void *args)
   }
 }
 
-void K_NAME(add)(k_ctx *ctx, const void *args)
+K_KERNEL(k_add_cpu_f32, k_add_cpu_f64)
 {
   const k_add_args *a = args;
   K_PARALLEL_FOR
@@ -47,7 +48,7 @@ void K_NAME(add)(k_ctx *ctx, const void *args)
   }
 }
 
-void K_NAME(scale)(k_ctx *ctx, const void *args)
+K_KERNEL(k_scale_cpu_f32, k_scale_cpu_f64)
 {
   const k_scale_args *a = args;
   K_PARALLEL_FOR
@@ -58,7 +59,7 @@ void K_NAME(scale)(k_ctx *ctx, const void *args)
   }
 }
 
-void K_NAME(bias_fwd)(k_ctx *ctx, const void *args)
+K_KERNEL(k_bias_fwd_cpu_f32, k_bias_fwd_cpu_f64)
 {
   const k_bias_fwd_args *a = args;
   const real *bias = a->bias.data;
@@ -70,8 +71,8 @@ void K_NAME(bias_fwd)(k_ctx *ctx, const void *args)
   }
 }
 
-/** Threads share out columns; each column is summed in order of its rows. */
-void K_NAME(bias_bwd)(k_ctx *ctx, const void *args)
+/** Threads divide the columns; each column is summed in order of rows. */
+K_KERNEL(k_bias_bwd_cpu_f32, k_bias_bwd_cpu_f64)
 {
   const k_bias_bwd_args *a = args;
   enum { BLOCK = 64 };

@@ -3,7 +3,7 @@
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
-void K_NAME(embed_fwd)(k_ctx *ctx, const void *args)
+K_KERNEL(k_embed_fwd_cpu_f32, k_embed_fwd_cpu_f64)
 {
   const k_embed_fwd_args *a = args;
   const int32_t *tok = a->tok.data;
@@ -18,8 +18,8 @@ void K_NAME(embed_fwd)(k_ctx *ctx, const void *args)
   }
 }
 
-/** Threads share out columns, so each gradient adds its tokens in order. */
-void K_NAME(embed_bwd)(k_ctx *ctx, const void *args)
+/** Threads divide the columns, so each element is summed in order of tokens. */
+K_KERNEL(k_embed_bwd_cpu_f32, k_embed_bwd_cpu_f64)
 {
   const k_embed_bwd_args *a = args;
   enum { BLOCK = 64 };

@@ -1,13 +1,13 @@
 /** \file gemm_blas.c
- *  Matrix products by CBLAS, whichever it is. */
+ *  Matrix products by the CBLAS that Retort is linked with. */
 #include "kernels/cpu/gemm.h"
 
 #include <cblas.h>
 #include <omp.h>
 
-/** Rows of C in one call: OpenBLAS packs as many columns of the other factor as
- *  C has rows into memory that it never gives back, up to 30 MiB a thread; in
- *  pieces it is as fast with a tenth of that. */
+/** Rows of C per call.  OpenBLAS packs a panel whose size grows with the rows
+ *  of C into memory that it never frees, up to 30 MiB per thread.  Splitting C
+ *  is as fast and needs a tenth of that. */
 enum { ROWS = 4096 };
 
 static void call_blas(const k_gemm_args *g)
@@ -16,7 +16,8 @@ static void call_blas(const k_gemm_args *g)
   const int k = (int)(g->trans_a ? g->a.rows : g->a.cols);
   const int lda = (int)g->a.ld, ldb = (int)g->b.ld, ldc = (int)g->c.ld;
 #define TRANS(yes)                                                             \
-  ((yes) ? CblasTrans : CblasNoTrans) // its type has no one name
+  ((yes) ? CblasTrans                                                          \
+         : CblasNoTrans) // the enum's name differs between BLAS libraries
   if (g->c.dtype == RT_F64)
     cblas_dgemm(CblasRowMajor, TRANS(g->trans_a), TRANS(g->trans_b), m, n, k,
                 g->alpha, g->a.data, lda, g->b.data, ldb, g->beta, g->c.data,
@@ -41,7 +42,8 @@ void k_gemm_inside(const k_gemm_args *args)
   }
 }
 
-/** Sizes must meet; what transposes hide from the table. */
+/** Do the sizes match?  The shapes in the table cannot express transposition.
+ */
 static bool shapes_fit(const k_gemm_args *g)
 {
   const int64_t m = g->trans_a ? g->a.cols : g->a.rows;
@@ -64,11 +66,12 @@ void k_gemm_cpu(k_ctx *ctx, const void *args)
         g->trans_a, g->trans_b);
     return;
   }
-  omp_set_num_threads(ctx->n_threads); // what a threaded BLAS asks
+  omp_set_num_threads(
+      ctx->n_threads); // BLAS takes its number of threads from OpenMP
   k_gemm_inside(g);
 }
 
-// OpenBLAS tells its name; another CBLAS lacks the symbol.
+// only OpenBLAS defines this symbol
 extern char *openblas_get_config(void) __attribute__((weak));
 
 const char *k_gemm_library(void)

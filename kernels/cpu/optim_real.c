@@ -3,7 +3,7 @@
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
-void K_NAME(adamw)(k_ctx *ctx, const void *args)
+K_KERNEL(k_adamw_cpu_f32, k_adamw_cpu_f64)
 {
   const k_adamw_args *a = args;
   const k_adamw_step *s = a->step.data;
@@ -42,20 +42,21 @@ static double sum_squares(const real *x, int64_t n)
   return sum;
 }
 
-/** Chunks depend on the size only, so any number of threads gives one sum. */
-void K_NAME(sumsq)(k_ctx *ctx, const void *args)
+/** The chunks depend on the size only, so the sum does not depend on the number
+ *  of threads. */
+K_KERNEL(k_sumsq_cpu_f32, k_sumsq_cpu_f64)
 {
   const k_sumsq_args *a = args;
-  enum { MOST_CHUNKS = 16384, SMALLEST = 1 << 16 };
-  _Static_assert(MOST_CHUNKS * sizeof(double) <= K_THREAD_BYTES,
+  enum { MAX_CHUNKS = 16384, MIN_CHUNK = 1 << 16 };
+  _Static_assert(MAX_CHUNKS * sizeof(double) <= K_THREAD_BYTES,
                  "partial sums must fit the workspace of one thread");
   const int64_t size = a->x.rows * a->x.cols;
-  int64_t chunk = (size + MOST_CHUNKS - 1) / MOST_CHUNKS;
-  chunk = chunk < SMALLEST ? SMALLEST : chunk;
+  int64_t chunk = (size + MAX_CHUNKS - 1) / MAX_CHUNKS;
+  chunk = chunk < MIN_CHUNK ? MIN_CHUNK : chunk;
   const int64_t n = (size + chunk - 1) / chunk;
   double *partial = ctx->workspace;
   if (a->x.ld != a->x.cols && a->x.rows > 1) {
-    ctx->err = RT_FAIL(RT_ERR_INTERNAL, "sumsq takes contiguous views");
+    ctx->err = RT_FAIL(RT_ERR_INTERNAL, "sumsq: the view must be contiguous");
     return;
   }
   K_PARALLEL_FOR

@@ -1,7 +1,9 @@
 /** \file real.h
- *  What a *_real.c file is compiled with, twice: as f32 and as f64.
- *  Layer: kernels.  The one header with code: an exponential that a loop can
- *  only vectorise when it sees it. */
+ *  Common part of the *_real.c files, each of which is compiled twice: with
+ *  real = float, and (K_REAL_F64 defined) with real = double.
+ *
+ *  Layer: kernels.  The only header that contains code: compilers vectorise the
+ *  loops around k_exp() and k_max() only if they can inline them. */
 #ifndef K_REAL_H
 #define K_REAL_H
 
@@ -10,38 +12,43 @@
 #include <math.h>
 #include <string.h>
 
+/** Head of a kernel's definition.  It names the symbols of both compilations,
+ * so that grep finds what a profiler or a backtrace shows. */
 #ifdef K_REAL_F64
 typedef double real;
-#define K_NAME(name) k_##name##_cpu_f64
+#define K_KERNEL(f32, f64) void f64(k_ctx *ctx, const void *args)
 #define K_DTYPE RT_F64
 #else
 typedef float real;
-#define K_NAME(name) k_##name##_cpu_f32
+#define K_KERNEL(f32, f64) void f32(k_ctx *ctx, const void *args)
 #define K_DTYPE RT_F32
 #endif
 
-/** Bytes of workspace of each thread. */
+/** Bytes of workspace per thread. */
 #define K_THREAD_BYTES ((size_t)256 * 1024)
 
 #define K_PARALLEL_FOR                                                         \
   _Pragma("omp parallel for num_threads(ctx->n_threads) schedule(static)")
 
-/** For pieces of unequal length that do not depend on who computes them. */
+/** For iterations of unequal cost.  Their results must not depend on which
+ *  thread computes them. */
 #define K_PARALLEL_FOR_DYNAMIC                                                 \
   _Pragma("omp parallel for num_threads(ctx->n_threads) schedule(dynamic)")
 
-/** Row r of a view of reals. */
+/** Row \a r of a view of reals. */
 static inline real *k_row_of(const rt_view *v, int64_t r)
 {
   return (real *)v->data + r * v->ld;
 }
 
-/** e^x for x <= 0 (right up to 80) to about 1 ulp; 0 below the smallest normal
- *  number; NaN stays NaN.
- *  x = n ln 2 + r, |r| <= ln 2 / 2, and a Taylor polynomial in r.  n is read
- * out of the low bits of x log2(e) + 1.5 * 2^23 (2^52): no conversion, so that
- *  every compiler vectorises it.  At the lowest x the exponent becomes 0 and
- *  with it the result: no second comparison. */
+/** e^x for x <= 0 (valid up to 80) to about 1 ulp; 0 below the smallest normal
+ *  number; NaN for NaN.
+ *
+ *  x = n ln 2 + r with |r| <= ln 2 / 2; e^r is a Taylor polynomial.  n is taken
+ *  from the low bits of x log2(e) + 1.5 * 2^23 (2^52 in f64), which needs no
+ *  conversion instruction, so every compiler vectorises it.  At the lowest x
+ * the biased exponent becomes 0 and with it the result, which saves a second
+ *  comparison. */
 static inline real k_exp(real x)
 {
 #ifdef K_REAL_F64
@@ -92,8 +99,9 @@ static inline real k_exp(real x)
 #endif
 }
 
-/** Largest of x[0..n); -inf when n is 0.  NaN is passed over.  Lanes rather
- * than one maximum: no compiler may reorder that when there can be NaN. */
+/** Maximum of x[0..n), ignoring NaN; -inf if n is 0.  It keeps one maximum per
+ *  lane because compilers may not reorder a single maximum where NaN can
+ *  occur. */
 static inline real k_max(const real *x, int64_t n)
 {
   enum { LANES = 64 };

@@ -1,11 +1,11 @@
 /** \file rmsnorm_real.c
- *  RMSNorm (Zhang & Sennrich 2019) and its backward:
- *    y = x r w, r = (mean x^2 + eps)^-1/2
- *    dx = r (w dy) - x r^3 / D sum(w dy x),  dw = sum over rows of dy x r. */
+ *  RMSNorm (Zhang & Sennrich 2019), forward and backward:
+ *     y = x r w, r = (mean x^2 + eps)^-1/2
+ *     dx = r (w dy) - x r^3 / D sum(w dy x),  dw = sum over rows of dy x r. */
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
-void K_NAME(rmsnorm_fwd)(k_ctx *ctx, const void *args)
+K_KERNEL(k_rmsnorm_fwd_cpu_f32, k_rmsnorm_fwd_cpu_f64)
 {
   const k_rmsnorm_fwd_args *a = args;
   const real *w = a->w.data;
@@ -44,7 +44,7 @@ static void backward_x(k_ctx *ctx, const k_rmsnorm_bwd_args *a)
   }
 }
 
-void K_NAME(rmsnorm_bwd)(k_ctx *ctx, const void *args)
+K_KERNEL(k_rmsnorm_bwd_cpu_f32, k_rmsnorm_bwd_cpu_f64)
 {
   const k_rmsnorm_bwd_args *a = args;
   enum { BLOCK = 64 };
@@ -53,7 +53,8 @@ void K_NAME(rmsnorm_bwd)(k_ctx *ctx, const void *args)
   backward_x(ctx, a);
   const int64_t n_blocks = (a->x.cols + BLOCK - 1) / BLOCK;
   K_PARALLEL_FOR
-  for (int64_t i = 0; i < n_blocks; i++) { // each column in order of rows
+  for (int64_t i = 0; i < n_blocks;
+       i++) { // each column is summed in order of rows
     const int64_t c0 = i * BLOCK;
     const int64_t c1 = c0 + BLOCK < a->x.cols ? c0 + BLOCK : a->x.cols;
     real sum[BLOCK] = {0};

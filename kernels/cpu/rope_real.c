@@ -1,9 +1,9 @@
 /** \file rope_real.c
- *  Rotary positions (Su et al. 2021) in the "rotate half" layout. */
+ *  Rotary position embedding (Su et al. 2021), "rotate half" layout. */
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
-void K_NAME(rope)(k_ctx *ctx, const void *args)
+K_KERNEL(k_rope_cpu_f32, k_rope_cpu_f64)
 {
   const k_rope_args *a = args;
   const int32_t *pos = a->pos.data;

@@ -3,14 +3,14 @@
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
-/** 1 / (1 + e^-x) by the exponential of -|x|, which cannot overflow. */
+/** 1 / (1 + e^-x), computed from e^-|x|, which cannot overflow. */
 static inline real sigmoid(real x)
 {
   const real e = k_exp(x < 0 ? x : -x);
   return (x < 0 ? e : 1) / (1 + e);
 }
 
-void K_NAME(swiglu_fwd)(k_ctx *ctx, const void *args)
+K_KERNEL(k_swiglu_fwd_cpu_f32, k_swiglu_fwd_cpu_f64)
 {
   const k_swiglu_fwd_args *a = args;
   K_PARALLEL_FOR
@@ -24,7 +24,7 @@ void K_NAME(swiglu_fwd)(k_ctx *ctx, const void *args)
 }
 
 /** d silu = s (1 + x (1 - s)), s = sigmoid(x). */
-void K_NAME(swiglu_bwd)(k_ctx *ctx, const void *args)
+K_KERNEL(k_swiglu_bwd_cpu_f32, k_swiglu_bwd_cpu_f64)
 {
   const k_swiglu_bwd_args *a = args;
   K_PARALLEL_FOR

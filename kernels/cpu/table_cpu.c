@@ -1,5 +1,6 @@
 /** \file table_cpu.c
- *  The table of CPU kernels. */
+ *  The table of CPU kernels.  Each entry is a wrapper that checks the views
+ *  before it calls the kernel. */
 #include "kernels/check.h"
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
@@ -8,12 +9,12 @@
 #define k_gemm_cpu_f64 k_gemm_cpu
 
 #define K_CHECKED(name, modes, shapes)                                         \
-  static void name##_f32(k_ctx *ctx, const void *args)                         \
+  static void k_##name##_cpu_f32_checked(k_ctx *ctx, const void *args)         \
   {                                                                            \
     if (k_args_fit(ctx, shapes, RT_F32, args))                                 \
       k_##name##_cpu_f32(ctx, args);                                           \
   }                                                                            \
-  static void name##_f64(k_ctx *ctx, const void *args)                         \
+  static void k_##name##_cpu_f64_checked(k_ctx *ctx, const void *args)         \
   {                                                                            \
     if (k_args_fit(ctx, shapes, RT_F64, args))                                 \
       k_##name##_cpu_f64(ctx, args);                                           \
@@ -21,8 +22,12 @@
 K_LIST(K_CHECKED)
 
 #define K_ENTRY(name, modes, shapes)                                           \
-  [K_##name] = {#name,      modes,      shapes,                                \
-                name##_f32, name##_f64, sizeof(k_##name##_args)},
+  [K_##name] = {#name,                                                         \
+                modes,                                                         \
+                shapes,                                                        \
+                k_##name##_cpu_f32_checked,                                    \
+                k_##name##_cpu_f64_checked,                                    \
+                sizeof(k_##name##_args)},
 static const k_row table[K_COUNT] = {K_LIST(K_ENTRY)};
 
 const k_row *k_table_cpu(void)

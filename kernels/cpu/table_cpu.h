@@ -1,5 +1,7 @@
 /** \file table_cpu.h
- *  The CPU kernels by name: k_<op>_cpu_f32 and k_<op>_cpu_f64.
+ *  Declarations of the CPU kernels k_<op>_cpu_f32 and k_<op>_cpu_f64, which
+ *  the *_real.c files define with K_KERNEL.
+ *
  *  Layer: kernels. */
 #ifndef K_TABLE_CPU_H
 #define K_TABLE_CPU_H
@@ -11,7 +13,8 @@
 K_LIST(K_DECLARE)
 #undef K_DECLARE
 
-/** One function for both types: CBLAS looks at the views. */
+/** One function for both types: it selects the CBLAS routine by the type of the
+ *  views. */
 k_fn k_gemm_cpu;
 
 #endif

@@ -1,21 +1,22 @@
 /** \file topk_real.c
- *  The K largest logits of each row, exactly; and the largest.
+ *  The K largest logits of each row (exact), and the argmax.
  *
- *  A number that K block maxima reach bounds the K-th largest element from
- *  below, so that only blocks that reach it are looked into; what passes goes
- *  through a heap of K that lives in the output row itself. */
+ *  A number that at least K block maxima reach is a lower bound of the K-th
+ *  largest element, so only blocks whose maximum reaches it are scanned.
+ *  Candidates go through a heap of size K that is stored in the output row
+ *  itself. */
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
 #include <omp.h>
 
-/** a comes after b: smaller, or equal with the higher id. */
+/** Does a rank after b: smaller, or equal with a higher id? */
 static bool is_worse(real a, int32_t id_a, real b, int32_t id_b)
 {
   return a < b || (a == b && id_a > id_b);
 }
 
-/** A heap whose root is the worst of its n entries. */
+/** A heap of n entries whose root is the lowest-ranking one. */
 typedef struct heap {
   real *z;
   int32_t *id;
@@ -47,10 +48,10 @@ static void sift_down(heap *h, int64_t i)
   }
 }
 
-static void push(heap *h, int64_t room, real z, int32_t id)
+static void push(heap *h, int64_t capacity, real z, int32_t id)
 {
-  if (h->n == room) {
-    if (room == 0 || !is_worse(h->z[0], h->id[0], z, id))
+  if (h->n == capacity) {
+    if (capacity == 0 || !is_worse(h->z[0], h->id[0], z, id))
       return;
     h->z[0] = z;
     h->id[0] = id;
@@ -67,7 +68,7 @@ static void push(heap *h, int64_t room, real z, int32_t id)
   }
 }
 
-/** Best first. */
+/** Sort in descending order of rank. */
 static void sort(heap *h)
 {
   const int64_t n = h->n;
@@ -78,7 +79,7 @@ static void sort(heap *h)
   h->n = n;
 }
 
-/** Maxima of blocks of \a width; their largest is returned. */
+/** Write the maxima of blocks of \a width elements; return their maximum. */
 static real block_maxima(const real *z, int64_t n, int64_t width, real *maxima)
 {
   real top = (real)-INFINITY;
@@ -122,8 +123,8 @@ static void sum_spread(const real *z, int64_t n, real top, double *stats)
   stats[K_STAT_ZZ] = squares;
 }
 
-/** A number that at least k of x[0..n) reach, and few more: bisection between
- *  the least and the most, which vectorises where a selection would not. */
+/** A number that at least k of x[0..n), and few more, reach.  Bisection between
+ *  minimum and maximum, because it vectorises and a selection does not. */
 static real bound_of(const real *x, int64_t n, int64_t k, real top)
 {
   if (n < k)
@@ -147,15 +148,16 @@ static real bound_of(const real *x, int64_t n, int64_t k, real top)
   return low;
 }
 
-/** A row of logits, with the largest of each block of it. */
+/** A row of logits with the maximum of each of its blocks. */
 typedef struct blocks {
   const real *z;    // [n]
-  int64_t n, width; // elements; of a block
+  int64_t n, width; // elements of the row; of a block
   real *maxima;     // [n / width, rounded up]
-  real top;         // the largest of all
+  real top;         // maximum of the row
 } blocks;
 
-/** The k best of the row into the heap, its first id being v0. */
+/** Insert the k largest elements of the row into the heap; \a v0 is its first
+ *  id. */
 static void select_best(const blocks *x, int64_t k, int64_t v0, heap *h)
 {
   const int64_t n_blocks = (x->n + x->width - 1) / x->width;
@@ -170,15 +172,15 @@ static void select_best(const blocks *x, int64_t k, int64_t v0, heap *h)
   }
 }
 
-void K_NAME(topk)(k_ctx *ctx, const void *args)
+K_KERNEL(k_topk_cpu_f32, k_topk_cpu_f64)
 {
   const k_topk_args *a = args;
   const int64_t left = a->v_true - a->v0, k = a->ids.cols;
   const int64_t n = left < 0 ? 0 : left < a->z.cols ? left : a->z.cols;
-  // block maxima must fit one thread's workspace
-  const int64_t room = (int64_t)(K_THREAD_BYTES / sizeof(real));
+  // the block maxima must fit into the workspace of one thread
+  const int64_t max_blocks = (int64_t)(K_THREAD_BYTES / sizeof(real));
   int64_t width = 64;
-  while ((n + width - 1) / width > room)
+  while ((n + width - 1) / width > max_blocks)
     width *= 2;
   K_PARALLEL_FOR
   for (int64_t r = 0; r < a->z.rows; r++) {
@@ -204,7 +206,7 @@ void K_NAME(topk)(k_ctx *ctx, const void *args)
   }
 }
 
-void K_NAME(argmax)(k_ctx *ctx, const void *args)
+K_KERNEL(k_argmax_cpu_f32, k_argmax_cpu_f64)
 {
   const k_argmax_args *a = args;
   enum { BLOCK = 1024 };
@@ -214,7 +216,7 @@ void K_NAME(argmax)(k_ctx *ctx, const void *args)
   for (int64_t r = 0; r < a->z.rows; r++) {
     const real *z = k_row_of(&a->z, r);
     real top = (real)-INFINITY;
-    int64_t first = 0; // of the first block that has the maximum
+    int64_t first = 0; // start of the first block that contains the maximum
     for (int64_t v = 0; v < n; v += BLOCK) {
       const real m = k_max(z + v, v + BLOCK < n ? BLOCK : n - v);
       first = m > top ? v : first;

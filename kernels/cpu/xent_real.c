@@ -1,21 +1,22 @@
 /** \file xent_real.c
- *  The fused loss over a tile of student logits with sparse targets.
+ *  The fused loss over a tile of student logits, with sparse or dense targets.
  *
- *  dL/dz = a softmax(z) - c_label onehot(y) - c_kd t: beyond the softmax a row
- * is touched in only K + 1 places.  The exponential is taken once: the first
- * pass leaves exp(z - max) in the tile, the second only scales it. */
+ *  dL/dz = a softmax(z) - c_label onehot(y) - c_kd t.  With sparse targets only
+ *  K + 1 elements of a row differ from a softmax(z).  Exponentials are computed
+ *  once: the first pass leaves exp(z - max) in the tile, and the second only
+ *  scales it. */
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
-/** True columns of a tile that begins at id v0. */
+/** Number of true (unpadded) columns of a tile whose first id is v0. */
 static int64_t true_cols(int64_t cols, int64_t v0, int64_t v_true)
 {
   const int64_t n = v_true - v0;
   return n < 0 ? 0 : n < cols ? n : cols;
 }
 
-/** z = exp(z - top); their sum, in double over short chunks: V is ~10^5, a
- * float would lose the small terms. */
+/** z = exp(z - top).  Return the sum, accumulated in double over short chunks:
+ *  V is about 10^5, and a float would lose the small terms. */
 static double exp_row(real *z, int64_t n, real top)
 {
   enum { CHUNK = 512 };
@@ -33,8 +34,8 @@ static double exp_row(real *z, int64_t n, real top)
   return sum;
 }
 
-/** z of an id when this tile holds it, else 0. */
-static double pick(const real *z, int64_t n, int64_t id)
+/** z of an id if this tile contains it, else 0. */
+static double logit_of(const real *z, int64_t n, int64_t id)
 {
   return id >= 0 && id < n ? (double)z[id] : 0.0;
 }
@@ -44,7 +45,7 @@ static int32_t entries_of(const rt_view *count, int64_t r)
   return count->data != NULL ? ((const int32_t *)count->data)[r] : 0;
 }
 
-void K_NAME(xent_stats)(k_ctx *ctx, const void *args)
+K_KERNEL(k_xent_stats_cpu_f32, k_xent_stats_cpu_f64)
 {
   const k_xent_stats_args *a = args;
   const int64_t n = true_cols(a->z.cols, a->v0, a->v_true);
@@ -58,10 +59,11 @@ void K_NAME(xent_stats)(k_ctx *ctx, const void *args)
     for (int32_t i = 0; i < count; i++)
       dot +=
           (double)k_row_of(&a->t, r)[i] *
-          pick(z, n, ((const int32_t *)a->ids.data)[r * a->ids.ld + i] - a->v0);
+          logit_of(z, n,
+                   ((const int32_t *)a->ids.data)[r * a->ids.ld + i] - a->v0);
     const real top = k_max(z, n);
     s[K_STAT_MAX] = (double)top;
-    s[K_STAT_LABEL] = pick(z, n, label[r] - a->v0);
+    s[K_STAT_LABEL] = logit_of(z, n, label[r] - a->v0);
     s[K_STAT_DOT] = dot;
     s[K_STAT_T_MAX] = s[K_STAT_T_SUM] = 0.0;
     s[K_STAT_SUM] = exp_row(z, n, top);
@@ -76,7 +78,7 @@ static void subtract(real *dz, int64_t cols, int64_t id, double value)
     dz[id] -= (real)value;
 }
 
-void K_NAME(xent_grad)(k_ctx *ctx, const void *args)
+K_KERNEL(k_xent_grad_cpu_f32, k_xent_grad_cpu_f64)
 {
   const k_xent_grad_args *a = args;
   const int32_t *label = a->label.data;
@@ -97,7 +99,8 @@ void K_NAME(xent_grad)(k_ctx *ctx, const void *args)
   }
 }
 
-/** sum exp(z_t - top) (own z_t - z_s), and z_t = exp(z_t - top). */
+/** Return sum exp(z_t - top) (own z_t - z_s), set \a sum to sum exp(z_t - top),
+ *  and replace z_t by exp(z_t - top). */
 static double exp_row_dot(real *z_t, const real *z_s, int64_t n, real top,
                           real own, double *sum)
 {
@@ -120,20 +123,20 @@ static double exp_row_dot(real *z_t, const real *z_s, int64_t n, real top,
   return dot;
 }
 
-void K_NAME(dense_stats)(k_ctx *ctx, const void *args)
+K_KERNEL(k_dense_stats_cpu_f32, k_dense_stats_cpu_f64)
 {
   const k_dense_stats_args *a = args;
   const int64_t n = true_cols(a->z_s.cols, a->v0, a->v_true);
   const int32_t *label = a->label.data;
-  const real cool = (real)(1.0 / a->tau);
+  const real inverse_tau = (real)(1.0 / a->tau);
   K_PARALLEL_FOR
   for (int64_t r = 0; r < a->z_s.rows; r++) {
     real *z_s = k_row_of(&a->z_s, r), *z_t = k_row_of(&a->z_t, r);
     double *s = (double *)a->stats.data + r * a->stats.ld;
     for (int64_t v = 0; v < n; v++)
-      z_t[v] *= cool;
+      z_t[v] *= inverse_tau;
     const real t_top = k_max(z_t, n), top = k_max(z_s, n);
-    s[K_STAT_LABEL] = pick(z_s, n, label[r] - a->v0);
+    s[K_STAT_LABEL] = logit_of(z_s, n, label[r] - a->v0);
     s[K_STAT_DOT] =
         exp_row_dot(z_t, z_s, n, t_top, a->kl ? 1 : 0, &s[K_STAT_T_SUM]);
     s[K_STAT_T_MAX] = (double)t_top;
@@ -144,7 +147,7 @@ void K_NAME(dense_stats)(k_ctx *ctx, const void *args)
   }
 }
 
-void K_NAME(dense_grad)(k_ctx *ctx, const void *args)
+K_KERNEL(k_dense_grad_cpu_f32, k_dense_grad_cpu_f64)
 {
   const k_dense_grad_args *a = args;
   const int32_t *label = a->label.data;
