@@ -28,7 +28,7 @@ void rt_train_capture_destroy(rt_train_capture **tc);
 
 /** Make or find the dataset; what an earlier run wrote of the steps before
  *  \a step is taken over, and must be there.  \a origin: what the run began
- *  from (rt_state_origin), RT_ERR_LOCKED if that of the dataset did not.
+ *  from (rt_run_id_origin), RT_ERR_LOCKED if that of the dataset did not.
  *  Collective. */
 RT_MUST rt_err rt_train_capture_begin(rt_train_capture *tc, int64_t step,
                                       const char *origin);

@@ -4,7 +4,7 @@
 #include "distill/eval/evaluate.h"
 #include "distill/run/run.h"
 #include "distill/job/job_memory.h"
-#include "distill/train/state.h"
+#include "distill/train/resume.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +44,7 @@ static rt_err load(rt_eval_run *run)
   const char *weights = rt_deck_text(job->deck, RT_KEY_STU_WEIGHTS);
   run->step = -1;
   if (folder[0] != '\0')
-    RT_TRY(rt_state_load_weights(job, run->model, folder, &run->step));
+    RT_TRY(rt_resume_weights(job, run->model, folder, &run->step));
   if (run->step >= 0) {
     rt_info("weights: checkpoint of step %lld in %s", (long long)run->step,
             folder);

@@ -7,7 +7,6 @@
 #include "base/draft.h"
 #include "distill/run/run.h"
 #include "distill/train/run_folder.h"
-#include "distill/train/state.h"
 #include "io/hf/hfconfig.h"
 #include "io/hf/safetensors.h"
 #include <stdlib.h>
@@ -29,7 +28,7 @@ typedef struct rt_export {
 
 static rt_err find_checkpoint(rt_export *x, const char *run_folder)
 {
-  RT_TRY(rt_state_folder(x->checkpoints, run_folder));
+  RT_TRY(rt_run_folder_checkpoints(x->checkpoints, run_folder));
   RT_CHECK(rt_folder_exists(x->checkpoints), RT_ERR_NOINPUT,
            "%s: no such folder; the first argument is the output.dir of a run "
            "that wrote a checkpoint",

@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "distill/job/job_memory.h"
-#include "distill/train/state.h"
+#include "distill/train/resume.h"
 
 /** Held-out rows to evaluate on, 0 for none. */
 static int64_t rows_to_evaluate(const rt_job *job)
@@ -26,7 +26,7 @@ rt_err rt_run_parts_plan(rt_job *job, rt_run_parts *parts)
   *parts = (rt_run_parts){.eval_rows = rows_to_evaluate(job)};
   RT_TRY(rt_trainer_create(job, &parts->trainer));
   if (rt_deck_text(job->deck, RT_KEY_OUT_DIR)[0] != '\0')
-    rt_job_beside(job, "checkpoint in writing", rt_state_memory(job));
+    rt_job_beside(job, "checkpoint in writing", rt_resume_memory(job));
   int n = rt_trainer_arenas(parts->trainer, plans);
   if (parts->eval_rows > 0) {
     RT_TRY(rt_evaluator_create(job, parts->trainer->model, &parts->evaluator));

@@ -4,7 +4,7 @@
 #define RT_RUN_PARTS_H
 
 #include "distill/eval/evaluate.h"
-#include "distill/train/step.h"
+#include "distill/train/trainer.h"
 
 typedef struct rt_run_parts {
   rt_trainer *trainer;     // owned

@@ -4,7 +4,7 @@
 #include "distill/capture/capture.h"
 #include "distill/capture/capture_size.h"
 #include "distill/train/progress.h"
-#include "distill/train/step.h"
+#include "distill/train/trainer.h"
 #include "distill/run/run.h"
 #include "distill/run/run_parts.h"
 #include "distill/capture/window.h"

@@ -7,8 +7,9 @@
 #include "distill/run/run.h"
 #include "distill/run/run_parts.h"
 #include "distill/train/progress.h"
+#include "distill/train/resume.h"
 #include "distill/train/run_folder.h"
-#include "distill/train/state.h"
+#include "distill/train/step.h"
 #include "io/common/lock.h"
 #include "io/run/last_run.h"
 #include <math.h>
@@ -43,35 +44,6 @@ static int64_t interval(const rt_job *job, rt_key key)
                        job->n_steps);
 }
 
-static bool holds(const rt_train_run *run, const char *name)
-{
-  char path[RT_PATH_MAX];
-  return rt_path_join(path, run->folder, name) == RT_OK &&
-         (rt_file_exists(path) || rt_folder_exists(path));
-}
-
-/** A deck or a configuration of the user's own is not overwritten: a run's
- *  folder has metrics or checkpoints beside them.  Rank 0. */
-static rt_err check_folder(const rt_train_run *run)
-{
-  static const char *const written[] = {"deck.yaml", "config.json",
-                                        RT_RUN_CARD};
-  char path[RT_PATH_MAX];
-  RT_TRY(rt_state_folder(path, run->folder));
-  RT_CHECK(rt_folder_exists(path) || !rt_path_exists(path), RT_ERR_LOCKED,
-           "%s is no folder, so no checkpoint could be written: it is a file, "
-           "or a link to nothing; remove it, or choose another output.dir",
-           path);
-  if (holds(run, "metrics.jsonl") || holds(run, "checkpoints"))
-    return RT_OK;
-  for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
-    RT_CHECK(!holds(run, written[i]), RT_ERR_LOCKED,
-             "%s holds a %s that no training run wrote, and that this one "
-             "would overwrite; choose another output.dir",
-             run->folder, written[i]);
-  return RT_OK;
-}
-
 static rt_err open_folder(rt_train_run *run)
 {
   rt_err err = RT_OK;
@@ -83,7 +55,7 @@ static rt_err open_folder(rt_train_run *run)
     const double silence_s = rt_job_silence_s(run->job->deck);
     err = rt_lock_take(run->folder, silence_s, &run->lock);
     if (err == RT_OK)
-      err = check_folder(run);
+      err = rt_run_folder_check(run->folder);
   }
   return rt_agree(run->job->world, err);
 }
@@ -96,8 +68,8 @@ static rt_err put_text(const char *folder, const char *name, const char *text)
 }
 
 /** The resolved deck, with the source of each value, the model, and what its
- *  dataset is.  Not before there are metrics: they tell check_folder whose it
- * is. */
+ *  dataset is.  Not before there are metrics: they tell rt_run_folder_check
+ * whose it is. */
 static rt_err keep_deck(const rt_train_run *run)
 {
   char *text = NULL;
@@ -151,7 +123,7 @@ static rt_err prepare(rt_train_run *run)
   RT_TRY(rt_wall_end(job, &run->wall_end_s));
   RT_TRY(open_folder(run));
   RT_TRY(make_parts(run));
-  RT_TRY(rt_state_resume(run->trainer, &run->saved));
+  RT_TRY(rt_resume_begin(run->trainer, &run->saved));
   run->step = run->first = run->saved > 0 ? run->saved : 0;
   if (run->saved >= 0)
     rt_info("resumed at step %lld of %lld from %s", (long long)run->step,
@@ -160,9 +132,9 @@ static rt_err prepare(rt_train_run *run)
   run->eval_every = interval(job, RT_KEY_EVAL_EVERY);
   run->checkpoint_s = rt_deck_seconds(job->deck, RT_KEY_CKPT_EVERY);
   if (run->trainer->capture != NULL)
-    RT_TRY(rt_state_origin(run->trainer, run->saved));
+    RT_TRY(rt_run_id_origin(run->job, run->saved, &run->trainer->id));
   RT_TRY(rt_train_capture_begin(run->trainer->capture, run->step,
-                                run->trainer->origin));
+                                run->trainer->id.origin));
   if (run->step < job->n_steps)
     RT_TRY(rt_agree(job->world, rt_trainer_seek(run->trainer, run->step)));
   RT_TRY(rt_progress_init(&run->progress, job, run->folder, run->step));
@@ -209,7 +181,7 @@ static rt_err checkpoint(rt_train_run *run)
   const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_CHECKPOINT);
   job->hooks->beat(run->step, "checkpoint");
   RT_TRY(rt_agree(job->world, rt_train_capture_sync(run->trainer->capture)));
-  RT_TRY(rt_state_save(run->trainer, run->step));
+  RT_TRY(rt_resume_save(run->trainer, run->step));
   run->saved = run->step;
   run->saved_s = rt_now_s();
   RT_TRY(record(run));

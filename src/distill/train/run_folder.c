@@ -1,11 +1,42 @@
-/** \file run_card.c */
+/** \file run_folder.c */
 #include "distill/train/run_folder.h"
 
 #include "distill/job/job_inputs.h"
-#include "base/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+rt_err rt_run_folder_checkpoints(char out[RT_PATH_MAX], const char *run_folder)
+{
+  return rt_path_join(out, run_folder, "checkpoints");
+}
+
+static bool holds(const char *folder, const char *name)
+{
+  char path[RT_PATH_MAX];
+  return rt_path_join(path, folder, name) == RT_OK &&
+         (rt_file_exists(path) || rt_folder_exists(path));
+}
+
+rt_err rt_run_folder_check(const char *folder)
+{
+  static const char *const written[] = {"deck.yaml", "config.json",
+                                        RT_RUN_CARD};
+  char path[RT_PATH_MAX];
+  RT_TRY(rt_run_folder_checkpoints(path, folder));
+  RT_CHECK(rt_folder_exists(path) || !rt_path_exists(path), RT_ERR_LOCKED,
+           "%s is no folder, so no checkpoint could be written: it is a file, "
+           "or a link to nothing; remove it, or choose another output.dir",
+           path);
+  if (holds(folder, "metrics.jsonl") || holds(folder, "checkpoints"))
+    return RT_OK;
+  for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
+    RT_CHECK(!holds(folder, written[i]), RT_ERR_LOCKED,
+             "%s holds a %s that no training run wrote, and that this one "
+             "would overwrite; choose another output.dir",
+             folder, written[i]);
+  return RT_OK;
+}
 
 static void print_use(const rt_job *job, FILE *to)
 {

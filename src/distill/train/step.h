@@ -1,34 +1,9 @@
 /** \file step.h
- *  One training step, and what it needs.  Layer: distill. */
+ *  One training step.  Layer: distill/train. */
 #ifndef RT_STEP_H
 #define RT_STEP_H
 
-#include "distill/data/feed.h"
-#include "distill/capture/window_capture.h"
-#include "optim/adamw.h"
-#include "optim/gradsync.h"
-#include "optim/schedule.h"
-
-typedef struct rt_trainer {
-  rt_job *job;         // borrowed
-  rt_model *model;     // owned, as all below
-  rt_teacher *teacher; /**< NULL: language modelling only */
-  rt_objective *objective;
-  rt_train_capture *capture; /**< NULL: none in this run */
-  rt_adamw *opt;
-  rt_gradsync *sync;
-  rt_feed *feed;
-  rt_schedule lr, alpha;
-  uint64_t rows_seen; /**< hash of this rank's rows so far */
-  int64_t n_updates;  /**< t of AdamW: steps that were not skipped */
-  int64_t n_skipped;
-  uint64_t rows_xxh3; /**< of the training stream, see rt_state_resume */
-  char teacher_id[RT_SHA256_HEX]; /**< see rt_state_resume; "" without one */
-  double norm_mean; /**< running mean of the gradient norm, 0 at the start */
-  char origin[RT_SHA256_HEX];  /**< see rt_state_origin; "" not known */
-  rt_arena *input;             /**< owned: the three below */
-  rt_view tok, pos, doc_start; /**< i32 [N, 1] on the device */
-} rt_trainer;
+#include "distill/train/trainer.h"
 
 typedef struct rt_step_result {
   double loss, lm, kd;
@@ -37,15 +12,6 @@ typedef struct rt_step_result {
   bool bad;       /**< NaN, Inf or a spike: nothing was updated */
 } rt_step_result;
 
-/** Plan everything; allocate nothing.  Collective. */
-RT_MUST rt_err rt_trainer_create(rt_job *job, rt_trainer **out);
-/** Allocate, start weights (random or loaded).  Collective. */
-RT_MUST rt_err rt_trainer_commit(rt_trainer *trainer);
-void rt_trainer_destroy(rt_trainer **trainer);
-/** Plans of its memory; returns how many of at most 10. */
-int rt_trainer_arenas(const rt_trainer *trainer, const rt_arena *plans[10]);
-/** Start the feed at \a step.  Before the first rt_trainer_step. */
-RT_MUST rt_err rt_trainer_seek(rt_trainer *trainer, int64_t step);
 /** Step number \a step: all micro-steps, reduction, update.  Collective. */
 RT_MUST rt_err rt_trainer_step(rt_trainer *trainer, int64_t step,
                                rt_step_result *out);

@@ -1,0 +1,111 @@
+/** \file pieces.c */
+#include "distill/train/pieces.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+rt_err rt_pieces_init(rt_pieces *s, rt_dev *dev, int n_max)
+{
+  *s = (rt_pieces){.dev = dev};
+  s->piece = calloc((size_t)n_max, sizeof *s->piece);
+  s->slab = calloc((size_t)n_max, sizeof *s->slab);
+  RT_CHECK(s->piece && s->slab, RT_ERR_MEM, "%d slabs", n_max);
+  return RT_OK;
+}
+
+void rt_pieces_clear(rt_pieces *s)
+{
+  free(s->piece);
+  free(s->slab);
+  free(s->host);
+  *s = (rt_pieces){0};
+}
+
+/** Rows [row0, row0 + rows.rows) of \a p's tile; those that are padding stay
+ *  away from the file.  \a mine: no replica takes care of them. */
+static void add(rt_pieces *s, char kind, const rt_param *p, int64_t row0,
+                rt_view rows, bool mine)
+{
+  rt_piece *piece = &s->piece[s->n];
+  int64_t n = p->n_rows - row0;
+  n = n < 0 ? 0 : n > rows.rows ? rows.rows : n;
+  snprintf(piece->name, sizeof piece->name, "%c/%s", kind, p->name);
+  piece->on_dev = rt_view_rows(rows, 0, mine ? n : 0);
+  piece->padding = rt_view_rows(rows, n, rows.rows - n);
+  s->slab[s->n] = (rt_slab){.name = piece->name,
+                            .rows = p->rows,
+                            .cols = p->cols,
+                            .row0 = mine && n > 0 ? p->row0 + row0 : 0,
+                            .col0 = mine && n > 0 ? p->col0 : 0,
+                            .data = piece->on_dev};
+  s->n++;
+}
+
+rt_err rt_pieces_stage(rt_pieces *s)
+{
+  size_t bytes = 0, at = 0;
+  if (rt_dev_on_host(s->dev))
+    return rt_dev_sync(s->dev);
+  for (int i = 0; i < s->n; i++)
+    bytes += rt_view_bytes(&s->slab[i].data);
+  s->host = malloc(bytes + 1);
+  RT_CHECK(s->host != NULL, RT_ERR_MEM,
+           "%zu bytes to pass a checkpoint through", bytes);
+  for (int i = 0; i < s->n; i++) {
+    const rt_view v = s->piece[i].on_dev;
+    s->slab[i].data = rt_view_of(s->host + at, v.dtype, v.rows, v.cols);
+    at += rt_view_bytes(&v);
+  }
+  return RT_OK;
+}
+
+rt_err rt_pieces_from_device(rt_pieces *s)
+{
+  RT_TRY(rt_pieces_stage(s));
+  for (int i = 0; s->host != NULL && i < s->n; i++)
+    if (s->piece[i].on_dev.rows > 0)
+      RT_TRY(rt_dev_get(s->dev, s->slab[i].data.data, s->piece[i].on_dev));
+  return RT_OK;
+}
+
+rt_err rt_pieces_to_device(rt_pieces *s)
+{
+  for (int i = 0; i < s->n; i++) {
+    if (s->host != NULL && s->piece[i].on_dev.rows > 0)
+      RT_TRY(rt_dev_put(s->dev, s->piece[i].on_dev, s->slab[i].data.data));
+    if (s->piece[i].padding.rows > 0)
+      RT_RUN(s->dev, fill, .y = s->piece[i].padding, .value = 0.0);
+  }
+  return rt_dev_sync(s->dev);
+}
+
+void rt_pieces_add_written(rt_pieces *s, const rt_params *params, rt_adamw *opt)
+{
+  for (int i = 0; i < params->n; i++) {
+    const rt_param *const p = &params->item[i];
+    const rt_adamw_shard *const shard = rt_adamw_shard_of(opt, i);
+    add(s, 'w', p, shard->row0, rt_view_rows(p->w, shard->row0, shard->n),
+        p->owner);
+  }
+  for (int i = 0; i < params->n; i++) {
+    const rt_param *const p = &params->item[i];
+    const rt_adamw_shard *const shard = rt_adamw_shard_of(opt, i);
+    add(s, 'm', p, shard->row0, shard->m, p->owner);
+    add(s, 'v', p, shard->row0, shard->v, p->owner);
+  }
+}
+
+void rt_pieces_add_weights(rt_pieces *s, const rt_params *params)
+{
+  for (int i = 0; i < params->n; i++)
+    add(s, 'w', &params->item[i], 0, params->item[i].w, true);
+}
+
+void rt_pieces_add_moments(rt_pieces *s, const rt_params *params, rt_adamw *opt)
+{
+  for (int i = 0; i < params->n; i++) {
+    const rt_adamw_shard *const shard = rt_adamw_shard_of(opt, i);
+    add(s, 'm', &params->item[i], shard->row0, shard->m, true);
+    add(s, 'v', &params->item[i], shard->row0, shard->v, true);
+  }
+}

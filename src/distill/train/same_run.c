@@ -1,0 +1,209 @@
+/** \file same_run.c */
+#include "distill/train/same_run.h"
+
+#include "distill/capture/window.h"
+#include "distill/data/batch.h"
+#include "distill/train/run_folder.h"
+#include "io/hf/safetensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/** Tokens here and there in the training stream: other files under the same
+ *  names have others. */
+static rt_err hash_rows(const rt_job *job, uint64_t *hash)
+{
+  enum { N_LOOKS = 64 };
+  rt_batch *b;
+  rt_err err = rt_batch_create(job, 1, &b);
+  const size_t n = (size_t)job->seq;
+  int32_t *const tok = calloc(N_LOOKS * n, sizeof *tok);
+  if (err == RT_OK && tok == NULL)
+    err = RT_FAIL(RT_ERR_MEM, "%zu tokens to compare", N_LOOKS * n);
+  for (int64_t i = 0; err == RT_OK && i < N_LOOKS; i++) {
+    const int64_t row = i * job->n_rows / N_LOOKS;
+    err = rt_batch_fill(b, job, RT_TRAIN, &row, 1, NULL);
+    if (err == RT_OK)
+      memcpy(tok + (size_t)i * n, b->tok, n * sizeof *tok);
+    else if (err == RT_ERR_DATA) // the matter of the step that comes to it
+      err = RT_OK;
+  }
+  if (err == RT_OK)
+    *hash = rt_hash_xxh3(tok, N_LOOKS * n * sizeof *tok);
+  free(tok);
+  rt_batch_destroy(&b);
+  return err;
+}
+
+/** The dataset's manifest, or the weights, by their hash.  Collective. */
+static rt_err know_teacher(const rt_job *job, rt_run_id *id)
+{
+  char proof[17];
+  if (job->dataset != NULL) {
+    rt_logits_proof(job->dataset, proof);
+    snprintf(id->teacher, sizeof id->teacher, "%s", proof);
+  } else if ((job->needs & RT_NEED_TEACHER) != 0)
+    return rt_safetensors_digest(rt_comm_mpi(job->world),
+                                 rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS),
+                                 id->teacher);
+  return RT_OK;
+}
+
+rt_err rt_run_id_read(const rt_job *job, rt_run_id *id)
+{
+  const bool looks = rt_comm_rank(job->world) == 0;
+  RT_TRY(rt_agree(job->world, looks ? hash_rows(job, &id->rows_xxh3) : RT_OK));
+  RT_TRY(rt_comm_bcast(job->world, &id->rows_xxh3, sizeof id->rows_xxh3, 0));
+  return know_teacher(job, id);
+}
+
+/** Did the user name a key of \a section among those that may change? */
+static bool allows(const rt_deck *deck, const char *section)
+{
+  for (int i = 0; i < rt_deck_n(deck, RT_KEY_CKPT_ALLOW); i++)
+    if (strncmp(rt_deck_text_at(deck, RT_KEY_CKPT_ALLOW, i), section,
+                strlen(section)) == 0)
+      return true;
+  return false;
+}
+
+/** The teacher may be another only by the user's word, as its name may. */
+static rt_err compare_teachers(const rt_job *job, const rt_run_id *id,
+                               const rt_checkpoint_meta *meta)
+{
+  const rt_deck *const deck = job->deck;
+  const rt_key key =
+      job->dataset != NULL ? RT_KEY_TEA_DATASET : RT_KEY_TEA_WEIGHTS;
+  if (allows(deck, "teacher.") || meta->teacher[0] == '\0')
+    return RT_OK; // of a version that did not know, or without one
+  RT_CHECK(strcmp(meta->teacher, id->teacher) == 0, RT_ERR_CONFIG,
+           "the teacher is not the checkpoint's (step %lld of %s): %s was "
+           "replaced under its name, %s (it has %s, the checkpoint's had %s).  "
+           "Bring it back, choose another output.dir, or name %s in "
+           "checkpoint.allow_change",
+           (long long)meta->step, rt_deck_text(deck, RT_KEY_OUT_DIR),
+           rt_key_path(key), rt_deck_text(deck, key), id->teacher,
+           meta->teacher, rt_key_path(key));
+  return RT_OK;
+}
+
+static rt_err compare_rows(const rt_job *job, const rt_run_id *id,
+                           const rt_checkpoint_meta *meta)
+{
+  if (allows(job->deck, "data.") || allows(job->deck, "teacher."))
+    return RT_OK;
+  RT_CHECK(meta->rows == job->n_rows && meta->rows_xxh3 == id->rows_xxh3,
+           RT_ERR_CONFIG,
+           "the training stream is not the checkpoint's (step %lld of %s): "
+           "%lld rows, now %lld%s; the files of the corpus, or the dataset, "
+           "were changed under their names.  Bring them back, choose another "
+           "output.dir, or name data.files in checkpoint.allow_change",
+           (long long)meta->step, rt_deck_text(job->deck, RT_KEY_OUT_DIR),
+           (long long)meta->rows, (long long)job->n_rows,
+           meta->rows == job->n_rows ? " with other tokens" : "");
+  return RT_OK;
+}
+
+static rt_err compare_decks(const rt_job *job, const rt_checkpoint_meta *meta)
+{
+  char of[RT_PATH_MAX + 64];
+  snprintf(of, sizeof of, "the checkpoint's (step %lld of %s)",
+           (long long)meta->step, rt_deck_text(job->deck, RT_KEY_OUT_DIR));
+  RT_TRY(rt_deck_same_run(job->deck, meta->deck, of, RT_KEY_OUT_DIR));
+  RT_CHECK(meta->consumed == meta->step * job->batch_rows, RT_ERR_CONFIG,
+           "the checkpoint consumed %lld rows in %lld steps; with "
+           "train.batch_rows %lld the next rows would not follow: set it back",
+           (long long)meta->consumed, (long long)meta->step,
+           (long long)job->batch_rows);
+  return RT_OK;
+}
+
+/** A window of logits that the run is in, or will come to, goes on: rows that
+ *  pass unsaved cannot be had again. */
+static rt_err compare_windows(const rt_job *job, const rt_deck *old_deck,
+                              int64_t step)
+{
+  const int64_t tokens = job->batch_rows * job->seq;
+  rt_window old, now;
+  RT_TRY(rt_window_read(old_deck, tokens, &old));
+  RT_TRY(rt_window_read(job->deck, tokens, &now));
+  RT_CHECK(step >= old.first + old.n_steps ||
+               (now.first == old.first && now.n_steps == old.n_steps) ||
+               rt_deck_may_change(job->deck, RT_KEY_CAP_WINDOW_LENGTH),
+           RT_ERR_CONFIG,
+           "by its checkpoint of step %lld the run saves the logits of steps "
+           "%lld to %lld (not in it) into %s; now capture.window_start and "
+           "capture.window_length %s %lld steps from %lld on, and steps that "
+           "pass unsaved are lost.  Set them back, or name "
+           "capture.window_length in checkpoint.allow_change",
+           (long long)step, (long long)old.first,
+           (long long)(old.first + old.n_steps),
+           rt_deck_text(old_deck, RT_KEY_CAP_DIR),
+           now.n_steps > 0 ? "say" : "are absent:", (long long)now.n_steps,
+           (long long)now.first);
+  return RT_OK;
+}
+
+static rt_err check_window(const rt_job *job, const rt_checkpoint_meta *meta)
+{
+  rt_deck *old = NULL;
+  rt_err err =
+      rt_deck_parse("the checkpoint's deck", meta->deck, 0, NULL, &old);
+  if (err == RT_OK)
+    err = compare_windows(job, old, meta->step);
+  rt_deck_destroy(&old);
+  return err;
+}
+
+rt_err rt_run_id_check(const rt_job *job, const rt_run_id *id,
+                       const rt_checkpoint_meta *meta)
+{
+  RT_TRY(rt_agree(job->world, compare_decks(job, meta)));
+  RT_TRY(rt_agree(job->world, check_window(job, meta)));
+  RT_TRY(compare_teachers(job, id, meta));
+  return compare_rows(job, id, meta);
+}
+
+/** Hashes of what a run begins with, into one. */
+static rt_err hash_beginning(const rt_job *job, char hex[RT_SHA256_HEX])
+{
+  char student[RT_SHA256_HEX] = "", teacher[RT_SHA256_HEX] = "", proof[17] = "";
+  const char *const weights = rt_deck_text(job->deck, RT_KEY_STU_WEIGHTS);
+  if (weights[0] != '\0')
+    RT_TRY(rt_safetensors_hash(weights, student));
+  if ((job->needs & RT_NEED_TEACHER) != 0)
+    RT_TRY(rt_safetensors_hash(rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS),
+                               teacher));
+  if (job->dataset != NULL)
+    rt_logits_proof(job->dataset, proof);
+  char line[256];
+  const int n = snprintf(line, sizeof line, "student %s teacher %s dataset %s",
+                         student, teacher, proof);
+  return rt_hash_text(line, (size_t)n, hex);
+}
+
+static rt_err hash_checkpoint(const rt_job *job, int64_t step,
+                              char hex[RT_SHA256_HEX])
+{
+  char folder[RT_PATH_MAX];
+  uint64_t hash;
+  RT_TRY(rt_run_folder_checkpoints(folder,
+                                   rt_deck_text(job->deck, RT_KEY_OUT_DIR)));
+  RT_TRY(rt_checkpoint_proof(folder, step, &hash));
+  char line[64];
+  const int n = snprintf(line, sizeof line, "checkpoint %016llx",
+                         (unsigned long long)hash);
+  return rt_hash_text(line, (size_t)n, hex);
+}
+
+rt_err rt_run_id_origin(const rt_job *job, int64_t saved, rt_run_id *id)
+{
+  rt_err err = RT_OK;
+  if (id->origin[0] != '\0') // of the checkpoint, on every rank
+    return RT_OK;
+  if (rt_comm_rank(job->world) == 0)
+    err = saved < 0 ? hash_beginning(job, id->origin)
+                    : hash_checkpoint(job, saved, id->origin);
+  RT_TRY(rt_agree(job->world, err));
+  return rt_comm_bcast(job->world, id->origin, sizeof id->origin, 0);
+}
