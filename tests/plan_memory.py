@@ -99,7 +99,7 @@ class Runs:
             ["mpirun", "--bind-to", "none", "--oversubscribe", "--mca", "btl",
              "self,vader", "-n", str(ranks), sys.executable,
              os.path.abspath(__file__), "--child", "peak", self.retort,
-             *arguments],
+             "-v", *arguments],
             cwd=self.work, text=True, timeout=600, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=dict(os.environ, OMP_NUM_THREADS="1", OMPI_ALLOW_RUN_AS_ROOT="1",

@@ -24,8 +24,10 @@ static const rt_verb verbs[] = {RT_VERBS(VERB_ROW)};
   O("print-config", no_argument, 256,                                          \
     "print the deck with every default "                                       \
     "and where each value is from")                                            \
-  O("debug", no_argument, 257, "say more; trace errors to their lines")        \
-  O("quiet", no_argument, 258, "no lines but warnings and errors")             \
+  O("debug", no_argument, 257, "as --verbose; trace errors to their lines")    \
+  O("verbose", no_argument, 'v', "say more: the parts of the memory plan ...") \
+  O("quiet", no_argument, 'q',                                                 \
+    "print nothing but warnings and errors, both to stderr")                   \
   O("all", no_argument, 259, "logits info: count every row, not a sample")
 
 #define OPTION_ROW(name, argument, letter, help)                               \
@@ -91,7 +93,7 @@ static rt_err read_options(int argc, char **argv, rt_cli *cli)
 {
   int letter;
   opterr = 0; // the message is ours: with the nearest option, from one rank
-  while ((letter = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
+  while ((letter = getopt_long(argc, argv, "hVvq", options, NULL)) != -1) {
     switch (letter) {
     case 'h':
       RT_TRY(set_help(cli, optarg));
@@ -105,7 +107,10 @@ static rt_err read_options(int argc, char **argv, rt_cli *cli)
     case 257:
       cli->debug = true;
       break;
-    case 258:
+    case 'v':
+      cli->verbose = true;
+      break;
+    case 'q':
       cli->quiet = true;
       break;
     case 259:

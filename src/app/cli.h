@@ -80,7 +80,7 @@ typedef struct rt_cli {
   char **overrides;    // owned [n_overrides] of borrowed: key.path=value
   int n_paths, n_overrides;
   rt_help help;
-  bool version, print_config, debug, quiet, all;
+  bool version, print_config, debug, verbose, quiet, all;
 } rt_cli;
 
 /** Read \a argv, which getopt reorders.  RT_ERR_USAGE: the text names what was

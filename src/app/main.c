@@ -107,9 +107,9 @@ static int run(const rt_cli *cli, rt_err ready)
   rt_err err = rt_comm_create(MPI_COMM_WORLD, &world);
   if (err != RT_OK)
     rt_fatal_abort(err);
-  rt_log_setup(cli->debug   ? RT_LOG_DEBUG
-               : cli->quiet ? RT_LOG_QUIET
-                            : RT_LOG_INFO,
+  rt_log_setup(cli->debug || cli->verbose ? RT_LOG_DEBUG
+               : cli->quiet               ? RT_LOG_QUIET
+                                          : RT_LOG_INFO,
                rt_comm_rank(world) == 0);
   err = rt_agree(world, ready);
   if (err == RT_OK)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static rt_log_level log_level = RT_LOG_INFO;
@@ -44,6 +45,34 @@ void rt_info(const char *fmt, ...)
 {
   if (log_speaks && log_level >= RT_LOG_INFO)
     PUT(stdout, "", fmt);
+}
+
+bool rt_log_shows(rt_log_level level)
+{
+  return log_level >= level;
+}
+
+bool rt_log_page_open(rt_log_page *page)
+{
+  *page = (rt_log_page){0};
+  if (!log_speaks || !rt_log_shows(RT_LOG_INFO))
+    return false;
+  page->to = open_memstream(&page->text, &page->n);
+  if (page->to == NULL)
+    rt_warn("no memory for some lines of the log");
+  return page->to != NULL;
+}
+
+void rt_log_page_close(rt_log_page *page)
+{
+  if (fclose(page->to) != 0)
+    rt_warn("no memory for some lines of the log");
+  char *line = page->text, *rest = NULL;
+  for (line = strtok_r(line, "\n", &rest); line != NULL;
+       line = strtok_r(NULL, "\n", &rest))
+    rt_info("%s", line);
+  free(page->text);
+  *page = (rt_log_page){0};
 }
 
 void rt_warn(const char *fmt, ...)

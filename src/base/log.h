@@ -4,6 +4,7 @@
 #define RT_LOG_H
 
 #include "base/err.h"
+#include <stdio.h>
 
 typedef enum rt_log_level {
   RT_LOG_QUIET,
@@ -15,6 +16,19 @@ typedef enum rt_log_level {
 void rt_log_setup(rt_log_level level, bool speaks);
 /** One line to stdout on the speaking rank; the newline is added. */
 void rt_info(const char *fmt, ...) RT_PRINTF(1, 2);
+/** Would a line of this level be seen?  The same on all ranks. */
+bool rt_log_shows(rt_log_level level);
+/** Several lines that functions print to a FILE; the caller's storage. */
+typedef struct rt_log_page {
+  FILE *to; /**< NULL: nothing is to be printed here */
+  char *text;
+  size_t n;
+} rt_log_page;
+/** Begin a page of rt_info's lines on the speaking rank; false elsewhere, and
+ *  where nobody would see it. */
+bool rt_log_page_open(rt_log_page *page);
+/** Say its lines. */
+void rt_log_page_close(rt_log_page *page);
 /** One line to stderr, "retort: warning: ...", on the speaking rank. */
 void rt_warn(const char *fmt, ...) RT_PRINTF(1, 2);
 /** One line to stderr, "retort: found: ...", on any rank: damage that this one

@@ -135,13 +135,37 @@ expect 0 2 train deck.yaml train.length=2 run.threads=0
 once out.txt "ranks      2 on 1 host"
 once out.txt "threads    1 per rank (OMP_NUM_THREADS)"
 once out.txt "student    dp 2 x tp 1"
+once out.txt "memory plan"
+grep -q "ranges below" out.txt && fail "a run begins with its arenas"
+expect 0 2 -v train deck.yaml train.length=2
+says out.txt "ranges below"
+once out.txt "program, MPI, HDF5, BLAS"
 expect 0 2 plan deck.yaml
 once out.txt "memory plan"
+says out.txt "ranges below"
+once out.txt "program, MPI, HDF5, BLAS"
 expect 0 2 plan deck.yaml capture.window_length=4 capture.window_start=7 \
   capture.dir=window
 says out.txt "of the model in training: $((3 * 8 * 16)) tokens of steps 7 to 10"
 expect 0 1 --quiet data check corpus.u16 data.vocab=64
 [ -s out.txt ] && fail "lines in spite of --quiet"
+# ... of any verb; warnings and errors remain
+for verb in "train deck.yaml output.dir=silent" "plan deck.yaml" \
+  "eval deck.yaml output.dir=silent" "export silent silent.hf" \
+  "capture deck.yaml teacher.weights=silent.hf capture.dir=silent.logits" \
+  "logits info silent.logits" "logits verify silent.logits" \
+  "bench gemm deck.yaml"; do
+  # shellcheck disable=SC2086
+  expect 0 1 -q $verb
+  [ -s out.txt ] && fail "lines in spite of -q: $verb"
+  grep -v "^retort: warning: " err.txt && fail "no warnings, by -q: $verb"
+done
+expect 0 1 -q train deck.yaml train.length=1 loss.tau=2
+says err.txt "loss.tau is given, but not used"
+[ -s out.txt ] && fail "lines in spite of -q"
+expect 71 2 -q train deck.yaml run.memory_gib=0.001
+once err.txt "the plan needs"
+[ -s out.txt ] && fail "the plan that cannot fit is on stdout"
 
 # --- one rank alone fails in a step: it is named, the whole job ends
 python3 - <<'PY'

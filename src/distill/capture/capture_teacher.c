@@ -39,7 +39,7 @@ rt_err rt_capture_teacher_plan(rt_job *job, const rt_logits_info *info,
   const rt_arena *const plans[] = {rt_model_arena(t->model, 0),
                                    rt_model_arena(t->model, 1),
                                    rt_trunc_head_arena(t->head)};
-  return rt_job_check_memory(job, plans, 3, true);
+  return rt_job_check_memory(job, plans, 3, RT_PLAN_SUM);
 }
 
 /** What needs no other rank. */

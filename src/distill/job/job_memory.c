@@ -80,8 +80,21 @@ static void print_plan(const rt_job *job, const rt_arena *const *plans,
           m->base * 0x1p-20);
 }
 
+/** The parts of a plan that fits, for who wants to see them. */
+static void show_parts(const rt_job *job, const rt_arena *const *plans,
+                       int n_plans, rt_plan_show show)
+{
+  rt_log_page page;
+  const rt_plan_show wanted =
+      rt_log_shows(RT_LOG_DEBUG) ? RT_PLAN_SUM : RT_PLAN_PARTS;
+  if (show < wanted || !rt_log_page_open(&page))
+    return;
+  print_plan(job, plans, n_plans, page.to);
+  rt_log_page_close(&page);
+}
+
 rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
-                           int n_plans, bool print)
+                           int n_plans, rt_plan_show show)
 {
   double mine = job->memory.base;
   rt_bound hard, soft;
@@ -102,14 +115,15 @@ rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
                   "the parts, run.memory_gib overrules the limit",
                   hard.need * 0x1p-30, mine * 0x1p-30, hard.limit.name,
                   hard.limit.amount * 0x1p-30);
-  const bool speaks = job->grid_s.rank == 0;
-  if (speaks && (print || err != RT_OK))
-    print_plan(job, plans, n_plans, err == RT_OK ? stdout : stderr);
-  if (speaks && print)
-    printf("memory plan: %.1f MiB on this rank, %.1f MiB on the rank that "
-           "needs most; %.2f of %.2f GiB (%s)\n",
-           mine * 0x1p-20, most * 0x1p-20, hard.need * 0x1p-30,
-           hard.limit.amount * 0x1p-30, hard.limit.name);
+  if (err == RT_OK)
+    show_parts(job, plans, n_plans, show);
+  else if (rt_comm_rank(job->world) == 0)
+    print_plan(job, plans, n_plans, stderr);
+  if (show != RT_PLAN_NOTHING)
+    rt_info("memory plan: %.1f MiB on this rank, %.1f MiB on the rank that "
+            "needs most; %.2f of %.2f GiB (%s)",
+            mine * 0x1p-20, most * 0x1p-20, hard.need * 0x1p-30,
+            hard.limit.amount * 0x1p-30, hard.limit.name);
   if (err == RT_OK && soft.need > soft.limit.amount)
     rt_warn("the plan needs %.2f GiB, above %.2f GiB (%s) the system slows "
             "this run down",

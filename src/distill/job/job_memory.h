@@ -32,10 +32,16 @@ typedef struct rt_bound {
 RT_MUST rt_err rt_job_memory_bound(const rt_job *job, double need,
                                    rt_bound *hard, rt_bound *soft);
 
-/** RT_ERR_MEM with the plan, naming the limit, when a rank's plan cannot fit.
- *  \a print: also print the plan (rank 0).  Collective. */
+/** How much of a plan that fits is printed. */
+typedef enum rt_plan_show {
+  RT_PLAN_NOTHING,
+  RT_PLAN_SUM,  /**< one line; with --verbose as below */
+  RT_PLAN_PARTS /**< arenas, their large ranges, and what is beside them */
+} rt_plan_show;
+/** RT_ERR_MEM with all parts, naming the limit, when a rank's plan cannot fit;
+ *  else rank 0 prints what \a show says.  Collective. */
 RT_MUST rt_err rt_job_check_memory(const rt_job *job,
                                    const rt_arena *const *plans, int n_plans,
-                                   bool print);
+                                   rt_plan_show show);
 
 #endif

@@ -4,9 +4,9 @@
 #include "distill/job/phases.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include <math.h>
-
-enum { N_LINES = RT_N_PHASES + 1 }; // the phases, then communication
+#include <string.h>
 
 #define PHASE_TEXT(name, text) [RT_PHASE_##name] = (text),
 static const char *const texts[] = {RT_PHASE_LIST(PHASE_TEXT)};
@@ -14,6 +14,11 @@ static const char *const texts[] = {RT_PHASE_LIST(PHASE_TEXT)};
 const char *rt_phase_name(rt_phase phase)
 {
   return texts[phase];
+}
+
+const char *rt_phase_line_name(int line)
+{
+  return line < RT_N_PHASES ? rt_phase_name((rt_phase)line) : "communication";
 }
 
 void rt_phases_start(rt_phases *p, rt_phase first)
@@ -54,13 +59,13 @@ double rt_phases_seconds(const rt_phases *p, rt_phase phase)
 
 /** Tenths of per cent of each line, rounded so that they add up to 1000: the
  *  lines that lost most by rounding down get one more. */
-static void shares(const double sum[N_LINES], int tenths[N_LINES])
+static void shares(const double sum[RT_PHASE_LINES], int tenths[RT_PHASE_LINES])
 {
-  double total = 0.0, lost[N_LINES];
-  for (int i = 0; i < N_LINES; i++)
+  double total = 0.0, lost[RT_PHASE_LINES];
+  for (int i = 0; i < RT_PHASE_LINES; i++)
     total += sum[i];
   int left = 1000;
-  for (int i = 0; i < N_LINES; i++) {
+  for (int i = 0; i < RT_PHASE_LINES; i++) {
     const double exact = total > 0.0 ? 1000.0 * sum[i] / total : 0.0;
     tenths[i] = (int)floor(exact);
     lost[i] = exact - tenths[i];
@@ -68,45 +73,53 @@ static void shares(const double sum[N_LINES], int tenths[N_LINES])
   }
   for (; left > 0 && total > 0.0; left--) {
     int most = 0;
-    for (int i = 1; i < N_LINES; i++)
+    for (int i = 1; i < RT_PHASE_LINES; i++)
       most = lost[i] > lost[most] ? i : most;
     tenths[most]++;
     lost[most] = -1.0;
   }
 }
 
-static void print_table(const double min[N_LINES], const double sum[N_LINES],
-                        const double max[N_LINES], int n_ranks, FILE *to)
+rt_err rt_phases_gather(rt_phases *p, const rt_comm *world, rt_phase_table *out)
 {
-  int tenths[N_LINES], all = 0;
-  double average = 0.0;
-  shares(sum, tenths);
-  fprintf(to, "%-20s %10s %10s %10s %7s\n", "phase", "min s", "avg s", "max s",
-          "share");
-  for (int i = 0; i < N_LINES; i++) {
-    all += tenths[i];
-    average += sum[i] / n_ranks;
-    if (max[i] == 0.0)
-      continue; // a phase that never was
-    fprintf(to, "%-20s %10.3f %10.3f %10.3f %4d.%d %%\n",
-            i < RT_N_PHASES ? rt_phase_name((rt_phase)i) : "communication",
-            min[i], sum[i] / n_ranks, max[i], tenths[i] / 10, tenths[i] % 10);
-  }
-  fprintf(to, "%-20s %10s %10.3f %10s %4d.%d %%\n", "total", "", average, "",
-          all / 10, all % 10);
-  fflush(to);
+  const size_t n = RT_PHASE_LINES;
+  rt_phases_to(p, p->now); // close the books, stay where we are
+  for (int i = 0; i < RT_PHASE_LINES; i++)
+    out->avg[i] = i < RT_N_PHASES ? p->seconds[i] : p->comm_s;
+  memcpy(out->min, out->avg, sizeof out->min);
+  memcpy(out->max, out->avg, sizeof out->max);
+  RT_TRY(rt_comm_allreduce_host(world, out->min, n, RT_F64, RT_MIN));
+  RT_TRY(rt_comm_allreduce_host(world, out->avg, n, RT_F64, RT_SUM));
+  RT_TRY(rt_comm_allreduce_host(world, out->max, n, RT_F64, RT_MAX));
+  for (int i = 0; i < RT_PHASE_LINES; i++)
+    out->avg[i] /= rt_comm_size(world);
+  return RT_OK;
 }
 
-rt_err rt_phases_print(rt_phases *p, const rt_comm *world, FILE *to)
+void rt_phases_print(const rt_phase_table *t, FILE *to)
 {
-  double min[N_LINES], sum[N_LINES], max[N_LINES];
-  rt_phases_to(p, p->now); // close the books, stay where we are
-  for (int i = 0; i < N_LINES; i++)
-    min[i] = sum[i] = max[i] = i < RT_N_PHASES ? p->seconds[i] : p->comm_s;
-  RT_TRY(rt_comm_allreduce_host(world, min, N_LINES, RT_F64, RT_MIN));
-  RT_TRY(rt_comm_allreduce_host(world, sum, N_LINES, RT_F64, RT_SUM));
-  RT_TRY(rt_comm_allreduce_host(world, max, N_LINES, RT_F64, RT_MAX));
-  if (rt_comm_rank(world) == 0)
-    print_table(min, sum, max, rt_comm_size(world), to);
-  return RT_OK;
+  int tenths[RT_PHASE_LINES], all = 0;
+  double total = 0.0;
+  shares(t->avg, tenths);
+  fprintf(to, "%-20s %10s %10s %10s %7s\n", "phase", "min s", "avg s", "max s",
+          "share");
+  for (int i = 0; i < RT_PHASE_LINES; i++) {
+    all += tenths[i];
+    total += t->avg[i];
+    if (t->max[i] == 0.0)
+      continue; // a phase that never was
+    fprintf(to, "%-20s %10.3f %10.3f %10.3f %4d.%d %%\n", rt_phase_line_name(i),
+            t->min[i], t->avg[i], t->max[i], tenths[i] / 10, tenths[i] % 10);
+  }
+  fprintf(to, "%-20s %10s %10.3f %10s %4d.%d %%\n", "total", "", total, "",
+          all / 10, all % 10);
+}
+
+void rt_phases_say(const rt_phase_table *table)
+{
+  rt_log_page page;
+  if (!rt_log_page_open(&page))
+    return;
+  rt_phases_print(table, page.to);
+  rt_log_page_close(&page);
 }

@@ -43,8 +43,20 @@ rt_phase rt_phases_to(rt_phases *p, rt_phase next);
 const char *rt_phase_name(rt_phase phase);
 /** Seconds of a phase so far (the open one included). */
 double rt_phases_seconds(const rt_phases *p, rt_phase phase);
-/** The end table: min, average, max over ranks and share, which add up to 100
- * %. Collective; printed by rank 0 to \a to. */
-RT_MUST rt_err rt_phases_print(rt_phases *p, const rt_comm *world, FILE *to);
+
+/** Lines of the end table: the phases, then communication. */
+enum { RT_PHASE_LINES = RT_N_PHASES + 1 };
+const char *rt_phase_line_name(int line);
+/** Seconds of each line, over the ranks. */
+typedef struct rt_phase_table {
+  double min[RT_PHASE_LINES], avg[RT_PHASE_LINES], max[RT_PHASE_LINES];
+} rt_phase_table;
+/** All ranks get the table.  Collective. */
+RT_MUST rt_err rt_phases_gather(rt_phases *p, const rt_comm *world,
+                                rt_phase_table *out);
+/** Print it, with shares that add up to 100 %. */
+void rt_phases_print(const rt_phase_table *table, FILE *to);
+/** ... among rt_info's lines. */
+void rt_phases_say(const rt_phase_table *table);
 
 #endif

@@ -134,7 +134,7 @@ rt_err rt_run_bench_gemm(rt_job *job)
   rt_err err = rt_agree(job->world, plan_gemm(&g, job));
   const rt_arena *const plan[] = {g.arena};
   if (err == RT_OK)
-    err = rt_job_check_memory(job, plan, 1, false);
+    err = rt_job_check_memory(job, plan, 1, RT_PLAN_NOTHING);
   if (err == RT_OK)
     err = rt_agree(job->world, start_gemm(&g, job));
   if (err == RT_OK)
@@ -190,7 +190,7 @@ static rt_err start_taught(taught *t, rt_job *job, const rt_arena *more)
   if (more != NULL)
     plans[n++] = more;
   rt_job_beside(job, "targets on the host", rt_teacher_beside(t->teacher));
-  RT_TRY(rt_job_check_memory(job, plans, n, false));
+  RT_TRY(rt_job_check_memory(job, plans, n, RT_PLAN_NOTHING));
   RT_TRY(rt_agree(job->world, rt_teacher_commit(t->teacher, job)));
   RT_TRY(
       rt_agree(job->world, rt_arena_commit(t->arena, rt_dev_memory(job->dev))));

@@ -290,7 +290,9 @@ static rt_err finish(rt_capture *c)
   RT_TRY(rt_agree(world, rt_comm_rank(world) == 0 ? rt_logits_finish(c->folder)
                                                   : RT_OK));
   rt_phases_to(&c->job->phases, RT_PHASE_OTHER);
-  RT_TRY(rt_phases_print(&c->job->phases, world, stdout));
+  rt_phase_table table;
+  RT_TRY(rt_phases_gather(&c->job->phases, world, &table));
+  rt_phases_say(&table);
   return look_back(c, "captured");
 }
 

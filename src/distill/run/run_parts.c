@@ -20,7 +20,7 @@ static int64_t rows_to_evaluate(const rt_job *job)
   return asked < there ? asked : there;
 }
 
-rt_err rt_run_parts_plan(rt_job *job, rt_run_parts *parts)
+rt_err rt_run_parts_plan(rt_job *job, rt_plan_show show, rt_run_parts *parts)
 {
   const rt_arena *plans[16];
   *parts = (rt_run_parts){.eval_rows = rows_to_evaluate(job)};
@@ -32,7 +32,7 @@ rt_err rt_run_parts_plan(rt_job *job, rt_run_parts *parts)
     RT_TRY(rt_evaluator_create(job, parts->trainer->model, &parts->evaluator));
     n += rt_evaluator_arenas(parts->evaluator, plans + n);
   }
-  return rt_job_check_memory(job, plans, n, true);
+  return rt_job_check_memory(job, plans, n, show);
 }
 
 void rt_run_parts_clear(rt_run_parts *parts)

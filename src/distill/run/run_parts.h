@@ -4,6 +4,7 @@
 #define RT_RUN_PARTS_H
 
 #include "distill/eval/evaluate.h"
+#include "distill/job/job_memory.h"
 #include "distill/train/trainer.h"
 
 typedef struct rt_run_parts {
@@ -11,9 +12,11 @@ typedef struct rt_run_parts {
   rt_evaluator *evaluator; // owned, NULL without evaluation
   int64_t eval_rows;       /**< held-out rows it takes */
 } rt_run_parts;
-/** Plan them together, print the plan, refuse what cannot fit.  Nothing is
- *  allocated; *out is to be cleared also after an error.  Collective. */
-RT_MUST rt_err rt_run_parts_plan(rt_job *job, rt_run_parts *out);
+/** Plan them together, print of it what \a show says, refuse what cannot fit.
+ * Nothing is allocated; *out is to be cleared also after an error.  Collective.
+ */
+RT_MUST rt_err rt_run_parts_plan(rt_job *job, rt_plan_show show,
+                                 rt_run_parts *out);
 void rt_run_parts_clear(rt_run_parts *parts);
 
 #endif

@@ -164,7 +164,7 @@ rt_err rt_run_plan(rt_job *job)
   rt_run_parts parts = {0};
   rt_err err = rt_job_make_config(job);
   if (err == RT_OK)
-    err = rt_run_parts_plan(job, &parts);
+    err = rt_run_parts_plan(job, RT_PLAN_PARTS, &parts);
   if (err == RT_OK) {
     print_work(job);
     print_checkpoints(job);

@@ -91,7 +91,7 @@ static rt_err keep_deck(const rt_train_run *run)
 static rt_err make_parts(rt_train_run *run)
 {
   rt_run_parts parts;
-  const rt_err err = rt_run_parts_plan(run->job, &parts);
+  const rt_err err = rt_run_parts_plan(run->job, RT_PLAN_SUM, &parts);
   run->trainer = parts.trainer; // ours to destroy, also after an error
   run->evaluator = parts.evaluator;
   run->eval_rows = parts.eval_rows;
@@ -365,7 +365,9 @@ static rt_err summary(rt_train_run *run, rt_stop stop)
       (double)((run->step - run->first) * job->batch_rows * job->seq);
   RT_TRY(rt_agree(job->world,
                   rt_progress_end(&run->progress, run->step, reason(stop))));
-  RT_TRY(rt_phases_print(&job->phases, job->world, stdout));
+  rt_phase_table table;
+  RT_TRY(rt_phases_gather(&job->phases, job->world, &table));
+  rt_phases_say(&table);
   rt_info("%s at step %lld of %lld: %.0f tokens in %.1f s, %lld steps "
           "skipped%s%s",
           reason(stop), (long long)run->step, (long long)job->n_steps, tokens,
