@@ -37,14 +37,22 @@ static rt_err answer(const rt_cli *cli)
   return RT_OK;
 }
 
+/** A launcher ends all when the first has ended: let the one that speaks. */
+static void let_speak(void)
+{
+  nanosleep(&(struct timespec){.tv_nsec = 300000000L}, NULL);
+}
+
 /** An error before MPI.  All ranks see a wrong command line, and one speaks;
  *  anything else is a rank's own. */
 static void print_early(const rt_cli *cli, rt_err err, const rt_launcher *l)
 {
   char who[64] = "";
   const bool speaks = rt_launcher_speaks(l);
-  if (err == RT_ERR_USAGE && !speaks)
+  if (err == RT_ERR_USAGE && !speaks) {
+    let_speak();
     return;
+  }
   if (!speaks)
     snprintf(who, sizeof who, "rank %d: ", l->task);
   rt_fatal_print(err, who);
@@ -138,8 +146,8 @@ static int run_or_refuse(const rt_cli *cli, const rt_launcher *launcher,
   // One speaks for all of them; where the first cannot know, the second does.
   if (launcher->task == (launcher->counted ? 0 : 1))
     rt_fatal_print(err, "");
-  else // a launcher ends all when the first has ended
-    nanosleep(&(struct timespec){.tv_nsec = 300000000L}, NULL);
+  else
+    let_speak();
   return rt_err_exit_code(err);
 }
 
