@@ -114,6 +114,32 @@ make_teacher() {
   expect 0 1 export teacher teacher.hf
 }
 
+# aside FOLDER COMMAND...: meanwhile, in a folder with the same corpus and deck,
+# with a code, out.txt and err.txt of its own; for what waits more than it works
+declare -A asides=()
+aside() {
+  local before=$failed
+  mkdir "$work/$1"
+  ln -s "$work/corpus.u16" "$work/deck.yaml" "$work/$1"
+  (
+    cd "$work/$1" || exit 1
+    "${@:2}"
+    [ "$failed" = "$before" ]
+  ) >"$work/$1.log" 2>&1 &
+  asides[$!]=$1
+}
+# wait for all that goes on aside
+rejoin() {
+  local pid
+  for pid in "${!asides[@]}"; do
+    wait "$pid" || {
+      fail "${asides[$pid]}:"
+      cat "$work/${asides[$pid]}.log"
+    }
+  done
+  asides=()
+}
+
 finish() {
   [ "$failed" = 0 ] || {
     echo "$failed checks failed"

@@ -204,9 +204,9 @@ static rt_err run(work *w, const char *what, rt_digest_cache *cache)
   RT_TRY(rt_group_bcast(w->comm, w->source, (size_t)w->n * sizeof *w->source));
   RT_TRY(rt_group_bcast(w->comm, &w->n_blocks, sizeof w->n_blocks));
   RT_TRY(rt_group_agree(w->comm, hash_share(w)));
-  RT_TRY_MPI(MPI_Reduce(w->rank == 0 ? MPI_IN_PLACE : w->blocks, w->blocks,
-                        (int)(w->n_blocks * HEX), MPI_BYTE, MPI_BOR, 0,
-                        w->comm));
+  RT_TRY_MEETING("reduce", MPI_Reduce(w->rank == 0 ? MPI_IN_PLACE : w->blocks,
+                                      w->blocks, (int)(w->n_blocks * HEX),
+                                      MPI_BYTE, MPI_BOR, 0, w->comm));
   RT_TRY(rt_group_agree(w->comm,
                         w->rank == 0 ? finish(w, cache, began_ns) : RT_OK));
   tell(w, what, cache, rt_now_s() - since);

@@ -43,9 +43,8 @@ static rt_err make_room(MPI_Comm comm, int64_t n, int64_t *n_of, int n_ranks,
                         uint64_t **all, int64_t *n_all)
 {
   RT_ASSERT(n_of != NULL); // the ranks have agreed
-  const double since = rt_ranks_enter("all-gather");
-  RT_TRY_MPI(MPI_Allgather(&n, 1, MPI_INT64_T, n_of, 1, MPI_INT64_T, comm));
-  rt_ranks_leave(since);
+  RT_TRY_MEETING("all-gather",
+                 MPI_Allgather(&n, 1, MPI_INT64_T, n_of, 1, MPI_INT64_T, comm));
   *n_all = 0;
   for (int r = 0; r < n_ranks; r++)
     *n_all += n_of[r];

@@ -282,8 +282,9 @@ static rt_err add_shards(rt_logits *ds, rt_logits_state state, int64_t first,
 /** What any rank left out, none has. */
 static rt_err leave_out(MPI_Comm comm, rt_logits *ds, unsigned char *left_out)
 {
-  RT_TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, left_out, (int)ds->manifest.n_shards,
-                           MPI_UNSIGNED_CHAR, MPI_MAX, comm));
+  RT_TRY_MEETING("all-reduce", MPI_Allreduce(MPI_IN_PLACE, left_out,
+                                             (int)ds->manifest.n_shards,
+                                             MPI_UNSIGNED_CHAR, MPI_MAX, comm));
   for (int64_t i = 0; i < ds->manifest.n_shards; i++)
     if (left_out[i] != 0) {
       ds->manifest.shards[i].bytes = 0;
@@ -314,8 +315,8 @@ static rt_err share_shards(MPI_Comm comm, rt_logits_state state, rt_logits *ds,
   free(mine.word);
   RT_TRY(err);
   RT_TRY(leave_out(comm, ds, left_out));
-  RT_TRY_MPI(
-      MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_INT64_T, MPI_SUM, comm));
+  RT_TRY_MEETING("all-reduce", MPI_Allreduce(MPI_IN_PLACE, &bytes, 1,
+                                             MPI_INT64_T, MPI_SUM, comm));
   ds->totals.bytes += bytes;
   index_tables(ds);
   return RT_OK;

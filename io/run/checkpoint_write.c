@@ -68,7 +68,8 @@ static rt_err check_together(MPI_Comm comm, int64_t step, const plan *p)
   uint64_t mine[2], most[2];
   mine[0] = signature(step, slabs, n);
   mine[1] = ~mine[0];
-  RT_TRY_MPI(MPI_Allreduce(mine, most, 2, MPI_UINT64_T, MPI_MAX, comm));
+  RT_TRY_MEETING("all-reduce",
+                 MPI_Allreduce(mine, most, 2, MPI_UINT64_T, MPI_MAX, comm));
   RT_CHECK(most[0] == ~most[1], RT_ERR_INTERNAL,
            "checkpoint of step %lld: ranks name other tensors or shapes",
            (long long)step);
@@ -79,10 +80,10 @@ static rt_err check_together(MPI_Comm comm, int64_t step, const plan *p)
     dtypes[i] = some ? (int)slabs[i].data.dtype : INT_MIN;
     dtypes[n + i] = some ? -(int)slabs[i].data.dtype : INT_MIN;
   }
-  RT_TRY_MPI(
-      MPI_Allreduce(MPI_IN_PLACE, elements, n, MPI_INT64_T, MPI_SUM, comm));
-  RT_TRY_MPI(
-      MPI_Allreduce(MPI_IN_PLACE, dtypes, 2 * n, MPI_INT, MPI_MAX, comm));
+  RT_TRY_MEETING("all-reduce", MPI_Allreduce(MPI_IN_PLACE, elements, n,
+                                             MPI_INT64_T, MPI_SUM, comm));
+  RT_TRY_MEETING("all-reduce", MPI_Allreduce(MPI_IN_PLACE, dtypes, 2 * n,
+                                             MPI_INT, MPI_MAX, comm));
   for (int i = 0; i < n; i++)
     RT_CHECK(elements[i] == slabs[i].rows * slabs[i].cols &&
                  dtypes[i] == -dtypes[n + i],

@@ -89,6 +89,8 @@ rt_err rt_app_read_deck(const rt_comm *world, const rt_cli *cli,
         rt_agree(world, rt_deck_parse(path[0] != '\0' ? path : "no deck", text,
                                       cli->n_overrides, cli->overrides, out));
   free(text);
+  if (err == RT_OK)
+    rt_watchdog_limit(rt_deck_real(*out, RT_KEY_RUN_WATCHDOG_S));
   return err;
 }
 
@@ -96,11 +98,11 @@ rt_err rt_app_start_job(const rt_app *app, int needs, const char *folder,
                         rt_job *job)
 {
   *job = (rt_job){0};
-  RT_TRY(rt_job_init(job, app->deck, app->world, &app->hooks, needs));
-  RT_TRY(rt_banner_print(job, app->cli->verb->name));
-  return rt_watchdog_start(app->world, folder,
+  RT_TRY(rt_watchdog_start(app->world, folder,
                            rt_deck_real(app->deck, RT_KEY_RUN_WATCHDOG_S),
-                           &job->phases);
+                           &job->phases));
+  RT_TRY(rt_job_init(job, app->deck, app->world, &app->hooks, needs));
+  return rt_banner_print(job, app->cli->verb->name);
 }
 
 void rt_app_end_job(rt_job *job)

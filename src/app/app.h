@@ -25,7 +25,7 @@ RT_VERBS(RT_VERB_RUN)
 RT_MUST rt_err rt_app_read_deck(const rt_comm *world, const rt_cli *cli,
                                 const char *path, rt_deck **out);
 
-/** Job, banner, watchdog.  \a folder: where the run writes, "" when
+/** Watchdog, job, banner.  \a folder: where the run writes, "" when
  *  it does not.  \a job is to be ended by rt_app_end_job, even after an error.
  *  Collective; errors are agreed upon. */
 RT_MUST rt_err rt_app_start_job(const rt_app *app, int needs,

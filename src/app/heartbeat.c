@@ -21,16 +21,33 @@ void rt_heartbeat_init(rt_heartbeat *h, const char *folder, uint64_t run,
   gethostname(h->mine.host, sizeof h->mine.host - 1);
 }
 
+const char *rt_heartbeat_tmp(void)
+{
+  const char *const tmp = getenv("TMPDIR");
+  return tmp != NULL ? tmp : "/tmp";
+}
+
+/** False: it does not fit. */
+static bool name_file(const rt_heartbeat *h, bool in_folder, char *path)
+{
+  const int n =
+      in_folder ? snprintf(path, RT_PATH_MAX, "%s/heartbeat", h->folder)
+                : snprintf(path, RT_PATH_MAX, "%s/retort-heartbeat-%016" PRIx64,
+                           rt_heartbeat_tmp(), h->run);
+  return n < RT_PATH_MAX;
+}
+
+bool rt_heartbeat_calls(const rt_heartbeat *h)
+{
+  char path[RT_PATH_MAX];
+  return name_file(h, false, path) && access(path, W_OK) == 0;
+}
+
 void rt_heartbeat_open(rt_heartbeat *h)
 {
-  const char *tmp = getenv("TMPDIR");
-  h->everyone = h->folder[0] != '\0' && rt_folder_exists(h->folder);
-  const int n =
-      h->everyone
-          ? snprintf(h->path, sizeof h->path, "%s/heartbeat", h->folder)
-          : snprintf(h->path, sizeof h->path, "%s/retort-heartbeat-%016" PRIx64,
-                     tmp != NULL ? tmp : "/tmp", h->run);
-  if (n >= (int)sizeof h->path)
+  h->in_folder = h->folder[0] != '\0' && rt_folder_exists(h->folder);
+  h->everyone = h->in_folder || h->one_node;
+  if (!name_file(h, h->in_folder, h->path))
     return;
   h->fd = open(h->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
   h->open = h->fd >= 0;

@@ -28,7 +28,9 @@ typedef struct rt_heartbeat {
   uint64_t run; // tells this run's lines from those of one that died
   int rank, n_ranks, fd;
   bool open;
-  bool everyone; /**< the file is in the run's folder: all ranks are in it */
+  bool one_node;  /**< has all ranks: set it when it is known */
+  bool in_folder; /**< the file is in the run's folder, not the node's */
+  bool everyone;  /**< all ranks that live are in the file */
   rt_pulse mine;
 } rt_heartbeat;
 
@@ -38,6 +40,11 @@ void rt_heartbeat_init(rt_heartbeat *h, const char *folder, uint64_t run,
  *  that cannot be written leaves \a open false: the watchdog then knows its
  *  own rank only. */
 void rt_heartbeat_open(rt_heartbeat *h);
+/** A rank of this node has opened the node's file, and may look for this one's
+ *  line. */
+bool rt_heartbeat_calls(const rt_heartbeat *h);
+/** Where the node's file is. */
+const char *rt_heartbeat_tmp(void);
 /** Write h->mine; \a surely: also flush it to where other nodes look. */
 void rt_heartbeat_write(rt_heartbeat *h, bool surely);
 /** All ranks' lines into \a all [n_ranks]; tick 0 where there is none.  False:

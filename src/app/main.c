@@ -10,6 +10,7 @@
 #include "io/common/h5_child.h"
 #include <malloc.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /** The deck with all that it leaves out. */
@@ -106,12 +107,28 @@ static rt_err run_verb(const rt_cli *cli, const rt_comm *world)
   return err;
 }
 
+/** run.watchdog_s until the deck is read: what the command line says, else what
+ *  holds without a deck.  Nonsense is refused with the deck. */
+static double first_limit_s(const rt_cli *cli)
+{
+  const rt_key_row *const row = rt_key_row_of(RT_KEY_RUN_WATCHDOG_S);
+  const size_t n = strlen(row->path);
+  const char *text = row->dflt;
+  for (int i = 0; i < cli->n_overrides; i++)
+    if (strncmp(cli->overrides[i], row->path, n) == 0 &&
+        cli->overrides[i][n] == '=')
+      text = cli->overrides[i] + n + 1;
+  const double limit_s = strtod(text, NULL);
+  return limit_s >= row->low && limit_s <= row->high ? limit_s : 0.0;
+}
+
 /** All between MPI_Init and MPI_Finalize; the exit code.  \a ready: what went
  *  wrong before, on this rank. */
 static int run(const rt_cli *cli, rt_err ready)
 {
   rt_comm *world = NULL;
   rt_fatal_setup(cli->debug);
+  const rt_err watched = rt_watchdog_begin(MPI_COMM_WORLD, first_limit_s(cli));
   rt_err err = rt_comm_create(MPI_COMM_WORLD, &world);
   if (err != RT_OK)
     rt_fatal_abort(err);
@@ -119,10 +136,11 @@ static int run(const rt_cli *cli, rt_err ready)
                : cli->quiet               ? RT_LOG_QUIET
                                           : RT_LOG_INFO,
                rt_comm_rank(world) == 0);
-  err = rt_agree(world, ready);
+  err = rt_agree(world, ready != RT_OK ? ready : watched);
   if (err == RT_OK)
     err = run_verb(cli, world);
   err = rt_fatal_meet(world, err);
+  rt_watchdog_stop();
   // HDF5 may hold a file that it could not write: MPI_Finalize lets it try
   // again, and it crashes there (1.10)
   if (err == RT_ERR_IO)

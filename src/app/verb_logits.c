@@ -102,7 +102,7 @@ static rt_err run_verify(const rt_app *app, char *const *paths)
   return err;
 }
 
-/** Keys that an action would not look at are refused. */
+/** Keys that an action would not look at are refused; all are watched. */
 static rt_err check_keys(const action *a, const rt_deck *deck)
 {
   char takes[512] = "";
@@ -112,7 +112,8 @@ static rt_err check_keys(const action *a, const rt_deck *deck)
              rt_key_path(a->keys[i]));
   }
   for (int k = 0; k < RT_N_KEYS; k++) {
-    bool known = rt_deck_source(deck, (rt_key)k) == RT_FROM_DEFAULT;
+    bool known = rt_deck_source(deck, (rt_key)k) == RT_FROM_DEFAULT ||
+                 k == RT_KEY_RUN_WATCHDOG_S;
     for (int i = 0; i < a->n_keys; i++)
       known = known || a->keys[i] == (rt_key)k;
     RT_CHECK(known, RT_ERR_USAGE,

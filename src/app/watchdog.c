@@ -4,13 +4,16 @@
 
 #include "app/heartbeat.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,12 +31,16 @@ static struct {
   pthread_mutex_t lock; // of stop
   pthread_cond_t wake;
   bool stop;
-  double limit_s, every_s;
   double flushed_s; // when the last line went to where other nodes look
   int rank, n_ranks;
-  const rt_phases *phases; // borrowed
-  rt_heartbeat beats;      // of the thread alone
+  rt_heartbeat beats; // of the thread alone, and so is
+  uint64_t n_entered; // the number of collectives at its last look
   // written by the main thread, read by the watchdog's
+  _Atomic double limit_s;
+  _Atomic uint64_t run;              // tells runs apart; 0: not known yet
+  _Atomic bool one_node;             // has all ranks
+  _Atomic(const char *) folder;      // borrowed, "" without one
+  _Atomic(const rt_phases *) phases; // borrowed; NULL: no job yet, or none
   _Atomic int64_t step;
   _Atomic(const char *) phase;
   _Atomic double beat_s; // when, by rt_now_s
@@ -59,6 +66,20 @@ void rt_watchdog_wait(const char *phase)
 static double age_s(void)
 {
   return rt_now_s() - atomic_load(&dog.beat_s);
+}
+
+/** Between two lines of a rank. */
+static double every_s(void)
+{
+  const double limit_s = atomic_load(&dog.limit_s);
+  const double every = 1.0 + (double)dog.n_ranks / RANKS_A_SECOND;
+  return limit_s > 0.0 && every > limit_s / 8.0 ? limit_s / 8.0 : every;
+}
+
+/** It is in its loop, or done with it: no longer in set-up. */
+static bool has_begun(void)
+{
+  return atomic_load(&dog.n_beats) > 0 || atomic_load(&dog.waits);
 }
 
 /** What the main thread does, as the system sees it: 'R' runs (MPI polls), 'S'
@@ -95,8 +116,10 @@ static void stamp(bool doubt)
   p->step = atomic_load(&dog.step);
   const char *const where = rt_ranks_where();
   snprintf(p->where, sizeof p->where, "%s", where != NULL ? where : "-");
-  snprintf(p->doing, sizeof p->doing, "%s, %s", atomic_load(&dog.phase),
-           rt_phase_name(dog.phases->now));
+  const rt_phases *const phases = atomic_load(&dog.phases);
+  const bool told = has_begun() && phases != NULL;
+  snprintf(p->doing, sizeof p->doing, "%s%s%s", atomic_load(&dog.phase),
+           told ? ", " : "", told ? rt_phase_name(phases->now) : "");
   rt_heartbeat_write(&dog.beats, surely);
 }
 
@@ -147,6 +170,13 @@ static bool is_waiting(const rt_pulse *before, const rt_pulse *now)
          now->n_collectives == before->n_collectives;
 }
 
+/** Who lives has a line.  Without a folder other nodes' ranks are out of sight,
+ *  and in set-up not all may be in doubt. */
+static bool all_are_seen(void)
+{
+  return dog.beats.everyone && (!dog.beats.in_folder || has_begun());
+}
+
 static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen,
                      bool seen)
 {
@@ -155,9 +185,8 @@ static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen,
   for (int r = 0; r < dog.n_ranks; r++) {
     v.all_wait = v.all_wait && is_waiting(&before[r], &now[r]);
     v.apart = v.apart || strcmp(now[r].where, now[0].where) != 0;
-    // Without a folder other nodes' ranks are out of sight, not frozen.
     frozen[r] = seen && r != dog.rank && now[r].tick == before[r].tick &&
-                (now[r].tick > 0 || dog.beats.everyone);
+                (now[r].tick > 0 || all_are_seen());
     v.n_frozen += frozen[r];
     v.n_known += now[r].tick > 0;
     if (now[r].tick > 0 && now[r].main != 'W' && now[r].age_s > v.oldest_s)
@@ -299,20 +328,25 @@ static bool some_write(const verdict *v)
 }
 
 /** Not over yet?  Who waits for others judges by them alone.  Where all ranks
- *  wait in collectives nobody reads or writes, in set-up neither. */
+ *  wait in collectives nobody reads or writes, in set-up neither.  Verbs
+ * without a job never beat: they may read for hours. */
 static bool is_patient(const verdict *v, bool began)
 {
   const bool waits = atomic_load(&dog.waits);
   const double silent_s = waits ? v->oldest_s : age_s();
   const bool slow = !v->all_wait && (some_write(v) || !(began || waits));
-  return silent_s <= (slow ? RT_PATIENCE : 1) * dog.limit_s;
+  const bool beats = atomic_load(&dog.phases) != NULL;
+  const double patience = !slow                         ? 1.0
+                          : beats || dog.beats.run == 0 ? RT_PATIENCE
+                                                        : INFINITY;
+  return silent_s <= patience * dog.limit_s;
 }
 
 /** How often lines are compared.  Ranks that are well let other nodes see
  *  theirs only now and then (see stamp): who waits takes the time for that. */
 static int rounds(void)
 {
-  const double long_enough = 0.5 * dog.limit_s / dog.every_s;
+  const double long_enough = 0.5 * dog.limit_s / every_s();
   return atomic_load(&dog.waits) && long_enough > ROUNDS ? (int)long_enough
                                                          : ROUNDS;
 }
@@ -331,7 +365,7 @@ static void suspect(void)
     rt_heartbeat_read(&dog.beats, before);
     for (int i = 0; judged && i < n_rounds; i++) {
       stamp(!atomic_load(&dog.waits));
-      judged = wait_s(dog.every_s) && atomic_load(&dog.n_beats) == n_beats;
+      judged = wait_s(every_s()) && atomic_load(&dog.n_beats) == n_beats;
     }
   }
   if (judged) {
@@ -348,19 +382,48 @@ static void suspect(void)
   free(frozen);
 }
 
+/** In set-up nobody beats: a collective that is entered is a sign of life. */
+static void look_at_set_up(void)
+{
+  const uint64_t n = rt_ranks_count();
+  if (n != dog.n_entered && !has_begun())
+    atomic_store(&dog.beat_s, rt_now_s());
+  dog.n_entered = n;
+}
+
+/** The file of this node while one of its ranks is in doubt, that of the run's
+ *  folder from the first beat on: then the folder exists, and is ours. */
+static void open_or_move(bool doubt)
+{
+  rt_heartbeat *h = &dog.beats;
+  h->run = atomic_load(&dog.run);
+  h->one_node = atomic_load(&dog.one_node);
+  h->folder = has_begun() || !h->one_node ? atomic_load(&dog.folder) : "";
+  if (h->run == 0)
+    return;
+  if (h->open && !h->in_folder && has_begun() && rt_folder_exists(h->folder))
+    rt_heartbeat_close(h, true);
+  if (!h->open && (doubt || has_begun() || rt_heartbeat_calls(h)))
+    rt_heartbeat_open(h);
+}
+
 static void *watch(void *unused)
 {
   (void)unused;
-  while (wait_s(dog.every_s)) {
-    const bool doubt = dog.limit_s > 0.0 && age_s() > 0.5 * dog.limit_s &&
-                       !atomic_load(&dog.waits);
-    // The folder exists from the first beat on, and is ours.
-    if (!dog.beats.open &&
-        (doubt || atomic_load(&dog.n_beats) > 0 || atomic_load(&dog.waits)))
-      rt_heartbeat_open(&dog.beats);
+  double since = rt_now_s();
+  while (wait_s(every_s())) {
+    // who was stopped itself, and goes on, knows nothing of the others
+    if (rt_now_s() - since > 2.0 * every_s() + 1.0)
+      atomic_store(&dog.beat_s, rt_now_s());
+    look_at_set_up();
+    const double limit_s = atomic_load(&dog.limit_s);
+    const bool doubt =
+        limit_s > 0.0 && age_s() > 0.5 * limit_s && !atomic_load(&dog.waits);
+    open_or_move(doubt);
     stamp(doubt);
-    if (dog.limit_s > 0.0 && age_s() > dog.limit_s)
+    if (limit_s > 0.0 && age_s() > limit_s)
       suspect();
+    since = rt_now_s();
   }
   return NULL;
 }
@@ -376,19 +439,47 @@ static int start_thread(void)
   return code;
 }
 
-rt_err rt_watchdog_start(const rt_comm *world, const char *folder,
-                         double limit_s, const rt_phases *phases)
+/** This place, where ranks see each other's files: a node's name alone may be
+ *  that of several containers. */
+static int64_t place(void)
 {
-  dog.rank = rt_comm_rank(world);
-  dog.n_ranks = rt_comm_size(world);
-  dog.limit_s = limit_s;
-  dog.phases = phases;
-  dog.every_s = 1.0 + (double)dog.n_ranks / RANKS_A_SECOND;
-  if (limit_s > 0.0 && dog.every_s > limit_s / 8.0)
-    dog.every_s = limit_s / 8.0;
-  uint64_t run = (uint64_t)time(NULL) << 20 ^ (uint64_t)getpid();
-  RT_TRY(rt_comm_bcast(world, &run, sizeof run, 0));
-  rt_heartbeat_init(&dog.beats, folder, run, dog.rank, dog.n_ranks);
+  struct {
+    char host[64];
+    uint64_t device, inode;
+  } here;
+  struct stat s;
+  memset(&here, 0, sizeof here);
+  gethostname(here.host, sizeof here.host - 1);
+  if (stat(rt_heartbeat_tmp(), &s) == 0) {
+    here.device = s.st_dev;
+    here.inode = s.st_ino;
+  }
+  return (int64_t)(rt_hash_xxh3(&here, sizeof here) >> 1);
+}
+
+/** All ranks learn rank 0's name of the run, and whether they share a node. */
+static rt_err share(MPI_Comm world)
+{
+  const int64_t here = place();
+  const int64_t run = (int64_t)time(NULL) << 20 ^ (int64_t)getpid();
+  int64_t least[3] = {here, -here, dog.rank == 0 ? run : INT64_MAX};
+  RT_TRY_MEETING("all-reduce", MPI_Allreduce(MPI_IN_PLACE, least, 3,
+                                             MPI_INT64_T, MPI_MIN, world));
+  atomic_store(&dog.one_node, least[0] == -least[1]);
+  if (least[2] != INT64_MAX) // else this rank skipped it
+    atomic_store(&dog.run, (uint64_t)least[2]);
+  return RT_OK;
+}
+
+static void init(double limit_s)
+{
+  rt_heartbeat_init(&dog.beats, "", 0, dog.rank, dog.n_ranks);
+  dog.flushed_s = 0.0;
+  dog.n_entered = 0;
+  atomic_store(&dog.limit_s, limit_s);
+  atomic_store(&dog.run, 0);
+  atomic_store(&dog.folder, "");
+  atomic_store(&dog.phases, NULL);
   atomic_store(&dog.step, 0);
   atomic_store(&dog.phase, "set-up");
   atomic_store(&dog.n_beats, 0);
@@ -401,12 +492,34 @@ rt_err rt_watchdog_start(const rt_comm *world, const char *folder,
   pthread_mutex_init(&dog.lock, NULL);
   pthread_cond_init(&dog.wake, &monotonic);
   pthread_condattr_destroy(&monotonic);
+}
+
+rt_err rt_watchdog_begin(MPI_Comm world, double limit_s)
+{
+  RT_TRY_MPI(MPI_Comm_rank(world, &dog.rank));
+  RT_TRY_MPI(MPI_Comm_size(world, &dog.n_ranks));
+  init(limit_s);
   const int code = start_thread();
   dog.running = code == 0;
-  return rt_agree(world, code == 0
-                             ? RT_OK
-                             : RT_FAIL(RT_ERR_MEM, "no thread to watch: %s",
-                                       strerror(code)));
+  RT_TRY(share(world));
+  RT_CHECK(code == 0, RT_ERR_MEM, "no thread to watch: %s", strerror(code));
+  return RT_OK;
+}
+
+void rt_watchdog_limit(double limit_s)
+{
+  atomic_store(&dog.limit_s, limit_s);
+}
+
+rt_err rt_watchdog_start(const rt_comm *world, const char *folder,
+                         double limit_s, const rt_phases *phases)
+{
+  if (!dog.running)
+    RT_TRY(rt_agree(world, rt_watchdog_begin(rt_comm_mpi(world), limit_s)));
+  atomic_store(&dog.folder, folder);
+  atomic_store(&dog.phases, phases);
+  atomic_store(&dog.limit_s, limit_s);
+  return RT_OK;
 }
 
 void rt_watchdog_stop(void)

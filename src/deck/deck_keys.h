@@ -30,7 +30,7 @@
   K(RUN_REAL, "run.real", CHOICE, "f32", 1, 0, "f32 f64", "", "type of parameters, gradients and activations") \
   K(RUN_THREADS, "run.threads", INT, "0", 0, 1024, "", "", "OpenMP threads per rank; 0 shares the cores that this rank may use") \
   K(RUN_SEED, "run.seed", INT, "1", 0, 72057594037927935, "", "", "seed of initial weights and of the order of rows") \
-  K(RUN_WATCHDOG_S, "run.watchdog_s", REAL, "600", 0, 1e9, "", "s", "end the job when no step finishes for this long, nor set-up or a write for ten times as long unless all ranks wait for each other; 0 never") \
+  K(RUN_WATCHDOG_S, "run.watchdog_s", REAL, "600", 0, 1e9, "", "s", "end the job when no step finishes for this long, nor set-up (from one collective to the next) or a write for ten times as long unless all ranks wait for each other; 0 never") \
   K(RUN_WALL_S, "run.wall_s", REAL, "0", 0, 1e9, "", "s", "stop with a checkpoint before this much wall time, in seconds or as a time (04:00:00, 1-00:00:00); 0 asks Slurm") \
   K(RUN_WALL_MARGIN_S, "run.wall_margin_s", REAL, "60", 0, 1e9, "", "s", "how long before the wall limit to stop (at most half of what Slurm gives)") \
   K(RUN_MEMORY_GIB, "run.memory_gib", REAL, "0", 0, 1e6, "", "GiB", "memory per node that the plan may use; 0: what cgroups, Slurm, ulimit and RAM leave") \

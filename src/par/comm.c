@@ -27,13 +27,17 @@ static rt_err set_up(rt_comm *c, int number)
   RT_TRY_MPI(MPI_Comm_set_errhandler(c->comm, MPI_ERRORS_RETURN));
   RT_TRY_MPI(MPI_Comm_rank(c->comm, &c->rank));
   RT_TRY_MPI(MPI_Comm_size(c->comm, &c->size));
-  return rt_quorum_init(c->comm, number < 0 ? c->rank : number, &c->quorum);
+  const double since = rt_ranks_enter("a-new-group");
+  const rt_err err =
+      rt_quorum_init(c->comm, number < 0 ? c->rank : number, &c->quorum);
+  rt_ranks_leave(since);
+  return err;
 }
 
 rt_err rt_comm_create(MPI_Comm comm, rt_comm **out)
 {
   RT_TRY(allocate(out));
-  RT_TRY_MPI(MPI_Comm_dup(comm, &(*out)->comm));
+  RT_TRY_MEETING("a-new-group", MPI_Comm_dup(comm, &(*out)->comm));
   return set_up(*out, -1);
 }
 
@@ -46,7 +50,8 @@ rt_err rt_comm_split(const rt_comm *comm, int color, int key, rt_comm **out)
   MPI_Comm part = MPI_COMM_NULL;
   *out = c;
   RT_TRY(err);
-  RT_TRY_MPI(
+  RT_TRY_MEETING(
+      "a-new-group",
       MPI_Comm_split(comm->comm, in ? color : MPI_UNDEFINED, key, &part));
   if (!in)
     return RT_OK;
@@ -60,8 +65,9 @@ rt_err rt_comm_split_node(const rt_comm *comm, rt_comm **out)
   const rt_err err = rt_agree(comm, allocate(&c));
   *out = c;
   RT_TRY(err);
-  RT_TRY_MPI(MPI_Comm_split_type(comm->comm, MPI_COMM_TYPE_SHARED, comm->rank,
-                                 MPI_INFO_NULL, &c->comm));
+  RT_TRY_MEETING("a-new-group",
+                 MPI_Comm_split_type(comm->comm, MPI_COMM_TYPE_SHARED,
+                                     comm->rank, MPI_INFO_NULL, &c->comm));
   return set_up(c, comm->quorum.number);
 }
 
@@ -181,10 +187,8 @@ rt_err rt_comm_allgather(const rt_comm *comm, const void *mine, size_t bytes,
       memcpy(place, mine, bytes);
     return comm->size == 1 ? RT_OK : gather_by_bcast(comm, NULL, bytes, out);
   }
-  const double since = rt_ranks_enter("all-gather");
-  RT_TRY_MPI(MPI_Allgather(mine, (int)bytes, MPI_BYTE, out, (int)bytes,
-                           MPI_BYTE, comm->comm));
-  rt_ranks_leave(since);
+  RT_TRY_MEETING("all-gather", MPI_Allgather(mine, (int)bytes, MPI_BYTE, out,
+                                             (int)bytes, MPI_BYTE, comm->comm));
   return RT_OK;
 }
 

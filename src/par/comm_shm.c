@@ -116,8 +116,8 @@ static rt_err share_node(MPI_Comm comm, bool *yes)
   int size, n_here;
   MPI_Comm node;
   RT_TRY_MPI(MPI_Comm_size(comm, &size));
-  RT_TRY_MPI(
-      MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
+  RT_TRY_MEETING("a-new-group", MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED,
+                                                    0, MPI_INFO_NULL, &node));
   RT_TRY_MPI(MPI_Comm_size(node, &n_here));
   MPI_Comm_free(&node);
   *yes = n_here == size; // for one rank, hence for all
@@ -135,7 +135,7 @@ static rt_err create(MPI_Comm comm, int rank, int size, rt_shm **out)
       rank == 0 ? make_file(rt_shm_bytes() * (size_t)size, name) : RT_OK;
   err = AGREE(comm, err);
   if (err == RT_OK) {
-    RT_TRY_MPI(MPI_Bcast(name, NAME, MPI_BYTE, 0, comm));
+    RT_TRY_MEETING("broadcast", MPI_Bcast(name, NAME, MPI_BYTE, 0, comm));
     err = AGREE(comm, map(*out, name));
   }
   if (rank == 0) // those who have mapped it keep it

@@ -1,12 +1,20 @@
 #!/bin/bash
-# A frozen rank: the watchdog names it and ends the whole job with 75.
+# A frozen rank, and ranks that wait for each other: the watchdog names them and
+# ends the whole job with 75.
 #   tests/scripts/script_watchdog.sh [RETORT]
 RETORT=${1:-${RETORT:-build/bin/retort}}
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
+# shellcheck disable=SC2086,SC2046
+${CC:-cc} -std=c17 -D_GNU_SOURCE -fPIC -shared -o skip.so \
+  "$here/skip_call.c" $(pkg-config --cflags "${MPI:-ompi-c}") || exit 1
+${CC:-cc} -std=c17 -D_GNU_SOURCE -fPIC -shared -o slow.so "$here/fail_write.c" \
+  -ldl || exit 1
 endless=(train deck.yaml train.length=100000000 eval.rows=0
   output.log_every=100000 checkpoint.every=0)
+small=(capture deck.yaml teacher.weights="$work/teacher.hf" capture.rows=24
+  capture.shard_rows=8)
 
 # wait_for SECONDS COMMAND...: until it succeeds
 wait_for() {
@@ -24,71 +32,116 @@ pid_of() {
 }
 has_pid() { [ -n "$(pid_of "$1" "$2")" ]; }
 
-# --- a rank is stopped in mid-run
-for rank in 1 0; do
+# ended_by_watchdog WHAT SINCE: one message, in time
+ended_by_watchdog() {
+  [ "$code" = 75 ] || fail "$1: exit $code, expected 75"
+  [ $((SECONDS - $2)) -le 30 ] || fail "$1: it took $((SECONDS - $2)) s"
+  [ "$(grep -c 'no progress for' err.txt)" = 1 ] || fail "$1: not one message"
+}
+
+# a rank is stopped in mid-run
+stopped() { # RANK
+  local rank=$1 pid job since
   # shellcheck disable=SC2086
-  timeout 100 $MPIRUN -np 2 "$RETORT" "${endless[@]}" run.watchdog_s=4 \
-    output.dir="hang-$rank" >out.txt 2>err.txt &
+  timeout 100 $MPIRUN -np 2 "$RETORT" "${endless[@]}" run.watchdog_s=2 \
+    output.dir=run >out.txt 2>err.txt &
   job=$!
-  wait_for 30 has_pid "$rank" "hang-$rank" || fail "no heartbeat of rank $rank"
-  pid=$(pid_of "$rank" "hang-$rank")
+  wait_for 30 has_pid "$rank" run || fail "no heartbeat of rank $rank"
+  pid=$(pid_of "$rank" run)
   kill -STOP "$pid"
-  stopped=$SECONDS
+  since=$SECONDS
   wait "$job"
   code=$?
-  [ "$code" = 75 ] || fail "rank $rank stopped: exit $code, expected 75"
-  [ $((SECONDS - stopped)) -le 30 ] || fail "it took $((SECONDS - stopped)) s"
+  ended_by_watchdog "rank $rank stopped" "$since"
   says err.txt "frozen"
   says err.txt "rank $rank on host $(hostname), pid $pid"
-  [ "$(grep -c 'no progress for' err.txt)" = 1 ] || fail "not one message"
   wait_for 10 eval "! kill -0 $pid" || fail "the stopped process still lives"
-done
+  # and the folder of the hung one is free again
+  expect 0 2 train deck.yaml output.dir=run train.length=3
+  says err.txt "taken over"
+}
 
-# --- a healthy run that lasts longer than the limit is left alone
-expect 85 2 "${endless[@]}" run.watchdog_s=1 run.wall_s=4 run.wall_margin_s=0 \
-  output.dir=healthy
-[ -e healthy/heartbeat ] && fail "the heartbeat file is still there"
-# --- nor is a checkpoint, or a shard, on a disk that is slower than the limit
-${CC:-cc} -std=c17 -D_GNU_SOURCE -fPIC -shared -o slow.so "$here/fail_write.c" \
-  -ldl || exit 1
-make_teacher
+# skip RANK CALL N WORDS ARGS...: in set-up, or where no step is made, a rank
+# forgets the n-th collective of a kind, or stops in it; no files stay behind
+skip() {
+  local rank=$1 call=$2 n=$3 words=$4 since=$SECONDS
+  # shellcheck disable=SC2086
+  TMPDIR=$PWD timeout 60 $MPIRUN -np 2 -x LD_PRELOAD="$work/skip.so" \
+    -x SKIP_RANK="$rank" -x SKIP_CALL="$call" -x SKIP_AT="$n" \
+    ${stops:+-x SKIP_STOP=1} "$RETORT" "${@:5}" run.watchdog_s=1 >out.txt \
+    2>err.txt </dev/null
+  code=$?
+  ended_by_watchdog "$call $n of rank $rank in $5 skipped" "$since"
+  says err.txt "$words"
+  [ -z "${stops:-}" ] && compgen -G "retort-heartbeat-*" >/dev/null &&
+    fail "a heartbeat stayed here"
+}
+forgetful() {
+  local words="ranks wait for each other in different places:"
+  skip 1 MPI_Allgather 1 "$words" train deck.yaml output.dir=run
+  skip 0 MPI_Allreduce 2 "$words" "${small[@]}" capture.dir=o
+  skip 1 MPI_Bcast 4 "$words" train deck.yaml output.dir=run
+  skip 1 MPI_Allgather 1 "$words" logits select ../ds o
+  grep -q "rank 0 on host .* now in all-gather" err.txt || fail "not where"
+  local stops=1 words="frozen (stopped, or its node is gone):"
+  skip 1 MPI_Allgather 1 "$words" train deck.yaml output.dir=run
+  skip 0 MPI_Allgather 1 "$words" logits verify ../ds
+  says err.txt "rank 0 gave no sign of life"
+}
+
+# a healthy run that lasts longer than the limit is left alone
+healthy() {
+  expect 85 2 "${endless[@]}" run.watchdog_s=1 run.wall_s=4 \
+    run.wall_margin_s=0 output.dir=run
+  [ -e run/heartbeat ] && fail "the heartbeat file is still there"
+}
+
+# so is a checkpoint, or a shard, on a disk that is slower than the limit
 slow() { # PART ARGS...
   # shellcheck disable=SC2086
   timeout 60 $MPIRUN -np 2 env LD_PRELOAD="$work/slow.so" FAIL_IN="$1" \
-    FAIL_AT=1 FAIL_SLOW_S=4 "$RETORT" "${@:2}" run.watchdog_s=1 >out.txt \
+    FAIL_AT=1 FAIL_SLOW_S=3 "$RETORT" "${@:2}" run.watchdog_s=1 >out.txt \
     2>err.txt || fail "a slow disk: exit $? $(head -n 20 err.txt)"
 }
-slow slow/checkpoints train deck.yaml output.dir=slow
-slow slow-logits/shard-000001 capture deck.yaml teacher.weights=teacher.hf \
-  teacher.tp=2 capture.dir=slow-logits capture.rows=32 capture.shard_rows=16
 
-# --- groups of a capture may be far apart: the second has one row and waits for
-# the first, which goes on for many limits
+# groups of a capture may be far apart: the second has one row and waits for the
+# first, which goes on for many limits
+waits() { grep -q "rank 1 .* doing done, waiting for other groups" "$1/heartbeat"; }
+far_apart() {
+  local begin=$SECONDS job pid
+  local apart=(capture deck.yaml teacher.weights="$work/large.hf" data.seq=64
+    capture.micro_rows=1 capture.rows=300 capture.shard_rows=299
+    run.watchdog_s=1)
+  expect 0 2 "${apart[@]}" capture.dir=apart
+  [ $((SECONDS - begin)) -ge 2 ] || fail "the groups were too near: larger"
+  expect 0 1 logits verify apart
+  # shellcheck disable=SC2086
+  timeout 100 $MPIRUN -np 2 "$RETORT" "${apart[@]}" capture.dir=frozen \
+    >out.txt 2>err.txt &
+  job=$!
+  wait_for 30 waits frozen || fail "rank 1 does not wait"
+  pid=$(sed -n 's/.* rank 0 .* pid \([0-9]*\) .*/\1/p' frozen/heartbeat)
+  kill -STOP "$pid"
+  wait "$job"
+  code=$?
+  [ "$code" = 75 ] || fail "a group is frozen: exit $code, expected 75"
+  says err.txt "where others are waited for: frozen"
+  says err.txt "rank 0 on host $(hostname), pid $pid"
+}
+
+aside stopped-1 stopped 1
+aside stopped-0 stopped 0
+make_teacher
+expect 0 2 "${small[@]}" capture.dir=ds
+aside forgetful forgetful
 expect 0 1 train deck.yaml output.dir=large train.length=1 eval.rows=0 \
   student.width=384 student.blocks=4 student.ffn=1024 student.max_positions=64
 expect 0 1 export large large.hf
-apart=(capture deck.yaml teacher.weights=large.hf data.seq=64
-  capture.micro_rows=1 run.watchdog_s=1)
-begin=$SECONDS
-expect 0 2 "${apart[@]}" capture.rows=500 capture.shard_rows=499 \
-  capture.dir=apart
-[ $((SECONDS - begin)) -ge 2 ] || fail "the groups were too near: larger"
-expect 0 1 logits verify apart
-waits() { grep -q "rank 1 .* doing done, waiting for other groups" "$1/heartbeat"; }
-# shellcheck disable=SC2086
-timeout 100 $MPIRUN -np 2 "$RETORT" "${apart[@]}" capture.rows=500 \
-  capture.shard_rows=499 capture.dir=frozen >out.txt 2>err.txt &
-job=$!
-wait_for 30 waits frozen || fail "rank 1 does not wait"
-pid=$(sed -n 's/.* rank 0 .* pid \([0-9]*\) .*/\1/p' frozen/heartbeat)
-kill -STOP "$pid"
-wait "$job"
-code=$?
-[ "$code" = 75 ] || fail "a group is frozen: exit $code, expected 75"
-says err.txt "where others are waited for: frozen"
-says err.txt "rank 0 on host $(hostname), pid $pid"
-
-# --- and the folder of the hung one is free again
-expect 0 2 train deck.yaml output.dir=hang-1 train.length=3
-says err.txt "taken over"
+rejoin
+aside far-apart far_apart
+aside slow-train slow run/checkpoints train deck.yaml output.dir=run
+aside slow-capture slow logits/shard-000001 "${small[@]}" teacher.tp=2 \
+  capture.dir=logits
+rejoin
+healthy
 finish
