@@ -1,6 +1,7 @@
 /** \file capture_teacher.c
  *  Model and truncating head over the rows of a corpus, row by row. */
 #include "distill/capture/capture_teacher.h"
+#include "distill/data/job_data.h"
 #include "distill/job/job_memory.h"
 
 static size_t entries_bytes(const rt_logits_info *info,
@@ -34,7 +35,7 @@ rt_err rt_capture_teacher_plan(rt_job *job, const rt_logits_info *info,
   rt_job_beside_shared(job, job->grid_t.comm_tp);
   rt_job_beside(job, "entries on the host",
                 (double)(entries_bytes(info, t) +
-                         rt_batch_bytes(job, t->micro_rows) +
+                         rt_job_batch_bytes(job, t->micro_rows) +
                          rt_trunc_head_host_bytes(t->head)));
   const rt_arena *const plans[] = {rt_model_arena(t->model, 0),
                                    rt_model_arena(t->model, 1),
@@ -48,7 +49,7 @@ static rt_err commit_own(const rt_logits_info *info, rt_capture_teacher *t)
   RT_TRY(rt_entries_create(t->micro_rows * t->job->seq,
                            rt_capture_max_entries(info), info->entropy,
                            &t->entries));
-  RT_TRY(rt_batch_create(t->job, t->micro_rows, &t->batch));
+  RT_TRY(rt_job_batch(t->job, t->micro_rows, &t->batch));
   return rt_trunc_head_commit(t->head);
 }
 
@@ -67,7 +68,7 @@ rt_err rt_capture_teacher_run(rt_capture_teacher *t, int64_t first, int64_t n)
   for (int64_t r = 0; r < n; r++)
     rows[r] = first + r;
   rt_phases_to(&job->phases, RT_PHASE_INPUT);
-  RT_TRY(rt_batch_fill(t->batch, job, RT_TRAIN, rows, n, NULL));
+  RT_TRY(rt_batch_fill(t->batch, RT_TRAIN, rows, n, NULL));
   rt_phases_to(&job->phases, RT_PHASE_TEACHER);
   const rt_batch *b = t->batch;
   const rt_host_rows in = {.tok = b->tok,

@@ -397,7 +397,7 @@ static rt_err show_tile(void *self, rt_view tile, const rt_batch *b,
   rt_phases *const ph = &tc->job->phases;
   const rt_phase was = rt_phases_to(ph, RT_PHASE_WRITE);
   for (int64_t r = 0; r < b->n_rows; r++)
-    tc->stream_row[r] = rt_batch_stream_row(b, tc->job, r);
+    tc->stream_row[r] = rt_batch_stream_row(b, r);
   const rt_host_rows rows = {.tok = b->tok,
                              .pos = b->pos,
                              .doc_start = b->doc_start,
@@ -432,7 +432,7 @@ static rt_err add_row(rt_train_capture *tc, const rt_batch *b, int64_t r,
   RT_TRY(rt_entries_row(&tc->entries, at, b->tok + at, b->label + at, b->seq,
                         &tc->row));
   tc->row.step = tc->step;
-  tc->row.stream_row = rt_batch_stream_row(b, tc->job, r);
+  tc->row.stream_row = rt_batch_stream_row(b, r);
   RT_TRY(rt_logits_log_add(l->log, &tc->row));
   RT_TRY(rt_logits_writer_add(l->writer, &tc->row));
   if (l->n_rows < tc->info.shard_rows)

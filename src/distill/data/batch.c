@@ -20,21 +20,22 @@ static void lay_out(rt_batch *b, rt_bundle *s)
   b->logits = rt_bundle_take(s, rows, sizeof *b->logits);
 }
 
-size_t rt_batch_bytes(const rt_job *job, int64_t n_rows)
+size_t rt_batch_bytes(const rt_rows *from, int64_t n_rows)
 {
   rt_bundle s = {0};
-  lay_out(&(rt_batch){.n_rows = n_rows, .seq = job->seq}, &s);
+  lay_out(&(rt_batch){.n_rows = n_rows, .seq = from->seq}, &s);
   return s.bytes;
 }
 
-rt_err rt_batch_create(const rt_job *job, int64_t n_rows, rt_batch **out)
+rt_err rt_batch_create(const rt_rows *from, int64_t n_rows, rt_batch **out)
 {
-  rt_bundle s = {.bytes = rt_batch_bytes(job, n_rows)};
+  rt_bundle s = {.bytes = rt_batch_bytes(from, n_rows)};
   rt_batch *b = calloc(1, sizeof *b);
   *out = b;
   RT_CHECK(b != NULL, RT_ERR_MEM, "a batch");
   b->n_rows = n_rows;
-  b->seq = job->seq;
+  b->seq = from->seq;
+  b->from = *from;
   RT_TRY(rt_bundle_alloc(&s, "a batch of rows"));
   b->block = s.block;
   lay_out(b, &s);
@@ -66,28 +67,27 @@ static void place_row(rt_batch *b, int64_t r, const uint32_t *tok)
   }
 }
 
-int64_t rt_batch_stream_row(const rt_batch *b, const rt_job *job, int64_t r)
+int64_t rt_batch_stream_row(const rt_batch *b, int64_t r)
 {
-  if (job->dataset != NULL && rt_logits_about(job->dataset)->step)
+  if (b->from.dataset != NULL && rt_logits_about(b->from.dataset)->step)
     return b->logits[r].stream_row;
-  return b->row[r] + job->first_row;
+  return b->row[r] + b->from.first_row;
 }
 
-static int64_t stream_row(const rt_batch *b, const rt_job *job, rt_part part,
-                          int64_t r)
+static int64_t stream_row(const rt_batch *b, rt_part part, int64_t r)
 {
-  return part == RT_TRAIN ? rt_batch_stream_row(b, job, r) : b->row[r];
+  return part == RT_TRAIN ? rt_batch_stream_row(b, r) : b->row[r];
 }
 
 /** Positions and starts by document, for a row that the corpus gives. */
-static rt_err mask_documents(rt_batch *b, const rt_job *job, rt_part part,
-                             int64_t r, uint32_t *tok)
+static rt_err mask_documents(rt_batch *b, rt_part part, int64_t r,
+                             uint32_t *tok)
 {
-  return rt_corpus_row(job->corpus, part, stream_row(b, job, part, r), tok,
+  return rt_corpus_row(b->from.corpus, part, stream_row(b, part, r), tok,
                        b->pos + r * b->seq, b->doc_start + r * b->seq);
 }
 
-static rt_err compare_tokens(const rt_job *job, const rt_batch *b, int64_t r,
+static rt_err compare_tokens(const rt_batch *b, int64_t r,
                              const uint32_t *corpus_tok)
 {
   const uint32_t *captured = b->logits[r].tok;
@@ -95,75 +95,69 @@ static rt_err compare_tokens(const rt_job *job, const rt_batch *b, int64_t r,
     RT_CHECK(captured[t] == corpus_tok[t], RT_ERR_DATA,
              "%s: row %lld token %lld is %u, the corpus has %u: the dataset "
              "belongs to another corpus or other data.* keys",
-             rt_deck_text(job->deck, RT_KEY_TEA_DATASET), (long long)b->row[r],
-             (long long)t, captured[t], corpus_tok[t]);
+             b->from.folder, (long long)b->row[r], (long long)t, captured[t],
+             corpus_tok[t]);
   return RT_OK;
-}
-
-int64_t rt_batch_dataset_row(const rt_job *job, int64_t row)
-{
-  return job->pieces > 0 ? row / job->pieces : row;
 }
 
 /** The whole row, or the piece of it that the deck asks for.  \a record: read
  * before; NULL: read it here. */
-static rt_err get_logits(rt_batch *b, const rt_job *job, int64_t r,
-                         const rt_bytes *record)
+static rt_err get_logits(rt_batch *b, int64_t r, const rt_bytes *record)
 {
   rt_logits_row *const row = &b->logits[r];
-  const int64_t i = rt_batch_dataset_row(job, b->row[r]);
-  const int64_t first = job->pieces > 0 ? b->row[r] % job->pieces * b->seq : 0;
+  const int64_t i = rt_rows_in_dataset(&b->from, b->row[r]);
+  const int64_t first =
+      b->from.pieces > 0 ? b->row[r] % b->from.pieces * b->seq : 0;
   if (record != NULL)
-    RT_TRY(rt_logits_decode(job->dataset, i, record, row));
+    RT_TRY(rt_logits_decode(b->from.dataset, i, record, row));
   else
-    RT_TRY(rt_logits_read(job->dataset, i, row));
-  RT_CHECK(job->pieces > 0 ? row->n_tokens >= first + b->seq
-                           : row->n_tokens == b->seq,
+    RT_TRY(rt_logits_read(b->from.dataset, i, row));
+  RT_CHECK(b->from.pieces > 0 ? row->n_tokens >= first + b->seq
+                              : row->n_tokens == b->seq,
            RT_ERR_DATA, "%s: row %lld has %lld tokens, data.seq is %lld%s",
-           rt_deck_text(job->deck, RT_KEY_TEA_DATASET), (long long)i,
-           (long long)row->n_tokens, (long long)b->seq,
-           job->pieces > 0 ? ", which this piece needs from where it starts"
-                           : "");
-  if (job->pieces > 0)
+           b->from.folder, (long long)i, (long long)row->n_tokens,
+           (long long)b->seq,
+           b->from.pieces > 0 ? ", which this piece needs from where it starts"
+                              : "");
+  if (b->from.pieces > 0)
     rt_logits_row_cut(row, first, b->seq);
-  return job->vocab_cut > 0 ? rt_logits_row_narrow(row, job->vocab_cut) : RT_OK;
+  return b->from.vocab_cut > 0 ? rt_logits_row_narrow(row, b->from.vocab_cut)
+                               : RT_OK;
 }
 
-static rt_err fill_row(rt_batch *b, const rt_job *job, rt_part part, int64_t r,
+static rt_err fill_row(rt_batch *b, rt_part part, int64_t r,
                        const rt_bytes *record, uint32_t *scratch)
 {
-  const bool from_dataset = part == RT_TRAIN && job->dataset != NULL;
-  const bool masked = rt_deck_bool(job->deck, RT_KEY_DATA_MASK_DOCS);
+  const bool from_dataset = part == RT_TRAIN && b->from.dataset != NULL;
+  const bool masked = b->from.mask_documents;
   if (from_dataset)
-    RT_TRY(get_logits(b, job, r, record));
+    RT_TRY(get_logits(b, r, record));
   // of pieces the corpus, cut otherwise, knows nothing but its hash
   const bool in_corpus =
-      job->corpus != NULL && !(from_dataset && job->pieces > 0);
+      b->from.corpus != NULL && !(from_dataset && b->from.pieces > 0);
   if (in_corpus) {
-    RT_TRY(rt_corpus_row(job->corpus, part, stream_row(b, job, part, r),
-                         scratch, NULL, NULL));
+    RT_TRY(rt_corpus_row(b->from.corpus, part, stream_row(b, part, r), scratch,
+                         NULL, NULL));
     if (from_dataset)
-      RT_TRY(compare_tokens(job, b, r, scratch));
+      RT_TRY(compare_tokens(b, r, scratch));
   }
   place_row(b, r, in_corpus ? scratch : b->logits[r].tok);
-  RT_CHECK(!masked || job->corpus != NULL, RT_ERR_CONFIG,
+  RT_CHECK(!masked || b->from.corpus != NULL, RT_ERR_CONFIG,
            "data.mask_documents needs data.files: a dataset alone does not "
            "tell where documents start");
-  return masked ? mask_documents(b, job, part, r, scratch) : RT_OK;
+  return masked ? mask_documents(b, part, r, scratch) : RT_OK;
 }
 
-rt_err rt_batch_fill(rt_batch *b, const rt_job *job, rt_part part,
-                     const int64_t *rows, int64_t n_rows,
-                     const rt_bytes *records)
+rt_err rt_batch_fill(rt_batch *b, rt_part part, const int64_t *rows,
+                     int64_t n_rows, const rt_bytes *records)
 {
-  uint32_t *scratch = malloc((size_t)(job->seq + 1) * sizeof *scratch);
+  uint32_t *scratch = malloc((size_t)(b->from.seq + 1) * sizeof *scratch);
   RT_CHECK(scratch != NULL, RT_ERR_MEM, "a row of %lld ids",
-           (long long)job->seq);
+           (long long)b->from.seq);
   rt_err err = RT_OK;
   for (int64_t r = 0; err == RT_OK && r < n_rows; r++) {
     b->row[r] = rows[r];
-    err = fill_row(b, job, part, r, records != NULL ? &records[r] : NULL,
-                   scratch);
+    err = fill_row(b, part, r, records != NULL ? &records[r] : NULL, scratch);
   }
   free(scratch);
   return err;

@@ -3,10 +3,11 @@
 #ifndef RT_BATCH_H
 #define RT_BATCH_H
 
-#include "distill/job/job.h"
+#include "distill/data/rows.h"
 
 /** Host arrays of one micro-batch, N = n_rows * seq. */
 typedef struct rt_batch {
+  rt_rows from;
   int64_t n_rows, seq;
   void *block;           // owned: the arrays below
   int64_t *row;          /**< [n_rows] row of the training stream */
@@ -19,19 +20,16 @@ typedef struct rt_batch {
 } rt_batch;
 
 /** Bytes of memory of one, without what a dataset's rows take. */
-size_t rt_batch_bytes(const rt_job *job, int64_t n_rows);
-RT_MUST rt_err rt_batch_create(const rt_job *job, int64_t n_rows,
+size_t rt_batch_bytes(const rt_rows *from, int64_t n_rows);
+RT_MUST rt_err rt_batch_create(const rt_rows *from, int64_t n_rows,
                                rt_batch **out);
 /** From these \a rows of a part.  \a records [n_rows]: their records of the
  *  dataset, read before; NULL: read them here, too.  No MPI, no HDF5. */
-RT_MUST rt_err rt_batch_fill(rt_batch *b, const rt_job *job, rt_part part,
-                             const int64_t *rows, int64_t n_rows,
-                             const rt_bytes *records);
+RT_MUST rt_err rt_batch_fill(rt_batch *b, rt_part part, const int64_t *rows,
+                             int64_t n_rows, const rt_bytes *records);
 void rt_batch_destroy(rt_batch **b);
-/** The row of the dataset that row \a row of RT_TRAIN is, or is a piece of. */
-int64_t rt_batch_dataset_row(const rt_job *job, int64_t row);
 /** Row \a r of a batch of RT_TRAIN as the corpus counts it; of a teacher in
  *  training the record says, which was read before. */
-int64_t rt_batch_stream_row(const rt_batch *b, const rt_job *job, int64_t r);
+int64_t rt_batch_stream_row(const rt_batch *b, int64_t r);
 
 #endif

@@ -15,7 +15,7 @@
 enum { N_SLOTS = 3 }; // one in use, two ahead
 
 struct rt_feed {
-  const rt_job *job;         // borrowed
+  rt_feed_spec spec;
   const rt_comm *sharers;    // borrowed; NULL: this rank reads for itself
   rt_batch *batch[N_SLOTS];  // owned; micro-step m lies in m % N_SLOTS
   rt_bytes *record[N_SLOTS]; // owned [micro_rows] each; NULL without sharers
@@ -38,19 +38,18 @@ struct rt_feed {
   pthread_cond_t changed;
 };
 
-static int64_t n_micro(const rt_job *job)
+static int64_t n_micro(const rt_feed_spec *s)
 {
-  return job->rows_per_rank / job->micro_rows;
+  return s->rows_per_rank / s->micro_rows;
 }
 
 /** Row \a r of micro-step \a m, in order of consumption. */
-static int64_t row_of(const rt_job *job, int64_t m, int64_t r)
+static int64_t row_of(const rt_feed_spec *s, int64_t m, int64_t r)
 {
-  const uint64_t seed = (uint64_t)rt_deck_int(job->deck, RT_KEY_RUN_SEED);
-  return rt_corpus_order(seed, job->n_rows,
-                         m / n_micro(job) * job->batch_rows +
-                             job->grid_s.i_dp * job->rows_per_rank +
-                             m % n_micro(job) * job->micro_rows + r);
+  return rt_corpus_order(s->seed, s->n_rows,
+                         m / n_micro(s) * s->batch_rows +
+                             s->i_dp * s->rows_per_rank +
+                             m % n_micro(s) * s->micro_rows + r);
 }
 
 /** Who fetches micro-step \a m. */
@@ -90,27 +89,27 @@ static void keep_error(rt_feed *feed, int64_t m, rt_err err, const char *text)
 
 static rt_err fill(rt_feed *feed, int64_t m)
 {
-  const rt_job *const job = feed->job;
+  const rt_feed_spec *const spec = &feed->spec;
   pthread_mutex_lock(&feed->lock);
   const rt_err bad = is_bad(feed, m) ? feed->bad : RT_OK;
   pthread_mutex_unlock(&feed->lock);
   RT_CHECK(bad == RT_OK, bad, "%s", feed->bad_text);
-  for (int64_t r = 0; r < job->micro_rows; r++)
-    feed->rows[r] = row_of(job, m, r);
-  return rt_batch_fill(feed->batch[m % N_SLOTS], job, RT_TRAIN, feed->rows,
-                       job->micro_rows, feed->record[m % N_SLOTS]);
+  for (int64_t r = 0; r < spec->micro_rows; r++)
+    feed->rows[r] = row_of(spec, m, r);
+  return rt_batch_fill(feed->batch[m % N_SLOTS], RT_TRAIN, feed->rows,
+                       spec->micro_rows, feed->record[m % N_SLOTS]);
 }
 
 static rt_err fetch(rt_feed *feed, int64_t m)
 {
-  const rt_job *const job = feed->job;
+  const rt_feed_spec *const spec = &feed->spec;
   rt_err err = RT_OK;
   if (turn(feed, m) != rt_comm_rank(feed->sharers))
     return RT_OK;
-  for (int64_t r = 0; r < job->micro_rows && err == RT_OK; r++)
-    err = rt_logits_read_record(job->dataset,
-                                rt_batch_dataset_row(job, row_of(job, m, r)),
-                                &feed->record[m % N_SLOTS][r]);
+  for (int64_t r = 0; r < spec->micro_rows && err == RT_OK; r++)
+    err = rt_logits_read_record(
+        spec->rows.dataset, rt_rows_in_dataset(&spec->rows, row_of(spec, m, r)),
+        &feed->record[m % N_SLOTS][r]);
   pthread_mutex_lock(&feed->lock);
   keep_error(feed, m, err, rt_err_text());
   pthread_mutex_unlock(&feed->lock);
@@ -173,12 +172,12 @@ static void *read_ahead(void *self)
 
 static rt_err make_slots(rt_feed *feed)
 {
-  const rt_job *const job = feed->job;
-  const size_t n = (size_t)job->micro_rows;
+  const rt_feed_spec *const spec = &feed->spec;
+  const size_t n = (size_t)spec->micro_rows;
   feed->rows = malloc(n * sizeof *feed->rows);
   RT_CHECK(feed->rows != NULL, RT_ERR_MEM, "a list of rows");
   for (int i = 0; i < N_SLOTS; i++) {
-    RT_TRY(rt_batch_create(job, job->micro_rows, &feed->batch[i]));
+    RT_TRY(rt_batch_create(&spec->rows, spec->micro_rows, &feed->batch[i]));
     if (feed->sharers == NULL)
       continue;
     feed->record[i] = calloc(n, sizeof *feed->record[i]);
@@ -188,33 +187,35 @@ static rt_err make_slots(rt_feed *feed)
 }
 
 /** The ranks that need the same records; NULL: there are none. */
-static const rt_comm *sharers_of(const rt_job *job)
+static const rt_comm *sharers_of(const rt_feed_spec *spec)
 {
-  const rt_comm *const tp = job->grid_s.comm_tp;
-  return job->dataset != NULL && rt_comm_size(tp) > 1 ? tp : NULL;
+  return spec->rows.dataset != NULL && rt_comm_size(spec->group) > 1
+             ? spec->group
+             : NULL;
 }
 
-double rt_feed_memory(const rt_job *job)
+double rt_feed_memory(const rt_feed_spec *spec)
 {
   int64_t record, decoded;
-  const double batches = N_SLOTS * (double)rt_batch_bytes(job, job->micro_rows);
-  if (job->dataset == NULL)
+  const double batches =
+      N_SLOTS * (double)rt_batch_bytes(&spec->rows, spec->micro_rows);
+  if (spec->rows.dataset == NULL)
     return batches;
-  rt_logits_row_memory(job->dataset, &record, &decoded);
-  const double rows = N_SLOTS * (double)job->micro_rows;
-  const double records = sharers_of(job) != NULL ? rows : 1.0; // in hand
+  rt_logits_row_memory(spec->rows.dataset, &record, &decoded);
+  const double rows = N_SLOTS * (double)spec->micro_rows;
+  const double records = sharers_of(spec) != NULL ? rows : 1.0; // in hand
   return batches + rows * (double)decoded + records * (double)record;
 }
 
-rt_err rt_feed_create(const rt_job *job, int64_t step, rt_feed **out)
+rt_err rt_feed_create(const rt_feed_spec *spec, rt_feed **out)
 {
   rt_feed *feed = calloc(1, sizeof *feed);
   *out = feed;
   RT_CHECK(feed != NULL, RT_ERR_MEM, "a feed");
-  feed->job = job;
-  feed->sharers = sharers_of(job);
-  feed->end = job->n_steps * n_micro(job);
-  feed->taken = feed->filled = step * n_micro(job);
+  feed->spec = *spec;
+  feed->sharers = sharers_of(spec);
+  feed->end = spec->n_steps * n_micro(spec);
+  feed->taken = feed->filled = spec->first_step * n_micro(spec);
   feed->shared = feed->fetched = feed->taken;
   pthread_mutex_init(&feed->lock, NULL);
   pthread_cond_init(&feed->changed, NULL);
@@ -229,7 +230,7 @@ static void clear_slot(rt_feed *feed, int i)
 {
   rt_bytes *const record = feed->record[i];
   rt_batch_destroy(&feed->batch[i]);
-  for (int64_t r = 0; record != NULL && r < feed->job->micro_rows; r++)
+  for (int64_t r = 0; record != NULL && r < feed->spec.micro_rows; r++)
     rt_bytes_clear(&record[r]);
   free(record);
 }
@@ -301,18 +302,19 @@ static rt_err share_error(rt_feed *feed, int64_t m, int from, bool *bad)
  *  are known to all: every rank has the dataset's tables.  Collective. */
 static rt_err share(rt_feed *feed)
 {
-  const rt_job *const job = feed->job;
+  const rt_feed_spec *const spec = &feed->spec;
   const int64_t m = feed->shared;
   const int from = turn(feed, m);
   if (from == rt_comm_rank(feed->sharers))
     RT_TRY(wait_past(feed, &feed->fetched, m));
   bool bad;
   RT_TRY(share_error(feed, m, from, &bad));
-  for (int64_t r = 0; r < job->micro_rows && !bad; r++) {
+  for (int64_t r = 0; r < spec->micro_rows && !bad; r++) {
     rt_bytes *const record = &feed->record[m % N_SLOTS][r];
     size_t n;
     RT_TRY(rt_logits_record_bytes(
-        job->dataset, rt_batch_dataset_row(job, row_of(job, m, r)), &n));
+        spec->rows.dataset, rt_rows_in_dataset(&spec->rows, row_of(spec, m, r)),
+        &n));
     if (from != rt_comm_rank(feed->sharers)) {
       RT_TRY(rt_bytes_fit(record, n));
       record->n = n;

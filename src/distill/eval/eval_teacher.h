@@ -10,6 +10,7 @@
 #ifndef RT_EVAL_TEACHER_H
 #define RT_EVAL_TEACHER_H
 
+#include "distill/job/job.h"
 #include "distill/data/batch.h"
 
 typedef struct rt_eval_teacher rt_eval_teacher;

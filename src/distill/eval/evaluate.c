@@ -7,6 +7,7 @@
  *  same order, so that all of a tp group know the same sums. */
 #include "distill/eval/evaluate.h"
 
+#include "distill/data/job_data.h"
 #include "base/bundle.h"
 #include "base/draft.h"
 #include "base/outfile.h"
@@ -105,12 +106,13 @@ static rt_err host_arrays(rt_evaluator *e)
 {
   rt_bundle s = {0};
   lay_out(e, &s);
-  rt_job_beside(e->job, "evaluation on the host",
-                (double)(s.bytes + rt_batch_bytes(e->job, e->job->micro_rows)));
+  rt_job_beside(
+      e->job, "evaluation on the host",
+      (double)(s.bytes + rt_job_batch_bytes(e->job, e->job->micro_rows)));
   RT_TRY(rt_bundle_alloc(&s, "statistics of tokens"));
   e->block = s.block;
   lay_out(e, &s);
-  return rt_batch_create(e->job, e->job->micro_rows, &e->batch);
+  return rt_job_batch(e->job, e->job->micro_rows, &e->batch);
 }
 
 rt_err rt_evaluator_create(rt_job *job, rt_model *student, rt_evaluator **out)
@@ -172,7 +174,7 @@ static rt_err forward(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
     rows[r] = first + r;
   const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_INPUT);
   if (err == RT_OK)
-    err = rt_batch_fill(e->batch, job, part, rows, n, NULL);
+    err = rt_batch_fill(e->batch, part, rows, n, NULL);
   rt_phases_to(&job->phases, was);
   free(rows);
   // a damaged row: those that forward together must not wait

@@ -3,6 +3,7 @@
 #ifndef RT_EVALUATE_H
 #define RT_EVALUATE_H
 
+#include "distill/job/job.h"
 #include "distill/data/batch.h"
 
 typedef struct rt_eval_result {

@@ -2,6 +2,7 @@
  *  Parts of a training step, each alone. */
 #include "distill/run/run_bench.h"
 
+#include "distill/data/job_data.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/split.h"
@@ -161,7 +162,7 @@ static rt_err make_taught(taught *t, const rt_job *job)
   RT_TRY(rt_teacher_create(job, &t->teacher));
   RT_CHECK(t->teacher != NULL, RT_ERR_CONFIG,
            "teacher.source is none: set it to live or dataset");
-  RT_TRY(rt_batch_create(job, job->micro_rows, &t->batch));
+  RT_TRY(rt_job_batch(job, job->micro_rows, &t->batch));
   return rt_arena_create("bench", &t->arena);
 }
 
@@ -176,7 +177,7 @@ static rt_err fill_rows(taught *t, const rt_job *job)
   for (int64_t r = 0; r < job->micro_rows; r++)
     rows[r] = job->grid_s.i_dp * job->micro_rows + r;
   const rt_err err =
-      rt_batch_fill(t->batch, job, RT_TRAIN, rows, job->micro_rows, NULL);
+      rt_batch_fill(t->batch, RT_TRAIN, rows, job->micro_rows, NULL);
   free(rows);
   return err;
 }

@@ -5,6 +5,7 @@
 #ifndef RT_TEACHER_H
 #define RT_TEACHER_H
 
+#include "distill/job/job.h"
 #include "distill/data/batch.h"
 #include "distill/teacher/targets.h"
 

@@ -2,7 +2,7 @@
 #include "distill/train/same_run.h"
 
 #include "distill/capture/window.h"
-#include "distill/data/batch.h"
+#include "distill/data/job_data.h"
 #include "distill/train/run_folder.h"
 #include "io/hf/safetensors.h"
 
@@ -15,14 +15,14 @@ static rt_err hash_rows(const rt_job *job, uint64_t *hash)
 {
   enum { N_LOOKS = 64 };
   rt_batch *b;
-  rt_err err = rt_batch_create(job, 1, &b);
+  rt_err err = rt_job_batch(job, 1, &b);
   const size_t n = (size_t)job->seq;
   int32_t *const tok = calloc(N_LOOKS * n, sizeof *tok);
   if (err == RT_OK && tok == NULL)
     err = RT_FAIL(RT_ERR_MEM, "%zu tokens to compare", N_LOOKS * n);
   for (int64_t i = 0; err == RT_OK && i < N_LOOKS; i++) {
     const int64_t row = i * job->n_rows / N_LOOKS;
-    err = rt_batch_fill(b, job, RT_TRAIN, &row, 1, NULL);
+    err = rt_batch_fill(b, RT_TRAIN, &row, 1, NULL);
     if (err == RT_OK)
       memcpy(tok + (size_t)i * n, b->tok, n * sizeof *tok);
     else if (err == RT_ERR_DATA) // the matter of the step that comes to it

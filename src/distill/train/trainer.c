@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/split.h"
+#include "distill/data/job_data.h"
 #include "distill/job/job_memory.h"
 #include "distill/train/schedules.h"
 
@@ -99,7 +100,8 @@ rt_err rt_trainer_commit(rt_trainer *tr)
 static void plan_beside(rt_trainer *tr)
 {
   rt_job *const job = tr->job;
-  rt_job_beside(job, "rows read ahead", rt_feed_memory(job));
+  const rt_feed_spec feed = rt_job_feed(job, 0);
+  rt_job_beside(job, "rows read ahead", rt_feed_memory(&feed));
   rt_job_beside_shared(job, job->grid_s.comm_tp);
   rt_job_beside_shared(job, job->grid_s.comm_dp);
   if ((job->needs & RT_NEED_TEACHER) != 0)
@@ -153,5 +155,6 @@ void rt_trainer_destroy(rt_trainer **out)
 rt_err rt_trainer_seek(rt_trainer *tr, int64_t step)
 {
   rt_feed_destroy(&tr->feed);
-  return rt_feed_create(tr->job, step, &tr->feed);
+  const rt_feed_spec spec = rt_job_feed(tr->job, step);
+  return rt_feed_create(&spec, &tr->feed);
 }
