@@ -1,5 +1,6 @@
 /** \file verb_logits.c
  *  retort logits ACTION PATH [PATH] [KEY=VALUE ...]. */
+#include "app/app.h"
 #include "distill/dataset/dataset.h"
 #include "base/log.h"
 #include <stdio.h>
@@ -96,10 +97,25 @@ static rt_err run_verify(const rt_app *app, char *const *paths)
       rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_SOUND, &ds);
   if (err == RT_OK) {
     print_info(ds, paths[0]);
-    err = rt_logits_verify(app, ds);
+    err = rt_logits_verify(app->world, app->deck, ds);
   }
   rt_logits_close(&ds);
   return err;
+}
+
+static rt_err run_diff(const rt_app *app, char *const *paths)
+{
+  return rt_logits_diff_run(app->world, paths);
+}
+
+static rt_err run_select(const rt_app *app, char *const *paths)
+{
+  return rt_logits_select_run(app->world, app->deck, paths);
+}
+
+static rt_err run_export(const rt_app *app, char *const *paths)
+{
+  return rt_logits_export_run(app->world, app->deck, paths);
 }
 
 /** Keys that an action would not look at are refused; all are watched. */
@@ -151,17 +167,17 @@ static const action actions[] = {
      .run = run_verify,
      .n_keys = 2,
      .keys = {RT_KEY_DATA_FILES, RT_KEY_DATA_WEIGHTS}},
-    {.name = "diff", .n_paths = 2, .run = rt_logits_diff_run},
+    {.name = "diff", .n_paths = 2, .run = run_diff},
     {.name = "select",
      .n_paths = 2,
-     .run = rt_logits_select_run,
+     .run = run_select,
      .n_keys = 8,
      .keys = {RT_KEY_DATA_VOCAB, RT_KEY_CAP_FIRST, RT_KEY_CAP_ROWS,
               RT_KEY_CAP_TOP_P, RT_KEY_CAP_TOP_K, RT_KEY_CAP_SHARD,
               RT_KEY_CAP_ENCODING, RT_KEY_CAP_LICENSE}},
     {.name = "export",
      .n_paths = 2,
-     .run = rt_logits_export_run,
+     .run = run_export,
      .n_keys = 2,
      .keys = {RT_KEY_CAP_FIRST, RT_KEY_CAP_ROWS}}};
 enum { N_ACTIONS = sizeof actions / sizeof actions[0] };

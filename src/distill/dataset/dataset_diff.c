@@ -241,9 +241,8 @@ static rt_err compare(const rt_comm *world, const rt_logits *a,
   return judge(&d, all, paths);
 }
 
-rt_err rt_logits_diff_run(const rt_app *app, char *const *paths)
+rt_err rt_logits_diff_run(const rt_comm *world, char *const *paths)
 {
-  const rt_comm *world = app->world;
   rt_logits *a = NULL, *b = NULL;
   rt_err err =
       rt_logits_open(rt_comm_mpi(world), paths[0], RT_LOGITS_FINISHED, &a);

@@ -244,11 +244,11 @@ static rt_err export_lines(const rt_logits *ds, int64_t begin, int64_t end,
 }
 
 /** Under another name until all is there: what bears the name is whole. */
-static rt_err export(const rt_app *app, const rt_logits *ds, const char *out)
+static rt_err export(const rt_deck *deck, const rt_logits *ds, const char *out)
 {
   rt_draft draft;
   int64_t begin, end;
-  RT_TRY(rt_logits_range(ds, app->deck, &begin, &end));
+  RT_TRY(rt_logits_range(ds, deck, &begin, &end));
   const size_t n = strlen(out);
   const bool lines = n > 6 && strcmp(out + n - 6, ".jsonl") == 0;
   RT_TRY(lines ? rt_draft_file(out, &draft) : rt_draft_folder(out, &draft));
@@ -259,14 +259,13 @@ static rt_err export(const rt_app *app, const rt_logits *ds, const char *out)
   return RT_OK;
 }
 
-rt_err rt_logits_export_run(const rt_app *app, char *const *paths)
+rt_err rt_logits_export_run(const rt_comm *world, const rt_deck *deck,
+                            char *const *paths)
 {
   rt_logits *ds = NULL;
-  RT_TRY(
-      rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_SOUND, &ds));
-  const rt_err err = rt_agree(app->world, rt_comm_rank(app->world) == 0
-                                              ? export(app, ds, paths[1])
-                                              : RT_OK);
+  RT_TRY(rt_logits_open(rt_comm_mpi(world), paths[0], RT_LOGITS_SOUND, &ds));
+  const rt_err err = rt_agree(
+      world, rt_comm_rank(world) == 0 ? export(deck, ds, paths[1]) : RT_OK);
   rt_logits_close(&ds);
   return err;
 }

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "distill/capture/capture.h"
+#include "distill/job/job.h"
 #include "distill/teacher/truncate.h"
 #include "io/common/lock.h"
 #include <stdlib.h>
@@ -44,7 +45,8 @@ rt_err rt_logits_range(const rt_logits *ds, const rt_deck *deck, int64_t *begin,
 
 /** What is being made. */
 typedef struct selection {
-  const rt_app *app;     // borrowed
+  const rt_comm *world;  // borrowed
+  const rt_deck *deck;   // borrowed
   const rt_logits *from; // borrowed
   const char *folder;    // borrowed
   rt_logits_info info;   // of the new dataset
@@ -119,7 +121,7 @@ static rt_err encode_as(const rt_deck *deck, rt_logits_info *info)
 
 static rt_err describe(selection *s)
 {
-  const rt_deck *deck = s->app->deck;
+  const rt_deck *deck = s->deck;
   int64_t end;
   RT_TRY(rt_logits_range(s->from, deck, &s->begin, &end));
   rt_logits_info *const info = &s->info;
@@ -193,7 +195,7 @@ static rt_err make_shard(const selection *s, rt_logits_writer *w, int64_t i,
 /** This rank's shards that are not there yet. */
 static rt_err make_share(const selection *s, const bool *done, rt_lock *lock)
 {
-  const rt_comm *world = s->app->world;
+  const rt_comm *world = s->world;
   RT_ASSERT(done != NULL); // the ranks have agreed
   rt_logits_writer *w = NULL;
   rt_logits_row row = {0};
@@ -226,7 +228,7 @@ static void refresh(void *lock)
 
 static rt_err make(const selection *s, bool *done, rt_lock *lock)
 {
-  const rt_comm *world = s->app->world;
+  const rt_comm *world = s->world;
   const bool first = rt_comm_rank(world) == 0;
   const size_t n = (size_t)rt_logits_n_shards(&s->info);
   RT_TRY(rt_agree(world, first ? create(s, done) : RT_OK));
@@ -240,8 +242,8 @@ static rt_err make(const selection *s, bool *done, rt_lock *lock)
 static rt_err report(const selection *s)
 {
   rt_logits *made;
-  RT_TRY(rt_logits_open(rt_comm_mpi(s->app->world), s->folder,
-                        RT_LOGITS_FINISHED, &made));
+  RT_TRY(rt_logits_open(rt_comm_mpi(s->world), s->folder, RT_LOGITS_FINISHED,
+                        &made));
   const rt_logits_totals n = rt_logits_count(made);
   rt_info("%s: %lld rows, %lld tokens, %.2f entries and %.2f bytes per token, "
           "%s",
@@ -262,9 +264,9 @@ static rt_err report(const selection *s)
 static rt_err lock_folder(const selection *s, rt_lock **lock)
 {
   rt_err err = RT_OK;
-  if (rt_comm_rank(s->app->world) == 0)
-    err = rt_lock_take(s->folder, rt_job_silence_s(s->app->deck), lock);
-  return rt_agree(s->app->world, err);
+  if (rt_comm_rank(s->world) == 0)
+    err = rt_lock_take(s->folder, rt_job_silence_s(s->deck), lock);
+  return rt_agree(s->world, err);
 }
 
 /** Rank 0, whose file system the others share. */
@@ -283,7 +285,7 @@ static rt_err check_other(const rt_comm *world, char *const *paths)
 
 static rt_err run(selection *s)
 {
-  const rt_comm *world = s->app->world;
+  const rt_comm *world = s->world;
   RT_TRY(rt_agree(world, describe(s)));
   bool *const done = calloc((size_t)rt_logits_n_shards(&s->info), sizeof *done);
   rt_lock *lock = NULL;
@@ -301,13 +303,14 @@ static rt_err run(selection *s)
   return err;
 }
 
-rt_err rt_logits_select_run(const rt_app *app, char *const *paths)
+rt_err rt_logits_select_run(const rt_comm *world, const rt_deck *deck,
+                            char *const *paths)
 {
   rt_logits *from = NULL;
-  RT_TRY(rt_logits_open(rt_comm_mpi(app->world), paths[0], RT_LOGITS_SOUND,
-                        &from));
-  selection s = {.app = app, .from = from, .folder = paths[1]};
-  rt_err err = check_other(app->world, paths);
+  RT_TRY(rt_logits_open(rt_comm_mpi(world), paths[0], RT_LOGITS_SOUND, &from));
+  selection s = {
+      .world = world, .deck = deck, .from = from, .folder = paths[1]};
+  rt_err err = check_other(world, paths);
   if (err == RT_OK)
     err = run(&s);
   rt_logits_close(&from);

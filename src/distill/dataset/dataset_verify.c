@@ -22,21 +22,21 @@ typedef struct check {
 } check;
 
 /** data.files of the command line, cut into rows as the dataset says. */
-static rt_err open_check(const rt_app *app, const rt_logits *ds, check *c)
+static rt_err open_check(const rt_deck *deck, const rt_logits *ds, check *c)
 {
   const rt_logits_info *const info = rt_logits_about(ds);
   *c = (check){.ds = ds};
   c->tok = malloc((size_t)(info->seq + 1) * sizeof *c->tok);
   RT_CHECK(c->tok != NULL, RT_ERR_MEM, "a row of %lld ids",
            (long long)info->seq);
-  if (rt_deck_n(app->deck, RT_KEY_DATA_FILES) == 0)
+  if (rt_deck_n(deck, RT_KEY_DATA_FILES) == 0)
     return RT_OK;
   const rt_corpus_spec spec = {.seq = info->seq,
                                .vocab = info->vocab,
                                .eot = info->eot,
                                .valid_fraction = info->valid_fraction,
                                .split_seed = info->split_seed};
-  return rt_open_corpus(app->deck, spec, &c->corpus);
+  return rt_open_corpus(deck, spec, &c->corpus);
 }
 
 static void close_check(check *c)
@@ -116,18 +116,19 @@ static rt_err judge(const check *c, const rt_comm *world)
   return RT_OK;
 }
 
-rt_err rt_logits_verify(const rt_app *app, const rt_logits *ds)
+rt_err rt_logits_verify(const rt_comm *world, const rt_deck *deck,
+                        const rt_logits *ds)
 {
   const double since = rt_now_s();
   const rt_logits_totals n = rt_logits_count(ds);
   check c;
-  rt_err err = open_check(app, ds, &c);
+  rt_err err = open_check(deck, ds, &c);
   if (err == RT_OK)
-    err = verify_share(&c, app->world);
+    err = verify_share(&c, world);
   const bool compared = c.corpus != NULL;
-  err = rt_agree(app->world, err);
+  err = rt_agree(world, err);
   if (err == RT_OK)
-    err = judge(&c, app->world);
+    err = judge(&c, world);
   close_check(&c);
   RT_TRY(err);
   const double s = rt_now_s() - since;

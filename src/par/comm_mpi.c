@@ -1,0 +1,41 @@
+/** \file comm_mpi.c
+ *  Types, operations and sums of host data, as MPI has them. */
+#include "par/comm_impl.h"
+
+MPI_Datatype rt_comm_mpi_type(rt_dtype type)
+{
+  switch (type) {
+  case RT_F32:
+    return MPI_FLOAT;
+  case RT_F64:
+    return MPI_DOUBLE;
+  case RT_I32:
+    return MPI_INT32_T;
+  case RT_U64:
+    return MPI_UINT64_T;
+  default:
+    RT_ASSERT(false); // no type that MPI can add
+    return MPI_DATATYPE_NULL;
+  }
+}
+
+MPI_Op rt_comm_mpi_op(rt_op op)
+{
+  return op == RT_SUM ? MPI_SUM : op == RT_MAX ? MPI_MAX : MPI_MIN;
+}
+
+rt_err rt_comm_allreduce_host(const rt_comm *comm, void *data, size_t n,
+                              rt_dtype type, rt_op op)
+{
+  if (comm->size == 1)
+    return RT_OK;
+  const double since = rt_ranks_enter("all-reduce");
+  for (size_t at = 0; at < n; at += comm->most) {
+    const size_t part = n - at < comm->most ? n - at : comm->most;
+    RT_TRY_MPI(MPI_Allreduce(
+        MPI_IN_PLACE, (char *)data + at * rt_dtype_size(type), (int)part,
+        rt_comm_mpi_type(type), rt_comm_mpi_op(op), comm->comm));
+  }
+  rt_ranks_leave(since);
+  return RT_OK;
+}
