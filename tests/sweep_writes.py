@@ -60,7 +60,7 @@ def metrics(folder):
 
 def run_of(folder):
     return (metrics(folder), files(folder, "metrics.jsonl", "last_run",
-                                   "heartbeat"))
+                                   "heartbeat", "retort.log"))
 
 
 def dataset_of(folder):

@@ -32,7 +32,7 @@ train() { # name, keys...
   shift
   say "$name"
   on2 train inputs/demo/student.yaml output.dir="$out/$name" "$@" |
-    tee "$out/$name.log" | grep -E "^(step|evaluation|finished)"
+    tee "$out/$name.log" | grep -E "^(20[^ ]+ (step|evaluation)|finished)"
   on2 eval inputs/demo/student.yaml output.dir="$out/$name" eval.rows=0 \
     eval.teacher=true teacher.weights=$teacher >>"$out/$name.log"
 }

@@ -12,32 +12,47 @@
 #include <string.h>
 #include <unistd.h>
 
+/** What is known of the lines that stay. */
+typedef struct rt_metrics_past {
+  int64_t evaluated; // step of the last evaluation, or -1
+  double time_s;     // the largest
+} rt_metrics_past;
+
 struct rt_metrics {
   int fd;     // owned
   FILE *line; // owned: into text [n], owned
   char *text;
   size_t n;
   bool in_line;
-  int64_t evaluated; // step of the last evaluation that was there, or -1
+  rt_metrics_past past;
   char path[];
 };
 
-/** Step of a line; false when it is no line of ours (cut off by a crash). */
-static bool step_of(const char *line, size_t n, int64_t *step, bool *is_eval)
+/** Is it a line of ours that stays?  \a whole is false for one that is none
+ *  (cut off by a crash); \a past learns from one that stays. */
+static bool stays(const char *line, size_t n, int64_t resume_step, bool *whole,
+                  rt_metrics_past *past)
 {
   rt_json *j;
+  int64_t step = 0;
+  double time_s = 0.0;
+  *whole = false;
   if (rt_json_parse("metrics", line, n, &j) != RT_OK)
     return false;
-  const bool good = rt_json_int(rt_json_get(j, "step"), step);
+  *whole = rt_json_int(rt_json_get(j, "step"), &step);
+  const bool good = *whole && step <= resume_step;
   const char *const kind = rt_json_text(rt_json_get(j, "kind"));
-  *is_eval = kind != NULL && strcmp(kind, "eval") == 0;
+  if (good && kind != NULL && strcmp(kind, "eval") == 0)
+    past->evaluated = step;
+  if (good && rt_json_real(rt_json_get(j, "time_s"), &time_s))
+    past->time_s = fmax(past->time_s, time_s);
   rt_json_free(&j);
   return good;
 }
 
 /** Keep the lines up to \a resume_step, in place; the new length. */
 static size_t keep_lines(char *text, size_t n, int64_t resume_step,
-                         const char *path, int64_t *evaluated)
+                         const char *path, rt_metrics_past *past)
 {
   size_t kept = 0;
   int n_odd = 0;
@@ -45,13 +60,11 @@ static size_t keep_lines(char *text, size_t n, int64_t resume_step,
     const char *const newline = memchr(text + i, '\n', n - i);
     const size_t length =
         newline == NULL ? n - i : (size_t)(newline - (text + i)) + 1;
-    int64_t step = 0;
-    bool is_eval = false;
+    bool whole = false;
     const bool good =
-        newline != NULL && step_of(text + i, length, &step, &is_eval);
-    n_odd += !good;
-    if (good && step <= resume_step) {
-      *evaluated = is_eval ? step : *evaluated;
+        newline != NULL && stays(text + i, length, resume_step, &whole, past);
+    n_odd += !whole;
+    if (good) {
       memmove(text + kept, text + i, length);
       kept += length;
     }
@@ -62,7 +75,7 @@ static size_t keep_lines(char *text, size_t n, int64_t resume_step,
   return kept;
 }
 
-static rt_err cut(const char *path, int64_t resume_step, int64_t *evaluated)
+static rt_err cut(const char *path, int64_t resume_step, rt_metrics_past *past)
 {
   int64_t bytes = 0;
   if (rt_file_exists(path))
@@ -74,7 +87,7 @@ static rt_err cut(const char *path, int64_t resume_step, int64_t *evaluated)
   char *text;
   size_t n;
   RT_TRY(rt_file_slurp(path, (size_t)bytes, &text, &n));
-  const size_t kept = keep_lines(text, n, resume_step, path, evaluated);
+  const size_t kept = keep_lines(text, n, resume_step, path, past);
   const rt_err err = kept < n ? rt_file_put(path, text, kept) : RT_OK;
   free(text);
   RT_TRY(err);
@@ -84,12 +97,12 @@ static rt_err cut(const char *path, int64_t resume_step, int64_t *evaluated)
 rt_err rt_metrics_open(const char *path, int64_t resume_step, rt_metrics **out)
 {
   *out = NULL;
-  int64_t evaluated = -1;
-  RT_TRY(cut(path, resume_step, &evaluated));
+  rt_metrics_past past = {.evaluated = -1};
+  RT_TRY(cut(path, resume_step, &past));
   rt_metrics *m = calloc(1, sizeof *m + strlen(path) + 1);
   RT_CHECK(m != NULL, RT_ERR_MEM, "%zu bytes to open %s", sizeof *m, path);
   strcpy(m->path, path);
-  m->evaluated = evaluated;
+  m->past = past;
   *out = m;
   const rt_err err =
       rt_file_open_output(path, O_WRONLY | O_CREAT | O_APPEND, &m->fd);
@@ -102,7 +115,12 @@ rt_err rt_metrics_open(const char *path, int64_t resume_step, rt_metrics **out)
 
 int64_t rt_metrics_evaluated(const rt_metrics *m)
 {
-  return m->evaluated;
+  return m->past.evaluated;
+}
+
+double rt_metrics_time(const rt_metrics *m)
+{
+  return m->past.time_s;
 }
 
 void rt_metrics_begin(rt_metrics *m, const char *kind, int64_t step)
@@ -122,13 +140,30 @@ static void put_name(rt_metrics *m, const char *name)
   fputs(": ", m->line);
 }
 
-void rt_metrics_real(rt_metrics *m, const char *name, double value)
+static void put_real(rt_metrics *m, double value)
 {
-  put_name(m, name);
   if (isfinite(value))
     rt_json_put_real(m->line, value);
   else
     fputs("null", m->line);
+}
+
+void rt_metrics_real(rt_metrics *m, const char *name, double value)
+{
+  put_name(m, name);
+  put_real(m, value);
+}
+
+void rt_metrics_reals(rt_metrics *m, const char *name, const double *values,
+                      int n)
+{
+  put_name(m, name);
+  fputc('[', m->line);
+  for (int i = 0; i < n; i++) {
+    fputs(i > 0 ? ", " : "", m->line);
+    put_real(m, values[i]);
+  }
+  fputc(']', m->line);
 }
 
 void rt_metrics_int(rt_metrics *m, const char *name, int64_t value)

@@ -15,9 +15,14 @@ RT_MUST rt_err rt_metrics_open(const char *path, int64_t resume_step,
                                rt_metrics **out);
 /** Step of the last "eval" line that was there, -1 when there was none. */
 int64_t rt_metrics_evaluated(const rt_metrics *m);
+/** The largest "time_s" that was there, 0 without: earlier starts' time. */
+double rt_metrics_time(const rt_metrics *m);
 /** Start an object {"kind": kind, "step": step ...}. */
 void rt_metrics_begin(rt_metrics *m, const char *kind, int64_t step);
 void rt_metrics_real(rt_metrics *m, const char *name, double value);
+/** A list of \a n numbers. */
+void rt_metrics_reals(rt_metrics *m, const char *name, const double *values,
+                      int n);
 void rt_metrics_int(rt_metrics *m, const char *name, int64_t value);
 void rt_metrics_text(rt_metrics *m, const char *name, const char *value);
 /** End the object and write its line. */

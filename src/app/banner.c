@@ -7,11 +7,9 @@
 #include "base/log.h"
 #include "distill/job/job_memory.h"
 #include "io/common/h5.h"
+#include "par/hosts.h"
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-enum { HOST = 64, HOSTS_SHOWN = 4 };
 
 /** "Open MPI v4.1.4": the library's text up to its first comma or line. */
 static void mpi_version(char *text, size_t n)
@@ -43,40 +41,6 @@ void rt_banner_version(FILE *to)
           "by law.\n",
           RT_VERSION, rt_build_commit(), rt_build_compiler(), mpi,
           rt_h5_version(), rt_dev_library());
-}
-
-/** "2 hosts (a, b)".  Collective. */
-static rt_err describe_hosts(const rt_comm *world, char *text, size_t n)
-{
-  const int n_ranks = rt_comm_size(world);
-  char mine[HOST] = "";
-  gethostname(mine, sizeof mine - 1);
-  char(*all)[HOST] = calloc((size_t)n_ranks, sizeof *all);
-  rt_err err = RT_OK;
-  if (all == NULL)
-    err = RT_FAIL(RT_ERR_MEM, "host names of %d ranks", n_ranks);
-  err = rt_agree(world, err);
-  if (err == RT_OK && all != NULL)
-    err = rt_comm_allgather(world, mine, sizeof mine, all);
-  int n_hosts = 0;
-  char names[HOSTS_SHOWN * (HOST + 2) + 8] = "";
-  for (int r = 0; err == RT_OK && all != NULL && r < n_ranks; r++) {
-    int s = 0;
-    while (s < r && strcmp(all[s], all[r]) != 0)
-      s++;
-    if (s < r)
-      continue; // counted already
-    n_hosts++;
-    const size_t used = strlen(names);
-    if (n_hosts <= HOSTS_SHOWN)
-      snprintf(names + used, sizeof names - used, "%s%s",
-               n_hosts > 1 ? ", " : "", all[r]);
-    else if (n_hosts == HOSTS_SHOWN + 1)
-      snprintf(names + used, sizeof names - used, ", ...");
-  }
-  snprintf(text, n, "%d host%s (%s)", n_hosts, n_hosts == 1 ? "" : "s", names);
-  free(all);
-  return err;
 }
 
 static void print_threads(const rt_threads *t)
@@ -137,15 +101,17 @@ static void print_data(const rt_job *job)
 
 rt_err rt_banner_print(const rt_job *job, const char *verb)
 {
-  char hosts[512], mpi[128], when[32];
-  RT_TRY(describe_hosts(job->world, hosts, sizeof hosts));
+  char mpi[128], when[32];
+  rt_hosts hosts;
+  RT_TRY(rt_hosts_find(job->world, &hosts));
   mpi_version(mpi, sizeof mpi);
   rt_clock_iso(when, sizeof when);
   rt_info("retort %s (%s): %s, %s", RT_VERSION, rt_build_commit(), verb, when);
   rt_info("compiler   %s", rt_build_compiler());
   rt_info("libraries  %s, HDF5 %s, %s", mpi, rt_h5_version(), rt_dev_library());
-  rt_info("ranks      %d on %s; MPI-IO by %s", rt_comm_size(job->world), hosts,
-          mpi_io());
+  rt_info("ranks      %d on %d host%s (%s); MPI-IO by %s",
+          rt_comm_size(job->world), hosts.n, hosts.n == 1 ? "" : "s",
+          hosts.names, mpi_io());
   print_threads(&job->threads);
   RT_TRY(print_limits(job));
   rt_info("device     %s, %s", rt_dev_name(job->dev),

@@ -2,6 +2,7 @@
  *  One clear message, and the right exit code. */
 #include "app/fatal.h"
 
+#include "base/log.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -17,18 +18,20 @@ void rt_fatal_setup(bool with_trace)
 
 void rt_fatal_print(rt_err err, const char *who)
 {
-  char trace[1200] = "";
+  char trace[1200] = "", text[8192];
   // the run's lines stand before its end, also when both go to one file
   fflush(stdout);
   if ((debug || err == RT_ERR_INTERNAL) && rt_err_trace()[0] != '\0')
     snprintf(trace, sizeof trace, "\n  at %s", rt_err_trace());
-  fprintf(stderr, "retort: %s%s%s%s%s\n",
-          err == RT_ERR_STOPPED || err == RT_ERR_HALTED ? "" : "error: ", who,
-          rt_err_text(), trace,
-          err == RT_ERR_INTERNAL
-              ? "\n  This is a bug in retort: please report these lines."
-              : "");
+  snprintf(text, sizeof text, "retort: %s%s%s%s%s",
+           err == RT_ERR_STOPPED || err == RT_ERR_HALTED ? "" : "error: ", who,
+           rt_err_text(), trace,
+           err == RT_ERR_INTERNAL
+               ? "\n  This is a bug in retort: please report these lines."
+               : "");
+  fprintf(stderr, "%s\n", text);
   fflush(stderr);
+  rt_log_copy(text);
 }
 
 static void sleep_ms(long ms)

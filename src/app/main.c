@@ -211,6 +211,7 @@ int main(int argc, char **argv)
   // 4. The end, with one exit code for all.
   MPI_Finalize();
   rt_h5_child_stop();
+  rt_log_release();
   rt_cli_clear(&cli);
   return code;
 }

@@ -5,6 +5,7 @@
 #include "app/heartbeat.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
@@ -282,6 +283,7 @@ static void say(const verdict *v)
                            rt_err_exit_code(RT_ERR_HANG));
   const size_t n = at < sizeof text ? at : sizeof text - 1;
   // not stdio: the main thread may hang while it holds stderr's lock
+  rt_log_copy(text);
   if (write(STDERR_FILENO, text, n) < 0)
     return; // nobody listens; the exit code still tells
 }

@@ -21,6 +21,14 @@ void rt_clock_iso(char *text, size_t n)
   strftime(text, n, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
+void rt_clock_local(char *text, size_t n)
+{
+  const time_t now = time(NULL);
+  struct tm local;
+  localtime_r(&now, &local);
+  strftime(text, n, "%Y-%m-%dT%H:%M:%S", &local);
+}
+
 /** Digits at *text, at most nine, moving it past them; -1 when there are none
  *  or too many. */
 static long field(const char **text)

@@ -2,11 +2,15 @@
  *  Lines for people, from the speaking rank only. */
 #include "base/log.h"
 
+#include "base/clock.h"
+#include "base/file.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static rt_log_level log_level = RT_LOG_INFO;
 static bool log_speaks = true, log_lost;
@@ -17,20 +21,83 @@ void rt_log_setup(rt_log_level level, bool speaks)
   log_speaks = speaks;
 }
 
+/** What the speaking rank said before its copy was opened, and the copy. */
+static struct {
+  int fd;
+  size_t n;
+  char early[1 << 16];
+} copy = {.fd = -1};
+
+/** Once, and to stderr alone: the run goes on. */
+static void say_lost(int reason)
+{
+  if (!log_lost)
+    fprintf(stderr, "retort: warning: lines of the log are lost: %s\n",
+            strerror(reason));
+  log_lost = true;
+}
+
+/** One write with O_APPEND: not stdio, whose lock a thread may hang with. */
+static void append(const char *text, size_t n)
+{
+  for (size_t at = 0; at < n;) {
+    const ssize_t some = write(copy.fd, text + at, n - at);
+    if (some < 0 && errno != EINTR) {
+      say_lost(errno);
+      return;
+    }
+    at += some > 0 ? (size_t)some : 0;
+  }
+}
+
+void rt_log_copy(const char *text)
+{
+  char line[8192 + 64], when[32];
+  if (!log_speaks)
+    return;
+  rt_clock_local(when, sizeof when);
+  const int all = snprintf(line, sizeof line, "%s %s\n", when, text);
+  const size_t n = (size_t)all < sizeof line ? (size_t)all : sizeof line - 1;
+  line[n - 1] = '\n';
+  if (copy.fd >= 0) {
+    append(line, n);
+  } else if (copy.n + n <= sizeof copy.early) {
+    memcpy(copy.early + copy.n, line, n);
+    copy.n += n;
+  }
+}
+
+rt_err rt_log_keep(const char *path)
+{
+  int fd;
+  RT_TRY(rt_file_open_output(path, O_WRONLY | O_CREAT | O_APPEND, &fd));
+  rt_log_release();
+  copy.fd = fd;
+  append(copy.early, copy.n);
+  copy.n = 0;
+  return RT_OK;
+}
+
+void rt_log_release(void)
+{
+  if (copy.fd >= 0 && close(copy.fd) != 0)
+    say_lost(errno);
+  copy.fd = -1;
+}
+
 /** The whole line in one write, so that ranks' lines never interleave. */
 static void put_line(FILE *to, const char *prefix, const char *fmt,
                      va_list args)
 {
   char line[8192];
-  vsnprintf(line, sizeof line, fmt, args);
-  const int written = fprintf(to, "%s%s\n", prefix, line);
+  const int n = snprintf(line, sizeof line, "%s", prefix);
+  vsnprintf(line + n, sizeof line - (size_t)n, fmt, args);
+  const int written = fprintf(to, "%s\n", line);
   const bool lost = fflush(to) != 0 || written < 0;
   // who closed the pipe knows; a full disk is news, and the run goes on
-  if (lost && errno != EPIPE && to == stdout && !log_lost) {
-    fprintf(stderr, "retort: warning: lines of the log are lost: %s\n",
-            strerror(errno));
-    log_lost = true;
-  }
+  if (lost && errno != EPIPE && to == stdout)
+    say_lost(errno);
+  rt_log_copy(line);
 }
 
 #define PUT(to, prefix, fmt)                                                   \
@@ -73,6 +140,22 @@ void rt_log_page_close(rt_log_page *page)
     rt_info("%s", line);
   free(page->text);
   *page = (rt_log_page){0};
+}
+
+void rt_info_now(const char *fmt, ...)
+{
+  char line[4096], when[32];
+  va_list args;
+  if (!log_speaks || log_level < RT_LOG_INFO)
+    return;
+  va_start(args, fmt);
+  vsnprintf(line, sizeof line, fmt, args);
+  va_end(args);
+  rt_clock_local(when, sizeof when);
+  printf("%s %s\n", when, line);
+  if (fflush(stdout) != 0 && errno != EPIPE)
+    say_lost(errno);
+  rt_log_copy(line);
 }
 
 void rt_warn(const char *fmt, ...)

@@ -16,6 +16,8 @@ typedef enum rt_log_level {
 void rt_log_setup(rt_log_level level, bool speaks);
 /** One line to stdout on the speaking rank; the newline is added. */
 void rt_info(const char *fmt, ...) RT_PRINTF(1, 2);
+/** ... that begins with the time, local: "2026-01-31T13:00:00 ...". */
+void rt_info_now(const char *fmt, ...) RT_PRINTF(1, 2);
 /** Would a line of this level be seen?  The same on all ranks. */
 bool rt_log_shows(rt_log_level level);
 /** Several lines that functions print to a FILE; the caller's storage. */
@@ -34,6 +36,13 @@ void rt_warn(const char *fmt, ...) RT_PRINTF(1, 2);
 /** One line to stderr, "retort: found: ...", on any rank: damage that this one
  *  alone has seen, and goes on from. */
 void rt_found(const char *fmt, ...) RT_PRINTF(1, 2);
+
+/** From now on, and of what was said so far, the speaking rank appends all of
+ *  its lines to \a path, too, each after its time. */
+RT_MUST rt_err rt_log_keep(const char *path);
+/** Append \a text there, that the caller prints himself; any thread. */
+void rt_log_copy(const char *text);
+void rt_log_release(void);
 /** As rt_info, at level RT_LOG_DEBUG only. */
 void rt_debug(const char *fmt, ...) RT_PRINTF(1, 2);
 

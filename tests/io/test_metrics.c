@@ -146,7 +146,33 @@ static void test_cannot(void)
   scratch_remove(folder);
 }
 
+/** A restart knows the time of what it keeps; lists come back. */
+static void test_time(void)
+{
+  begin();
+  rt_metrics *m;
+  const double list[] = {1.5, (double)NAN};
+  RT_OKAY(rt_metrics_open(path, -1, &m));
+  CU_ASSERT_EQUAL(rt_metrics_time(m), 0.0);
+  for (int64_t step = 0; step <= 3; step++) {
+    rt_metrics_begin(m, step == 0 ? "start" : "train", step);
+    rt_metrics_real(m, "time_s", 10.0 * (double)step);
+    rt_metrics_reals(m, "list", list, 2);
+    RT_OKAY(rt_metrics_end(m));
+  }
+  rt_metrics_close(&m);
+  char *const text = contents();
+  CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"list\": [1.5, null]}\n"));
+  free(text);
+  RT_OKAY(rt_metrics_open(path, 2, &m));
+  CU_ASSERT_EQUAL(rt_metrics_time(m), 20.0);
+  CU_ASSERT_EQUAL(rt_metrics_evaluated(m), -1);
+  rt_metrics_close(&m);
+  scratch_remove(folder);
+}
+
 RT_TEST_MAIN("metrics", {"a line reads back", test_line},
              {"a restart rewrites nothing twice", test_restart},
              {"files cut anywhere", test_cut_anywhere},
+             {"time goes on", test_time},
              {"where nothing can be written", test_cannot})

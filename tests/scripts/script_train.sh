@@ -21,6 +21,44 @@ grep -qE '^total .* 100\.0 %$' out.txt || fail "the end table has no 100.0 %"
 [ "$(grep -c '"kind": *"eval"' one/metrics.jsonl)" = 2 ] ||
   fail "not two evaluations in the metrics"
 says one/deck.yaml "length"
+
+# --- each start says who goes on from where, each end where its time went; time
+# and the log go on
+LOG="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2} "
+mv out.txt first.txt
+SLURM_JOB_ID=17 expect 0 2 train deck.yaml output.dir=one train.length=62 \
+  checkpoint.allow_change=[train.length]
+"$PYTHON" - <<'PY' || fail "records of starts and ends"
+import json
+lines = [json.loads(x) for x in open("one/metrics.jsonl")]
+a, b = [x for x in lines if x["kind"] == "start"]
+assert lines[0] is a and a["step"] == 0 and a["ranks"] == 1, a
+assert b["step"] == 60 and b["ranks"] == b["dp"] == 2, b
+assert b["tp"] == b["hosts"] == b["threads"] == 1 and b["job_id"] == "17", b
+assert b["version"] and b["commit"] and b["date"].endswith("Z"), b
+one, two = [x for x in lines if x["kind"] == "end"]
+assert lines[-1] is two and two["step"] == 62, two
+least, average, most = two["student forward"]
+assert 0 < least <= average <= most, two
+times = [x["time_s"] for x in lines if "time_s" in x]
+assert times == sorted(times) and a["time_s"] == 0, times
+assert b["time_s"] == one["time_s"] > 0, (one, b)
+PY
+grep -vqE "$LOG" one/retort.log && fail "lines without a time in the log"
+"$PYTHON" - <<'PY' || fail "the log is not what was printed"
+import re
+stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d "
+strip = lambda x: re.sub("^" + stamp, "", x)
+log = [strip(x) for x in open("one/retort.log")]
+said = [strip(x) for f in ("first.txt", "out.txt") for x in open(f)]
+assert [x for x in log if not x.startswith("retort: ")] == said
+PY
+grep -qE "$LOG""step 62/62 100.0% loss " out.txt || fail "no time in a line"
+expect 78 1 train deck.yaml output.dir=one train.lr=1
+says err.txt "train.lr"
+says one/retort.log "retort: error: "
+says one/retort.log "train.lr"
+mv first.txt out.txt
 grep -q $'\r' out.txt && fail "carriage returns in the output"
 
 # --- the same on other layouts; a live and a stored teacher

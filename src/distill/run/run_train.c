@@ -44,6 +44,14 @@ static int64_t interval(const rt_job *job, rt_key key)
                        job->n_steps);
 }
 
+/** What rank 0 says, over all starts. */
+static rt_err keep_log(const rt_train_run *run)
+{
+  char path[RT_PATH_MAX];
+  RT_TRY(rt_path_join(path, run->folder, "retort.log"));
+  return rt_log_keep(path);
+}
+
 static rt_err open_folder(rt_train_run *run)
 {
   rt_err err = RT_OK;
@@ -56,6 +64,8 @@ static rt_err open_folder(rt_train_run *run)
     err = rt_lock_take(run->folder, silence_s, &run->lock);
     if (err == RT_OK)
       err = rt_run_folder_check(run->folder);
+    if (err == RT_OK)
+      err = keep_log(run);
   }
   return rt_agree(run->job->world, err);
 }
@@ -363,10 +373,10 @@ static rt_err summary(rt_train_run *run, rt_stop stop)
   const double s = rt_now_s() - job->phases.began;
   const double tokens =
       (double)((run->step - run->first) * job->batch_rows * job->seq);
-  RT_TRY(rt_agree(job->world,
-                  rt_progress_end(&run->progress, run->step, reason(stop))));
   rt_phase_table table;
   RT_TRY(rt_phases_gather(&job->phases, job->world, &table));
+  RT_TRY(rt_agree(job->world, rt_progress_end(&run->progress, run->step,
+                                              reason(stop), &table)));
   rt_phases_say(&table);
   rt_info("%s at step %lld of %lld: %.0f tokens in %.1f s, %lld steps "
           "skipped%s%s",

@@ -2,10 +2,13 @@
  *  Progress lines and metrics.jsonl. */
 #include "distill/train/progress.h"
 
+#include "base/build_info.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "par/hosts.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 double rt_progress_flops(const rt_job *job)
@@ -18,23 +21,68 @@ double rt_progress_flops(const rt_job *job)
   return tokens * (student + teacher);
 }
 
+/** Once a start: who computes what follows. */
+static rt_err put_start(const rt_progress *p, const rt_hosts *hosts)
+{
+  static const char *const jobs[] = {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID",
+                                     "JOB_ID"};
+  const rt_job *const job = p->job;
+  rt_metrics *const m = p->metrics;
+  char when[32];
+  rt_clock_iso(when, sizeof when);
+  rt_metrics_begin(m, "start", p->step);
+  rt_metrics_text(m, "date", when);
+  rt_metrics_text(m, "version", RT_VERSION);
+  rt_metrics_text(m, "commit", rt_build_commit());
+  for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++)
+    if (getenv(jobs[i]) != NULL) {
+      rt_metrics_text(m, "job_id", getenv(jobs[i]));
+      break;
+    }
+  rt_metrics_int(m, "ranks", rt_comm_size(job->world));
+  rt_metrics_int(m, "hosts", hosts->n);
+  rt_metrics_text(m, "host_names", hosts->names);
+  rt_metrics_int(m, "threads", job->threads.n);
+  rt_metrics_int(m, "dp", job->grid_s.dp);
+  rt_metrics_int(m, "tp", job->grid_s.tp);
+  if ((job->needs & RT_NEED_TEACHER) != 0) {
+    rt_metrics_int(m, "teacher_dp", job->grid_t.dp);
+    rt_metrics_int(m, "teacher_tp", job->grid_t.tp);
+  }
+  rt_metrics_real(m, "time_s", p->before_s);
+  return rt_metrics_end(m);
+}
+
+static rt_err open_metrics(rt_progress *p, const char *folder,
+                           const rt_hosts *hosts)
+{
+  char path[RT_PATH_MAX];
+  if (rt_comm_rank(p->job->world) != 0 || folder[0] == '\0')
+    return RT_OK;
+  RT_TRY(rt_path_join(path, folder, "metrics.jsonl"));
+  RT_TRY(rt_metrics_open(path, p->step > 0 ? p->step : -1, &p->metrics));
+  p->before_s = rt_metrics_time(p->metrics);
+  return put_start(p, hosts);
+}
+
+/** Seconds of all starts. */
+static double time_of(const rt_progress *p)
+{
+  return p->before_s + rt_now_s() - p->job->phases.began;
+}
+
 rt_err rt_progress_init(rt_progress *p, const rt_job *job, const char *folder,
                         int64_t step)
 {
-  char path[RT_PATH_MAX];
-  rt_err err = RT_OK;
+  rt_hosts hosts;
   *p =
       (rt_progress){.job = job,
                     .flops = rt_progress_flops(job),
                     .step = step,
                     .since = rt_now_s(),
                     .input_s = rt_phases_seconds(&job->phases, RT_PHASE_INPUT)};
-  if (rt_comm_rank(job->world) == 0 && folder[0] != '\0') {
-    err = rt_path_join(path, folder, "metrics.jsonl");
-    if (err == RT_OK)
-      err = rt_metrics_open(path, step > 0 ? step : -1, &p->metrics);
-  }
-  return rt_agree(job->world, err);
+  RT_TRY(rt_hosts_find(job->world, &hosts));
+  return rt_agree(job->world, open_metrics(p, folder, &hosts));
 }
 
 void rt_progress_clear(rt_progress *p)
@@ -75,7 +123,7 @@ rt_err rt_progress_step(rt_progress *p, int64_t step, const rt_step_result *r)
   rt_metrics_real(m, "grad_norm", r->grad_norm);
   rt_metrics_real(m, "entries", r->entries);
   rt_metrics_int(m, "bad", r->bad ? 1 : 0);
-  rt_metrics_real(m, "time_s", rt_now_s() - p->job->phases.began);
+  rt_metrics_real(m, "time_s", time_of(p));
   return rt_metrics_end(m);
 }
 
@@ -144,12 +192,12 @@ void rt_progress_line(rt_progress *p, int64_t step, const rt_step_result *r,
   duration(p->step_s * (double)(job->n_steps - step), eta, sizeof eta);
   middle_of(job, r, middle, sizeof middle);
   mfu_of(p, step_s, mfu, sizeof mfu);
-  rt_info("step %lld/%lld %.1f%% loss %.4f %s gnorm %.3f %s tok/s%s "
-          "%.2f GiB wait %.1f%% ETA %s%s",
-          (long long)step, (long long)job->n_steps,
-          100.0 * (double)step / (double)job->n_steps, r->loss, middle,
-          r->grad_norm, speed, mfu, rss_bytes * 0x1p-30, 100.0 * wait, eta,
-          r->bad ? " BAD: skipped" : "");
+  rt_info_now("step %lld/%lld %.1f%% loss %.4f %s gnorm %.3f %s tok/s%s "
+              "%.2f GiB wait %.1f%% ETA %s%s",
+              (long long)step, (long long)job->n_steps,
+              100.0 * (double)step / (double)job->n_steps, r->loss, middle,
+              r->grad_norm, speed, mfu, rss_bytes * 0x1p-30, 100.0 * wait, eta,
+              r->bad ? " BAD: skipped" : "");
   p->step = step;
   p->since = now_s;
   p->paused = 0.0;
@@ -162,10 +210,11 @@ rt_err rt_progress_eval(rt_progress *p, int64_t step, const rt_eval_result *r)
   if (r->with_teacher)
     snprintf(teacher, sizeof teacher, " KL %.4f agree %.1f%%", r->kl,
              100.0 * r->agree);
-  rt_info("evaluation at step %lld: loss %.4f ppl %.2f top-1 %.1f%% ECE %.3f%s "
-          "(%lld tokens)",
-          (long long)step, r->loss, r->ppl, 100.0 * r->top1, r->ece, teacher,
-          (long long)r->tokens);
+  rt_info_now(
+      "evaluation at step %lld: loss %.4f ppl %.2f top-1 %.1f%% ECE %.3f%s "
+      "(%lld tokens)",
+      (long long)step, r->loss, r->ppl, 100.0 * r->top1, r->ece, teacher,
+      (long long)r->tokens);
   rt_metrics *m = p->metrics;
   if (m == NULL)
     return RT_OK;
@@ -182,18 +231,19 @@ rt_err rt_progress_eval(rt_progress *p, int64_t step, const rt_eval_result *r)
   return rt_metrics_end(m);
 }
 
-rt_err rt_progress_end(rt_progress *p, int64_t step, const char *how)
+rt_err rt_progress_end(rt_progress *p, int64_t step, const char *how,
+                       const rt_phase_table *table)
 {
   rt_metrics *m = p->metrics;
   if (m == NULL)
     return RT_OK;
   rt_metrics_begin(m, "end", step);
   rt_metrics_text(m, "how", how);
-  rt_metrics_real(m, "time_s", rt_now_s() - p->job->phases.began);
-  for (int i = 0; i < RT_N_PHASES; i++)
-    rt_metrics_real(m, rt_phase_name((rt_phase)i),
-                    rt_phases_seconds(&p->job->phases, (rt_phase)i));
-  rt_metrics_real(m, "communication", p->job->phases.comm_s);
+  rt_metrics_real(m, "time_s", time_of(p));
+  for (int i = 0; i < RT_PHASE_LINES; i++) {
+    const double over_ranks[] = {table->min[i], table->avg[i], table->max[i]};
+    rt_metrics_reals(m, rt_phase_line_name(i), over_ranks, 3);
+  }
   RT_TRY(rt_metrics_end(m));
   return rt_metrics_sync(m);
 }

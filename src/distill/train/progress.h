@@ -15,12 +15,14 @@ typedef struct rt_progress {
   double flops;         // of one step, all ranks together
   int64_t step;         // of the last line
   double since, paused; // when that was; seconds since then beside training
+  double before_s;      // seconds of earlier starts
   double input_s;       // seconds waited for input until then
   double step_s;        // recent seconds of a step, 0 before the first line
 } rt_progress;
 
-/** Rank 0 opens \a folder/metrics.jsonl ("": none) and drops lines after
- *  \a step, which will be written again.  Collective. */
+/** Rank 0 opens \a folder/metrics.jsonl ("": none), drops lines after \a step,
+ *  which will be written again, and says who goes on from there.  Collective.
+ */
 RT_MUST rt_err rt_progress_init(rt_progress *p, const rt_job *job,
                                 const char *folder, int64_t step);
 void rt_progress_clear(rt_progress *p);
@@ -48,6 +50,7 @@ void rt_progress_line(rt_progress *p, int64_t step, const rt_step_result *r,
 RT_MUST rt_err rt_progress_eval(rt_progress *p, int64_t step,
                                 const rt_eval_result *r);
 /** The last line of the metrics, on disk when this returns. */
-RT_MUST rt_err rt_progress_end(rt_progress *p, int64_t step, const char *how);
+RT_MUST rt_err rt_progress_end(rt_progress *p, int64_t step, const char *how,
+                               const rt_phase_table *table);
 
 #endif
