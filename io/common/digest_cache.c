@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "io/common/user_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,19 +60,6 @@ int64_t rt_stamp_now(void)
   return ns_of(t);
 }
 
-/** The folder, made when absent. */
-static rt_err find_folder(char folder[RT_PATH_MAX])
-{
-  const char *const xdg = getenv("XDG_CACHE_HOME");
-  const char *const home = getenv("HOME");
-  const bool given = xdg != NULL && xdg[0] == '/';
-  RT_CHECK(given || (home != NULL && home[0] == '/'), RT_ERR_NOINPUT,
-           "neither XDG_CACHE_HOME nor HOME names a folder");
-  RT_TRY(rt_path_join(folder, given ? xdg : home,
-                      given ? "retort" : ".cache/retort"));
-  return rt_folder_create(folder);
-}
-
 /** The lines of this moment; another process may be adding some. */
 static rt_err read_lines(rt_digest_cache *c)
 {
@@ -94,7 +82,7 @@ static rt_err read_lines(rt_digest_cache *c)
 static rt_err find_file(rt_digest_cache *c)
 {
   char folder[RT_PATH_MAX];
-  RT_TRY(find_folder(folder));
+  RT_TRY(rt_user_cache_folder(folder));
   return rt_path_join(c->path, folder, "digests");
 }
 

@@ -34,7 +34,7 @@
   K(RUN_WALL_S, "run.wall_s", REAL, "0", 0, 1e9, "", "s", "stop with a checkpoint before this much wall time, in seconds or as a time (04:00:00, 1-00:00:00); 0 asks Slurm") \
   K(RUN_WALL_MARGIN_S, "run.wall_margin_s", REAL, "60", 0, 1e9, "", "s", "how long before the wall limit to stop (at most half of what Slurm gives)") \
   K(RUN_MEMORY_GIB, "run.memory_gib", REAL, "0", 0, 1e6, "", "GiB", "memory per node that the plan may use; 0: what cgroups, Slurm, ulimit and RAM leave") \
-  K(RUN_PEAK_GFLOPS, "run.peak_gflops", REAL, "0", 0, 1e9, "", "GFLOP/s", "peak of one rank for MFU; 0 hides MFU") \
+  K(RUN_PEAK_GFLOPS, "run.peak_gflops", REAL, "0", 0, 1e9, "", "GFLOP/s", "peak of one rank, for MFU; 0: measured once, and remembered") \
   K(OUT_DIR, "output.dir", TEXT, "", 1, 0, "", "path", "folder of this run: deck, metrics, checkpoints; made when absent") \
   K(OUT_LOG_EVERY, "output.log_every", INT, "10", 1, 1000000000, "", "steps", "steps between progress lines") \
   K(CKPT_EVERY, "checkpoint.every", LENGTH, "30 min", 1, 0, "steps tokens % time", "", "between checkpoints, as a length or as a time (30 min, 2 h); 0 only at the end or when stopped") \

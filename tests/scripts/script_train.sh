@@ -58,6 +58,33 @@ expect 78 1 train deck.yaml output.dir=one train.lr=1
 says err.txt "train.lr"
 says one/retort.log "retort: error: "
 says one/retort.log "train.lr"
+cp first.txt out.txt
+
+# --- speed: of all and of a rank, achieved FLOPs, and their share of a peak that
+# is measured once for a machine and layout, or given
+says out.txt "a rank by GEMM, measured now; without this file"
+expect 0 1 train deck.yaml train.length=1 eval.rows=0
+says out.txt "a rank by GEMM, measured before; without this file"
+for number in "$XDG_CACHE_HOME"/retort/number-*; do
+  printf 'damaged' >"$number"
+done
+expect 0 1 train deck.yaml train.length=1 eval.rows=0
+says out.txt "a rank by GEMM, measured now"
+expect 0 2 plan deck.yaml
+grep "^work" out.txt >work.txt
+expect 0 2 train deck.yaml train.length=4 eval.rows=0 run.peak_gflops=10
+says out.txt "peak       10.0 GFLOP/s a rank (run.peak_gflops)"
+"$PYTHON" - <<'PY' || fail "the numbers of a line do not fit together"
+import re
+flop = float(re.search(r"work +([\d.e+]+) FLOP a step", open("work.txt").read())[1])
+line = [x for x in open("out.txt") if " step 4/4 " in x][0]
+tokens, each, tflops, mfu = (float(x.replace(",", "")) for x in re.search(
+    r" ([\d,]+) tok/s \(([\d,]+) a rank\) (\S+) TFLOP/s ([\d.]+)% MFU", line).groups())
+print(line, flop)
+assert abs(each - tokens / 2) < 1, line
+assert abs(tokens / (8 * 16) * flop * 1e-12 / tflops - 1) < 0.02, line
+assert abs(tflops * 1e3 / (2 * 10) * 100 - mfu) < 0.1 + 0.01 * mfu, line
+PY
 mv first.txt out.txt
 grep -q $'\r' out.txt && fail "carriage returns in the output"
 

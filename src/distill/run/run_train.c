@@ -6,6 +6,7 @@
 #include "distill/job/wall.h"
 #include "distill/run/run.h"
 #include "distill/run/run_parts.h"
+#include "distill/train/peak.h"
 #include "distill/train/progress.h"
 #include "distill/train/resume.h"
 #include "distill/train/run_folder.h"
@@ -34,6 +35,7 @@ typedef struct rt_train_run {
   double checkpoint_s, saved_s;         // or so many seconds after that time
   bool recorded;                        // there is a last_run of this run
   int64_t eval_rows;
+  double peak_gflops; // of one rank
   double wall_end_s;  // on the clock of rt_now_s, 0: no limit
   double refreshed_s; // the lock was, last
 } rt_train_run;
@@ -106,6 +108,7 @@ static rt_err make_parts(rt_train_run *run)
   run->evaluator = parts.evaluator;
   run->eval_rows = parts.eval_rows;
   RT_TRY(err);
+  RT_TRY(rt_peak_find(run->job, &run->peak_gflops));
   RT_TRY(rt_trainer_commit(run->trainer));
   return run->evaluator != NULL ? rt_evaluator_commit(run->evaluator) : RT_OK;
 }
@@ -147,7 +150,8 @@ static rt_err prepare(rt_train_run *run)
                                 run->trainer->id.origin));
   if (run->step < job->n_steps)
     RT_TRY(rt_agree(job->world, rt_trainer_seek(run->trainer, run->step)));
-  RT_TRY(rt_progress_init(&run->progress, job, run->folder, run->step));
+  RT_TRY(rt_progress_init(&run->progress, job, run->folder, run->step,
+                          run->peak_gflops));
   RT_TRY(keep_deck(run));
   run->saved_s = rt_now_s();
   return record(run);

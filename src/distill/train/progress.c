@@ -72,12 +72,13 @@ static double time_of(const rt_progress *p)
 }
 
 rt_err rt_progress_init(rt_progress *p, const rt_job *job, const char *folder,
-                        int64_t step)
+                        int64_t step, double peak_gflops)
 {
   rt_hosts hosts;
   *p =
       (rt_progress){.job = job,
                     .flops = rt_progress_flops(job),
+                    .peak_gflops = peak_gflops,
                     .step = step,
                     .since = rt_now_s(),
                     .input_s = rt_phases_seconds(&job->phases, RT_PHASE_INPUT)};
@@ -167,14 +168,26 @@ static void middle_of(const rt_job *job, const rt_step_result *r, char *text,
              r->lr, r->alpha);
 }
 
-/** Model FLOPs utilisation, when the peak of a rank is known. */
-static void mfu_of(const rt_progress *p, double step_s, char *text, size_t n)
+/** Achieved model FLOPs, and their share of the peak of all ranks (MFU). */
+static void work_of(const rt_progress *p, double step_s, char *text, size_t n)
 {
-  const double peak = rt_deck_real(p->job->deck, RT_KEY_RUN_PEAK_GFLOPS) * 1e9 *
-                      rt_comm_size(p->job->world);
-  text[0] = '\0';
+  const double tflops = p->flops / step_s * 1e-12;
+  const double peak = p->peak_gflops * 1e-3 * rt_comm_size(p->job->world);
+  const int used = snprintf(
+      text, n, tflops < 100.0 ? "%.3g TFLOP/s" : "%.0f TFLOP/s", tflops);
   if (peak > 0.0)
-    snprintf(text, n, " %.1f%% MFU", 100.0 * p->flops / (step_s * peak));
+    snprintf(text + used, n - (size_t)used, " %.1f%% MFU",
+             100.0 * tflops / peak);
+}
+
+/** "57,573 tok/s (28,786 a rank)". */
+static void speed_of(const rt_job *job, double step_s, char *text, size_t n)
+{
+  char all[32], each[32];
+  const double speed = (double)(job->batch_rows * job->seq) / step_s;
+  with_commas(speed, all, sizeof all);
+  with_commas(speed / rt_comm_size(job->world), each, sizeof each);
+  snprintf(text, n, "%s tok/s (%s a rank)", all, each);
 }
 
 void rt_progress_line(rt_progress *p, int64_t step, const rt_step_result *r,
@@ -184,19 +197,18 @@ void rt_progress_line(rt_progress *p, int64_t step, const rt_step_result *r,
   const double now_s = rt_now_s();
   const double n_steps = (double)(step - p->step);
   const double step_s = (now_s - p->since - p->paused) / n_steps;
-  char speed[48], eta[32], middle[128], mfu[32];
+  char speed[96], eta[32], middle[128], work[64];
   // half of the past: follows a change of speed, yet does not jump about
   p->step_s = p->step_s > 0.0 ? 0.5 * (p->step_s + step_s) : step_s;
-  with_commas((double)(job->batch_rows * job->seq) / step_s, speed,
-              sizeof speed);
+  speed_of(job, step_s, speed, sizeof speed);
   duration(p->step_s * (double)(job->n_steps - step), eta, sizeof eta);
   middle_of(job, r, middle, sizeof middle);
-  mfu_of(p, step_s, mfu, sizeof mfu);
-  rt_info_now("step %lld/%lld %.1f%% loss %.4f %s gnorm %.3f %s tok/s%s "
+  work_of(p, step_s, work, sizeof work);
+  rt_info_now("step %lld/%lld %.1f%% loss %.4f %s gnorm %.3f %s %s "
               "%.2f GiB wait %.1f%% ETA %s%s",
               (long long)step, (long long)job->n_steps,
               100.0 * (double)step / (double)job->n_steps, r->loss, middle,
-              r->grad_norm, speed, mfu, rss_bytes * 0x1p-30, 100.0 * wait, eta,
+              r->grad_norm, speed, work, rss_bytes * 0x1p-30, 100.0 * wait, eta,
               r->bad ? " BAD: skipped" : "");
   p->step = step;
   p->since = now_s;

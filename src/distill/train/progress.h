@@ -13,6 +13,7 @@ typedef struct rt_progress {
   const rt_job *job;    // borrowed
   rt_metrics *metrics;  // owned, NULL but on rank 0 of a run with a folder
   double flops;         // of one step, all ranks together
+  double peak_gflops;   // of one rank; 0: not known
   int64_t step;         // of the last line
   double since, paused; // when that was; seconds since then beside training
   double before_s;      // seconds of earlier starts
@@ -24,7 +25,8 @@ typedef struct rt_progress {
  *  which will be written again, and says who goes on from there.  Collective.
  */
 RT_MUST rt_err rt_progress_init(rt_progress *p, const rt_job *job,
-                                const char *folder, int64_t step);
+                                const char *folder, int64_t step,
+                                double peak_gflops);
 void rt_progress_clear(rt_progress *p);
 
 /** Do the metrics lack an evaluation at \a step, where the run goes on?  On

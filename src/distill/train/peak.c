@@ -1,0 +1,139 @@
+/** \file peak.c
+ *  The fastest of some square matrix products, while all ranks do the same: so
+ *  ranks that share caches, memory and clock slow each other down as in a step.
+ */
+#include "distill/train/peak.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "io/common/user_cache.h"
+#include "par/hosts.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+enum { KEY = 1024 };
+static const double enough_s = 0.25;
+
+/** "model name" of /proc/cpuinfo, else what uname says. */
+static void cpu_name(char *text, size_t n)
+{
+  char line[256];
+  struct utsname u;
+  FILE *f = fopen("/proc/cpuinfo", "r");
+  text[0] = '\0';
+  while (f != NULL && text[0] == '\0' && fgets(line, sizeof line, f) != NULL)
+    if (strncmp(line, "model name", 10) == 0 && strchr(line, ':') != NULL)
+      snprintf(text, n, "%.*s", (int)strcspn(strchr(line, ':') + 1, "\n"),
+               strchr(line, ':') + 1);
+  if (f != NULL)
+    fclose(f);
+  if (text[0] == '\0' && uname(&u) == 0)
+    snprintf(text, n, " %s", u.machine);
+}
+
+/** All that the number depends on, one line. */
+static void key_of(const rt_job *job, const rt_hosts *hosts, char key[KEY])
+{
+  char cpu[256];
+  cpu_name(cpu, sizeof cpu);
+  snprintf(key, KEY,
+           "GFLOP/s of a rank, GEMM in %s on %s:%s; %d ranks, %d a host, %d "
+           "threads each; %s",
+           rt_dtype_name(rt_dev_real(job->dev)), rt_dev_name(job->dev), cpu,
+           rt_comm_size(job->world), hosts->n_ranks, job->threads.n,
+           rt_dev_library());
+}
+
+/** Large enough to be near the peak, and small: all of it is gone before the
+ *  job's own memory is there. */
+static int64_t side_of(int threads)
+{
+  return threads < 4 ? 512 : threads < 32 ? 1024 : 2048;
+}
+
+typedef struct square {
+  rt_arena *arena; // owned: the three below
+  rt_view a, b, c; // [side, side]
+} square;
+
+static rt_err make_square(const rt_job *job, int64_t side, square *s)
+{
+  const rt_dtype real = rt_dev_real(job->dev);
+  RT_TRY(rt_arena_create("peak", &s->arena));
+  RT_TRY(rt_arena_reserve(s->arena, "a", real, side, side, &s->a));
+  RT_TRY(rt_arena_reserve(s->arena, "b", real, side, side, &s->b));
+  RT_TRY(rt_arena_reserve(s->arena, "c", real, side, side, &s->c));
+  RT_TRY(rt_arena_commit(s->arena, rt_dev_memory(job->dev)));
+  RT_RUN(job->dev, fill, .y = s->a, .value = 1.0);
+  RT_RUN(job->dev, fill, .y = s->b, .value = 1.0);
+  RT_RUN(job->dev, fill, .y = s->c, .value = 0.0);
+  return rt_dev_sync(job->dev);
+}
+
+/** Seconds of the fastest product; the first one, which wakes threads and
+ *  fills the library's buffers, does not count. */
+static rt_err time_products(const rt_job *job, const square *s, double *best_s)
+{
+  const double began = rt_now_s();
+  *best_s = 0.0;
+  for (int i = -1; i < 1 || rt_now_s() - began < enough_s; i++) {
+    const double since = rt_now_s();
+    RT_RUN(job->dev, gemm, .a = s->a, .b = s->b, .c = s->c, .trans_b = true,
+           .alpha = 1.0);
+    RT_TRY(rt_dev_sync(job->dev));
+    const double one_s = rt_now_s() - since;
+    if (i >= 0)
+      *best_s = *best_s > 0.0 ? fmin(*best_s, one_s) : one_s;
+  }
+  return RT_OK;
+}
+
+/** The mean over ranks.  Collective. */
+static rt_err measure(const rt_job *job, double *out_gflops)
+{
+  square s = {0};
+  const int64_t side = side_of(job->threads.n);
+  double best_s = 0.0;
+  // none begins before all have their memory
+  rt_err err = rt_agree(job->world, make_square(job, side, &s));
+  if (err == RT_OK)
+    err = rt_agree(job->world, time_products(job, &s, &best_s));
+  rt_arena_destroy(&s.arena);
+  RT_TRY(err);
+  *out_gflops = best_s > 0.0
+                    ? 2e-9 * (double)side * (double)side * (double)side / best_s
+                    : 0.0;
+  RT_TRY(rt_comm_allreduce_host(job->world, out_gflops, 1, RT_F64, RT_SUM));
+  *out_gflops /= rt_comm_size(job->world);
+  return RT_OK;
+}
+
+rt_err rt_peak_find(const rt_job *job, double *out_gflops)
+{
+  char key[KEY], path[RT_PATH_MAX] = "";
+  rt_hosts hosts;
+  double known = 0.0;
+  *out_gflops = rt_deck_real(job->deck, RT_KEY_RUN_PEAK_GFLOPS);
+  if (*out_gflops > 0.0) {
+    rt_info("peak       %.1f GFLOP/s a rank (run.peak_gflops)", *out_gflops);
+    return RT_OK;
+  }
+  RT_TRY(rt_hosts_find(job->world, &hosts));
+  key_of(job, &hosts, key);
+  const bool asks = rt_comm_rank(job->world) == 0;
+  if (asks && !(rt_user_cache_get(key, path, &known) && known > 0.0))
+    known = 0.0;
+  RT_TRY(rt_comm_bcast(job->world, &known, sizeof known, 0));
+  *out_gflops = known;
+  if (known == 0.0)
+    RT_TRY(measure(job, out_gflops));
+  const bool kept =
+      known > 0.0 || (asks && rt_user_cache_put(key, *out_gflops));
+  rt_info("peak       %.1f GFLOP/s a rank by GEMM, %s%s%s", *out_gflops,
+          known > 0.0 ? "measured before" : "measured now",
+          kept ? "; without this file it is measured anew: " : "",
+          kept ? path : "");
+  return RT_OK;
+}
