@@ -17,6 +17,7 @@ static rt_err allocate(rt_comm **out)
   c->most = RT_COMM_MOST;
   c->lane = calloc(1, sizeof *c->lane);
   RT_CHECK(c->lane != NULL, RT_ERR_MEM, "a communicator");
+  c->lane->n_due = 2;
   return RT_OK;
 }
 
@@ -121,8 +122,7 @@ rt_err rt_comm_bcast(const rt_comm *comm, void *data, size_t bytes, int root)
     RT_TRY_MPI(
         MPI_Bcast((char *)data + at, (int)part, MPI_BYTE, root, comm->comm));
   }
-  rt_ranks_leave(since);
-  return RT_OK;
+  return rt_comm_left(comm, since, RT_OK);
 }
 
 /** One broadcast for each rank that has something: any length, no int
@@ -149,9 +149,10 @@ rt_err rt_comm_allgather(const rt_comm *comm, const void *mine, size_t bytes,
       memcpy(place, mine, bytes);
     return comm->size == 1 ? RT_OK : gather_by_bcast(comm, NULL, bytes, out);
   }
-  RT_TRY_MEETING("all-gather", MPI_Allgather(mine, (int)bytes, MPI_BYTE, out,
-                                             (int)bytes, MPI_BYTE, comm->comm));
-  return RT_OK;
+  const double since = rt_ranks_enter("all-gather");
+  RT_TRY_MPI(MPI_Allgather(mine, (int)bytes, MPI_BYTE, out, (int)bytes,
+                           MPI_BYTE, comm->comm));
+  return rt_comm_left(comm, since, RT_OK);
 }
 
 rt_err rt_comm_allgatherv(const rt_comm *comm, const void *mine,
@@ -180,8 +181,7 @@ rt_err rt_comm_barrier(const rt_comm *comm)
 {
   const double since = rt_ranks_enter("barrier");
   RT_TRY_MPI(MPI_Barrier(comm->comm));
-  rt_ranks_leave(since);
-  return RT_OK;
+  return rt_comm_left(comm, since, RT_OK);
 }
 
 rt_err rt_comm_agree(const rt_comm *comm, rt_err err, const char *where)

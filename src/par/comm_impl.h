@@ -8,10 +8,16 @@
 /** Elements of one MPI call: int counts, and bounded temporary buffers. */
 enum { RT_COMM_MOST = 1 << 28 };
 
-/** What a group finds out about itself at its first large operation. */
+/** Operations whose times ranks compare at once. */
+enum { RT_COMM_COMPARED = 64 };
+
+/** What a group finds out about itself. */
 typedef struct rt_comm_lane {
-  bool known;
+  bool known;  /**< at its first large operation: the next member */
   rt_shm *shm; // owned; NULL: MPI carries everything
+  int n_spent, n_due;
+  double spent_s[RT_COMM_COMPARED]; /**< [n_spent]: in each of the last ones;
+                                       compared once they are n_due */
 } rt_comm_lane;
 
 struct rt_comm {
@@ -21,6 +27,12 @@ struct rt_comm {
   rt_comm_lane *lane; // owned
   size_t most;        /**< elements, or bytes, of one MPI call */
 };
+
+/** An operation of all ranks that was entered at \a since is over, which had
+ *  the error \a err on this rank: the result, too.  Who came
+ *  last did not wait: the shortest time of all ranks was spent on moving data.
+ *  Now and then they compare.  Collective. */
+RT_MUST rt_err rt_comm_left(const rt_comm *comm, double since, rt_err err);
 
 MPI_Datatype rt_comm_mpi_type(rt_dtype type);
 MPI_Op rt_comm_mpi_op(rt_op op);

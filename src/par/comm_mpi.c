@@ -2,6 +2,8 @@
  *  Types, operations and sums of host data, as MPI has them. */
 #include "par/comm_impl.h"
 
+#include "base/clock.h"
+
 MPI_Datatype rt_comm_mpi_type(rt_dtype type)
 {
   switch (type) {
@@ -24,6 +26,36 @@ MPI_Op rt_comm_mpi_op(rt_op op)
   return op == RT_SUM ? MPI_SUM : op == RT_MAX ? MPI_MAX : MPI_MIN;
 }
 
+/** The shortest times of all ranks, added up. */
+static rt_err compare_times(const rt_comm *comm, double *moved_s)
+{
+  rt_comm_lane *const lane = comm->lane;
+  const int n = lane->n_spent;
+  *moved_s = 0.0;
+  RT_TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, lane->spent_s, n, MPI_DOUBLE, MPI_MIN,
+                           comm->comm));
+  for (int i = 0; i < n; i++)
+    *moved_s += lane->spent_s[i];
+  lane->n_spent = 0;
+  // soon at first, so that a short run knows, too
+  lane->n_due = 2 * n < RT_COMM_COMPARED ? 2 * n : RT_COMM_COMPARED;
+  return RT_OK;
+}
+
+rt_err rt_comm_left(const rt_comm *comm, double since, rt_err err)
+{
+  rt_comm_lane *const lane = comm->lane;
+  double moved_s = 0.0;
+  if (err == RT_OK && comm->size > 1) {
+    lane->spent_s[lane->n_spent++] = rt_now_s() - since;
+    if (lane->n_spent == lane->n_due)
+      err = compare_times(comm, &moved_s);
+  }
+  rt_ranks_moved(moved_s);
+  rt_ranks_leave(since);
+  return err;
+}
+
 rt_err rt_comm_allreduce_host(const rt_comm *comm, void *data, size_t n,
                               rt_dtype type, rt_op op)
 {
@@ -36,6 +68,5 @@ rt_err rt_comm_allreduce_host(const rt_comm *comm, void *data, size_t n,
         MPI_IN_PLACE, (char *)data + at * rt_dtype_size(type), (int)part,
         rt_comm_mpi_type(type), rt_comm_mpi_op(op), comm->comm));
   }
-  rt_ranks_leave(since);
-  return RT_OK;
+  return rt_comm_left(comm, since, RT_OK);
 }

@@ -85,8 +85,7 @@ rt_err rt_comm_shm_run(const rt_comm *comm, rt_shm *shm, rt_shm_op *op)
       rt_ranks_enter(op->bytes_of != NULL ? "all-gather" : "all-reduce");
   rt_shm_start(shm, op);
   wait_for(comm, shm, op);
-  rt_ranks_leave(since);
-  return rt_shm_error(shm);
+  return rt_comm_left(comm, since, rt_shm_error(shm));
 }
 
 static rt_err check_view(const rt_view *x)
@@ -202,14 +201,14 @@ rt_err rt_comm_finish(rt_pending **pending)
     wait_for(p->comm, p->shm, &p->op);
   else
     code = MPI_Waitall(p->n, p->requests, MPI_STATUSES_IGNORE);
-  rt_ranks_leave(since);
-  rt_shm *shm = p->shm;
+  rt_err err = RT_OK;
+  if (p->shm != NULL)
+    err = rt_shm_error(p->shm);
+  else if (code != MPI_SUCCESS)
+    err = rt_mpi_error(code, "MPI_Waitall", __FILE__, __LINE__);
+  const rt_comm *const comm = p->comm;
   give_back(p);
-  if (shm != NULL)
-    RT_TRY(rt_shm_error(shm));
-  return code == MPI_SUCCESS
-             ? RT_OK
-             : rt_mpi_error(code, "MPI_Waitall", __FILE__, __LINE__);
+  return rt_comm_left(comm, since, err);
 }
 
 rt_err rt_comm_meet(const rt_comm *comm, void (*meanwhile)(void *with),
@@ -237,6 +236,5 @@ rt_err rt_comm_meet(const rt_comm *comm, void (*meanwhile)(void *with),
     nanosleep(&(struct timespec){0, nap_ns}, NULL);
     nap_ns = 2 * nap_ns < longest_nap_ns ? 2 * nap_ns : longest_nap_ns;
   }
-  rt_ranks_leave(since);
-  return RT_OK;
+  return rt_comm_left(comm, since, RT_OK);
 }

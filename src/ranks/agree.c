@@ -28,7 +28,7 @@ enum { N_VOTE = sizeof(vote) / sizeof(int64_t) };
 // Process-wide on purpose: a process has one main thread, which is in one
 // collective at a time, and a watchdog's thread that looks.
 static struct {
-  double seconds;
+  double seconds, moved;
   _Atomic uint64_t count;
   _Atomic(const char *) where;
   int key;           // of the attribute, once there is one
@@ -69,6 +69,16 @@ void rt_ranks_leave(double since)
 double rt_ranks_seconds(void)
 {
   return us.seconds;
+}
+
+void rt_ranks_moved(double s)
+{
+  us.moved += s;
+}
+
+double rt_ranks_moved_seconds(void)
+{
+  return us.moved;
 }
 
 uint64_t rt_ranks_count(void)

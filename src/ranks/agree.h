@@ -85,6 +85,9 @@ double rt_ranks_enter(const char *where);
 void rt_ranks_leave(double since);
 /** Seconds of this process in between. */
 double rt_ranks_seconds(void);
+/** Of those, \a s went into moving data; the rest was waiting for ranks. */
+void rt_ranks_moved(double s);
+double rt_ranks_moved_seconds(void);
 /** How many it has entered; where it is, NULL: outside.  For any thread. */
 uint64_t rt_ranks_count(void);
 const char *rt_ranks_where(void);

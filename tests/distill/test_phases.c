@@ -103,6 +103,37 @@ static void test_table(void)
   rt_comm_destroy(&world);
 }
 
+/** What one rank waits for another is not what data takes. */
+static void test_waiting(void)
+{
+  rt_comm *world = NULL;
+  rt_phases p;
+  rt_phase_table t;
+  double x = 1.0, nap_s = 0.01;
+  const int n = 6; // compared at the second and the last
+  RT_OKAY(rt_comm_create(MPI_COMM_WORLD, &world));
+  RT_OKAY(rt_comm_barrier(world));
+  rt_phases_start(&p, RT_PHASE_LOSS);
+  const int rank = rt_comm_rank(world);
+  for (int i = 0; i < n; i++) { // in turn each rank is the late one
+    if (rank == i % rt_comm_size(world))
+      sleep_s(nap_s);
+    RT_OKAY(rt_comm_allreduce_host(world, &x, 1, RT_F64, RT_SUM));
+  }
+  RT_OKAY(rt_phases_gather(&p, world, &t));
+  CU_ASSERT_STRING_EQUAL(rt_phase_line_name(RT_PHASE_RANKS), "wait for ranks");
+  if (rt_comm_size(world) > 1) {
+    // all but the late one waited, each time
+    CU_ASSERT(t.avg[RT_PHASE_RANKS] > 0.3 * n * nap_s);
+    CU_ASSERT(t.max[RT_PHASE_TRANSFER] > 0.0);
+    CU_ASSERT(t.max[RT_PHASE_TRANSFER] < 0.5 * t.avg[RT_PHASE_RANKS]);
+  } else {
+    CU_ASSERT(t.max[RT_PHASE_RANKS] + t.max[RT_PHASE_TRANSFER] < nap_s);
+  }
+  rt_comm_destroy(&world);
+}
+
 RT_TEST_MAIN("phases", {"exclusive", test_exclusive},
              {"communication is split off", test_communication},
+             {"waiting is told from transfer", test_waiting},
              {"the table adds up to 100 %", test_table})

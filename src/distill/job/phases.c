@@ -1,6 +1,7 @@
 /** \file phases.c
  *  Exclusive time accounting.  A phase's seconds are without communication,
- *  which stands in a line of its own, so that all lines add up to the whole. */
+ *  which stands in two lines of its own, so that all lines add up to the whole.
+ */
 #include "distill/job/phases.h"
 
 #include "base/clock.h"
@@ -18,12 +19,16 @@ const char *rt_phase_name(rt_phase phase)
 
 const char *rt_phase_line_name(int line)
 {
-  return line < RT_N_PHASES ? rt_phase_name((rt_phase)line) : "communication";
+  return line == RT_PHASE_TRANSFER ? "transfer"
+         : line == RT_PHASE_RANKS  ? "wait for ranks"
+                                   : rt_phase_name((rt_phase)line);
 }
 
 void rt_phases_start(rt_phases *p, rt_phase first)
 {
-  *p = (rt_phases){.now = first, .comm_since = rt_ranks_seconds()};
+  *p = (rt_phases){.now = first,
+                   .comm_since = rt_ranks_seconds(),
+                   .moved_before = rt_ranks_moved_seconds()};
   p->began = p->since = rt_now_s();
 }
 
@@ -84,8 +89,10 @@ rt_err rt_phases_gather(rt_phases *p, const rt_comm *world, rt_phase_table *out)
 {
   const size_t n = RT_PHASE_LINES;
   rt_phases_to(p, p->now); // close the books, stay where we are
-  for (int i = 0; i < RT_PHASE_LINES; i++)
-    out->avg[i] = i < RT_N_PHASES ? p->seconds[i] : p->comm_s;
+  const double moved_s = rt_ranks_moved_seconds() - p->moved_before;
+  memcpy(out->avg, p->seconds, sizeof p->seconds);
+  out->avg[RT_PHASE_TRANSFER] = fmin(moved_s, p->comm_s);
+  out->avg[RT_PHASE_RANKS] = p->comm_s - out->avg[RT_PHASE_TRANSFER];
   memcpy(out->min, out->avg, sizeof out->min);
   memcpy(out->max, out->avg, sizeof out->max);
   RT_TRY(rt_comm_allreduce_host(world, out->min, n, RT_F64, RT_MIN));

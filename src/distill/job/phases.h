@@ -12,6 +12,7 @@
   X(SETUP, "set-up")                                                           \
   X(INPUT, "wait for input")                                                   \
   X(TEACHER, "teacher forward")                                                \
+  X(STORED, "stored logits")                                                   \
   X(FORWARD, "student forward")                                                \
   X(LOSS, "head and loss")                                                     \
   X(BACKWARD, "student backward")                                              \
@@ -32,6 +33,7 @@ typedef enum rt_phase { RT_PHASE_LIST(RT_PHASE_ENUM) RT_N_PHASES } rt_phase;
 typedef struct rt_phases {
   double seconds[RT_N_PHASES];
   double comm_s;
+  double moved_before; // seconds of rt_ranks_moved_seconds when it began
   rt_phase now;
   double since, comm_since, began;
 } rt_phases;
@@ -44,8 +46,10 @@ const char *rt_phase_name(rt_phase phase);
 /** Seconds of a phase so far (the open one included). */
 double rt_phases_seconds(const rt_phases *p, rt_phase phase);
 
-/** Lines of the end table: the phases, then communication. */
-enum { RT_PHASE_LINES = RT_N_PHASES + 1 };
+/** Lines of the end table: the phases, then communication in two parts: moving
+ *  data, and waiting until other ranks have come.  Of the last few operations
+ *  of each group (up to 63) all time counts as waiting. */
+enum { RT_PHASE_TRANSFER = RT_N_PHASES, RT_PHASE_RANKS, RT_PHASE_LINES };
 const char *rt_phase_line_name(int line);
 /** Seconds of each line, over the ranks. */
 typedef struct rt_phase_table {

@@ -43,7 +43,7 @@ static rt_err disk_commit(void *self, rt_job *job)
 static rt_err disk_begin(void *self, rt_job *job, const rt_batch *b)
 {
   disk *d = self;
-  const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_TEACHER);
+  const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_STORED);
   for (int64_t r = 0; r < b->n_rows; r++) {
     const rt_logits_row *row = &b->logits[r];
     int64_t at = 0;
