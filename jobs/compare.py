@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """A table and a plot of several training runs, side by side.
 
-  jobs/compare.py OUT NAME=RUN[,DATASET] ...
+  jobs/compare.py OUT [--title TEXT] [--teacher FOLDER] NAME=RUN[,DATASET] ...
 
 RUN is an output.dir with metrics.jsonl and eval.json (retort eval); DATASET the
-logit dataset it read.  Prints the table, writes OUT.json, OUT.dat and, with
-gnuplot, OUT.png (held-out loss against tokens).
+logit dataset it read; the teacher's FOLDER has an eval.json on the same rows.
+Prints the table, writes OUT.json, OUT.dat and, with gnuplot, OUT.png: held-out
+loss against tokens.  Lines are the evaluations of the runs while they trained,
+dots at their ends and the numbers beside the names are those of the table.
 """
+import argparse
 import json
 import os
 import shutil
@@ -32,6 +35,11 @@ def bytes_per_token(dataset):
     return folder_bytes(dataset) / (info["n_rows"] * info["seq"])
 
 
+def read_eval(run):
+    with open(os.path.join(run, "eval.json")) as f:
+        return json.load(f)
+
+
 def read_run(name, run, dataset):
     with open(os.path.join(run, "metrics.jsonl")) as f:
         lines = [json.loads(line) for line in f]
@@ -39,9 +47,9 @@ def read_run(name, run, dataset):
     curve = [(train[x["step"] - 1]["tokens"], x["loss"])
              for x in lines if x["kind"] == "eval" and x["step"] > 0]
     times = [b["time_s"] - a["time_s"] for a, b in zip(train, train[1:])]
-    with open(os.path.join(run, "eval.json")) as f:
-        result = json.load(f)
-    result.update(name=name, run=run, curve=curve, tokens=train[-1]["tokens"],
+    result = read_eval(run)
+    result.update(name=name, run=run, curve=curve,
+                  tokens_evaluated=result["tokens"], tokens=train[-1]["tokens"],
                   tokens_per_s=train[0]["tokens"] / statistics.median(times))
     if dataset:
         result["bytes_per_token"] = bytes_per_token(dataset)
@@ -57,33 +65,59 @@ def print_table(runs):
         print(r["name"].ljust(width), *(c.rjust(13) for c in cells))
 
 
-def plot(runs, out):
+def quoted(text):
+    return '"' + text.replace("\\", "").replace('"', "'") + '"'
+
+
+def write_curves(runs, teacher, out):
+    """Blocks of two: what a run measured, and what the table says."""
+    last = max(r["tokens"] for r in runs)
     with open(out + ".dat", "w") as f:
         for r in runs:
-            f.write(f'"{r["name"]}"\n')
+            f.write(quoted(f"{r['name']}: {r['loss']:.4f}") + "\n")
             f.writelines(f"{tokens} {loss}\n" for tokens, loss in r["curve"])
-            f.write("\n\n")
+            f.write(f"\n\nend\n{r['tokens']} {r['loss']}\n\n\n")
+        if teacher:
+            f.write(quoted(f"teacher: {teacher['loss']:.4f}") + "\n")
+            f.write(f"0 {teacher['loss']}\n{last} {teacher['loss']}\n")
+
+
+def plot(runs, teacher, title, out):
+    write_curves(runs, teacher, out)
     if shutil.which("gnuplot") is None:
         print("gnuplot is not installed: no plot")
         return
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                           "loss.gp")
-    subprocess.run(["gnuplot", "-e", f"out='{out}'; n={len(runs)}", script],
-                   check=True)
+    subprocess.run(["gnuplot", "-e", f"out={quoted(out)}; n={len(runs)}; "
+                    f"heading={quoted(title)}; taught={int(bool(teacher))}",
+                    script], check=True)
 
 
 def main():
-    if len(sys.argv) < 3 or any("=" not in a for a in sys.argv[2:]):
-        sys.exit(__doc__)
-    out, runs = sys.argv[1], []
-    for arg in sys.argv[2:]:
-        name, _, folders = arg.partition("=")
+    ap = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    ap.add_argument("out", metavar="OUT")
+    ap.add_argument("--title", default="Held-out loss of students")
+    ap.add_argument("--teacher", metavar="FOLDER")
+    ap.add_argument("runs", metavar="NAME=RUN[,DATASET]", nargs="+")
+    args = ap.parse_args()
+    runs = []
+    for arg in args.runs:
+        name, equals, folders = arg.partition("=")
+        if not equals:
+            ap.error(f"{arg}: expected NAME=RUN or NAME=RUN,DATASET")
         run, _, dataset = folders.partition(",")
         runs.append(read_run(name, run, dataset))
-    print_table(runs)
-    with open(out + ".json", "w") as f:
+    teacher = read_eval(args.teacher) if args.teacher else None
+    if teacher and any(r["tokens_evaluated"] != teacher["tokens"] for r in runs):
+        sys.exit(f"{args.teacher}/eval.json: {teacher['tokens']} tokens, "
+                 f"students were evaluated on {[r['tokens_evaluated'] for r in runs]}: "
+                 "give each `retort eval` the same eval.rows")
+    print_table(runs + ([dict(teacher, name="teacher")] if teacher else []))
+    with open(args.out + ".json", "w") as f:
         json.dump(runs, f, indent=1)
-    plot(runs, out)
+    plot(runs, teacher, args.title, args.out)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ ours=$out/.retort_demo # what this script made, it may make anew
   exit 73
 }
 touch "$ours"
-rm -rf "$out"/{logits,lm,vanilla,pd_star} "$out"/{log,*.log,result.*}
+rm -rf "$out"/{logits,lm,vanilla,pd_star,teacher} "$out"/{log,*.log,result.*}
 
 say "1. capture: the teacher's top-0.95-100 log-probs of the training text"
 on2 capture inputs/demo/student.yaml teacher.weights=$teacher \
@@ -50,7 +50,11 @@ train pd_star "${stored[@]}" teacher.top_p=0.95 teacher.top_k=50 \
   train.lr_schedule=wsd train.lr_warmup='10 %' train.lr_decay='10 %'
 
 say "3. what came of it"
-python3 jobs/compare.py "$out/result" "LM only=$out/lm" \
+on2 eval inputs/demo/student.yaml output.dir="$out/teacher" eval.rows=0 \
+  student.weights=$teacher >"$out/teacher.log" 2>&1
+python3 jobs/compare.py "$out/result" --teacher "$out/teacher" \
+  --title "King James Bible: students of 0.4 M parameters, a teacher of 2 M" \
+  "LM only=$out/lm" \
   "vanilla PD=$out/vanilla,$out/logits" \
   "PD* recipe=$out/pd_star,$out/logits"
 printf '\nThree students, a logit dataset, result.json and result.png are in %s.\n' "$out"

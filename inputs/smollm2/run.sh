@@ -36,5 +36,9 @@ train live teacher.source=live teacher.weights="$out/teacher" \
   teacher.target=full loss.alpha=0.9
 
 say "result"
-python3 jobs/compare.py "$out/result" "LM only=$out/lm" \
+on2 eval output.dir="$out/teacher.eval" eval.rows=32 \
+  student.weights="$out/teacher" >"$out/teacher.log" 2>&1
+python3 jobs/compare.py "$out/result" --teacher "$out/teacher.eval" \
+  --title "Students of SmolLM2-135M" \
+  "LM only=$out/lm" \
   "offline top-0.95-50=$out/offline,$out/logits" "live full KL=$out/live"

@@ -56,7 +56,10 @@ void rt_log_copy(const char *text)
   if (!log_speaks)
     return;
   rt_clock_local(when, sizeof when);
-  const int all = snprintf(line, sizeof line, "%s %s\n", when, text);
+  const int length = (int)strlen(text);
+  const bool ended = length > 0 && text[length - 1] == '\n';
+  const int all =
+      snprintf(line, sizeof line, "%s %.*s\n", when, length - ended, text);
   const size_t n = (size_t)all < sizeof line ? (size_t)all : sizeof line - 1;
   line[n - 1] = '\n';
   if (copy.fd >= 0) {

@@ -171,18 +171,35 @@ static rt_err compare(const rt_comm *world, rt_threads *out)
   return RT_OK;
 }
 
+/** The cores of all ranks that share some with \a mine, with each other, and so
+ *  on: only all those ranks together can fill them. */
+static cpu_set_t reach(const cpu_set_t *sets, int n_ranks,
+                       const cpu_set_t *mine)
+{
+  cpu_set_t all = *mine, both;
+  for (int n_before = 0; CPU_COUNT(&all) != n_before;) {
+    n_before = CPU_COUNT(&all);
+    for (int i = 0; i < n_ranks; i++) {
+      CPU_AND(&both, &all, &sets[i]);
+      if (CPU_COUNT(&both) > 0)
+        CPU_OR(&all, &all, &sets[i]);
+    }
+  }
+  return all;
+}
+
 /** Threads of this rank, and of those that it meets on its cores or under its
  *  quota, against what they have. */
 static void say_crowd(const cpu_set_t *sets, const int *n_threads, int n_ranks,
                       const cpu_set_t *mine, rt_threads *out)
 {
-  cpu_set_t all = *mine, both;
   int threads = 0, ranks = 0;
+  const cpu_set_t all = reach(sets, n_ranks, mine);
   for (int i = 0; i < n_ranks; i++) {
-    CPU_AND(&both, mine, &sets[i]);
+    cpu_set_t both;
+    CPU_AND(&both, &all, &sets[i]);
     if (CPU_COUNT(&both) == 0)
       continue;
-    CPU_OR(&all, &all, &sets[i]);
     threads += n_threads[i];
     ranks++;
   }

@@ -79,6 +79,19 @@ says err.txt "more threads than cores: 300 threads of 3 ranks on the "
     deck.yaml run.threads=0 >out.txt 2>err.txt
 )
 says out.txt "threads    1 per rank (its cores)"
+# ranks that meet over the cores of a third count together
+mapfile -t cores < <(taskset -cp $$ | sed 's/.*: //' | tr , '\n' |
+  while IFS=- read -r a b; do seq "$a" "${b:-$a}"; done)
+if [ "${#cores[@]}" -gt 1 ]; then
+  plan=("$RETORT" plan deck.yaml train.batch_rows=6 run.threads=2)
+  # shellcheck disable=SC2086
+  timeout 60 $MPIRUN --bind-to none \
+    -np 1 taskset -c "${cores[0]}" "${plan[@]}" : \
+    -np 1 taskset -c "${cores[0]},${cores[1]}" "${plan[@]}" : \
+    -np 1 taskset -c "${cores[1]}" "${plan[@]}" >out.txt 2>err.txt ||
+    fail "a plan of three ranks on two cores"
+  says err.txt "6 threads of 3 ranks on the 2 cores that they share"
+fi
 alone 0 plan deck.yaml run.threads=100
 says err.txt "more threads than cores: 100 threads of a rank on its "
 cpu=/sys/fs/cgroup/cpu/retort_$$

@@ -144,6 +144,46 @@ print(f"largest difference {worst:.1e}; KL {again('live')['kl']:.3f}")
 sys.exit(not (worst < 1e-5 and again("live")["kl"] > 0.0))
 PY
 
+# --- the plot and the table of runs have the same numbers, and the teacher's
+for run in base live; do
+  expect 0 2 eval deck.yaml output.dir=$run eval.rows=0
+done
+expect 0 2 eval deck.yaml output.dir=taught student.weights=teacher.hf \
+  eval.rows=0
+compare=$here/../jobs/compare.py
+"$PYTHON" "$compare" plotted --teacher taught --title "it's 'a' title" \
+  "no teacher=base" live=live >table.txt || fail "no comparison"
+"$PYTHON" - <<'PY' || fail "the plot has other numbers than the table"
+import json
+loss = {r: json.load(open(r + "/eval.json"))["loss"]
+        for r in ("base", "live", "taught")}
+blocks = open("plotted.dat").read().split("\n\n\n")
+for name, run, i in (("no teacher", "base", 0), ("live", "live", 2),
+                     ("teacher", "taught", 4)):
+    assert blocks[i].startswith(f'"{name}: {loss[run]:.4f}"\n'), blocks[i]
+    end = blocks[i + 1 if i < 4 else i].split("\n")[1 if i < 4 else -2]
+    assert float(end.split()[1]) == loss[run], (name, end)
+    row = [x for x in open("table.txt") if x.startswith(name)][-1]
+    assert f" {loss[run]:.4f} " in row, row
+PY
+if command -v gnuplot >/dev/null && ! [ -s plotted.png ]; then
+  fail "no plot"
+fi
+expect 0 1 eval deck.yaml output.dir=taught student.weights=teacher.hf \
+  eval.rows=3
+"$PYTHON" "$compare" plotted --teacher taught live=live 2>err.txt >&2 &&
+  fail "a teacher of other rows is compared"
+says err.txt "same eval.rows"
+
+# --- a run that is over is not said to have had another deck
+cp base/deck.yaml of_base.yaml
+expect 0 2 train deck.yaml output.dir=base train.lr=0.5 \
+  checkpoint.allow_change=[train.lr]
+cmp base/deck.yaml of_base.yaml || fail "a finished run's deck is another one"
+rm base/deck.yaml
+expect 0 2 train deck.yaml output.dir=base
+[ -f base/deck.yaml ] || fail "a deck that is missing is not made"
+
 # --- a bad step: nothing is updated, the rows are named
 expect 76 2 train deck.yaml output.dir=bad train.lr=100 train.weight_decay=10 \
   train.lr_warmup=0 train.length=40 checkpoint.every=1

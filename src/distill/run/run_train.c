@@ -79,24 +79,34 @@ static rt_err put_text(const char *folder, const char *name, const char *text)
   return rt_file_put(path, text, strlen(text));
 }
 
-/** The resolved deck, with the source of each value, the model, and what its
- *  dataset is.  Not before there are metrics: they tell rt_run_folder_check
- * whose it is. */
-static rt_err keep_deck(const rt_train_run *run)
+/** Nothing is left to train by this start's deck: the folder tells by which
+ *  it was. */
+static bool is_told(const rt_train_run *run)
+{
+  char path[RT_PATH_MAX];
+  return run->saved >= 0 && run->step >= run->job->n_steps &&
+         rt_path_join(path, run->folder, "deck.yaml") == RT_OK &&
+         rt_file_exists(path);
+}
+
+static rt_err put_deck(const rt_train_run *run)
 {
   char *text = NULL;
-  rt_err err = RT_OK;
-  if (run->lock != NULL) {
-    err = rt_deck_to_text(run->job->deck, &text);
-    if (err == RT_OK)
-      err = put_text(run->folder, "deck.yaml", text);
-    free(text);
-    if (err == RT_OK)
-      err = put_text(run->folder, "config.json", run->job->config);
-    if (err == RT_OK)
-      err = rt_run_card_write(run->job, run->folder);
-  }
-  return rt_agree(run->job->world, err);
+  RT_TRY(rt_deck_to_text(run->job->deck, &text));
+  const rt_err err = put_text(run->folder, "deck.yaml", text);
+  free(text);
+  RT_TRY(err);
+  RT_TRY(put_text(run->folder, "config.json", run->job->config));
+  return rt_run_card_write(run->job, run->folder);
+}
+
+/** The resolved deck, with the source of each value, the model, and what its
+ *  dataset is.  Not before there are metrics: they tell rt_run_folder_check
+ *  whose it is. */
+static rt_err keep_deck(const rt_train_run *run)
+{
+  const bool writes = run->lock != NULL && !is_told(run);
+  return rt_agree(run->job->world, writes ? put_deck(run) : RT_OK);
 }
 
 /** Plan trainer and evaluator, then allocate them. */
