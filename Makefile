@@ -91,7 +91,7 @@ given = $(if $(filter-out undefined file,$(origin $(1))),$(1)='$($(1))')
 DEPS = CC='$(CC)' BLAS='$(BLAS)' PKG_CONFIG_PATH='$(PKG_CONFIG_PATH):$(BLAS_PC)' \
   $(call given,MPI) $(call given,HDF5) BLAS_CFLAGS='$(BLAS_CFLAGS)' .ci/deps.sh
 .PHONY: flags
-flags:
+flags: ## print what a program that links the library needs
 	@echo '-fopenmp $(DEPS_CFLAGS) $(DEPS_LIBS)'
 # everything is built anew when the flags change; says what is missing first;
 # a folder that is all ours gets a tag (bford.info/cachedir), and `clean` asks
@@ -132,7 +132,7 @@ $(BUILD)/tests/%: tests/%.c $(LIB)
 	  -lcunit $(DEPS_LIBS)
 
 .PHONY: tests
-tests: $(TESTS) $(BENCHES) $(BUILD)/tests/gen_docs
+tests: $(TESTS) $(BENCHES) $(BUILD)/tests/gen_docs ## build the suites
 
 # The packages may only now be installed: what pkg-config says of them is asked
 # by a second make.
@@ -142,7 +142,7 @@ deps: ## install what is missing (root, Debian or Ubuntu), or say it
 check: deps ## set up, build and run every test (ONLY="deck comm": some)
 	@$(MAKE) --no-print-directory -j$$(nproc) all tests
 	@$(MAKE) --no-print-directory run-check
-run-check:
+run-check: ## `check` without set-up and build
 	@tests/run.sh $(BUILD) $(ONLY)
 
 .PHONY: soak sanitize
@@ -174,11 +174,11 @@ TIDY_FLAGS = -std=c17 -D_GNU_SOURCE -march=$(ARCH) -fopenmp -Isrc -I. \
 lint: ## layers, form, clang-tidy and shellcheck
 	@$(DEPS) build lint
 	@$(MAKE) --no-print-directory -k run-lint
-run-lint: lint-layers lint-format lint-shell lint-tidy
+run-lint: lint-layers lint-format lint-shell lint-tidy ## `lint` without set-up
 	@echo "lint: all is well"
-lint-layers:
+lint-layers: ## includes, names, lengths (doc/layers.txt)
 	@python3 tests/lint_layers.py
-lint-format:
+lint-format: ## the form of C files
 	@failed=0; for f in $(C_FILES) $(H_FILES); do \
 	  $(CLANG_FORMAT) $$f | cmp -s - $$f || \
 	    { echo "$$f: form differs; run make format"; failed=1; }; \
@@ -186,10 +186,10 @@ lint-format:
 .PHONY: format
 format: ## give C files the form that lint checks
 	@$(CLANG_FORMAT) -i $(C_FILES) $(H_FILES)
-lint-shell:
+lint-shell: ## shellcheck
 	@shellcheck $(SH_FILES)
 # one file at a time: given several, the analyzer mistakes va_list
-lint-tidy:
+lint-tidy: ## clang-tidy (C_FILES=...: some)
 	@printf '%s\n' $(C_FILES) | xargs -P $$(nproc) -n 1 ./tests/lint_tidy.sh \
 	  $(TIDY_FLAGS)
 
@@ -267,9 +267,9 @@ uninstall: ## remove what install has put there, and nothing else
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^#   \([A-Z].*\)/  \1/p' Makefile
-	@awk -F '## ' '/^[a-z-]+:.*## / {split($$1, name, ":"); \
-	  printf "  make %-10s %s\n", name[1], $$2}' Makefile
+	@sed -n '/^#   [A-Z]/,/^[^#]/s/^#   /  /p' Makefile
+	@awk -F '## ' '/^[a-z0-9-]+:.*## / {split($$1, name, ":"); \
+	  printf "  make %-11s %s\n", name[1], $$2}' Makefile
 
 .PHONY: clean
 clean: ## remove what was built
