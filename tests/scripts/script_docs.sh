@@ -16,9 +16,9 @@ fi
 
 # --- targets
 make -s -C "$root" help >help.txt
-for target in $(sed -n 's/^\.PHONY: *//p' "$root/Makefile"); do
+while read -r target; do
   grep -q "^  make $target  *[^ ]" help.txt || fail "make help lacks $target"
-done
+done < <(sed -n 's/^\.PHONY: *//p' "$root/Makefile" | tr ' ' '\n')
 says help.txt "empty: CC is a wrapper"
 
 # --- commands of the README: those of a run and of distilling are run, in a

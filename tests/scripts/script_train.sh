@@ -27,7 +27,7 @@ says one/deck.yaml "length"
 LOG="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2} "
 mv out.txt first.txt
 SLURM_JOB_ID=17 expect 0 2 train deck.yaml output.dir=one train.length=62 \
-  checkpoint.allow_change=[train.length]
+  checkpoint.allow_change='[train.length]'
 "$PYTHON" - <<'PY' || fail "records of starts and ends"
 import json
 lines = [json.loads(x) for x in open("one/metrics.jsonl")]
@@ -178,7 +178,7 @@ says err.txt "same eval.rows"
 # --- a run that is over is not said to have had another deck
 cp base/deck.yaml of_base.yaml
 expect 0 2 train deck.yaml output.dir=base train.lr=0.5 \
-  checkpoint.allow_change=[train.lr]
+  checkpoint.allow_change='[train.lr]'
 cmp base/deck.yaml of_base.yaml || fail "a finished run's deck is another one"
 rm base/deck.yaml
 expect 0 2 train deck.yaml output.dir=base
