@@ -178,19 +178,45 @@ static rt_err open_file(const char *path, rt_h5_reader **out)
   r->fd = -1;
   *out = r;
   RT_TRY(rt_file_open(path, &r->fd));
-  return rt_file_size(path, &r->bytes);
+  return rt_file_size_of(r->fd, path, &r->bytes);
+}
+
+/** \a err of what came before, or what is in the file. */
+static rt_err look(rt_err err, rt_h5_reader **r)
+{
+  if (err == RT_OK)
+    err = rt_h5_child_ask((*r)->fd, (*r)->path, &(*r)->records);
+  if (err == RT_OK)
+    err = parse(*r);
+  if (err != RT_OK)
+    rt_h5_reader_close(r);
+  return err;
 }
 
 rt_err rt_h5_reader_open(const char *path, rt_h5_reader **out)
 {
+  return look(open_file(path, out), out);
+}
+
+rt_err rt_h5_reader_open_sealed(const char *path, rt_seal_proof *proof,
+                                rt_h5_reader **out)
+{
+  *proof = (rt_seal_proof){0};
   rt_err err = open_file(path, out);
   if (err == RT_OK)
-    err = rt_h5_child_ask((*out)->fd, path, &(*out)->records);
+    err = rt_seal_check_open(MPI_COMM_SELF, (*out)->fd, path, proof);
+  return look(err, out);
+}
+
+/** Each rank a share, of the file that it has open. */
+static rt_err prove_all(MPI_Comm comm, const rt_h5_reader *r)
+{
+  rt_seal_proof proof;
+  rt_err err = rt_seal_check_open(comm, r->fd, r->path, &proof);
   if (err == RT_OK)
-    err = parse(*out);
-  if (err != RT_OK)
-    rt_h5_reader_close(out);
-  return err;
+    err = rt_seal_proof_covers(&proof, r->path, NULL, 0);
+  rt_seal_proof_clear(&proof);
+  return rt_group_agree(comm, err);
 }
 
 /** Rank 0's records to everybody. */
@@ -214,12 +240,19 @@ rt_err rt_h5_reader_open_all(MPI_Comm comm, const char *path,
 {
   rt_err err = rt_group_agree(comm, open_file(path, out));
   if (err == RT_OK)
+    err = prove_all(comm, *out);
+  if (err == RT_OK)
     err = share_records(comm, *out);
   if (err == RT_OK)
     err = rt_group_agree(comm, parse(*out));
   if (err != RT_OK)
     rt_h5_reader_close(out);
   return err;
+}
+
+int64_t rt_h5_reader_bytes(const rt_h5_reader *r)
+{
+  return r->bytes;
 }
 
 void rt_h5_reader_close(rt_h5_reader **r)

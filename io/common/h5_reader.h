@@ -10,16 +10,23 @@
 #define RT_H5_READER_H
 
 #include "io/common/h5.h"
+#include "io/common/seal.h"
 
 typedef struct rt_h5_reader rt_h5_reader;
 
-/** Open by this rank alone.  Check the file's seal first: what is read is not
- *  checked again. */
+/** Open by this rank alone what has no seal: what is read is not checked. */
 RT_MUST rt_err rt_h5_reader_open(const char *path, rt_h5_reader **out);
-/** The same for all ranks of \a comm: rank 0 has it opened and tells the
- *  others what is in it.  Collective. */
+/** The same of what passes its seal, which is checked in the file that is
+ *  opened here.  \a proof is the caller's, to be cleared, also after an error.
+ */
+RT_MUST rt_err rt_h5_reader_open_sealed(const char *path, rt_seal_proof *proof,
+                                        rt_h5_reader **out);
+/** The same for all ranks of \a comm, of a file that its seal covers whole:
+ *  each checks its share, rank 0 has it opened and tells the others what is in
+ *  it.  Collective. */
 RT_MUST rt_err rt_h5_reader_open_all(MPI_Comm comm, const char *path,
                                      rt_h5_reader **out);
+int64_t rt_h5_reader_bytes(const rt_h5_reader *r); /**< of the file */
 /** NULL is accepted. */
 void rt_h5_reader_close(rt_h5_reader **r);
 

@@ -135,14 +135,19 @@ static rt_err join_raw(seal *s, const char *path, const rt_extent *raw, int n)
   return RT_OK;
 }
 
+/** A file that this rank has opened. */
+typedef struct source {
+  int fd;
+  const char *path; // borrowed
+} source;
+
 /** XXH3 of checked blocks [first, first + n) into \a hash. */
-static rt_err hash_blocks(const seal *s, const char *path, int64_t first,
+static rt_err hash_blocks(const seal *s, const source *from, int64_t first,
                           int64_t n, uint64_t *hash)
 {
+  const char *const path = from->path;
   if (n == 0)
     return RT_OK;
-  int fd;
-  RT_TRY(rt_file_open(path, &fd));
   void *const block = malloc((size_t)s->block_bytes);
   rt_err err = RT_OK;
   if (block == NULL)
@@ -151,18 +156,17 @@ static rt_err hash_blocks(const seal *s, const char *path, int64_t first,
   for (int64_t i = 0; i < n && err == RT_OK; i++) {
     const int64_t begin = s->block[first + i] * s->block_bytes;
     const size_t size = (size_t)(block_end(s, s->block[first + i]) - begin);
-    err = rt_file_read_at(fd, path, block, size, begin);
+    err = rt_file_read_at(from->fd, path, block, size, begin);
     if (err == RT_OK)
       hash[i] = rt_hash_xxh3(block, size);
   }
   free(block);
-  close(fd);
   RT_TRY(err);
   return RT_OK;
 }
 
 /** This rank's share of the checked blocks, hashed into a fresh array. */
-static rt_err hash_share(MPI_Comm comm, const seal *s, const char *path,
+static rt_err hash_share(MPI_Comm comm, const seal *s, const source *from,
                          int64_t *first, int64_t *n, uint64_t **hash)
 {
   int rank, n_ranks;
@@ -173,7 +177,7 @@ static rt_err hash_share(MPI_Comm comm, const seal *s, const char *path,
   RT_ASSERT(s->block_bytes > 0 && s->block != NULL && s->hash != NULL);
   *hash = malloc((size_t)(*n + 1) * sizeof **hash);
   RT_CHECK(*hash != NULL, RT_ERR_MEM, "%lld hashes", (long long)*n);
-  RT_TRY(hash_blocks(s, path, *first, *n, *hash));
+  RT_TRY(hash_blocks(s, from, *first, *n, *hash));
   return RT_OK;
 }
 
@@ -215,12 +219,13 @@ static rt_err put(const seal *s, const char *path)
   return RT_OK;
 }
 
-static rt_err write_seal(MPI_Comm comm, const char *path, seal *s,
+static rt_err write_seal(MPI_Comm comm, const source *from, seal *s,
                          const rt_extent *raw, int n_raw, bool whole)
 {
+  const char *const path = from->path;
   int rank;
   RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
-  rt_err err = rank == 0 ? rt_file_size(path, &s->bytes) : RT_OK;
+  rt_err err = rank == 0 ? rt_file_size_of(from->fd, path, &s->bytes) : RT_OK;
   RT_TRY(rt_group_agree(comm, err));
   RT_TRY(rt_group_bcast(comm, &s->bytes, sizeof s->bytes));
   if (rank == 0 && whole)
@@ -233,7 +238,7 @@ static rt_err write_seal(MPI_Comm comm, const char *path, seal *s,
   RT_TRY(rt_group_agree(comm, err));
   int64_t first = 0, n = 0, n_all;
   uint64_t *mine = NULL, *all = NULL;
-  err = rt_group_agree(comm, hash_share(comm, s, path, &first, &n, &mine));
+  err = rt_group_agree(comm, hash_share(comm, s, from, &first, &n, &mine));
   if (err == RT_OK)
     err = rt_group_join(comm, mine, n, &all, &n_all);
   free(mine);
@@ -247,7 +252,12 @@ rt_err rt_seal_write(MPI_Comm comm, const char *path, const rt_extent *raw,
                      int n_raw, bool whole)
 {
   seal s = {0};
-  const rt_err err = write_seal(comm, path, &s, raw, n_raw, whole);
+  source from = {-1, path};
+  rt_err err = rt_group_agree(comm, rt_file_open(path, &from.fd));
+  if (err == RT_OK)
+    err = write_seal(comm, &from, &s, raw, n_raw, whole);
+  if (from.fd >= 0)
+    close(from.fd);
   clear(&s);
   RT_TRY(err);
   return RT_OK;
@@ -293,11 +303,11 @@ static bool parse_hex(const char *text, uint64_t *hash)
 }
 
 /** Fill in \a s, whose expected hashes are in s->hash. */
-static rt_err parse(const rt_json *j, const char *path, const char *name,
+static rt_err parse(const rt_json *j, const source *from, const char *name,
                     seal *s)
 {
   int64_t bytes;
-  RT_TRY(rt_file_size(path, &bytes));
+  RT_TRY(rt_file_size_of(from->fd, from->path, &bytes));
   const char *const format = rt_json_text(rt_json_get(j, "format"));
   int64_t version = 0;
   RT_CHECK(format != NULL && strcmp(format, "retort-seal") == 0 &&
@@ -310,7 +320,7 @@ static rt_err parse(const rt_json *j, const char *path, const char *name,
            name);
   RT_CHECK(bytes == s->bytes, RT_ERR_DATA,
            "%s has %lld bytes, its seal says %lld: truncated or overwritten",
-           path, (long long)bytes, (long long)s->bytes);
+           from->path, (long long)bytes, (long long)s->bytes);
   RT_TRY(parse_raw(s, name, rt_json_get(j, "raw")));
   RT_TRY(plan_blocks(s, name));
   const char *const blocks = rt_json_text(rt_json_get(j, "blocks"));
@@ -319,12 +329,15 @@ static rt_err parse(const rt_json *j, const char *path, const char *name,
     good = parse_hex(blocks + i * HEX, &s->hash[i]);
   RT_CHECK(good, RT_ERR_DATA, "%s: blocks is not the %lld hashes expected",
            name, (long long)s->n_checked);
+  const char *const digits = rt_json_text(rt_json_get(j, "sha256"));
+  snprintf(s->sha256, sizeof s->sha256, "%s", digits != NULL ? digits : "");
   return RT_OK;
 }
 
 /** Read PATH.seal on rank 0, parse it everywhere. */
-static rt_err get(MPI_Comm comm, const char *path, seal *s)
+static rt_err get(MPI_Comm comm, const source *from, seal *s, uint64_t *hash)
 {
+  const char *const path = from->path;
   char name[RT_PATH_MAX], *text = NULL;
   size_t n = 0;
   int rank;
@@ -336,23 +349,24 @@ static rt_err get(MPI_Comm comm, const char *path, seal *s)
                   "%s is not sealed (there is no %s): it was not finished",
                   path, name);
   else if (rank == 0)
-    err = rt_seal_text_get(name, max_seal_bytes, &text, &n, NULL);
+    err = rt_seal_text_get(name, max_seal_bytes, &text, &n, hash);
   RT_TRY(rt_group_bcast_text(comm, err, &text, &n));
   rt_json *j = NULL;
   err = rt_json_parse(name, text, n, &j);
   if (err == RT_OK)
-    err = parse(j, path, name, s);
+    err = parse(j, from, name, s);
   rt_json_free(&j);
   free(text);
   RT_TRY(rt_group_agree(comm, err));
-  return RT_OK;
+  return rt_group_bcast(comm, hash, sizeof *hash);
 }
 
-static rt_err compare(MPI_Comm comm, const char *path, const seal *s)
+static rt_err compare(MPI_Comm comm, const source *from, const seal *s)
 {
+  const char *const path = from->path;
   int64_t first = 0, n = 0;
   uint64_t *got = NULL;
-  rt_err err = hash_share(comm, s, path, &first, &n, &got);
+  rt_err err = hash_share(comm, s, from, &first, &n, &got);
   for (int64_t i = 0; i < n && err == RT_OK; i++)
     if (got[i] != s->hash[first + i]) {
       const int64_t b = s->block[first + i];
@@ -368,14 +382,76 @@ static rt_err compare(MPI_Comm comm, const char *path, const seal *s)
   return RT_OK;
 }
 
-rt_err rt_seal_check(MPI_Comm comm, const char *path)
+void rt_seal_proof_clear(rt_seal_proof *proof)
 {
+  free(proof->raw);
+  *proof = (rt_seal_proof){0};
+}
+
+rt_err rt_seal_check_open(MPI_Comm comm, int fd, const char *path,
+                          rt_seal_proof *proof)
+{
+  const source from = {fd, path};
   seal s = {0};
-  rt_err err = get(comm, path, &s);
+  *proof = (rt_seal_proof){0};
+  rt_err err = get(comm, &from, &s, &proof->hash);
   if (err == RT_OK) // ranks may try another file, and each reads its share
-    err = rt_agree_ranks(comm, compare(comm, path, &s), RT_LATE, RT_HERE);
+    err = rt_agree_ranks(comm, compare(comm, &from, &s), RT_LATE, RT_HERE);
+  memcpy(proof->sha256, s.sha256, sizeof proof->sha256);
+  proof->raw = s.raw;
+  proof->n_raw = s.n_raw;
+  s.raw = NULL;
   clear(&s);
   RT_TRY(err);
+  return RT_OK;
+}
+
+rt_err rt_seal_check(MPI_Comm comm, const char *path)
+{
+  rt_seal_proof proof = {0};
+  int fd = -1;
+  rt_err err = rt_group_agree(comm, rt_file_open(path, &fd));
+  if (err == RT_OK)
+    err = rt_seal_check_open(comm, fd, path, &proof);
+  rt_seal_proof_clear(&proof);
+  if (fd >= 0)
+    close(fd);
+  return err;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+  const int64_t x = ((const rt_extent *)a)->offset;
+  const int64_t y = ((const rt_extent *)b)->offset;
+  return (x > y) - (x < y);
+}
+
+rt_err rt_seal_proof_covers(const rt_seal_proof *proof, const char *path,
+                            const rt_extent *extents, int64_t n)
+{
+  rt_extent *const sorted = malloc((size_t)(n + 1) * sizeof *sorted);
+  RT_CHECK(sorted != NULL, RT_ERR_MEM, "%lld extents of %s", (long long)n,
+           path);
+  if (n > 0)
+    memcpy(sorted, extents, (size_t)n * sizeof *sorted);
+  qsort(sorted, (size_t)n, sizeof *sorted, by_offset);
+  int64_t j = 0, bare = -1; // bare: where a byte is that nobody checks
+  for (int64_t i = 0; i < proof->n_raw && bare < 0; i++) {
+    int64_t at = proof->raw[i].offset;
+    const int64_t end = at + proof->raw[i].bytes;
+    for (; j < n && sorted[j].offset <= at && at < end; j++) {
+      const int64_t to = sorted[j].offset + sorted[j].bytes;
+      at = to > at ? to : at;
+      if (at > end)
+        break; // the next one may lie here, too
+    }
+    bare = at < end ? at : -1;
+  }
+  free(sorted);
+  RT_CHECK(bare < 0, RT_ERR_DATA,
+           "%s: its seal has no hash of byte %lld, which is in no record: it "
+           "is of another program, or forged",
+           path, (long long)bare);
   return RT_OK;
 }
 

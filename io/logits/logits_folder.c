@@ -198,27 +198,24 @@ rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
   return RT_OK;
 }
 
-/** The shard proves itself; is it also of this capture? */
-static rt_err check_member(const char *path, const rt_logits_info *info,
-                           int64_t i_shard)
-{
-  rt_h5_reader *h5;
-  RT_TRY(rt_h5_reader_open(path, &h5));
-  const rt_err err = rt_logits_header_check(h5, path, info, i_shard);
-  rt_h5_reader_close(&h5);
-  return err;
-}
-
 /** A shard that does not pass its seal is removed, and its seal, so that nobody
  *  lists it before it is written again.  A disk that fails, or what may not be
- *  read, says nothing of the shard. */
-static rt_err remove_damaged(const char *path, int64_t i)
+ *  read, says nothing of the shard.  One that proves itself must be of this
+ *  capture. */
+static rt_err check_member(const char *path, const rt_logits_info *info,
+                           int64_t i)
 {
   char seal[RT_PATH_MAX];
+  rt_seal_proof proof;
+  rt_h5_reader *h5 = NULL;
   RT_TRY(rt_seal_path(seal, path));
-  const rt_err err = rt_seal_check(MPI_COMM_SELF, path);
-  if (err == RT_OK)
-    return RT_OK;
+  rt_err err = rt_h5_reader_open_sealed(path, &proof, &h5);
+  rt_seal_proof_clear(&proof);
+  if (err == RT_OK) {
+    err = rt_logits_header_check(h5, path, info, i);
+    rt_h5_reader_close(&h5);
+    return err;
+  }
   RT_CHECK(err == RT_ERR_DATA || !rt_path_exists(seal), err, "%s",
            rt_err_text());
   rt_warn("shard %lld is written again: %s", (long long)i, rt_err_text());
@@ -232,10 +229,8 @@ static rt_err find_done(const char *folder, rt_logits_manifest *m, bool *done)
     char path[RT_PATH_MAX];
     RT_TRY(rt_logits_shard_path(path, folder, i));
     if (rt_file_exists(path))
-      RT_TRY(remove_damaged(path, i));
-    done[i] = rt_file_exists(path);
-    if (done[i])
       RT_TRY(check_member(path, &m->info, i));
+    done[i] = rt_file_exists(path);
     if (!done[i])
       m->shards[i] = (rt_logits_shard){0};
   }

@@ -128,14 +128,38 @@ static rt_err add_contents(const rt_h5_reader *h5, const char *path,
   return add_tables(h5, path, t);
 }
 
+/** Is it the file that the manifest lists? */
+static rt_err check_listed(const rt_h5_reader *h5, const char *path,
+                           uint64_t seal, const rt_logits_shard *s)
+{
+  const int64_t bytes = rt_h5_reader_bytes(h5);
+  RT_CHECK(seal == s->seal && bytes == s->bytes, RT_ERR_DATA,
+           "%s has %lld bytes and seal %016" PRIx64
+           ", the manifest says %lld and %016" PRIx64
+           ": it is of another dataset",
+           path, (long long)bytes, seal, (long long)s->bytes, s->seal);
+  return RT_OK;
+}
+
+/** Of the records alone, whose rows are checked when they are read, the seal
+ *  need have no hash. */
+static rt_err check_unhashed(const rt_h5_reader *h5, const char *path,
+                             const rt_seal_proof *proof)
+{
+  rt_extent *extents = NULL;
+  int64_t n = 0;
+  if (proof->n_raw > 0)
+    RT_TRY(rt_h5_reader_extents(h5, "records", &extents, &n));
+  const rt_err err = rt_seal_proof_covers(proof, path, extents, n);
+  free(extents);
+  return err;
+}
+
 /** Prove shard \a i, then append its table. */
 static rt_err add_shard(const rt_logits *ds, int64_t i, table *t)
 {
   const rt_logits_info *const info = &ds->manifest.info;
-  const rt_logits_shard *const s = &ds->manifest.shards[i];
-  char path[RT_PATH_MAX], sha256[RT_SHA256_HEX];
-  uint64_t seal;
-  int64_t bytes;
+  char path[RT_PATH_MAX];
   RT_TRY(rt_logits_shard_path(path, ds->folder, i));
   RT_CHECK(rt_file_exists(path), RT_ERR_DATA,
            "%s is missing, although the manifest lists it: restore it from a "
@@ -144,19 +168,18 @@ static rt_err add_shard(const rt_logits *ds, int64_t i, table *t)
            info->step || info->source[0] != '\0'
                ? ""
                : ", or run the same capture again, which makes it anew");
-  RT_TRY(rt_file_size(path, &bytes));
-  RT_TRY(rt_seal_check(MPI_COMM_SELF, path));
-  RT_TRY(rt_seal_hash(path, &seal, sha256));
-  RT_CHECK(seal == s->seal && bytes == s->bytes, RT_ERR_DATA,
-           "%s has %lld bytes and seal %016" PRIx64
-           ", the manifest says %lld and %016" PRIx64
-           ": it is of another dataset",
-           path, (long long)bytes, seal, (long long)s->bytes, s->seal);
-  rt_h5_reader *h5;
-  RT_TRY(rt_h5_reader_open(path, &h5));
-  rt_err err = rt_logits_header_check(h5, path, info, i);
+  rt_seal_proof proof;
+  rt_h5_reader *h5 = NULL;
+  rt_err err = rt_h5_reader_open_sealed(path, &proof, &h5);
+  if (err == RT_OK)
+    err = check_listed(h5, path, proof.hash, &ds->manifest.shards[i]);
+  if (err == RT_OK)
+    err = rt_logits_header_check(h5, path, info, i);
+  if (err == RT_OK)
+    err = check_unhashed(h5, path, &proof);
   if (err == RT_OK)
     err = add_contents(h5, path, &ds->spec, rt_logits_shard_rows(info, i), t);
+  rt_seal_proof_clear(&proof);
   rt_h5_reader_close(&h5);
   return err;
 }

@@ -18,6 +18,7 @@ void rt_checkpoint_meta_clear(rt_checkpoint_meta *meta)
 {
   free(meta->deck);
   free(meta->arch);
+  rt_h5_reader_close(&meta->file);
   *meta = (rt_checkpoint_meta){0};
 }
 
@@ -181,16 +182,6 @@ static rt_err read_meta(const rt_h5_reader *h5, const char *path,
   return read_text(h5, "config", &meta->arch);
 }
 
-/** On rank 0. */
-static rt_err open_meta(const char *path, rt_checkpoint_meta *meta)
-{
-  rt_h5_reader *h5;
-  RT_TRY(rt_h5_reader_open(path, &h5));
-  const rt_err err = read_meta(h5, path, meta);
-  rt_h5_reader_close(&h5);
-  return err;
-}
-
 /** Rank 0's meta to everybody. */
 static rt_err share_meta(MPI_Comm comm, rt_err err, rt_checkpoint_meta *meta)
 {
@@ -204,6 +195,7 @@ static rt_err share_meta(MPI_Comm comm, rt_err err, rt_checkpoint_meta *meta)
   RT_TRY(rt_group_bcast(comm, &numbers, sizeof numbers));
   numbers.deck = meta->deck;
   numbers.arch = meta->arch;
+  numbers.file = meta->file;
   *meta = numbers;
   return RT_OK;
 }
@@ -222,9 +214,9 @@ rt_err rt_checkpoint_read_meta(MPI_Comm comm, const char *folder, int64_t step,
   char path[RT_PATH_MAX];
   int rank;
   RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
-  RT_TRY(check_step(comm, folder, step)); // no unproved file reaches HDF5
   RT_TRY(rt_checkpoint_path(path, folder, "", step, "/state.h5"));
-  rt_err err = rank == 0 ? open_meta(path, meta) : RT_OK;
+  RT_TRY(rt_h5_reader_open_all(comm, path, &meta->file));
+  rt_err err = rank == 0 ? read_meta(meta->file, path, meta) : RT_OK;
   err = share_meta(comm, err, meta);
   if (err != RT_OK)
     rt_checkpoint_meta_clear(meta);
@@ -249,16 +241,10 @@ static rt_err read_slabs(const rt_h5_reader *h5, rt_slab *slabs, int n)
   return RT_OK;
 }
 
-rt_err rt_checkpoint_read(MPI_Comm comm, const char *folder, int64_t step,
+rt_err rt_checkpoint_read(MPI_Comm comm, const rt_checkpoint_meta *meta,
                           rt_slab *slabs, int n_slabs)
 {
-  char path[RT_PATH_MAX];
-  RT_TRY(rt_checkpoint_path(path, folder, "", step, "/state.h5"));
-  rt_h5_reader *h5;
-  RT_TRY(rt_h5_reader_open_all(comm, path, &h5));
-  const rt_err err = read_slabs(h5, slabs, n_slabs);
-  rt_h5_reader_close(&h5);
-  return rt_group_agree(comm, err);
+  return rt_group_agree(comm, read_slabs(meta->file, slabs, n_slabs));
 }
 
 /** --- pruning --- */

@@ -33,6 +33,8 @@ typedef struct rt_checkpoint_meta {
   char teacher[RT_SHA256_HEX]; /**< whom it learns from; "": none, or unknown */
   char *deck; /**< resolved deck; owned, free by rt_checkpoint_meta_clear */
   char *arch; /**< config.json text; owned */
+  struct rt_h5_reader *file; /**< proven and open, for rt_checkpoint_read;
+                                  owned; NULL when it is to be written */
 } rt_checkpoint_meta;
 void rt_checkpoint_meta_clear(rt_checkpoint_meta *meta);
 
@@ -49,14 +51,17 @@ RT_MUST rt_err rt_checkpoint_write(MPI_Comm comm, const char *folder,
  *  All broken: RT_ERR_DATA.  Collective. */
 RT_MUST rt_err rt_checkpoint_newest(MPI_Comm comm, const char *folder,
                                     int64_t *step);
+/** Check the seal, read what is not a tensor.  The file stays open in \a meta:
+ *  what is read from it is what was checked.  Collective. */
 RT_MUST rt_err rt_checkpoint_read_meta(MPI_Comm comm, const char *folder,
                                        int64_t step, rt_checkpoint_meta *meta);
 /** The hash that closes its seal.  Not collective. */
 RT_MUST rt_err rt_checkpoint_proof(const char *folder, int64_t step,
                                    uint64_t *hash);
-/** Fill every slab.  Unknown names, other shapes: RT_ERR_DATA.  Collective. */
-RT_MUST rt_err rt_checkpoint_read(MPI_Comm comm, const char *folder,
-                                  int64_t step, rt_slab *slabs, int n_slabs);
+/** Fill every slab from the checkpoint of \a meta.  Unknown names, other
+ *  shapes: RT_ERR_DATA.  Collective. */
+RT_MUST rt_err rt_checkpoint_read(MPI_Comm comm, const rt_checkpoint_meta *meta,
+                                  rt_slab *slabs, int n_slabs);
 /** Rename checkpoints of later steps than \a step, which were found damaged:
  *  they neither count among the last, nor are written over.  Rank 0 only. */
 RT_MUST rt_err rt_checkpoint_set_aside(const char *folder, int64_t step);

@@ -109,6 +109,14 @@ rt_err rt_file_size(const char *path, int64_t *bytes)
   return RT_OK;
 }
 
+rt_err rt_file_size_of(int fd, const char *path, int64_t *bytes)
+{
+  struct stat s;
+  CHECK_INPUT(fstat(fd, &s) == 0, "look at", path);
+  *bytes = s.st_size;
+  return RT_OK;
+}
+
 /** Read until the end of file or until \a n bytes came; a pipe gives less at a
  *  time than asked. */
 static rt_err read_up_to(int fd, const char *path, char *to, size_t n,

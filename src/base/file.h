@@ -19,6 +19,8 @@ bool rt_path_exists(const char *path);
 bool rt_file_exists(const char *path);
 bool rt_folder_exists(const char *path);
 RT_MUST rt_err rt_file_size(const char *path, int64_t *bytes);
+/** The same of the open file \a fd, called \a path. */
+RT_MUST rt_err rt_file_size_of(int fd, const char *path, int64_t *bytes);
 
 /** Open a regular file for reading: anything else is RT_ERR_NOINPUT, for a pipe
  *  would be waited for. */

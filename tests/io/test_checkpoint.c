@@ -149,6 +149,15 @@ static const char *file_of(int64_t step, const char *name, char *path)
   return path;
 }
 
+static rt_err read_step(int64_t step, rt_slab *slabs, int n)
+{
+  rt_checkpoint_meta meta;
+  RT_TRY(rt_checkpoint_read_meta(MPI_COMM_WORLD, folder, step, &meta));
+  const rt_err err = rt_checkpoint_read(MPI_COMM_WORLD, &meta, slabs, n);
+  rt_checkpoint_meta_clear(&meta);
+  return err;
+}
+
 static void test_layouts(void)
 {
   begin();
@@ -157,8 +166,7 @@ static void test_layouts(void)
     for (int in = 0; in < N_SPLITS; in++) {
       rt_slab slabs[N_TENSORS];
       make_slabs((split)in, -1, slabs);
-      RT_OKAY(
-          rt_checkpoint_read(MPI_COMM_WORLD, folder, out, slabs, N_TENSORS));
+      RT_OKAY(read_step(out, slabs, N_TENSORS));
       CU_ASSERT_EQUAL(n_wrong(slabs, out), 0);
       free_slabs(slabs);
     }
@@ -195,7 +203,7 @@ static void test_meta(void)
   rt_checkpoint_meta_clear(&got);
   CU_ASSERT_PTR_NULL(got.deck);
   RT_FAILS(rt_checkpoint_read_meta(MPI_COMM_WORLD, folder, 7, &got),
-           RT_ERR_DATA, "step-00000007");
+           RT_ERR_NOINPUT, "step-00000007");
   free_slabs(slabs);
   free(deck);
   scratch_remove(folder);
@@ -251,26 +259,48 @@ static void test_no_room(void)
   scratch_remove(folder);
 }
 
+/** What is read is what was checked, whatever has its name by then. */
+static void test_exchanged(void)
+{
+  begin();
+  rt_slab slabs[N_TENSORS];
+  rt_checkpoint_meta meta;
+  char path[RT_PATH_MAX], was[RT_PATH_MAX];
+  RT_OKAY(write_step(6, BY_ROWS));
+  RT_OKAY(rt_checkpoint_read_meta(MPI_COMM_WORLD, folder, 6, &meta));
+  if (my_rank == 0) {
+    RT_OKAY(rt_path_join(was, folder, "was"));
+    CU_ASSERT_EQUAL(rename(file_of(6, "state.h5", path), was), 0);
+    RT_OKAY(rt_file_put(path, "another", 7));
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  make_slabs(BY_COLS, -1, slabs);
+  RT_OKAY(rt_checkpoint_read(MPI_COMM_WORLD, &meta, slabs, N_TENSORS));
+  CU_ASSERT_EQUAL(n_wrong(slabs, 6), 0);
+  free_slabs(slabs);
+  rt_checkpoint_meta_clear(&meta);
+  RT_FAILS(rt_checkpoint_read_meta(MPI_COMM_WORLD, folder, 6, &meta),
+           RT_ERR_DATA, "7 bytes, its seal says");
+  scratch_remove(folder);
+}
+
 static void test_refused_reads(void)
 {
   begin();
   RT_OKAY(write_step(4, BY_ROWS));
   float x[4];
   rt_slab slab = {"w/none", 1, 1, 0, 0, {x, RT_F32, 1, 1, 1}};
-  RT_FAILS(rt_checkpoint_read(MPI_COMM_WORLD, folder, 4, &slab, 1), RT_ERR_DATA,
-           "w/none: is not in the file");
+  RT_FAILS(read_step(4, &slab, 1), RT_ERR_DATA, "w/none: is not in the file");
   slab.name = "w";
-  RT_FAILS(rt_checkpoint_read(MPI_COMM_WORLD, folder, 4, &slab, 1), RT_ERR_DATA,
-           "state.h5, w");
+  RT_FAILS(read_step(4, &slab, 1), RT_ERR_DATA, "state.h5, w");
   slab.name = "w/norm";
-  RT_FAILS(rt_checkpoint_read(MPI_COMM_WORLD, folder, 4, &slab, 1), RT_ERR_DATA,
+  RT_FAILS(read_step(4, &slab, 1), RT_ERR_DATA,
            "is 2-d 1 x 19 f32, expected 2-d 1 x 1 f32");
   slab.name = "v/a.b.c";
   slab.rows = 5;
-  RT_FAILS(rt_checkpoint_read(MPI_COMM_WORLD, folder, 4, &slab, 1), RT_ERR_DATA,
+  RT_FAILS(read_step(4, &slab, 1), RT_ERR_DATA,
            "is 2-d 5 x 1 f64, expected 2-d 5 x 1 f32");
-  RT_FAILS(rt_checkpoint_read(MPI_COMM_WORLD, folder, 5, &slab, 1),
-           RT_ERR_NOINPUT, "step-00000005");
+  RT_FAILS(read_step(5, &slab, 1), RT_ERR_NOINPUT, "step-00000005");
   scratch_remove(folder);
 }
 
@@ -303,7 +333,7 @@ static void test_again(void)
   RT_OKAY(rt_checkpoint_write(MPI_COMM_WORLD, folder, &meta, slabs, N_TENSORS));
   free_slabs(slabs);
   make_slabs(BY_ROWS, -1, slabs);
-  RT_OKAY(rt_checkpoint_read(MPI_COMM_WORLD, folder, 8, slabs, N_TENSORS));
+  RT_OKAY(read_step(8, slabs, N_TENSORS));
   CU_ASSERT_EQUAL(n_wrong(slabs, 5), 0);
   free_slabs(slabs);
   scratch_remove(folder);
@@ -390,8 +420,9 @@ static void test_damage(void)
       const int64_t at = scratch_random(i, bytes);
       scratch_flip(path, at, 1 << i % 8);
       taken += rt_checkpoint_newest(MPI_COMM_SELF, own, &step) == RT_OK;
-      taken += rt_checkpoint_read_meta(MPI_COMM_SELF, own, 1,
-                                       &(rt_checkpoint_meta){0}) == RT_OK;
+      rt_checkpoint_meta got;
+      taken += rt_checkpoint_read_meta(MPI_COMM_SELF, own, 1, &got) == RT_OK;
+      rt_checkpoint_meta_clear(&got);
       scratch_flip(path, at, 1 << i % 8);
     }
     RT_OKAY(rt_checkpoint_newest(MPI_COMM_SELF, own, &step));
@@ -445,6 +476,7 @@ RT_TEST_MAIN("checkpoint", {"any layout reads any layout", test_layouts},
              {"numbers and texts", test_meta},
              {"pieces that do not fit together", test_refused_writes},
              {"a full disk is seen first", test_no_room},
+             {"a file that is exchanged", test_exchanged},
              {"names, shapes and types are checked", test_refused_reads},
              {"the same state is the same file", test_same_bytes},
              {"a step is replaced", test_again},

@@ -295,8 +295,9 @@ static rt_err read_state(const char *own)
   make_slabs(w, names, slabs);
   RT_TRY(rt_checkpoint_newest(MPI_COMM_SELF, own, &step));
   RT_TRY(rt_checkpoint_read_meta(MPI_COMM_SELF, own, step, &meta));
+  const rt_err err = rt_checkpoint_read(MPI_COMM_SELF, &meta, slabs, N_SLABS);
   rt_checkpoint_meta_clear(&meta);
-  return rt_checkpoint_read(MPI_COMM_SELF, own, step, slabs, N_SLABS);
+  return err;
 }
 
 static void test_checkpoint(void)

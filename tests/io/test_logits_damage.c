@@ -248,6 +248,32 @@ static void test_lying_shard(void)
   scratch_remove(folder);
 }
 
+/** The seal keeps no hash of what is no record either, and all else is right.
+ */
+static void test_unhashed(void)
+{
+  static const lie good = {{0, 3, 6}, 6, 0, 0, 6, 6, RT_U64, NULL};
+  begin();
+  if (my_rank == 0) {
+    const rt_logits_info info = info_of(3, 10, 2, 2);
+    char path[RT_PATH_MAX];
+    rt_logits_shard s;
+    RT_OKAY(rt_logits_shard_path(path, folder, 0));
+    write_lie(path, &info, &good);
+    RT_OKAY(rt_file_size(path, &s.bytes));
+    const rt_extent all = {0, s.bytes};
+    RT_OKAY(rt_seal_write(MPI_COMM_SELF, path, &all, 1, true));
+    RT_OKAY(rt_seal_hash(path, &s.seal, s.sha256));
+    rt_logits_manifest m = {info, true, "", &s, 1, ""};
+    memset(m.readme_sha256, '0', RT_SHA256_HEX - 1);
+    RT_OKAY(rt_logits_manifest_write(folder, &m));
+    rt_logits *ds;
+    RT_FAILS(rt_logits_open(MPI_COMM_SELF, folder, RT_LOGITS_FINISHED, &ds),
+             RT_ERR_DATA, "its seal has no hash of byte 0, which");
+  }
+  scratch_remove(folder);
+}
+
 /** Open and read everything: true unless something is refused; what is read
  *  must then be as written. */
 static bool survives(const char *from, const rt_logits_row *expected)
@@ -368,6 +394,7 @@ RT_TEST_MAIN("logits_damage", {"manifests that lie", test_lying_manifest},
              {"missing and foreign shards", test_missing},
              {"foreign shards are not adopted", test_not_adopted},
              {"shards that lie", test_lying_shard},
+             {"bytes that nobody checks", test_unhashed},
              {"flips and truncations", test_damage},
              {"the same, packed", test_damage_packed},
              {"the same, sampled", test_damage_sampled})

@@ -72,8 +72,7 @@ static rt_err copy_tensor(const rt_export *x, rt_st_writer *writer, int i)
                   .data = rt_view_of(NULL, type, p->rows, p->cols)};
   slab.data.data = malloc(rt_view_bytes(&slab.data));
   RT_CHECK(slab.data.data != NULL, RT_ERR_MEM, "tensor %s", p->name);
-  rt_err err =
-      rt_checkpoint_read(MPI_COMM_SELF, x->checkpoints, x->step, &slab, 1);
+  rt_err err = rt_checkpoint_read(MPI_COMM_SELF, &x->meta, &slab, 1);
   if (err == RT_OK)
     err = rt_st_writer_put(writer, i, 0, slab.data);
   free(slab.data.data);

@@ -104,7 +104,7 @@ static rt_err resume_from(rt_trainer *t, const char *folder, int64_t step)
   if (err == RT_OK)
     err = rt_run_id_check(t->job, &t->id, &meta);
   if (err == RT_OK)
-    err = rt_state_read(&state, step);
+    err = rt_state_read(&state, &meta);
   t->n_skipped = meta.skipped;
   t->n_updates = meta.step - meta.skipped;
   t->norm_mean = meta.norm_mean;
@@ -150,9 +150,14 @@ rt_err rt_resume_weights(const rt_job *job, rt_model *model,
   RT_TRY(newest(job, run_folder, folder, step));
   if (*step < 0)
     return RT_OK;
-  return rt_state_read(&(rt_state_spec){.world = job->world,
-                                        .dev = job->dev,
-                                        .params = rt_model_params(model),
-                                        .folder = folder},
-                       *step);
+  const rt_state_spec state = {.world = job->world,
+                               .dev = job->dev,
+                               .params = rt_model_params(model),
+                               .folder = folder};
+  rt_checkpoint_meta meta;
+  RT_TRY(
+      rt_checkpoint_read_meta(rt_comm_mpi(job->world), folder, *step, &meta));
+  const rt_err err = rt_state_read(&state, &meta);
+  rt_checkpoint_meta_clear(&meta);
+  return err;
 }

@@ -34,18 +34,18 @@ static rt_err place(const rt_state_spec *spec, rt_pieces *s)
   return rt_pieces_stage(s);
 }
 
-static rt_err read_pieces(const rt_state_spec *spec, int64_t step, rt_pieces *s)
+static rt_err read_pieces(const rt_state_spec *spec,
+                          const rt_checkpoint_meta *meta, rt_pieces *s)
 {
   RT_TRY(rt_agree(spec->world, place(spec, s)));
-  RT_TRY(rt_checkpoint_read(rt_comm_mpi(spec->world), spec->folder, step,
-                            s->slab, s->n));
+  RT_TRY(rt_checkpoint_read(rt_comm_mpi(spec->world), meta, s->slab, s->n));
   return rt_agree(spec->world, rt_pieces_to_device(s));
 }
 
-rt_err rt_state_read(const rt_state_spec *spec, int64_t step)
+rt_err rt_state_read(const rt_state_spec *spec, const rt_checkpoint_meta *meta)
 {
   rt_pieces s = {0};
-  const rt_err err = read_pieces(spec, step, &s);
+  const rt_err err = read_pieces(spec, meta, &s);
   rt_pieces_clear(&s);
   return err;
 }

@@ -19,8 +19,9 @@ typedef struct rt_state_spec {
 /** Write the checkpoint of step meta->step. */
 RT_MUST rt_err rt_state_write(const rt_state_spec *spec,
                               const rt_checkpoint_meta *meta);
-/** Read that of \a step.  On the layout that wrote it (ranks, tp) the same
+/** Read that of \a meta.  On the layout that wrote it (ranks, tp) the same
  *  bits; on any other the same numbers where they belong there. */
-RT_MUST rt_err rt_state_read(const rt_state_spec *spec, int64_t step);
+RT_MUST rt_err rt_state_read(const rt_state_spec *spec,
+                             const rt_checkpoint_meta *meta);
 
 #endif
