@@ -175,8 +175,40 @@ static rt_err seal_shard(rt_capture *c, int64_t s)
   return record(c);
 }
 
-static rt_err run_shard(rt_capture *c, int64_t s)
+/** Why a capture ends early; ranks agree on the largest. */
+enum { GO_ON, STOP_WALL, STOP_ASKED };
+/** A shard that is done so soon is sealed before a stop. */
+static const double soon_s = 5.0;
+
+/** Why this rank would not go on in a shard of which \a done of \a n rows took
+ *  \a took_s.  Those rows are lost then, and made again. */
+static int32_t wish_inside(const rt_capture *c, double took_s, int64_t done,
+                           int64_t n)
 {
+  const double row_s = took_s / (double)done;
+  const double micro_s = row_s * (double)c->teacher.micro_rows;
+  if (done >= n)
+    return GO_ON;
+  if (c->job->hooks->stop_asked() && row_s * (double)(n - done) > soon_s)
+    return STOP_ASKED;
+  return c->wall_end_s > 0.0 && rt_now_s() + micro_s >= c->wall_end_s
+             ? STOP_WALL
+             : GO_ON;
+}
+
+/** The tp ranks of a group agree on a stop; other groups get the signal
+ *  themselves. */
+static rt_err agree_to_stop(const rt_capture *c, int32_t wish, int32_t *stop)
+{
+  *stop = wish;
+  return rt_comm_allreduce_host(c->job->grid_t.comm_tp, stop, 1, RT_I32,
+                                RT_MAX);
+}
+
+/** Shard \a s, unless the group agrees on a \a stop. */
+static rt_err run_shard(rt_capture *c, int64_t s, int32_t *stop)
+{
+  const double since = rt_now_s();
   const int64_t first = s * c->info.shard_rows;
   const int64_t n = rt_logits_shard_rows(&c->info, s);
   const int64_t micro = c->teacher.micro_rows; // between two beats
@@ -190,6 +222,10 @@ static rt_err run_shard(rt_capture *c, int64_t s)
     rt_phases_to(&c->job->phases, RT_PHASE_WRITE);
     for (int64_t i = 0; i < n_micro && is_writer(c); i++)
       RT_TRY(take_row(c, i));
+    const double took_s = rt_now_s() - since;
+    RT_TRY(agree_to_stop(c, wish_inside(c, took_s, r + n_micro, n), stop));
+    if (*stop != GO_ON)
+      return RT_OK;
   }
   c->rows_done += n;
   return is_writer(c) ? seal_shard(c, s) : RT_OK;
@@ -210,9 +246,6 @@ static void progress(rt_capture *c)
           (double)(dp * c->rows_done * c->info.seq) / s, s / share - s);
 }
 
-/** Why a capture ends early; ranks agree on the largest. */
-enum { GO_ON, STOP_WALL, STOP_ASKED };
-
 /** Why this rank would not begin another shard, when there is one; the last
  *  took \a shard_s. */
 static int32_t wish(const rt_capture *c, double shard_s)
@@ -226,8 +259,7 @@ static int32_t wish(const rt_capture *c, double shard_s)
              : GO_ON;
 }
 
-/** This group's shards, until done or told to stop.  The tp ranks of a group
- *  agree on a stop; other groups get the signal themselves. */
+/** This group's shards, until done or told to stop. */
 static rt_err run_share(rt_capture *c, int32_t *stop)
 {
   rt_job *job = c->job;
@@ -236,12 +268,12 @@ static rt_err run_share(rt_capture *c, int32_t *stop)
     const double since = rt_now_s();
     if (!c->mine[s])
       continue;
-    RT_TRY(run_shard(c, s));
+    RT_TRY(run_shard(c, s, stop));
+    if (*stop != GO_ON)
+      break;
     rt_phases_to(&job->phases, RT_PHASE_LOG);
     progress(c);
-    *stop = wish(c, rt_now_s() - since);
-    RT_TRY(
-        rt_comm_allreduce_host(job->grid_t.comm_tp, stop, 1, RT_I32, RT_MAX));
+    RT_TRY(agree_to_stop(c, wish(c, rt_now_s() - since), stop));
   }
   rt_phases_to(&job->phases, RT_PHASE_OTHER);
   return RT_OK;
@@ -310,9 +342,13 @@ static rt_err run(rt_capture *c)
   RT_TRY(meet(c, &stop));
   RT_CHECK(stop == GO_ON, RT_ERR_STOPPED,
            "capture stopped %s: finished shards are kept in %s, the same "
-           "command goes on",
+           "command goes on%s",
            stop == STOP_WALL ? "before the wall limit" : "by a signal",
-           c->folder);
+           c->folder,
+           c->kept.saved > c->kept.first
+               ? ""
+               : "; no shard was finished this time, and a smaller "
+                 "capture.shard_rows, in a new folder, loses less");
   return finish(c);
 }
 

@@ -3,11 +3,13 @@
  *
  *  Micro-batches are dealt to the dp groups in turn; groups never wait for each
  *  other before the end. */
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "distill/capture/capture_size.h"
 #include "distill/capture/capture_teacher.h"
 #include "distill/capture/entry_counts.h"
+#include "distill/job/wall.h"
 #include "distill/run/run.h"
 #include "io/common/json.h"
 #include <math.h>
@@ -19,6 +21,7 @@ typedef struct count {
   int64_t first, n_rows;      // of the stream
   rt_capture_teacher teacher; // owned
   rt_entry_counts *counts;    // owned
+  double wall_end_s;          // on the clock of rt_now_s, 0: no limit
   double drawn;               // sum over tokens: ids that N draws would give
   int64_t draws;              // N
 } count;
@@ -66,20 +69,33 @@ static void add_rows(count *c, int64_t n_rows)
   }
 }
 
+/** Why counting ends early; ranks agree on the largest. */
+enum { GO_ON, STOP_WALL, STOP_ASKED };
+
+/** Why this rank would not begin another micro-batch; the last took \a s. */
+static int32_t wish(const count *c, double s)
+{
+  if (c->job->hooks->stop_asked())
+    return STOP_ASKED;
+  return c->wall_end_s > 0.0 && rt_now_s() + s >= c->wall_end_s ? STOP_WALL
+                                                                : GO_ON;
+}
+
 /** This group's rows, until done or told to stop. */
 static rt_err count_share(count *c, int32_t *stop)
 {
   rt_job *job = c->job;
   const int64_t micro = c->teacher.micro_rows;
   const int64_t step = micro * job->grid_t.dp;
-  for (int64_t r = micro * job->grid_t.i_dp; r < c->n_rows && *stop == 0;
+  for (int64_t r = micro * job->grid_t.i_dp; r < c->n_rows && *stop == GO_ON;
        r += step) {
+    const double since = rt_now_s();
     const int64_t n = c->n_rows - r < micro ? c->n_rows - r : micro;
     job->hooks->beat(r, "count");
     RT_TRY(rt_capture_teacher_run(&c->teacher, c->first + r, n));
     rt_phases_to(&job->phases, RT_PHASE_OTHER);
     add_rows(c, n);
-    *stop = job->hooks->stop_asked();
+    *stop = r + step < c->n_rows ? wish(c, rt_now_s() - since) : GO_ON;
     RT_TRY(
         rt_comm_allreduce_host(job->grid_t.comm_tp, stop, 1, RT_I32, RT_MAX));
   }
@@ -197,6 +213,7 @@ static rt_err prepare(count *c)
   rt_job *job = c->job;
   RT_CHECK(rt_deck_text(job->deck, RT_KEY_CAP_DIR)[0] != '\0', RT_ERR_CONFIG,
            "capture.dir is empty: name the folder for counts.json");
+  RT_TRY(rt_wall_end(job, &c->wall_end_s));
   RT_TRY(rt_capture_range(job, &c->first, &c->n_rows));
   describe(c);
   RT_TRY(rt_capture_teacher_plan(job, &c->info, &c->teacher));
@@ -212,7 +229,7 @@ static rt_err run(count *c)
 {
   rt_job *job = c->job;
   const rt_comm *world = job->world;
-  int32_t stop = 0;
+  int32_t stop = GO_ON;
   RT_TRY(prepare(c));
   const rt_err err = count_share(c, &stop);
   if (err != RT_OK) // peers may be inside the teacher: they cannot be told
@@ -220,8 +237,9 @@ static rt_err run(count *c)
   RT_TRY(err);
   RT_TRY(rt_comm_meet(world, say_waiting, job));
   RT_TRY(rt_comm_allreduce_host(world, &stop, 1, RT_I32, RT_MAX));
-  RT_CHECK(stop == 0, RT_ERR_STOPPED,
-           "counting was stopped by a signal: nothing is written");
+  RT_CHECK(stop == GO_ON, RT_ERR_STOPPED,
+           "counting was stopped %s: nothing is written",
+           stop == STOP_WALL ? "before the wall limit" : "by a signal");
   RT_TRY(rt_entry_counts_sum(c->counts, world));
   RT_TRY(rt_comm_allreduce_host(world, &c->drawn, 1, RT_F64, RT_SUM));
   print_table(c);
