@@ -17,7 +17,7 @@
 
 enum { PIECE = 4 << 20, HEX = RT_SHA256_HEX - 1 };
 
-/** One file; rank 0's, which every rank must see alike. */
+/** One file; the first rank's of a group that sees the same. */
 typedef struct source {
   rt_stamp stamp;
   int64_t first, n; // its blocks in the list; none when its digest is known
@@ -25,7 +25,7 @@ typedef struct source {
 } source;
 
 typedef struct work {
-  MPI_Comm comm;
+  MPI_Comm comm; // of the group
   int rank, n_ranks, n;
   const char *const *paths; // borrowed [n]
   source *source;           // owned [n]
@@ -34,7 +34,7 @@ typedef struct work {
 } work;
 
 /** Collective calls for other files would wait for each other for ever. */
-static rt_err compare_names(const work *w)
+static rt_err compare_names(MPI_Comm comm, const work *w)
 {
   uint64_t mine = (uint64_t)w->n, first;
   for (int i = 0; i < w->n; i++) {
@@ -43,14 +43,14 @@ static rt_err compare_names(const work *w)
     mine = rt_hash_xxh3(part, sizeof part);
   }
   first = mine;
-  RT_TRY(rt_group_bcast(w->comm, &first, sizeof first));
+  RT_TRY(rt_group_bcast(comm, &first, sizeof first));
   return rt_group_agree(
-      w->comm, mine == first
-                   ? RT_OK
-                   : RT_FAIL(RT_ERR_DATA,
-                             "rank %d finds other files than rank 0 (%d, %s "
-                             "...): the ranks see different folders",
-                             w->rank, w->n, w->n > 0 ? w->paths[0] : "none"));
+      comm, mine == first
+                ? RT_OK
+                : RT_FAIL(RT_ERR_DATA,
+                          "rank %d finds other files than rank 0 (%d, %s "
+                          "...): the ranks see different folders",
+                          w->rank, w->n, w->n > 0 ? w->paths[0] : "none"));
 }
 
 /** Rank 0 looks at the files, and at what is known of them. */
@@ -67,22 +67,6 @@ static rt_err look(work *w, const rt_digest_cache *cache)
   }
   RT_CHECK(w->n_blocks < INT_MAX / HEX, RT_ERR_DATA,
            "more than %d blocks to hash", INT_MAX / HEX);
-  return RT_OK;
-}
-
-/** Each rank has the files in its own place: as long as rank 0's they must be.
- */
-static rt_err compare_sizes(const work *w)
-{
-  rt_stamp mine;
-  for (int i = 0; i < w->n; i++) {
-    RT_TRY(rt_stamp_of(w->paths[i], &mine));
-    RT_CHECK(mine.bytes == w->source[i].stamp.bytes, RT_ERR_DATA,
-             "%s has %lld bytes on rank %d and %lld on rank 0: the ranks see "
-             "different files; copy it anew",
-             w->paths[i], (long long)mine.bytes, w->rank,
-             (long long)w->source[i].stamp.bytes);
-  }
   return RT_OK;
 }
 
@@ -134,7 +118,6 @@ static rt_err hash_share(work *w)
 {
   const int64_t begin = rt_split_begin(w->n_blocks, w->n_ranks, w->rank);
   const int64_t n = rt_split_count(w->n_blocks, w->n_ranks, w->rank);
-  RT_TRY(compare_sizes(w));
   w->blocks = calloc((size_t)w->n_blocks + 1, HEX);
   RT_CHECK(w->blocks != NULL, RT_ERR_MEM, "hashes of %lld blocks",
            (long long)w->n_blocks);
@@ -179,56 +162,139 @@ static rt_err finish(work *w, rt_digest_cache *cache, int64_t began_ns)
   return RT_OK;
 }
 
-/** What was read and what was not, where that took or saved time. */
-static void tell(const work *w, const char *what, const rt_digest_cache *cache,
-                 double seconds)
+enum { COUNT_TEXT = 64 };
+
+/** Bytes of the files that are read, or whose digest is known: "2 files, 1.86
+ *  GiB". */
+static double count(const work *w, bool read, char text[COUNT_TEXT])
 {
-  double read = 0.0, known = 0.0;
+  static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+  int n = 0, unit = 0;
+  double bytes = 0.0, size;
   for (int i = 0; i < w->n; i++)
-    *(w->source[i].n > 0 ? &read : &known) += (double)w->source[i].stamp.bytes;
-  if (known > 0.0)
-    rt_info("%s: the hash of %.3g GiB is taken from %s: size and times are as "
-            "they were when it was read",
-            what, known * 0x1p-30, rt_digest_cache_path(cache));
-  if (read > 0.0 && seconds > 1.0)
-    rt_info("%s: %.3g GiB hashed on %d ranks in %.1f s", what, read * 0x1p-30,
-            w->n_ranks, seconds);
+    if ((w->source[i].n > 0) == read) {
+      bytes += (double)w->source[i].stamp.bytes;
+      n++;
+    }
+  for (size = bytes; size >= 1024.0 && unit < 4; unit++)
+    size /= 1024.0;
+  snprintf(text, COUNT_TEXT, "%d file%s, %.4g %s", n, n == 1 ? "" : "s", size,
+           units[unit]);
+  return bytes;
+}
+
+/** Hashes that are taken on trust, and hours of reading, are no secret. */
+static void tell(const work *w, const char *what, const rt_digest_cache *cache)
+{
+  const double many = 0x1p28; // a second
+  char text[COUNT_TEXT];
+  if (count(w, false, text) > 0.0)
+    rt_info("%s: the hash of %s, is remembered from an earlier start: size and "
+            "times are as they were (remove %s to have all read again)",
+            what, text, rt_digest_cache_path(cache));
+  if (count(w, true, text) > many)
+    rt_info("%s: hashing %s, on %d rank%s", what, text, w->n_ranks,
+            w->n_ranks == 1 ? "" : "s");
 }
 
 static rt_err run(work *w, const char *what, rt_digest_cache *cache)
 {
   const double since = rt_now_s();
   const int64_t began_ns = rt_stamp_now();
-  RT_TRY(compare_names(w));
   RT_TRY(rt_group_agree(w->comm, w->rank == 0 ? look(w, cache) : RT_OK));
   RT_TRY(rt_group_bcast(w->comm, w->source, (size_t)w->n * sizeof *w->source));
   RT_TRY(rt_group_bcast(w->comm, &w->n_blocks, sizeof w->n_blocks));
+  if (w->rank == 0)
+    tell(w, what, cache);
   RT_TRY(rt_group_agree(w->comm, hash_share(w)));
   RT_TRY_MEETING("reduce", MPI_Reduce(w->rank == 0 ? MPI_IN_PLACE : w->blocks,
                                       w->blocks, (int)(w->n_blocks * HEX),
                                       MPI_BYTE, MPI_BOR, 0, w->comm));
   RT_TRY(rt_group_agree(w->comm,
                         w->rank == 0 ? finish(w, cache, began_ns) : RT_OK));
-  tell(w, what, cache, rt_now_s() - since);
+  if (w->n_blocks > 0 && rt_now_s() - since > 1.0)
+    rt_info("%s: hashed in %.1f s", what, rt_now_s() - since);
   return rt_group_bcast(w->comm, w->source, (size_t)w->n * sizeof *w->source);
+}
+
+/** What this rank sees; a copy that was cut is found before all is read. */
+static rt_err look_here(MPI_Comm comm, work *w, uint64_t *sees)
+{
+  rt_err err = RT_OK;
+  *sees = 0;
+  for (int i = 0; err == RT_OK && i < w->n; i++) {
+    const rt_stamp *const s = &w->source[i].stamp;
+    err = rt_stamp_of(w->paths[i], &w->source[i].stamp);
+    const uint64_t part[] = {*sees, s->inode, (uint64_t)s->bytes,
+                             (uint64_t)s->mtime_ns, (uint64_t)s->ctime_ns};
+    *sees = rt_hash_xxh3(part, sizeof part);
+  }
+  RT_TRY(rt_group_agree(comm, err));
+  for (int i = 0; i < w->n; i++) {
+    int64_t first = w->source[i].stamp.bytes;
+    RT_TRY(rt_group_bcast(comm, &first, sizeof first));
+    if (err == RT_OK && first != w->source[i].stamp.bytes)
+      err = RT_FAIL(RT_ERR_DATA,
+                    "%s has %lld bytes here and %lld on rank 0: the ranks see "
+                    "different files; copy it to this host anew",
+                    w->paths[i], (long long)w->source[i].stamp.bytes,
+                    (long long)first);
+  }
+  return rt_group_agree(comm, err);
+}
+
+/** Every group has read its own copy. */
+static rt_err compare(MPI_Comm comm, const work *w)
+{
+  rt_err err = RT_OK;
+  for (int i = 0; i < w->n; i++) {
+    char first[RT_SHA256_HEX];
+    memcpy(first, w->source[i].hex, sizeof first);
+    RT_TRY(rt_group_bcast(comm, first, sizeof first));
+    if (err == RT_OK && strcmp(first, w->source[i].hex) != 0)
+      err = RT_FAIL(RT_ERR_DATA,
+                    "%s has another content here than on rank 0: all ranks "
+                    "must read the same; copy it to this host anew",
+                    w->paths[i]);
+  }
+  return rt_group_agree(comm, err);
+}
+
+/** The ranks of a group see the same files (of a shared file system, or of a
+ *  node) and share the reading; each group reads its own. */
+static rt_err hash_in_groups(MPI_Comm comm, const char *what, work *w)
+{
+  uint64_t sees = 0;
+  int rank;
+  RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
+  RT_TRY(compare_names(comm, w));
+  RT_TRY(look_here(comm, w, &sees));
+  RT_TRY_MPI(MPI_Comm_split(comm, (int)(sees & INT_MAX), rank, &w->comm));
+  RT_TRY_MPI(MPI_Comm_rank(w->comm, &w->rank));
+  RT_TRY_MPI(MPI_Comm_size(w->comm, &w->n_ranks));
+  rt_digest_cache *cache = w->rank == 0 ? rt_digest_cache_open() : NULL;
+  const rt_err err = run(w, what, cache);
+  rt_digest_cache_close(&cache);
+  RT_TRY(rt_group_agree(comm, err));
+  return compare(comm, w);
 }
 
 rt_err rt_files_digest(MPI_Comm comm, const char *what,
                        const char *const *paths, int n,
                        char (*hex)[RT_SHA256_HEX])
 {
-  work w = {.comm = comm, .n = n, .paths = paths};
+  work w = {.comm = MPI_COMM_NULL, .n = n, .paths = paths};
   RT_TRY_MPI(MPI_Comm_rank(comm, &w.rank));
-  RT_TRY_MPI(MPI_Comm_size(comm, &w.n_ranks));
   w.source = calloc((size_t)n + 1, sizeof *w.source);
   rt_err err = rt_group_agree(
       comm, w.source != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "%d files", n));
-  rt_digest_cache *cache = w.rank == 0 ? rt_digest_cache_open() : NULL;
   if (err == RT_OK)
-    err = run(&w, what, cache);
+    err = hash_in_groups(comm, what, &w);
+  RT_ASSERT(err != RT_OK || w.source != NULL);
   for (int i = 0; err == RT_OK && i < n; i++)
     memcpy(hex[i], w.source[i].hex, sizeof hex[i]);
-  rt_digest_cache_close(&cache);
+  if (w.comm != MPI_COMM_NULL)
+    MPI_Comm_free(&w.comm);
   free(w.source);
   free(w.blocks);
   return err;

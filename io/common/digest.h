@@ -14,9 +14,10 @@
 
 #define RT_DIGEST_BLOCK (INT64_C(64) << 20)
 
-/** Of \a n files, the same list on every rank; each rank reads a share of the
- *  blocks.  What an earlier process has read, and what has not changed since,
- *  is not read again.  A file that is not as long on every rank is RT_ERR_DATA.
+/** Of \a n files, the same list on every rank.  Ranks that see the same files
+ *  (inode, size, times) share the reading; others, with copies on their nodes,
+ *  read their own, and one that is not rank 0's is RT_ERR_DATA.  What an
+ *  earlier process has read, and what has not changed since, is not read again.
  *  \param what  they are, for the user ("corpus")
  *  \param[out] hex  [n]
  *  Collective; every rank gets the same. */

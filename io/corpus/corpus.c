@@ -3,8 +3,11 @@
 #include "io/corpus/source.h"
 
 #include "base/rng.h"
+#include "io/common/digest.h"
+#include "io/common/ranks.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,6 +199,12 @@ int64_t rt_corpus_order(uint64_t seed, int64_t n_rows, int64_t consumed)
 
 /* ---- for people -------------------------------------------------------- */
 
+/** Rows are shared out by data.weights. */
+static bool is_by_weight(const rt_corpus *c)
+{
+  return c->spec.weights != NULL && c->n_files > 1;
+}
+
 static void hash_count(rt_sha256 *h, size_t n)
 {
   const uint64_t count = n;
@@ -219,11 +228,63 @@ rt_err rt_corpus_hash(const rt_corpus *c, char hex[RT_SHA256_HEX])
     hash_map(h, &c->source[i].file.data);
     hash_map(h, &c->source[i].file.index);
   }
-  for (int i = 0; c->spec.weights != NULL && c->n_files > 1 && i < c->n_files;
-       i++)
+  for (int i = 0; is_by_weight(c) && i < c->n_files; i++)
     hash_count(h, (size_t)b->slots[i]);
   rt_sha256_finish(&h, hex);
   return RT_OK;
+}
+
+/** The text of rt_corpus_digest. */
+static void print_digests(const rt_corpus *c, const char (*each)[RT_SHA256_HEX],
+                          FILE *to)
+{
+  int i_path = 0;
+  for (int i = 0; i < c->n_files; i++) {
+    const bool indexed = c->source[i].file.index_path[0] != '\0';
+    fprintf(to, "%s\n", each[i_path++]);
+    fprintf(to, "%s\n", indexed ? each[i_path++] : "-");
+  }
+  for (int i = 0; is_by_weight(c) && i < c->n_files; i++)
+    fprintf(to, "%lld\n", (long long)c->blend[RT_TRAIN].slots[i]);
+}
+
+static rt_err hash_digests(const rt_corpus *c,
+                           const char (*each)[RT_SHA256_HEX],
+                           char hex[RT_SHA256_HEX])
+{
+  char *text = NULL;
+  size_t n = 0;
+  FILE *const to = open_memstream(&text, &n);
+  RT_CHECK(to != NULL, RT_ERR_MEM, "the digests of %d files", c->n_files);
+  print_digests(c, each, to);
+  const bool good = fclose(to) == 0;
+  const rt_err err = good ? rt_hash_text(text, n, hex)
+                          : RT_FAIL(RT_ERR_MEM, "the digests of a corpus");
+  free(text);
+  return err;
+}
+
+rt_err rt_corpus_digest(MPI_Comm comm, const rt_corpus *c,
+                        char hex[RT_SHA256_HEX])
+{
+  const size_t n = (size_t)rt_corpus_n_paths(c);
+  const char **const paths = calloc(n, sizeof *paths);
+  char(*const each)[RT_SHA256_HEX] = calloc(n, sizeof *each);
+  const bool room = paths != NULL && each != NULL;
+  int n_paths = 0;
+  for (int i = 0; room && i < (int)n; i++)
+    if (rt_corpus_path(c, i)[0] != '\0')
+      paths[n_paths++] = rt_corpus_path(c, i);
+  rt_err err = rt_group_agree(
+      comm, room ? RT_OK : RT_FAIL(RT_ERR_MEM, "%zu files of a corpus", n));
+  if (err == RT_OK)
+    err = rt_files_digest(comm, "corpus", paths, n_paths, each);
+  if (err == RT_OK)
+    err = rt_group_agree(
+        comm, hash_digests(c, (const char(*)[RT_SHA256_HEX])each, hex));
+  free(paths);
+  free(each);
+  return err;
 }
 
 int rt_corpus_n_files(const rt_corpus *c)

@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/hash.h"
+#include <mpi.h>
 #include <stdint.h>
 
 typedef enum rt_part { RT_TRAIN, RT_VALID, RT_N_PARTS } rt_part;
@@ -59,9 +60,15 @@ RT_MUST rt_err rt_corpus_row(const rt_corpus *c, rt_part part, int64_t row,
  *  n rows, a function of (seed, c) only. */
 int64_t rt_corpus_order(uint64_t seed, int64_t n_rows, int64_t consumed);
 
-/** SHA-256 over u64 size and bytes of every file and of its index (size 0:
- *  none), in order; then, if several files are blended by weight, the u64 slots
- *  of each (io/corpus/blend.h). */
+/** SHA-256 over a text, a line for each file in order: the digest
+ *  (io/common/digest.h) of its tokens, and of its index ("-": none); then, if
+ *  several files are blended by weight, the slots of each (io/corpus/blend.h),
+ *  in decimal.  The ranks share the reading.  Collective. */
+RT_MUST rt_err rt_corpus_digest(MPI_Comm comm, const rt_corpus *c,
+                                char hex[RT_SHA256_HEX]);
+/** As datasets of version 3 have it: SHA-256 over u64 size and bytes of every
+ *  file and of its index (size 0: none), in order, then the u64 slots.  One
+ *  rank, which reads all. */
 RT_MUST rt_err rt_corpus_hash(const rt_corpus *c, char hex[RT_SHA256_HEX]);
 
 /** What a person wants to know of one file. */

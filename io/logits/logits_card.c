@@ -9,7 +9,7 @@ static const char text_before[] =
     "# Teacher logits\n\n"
     "Sparse next-token log-probabilities of a language model over a corpus, "
     "made\nby Retort (format " RT_LOGITS_FORMAT
-    " %d, its doc/formats.md specifies it): HDF5 shards\nthat plain h5py "
+    " %lld, its doc/formats.md specifies it): HDF5 shards\nthat plain h5py "
     "reads, each with a seal (hashes), listed in manifest.json with\nthe "
     "SHA-256 of each file.\n\n"
     "The log-probs are natural and of the teacher's full softmax. Row i holds "
@@ -53,7 +53,7 @@ static void print(const rt_logits_manifest *m, FILE *to)
     snprintf(what, sizeof what,
              "the smallest set with mass top_p, then at most top_k, most "
              "probable first");
-  fprintf(to, text_before, RT_LOGITS_VERSION,
+  fprintf(to, text_before, (long long)m->info.version,
           m->info.step ? "the row of the corpus that it names"
                        : "row first_row + i of the corpus",
           what, m->info.step ? text_moving : "");

@@ -131,7 +131,10 @@ void rt_logits_info_diff(const rt_logits_info *is, const rt_logits_info *want,
 {
   text[0] = '\0';
   FILE *const to = fmemopen(text, n, "w");
-  bool any = false;
+  bool any = is->version != want->version;
+  if (any && to != NULL)
+    fprintf(to, "version is %lld, not %lld", (long long)is->version,
+            (long long)want->version);
   for (int i = 0; i < N_MEMBERS && to != NULL; i++) {
     const struct member *const m = &members[i];
     if (m->may_differ || same_value(is, want, m))
@@ -198,14 +201,15 @@ rt_err rt_logits_header_check(const rt_h5_reader *h5, const char *path,
   const bool ours = strcmp(format, RT_LOGITS_FORMAT) == 0;
   free(format);
   RT_TRY(rt_h5_reader_int(h5, "version", &version));
-  RT_CHECK(ours && version == RT_LOGITS_VERSION, RT_ERR_DATA,
-           "%s: version %lld%s, expected %s of version %d", path,
+  RT_CHECK(ours && version == want->version, RT_ERR_DATA,
+           "%s: version %lld%s, expected %s of version %lld", path,
            (long long)version, ours ? "" : " of another format",
-           RT_LOGITS_FORMAT, RT_LOGITS_VERSION);
+           RT_LOGITS_FORMAT, (long long)want->version);
   RT_TRY(rt_h5_reader_int(h5, "row0", &got_row0));
   RT_CHECK(got_row0 == row0, RT_ERR_DATA,
            "%s: its rows begin at %lld, those of shard %lld at %lld", path,
            (long long)got_row0, (long long)i_shard, (long long)row0);
+  is.version = version;
   RT_TRY(info_get(h5, &is));
   rt_logits_info_diff(&is, want, diff, sizeof diff);
   RT_CHECK(diff[0] == '\0', RT_ERR_DATA, "%s is a shard of another dataset: %s",
@@ -265,6 +269,10 @@ static const int64_t max_shards = 1 << 20;
 
 rt_err rt_logits_info_check(const char *name, const rt_logits_info *info)
 {
+  RT_CHECK(info->version >= RT_LOGITS_OLDEST &&
+               info->version <= RT_LOGITS_VERSION,
+           RT_ERR_DATA, "%s: version %lld, expected %d to %d", name,
+           (long long)info->version, RT_LOGITS_OLDEST, RT_LOGITS_VERSION);
   // 2^40 rows of 2^20 tokens: no product below overflows
   RT_CHECK(info->seq > 0 && info->seq <= 1 << 20 && info->vocab > 0 &&
                info->vocab <= INT64_C(1) << 32 && info->first_row >= 0 &&

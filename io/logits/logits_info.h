@@ -12,10 +12,15 @@
 #include <stdio.h>
 
 #define RT_LOGITS_FORMAT "retort-logits"
-#define RT_LOGITS_VERSION 3
+#define RT_LOGITS_VERSION 4
+/** Read, and written where a capture or a selection of it goes on. */
+#define RT_LOGITS_OLDEST 3
+/** From here on corpus_hash and teacher_hash are made of digests of files. */
+#define RT_LOGITS_DIGESTS 4
 
 /** What is known of a dataset; text members are "" when unknown. */
 typedef struct rt_logits_info {
+  int64_t version;      /**< of the format */
   int64_t seq;          /**< T: tokens of a row, at most */
   int64_t vocab;        /**< V, true */
   int64_t vocab_padded; /**< rows of the teacher's head; 0: not known */

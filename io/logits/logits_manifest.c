@@ -41,8 +41,8 @@ void rt_logits_manifest_clear(rt_logits_manifest *m)
 
 static void print(const rt_logits_manifest *m, FILE *to)
 {
-  fprintf(to, "{\"format\": \"%s\", \"version\": %d,\n", RT_LOGITS_FORMAT,
-          RT_LOGITS_VERSION);
+  fprintf(to, "{\"format\": \"%s\", \"version\": %lld,\n", RT_LOGITS_FORMAT,
+          (long long)m->info.version);
   rt_logits_info_json(&m->info, to);
   fputs("\"deck\": ", to);
   rt_json_put_text(to, m->deck);
@@ -151,14 +151,15 @@ static rt_err parse_shards(const char *name, const rt_json *list,
 static rt_err parse(const char *name, const rt_json *j, rt_logits_manifest *m)
 {
   const char *const format = rt_json_text(rt_json_get(j, "format"));
-  int64_t version = 0;
+  int64_t *const version = &m->info.version;
   RT_CHECK(format != NULL && strcmp(format, RT_LOGITS_FORMAT) == 0 &&
-               rt_json_int(rt_json_get(j, "version"), &version) &&
-               version == RT_LOGITS_VERSION,
+               rt_json_int(rt_json_get(j, "version"), version) &&
+               *version >= RT_LOGITS_OLDEST && *version <= RT_LOGITS_VERSION,
            RT_ERR_DATA,
-           "%s is no %s of version %d (it has %lld): capture it again, or read "
-           "it with the version of retort that wrote it",
-           name, RT_LOGITS_FORMAT, RT_LOGITS_VERSION, (long long)version);
+           "%s is no %s of version %d to %d (it has %lld): capture it again, "
+           "or read it with the version of retort that wrote it",
+           name, RT_LOGITS_FORMAT, RT_LOGITS_OLDEST, RT_LOGITS_VERSION,
+           (long long)*version);
   RT_TRY(rt_logits_info_parse(name, j, &m->info));
   m->n_shards = rt_logits_n_shards(&m->info);
   const char *const deck = rt_json_text(rt_json_get(j, "deck"));

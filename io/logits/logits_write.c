@@ -192,7 +192,7 @@ static rt_err lay_out(rt_h5 *h5, rt_logits_writer *w, rt_extent **raw,
 {
   rt_bytes tables = {0};
   RT_TRY(rt_h5_put_text(h5, "format", RT_LOGITS_FORMAT));
-  RT_TRY(rt_h5_put_int(h5, "version", RT_LOGITS_VERSION));
+  RT_TRY(rt_h5_put_int(h5, "version", w->m.info.version));
   RT_TRY(rt_h5_put_int(h5, "row0", w->i_shard * w->m.info.shard_rows));
   RT_TRY(rt_h5_put_int(h5, "n_tokens", w->n_tokens));
   RT_TRY(rt_h5_put_int(h5, "n_entries", w->n_entries));

@@ -55,9 +55,13 @@ static void end(scene *s)
 static rt_err match(const scene *s, const rt_corpus *corpus,
                     const char *tokenizer)
 {
+  char hex[RT_SHA256_HEX] = "";
+  if (corpus != NULL)
+    RT_OKAY(rt_corpus_digest(MPI_COMM_SELF, corpus, hex));
   return rt_match_dataset(&(rt_match_spec){.dataset = s->ds,
                                            .folder = "the_dataset",
                                            .corpus = corpus,
+                                           .corpus_hash = hex,
                                            .tokenizer_hash = tokenizer});
 }
 

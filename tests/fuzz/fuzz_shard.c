@@ -59,7 +59,8 @@ static rt_err make_good(void)
   rt_codec_spec spec;
   rt_codec *codec = NULL;
   rt_logits_row row[N_ROWS] = {0};
-  info = (rt_logits_info){.seq = 4,
+  info = (rt_logits_info){.version = RT_LOGITS_VERSION,
+                          .seq = 4,
                           .vocab = 50,
                           .n_rows = N_ROWS,
                           .shard_rows = N_ROWS,

@@ -187,7 +187,7 @@ static void write_lie(const char *path, const rt_logits_info *info,
   rt_h5 *h5;
   RT_OKAY(rt_h5_create(path, &h5));
   RT_OKAY(rt_h5_put_text(h5, "format", RT_LOGITS_FORMAT));
-  RT_OKAY(rt_h5_put_int(h5, "version", RT_LOGITS_VERSION));
+  RT_OKAY(rt_h5_put_int(h5, "version", info->version));
   RT_OKAY(rt_h5_put_int(h5, "row0", x->row0));
   RT_OKAY(rt_h5_put_int(h5, "n_tokens", x->n_tokens));
   RT_OKAY(rt_h5_put_int(h5, "n_entries", x->n_entries));

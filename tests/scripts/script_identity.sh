@@ -115,4 +115,9 @@ says err.txt "step 1: ranks of one tp group have read different rows"
 apart 65 "${run[@]}"
 differs data.files
 [ -d apart/checkpoints ] && fail "a checkpoint of two texts was written"
+# where the corpus is hashed it is seen before anything is made
+cp teacher.hf/config.json node1/teacher.hf
+apart 65 capture deck.yaml teacher.weights=teacher.hf "capture.dir=$work/c"
+differs corpus.u16
+[ -e c ] && fail "a capture of two texts left its folder"
 finish

@@ -53,7 +53,8 @@ static inline rt_logits_info info_of_corpus(const rt_corpus *corpus,
                                             int64_t first_row, int64_t n_rows)
 {
   const rt_corpus_spec spec = rt_corpus_spec_of(corpus);
-  rt_logits_info info = {.seq = spec.seq,
+  rt_logits_info info = {.version = RT_LOGITS_VERSION,
+                         .seq = spec.seq,
                          .vocab = VOCAB,
                          .first_row = first_row,
                          .n_rows = n_rows,
@@ -67,7 +68,7 @@ static inline rt_logits_info info_of_corpus(const rt_corpus *corpus,
                          .eot = spec.eot,
                          .valid_fraction = spec.valid_fraction,
                          .split_seed = spec.split_seed};
-  RT_OKAY(rt_corpus_hash(corpus, info.corpus_hash));
+  RT_OKAY(rt_corpus_digest(MPI_COMM_SELF, corpus, info.corpus_hash));
   return info;
 }
 

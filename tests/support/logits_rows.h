@@ -8,7 +8,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-static const rt_logits_info small = {.seq = 5,
+static const rt_logits_info small = {.version = RT_LOGITS_VERSION,
+                                     .seq = 5,
                                      .vocab = 70000,
                                      .n_rows = 23,
                                      .shard_rows = 8,

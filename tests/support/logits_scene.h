@@ -24,7 +24,8 @@ static inline void begin(void)
 static inline rt_logits_info info_of(int64_t seq, int64_t vocab, int64_t n_rows,
                                      int64_t shard_rows)
 {
-  return (rt_logits_info){.seq = seq,
+  return (rt_logits_info){.version = RT_LOGITS_VERSION,
+                          .seq = seq,
                           .vocab = vocab,
                           .n_rows = n_rows,
                           .shard_rows = shard_rows,

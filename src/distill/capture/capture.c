@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "distill/job/known_by.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,7 +27,8 @@ void rt_capture_name(const char *folder, char *name, size_t n)
 void rt_capture_rule(const rt_job *job, rt_logits_info *info)
 {
   const rt_deck *d = job->deck;
-  *info = (rt_logits_info){.seq = job->seq,
+  *info = (rt_logits_info){.version = RT_LOGITS_VERSION,
+                           .seq = job->seq,
                            .shard_rows = rt_deck_int(d, RT_KEY_CAP_SHARD),
                            .top_p = rt_deck_real(d, RT_KEY_CAP_TOP_P),
                            .top_k = rt_deck_int(d, RT_KEY_CAP_TOP_K),
@@ -55,16 +57,44 @@ static void tell_unused(const rt_job *job)
                        "only capture.encoding=sampled draws");
 }
 
-rt_err rt_capture_describe(const rt_job *job, rt_logits_info *info)
+/** Of the dataset that is there; else the newest. */
+static rt_err find_version(const char *folder, int64_t *version)
+{
+  rt_logits_info old = {.version = RT_LOGITS_VERSION};
+  char *deck = NULL;
+  RT_TRY(rt_logits_peek(folder, &old, &deck));
+  free(deck);
+  *version = old.version;
+  return RT_OK;
+}
+
+rt_err rt_capture_hash(const rt_job *job, const char *folder,
+                       const char *weights, rt_capture_hashes *out)
+{
+  const rt_comm *world = job->world;
+  const bool first = rt_comm_rank(world) == 0;
+  *out = (rt_capture_hashes){0};
+  RT_TRY(rt_agree(world, first ? find_version(folder, &out->version) : RT_OK));
+  RT_TRY(rt_comm_bcast(world, out, sizeof *out, 0));
+  RT_TRY(rt_job_corpus_hash(job, out->version, out->corpus));
+  return weights != NULL
+             ? rt_job_weights_hash(job, out->version, weights, out->teacher)
+             : RT_OK;
+}
+
+void rt_capture_describe(const rt_job *job, const rt_capture_hashes *hashes,
+                         rt_logits_info *info)
 {
   const rt_deck *d = job->deck;
   tell_unused(job);
   rt_capture_rule(job, info);
+  info->version = hashes->version;
   info->eot = rt_deck_int(d, RT_KEY_DATA_EOT);
   info->valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID);
   info->split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED);
   info->mask_documents = rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS);
-  RT_TRY(rt_corpus_hash(job->corpus, info->corpus_hash));
+  memcpy(info->corpus_hash, hashes->corpus, sizeof info->corpus_hash);
+  memcpy(info->teacher_hash, hashes->teacher, sizeof info->teacher_hash);
   memcpy(info->tokenizer_hash, job->tokenizer_hash,
          sizeof info->tokenizer_hash);
   snprintf(info->license, sizeof info->license, "%s",
@@ -72,7 +102,6 @@ rt_err rt_capture_describe(const rt_job *job, rt_logits_info *info)
   snprintf(info->creator, sizeof info->creator, "retort %s (%s)", RT_VERSION,
            rt_build_commit());
   rt_clock_iso(info->created, sizeof info->created);
-  return RT_OK;
 }
 
 rt_err rt_capture_range(const rt_job *job, int64_t *first, int64_t *n)

@@ -1,7 +1,7 @@
 /** \file capture.h
  *  What `retort capture` and the capture of a teacher in training share: the
  *  dataset's description, its folder, sealing.
- *  Layer: distill.  Not collective. */
+ *  Layer: distill.  Not collective, but for rt_capture_hash. */
 #ifndef RT_CAPTURE_H
 #define RT_CAPTURE_H
 
@@ -11,10 +11,21 @@
 /** What the deck says of the records: length of rows, rule, encoding, rows of a
  *  shard (0: see below). */
 void rt_capture_rule(const rt_job *job, rt_logits_info *info);
-/** That, and all that deck and corpus say of a dataset before it exists: hashes
- *  (reads the whole corpus), licence.  Rows, vocabulary and teacher are the
- *  caller's to fill in; then the next. */
-RT_MUST rt_err rt_capture_describe(const rt_job *job, rt_logits_info *info);
+/** What large files are known by. */
+typedef struct rt_capture_hashes {
+  int64_t version; /**< of the dataset, which says how they are made */
+  char corpus[RT_SHA256_HEX];
+  char teacher[RT_SHA256_HEX]; /**< of teacher.weights; "" without them */
+} rt_capture_hashes;
+/** As the dataset in \a folder has them, if there is one, so that an older
+ *  capture goes on.  Reads corpus and \a weights (NULL: none).  Collective. */
+RT_MUST rt_err rt_capture_hash(const rt_job *job, const char *folder,
+                               const char *weights, rt_capture_hashes *out);
+/** The rule, and all that deck, corpus and \a hashes say of a dataset before it
+ *  exists.  Rows, vocabulary and teacher are the caller's to fill in; then the
+ *  next. */
+void rt_capture_describe(const rt_job *job, const rt_capture_hashes *hashes,
+                         rt_logits_info *info);
 /** Rows [*first, *first + *n) of the training stream, as the deck asks. */
 RT_MUST rt_err rt_capture_range(const rt_job *job, int64_t *first, int64_t *n);
 /** With rows and vocabulary known: top_k of draws; shard_rows, if it is 0. */

@@ -199,11 +199,12 @@ static void cut_window(rt_train_capture *tc)
 
 /** All that is known of the dataset; \a lanes of an earlier run, or 0.  The
  *  teacher is known by where its run began. */
-static rt_err describe(rt_train_capture *tc, const char *origin, int64_t lanes)
+static rt_err describe(rt_train_capture *tc, const rt_capture_hashes *hashes,
+                       const char *origin, int64_t lanes)
 {
   const rt_job *job = tc->job;
   char run[128];
-  RT_TRY(rt_capture_describe(job, &tc->info));
+  rt_capture_describe(job, hashes, &tc->info);
   complete_rule(tc);
   tc->info.step = true;
   tc->info.lanes = lanes > 0 ? lanes : job->grid_s.dp;
@@ -224,7 +225,7 @@ static rt_err describe(rt_train_capture *tc, const char *origin, int64_t lanes)
 /** By rank 0: the dataset's description, from an earlier run's if it is there.
  */
 static rt_err find_dataset(rt_train_capture *tc, int64_t step,
-                           const char *origin)
+                           const rt_capture_hashes *hashes, const char *origin)
 {
   rt_logits_info old = {0};
   char *deck = NULL;
@@ -250,7 +251,7 @@ static rt_err find_dataset(rt_train_capture *tc, int64_t step,
            "(SHA-256 of the weights and data that a run begins with); choose "
            "another capture.dir, or remove that one",
            tc->folder, old.teacher_hash, origin);
-  return describe(tc, origin, old.lanes);
+  return describe(tc, hashes, origin, old.lanes);
 }
 
 static rt_err make_lanes(rt_train_capture *tc)
@@ -357,7 +358,10 @@ rt_err rt_train_capture_begin(rt_train_capture *tc, int64_t step,
   const rt_job *job = tc->job;
   const bool first = rt_comm_rank(job->world) == 0;
   bool finished = false;
-  RT_TRY(rt_agree(job->world, first ? find_dataset(tc, step, origin) : RT_OK));
+  rt_capture_hashes hashes;
+  RT_TRY(rt_capture_hash(job, tc->folder, NULL, &hashes));
+  RT_TRY(rt_agree(job->world,
+                  first ? find_dataset(tc, step, &hashes, origin) : RT_OK));
   RT_TRY(rt_comm_bcast(job->world, &tc->info, sizeof tc->info, 0));
   RT_TRY(rt_comm_bcast(job->world, &tc->window, sizeof tc->window, 0));
   RT_TRY(rt_agree(job->world, make_lanes(tc)));

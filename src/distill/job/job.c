@@ -8,6 +8,7 @@
 #include "distill/job/job_inputs.h"
 #include "distill/job/job_memory.h"
 #include "distill/job/job_models.h"
+#include "distill/job/known_by.h"
 #include "distill/job/match.h"
 #include "distill/job/same_inputs.h"
 #include "io/hf/hfconfig.h"
@@ -98,15 +99,26 @@ static rt_err read_inputs(rt_job *job)
   const bool has_files = rt_deck_n(d, RT_KEY_DATA_FILES) > 0;
   if ((job->needs & RT_NEED_CORPUS) != 0 && (has_files || job->dataset == NULL))
     RT_TRY(rt_open_corpus(d, rt_job_corpus_spec(job), &job->corpus));
-  if (job->dataset != NULL && job->grid_s.rank == 0)
-    RT_TRY(rt_match_dataset(&(rt_match_spec){
-        .dataset = job->dataset,
-        .folder = rt_deck_text(d, RT_KEY_TEA_DATASET),
-        .corpus = job->corpus,
-        .tokenizer_hash = job->tokenizer_hash})); // one reader is enough
   if (job->corpus != NULL || job->dataset != NULL)
     RT_TRY(rt_job_count_rows(job));
   return (job->needs & RT_NEED_STUDENT) != 0 ? plan_batches(job) : RT_OK;
+}
+
+/** The dataset must be of the run's corpus and tokenizer. */
+static rt_err match_dataset(const rt_job *job)
+{
+  const rt_logits_info *const info = rt_logits_about(job->dataset);
+  char hex[RT_SHA256_HEX] = "";
+  if (job->corpus != NULL && info->corpus_hash[0] != '\0')
+    RT_TRY(rt_job_corpus_hash(job, info->version, hex));
+  const rt_match_spec spec = {.dataset = job->dataset,
+                              .folder =
+                                  rt_deck_text(job->deck, RT_KEY_TEA_DATASET),
+                              .corpus = job->corpus,
+                              .corpus_hash = hex,
+                              .tokenizer_hash = job->tokenizer_hash};
+  return rt_agree(job->world,
+                  job->grid_s.rank == 0 ? rt_match_dataset(&spec) : RT_OK);
 }
 
 /** HDF5's own, to open shards: measured, 1 MiB. */
@@ -139,7 +151,8 @@ rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,
                   (double)rt_logits_memory(job->dataset) + reading_bytes);
   }
   RT_TRY(rt_agree(world, read_inputs(job)));
-  return rt_job_same_inputs(job);
+  RT_TRY(rt_job_same_inputs(job));
+  return job->dataset != NULL ? match_dataset(job) : RT_OK;
 }
 
 void rt_job_clear(rt_job *job)

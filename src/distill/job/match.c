@@ -97,22 +97,21 @@ static rt_err match_tokenizer(const rt_match_spec *m)
 static rt_err match_hash(const rt_match_spec *m)
 {
   const rt_logits_info *const info = rt_logits_about(m->dataset);
-  char hex[RT_SHA256_HEX], where[RT_MATCH_TEXT];
+  char where[RT_MATCH_TEXT];
   if (info->corpus_hash[0] == '\0') {
     rt_warn("%s does not say of which corpus it is: each row is compared when "
             "it is used, the whole is not",
             m->folder);
     return RT_OK;
   }
-  RT_TRY(rt_corpus_hash(m->corpus, hex));
-  if (strcmp(hex, info->corpus_hash) == 0)
+  if (strcmp(m->corpus_hash, info->corpus_hash) == 0)
     return RT_OK;
   RT_TRY(tell_difference(m, where));
   return RT_FAIL(RT_ERR_CONFIG,
                  "%s was captured from corpus %s, data.files and data.weights "
                  "hash to %s; %s: name the files of the capture, in its order "
                  "and with its weights, or capture again",
-                 m->folder, info->corpus_hash, hex, where);
+                 m->folder, info->corpus_hash, m->corpus_hash, where);
 }
 
 /** The keys that make a stream of the files. */

@@ -12,7 +12,6 @@
 #include "distill/job/wall.h"
 #include "distill/run/run.h"
 #include "distill/job/job_memory.h"
-#include "io/hf/safetensors.h"
 #include "io/run/last_run.h"
 #include <stdlib.h>
 #include <string.h>
@@ -41,21 +40,24 @@ static bool is_writer(const rt_capture *c)
   return c->job->grid_t.i_tp == 0;
 }
 
-/** All that is known of the dataset before it exists; hashes by one rank. */
-static rt_err fill_info(const rt_job *job, rt_logits_info *info)
+/** All that is known of the dataset before it exists. */
+static rt_err fill_info(rt_capture *c)
 {
+  const rt_job *job = c->job;
+  rt_logits_info *const info = &c->info;
   const char *teacher = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
+  rt_capture_hashes hashes;
   int64_t first, n;
-  RT_TRY(rt_capture_range(job, &first, &n));
-  RT_TRY(rt_capture_describe(job, info));
+  RT_TRY(rt_agree(job->world, rt_capture_range(job, &first, &n)));
+  RT_TRY(rt_capture_hash(job, c->folder, teacher, &hashes));
+  rt_capture_describe(job, &hashes, info);
   info->first_row = first;
   info->n_rows = n;
   info->vocab = rt_arch_true_vocab(&job->arch_t);
   info->vocab_padded = job->arch_t.vocab;
   rt_capture_complete(info);
-  RT_TRY(rt_safetensors_hash(teacher, info->teacher_hash));
   rt_capture_name(teacher, info->teacher, sizeof info->teacher);
-  return rt_capture_check(info);
+  return rt_agree(job->world, rt_capture_check(info));
 }
 
 /** Rows of this group's shards. */
@@ -82,7 +84,7 @@ static rt_err open_dataset(rt_capture *c)
 {
   const rt_job *job = c->job;
   const bool first = rt_comm_rank(job->world) == 0;
-  RT_TRY(rt_agree(job->world, first ? fill_info(job, &c->info) : RT_OK));
+  RT_TRY(fill_info(c));
   RT_TRY(rt_comm_bcast(job->world, &c->info, sizeof c->info, 0));
   c->n_shards = rt_logits_n_shards(&c->info);
   c->done = calloc((size_t)c->n_shards, sizeof *c->done);

@@ -1,0 +1,51 @@
+#!/bin/bash
+# What datasets know a corpus by: hashes that are made by all ranks, remembered,
+# and forgotten with any change; those of older datasets.
+# shellcheck source=tests/e2e.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
+
+# --- a dataset of format version 3 is read, and its capture goes on in it
+"$PYTHON" - <<'PY'
+import array
+ids = [(i * i * 7 + i * 3) % 126 + 2 if i % 50 else 1 for i in range(400)]
+array.array("H", ids).tofile(open("old.u16", "wb"))
+ids[-1] ^= 1
+array.array("H", ids).tofile(open("other.u16", "wb"))
+PY
+cp -r "$here/golden/gqa" gqa
+cp -r "$here/golden/logits_v3" old
+old=(deck.yaml data.files=[old.u16] data.seq=8 data.eot=1 data.valid_fraction=0.1)
+learn=(train "${old[@]}" teacher.source=dataset teacher.dataset=old
+  teacher.top_k=4 student.vocab=128 train.length=2 eval.rows=0)
+again=(capture "${old[@]}" teacher.weights=gqa capture.dir=old
+  capture.rows=6 capture.shard_rows=6 capture.top_k=4 capture.license=CC0)
+expect 0 1 logits verify old
+expect 0 2 "${learn[@]}"
+says out.txt "is of version 3: one rank reads the whole corpus"
+expect 78 2 "${learn[@]}" data.files=[other.u16]
+says err.txt "was captured from corpus d7783d35"
+expect 0 1 "${again[@]}"
+says out.txt "nothing to do, this capture is finished"
+rm old/shard-*
+expect 0 2 "${again[@]}"
+said() { grep -oE '"(version|corpus_hash|teacher_hash)": [^,]*' "$1"; }
+cmp <(said old/manifest.json) <(said "$here/golden/logits_v3/manifest.json") ||
+  fail "a capture of version 3 that went on has other hashes"
+expect 0 2 "${learn[@]}"
+
+# --- what was read once is remembered, and told; a change is seen
+expect 0 2 "${again[@]}" capture.dir=new
+says new/manifest.json '"version": 4'
+sleep 2.2
+expect 0 2 "${again[@]}" capture.dir=new2
+expect 0 1 "${learn[@]}" teacher.dataset=new
+says out.txt "corpus: the hash of 1 file, 800 bytes, is remembered from an \
+earlier start"
+says out.txt "(remove $XDG_CACHE_HOME/retort/digests to have all read again)"
+touch -r old.u16 when
+cp other.u16 old.u16
+touch -r when old.u16
+expect 78 2 "${learn[@]}" teacher.dataset=new
+grep -q "is remembered" out.txt && fail "a changed corpus was taken on trust"
+says err.txt "was captured from corpus 4bd1592a"
+finish
