@@ -46,12 +46,21 @@ static int64_t interval(const rt_job *job, rt_key key)
                        job->n_steps);
 }
 
-/** What rank 0 says, over all starts. */
+/** Keep what rank 0 says, over all starts. */
 static rt_err keep_log(const rt_train_run *run)
 {
   char path[RT_PATH_MAX];
   RT_TRY(rt_path_join(path, run->folder, "retort.log"));
   return rt_log_keep(path);
+}
+
+/** A log that is there tells why a start was refused, too; a first start that
+ *  is refused leaves no file. */
+static rt_err go_on_with_log(const rt_train_run *run)
+{
+  char path[RT_PATH_MAX];
+  RT_TRY(rt_path_join(path, run->folder, "retort.log"));
+  return rt_file_exists(path) ? keep_log(run) : RT_OK;
 }
 
 static rt_err open_folder(rt_train_run *run)
@@ -67,7 +76,7 @@ static rt_err open_folder(rt_train_run *run)
     if (err == RT_OK)
       err = rt_run_folder_check(run->folder);
     if (err == RT_OK)
-      err = keep_log(run);
+      err = go_on_with_log(run);
   }
   return rt_agree(run->job->world, err);
 }
@@ -160,6 +169,7 @@ static rt_err prepare(rt_train_run *run)
                                 run->trainer->id.origin));
   if (run->step < job->n_steps)
     RT_TRY(rt_agree(job->world, rt_trainer_seek(run->trainer, run->step)));
+  RT_TRY(rt_agree(job->world, run->lock != NULL ? keep_log(run) : RT_OK));
   RT_TRY(rt_progress_init(&run->progress, job, run->folder, run->step,
                           run->peak_gflops));
   RT_TRY(keep_deck(run));
