@@ -3,6 +3,8 @@
 #   tests/run.sh BUILD [NAME]...     NAME: only these (base, script_docs)
 # A suite runs once for each rank count of the line "ranks: 1 2 4" in its first
 # comment (default 1).  The last line counts all runs; ends 1 on any failure.
+# JOBS of them go on at once (2): most wait more than they work.  One that
+# measures has the machine for itself: it says "runs alone" near its beginning.
 # MPIRUN and TIMEOUT (seconds of one run, 300) may be set.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -28,46 +30,85 @@ if [ -z "${PYTHON:-}" ]; then # of the scripts: one that has h5py
   done
 fi
 export PYTHON MPIRUN
-log=$(mktemp)
-XDG_CACHE_HOME=$(mktemp -d) # tests leave the user's own alone
-export XDG_CACHE_HOME
-trap 'rm -rf "$log" "$XDG_CACHE_HOME"' EXIT
-n_passed=0 n_failed=0 n_skipped=0
+jobs=${JOBS:-2}
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+n_passed=0 n_failed=0 n_skipped=0 n_begun=0
+declare -A titles=() # of what goes on, by number
 
 wanted() { [ "$only" = "  " ] || [[ $only == *" $1 "* ]]; }
 
-finish() { # title, status, seconds
+finish() { # title, status, seconds, log
   case $2 in
   0) n_passed=$((n_passed + 1)) && echo "pass: $1 ($3 s)" ;;
   77) n_skipped=$((n_skipped + 1)) && echo "skip: $1" ;;
   *)
     n_failed=$((n_failed + 1))
-    cat "$log"
+    cat "$4"
     [ "$2" = 124 ] || [ "$2" = 137 ] && echo "over its time limit" >&2
     echo "FAIL: $1 (status $2, $3 s)"
     ;;
   esac
 }
 
+# leave N: wait until at most so many go on, and tell of those that are done
+leave() {
+  local i status seconds some
+  while [ ${#titles[@]} -gt "$1" ]; do
+    wait -n
+    some=$?
+    for i in "${!titles[@]}"; do
+      # 127: nobody is left; this one was killed
+      [ "$some" != 127 ] || [ -e "$place/$i.status" ] ||
+        echo "137 0" >"$place/$i.status"
+      [ -e "$place/$i.status" ] || continue
+      read -r status seconds <"$place/$i.status"
+      # of a suite that has passed: how many tests and asserts there were
+      [ "$status" -ne 0 ] || grep -A3 "^Run Summary:" "$place/$i.log"
+      finish "${titles[$i]}" "$status" "$seconds" "$place/$i.log"
+      unset "titles[$i]"
+    done
+  done
+}
+
+# begin SOURCE TITLE COMMAND...: when there is room
+begin() {
+  local source=$1 title=$2 alone=0
+  head -n 12 "$source" | grep -q "runs alone" && alone=1
+  leave $((alone ? 0 : jobs - 1))
+  n_begun=$((n_begun + 1))
+  titles[$n_begun]=$title
+  (
+    export XDG_CACHE_HOME=$place/$n_begun.cache # the user's own is left alone
+    "${@:3}" >"$place/$n_begun.log" 2>&1 </dev/null
+    echo "$? $SECONDS" >"$place/$n_begun.new"
+    mv "$place/$n_begun.new" "$place/$n_begun.status"
+  ) &
+  [ "$alone" = 0 ] || leave 0
+}
+
 run_suite() { # name, ranks
-  local begin=$SECONDS status
+  SECONDS=0
   # shellcheck disable=SC2086 # MPIRUN has options
-  timeout -k 10 "${TIMEOUT:-300}" $MPIRUN -np "$2" "$build/tests/test_$1" \
-    >"$log" 2>&1 </dev/null
-  status=$?
+  timeout -k 10 "${TIMEOUT:-300}" $MPIRUN -np "$2" "$build/tests/test_$1"
+  local status=$?
   # a suite that ran nothing has not passed
-  [ "$status" -ne 0 ] || grep -q "^ *asserts *[1-9]" "$log" || status=70
-  [ "$status" -ne 0 ] || grep -A3 "^Run Summary:" "$log"
-  finish "$1 on $2 ranks" "$status" "$((SECONDS - begin))"
+  [ "$status" -ne 0 ] ||
+    grep -q "^ *asserts *[1-9]" "$place/$n_begun.log" || status=70
+  return "$status"
+}
+
+run_script() { # file
+  SECONDS=0
+  timeout -k 10 "${TIMEOUT:-900}" bash "$1" "$build/bin/retort"
 }
 
 for folder in tests/*/; do
   room=$(basename "$folder")
   compgen -G "${folder}test_*.c" >/dev/null || continue
   if [[ " ${rooms[*]} " != *" $room "* ]]; then
-    : >"$log"
     echo "tests/$room has suites, doc/layers.txt has no such room"
-    finish "$room" 64 0
+    finish "$room" 64 0 /dev/null
   fi
 done
 for room in "${rooms[@]}"; do
@@ -78,17 +119,15 @@ for room in "${rooms[@]}"; do
     ranks=$(sed '/\*\//q' "$source" |
       sed -n 's|^.*ranks: *\([0-9 ]*\).*$|\1|p' | head -n 1)
     for n in ${ranks:-1}; do
-      run_suite "$name" "$n"
+      begin "$source" "$name on $n ranks" run_suite "$name" "$n"
     done
   done
 done
 for script in tests/scripts/script_*.sh; do
   name=$(basename "$script" .sh)
   if ! [ -f "$script" ] || ! wanted "$name"; then continue; fi
-  begin=$SECONDS
-  timeout -k 10 "${TIMEOUT:-900}" bash "$script" "$build/bin/retort" \
-    >"$log" 2>&1 </dev/null
-  finish "$name" "$?" "$((SECONDS - begin))"
+  begin "$script" "$name" run_script "$script"
 done
+leave 0
 echo "$n_passed passed, $n_failed failed, $n_skipped skipped"
 [ "$n_failed" -eq 0 ] && [ "$n_passed" -gt 0 ]

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Parts of a step alone: `retort bench` says seconds and memory, on any layout,
-# and the loss stays within its memory.
+# and the loss stays within its memory.  It runs alone.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
