@@ -82,12 +82,16 @@ PY
 moving=("${kept[@]}" "${window[@]}" student.width=16)
 expect 0 2 train deck.yaml "${moving[@]}" output.dir=once \
   capture.dir=once/logits
-mkdir often
-for _ in 1 2 3 4 5 6 7 8 9 10; do
+mkdir often at5 # at5: what others need who stop after step 5
+for step in 1 2 3 4 5 6 7 8 9 10; do
   touch often/stop
   launch 2 train deck.yaml "${moving[@]}" output.dir=often \
     capture.dir=often/logits
+  [ "$step" = 5 ] && cp -r often at5
 done
+ln -s ../corpus.u16 ../deck.yaml at5
+# stopped NAME: a folder with that run, which goes on from step 5 as "often"
+stopped() { cp -r at5 "$1"; }
 same_bits once often
 expect 0 1 logits diff once/logits often/logits
 says out.txt "bit for bit"
@@ -96,43 +100,39 @@ for log in often/logits/*.log; do
   [ -e "$log" ] && fail "$log is left"
 done
 
-# --- killed after the checkpoint of step 6, at another layout
-mkdir less
-touch less/stop
-for _ in 1 2 3 4 5; do
-  touch less/stop
-  launch 2 train deck.yaml "${moving[@]}" output.dir=less \
-    capture.dir=less/logits
-done
-[ -s less/logits/rows-000000.log ] || fail "no log: $(ls less/logits)"
-cp -r less broken
-cp less/logits/rows-000000.log less.log
-expect 0 1 train deck.yaml "${moving[@]}" output.dir=less \
-  capture.dir=less/logits
-expect 0 2 logits verify less/logits
-expect 0 1 logits select less/logits part capture.first_row=4 capture.rows=9
+# --- killed after a checkpoint, at another layout
+again=(train deck.yaml "${moving[@]}" output.dir=often
+  capture.dir=often/logits)
+log=often/logits/rows-000000.log
+[ -s "at5/$log" ] || fail "no log: $(ls at5/often/logits)"
+stopped less
+cd less || exit 1
+expect 0 1 "${again[@]}"
+expect 0 2 logits verify often/logits
+expect 0 1 logits select often/logits part capture.first_row=4 capture.rows=9
 expect 0 1 logits verify part
-truncate -s -1 broken/logits/rows-000000.log
-expect 65 2 train deck.yaml "${moving[@]}" output.dir=broken \
-  capture.dir=broken/logits
+cd ..
+stopped broken
+cd broken || exit 1
+truncate -s -1 "$log"
+expect 65 2 "${again[@]}"
 says err.txt "rows-000000.log"
 # any other damage of what the run saw before its checkpoint
-n=$(stat -c %s less.log)
+n=$(stat -c %s "../at5/$log")
 for at in 0 5 8 12 16 $((n / 2)) $((n - 1)); do
-  "$PYTHON" - less.log broken/logits/rows-000000.log "$at" <<'PY'
+  "$PYTHON" - "../at5/$log" "$log" "$at" <<'PY'
 import sys
 data = bytearray(open(sys.argv[1], "rb").read())
 data[int(sys.argv[3])] ^= 4
 open(sys.argv[2], "wb").write(data)
 PY
-  expect 65 2 train deck.yaml "${moving[@]}" output.dir=broken \
-    capture.dir=broken/logits
+  expect 65 2 "${again[@]}"
   says err.txt "rows-000000.log"
 done
-rm -r broken/logits/rows-000000.log
-expect 65 2 train deck.yaml "${moving[@]}" output.dir=broken \
-  capture.dir=broken/logits
+rm -r "$log"
+expect 65 2 "${again[@]}"
 says err.txt "are lost"
+cd ..
 mkdir one
 touch one/stop
 launch 1 train deck.yaml "${moving[@]}" output.dir=one capture.dir=one/logits
@@ -140,32 +140,29 @@ expect 78 2 train deck.yaml "${moving[@]}" output.dir=one capture.dir=one/logits
 says err.txt "1 lanes, which dp 2 does not divide"
 
 # --- the window is in the checkpoint: a start without it would lose rows
-mkdir half
-for _ in 1 2 3 4 5; do
-  touch half/stop
-  launch 2 train deck.yaml "${moving[@]}" output.dir=half capture.dir=half/logits
-done
+stopped half
+cd half || exit 1
 for keys in "" "capture.window_start=3 capture.window_length=3"; do
   # shellcheck disable=SC2086
-  expect 78 2 train deck.yaml "${kept[@]}" student.width=16 output.dir=half \
-    capture.dir=half/logits capture.shard_rows=16 $keys
-  says err.txt "saves the logits of steps 3 to 9 (not in it) into half/logits"
+  expect 78 2 train deck.yaml "${kept[@]}" student.width=16 output.dir=often \
+    capture.dir=often/logits capture.shard_rows=16 $keys
+  says err.txt "saves the logits of steps 3 to 9 (not in it) into often/logits"
 done
-cp -r half given-up
+cp -r often given-up
 expect 0 2 train deck.yaml student.width=16 output.dir=given-up \
   checkpoint.allow_change='[capture.window_length]'
+cd ..
 
 # --- another run does not go on with it: equal decks, but other weights
 rm -rf student.hf
 expect 0 1 export once student.hf
-from=(student.weights=student.hf "${window[@]}" capture.dir=owned)
+from=(student.weights=student.hf "${window[@]}" capture.window_start=0
+  capture.dir=owned)
 mkdir first
-for _ in 1 2 3 4 5; do
-  touch first/stop
-  launch 2 train deck.yaml "${from[@]}" output.dir=first
-done
+touch first/stop
+launch 2 train deck.yaml "${from[@]}" output.dir=first
 rm -rf student.hf
-expect 0 1 export half student.hf
+expect 0 1 export at5/often student.hf
 expect 73 2 train deck.yaml "${from[@]}" output.dir=second
 says err.txt "owned holds logits of another run"
 expect 0 2 train deck.yaml "${from[@]}" output.dir=first
@@ -191,14 +188,10 @@ expect 0 1 logits info rest
 says out.txt "168 of 168"
 
 # --- lanes that a smaller batch cannot be shared out among
-mkdir two
-for _ in 1 2 3 4 5; do
-  touch two/stop
-  launch 2 train deck.yaml "${moving[@]}" output.dir=two capture.dir=lanes
-done
-expect 78 1 train deck.yaml "${moving[@]}" output.dir=three capture.dir=lanes \
+expect 78 1 train deck.yaml "${moving[@]}" output.dir=three \
+  capture.dir=at5/often/logits \
   train.batch_rows=1 checkpoint.allow_change='[train.batch_rows]'
-says err.txt "lanes has 2 lanes, among which train.batch_rows 1 cannot"
+says err.txt "at5/often/logits has 2 lanes, among which train.batch_rows 1 cannot"
 
 # --- a student learns from it: other ranks, seed and batch; the corpus is
 # compared token by token
