@@ -1,5 +1,5 @@
 /** \file arena.c
- *  Memory planned before it is allocated. */
+ *  Memory that is planned before it is allocated. */
 #include "base/arena.h"
 
 #include "base/split.h"
@@ -108,7 +108,7 @@ void rt_arena_print(const rt_arena *arena, FILE *to)
 
 rt_err rt_arena_commit(rt_arena *arena, rt_arena_memory memory)
 {
-  RT_CHECK(arena->block == NULL, RT_ERR_INTERNAL, "arena %s is committed twice",
+  RT_CHECK(arena->block == NULL, RT_ERR_INTERNAL, "arena %s: committed twice",
            arena->name);
   const size_t bytes = arena->peak > 0 ? arena->peak : ALIGN;
   arena->memory = memory;

@@ -1,10 +1,10 @@
 /** \file arena.h
- *  Memory planned before it is allocated: named, shaped ranges of one block.
- *  Layer: base.
+ *  Memory that is planned before it is allocated: named ranges with shapes, all
+ *  in one block.  Layer: base.
  *
- *  Reserve ranges (nothing is allocated), print or check the plan, commit;
- *  only then do the views point anywhere.  mark/rewind lets ranges of phases
- *  that never live together share bytes. */
+ *  Reserve all ranges (this allocates nothing), print or check the plan, then
+ *  commit.  Only after the commit do the views point to memory.  With mark and
+ *  rewind, ranges of phases that never overlap in time can share bytes. */
 #ifndef RT_ARENA_H
 #define RT_ARENA_H
 
@@ -14,9 +14,9 @@
 
 typedef struct rt_arena rt_arena;
 
-/** Memory functions of the place the arena lies in (host, device). */
+/** Memory functions of the device (or host) that the arena is on. */
 typedef struct rt_arena_memory {
-  void *(*alloc)(void *self, size_t bytes); /**< zeroed?  no: poisoned or raw */
+  void *(*alloc)(void *self, size_t bytes); /**< not zeroed */
   void (*release)(void *self, void *data);
   void *self; // borrowed
 } rt_arena_memory;
@@ -24,23 +24,25 @@ typedef struct rt_arena_memory {
 /** Create an empty plan called \a name ("student", "teacher", "loss"). */
 RT_MUST rt_err rt_arena_create(const char *name, rt_arena **out);
 
-/** Plan [rows, cols] of \a dtype, 64-byte aligned.  \a view (borrowed, must
- *  stay where it is until commit) gets its shape now, its data at commit. */
+/** Reserve [rows, cols] of \a dtype, 64-byte aligned.  \a view is borrowed and
+ *  must not move until the commit.  Its shape is set now, its data pointer by
+ *  the commit. */
 RT_MUST rt_err rt_arena_reserve(rt_arena *arena, const char *name,
                                 rt_dtype dtype, int64_t rows, int64_t cols,
                                 rt_view *view);
 
-/** The current offset; rewinding to it lets later ranges reuse the bytes. */
+/** The current offset.  Rewinding to it lets later ranges reuse the bytes. */
 size_t rt_arena_mark(const rt_arena *arena);
 void rt_arena_rewind(rt_arena *arena, size_t mark);
 
-/** Bytes the whole plan needs. */
+/** Size of the whole plan in bytes. */
 size_t rt_arena_bytes(const rt_arena *arena);
-/** One line per range: name, shape, type, MiB, offset.  Ranges under 1 MiB are
- *  summed in one line. */
+/** Print one line per range: name, shape, type, MiB, offset.  Ranges below 1
+ *  MiB are summed in one line. */
 void rt_arena_print(const rt_arena *arena, FILE *to);
 
-/** Allocate and fill in every reserved view.  Once. */
+/** Allocate the block and set the data pointers of all reserved views.  Call
+ *  once. */
 RT_MUST rt_err rt_arena_commit(rt_arena *arena, rt_arena_memory memory);
 
 /** Free and set to NULL; NULL is accepted. */

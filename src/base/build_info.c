@@ -1,8 +1,8 @@
 /** \file build_info.c
- *  What this binary is; the Makefile passes the values. */
+ *  Version and build options of this binary, as passed by the Makefile. */
 #include "base/build_info.h"
 
-// clang's __VERSION__ names itself, gcc's is a bare number
+// clang's __VERSION__ includes its name, gcc's is only a number
 #ifdef __clang__
 #define RT_COMPILER __VERSION__
 #else

@@ -1,5 +1,6 @@
 /** \file build_info.h
- *  What this binary is.  Layer: base.  Values come from the Makefile. */
+ *  Version and build options of this binary, as passed by the Makefile.  Layer:
+ *  base. */
 #ifndef RT_BUILD_INFO_H
 #define RT_BUILD_INFO_H
 

@@ -1,5 +1,5 @@
 /** \file bundle.c
- *  Count, allocate, hand out. */
+ *  Several host arrays in one allocation. */
 #include "base/bundle.h"
 
 #include <stdlib.h>

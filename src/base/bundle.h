@@ -1,14 +1,16 @@
 /** \file bundle.h
- *  Several host arrays in one block: one list of them says how many bytes they
- *  take and, after the allocation, where each lies.  Layer: base.
+ *  Several host arrays in one allocation.  A single function lists the arrays;
+ *  it serves to count bytes and, after the allocation, to set the pointers.
+ *  Layer: base.
  *
  *    static void lay_out(thing *t, rt_bundle *s)
  *    {
  *      t->count = rt_bundle_take(s, t->n, sizeof *t->count);
  *      t->ids = rt_bundle_take(s, t->n * t->k, sizeof *t->ids);
  *    }
- *  Called on an empty bundle it counts (the places are NULL); then
- * rt_bundle_alloc, and the same calls give the places. */
+ *
+ *  Call it with an empty bundle to count bytes (all pointers are NULL), then
+ *  rt_bundle_alloc, then call it again to obtain the pointers. */
 #ifndef RT_BUNDLE_H
 #define RT_BUNDLE_H
 
@@ -16,14 +18,15 @@
 #include <stddef.h>
 
 typedef struct rt_bundle {
-  unsigned char *block; // owned by who keeps it; NULL: only counting
+  unsigned char *block; // owned by the holder; NULL while counting
   size_t bytes;         // taken so far
 } rt_bundle;
 
-/** The next \a n elements of \a size bytes, on a cache line of their own. */
+/** Reserve the next \a n elements of \a size bytes, aligned to a cache line. */
 void *rt_bundle_take(rt_bundle *bundle, size_t n, size_t size);
-/** Allocate what was counted, all 0, and begin again.  \param what  for the
- *  error: "entries: fewer micro_rows" */
+/** Allocate the bytes counted so far, zeroed, and restart at the first array.
+ *  \param what  description and remedy for the error message, e.g. "entries:
+ *    fewer micro_rows" */
 RT_MUST rt_err rt_bundle_alloc(rt_bundle *bundle, const char *what);
 
 #endif

@@ -1,5 +1,5 @@
 /** \file clock.c
- *  Time. */
+ *  Clocks and times. */
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -64,7 +64,7 @@ bool rt_clock_parse(const char *text, double *seconds)
   }
   if (*p != '\0' || (n == 1 && !has_days))
     return false;
-  // after days, or with three parts, the first is hours; else minutes
+  // after days, or with three parts, the first part is hours, otherwise minutes
   const double first_s = has_days || n == 3 ? 3600.0 : 60.0;
   *seconds = 86400.0 * (double)days + first_s * (double)parts[0] +
              first_s / 60.0 * (double)parts[1] +

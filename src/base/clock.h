@@ -1,14 +1,15 @@
 /** \file clock.h
- *  Time.  Layer: base. */
+ *  Clocks and times.  Layer: base. */
 #ifndef RT_CLOCK_H
 #define RT_CLOCK_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/** Monotonic seconds. */
+/** Monotonic time in seconds. */
 double rt_now_s(void);
-/** Wall clock as ISO 8601 UTC, "2026-01-31T12:00:00Z", into \a text. */
+/** Write the wall-clock time to \a text as ISO 8601 UTC,
+ *  "2026-01-31T12:00:00Z". */
 void rt_clock_iso(char *text, size_t n);
 
 /** Wall clock where this process is, "2026-01-31T13:00:00". */

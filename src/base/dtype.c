@@ -1,5 +1,6 @@
 /** \file dtype.c
- *  Element types.  Conversions go through double: set-up code, not a kernel. */
+ *  Element types.  Conversions go through double; they are used in set-up only.
+ */
 #include "base/dtype.h"
 
 #include "base/err.h"
@@ -59,13 +60,13 @@ static uint16_t double_to_half(double x)
   const double a = fabs(x);
   if (isnan(x))
     return (uint16_t)(sign | 0x7e00);
-  if (a >= 65520.0) // rounds past the largest half, 65504
+  if (a >= 65520.0) // would round above 65504, the largest half
     return (uint16_t)(sign | 0x7c00);
   int exponent = a > 0.0 ? ilogb(a) : -15;
   if (exponent < -14)
-    exponent = -14; // subnormal: fixed step 2^-24
+    exponent = -14; // subnormal numbers have a fixed spacing of 2^-24
   const unsigned steps = (unsigned)nearbyint(ldexp(a, 10 - exponent));
-  // steps carries the hidden bit (1024), so a carry lands in the exponent
+  // steps includes the hidden bit (1024), so a carry increments the exponent
   return (uint16_t)(sign | (((unsigned)(exponent + 14) << 10) + steps));
 }
 
@@ -73,7 +74,8 @@ static uint16_t double_to_bf16(double x)
 {
   const uint32_t bits = float_to_bits((float)x);
   if ((bits & 0x7fffffffu) > 0x7f800000u)
-    return (uint16_t)((bits >> 16) | 0x40); // keep NaN a NaN
+    // set a mantissa bit so that NaN remains NaN
+    return (uint16_t)((bits >> 16) | 0x40);
   return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 

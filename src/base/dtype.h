@@ -22,8 +22,9 @@ typedef enum rt_dtype {
 size_t rt_dtype_size(rt_dtype type);      /**< bytes of one element */
 const char *rt_dtype_name(rt_dtype type); /**< "f32", "bf16", ... */
 
-/** Convert n floating-point elements (f32, f64, bf16, f16), round to nearest
- *  even; \a to and \a from must not overlap unless the types are equal. */
+/** Convert \a n floating-point elements (f32, f64, bf16, f16), rounding to
+ *  nearest even.  \a to and \a from must not overlap unless the types are
+ *  equal. */
 void rt_dtype_convert(void *to, rt_dtype to_type, const void *from,
                       rt_dtype from_type, size_t n);
 

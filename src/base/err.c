@@ -7,10 +7,10 @@
 #include <string.h>
 
 static _Thread_local struct {
-  char text[16384]; // a bad deck gives up to 50 lines at once
+  char text[16384]; // a faulty deck produces up to 50 lines at once
   char trace[1024];
-  uint64_t group; // of ranks that know it, 0: none
-  bool others;    // it came from another rank
+  uint64_t group; // group of ranks that know this error; 0: none
+  bool others;    // the error occurred on another rank
 } record, kept;
 
 #define ERROR_CODE(name, code, text) [name] = (code),
@@ -28,10 +28,11 @@ const char *rt_err_meaning(rt_err err)
   return meanings[err];
 }
 
-// in parentheses: err.h has macros of these names for the analyzer
+// in parentheses, because err.h defines macros of these names for the analyzer
 rt_err(rt_err_set)(rt_err err, const char *file, int line, const char *fmt, ...)
 {
-  char text[sizeof record.text]; // an argument may be the old record
+  char text[sizeof record.text]; // a separate buffer: an argument may point
+                                 // into the old record
   va_list args;
   va_start(args, fmt);
   vsnprintf(text, sizeof text, fmt, args);

@@ -1,10 +1,11 @@
 /** \file err.h
- *  Errors: one list, one thread-local record, three macros.
+ *  Errors: one list of codes, one record per thread, three macros.
  *
- *  Layer: base.  A function that can fail returns rt_err and is RT_MUST.
- *  RT_ASSERT: our own bug (debug builds).  RT_CHECK: the outside world, always
- *  on; its text says what, where, got, expected, remedy.  RT_TRY: forwards a
- *  callee's error and adds this file and line to the trace. */
+ *  Layer: base.  Every function that can fail returns rt_err and is RT_MUST.
+ *  RT_ASSERT checks for bugs in Retort (debug builds only).  RT_CHECK checks
+ *  inputs and the environment and is always enabled; its text says what failed,
+ *  where, what was found, what was expected, and the remedy.  RT_TRY forwards
+ *  an error of a callee and adds this file and line to its trace. */
 #ifndef RT_ERR_H
 #define RT_ERR_H
 
@@ -12,8 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** X(name, process exit code, meaning).  Exit codes follow sysexits.h, plus 75,
- *  76, 85 and 86 (README "Exit codes"). */
+/** X(name, exit code of the process, meaning).  Exit codes follow sysexits.h,
+ *  extended by 75, 76, 85 and 86 (README, "Exit codes"). */
 #define RT_ERROR_LIST(X)                                                       \
   X(RT_OK, 0, "success")                                                       \
   X(RT_ERR_USAGE, 64, "wrong command line")                                    \
@@ -41,29 +42,33 @@ typedef enum rt_err { RT_ERROR_LIST(RT_ERROR_ENUM) RT_N_ERR } rt_err;
 int rt_err_exit_code(rt_err err);
 const char *rt_err_meaning(rt_err err);
 
-/** Record an error of this thread, replacing the last one. Returns \a err. */
+/** Record an error for this thread, replacing the previous one.  Returns \a
+ *  err. */
 rt_err rt_err_set(rt_err err, const char *file, int line, const char *fmt, ...)
     RT_PRINTF(4, 5);
 
-/** Add one "file:line" to the trace of this thread's error.  Returns \a err. */
+/** Append "file:line" to the trace of this thread's error.  Returns \a err. */
 rt_err rt_err_forward(rt_err err, const char *file, int line);
 
-/** Text of this thread's last error; "" when none.  Valid until the next. */
+/** Text of this thread's last error; "" if none.  Valid until the next error.
+ */
 const char *rt_err_text(void);
-/** Where it passed, "file:line < file:line < ...". */
+/** Its trace, "file:line < file:line < ...". */
 const char *rt_err_trace(void);
-/** Forget this thread's error. */
+/** Clear this thread's error. */
 void rt_err_clear(void);
 
-/** This thread's error is known to a group of ranks (ranks/agree.h); \a mine:
- * it is this rank's own.  A new error is known to nobody, which is group 0. */
+/** Note that this thread's error is known to a group of ranks (ranks/agree.h);
+ *  \a mine: it occurred on this rank.  A new error is known to no other rank
+ *  (group 0). */
 void rt_err_shared(uint64_t group, bool mine);
 uint64_t rt_err_shared_by(void);
-/** Keep this thread's error as it is, with who knows it, over calls that may
- *  record another; and have it back: returns \a err.  One at a time. */
+/** Save this thread's error, with the group that knows it, across calls that
+ *  may record another one; and restore it, returning \a err.  Only one can be
+ *  saved. */
 void rt_err_keep(void);
 rt_err rt_err_restore(rt_err err);
-/** Did it happen on this rank? */
+/** Did this thread's error occur on this rank? */
 bool rt_err_is_mine(void);
 
 #define RT_FAIL(code, ...) rt_err_set((code), __FILE__, __LINE__, __VA_ARGS__)
@@ -83,7 +88,8 @@ bool rt_err_is_mine(void);
 
 #define RT_ASSERT(condition) assert(condition)
 
-#ifdef __clang_analyzer__ // it cannot see that these return what they are given
+#ifdef __clang_analyzer__ // the analyzer cannot see that these return their
+                          // argument
 #define rt_err_set(err, ...) ((rt_err_set)((err), __VA_ARGS__), (err))
 #define rt_err_forward(err, ...) ((rt_err_forward)((err), __VA_ARGS__), (err))
 #endif

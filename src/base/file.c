@@ -1,5 +1,5 @@
 /** \file file.c
- *  POSIX files with errors that name the path and the reason. */
+ *  POSIX file operations whose errors name the path and the reason. */
 #include "base/file.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/** What went wrong with an input, from errno. */
+/** Error code for a failed input, from errno. */
 static rt_err input_error(int reason)
 {
   switch (reason) {
@@ -23,11 +23,11 @@ static rt_err input_error(int reason)
   case ENOMEM:
     return RT_ERR_MEM;
   default:
-    return RT_ERR_NOINPUT; // missing, not a file, not ours to read
+    return RT_ERR_NOINPUT; // missing, not a regular file, or no permission
   }
 }
 
-/** What went wrong with an output, from errno. */
+/** Error code for a failed output, from errno. */
 static rt_err output_error(int reason)
 {
   switch (reason) {
@@ -45,7 +45,7 @@ static rt_err output_error(int reason)
   }
 }
 
-/** errno as a reason; what a link leads to is named when it is not there. */
+/** Text of an errno.  If a symbolic link is dangling, name its target. */
 static const char *reason_of(const char *path, int reason,
                              char text[RT_PATH_MAX + 64])
 {
@@ -140,10 +140,11 @@ static rt_err slurp(int fd, const char *path, size_t max_bytes, char **text,
 {
   struct stat s;
   CHECK_INPUT(fstat(fd, &s) == 0, "look at", path);
-  size_t room = max_bytes; // pipes and /proc do not tell their size
+  size_t room = max_bytes; // pipes and /proc have no known size
   if (S_ISREG(s.st_mode) && s.st_size > 0 && (size_t)s.st_size < max_bytes)
     room = (size_t)s.st_size;
-  char *data = malloc(room + 2); // one more to see that there is more, and 0
+  // one byte to detect a larger file, and one for the terminating 0
+  char *data = malloc(room + 2);
   RT_CHECK(data != NULL, RT_ERR_MEM, "%zu bytes to read %s", room + 2, path);
   *text = data;
   RT_TRY(read_up_to(fd, path, data, room + 1, n));
@@ -169,7 +170,7 @@ rt_err rt_file_open(const char *path, int *out)
   return RT_OK;
 }
 
-/** All of an open file, which is closed. */
+/** Read the whole of an open file, and close it. */
 static rt_err slurp_and_close(int fd, const char *path, size_t max_bytes,
                               char **text, size_t *n)
 {
@@ -235,8 +236,8 @@ rt_err rt_file_open_output(const char *path, int flags, int *fd)
   return RT_OK;
 }
 
-/** A failed output of \a needed bytes, in errno; whoever has to make room wants
- *  to know how much. */
+/** Record a failed output of \a needed bytes, with errno.  The message says how
+ *  much space is needed and how much is free. */
 static rt_err write_failed(int fd, const char *path, const char *what,
                            int64_t needed)
 {
@@ -259,7 +260,7 @@ rt_err rt_file_write_at(int fd, const char *path, const void *from, size_t n,
     if (w < 0 && errno == EINTR)
       continue;
     if (w == 0)
-      errno = ENOSPC; // POSIX knows no other reason
+      errno = ENOSPC; // the only reason for which POSIX allows this
     if (w <= 0)
       return write_failed(fd, path, "write to", (int64_t)(n - done));
     done += (size_t)w;
@@ -290,7 +291,7 @@ rt_err rt_file_flush(int fd, const char *path)
 
 rt_err rt_file_close(int fd, const char *path)
 {
-  // after EINTR Linux has closed it
+  // after EINTR, Linux has closed the descriptor
   RT_CHECK(close(fd) == 0 || errno == EINTR, RT_ERR_IO, "cannot close %s: %s",
            path, strerror(errno));
   return RT_OK;
@@ -323,7 +324,7 @@ rt_err rt_map_open(const char *path, rt_map *out)
   *out = (rt_map){0};
   RT_TRY(rt_file_open(path, &fd));
   const rt_err err = map_file(fd, path, out);
-  close(fd); // the mapping outlives it
+  close(fd); // the mapping remains valid
   RT_TRY(err);
   return RT_OK;
 }
@@ -341,7 +342,7 @@ static rt_err make_folder(const char *path)
     return RT_OK;
   const int reason = errno;
   if (rt_folder_exists(path))
-    return RT_OK; // other ranks make the same folders
+    return RT_OK; // other ranks may have created the same folder
   errno = reason == EEXIST ? ENOTDIR : reason;
   CHECK_OUTPUT(false, "create folder", path);
   return RT_OK;
@@ -352,8 +353,7 @@ rt_err rt_folder_create(const char *path)
   char part[RT_PATH_MAX];
   RT_TRY(rt_path_join(part, "", path));
   RT_CHECK(part[0] != '\0', RT_ERR_CONFIG,
-           "cannot create a folder without a "
-           "name");
+           "cannot create a folder with an empty name");
   for (char *p = part + 1; *p != '\0'; p++) {
     if (*p != '/')
       continue;

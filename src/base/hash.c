@@ -1,5 +1,6 @@
 /** \file hash.c
- *  XXH3 and SHA-256.  The only file that knows xxhash and libcrypto. */
+ *  XXH3 and SHA-256.  The only file that includes xxhash and libcrypto headers.
+ */
 #include "base/hash.h"
 
 #include "base/file.h"
@@ -9,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-// gcc 12 at -O3 makes of XXH3's AVX-512 loop one of 50 GB/s, at -O2 of 79; of
-// AVX2's, xxhash.h knows the same itself
+// gcc 12 compiles XXH3's AVX-512 loop to 50 GB/s at -O3 and to 79 GB/s at -O2.
+// xxhash.h itself contains the same workaround for AVX2.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC push_options
 #pragma GCC optimize("-O2")
@@ -62,7 +63,7 @@ void rt_sha256_finish(rt_sha256 **h, char hex[RT_SHA256_HEX])
   unsigned char digest[EVP_MAX_MD_SIZE];
   const bool ok =
       (*h)->ok && EVP_DigestFinal_ex((*h)->context, digest, NULL) == 1;
-  hex[0] = '\0'; // equals no digest, so a failure is seen as a mismatch
+  hex[0] = '\0'; // differs from every digest, so a failure shows as a mismatch
   for (int i = 0; ok && i < DIGEST_BYTES; i++) {
     hex[2 * i] = digits[digest[i] >> 4];
     hex[2 * i + 1] = digits[digest[i] & 15];

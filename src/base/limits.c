@@ -1,5 +1,5 @@
 /** \file limits.c
- *  cgroups v1 and v2, Slurm's variables, rlimits. */
+ *  Limits from cgroups v1 and v2, Slurm's environment, and rlimits. */
 #include "base/limits.h"
 
 #include "base/file.h"
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum { LINE = 2 * RT_PATH_MAX, GROUP_SLURM = 2 };
-// v1 writes "no limit" as the largest multiple of a page
+// cgroup v1 represents "no limit" by the largest multiple of the page size
 static const double no_limit = 0x1p60;
 
 static void add(rt_limits *to, rt_limit limit)
@@ -20,7 +20,7 @@ static void add(rt_limits *to, rt_limit limit)
     to->limit[to->n++] = limit;
 }
 
-/** So that paths under it read well: "" for "/". */
+/** Prefix for paths below \a root: "" for "/". */
 static const char *base_of(const char *root)
 {
   return strcmp(root, "/") == 0 ? "" : root;
@@ -33,8 +33,8 @@ static FILE *open_under(const char *root, const char *path)
   return n < RT_PATH_MAX ? fopen(full, "r") : NULL;
 }
 
-/** The number after \a key in a file of lines "Key:  123 kB", in bytes; -1 when
- *  it is not there. */
+/** The value of \a key in a file of lines "Key:  123 kB", in bytes; -1 if
+ *  absent. */
 static double bytes_of(const char *root, const char *path, const char *key)
 {
   char line[256];
@@ -55,17 +55,15 @@ double rt_limits_resident(const char *root)
   return bytes > 0.0 ? bytes : 0.0;
 }
 
-/** --- cgroups --- */
-
-/** A hierarchy, and where in it this process is. */
+/** A cgroup hierarchy and this process's place in it. */
 typedef struct hierarchy {
   bool v2;
-  char point[RT_PATH_MAX]; // the folder that it is mounted on, with the root
-  char root[RT_PATH_MAX];  // which of its cgroups lies there
-  char path[RT_PATH_MAX];  // of this process's
+  char point[RT_PATH_MAX]; // mount point, including the root prefix
+  char root[RT_PATH_MAX];  // the cgroup that is mounted there
+  char path[RT_PATH_MAX];  // cgroup of this process
 } hierarchy;
 
-/** Is \a word one of a list with commas? */
+/** Is \a word an element of a comma-separated list? */
 static bool has_word(const char *list, const char *word)
 {
   const size_t n = strlen(word);
@@ -75,7 +73,7 @@ static bool has_word(const char *list, const char *word)
   return false;
 }
 
-/** Where the hierarchy of \a controller (v1) or that of v2 is mounted. */
+/** Find the mount point of the v1 hierarchy of \a controller, or of v2. */
 static bool find_mount(const char *root, const char *controller, hierarchy *h)
 {
   char line[LINE], type[64], options[1024], point[RT_PATH_MAX];
@@ -98,7 +96,8 @@ static bool find_mount(const char *root, const char *controller, hierarchy *h)
   return found && n < RT_PATH_MAX;
 }
 
-/** The process's cgroup: "4:cpu,cpuacct:/path", "0::/path" for v2. */
+/** Find the cgroup of this process: a line "4:cpu,cpuacct:/path", or "0::/path"
+ *  for v2. */
 static bool find_path(const char *root, const char *controller, hierarchy *h)
 {
   char line[LINE];
@@ -121,7 +120,7 @@ static bool find_path(const char *root, const char *controller, hierarchy *h)
   return found;
 }
 
-/** \a path below \a top, "" for itself; NULL when it is not there. */
+/** The part of \a path below \a top, "" if equal; NULL if it is not below. */
 static const char *below(const char *path, const char *top)
 {
   const size_t n = strcmp(top, "/") == 0 ? 0 : strlen(top);
@@ -131,26 +130,27 @@ static const char *below(const char *path, const char *top)
                                         : NULL;
 }
 
-/** The folder of the process's cgroup.  A container sees part of the hierarchy
- *  only: what is mounted there counts from its root. */
+/** The folder of this process's cgroup.  A container sees only part of the
+ *  hierarchy; paths there are relative to the root of what is mounted. */
 static bool folder_of(const hierarchy *h, char folder[RT_PATH_MAX])
 {
   const char *rest = below(h->path, h->root);
   if (rest == NULL)
-    rest = h->path; // the mount is of another place: the walk ends at its top
+    rest = h->path; // the mount shows another part: the walk ends at its top
   if (strstr(rest, "/..") != NULL || rest[0] != '/')
-    rest = ""; // outside of the namespace
+    rest = ""; // outside the cgroup namespace
   const int length = snprintf(folder, RT_PATH_MAX, "%s%s", h->point, rest);
   return length < RT_PATH_MAX;
 }
 
-/** One or two numbers of \a folder/\a name; how many were there. */
+/** Read one or two numbers from \a folder/\a name; return how many were found.
+ */
 static int read_numbers(const char *folder, const char *name, double v[2])
 {
   FILE *const f = open_under(folder, name);
   if (f == NULL)
     return 0;
-  const int n = fscanf(f, "%lf %lf", &v[0], &v[1]); // "max" is no number
+  const int n = fscanf(f, "%lf %lf", &v[0], &v[1]); // "max" does not match
   fclose(f);
   return n > 0 ? n : 0;
 }
@@ -169,14 +169,14 @@ static void add_file(rt_limits *to, const char *folder, const char *name,
   rt_limit limit = {.amount = amount,
                     .group = group_of(folder),
                     .soft = strcmp(name, "memory.high") == 0};
-  const size_t length = strlen(folder), most = 200; // its end tells more
+  const size_t length = strlen(folder), max = 200; // the end says more
   snprintf(limit.name, sizeof limit.name, "%s of %s%s", name,
-           length > most ? "..." : "",
-           folder + (length > most ? length - most : 0));
+           length > max ? "..." : "",
+           folder + (length > max ? length - max : 0));
   add(to, limit);
 }
 
-/** A v1 cgroup may leave those below it alone. */
+/** Does this v1 cgroup limit its descendants (memory.use_hierarchy)? */
 static bool binds_below(const char *folder)
 {
   double v[2] = {1.0, 0.0};
@@ -209,8 +209,8 @@ static void visit_cores(const char *folder, bool v2, bool own, rt_limits *to)
     add_file(to, folder, "cpu.cfs_quota_us", quota[0] / period[0]);
 }
 
-/** Visit the process's cgroup and all above it, of both versions: a hybrid
- *  system has some controllers in each. */
+/** Visit the cgroup of this process and all its ancestors, in both versions: on
+ *  a hybrid system each version has some of the controllers. */
 static void walk(const char *root, const char *controller, visit_fn *visit,
                  rt_limits *to)
 {
@@ -231,9 +231,8 @@ static void walk(const char *root, const char *controller, visit_fn *visit,
   }
 }
 
-/** --- Slurm, the system, the process --- */
-
-/** A number of MiB, or with K, M, G or T, of a variable; 0 when not set. */
+/** Value of an environment variable in MiB, or with a suffix K, M, G or T; 0 if
+ *  unset. */
 static double slurm_bytes(const char *name)
 {
   char *end = NULL;
@@ -254,13 +253,14 @@ static double slurm_number(const char *name)
   return text != NULL ? strtod(text, NULL) : 0.0;
 }
 
-/** \a bytes > 0 as limit \a name of the node's processes or of each one. */
+/** If \a bytes > 0, add a limit \a name for all processes of the node or for
+ *  each one. */
 static void add_slurm(rt_limits *to, const char *name, double bytes,
                       uint64_t group)
 {
   rt_limit limit = {.amount = bytes, .group = group};
   snprintf(limit.name, sizeof limit.name, "%s", name);
-  if (bytes > 0.0) // 0 means all that the node has
+  if (bytes > 0.0) // 0 means the whole node
     add(to, limit);
 }
 
@@ -277,8 +277,9 @@ static void add_slurms(rt_limits *to)
               per_cpu * slurm_number("SLURM_CPUS_PER_TASK"), 0);
 }
 
-/** An rlimit counts what is mapped, \a key of the process: what it has mapped
- *  and does not use is not there for others. */
+/** An rlimit restricts mapped memory (\a key of the process).  Memory that is
+ *  mapped but not used is subtracted, as it is not available for anything else.
+ */
 static void add_rlimit(rt_limits *to, const char *root, const char *key,
                        const struct rlimit *r)
 {

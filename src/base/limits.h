@@ -1,11 +1,11 @@
 /** \file limits.h
- *  What a process may use of the machine: the job's limits, not the machine's
- *  size.  Layer: base.
+ *  The resources that a process may use: limits of the job, not only the size
+ *  of the machine.  Layer: base.
  *
- *  Memory: RAM; memory.max and memory.high (cgroup v2) or
- *  memory.limit_in_bytes (v1) of the process's cgroup and of all above it;
- *  Slurm's --mem and --mem-per-cpu; RLIMIT_AS and RLIMIT_DATA.  Cores: the CPU
- *  quotas of the same cgroups; cpusets are in the affinity mask already. */
+ *  Memory: RAM; memory.max and memory.high (cgroup v2) or memory.limit_in_bytes
+ *  (v1) of the process's cgroup and all its ancestors; Slurm's --mem and
+ *  --mem-per-cpu; RLIMIT_AS and RLIMIT_DATA.  Cores: the CPU quotas of the same
+ *  cgroups; cpusets are already part of the affinity mask. */
 #ifndef RT_LIMITS_H
 #define RT_LIMITS_H
 
@@ -14,14 +14,14 @@
 
 enum {
   RT_LIMITS_MAX = 24,
-  RT_GROUP_NODE = 1 /**< all processes of the node */
+  RT_GROUP_NODE = 1 /**< shared by all processes of the node */
 };
 
 typedef struct rt_limit {
   double amount;  /**< bytes, or cores */
-  uint64_t group; /**< processes with the same number share it; 0: each of them
-                       has that much */
-  bool soft;      /**< who is over it is slowed down, not ended */
+  uint64_t group; /**< processes with the same number share the limit; 0: each
+                     process has it for itself */
+  bool soft; /**< exceeding it slows processes down instead of killing them */
   char name[256]; /**< "memory.max of /sys/fs/cgroup/job_7" */
 } rt_limit;
 
@@ -30,13 +30,13 @@ typedef struct rt_limits {
   rt_limit limit[RT_LIMITS_MAX];
 } rt_limits;
 
-/** Files are looked for under \a root: "/", or a test's tree.  What cannot be
- *  read is no limit. */
+/** Collect the limits.  Files are read below \a root: "/", or a tree made by a
+ *  test.  A file that cannot be read imposes no limit. */
 void rt_limits_memory(const char *root, rt_limits *out);
 void rt_limits_cores(const char *root, rt_limits *out);
 
-/** Bytes of this process that are in memory; 0 where the system does not tell.
- */
+/** Resident memory of this process in bytes; 0 if the system does not report
+ *  it. */
 double rt_limits_resident(const char *root);
 
 #endif

@@ -1,5 +1,5 @@
 /** \file log.c
- *  Lines for people, from the speaking rank only. */
+ *  Log lines, printed by one rank only. */
 #include "base/log.h"
 
 #include "base/clock.h"

@@ -1,5 +1,5 @@
 /** \file log.h
- *  Lines for people.  Layer: base.  Rank 0 speaks; errors come from app. */
+ *  Log lines.  Layer: base.  Rank 0 prints; errors are printed by app. */
 #ifndef RT_LOG_H
 #define RT_LOG_H
 
@@ -12,9 +12,10 @@ typedef enum rt_log_level {
   RT_LOG_DEBUG
 } rt_log_level;
 
-/** Set once by app: this process's level and whether it is rank 0. */
+/** Called once by app: level of this process, and whether it prints (rank 0).
+ */
 void rt_log_setup(rt_log_level level, bool speaks);
-/** One line to stdout on the speaking rank; the newline is added. */
+/** Print a line to stdout on the printing rank; the newline is added. */
 void rt_info(const char *fmt, ...) RT_PRINTF(1, 2);
 /** ... that begins with the time, local: "2026-01-31T13:00:00 ...". */
 void rt_info_now(const char *fmt, ...) RT_PRINTF(1, 2);
@@ -33,8 +34,8 @@ bool rt_log_page_open(rt_log_page *page);
 void rt_log_page_close(rt_log_page *page);
 /** One line to stderr, "retort: warning: ...", on the speaking rank. */
 void rt_warn(const char *fmt, ...) RT_PRINTF(1, 2);
-/** One line to stderr, "retort: found: ...", on any rank: damage that this one
- *  alone has seen, and goes on from. */
+/** Print "retort: found: ..." to stderr on any rank: damage that only this rank
+ *  has seen and that does not end the run. */
 void rt_found(const char *fmt, ...) RT_PRINTF(1, 2);
 
 /** From now on, and of what was said so far, the speaking rank appends all of

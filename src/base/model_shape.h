@@ -1,23 +1,24 @@
 /** \file model_shape.h
- *  The shape of a model as data, without any behaviour, so that io can fill it
- *  from config.json and model can build from it.  Layer: base. */
+ *  The shape of a model as plain data, which io fills from config.json and from
+ *  which model builds.  Layer: base. */
 #ifndef RT_SHAPE_H
 #define RT_SHAPE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/** transformers' rope types, by what they do to the frequencies. */
+/** RoPE scaling types of transformers, by their effect on the frequencies. */
 typedef enum rt_rope_kind {
   RT_ROPE_PLAIN,   /**< "default" */
-  RT_ROPE_LINEAR,  /**< divided by the factor */
-  RT_ROPE_DYNAMIC, /**< NTK: of a larger base for rows beyond max_positions */
-  RT_ROPE_LLAMA3   /**< low ones divided, high ones kept, blended between */
+  RT_ROPE_LINEAR,  /**< frequencies divided by the factor */
+  RT_ROPE_DYNAMIC, /**< NTK: a larger base for rows beyond max_positions */
+  RT_ROPE_LLAMA3   /**< low frequencies divided, high ones kept, blended in
+                      between */
 } rt_rope_kind;
 
 typedef struct rt_rope_scaling {
   rt_rope_kind kind;
-  double factor;                            /**< all but plain */
+  double factor;                            /**< unused by plain */
   double low_freq_factor, high_freq_factor; /**< llama3 */
   int64_t original_positions;               /**< llama3 */
 } rt_rope_scaling;
@@ -26,9 +27,9 @@ enum { RT_MAX_EOS = 8 };
 
 typedef struct rt_arch {
   char family[32];    /**< "llama" (config.json model_type) */
-  int64_t vocab;      /**< V, rows of embedding and head */
-  int64_t vocab_true; /**< ids from here on are padding of these: they have no
-                           probability; 0: there is none */
+  int64_t vocab;      /**< V, number of rows of embedding and head */
+  int64_t vocab_true; /**< ids from here up to vocab are padding with
+                         probability 0; 0: no padding */
   int64_t width;      /**< D */
   int64_t n_blocks;   /**< L */
   int64_t n_heads;    /**< H */
@@ -44,12 +45,12 @@ typedef struct rt_arch {
   bool o_bias;              /**< bias on the attention output */
   bool mlp_bias;            /**< biases on gate, up, down */
   double init_std;          /**< initializer_range */
-  double attention_dropout; /**< asked for in training: written into an
-                                 export, never applied */
-  double dropout;           /**< the largest of all such, for a warning */
-  int64_t bos_id, eos_id; /**< -1 when unknown; may lie beyond V: they are only
-                               written into an export */
-  int64_t more_eos[RT_MAX_EOS]; /**< [n_more_eos], of a list of several */
+  double attention_dropout; /**< as in config.json; written into an export,
+                               never applied */
+  double dropout; /**< the largest dropout in config.json, for a warning */
+  int64_t bos_id,
+      eos_id; /**< -1 if unknown; only written into an export, may exceed V */
+  int64_t more_eos[RT_MAX_EOS]; /**< [n_more_eos], if config.json has a list */
   int n_more_eos;
 } rt_arch;
 

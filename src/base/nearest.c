@@ -1,5 +1,5 @@
 /** \file nearest.c
- *  Optimal string alignment: Levenshtein's distance plus swapped neighbours. */
+ *  Optimal string alignment distance: Levenshtein plus swaps of neighbours. */
 #include "base/nearest.h"
 
 #include <ctype.h>
@@ -20,7 +20,8 @@ static int same(char a, char b)
 int rt_nearest_distance(const char *a, const char *b)
 {
   const int n_a = (int)strnlen(a, MAX_WORD), n_b = (int)strnlen(b, MAX_WORD);
-  int d[MAX_WORD + 1][MAX_WORD + 1]; // d[i][j]: first i of a to first j of b
+  int d[MAX_WORD + 1][MAX_WORD + 1]; // d[i][j]: distance between the first i
+                                     // bytes of a and the first j of b
   for (int i = 0; i <= n_a; i++)
     d[i][0] = i;
   for (int j = 0; j <= n_b; j++)

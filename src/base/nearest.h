@@ -3,9 +3,8 @@
 #ifndef RT_NEAREST_H
 #define RT_NEAREST_H
 
-/** Number of edits (insert, delete, replace, swap neighbours) from \a a to
- *  \a b, any case.  Words of more than 63 bytes are compared by their first
- *  63. */
+/** Number of edits (insert, delete, replace, swap neighbours) from \a a to \a
+ *  b, ignoring case.  Only the first 63 bytes are compared. */
 int rt_nearest_distance(const char *a, const char *b);
 /** Is this distance a likely typing error in \a word? */
 int rt_nearest_limit(const char *word);

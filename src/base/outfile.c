@@ -1,6 +1,7 @@
 /** \file outfile.c
- *  Writing that is proved by reading: a write that was lost on the way (by a
- *  library, a file system, a disk) is found while its data is still there. */
+ *  Output files that are verified by reading them back, so that a write lost by
+ *  a library, a file system or a disk is detected while its data still exists.
+ */
 #include "base/outfile.h"
 
 #include "base/file.h"
@@ -12,10 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/** At most so much is one piece: what reading back needs in memory. */
+/** Maximum size of a piece, and of the buffer for reading back. */
 static const size_t piece_bytes = (size_t)1 << 20;
 
-/** What was put where. */
+/** A range of the file and the hash of what was written there. */
 typedef struct piece {
   int64_t offset;
   size_t bytes; // <= piece_bytes
@@ -26,9 +27,10 @@ struct rt_outfile {
   int fd;
   piece *piece; // owned [n <= room]
   size_t n, room;
-  char *tail; // owned [piece_bytes], n_tail used: appended, not written yet
+  char *tail; // owned [piece_bytes]: appended bytes, n_tail of them, not
+              // written yet
   size_t n_tail;
-  int64_t begin, end; // of what was appended, without the tail
+  int64_t begin, end; // range of the bytes appended so far, without the tail
   char path[];
 };
 
@@ -56,8 +58,6 @@ rt_err rt_outfile_open(const char *path, rt_outfile **out)
 {
   return open_as(path, 0, out);
 }
-
-/** --- putting --- */
 
 static rt_err remember(rt_outfile *f, const void *data, size_t n,
                        int64_t offset)
@@ -128,8 +128,6 @@ rt_err rt_outfile_resize(rt_outfile *f, int64_t bytes)
   return rt_file_cut(f->fd, f->path, bytes);
 }
 
-/** --- proving --- */
-
 static rt_err read_back(const rt_outfile *f, void *got)
 {
   for (size_t i = 0; i < f->n; i++) {
@@ -170,7 +168,7 @@ rt_err rt_outfile_finish(rt_err err, rt_outfile **out)
   if (err == RT_OK)
     err = rt_file_close(f->fd, f->path);
   else
-    close(f->fd); // the first error counts
+    close(f->fd); // the first error is the one to report
   free(f->piece);
   free(f->tail);
   free(f);

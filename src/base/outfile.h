@@ -1,11 +1,11 @@
 /** \file outfile.h
- *  A file that is being written: what was put into it is read back from it
- *  before it counts.  Layer: base.
+ *  An output file whose contents are read back and compared before it is
+ *  accepted.  Layer: base.
  *
- *  Interrupted and short writes go on where they stopped; whatever else fails
- *  is RT_ERR_IO that names the path, the reason, what is needed and what is
- *  free.  Several processes may write parts of one file, each through its own
- *  rt_outfile.  What it is called meanwhile is the caller's matter
+ *  Interrupted and short writes are continued.  Any other failure is RT_ERR_IO
+ *  with a message that names the path, the reason, the space needed and the
+ *  space free.  Several processes may write parts of one file, each through its
+ *  own rt_outfile.  The caller chooses the (temporary) name of the file
  *  (rt_path_draft). */
 #ifndef RT_OUTFILE_H
 #define RT_OUTFILE_H
@@ -16,27 +16,29 @@
 
 typedef struct rt_outfile rt_outfile;
 
-/** Create \a path, or empty it. */
+/** Create \a path, or truncate it. */
 RT_MUST rt_err rt_outfile_create(const char *path, rt_outfile **out);
-/** Open what this or another process has created, as it is. */
+/** Open a file that this or another process has created, without changing it.
+ */
 RT_MUST rt_err rt_outfile_open(const char *path, rt_outfile **out);
 
-/** Write at \a offset.  What was put once is not put again otherwise. */
+/** Write at \a offset.  A byte must not be written twice with different values.
+ */
 RT_MUST rt_err rt_outfile_put_at(rt_outfile *f, const void *data, size_t n,
                                  int64_t offset);
-/** Write behind what was appended before, from \a offset 0 or where
- *  rt_outfile_seek said; small pieces are collected. */
+/** Append after the bytes appended before, starting at offset 0 or where
+ *  rt_outfile_seek said.  Small pieces are buffered. */
 RT_MUST rt_err rt_outfile_append(rt_outfile *f, const void *data, size_t n);
-/** Appending begins at \a offset.  Before the first piece. */
+/** Start appending at \a offset.  Call before the first append. */
 void rt_outfile_seek(rt_outfile *f, int64_t offset);
 /** Bytes appended so far. */
 int64_t rt_outfile_appended(const rt_outfile *f);
-/** Make it \a bytes long; what was not put reads as 0. */
+/** Set the file's size; bytes that were not written read as 0. */
 RT_MUST rt_err rt_outfile_resize(rt_outfile *f, int64_t bytes);
 
-/** When \a err is RT_OK: all of it to the disk, read back and compared with
- *  what was put, closed.  Else only closed, and \a err is forwarded.  *f is
- *  NULL after that; NULL is accepted. */
+/** If \a err is RT_OK: sync the file to disk, read it back, compare it with
+ *  what was written, and close it.  Otherwise only close it and return \a err.
+ *  Sets *f to NULL; NULL is accepted. */
 RT_MUST rt_err rt_outfile_finish(rt_err err, rt_outfile **f);
 
 #endif

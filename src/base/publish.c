@@ -1,5 +1,5 @@
 /** \file publish.c
- *  Drafts, and how they come to their names. */
+ *  Drafts, and renaming them when they are complete. */
 #include "base/draft.h"
 
 #include "base/log.h"
@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char mark[] = ".tmp."; // between a name and who writes it
+static const char mark[] =
+    ".tmp."; // separates a name from host and process in a draft's name
 
 rt_err rt_path_draft(char draft[RT_PATH_MAX], const char *path)
 {
@@ -28,7 +29,7 @@ rt_err rt_path_draft(char draft[RT_PATH_MAX], const char *path)
   return RT_OK;
 }
 
-/** The folder that \a path lies in. */
+/** The parent folder of \a path. */
 static void parent_of(const char *path, char out[RT_PATH_MAX])
 {
   snprintf(out, RT_PATH_MAX, "%s", path);
@@ -42,8 +43,8 @@ static void parent_of(const char *path, char out[RT_PATH_MAX])
     slash[slash == out ? 1 : 0] = '\0';
 }
 
-/** A draft that was just written cannot be renamed, with errno.  A file system
- *  that is read-only by now has failed. */
+/** Error, with errno, when a complete draft cannot be renamed.  A file system
+ *  that has become read-only counts as an I/O error. */
 static rt_err cannot_rename(const char *draft, const char *path)
 {
   return RT_FAIL(errno == EACCES || errno == EPERM ? RT_ERR_PERM : RT_ERR_IO,
@@ -66,7 +67,7 @@ rt_err rt_path_publish(const char *draft, const char *path)
   return sync_parent(path);
 }
 
-/** Remove \a draft after \a err, which is returned: it counts, and its text. */
+/** Remove \a draft after \a err, which is returned with its text. */
 static rt_err give_up(rt_err err, const char *draft)
 {
   rt_err_keep();
@@ -81,8 +82,6 @@ rt_err rt_path_conclude(rt_err err, const char *draft, const char *path)
     err = rt_path_publish(draft, path);
   return err == RT_OK ? RT_OK : give_up(err, draft);
 }
-
-/** --- files --- */
 
 rt_err rt_file_put(const char *path, const void *data, size_t n)
 {
@@ -126,9 +125,7 @@ rt_err rt_file_copy(const char *from, const char *to)
   return err;
 }
 
-/** --- what a user asked for by name --- */
-
-/** \a path without slashes at its end ("out/" means "out"). */
+/** Store \a path without trailing slashes ("out/" becomes "out"). */
 static rt_err set_path(rt_draft *d, const char *path)
 {
   size_t length = strlen(path);
@@ -143,10 +140,10 @@ static rt_err set_path(rt_draft *d, const char *path)
   return rt_path_draft(d->tmp, d->path);
 }
 
-/** Open \a path and lock it.  -1, with errno: EWOULDBLOCK when a process that
- *  lives holds it, ENOENT when it is gone by now, others where there are no
- *  such locks. */
-static int hold(const char *path)
+/** Open \a path and lock it.  Returns -1 with errno set: EWOULDBLOCK if a live
+ *  process holds the lock, ENOENT if the file no longer exists, others if the
+ *  file system does not support locks. */
+static int open_locked(const char *path)
 {
   struct stat ours, there;
   const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -163,20 +160,21 @@ static int hold(const char *path)
   return -1;
 }
 
-/** Remove the drafts of \a path whose process is gone. */
+/** Remove drafts of \a path whose process no longer exists. */
 static rt_err sweep(const char *path)
 {
   char folder[RT_PATH_MAX], old[RT_PATH_MAX], start[RT_PATH_MAX];
   parent_of(path, folder);
   const char *const slash = strrchr(path, '/');
   snprintf(start, sizeof start, "%s%s", slash != NULL ? slash + 1 : path, mark);
-  DIR *const dir = opendir(folder); // NULL: creating says why
+  // if NULL, creating the draft reports the reason
+  DIR *const dir = opendir(folder);
   rt_err err = RT_OK;
   for (struct dirent *e; err == RT_OK && dir && (e = readdir(dir)) != NULL;) {
     if (strncmp(e->d_name, start, strlen(start)) != 0)
       continue;
     err = rt_path_join(old, folder, e->d_name);
-    const int fd = err == RT_OK ? hold(old) : -1;
+    const int fd = err == RT_OK ? open_locked(old) : -1;
     if (fd < 0)
       continue;
     err = rt_path_remove(old);
@@ -194,8 +192,8 @@ static rt_err make_file(const char *path)
   return rt_outfile_finish(RT_OK, &f);
 }
 
-/** Make the draft and hold it.  Another run that begins just now may take it
- *  for a left-over before it is held: then once more. */
+/** Create the draft and lock it.  Another run that starts at the same time may
+ *  remove it as a leftover before it is locked; then try once more. */
 static rt_err begin(rt_draft *d, rt_err (*make)(const char *path))
 {
   for (int i = 0; i < 10; i++) {
@@ -205,9 +203,9 @@ static rt_err begin(rt_draft *d, rt_err (*make)(const char *path))
         "%s is there: another run seems to make %s; remove it if none does",
         d->tmp, d->path);
     RT_TRY(make(d->tmp));
-    d->fd = hold(d->tmp);
+    d->fd = open_locked(d->tmp);
     if (d->fd >= 0 || (errno != EWOULDBLOCK && errno != ENOENT))
-      return RT_OK; // without such locks nobody sweeps
+      return RT_OK; // no run removes drafts where locks are not supported
   }
   return RT_FAIL(RT_ERR_LOCKED, "%s: other runs remove it; try again", d->tmp);
 }
@@ -224,9 +222,9 @@ rt_err rt_draft_folder(const char *path, rt_draft *d)
   return begin(d, rt_folder_create);
 }
 
-/** Rename to a name that is not taken.  Where the file system cannot do that in
- *  one step, look first: a folder with anything in it is not replaced then
- *  either. */
+/** Rename without replacing an existing file or folder.  Where the file system
+ *  cannot do this atomically, check first; a folder that is not empty cannot be
+ *  replaced in that case either. */
 static rt_err rename_new(const rt_draft *d)
 {
   int failed;

@@ -10,7 +10,8 @@ void rt_rng_bits(uint64_t seed, rt_rng_purpose purpose, uint64_t row,
 {
   const philox4x32_ctr_t counter = {{(uint32_t)index, (uint32_t)(index >> 32),
                                      (uint32_t)row, (uint32_t)(row >> 32)}};
-  // the purpose takes the key's upper byte: seeds are 56 bits (deck's range)
+  // the purpose is the upper byte of the key; seeds have 56 bits (limited by
+  // the deck)
   const uint64_t mixed = seed ^ ((uint64_t)purpose << 56);
   const philox4x32_key_t key = {{(uint32_t)mixed, (uint32_t)(mixed >> 32)}};
   const philox4x32_ctr_t r = philox4x32(counter, key);
@@ -61,7 +62,7 @@ uint64_t rt_rng_permute(uint64_t seed, uint64_t epoch, uint64_t n, uint64_t i)
   int half = 1;
   while (2 * half < 64 && (UINT64_C(1) << (2 * half)) < n)
     half++;
-  do // at most 4 n places, so a few walks reach one below n
+  do // the domain has at most 4 n values, so a few steps reach one below n
     i = feistel(seed, epoch, half, i);
   while (i >= n);
   return i;

@@ -1,5 +1,5 @@
 /** \file spawn.c
- *  A child process, its output, its end. */
+ *  Run a child process and read its output. */
 #include "base/spawn.h"
 
 #include "base/clock.h"
@@ -14,8 +14,8 @@
 
 extern char **environ;
 
-/** Start it in a group of its own, so that its own children can be ended, too,
- *  with signals as a shell would give them. */
+/** Start the child in its own process group, so that its descendants can be
+ *  killed too, and with the default signal handling of a shell. */
 static int start(char *const argv[], int out, pid_t *pid)
 {
   posix_spawn_file_actions_t files;
@@ -39,7 +39,8 @@ static int start(char *const argv[], int out, pid_t *pid)
   return code;
 }
 
-/** All that comes until the end, or until \a until_s; false: it did not end. */
+/** Read until the end of the output or the time \a until_s; false: timed out.
+ */
 static bool take(int from, double until_s, char *text, size_t n)
 {
   size_t used = 0;

@@ -1,16 +1,17 @@
 /** \file spawn.h
- *  Ask another program.  Layer: base. */
+ *  Run another program.  Layer: base. */
 #ifndef RT_SPAWN_H
 #define RT_SPAWN_H
 
 #include "base/err.h"
 #include <stddef.h>
 
-/** Run \a argv (found in PATH, ended by NULL), and take what it prints into
- *  \a text [n], clipped, 0-terminated.  Its stderr is not shown. RT_ERR_NOINPUT
- *  says why there is no answer: no such program, not 0 as its exit code, or
- * more than \a limit_s seconds, after which it is killed.  Shares no memory
- * with the child, so it is safe in an MPI process. */
+/** Run \a argv (searched in PATH, NULL-terminated) and store its output in \a
+ *  text [n], truncated and 0-terminated.  Its stderr is discarded.
+ *  RT_ERR_NOINPUT says why there is no answer: no such program, a nonzero exit
+ *  code, or more than \a limit_s seconds, after which the program is killed.
+ *  The child shares no memory with this process, so this is safe in an MPI
+ *  program. */
 RT_MUST rt_err rt_spawn_read(char *const argv[], double limit_s, char *text,
                              size_t n);
 

@@ -1,5 +1,5 @@
 /** \file view.c
- *  Borrowed matrices. */
+ *  Views of matrices. */
 #include "base/view.h"
 
 #include "base/err.h"

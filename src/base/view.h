@@ -1,12 +1,13 @@
 /** \file view.h
- *  A borrowed matrix: what kernels and communication take.  Layer: base. */
+ *  A view of a matrix, the argument type of kernels and communication.  Layer:
+ *  base. */
 #ifndef RT_VIEW_H
 #define RT_VIEW_H
 
 #include "base/dtype.h"
 
-/** Row-major [rows, cols], element (r, c) at data[r * ld + c].  Never owns.
- *  An absent operand is an all-zero view (data NULL). */
+/** Row-major [rows, cols]; element (r, c) is data[r * ld + c].  A view never
+ *  owns its data.  An absent operand is an all-zero view (data NULL). */
 typedef struct rt_view {
   void *data;
   rt_dtype dtype;

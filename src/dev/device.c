@@ -1,5 +1,5 @@
 /** \file device.c
- *  What all devices share. */
+ *  Code common to all devices. */
 #include "dev/device_impl.h"
 
 #include "kernels/cpu/gemm.h"
@@ -25,7 +25,8 @@ rt_err rt_dev_create(const char *kind, rt_dtype real, int n_threads,
   *out = NULL;
   const rt_dev_backend *backend = find_backend(kind);
   RT_CHECK(backend != NULL, RT_ERR_CONFIG,
-           "run.device is %s, this retort was built with cpu and check", kind);
+           "run.device is %s, but this build of retort supports cpu and check",
+           kind);
   RT_CHECK(real == RT_F32 || real == RT_F64, RT_ERR_INTERNAL,
            "devices compute in f32 or f64, not %s", rt_dtype_name(real));
   rt_dev *dev = calloc(1, sizeof *dev);
@@ -80,7 +81,7 @@ static void *alloc(void *self, size_t bytes)
   const size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : ALIGN;
   void *data = aligned_alloc(align, (bytes + align - 1) / align * align);
   if (data != NULL && align == HUGE_PAGE)
-    madvise(data, bytes, MADV_HUGEPAGE); // fewer TLB misses; a hint only
+    madvise(data, bytes, MADV_HUGEPAGE); // fewer TLB misses; only a hint
   if (data != NULL && dev->backend->poison != 0)
     memset(data, dev->backend->poison, bytes);
   return data;

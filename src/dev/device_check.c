@@ -1,23 +1,23 @@
 /** \file device_check.c
- *  The CPU as a lazy queue: kernels run only when somebody waits, so that a
- *  missing wait reads stale or poisoned bytes on the CPU already. */
+ *  The CPU as a lazy queue: kernels run only when somebody waits for them, so a
+ *  missing wait reads stale data or NaN. */
 #include "dev/device_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { POISON = 0xff, MOST_ARGS = 1024 }; // 0xff.. is a NaN of every real type
+enum { POISON = 0xff, MAX_ARGS = 1024 }; // 0xff.. is NaN in every real type
 
 /** A kernel with its arguments, or a copy to the device. */
 typedef struct call {
   k_id kernel; // K_COUNT: a copy
   rt_view to;  // of a copy
-  void *bytes; // of a copy, owned
-  _Alignas(16) unsigned char args[MOST_ARGS];
+  void *bytes; // of a copy; owned
+  _Alignas(16) unsigned char args[MAX_ARGS];
 } call;
 
 typedef struct queue {
-  call *calls; // owned [room], the first n_waiting are filled
+  call *calls; // owned [room]; the first n_waiting are used
   int64_t n_waiting, room;
   int64_t n_done;
 } queue;
@@ -38,7 +38,7 @@ static void fail(rt_dev *dev, const char *kernel, int i_view, const char *what)
            i_view, what);
 }
 
-/** The next free call at the end of the queue; NULL: no memory. */
+/** Append a call to the queue; NULL if out of memory. */
 static call *append(rt_dev *dev)
 {
   queue *q = queue_of(dev);
@@ -58,7 +58,7 @@ static call *append(rt_dev *dev)
 static void launch(rt_dev *dev, k_id kernel, const void *args)
 {
   const k_row *row = &k_table_cpu()[kernel];
-  RT_ASSERT(row->args_bytes <= MOST_ARGS);
+  RT_ASSERT(row->args_bytes <= MAX_ARGS);
   call *c = append(dev);
   if (c == NULL) {
     dev->ctx.err = RT_ERR_MEM;
@@ -86,8 +86,8 @@ static rt_err put(rt_dev *dev, const rt_view *to, const void *host)
   return RT_OK;
 }
 
-/** An input may be absent, all zeros; anything that is written must be there,
- *  and nothing may have a shape without memory. */
+/** What is wrong with a view, or NULL.  An input may be absent (all zeros).  An
+ *  output must be present, and a view with a shape must have memory. */
 static const char *fault_of(const rt_view *v, char mode)
 {
   if (v->rows < 0 || v->cols < 0)
@@ -109,7 +109,8 @@ static const char *end_of(const rt_view *v)
   return (const char *)v->data + (size_t)n * rt_dtype_size(v->dtype);
 }
 
-/** An output that shares its memory with an input is not poisoned. */
+/** Does output \a i share memory with an input?  Then it is not filled with
+ *  NaN. */
 static bool meets_input(const rt_view *views, const char *modes, size_t i)
 {
   const char *from = views[i].data, *to = end_of(&views[i]);
@@ -131,12 +132,12 @@ static void poison(const rt_view *v)
 static void run_kernel(rt_dev *dev, const call *c)
 {
   const k_row *row = &k_table_cpu()[c->kernel];
-  const rt_view *views = (const rt_view *)c->args; // views come first
+  const rt_view *views = (const rt_view *)c->args;
   for (size_t i = 0; row->modes[i] != '\0'; i++) {
     const char *fault = fault_of(&views[i], row->modes[i]);
     if (fault != NULL) {
       fail(dev, row->name, (int)i, fault);
-      return; // it would only crash
+      return; // running the kernel would crash
     }
     if (row->modes[i] == 'o' && !meets_input(views, row->modes, i))
       poison(&views[i]);

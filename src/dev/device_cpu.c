@@ -1,5 +1,5 @@
 /** \file device_cpu.c
- *  The CPU: a launch is a call. */
+ *  The CPU device: a launch runs the kernel at once. */
 #include "dev/device_impl.h"
 
 #include <string.h>
@@ -18,7 +18,7 @@ static rt_err put(rt_dev *dev, const rt_view *to, const void *host)
 
 static void run_until(rt_dev *dev, int64_t at)
 {
-  (void)dev; // all is done already
+  (void)dev; // all work is already complete
   (void)at;
 }
 

@@ -1,5 +1,5 @@
 /** \file agree.c
- *  Agreement among ranks, and where each of them waits. */
+ *  Agreement of ranks on errors, and a record of where each rank waits. */
 #include "ranks/agree.h"
 
 #include "base/clock.h"
@@ -12,30 +12,30 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HOST = 64, TEXT = 4096 }; // of an error
+enum { HOST = 64, TEXT = 4096 }; // sizes of host name and text of an error
 
-/** How long a rank that failed waits for its peers. */
+/** Seconds that a failed rank waits for its peers. */
 static const double patience_s = 3.0;
 
-/** What each rank says; the least of each over all ranks counts. */
+/** The vote of a rank.  The minimum over all ranks of each member decides. */
 typedef struct vote {
-  int64_t first;     // that failed; the number of ranks: none
-  int64_t succeeded; // 0: some rank has; 1: none
+  int64_t first;     // first rank that failed; the number of ranks if none did
+  int64_t succeeded; // 0: some rank succeeded; 1: none did
   int64_t place, minus_place;
 } vote;
 enum { N_VOTE = sizeof(vote) / sizeof(int64_t) };
 
-// Process-wide on purpose: a process has one main thread, which is in one
-// collective at a time, and a watchdog's thread that looks.
+// Deliberately process-wide: the process has one main thread, which is in at
+// most one collective at a time, and a watchdog thread that reads this.
 static struct {
   double seconds, moved;
   _Atomic uint64_t count;
   _Atomic(const char *) where;
-  int key;           // of the attribute, once there is one
+  int key;           // MPI attribute key, if has_key
   bool has_key;      //
-  uint64_t identity; // of this process; 0: not asked for yet
+  uint64_t identity; // of this process; 0: not set yet
   bool alone;
-  // not on the stack: MPI may still write when we have left
+  // not on the stack: MPI may still write here after we have left
   MPI_Request request;
   vote mine, all;
 } us;
@@ -50,8 +50,6 @@ rt_err rt_mpi_error(int code, const char *call, const char *file, int line)
                     line, "%.*s failed: %s", (int)strcspn(call, "("), call,
                     text);
 }
-
-/** --- where a rank is --- */
 
 double rt_ranks_enter(const char *where)
 {
@@ -96,9 +94,7 @@ bool rt_agree_alone(void)
   return us.alone;
 }
 
-/** --- communicators of agreements --- */
-
-/** Not the same for two processes. */
+/** A number that differs between processes. */
 static uint64_t identity(void)
 {
   struct {
@@ -118,14 +114,14 @@ static uint64_t identity(void)
   return us.identity;
 }
 
-/** MPI calls it when the caller's communicator goes. */
+/** MPI calls this when the caller's communicator is freed. */
 static int forget(MPI_Comm comm, int key, void *value, void *extra)
 {
   rt_quorum *const q = value;
   int over = 0;
   (void)comm, (void)key, (void)extra;
   MPI_Finalized(&over);
-  if (!over && !us.alone) // else an agreement may still be open in it
+  if (!over && !us.alone) // otherwise an agreement may still be pending on it
     MPI_Comm_free(&q->comm);
   if (q->owned)
     free(q);
@@ -173,10 +169,9 @@ static rt_err quorum_of(MPI_Comm comm, rt_quorum **out)
   return err;
 }
 
-/** --- agreement --- */
-
-/** Wait for the vote, \a limit_s at most; 0: for ever.  Peers may be minutes
- *  away, or on the same core: who waits yields it, then sleeps. */
+/** Wait for the vote, for at most \a limit_s seconds (0: without limit).  Peers
+ *  may arrive minutes later, or run on the same core, so yield first, then
+ *  sleep. */
 static rt_err await(double limit_s, bool *came)
 {
   const double since = rt_now_s();
@@ -199,7 +194,7 @@ static rt_err await(double limit_s, bool *came)
   return RT_OK;
 }
 
-/** The error of rank \a first, told by that rank. */
+/** Receive the error of rank \a first, which broadcasts it. */
 static rt_err hear(const rt_quorum *q, int first, bool some, rt_err err)
 {
   struct {
@@ -214,7 +209,7 @@ static rt_err hear(const rt_quorum *q, int first, bool some, rt_err err)
   const size_t used = strlen(word.text);
   snprintf(word.text + used, sizeof word.text - used, "%s", rt_err_text());
   RT_TRY_MPI(MPI_Bcast(&word, (int)sizeof word, MPI_BYTE, first, q->comm));
-  if (!mine) // else it keeps its own trace
+  if (!mine) // the rank that failed keeps its own trace
     err = RT_FAIL((rt_err)word.err, "%s", word.text);
   rt_err_shared(q->group, mine);
   return err;
@@ -240,7 +235,7 @@ static rt_err agree(const rt_quorum *q, rt_err err, double limit_s,
 {
   bool came = false;
   RT_CHECK(err != RT_OK || !us.alone, RT_ERR_INTERNAL,
-           "%s: went on after an error that the other ranks do not know",
+           "%s: continued after an error that the other ranks do not know of",
            where);
   if (err != RT_OK && (us.alone || rt_err_shared_by() == q->group))
     return err;

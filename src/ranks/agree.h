@@ -1,20 +1,23 @@
 /** \file agree.h
- *  All ranks learn the worst, and none waits for ever where one has failed.
+ *  Agreement on errors: all ranks learn the most severe error, and no rank
+ *  waits forever for one that has failed.
  *
  *  Layer: ranks, below par and io, which build on it.
  *
  *  A rank that fails may leave its peers anywhere: in the next agreement, in a
- *  later one, in a collective of another communicator.  So:
- *   - agreements travel on a communicator of their own, an attribute of the
- *     caller's: they meet each other, and never another collective;
- *   - any two of them match: who comes with an error tells all who stand in
- *     another agreement of the same ranks, and all of them leave.  An error
- * that all those ranks have passes every later agreement without a word;
- *   - who comes with an error waits some seconds for its peers.  When they do
- *     not come, they wait in something else: the error goes up to app, which
- *     ends the job (rt_agree_alone);
- *   - ranks that come without an error to different agreements are a bug, which
- *     all of them report. */
+ *  later one, or in a collective on another communicator.  Therefore:
+ *
+ *  - Agreements use a separate communicator, stored as an attribute of the
+ *    caller's.  They match each other, never another collective.
+ *  - Any two agreements match.  A rank that arrives with an error informs all
+ *    ranks that wait in any agreement of the same ranks, and all of them leave
+ *    it.  An error that all these ranks know passes later agreements without
+ *    communication.
+ *  - A rank with an error waits a few seconds for its peers.  If they do not
+ *    arrive, they wait elsewhere; the error then goes up to app, which ends the
+ *    job (rt_agree_alone).
+ *  - Ranks that arrive at different agreements without an error are a bug,
+ *    which all of them report. */
 #ifndef RT_AGREE_H
 #define RT_AGREE_H
 
@@ -22,12 +25,12 @@
 #include <mpi.h>
 #include <stdint.h>
 
-/** "src/model/model.c:108" of the line it stands in. */
+/** The source position, e.g. "src/model/model.c:108". */
 #define RT_HERE_TEXT(line) #line
 #define RT_HERE_LINE(line) RT_HERE_TEXT(line)
 #define RT_HERE __FILE__ ":" RT_HERE_LINE(__LINE__)
 
-/** Forward a failing MPI call, where the communicator returns errors. */
+/** Forward the error of an MPI call on a communicator that returns errors. */
 #define RT_TRY_MPI(call)                                                       \
   do {                                                                         \
     const int rt_try_mpi_ = (call);                                            \
@@ -47,43 +50,44 @@
 /** Record the error \a code of \a call. */
 rt_err rt_mpi_error(int code, const char *call, const char *file, int line);
 
-/** What agreements of a communicator need; caller's storage. */
+/** State of a communicator's agreements; in caller's storage. */
 typedef struct rt_quorum {
-  MPI_Comm comm; // owned: the agreements' own
+  MPI_Comm comm; // owned; used for agreements only
   int rank, size;
-  int number;     /**< of this rank, in messages */
-  uint64_t group; /**< tells groups of ranks apart; never 0 */
-  bool owned;     // by the communicator: made at its first agreement
+  int number;     /**< number of this rank in messages */
+  uint64_t group; /**< identifies the group of ranks; never 0 */
+  bool owned;     // owned by the communicator: created by its first agreement
 } rt_quorum;
 
-/** Make \a comm ready for agreements.  \a q must stay as long as \a comm and
- *  goes with it; \a number is this rank's in messages.  Collective.  A
- *  communicator that was not made ready is so at its first agreement. */
+/** Prepare \a comm for agreements.  \a q must live as long as \a comm and is
+ *  released with it; \a number is the number of this rank in messages.
+ *  Collective.  Communicators that were not prepared are so by their first
+ *  agreement. */
 RT_MUST rt_err rt_quorum_init(MPI_Comm comm, int number, rt_quorum *q);
 
-/** Whom an agreement waits for. */
+/** How long a failed rank waits for its peers. */
 typedef enum rt_patience {
-  RT_SOON, /**< an error: a few seconds, see above */
-  RT_LATE  /**< the ranks outlive this error, or come far apart and have more
-                to say: as long as it takes */
+  RT_SOON, /**< a few seconds, see above */
+  RT_LATE  /**< without limit: ranks survive this error, or arrive far apart */
 } rt_patience;
 
-/** All ranks learn the worst: returns RT_OK when every rank passed RT_OK; else
- *  the error of the lowest failing rank, with its text on every rank.  Where
- *  only some failed, the text names that rank, "rank 3 on host x: text", but
- *  not rank 0, which often acts for all.  Collective.
- *  \a where: RT_HERE, the same on all ranks. */
+/** Agree on the outcome.  Returns RT_OK if every rank passed RT_OK; otherwise,
+ *  on every rank, the error of the lowest failing rank, with its text.  If only
+ *  some ranks failed, the text names the rank ("rank 3 on host x: text"),
+ *  except rank 0, which often acts on behalf of all.  Collective.
+ *  \param where  RT_HERE, the same on all ranks */
 RT_MUST rt_err rt_agree_ranks(MPI_Comm comm, rt_err err, rt_patience patience,
                               const char *where);
 
-/** This rank has failed, and its peers did not come to hear it: they wait for
- *  it elsewhere.  No collective will end any more. */
+/** True if this rank failed and its peers did not arrive: they wait elsewhere,
+ *  and no further collective can complete. */
 bool rt_agree_alone(void);
 
-/** Enter something collective, whose name or place is \a where; the time. */
+/** Note that this rank enters a collective with name or place \a where.
+ *  Returns the current time, for rt_ranks_leave. */
 double rt_ranks_enter(const char *where);
 void rt_ranks_leave(double since);
-/** Seconds of this process in between. */
+/** Seconds that this process has spent in collectives. */
 double rt_ranks_seconds(void);
 /** Of those, \a s went into moving data; the rest was waiting for ranks. */
 void rt_ranks_moved(double s);
