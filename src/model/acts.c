@@ -1,5 +1,5 @@
 /** \file acts.c
- *  Plan of the activations. */
+ *  Memory plan of the activations. */
 #include "model/acts.h"
 
 typedef struct row {
@@ -25,7 +25,7 @@ static rt_err reserve(rt_arena *arena, const rt_acts_size *s, const row *r,
   return rt_arena_reserve(arena, r->name, s->real, s->n_tokens, r->cols, view);
 }
 
-/** The shared rows of one half of a block. */
+/** Reserve the shared activations of one half of a block. */
 static rt_err reserve_half(rt_arena *arena, const rt_acts_size *s, bool train,
                            rt_half half, rt_acts *shared)
 {
@@ -49,7 +49,7 @@ rt_err rt_acts_reserve(rt_arena *arena, const rt_acts_size *size, bool train,
       if (r[i].life == RT_LIFE_SAVE)
         RT_TRY(reserve(arena, size, &r[i], &save[b].v[i]));
   RT_TRY(reserve_half(arena, size, train, RT_HALF_BOTH, shared));
-  // one half of a block is over when the other begins
+  // the two halves of a block run one after the other and share memory
   const size_t mark = rt_arena_mark(arena);
   RT_TRY(reserve_half(arena, size, train, RT_HALF_ATTN, shared));
   rt_arena_rewind(arena, mark);

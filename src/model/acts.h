@@ -1,26 +1,26 @@
 /** \file acts.h
- *  What a pass over the blocks keeps between kernels: one row each.
- *  Layer: model. */
+ *  The activations of a pass over the blocks: one table row each.  Layer:
+ *  model. */
 #ifndef RT_ACTS_H
 #define RT_ACTS_H
 
 #include "base/arena.h"
 #include "base/model_shape.h"
 
-/** How long an activation lives. */
+/** Lifetime of an activation. */
 typedef enum rt_life {
   RT_LIFE_SAVE,      /**< training: one per block, from forward to backward */
-  RT_LIFE_RECOMPUTE, /**< made in forward, made again in backward */
+  RT_LIFE_RECOMPUTE, /**< computed in forward, recomputed in backward */
   RT_LIFE_SCRATCH    /**< backward only */
 } rt_life;
 
-/** Which half of a block uses it; halves may share bytes. */
+/** The half of a block that uses it; the halves may share memory. */
 typedef enum rt_half { RT_HALF_BOTH, RT_HALF_ATTN, RT_HALF_MLP } rt_half;
 
 // clang-format off
-/** A(id, columns, life, half).  Rows are tokens; columns in this rank's sizes:
- *  D width, Q query heads times head_dim, G kv heads times head_dim, H query
- *  heads, F ffn. */
+/** A(id, columns, life, half).  Rows are tokens.  Columns are sizes on this
+ *  rank: D width, Q query heads times head_dim, G kv heads times head_dim, H
+ *  query heads, F ffn. */
 #define RT_ACT_LIST(A)                                                         \
   A(X,         D, SAVE,      BOTH) /* the block's input                 */     \
   A(ATTN_RSTD, 1, SAVE,      BOTH)                                             \
@@ -46,29 +46,29 @@ typedef enum rt_half { RT_HALF_BOTH, RT_HALF_ATTN, RT_HALF_MLP } rt_half;
 typedef enum rt_act { RT_ACT_LIST(RT_ACT_ENUM) RT_N_ACTS } rt_act;
 #undef RT_ACT_ENUM
 
-/** The activations that one block works on. */
+/** The activations of one block. */
 typedef struct rt_acts {
   rt_view v[RT_N_ACTS]; /**< by rt_act; [N, columns] */
 } rt_acts;
 
-/** This rank's sizes and the number of rows to plan for. */
+/** Sizes on this rank, and the number of rows to plan for. */
 typedef struct rt_acts_size {
   int64_t n_tokens;
   int64_t width, n_heads, n_kv_heads, head_dim, ffn; // D, then local ones
   rt_dtype real;
 } rt_acts_size;
 
-/** Plan the activations of \a n_blocks blocks.  Training: SAVE rows for each
- *  block in \a save [n_blocks], the others in \a shared.  Else everything but
- *  SCRATCH once, in \a shared, whatever the number of blocks; \a save is not
- *  used then.  These are the arena's last ranges (halves share bytes by a
- *  rewind).  Views must stay where they are until the arena's commit. */
+/** Reserve the activations of \a n_blocks blocks.  In training, SAVE
+ *  activations of each block in \a save [n_blocks], all others in \a shared.
+ *  Otherwise everything except SCRATCH once, in \a shared, regardless of the
+ *  number of blocks; \a save is then unused.  Call this last for the arena,
+ *  because it rewinds it.  The views must not move until the arena's commit. */
 RT_MUST rt_err rt_acts_reserve(rt_arena *arena, const rt_acts_size *size,
                                bool train, int n_blocks, rt_acts *save,
                                rt_acts *shared);
 
-/** The first \a n tokens of what block \a save (NULL: not training) and \a
- *  shared hold together. */
+/** The activations of the first \a n tokens: those of a block in \a save (NULL:
+ *  not training) and those in \a shared. */
 rt_acts rt_acts_of(const rt_acts *save, const rt_acts *shared, int64_t n);
 
 #endif

@@ -1,5 +1,5 @@
 /** \file arch.c
- *  Checks and counts of a model's shape. */
+ *  Checks and counts derived from the shape of a model. */
 #include "model/arch.h"
 
 #include "model/tensors.h"
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/** Whether \a tp divides the work of \a a. */
+/** Can the model be divided over \a tp ranks? */
 static bool can_split(const rt_arch *a, int64_t tp)
 {
   const int64_t g = a->n_kv_heads;
@@ -15,7 +15,8 @@ static bool can_split(const rt_arch *a, int64_t tp)
          (g % tp == 0 || tp % g == 0);
 }
 
-/** Elements of all tensors; in double, since the sizes may be anything. */
+/** Number of parameters, in double because the sizes have not been checked yet.
+ */
 static double count(const rt_arch *a)
 {
   rt_tensor t[RT_N_TENSORS];
@@ -29,7 +30,8 @@ static double count(const rt_arch *a)
   return n;
 }
 
-/** Sizes within bounds that keep all later products inside 64 bits. */
+/** Check that sizes are small enough for all later products to fit into 64
+ *  bits. */
 static rt_err check_sizes(const rt_arch *a, const char *where)
 {
   const struct {
@@ -59,8 +61,8 @@ static rt_err check_sizes(const rt_arch *a, const char *where)
 static rt_err check_rope(const rt_arch *a, const char *where)
 {
   RT_CHECK(a->head_dim % 2 == 0, RT_ERR_CONFIG,
-           "%s: head_dim is %lld, but rotary positions need an even one", where,
-           (long long)a->head_dim);
+           "%s: head_dim is %lld, but rotary positions need an even number",
+           where, (long long)a->head_dim);
   RT_CHECK(isfinite(a->rope_theta) && a->rope_theta > 0.0, RT_ERR_CONFIG,
            "%s: rope_theta is %g, expected a positive number", where,
            a->rope_theta);
@@ -118,13 +120,13 @@ rt_err rt_arch_check_tp(const rt_arch *arch, int tp, const char *what)
     if (can_split(arch, t))
       at += (size_t)snprintf(valid + at, sizeof valid - at, " %lld",
                              (long long)t);
-  return RT_FAIL(RT_ERR_CONFIG,
-                 "%s is %d, but %lld heads, %lld key/value heads and inner "
-                 "width %lld cannot be split so: tp must divide the heads and "
-                 "the inner width, and divide the key/value heads or be a "
-                 "multiple of them; valid values:%s",
-                 what, tp, (long long)arch->n_heads,
-                 (long long)arch->n_kv_heads, (long long)arch->ffn, valid);
+  return RT_FAIL(
+      RT_ERR_CONFIG,
+      "%s is %d, which does not suit %lld heads, %lld key/value heads and "
+      "inner width %lld: tp must divide the heads and the inner width, and "
+      "divide the key/value heads or be a multiple of them; valid values:%s",
+      what, tp, (long long)arch->n_heads, (long long)arch->n_kv_heads,
+      (long long)arch->ffn, valid);
 }
 
 int64_t rt_arch_true_vocab(const rt_arch *arch)
@@ -146,7 +148,8 @@ double rt_arch_flops_fwd(const rt_arch *arch, int64_t seq)
   for (int i = 0; i < RT_N_TENSORS; i++)
     if (t[i].present && t[i].place == RT_AT_BLOCK && !t[i].vector)
       per_block += 2.0 * (double)t[i].rows * (double)t[i].cols;
-  // scores and their use: 2 x 2 head_dim per pair, (T + 1) / 2 keys a query
+  // scores and weighted sum: 2 x 2 head_dim FLOPs per pair, (T + 1) / 2 keys
+  // per query
   per_block +=
       2.0 * (double)arch->n_heads * (double)arch->head_dim * (double)(seq + 1);
   return L * per_block + 2.0 * (double)arch->vocab * (double)arch->width;

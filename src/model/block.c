@@ -1,8 +1,8 @@
 /** \file block.c
- *  One block: a list of kernels forward, and its mirror image backward.
+ *  One transformer block: a sequence of kernels, and the reverse for backward.
  *
- *  Shapes: x, mid, y [N, D]; q, o [N, H hd]; k, v [N, G hd]; gate, up, s
- *  [N, F]; H, G, F are this rank's. */
+ *  Shapes: x, mid, y [N, D]; q, o [N, H hd]; k, v [N, G hd]; gate, up, s [N,
+ *  F], where H, G and F are the sizes on this rank. */
 #include "model/block.h"
 
 #include "model/tp.h"
@@ -17,7 +17,8 @@ static void linear(rt_dev *dev, rt_view x, const rt_param *w, const rt_param *b,
     RT_RUN(dev, bias_fwd, .bias = b->w, .y = y);
 }
 
-/** Gradients of linear() to its weights: dW += dy^T x, db += sum of dy. */
+/** Gradients of linear() with respect to its weights: dW += dy^T x, db += sum
+ *  of dy. */
 static void linear_dw(rt_dev *dev, rt_view dy, rt_view x, const rt_param *w,
                       const rt_param *b)
 {
@@ -27,7 +28,7 @@ static void linear_dw(rt_dev *dev, rt_view dy, rt_view x, const rt_param *w,
     RT_RUN(dev, bias_bwd, .dy = dy, .dbias = b->g);
 }
 
-/** Gradient of linear() to its input: dx = dy W, or dx += dy W. */
+/** Gradient of linear() with respect to its input: dx = dy W, or dx += dy W. */
 static void linear_dx(rt_dev *dev, rt_view dy, const rt_param *w, rt_view dx,
                       bool add)
 {
@@ -35,13 +36,15 @@ static void linear_dx(rt_dev *dev, rt_view dy, const rt_param *w, rt_view dx,
          .beta = add ? 1.0 : 0.0);
 }
 
-/** out = x + (sum over tp of in W^T) + b: a block's return to the residual. */
-static rt_err join(const rt_block_env *env, rt_view in, const rt_param *w,
-                   const rt_param *b, rt_view x, rt_view out)
+/** out = x + (sum over tp of in W^T) + b: add the output of a half-block to the
+ *  residual stream. */
+static rt_err add_to_residual(const rt_block_env *env, rt_view in,
+                              const rt_param *w, const rt_param *b, rt_view x,
+                              rt_view out)
 {
   linear(env->dev, in, w, NULL, out);
   RT_TRY(rt_tp_exit(env->grid, env->dev, out, RT_PASS_FORWARD));
-  if (b != NULL) // once, not once per rank
+  if (b != NULL) // added once, after the sum over tp
     RT_RUN(env->dev, bias_fwd, .bias = b->w, .y = out);
   RT_RUN(env->dev, add, .x = x, .y = out);
   return RT_OK;
@@ -84,8 +87,8 @@ static rt_err attention(const rt_block *block, const rt_block_env *env,
          .t_k = env->in->seq, .n_heads = env->n_heads,
          .n_kv_heads = env->n_kv_heads, .head_dim = env->arch->head_dim,
          .scale = attn_scale(env));
-  return join(env, a[RT_ACT_O], t[RT_TENSOR_O], t[RT_TENSOR_O_BIAS],
-              a[RT_ACT_X], a[RT_ACT_MID]);
+  return add_to_residual(env, a[RT_ACT_O], t[RT_TENSOR_O], t[RT_TENSOR_O_BIAS],
+                         a[RT_ACT_X], a[RT_ACT_MID]);
 }
 
 static rt_err mlp(const rt_block *block, const rt_block_env *env,
@@ -100,8 +103,8 @@ static rt_err mlp(const rt_block *block, const rt_block_env *env,
   linear(dev, y, t[RT_TENSOR_UP], t[RT_TENSOR_UP_BIAS], a[RT_ACT_UP]);
   RT_RUN(dev, swiglu_fwd, .gate = a[RT_ACT_GATE], .up = a[RT_ACT_UP],
          .y = a[RT_ACT_S]);
-  return join(env, a[RT_ACT_S], t[RT_TENSOR_DOWN], t[RT_TENSOR_DOWN_BIAS],
-              a[RT_ACT_MID], out);
+  return add_to_residual(env, a[RT_ACT_S], t[RT_TENSOR_DOWN],
+                         t[RT_TENSOR_DOWN_BIAS], a[RT_ACT_MID], out);
 }
 
 rt_err rt_block_forward(const rt_block *block, const rt_block_env *env,
@@ -111,10 +114,11 @@ rt_err rt_block_forward(const rt_block *block, const rt_block_env *env,
   return mlp(block, env, acts->v, out);
 }
 
-/** Y holds this rank's part of the gradient to a half's normed input: complete
- *  it, and add the gradient to the half's input \a x to DX. */
-static rt_err leave(const rt_block_env *env, const rt_view *a, rt_view x,
-                    const rt_param *w, rt_view rstd)
+/** Y holds this rank's part of the gradient with respect to the normed input of
+ *  a half-block.  Sum it over tp, and add the gradient with respect to the
+ *  unnormed input \a x to DX. */
+static rt_err finish_half_bwd(const rt_block_env *env, const rt_view *a,
+                              rt_view x, const rt_param *w, rt_view rstd)
 {
   RT_TRY(rt_tp_enter(env->grid, env->dev, a[RT_ACT_Y], RT_PASS_BACKWARD));
   RT_RUN(env->dev, rmsnorm_bwd, .x = x, .w = w->w, .rstd = rstd,
@@ -123,7 +127,8 @@ static rt_err leave(const rt_block_env *env, const rt_view *a, rt_view x,
   return RT_OK;
 }
 
-/** DX: gradient to the output -> gradient to mid. */
+/** In: DX = gradient with respect to the block's output.  Out: with respect to
+ *  mid. */
 static rt_err mlp_bwd(const rt_block *block, const rt_block_env *env,
                       const rt_view *a)
 {
@@ -135,10 +140,10 @@ static rt_err mlp_bwd(const rt_block *block, const rt_block_env *env,
   RT_RUN(dev, swiglu_fwd, .gate = gate, .up = up, .y = s);
   linear_dw(dev, dx, s, t[RT_TENSOR_DOWN], t[RT_TENSOR_DOWN_BIAS]);
   rt_comm_progress();
-  linear_dx(dev, dx, t[RT_TENSOR_DOWN], s, false); // s: its gradient now
+  linear_dx(dev, dx, t[RT_TENSOR_DOWN], s, false); // s now holds its gradient
   rt_comm_progress();
   RT_RUN(dev, swiglu_bwd, .gate = gate, .up = up, .dy = s, .d_gate = gate,
-         .d_up = up); // gate, up: their gradients now
+         .d_up = up); // gate and up now hold their gradients
   norm(env, a[RT_ACT_MID], t[RT_TENSOR_MLP_NORM], y, a[RT_ACT_MLP_RSTD]);
   linear_dw(dev, gate, y, t[RT_TENSOR_GATE], t[RT_TENSOR_GATE_BIAS]);
   rt_comm_progress();
@@ -147,11 +152,12 @@ static rt_err mlp_bwd(const rt_block *block, const rt_block_env *env,
   linear_dx(dev, gate, t[RT_TENSOR_GATE], y, false);
   linear_dx(dev, up, t[RT_TENSOR_UP], y, true);
   rt_comm_progress();
-  return leave(env, a, a[RT_ACT_MID], t[RT_TENSOR_MLP_NORM],
-               a[RT_ACT_MLP_RSTD]);
+  return finish_half_bwd(env, a, a[RT_ACT_MID], t[RT_TENSOR_MLP_NORM],
+                         a[RT_ACT_MLP_RSTD]);
 }
 
-/** DO -> DQ, DK, DV, gradients to the projections' outputs. */
+/** From DO, compute DQ, DK, DV: the gradients with respect to the projections'
+ *  outputs. */
 static void attn_core_bwd(const rt_block_env *env, const rt_view *a)
 {
   RT_RUN(env->dev, attn_bwd, .q = a[RT_ACT_Q], .k = a[RT_ACT_K],
@@ -165,7 +171,7 @@ static void attn_core_bwd(const rt_block_env *env, const rt_view *a)
   rope(env, a[RT_ACT_DK], -1);
 }
 
-/** DX: gradient to mid -> gradient to x. */
+/** In: DX = gradient with respect to mid.  Out: with respect to x. */
 static rt_err attention_bwd(const rt_block *block, const rt_block_env *env,
                             const rt_view *a)
 {
@@ -187,8 +193,8 @@ static rt_err attention_bwd(const rt_block *block, const rt_block_env *env,
   linear_dx(dev, a[RT_ACT_DK], t[RT_TENSOR_K], y, true);
   linear_dx(dev, a[RT_ACT_DV], t[RT_TENSOR_V], y, true);
   rt_comm_progress();
-  return leave(env, a, a[RT_ACT_X], t[RT_TENSOR_ATTN_NORM],
-               a[RT_ACT_ATTN_RSTD]);
+  return finish_half_bwd(env, a, a[RT_ACT_X], t[RT_TENSOR_ATTN_NORM],
+                         a[RT_ACT_ATTN_RSTD]);
 }
 
 rt_err rt_block_backward(const rt_block *block, const rt_block_env *env,

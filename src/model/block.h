@@ -16,23 +16,24 @@ typedef struct rt_block {
   const rt_param *t[RT_N_TENSORS]; // borrowed
 } rt_block;
 
-/** What all blocks of a pass share. */
+/** Arguments common to all blocks of a pass. */
 typedef struct rt_block_env {
   const rt_arch *arch;         // borrowed
   const rt_grid *grid;         // borrowed
   rt_dev *dev;                 // borrowed
   const rt_tokens_in *in;      // borrowed
-  int64_t n_heads, n_kv_heads; /**< this rank's */
+  int64_t n_heads, n_kv_heads; /**< on this rank */
   rt_view rope;                /**< real [seq, head_dim] */
 } rt_block_env;
 
-/** From acts X to \a out [N, D], which may be X's memory when no backward
- *  follows.  Collective over tp. */
+/** Forward from activation X to \a out [N, D].  \a out may share memory with X
+ *  if no backward follows.  Collective over tp. */
 RT_MUST rt_err rt_block_forward(const rt_block *block, const rt_block_env *env,
                                 const rt_acts *acts, rt_view out);
 
-/** acts DX: gradient to the block's output in, to its input out.  Weight
- *  gradients are added to.  Overwrites GATE and UP.  Collective over tp. */
+/** Backward.  In: activation DX is the gradient with respect to the block's
+ *  output; out: with respect to its input.  Weight gradients are accumulated.
+ *  Overwrites GATE and UP.  Collective over tp. */
 RT_MUST rt_err rt_block_backward(const rt_block *block, const rt_block_env *env,
                                  const rt_acts *acts);
 

@@ -45,7 +45,7 @@ double rt_shards_scaled(const rt_shards *s, int col, int col_max, double max)
   return sum;
 }
 
-/** True ids of shard \a r. */
+/** Number of true (unpadded) ids of vocabulary shard \a r. */
 static double true_ids(const rt_head *head, int r)
 {
   const int64_t left = head->vocab - r * head->w.rows;
@@ -57,11 +57,11 @@ void rt_shards_spread(const rt_shards *s, const rt_head *head, double *entropy,
 {
   const rt_exp_sum all = rt_shards_exp_sum(s, K_STAT_MAX, K_STAT_SUM);
   const double vocab = (double)head->vocab;
-  double exp_z = 0.0, z = 0.0, zz = 0.0; // of z less the largest of all
+  double exp_z = 0.0, z = 0.0, zz = 0.0; // of z - max over the whole vocabulary
   for (int r = 0; r < s->tp; r++) {
     const double n = true_ids(head, r);
     if (n == 0.0)
-      continue; // padding only
+      continue; // this shard has only padding
     const double by = rt_shards_get(s, r, K_STAT_MAX) - all.max;
     const double sum_z = rt_shards_get(s, r, K_STAT_Z);
     exp_z += exp(by) * (rt_shards_get(s, r, K_STAT_EXP_Z) +

@@ -1,5 +1,5 @@
 /** \file model.c
- *  Embedding, blocks, final norm: forward, and backward in reverse. */
+ *  Embedding, blocks, final norm: forward and backward. */
 #include "model/model.h"
 
 #include "model/block.h"
@@ -43,7 +43,7 @@ static rt_err check_spec(const char *name, const rt_model_spec *spec)
   return RT_OK;
 }
 
-/** Let the blocks, embedding, norm and head find their tensors. */
+/** Set the pointers of blocks, embedding, norm and head to their tensors. */
 static rt_err link_tensors(rt_model *m)
 {
   const int n_blocks = (int)m->arch.n_blocks;
@@ -102,9 +102,10 @@ rt_err rt_model_create(const char *name, const rt_model_spec *spec,
                        rt_model **out)
 {
   *out = NULL;
-  RT_TRY(check_spec(name, spec)); // the same on all ranks
+  RT_TRY(check_spec(name, spec)); // fails on all ranks alike
   rt_model *m = calloc(1, sizeof *m);
-  *out = m; // another rank may lack the memory: the caller's destroy frees ours
+  // from here on the caller's destroy frees it, e.g. if another rank fails
+  *out = m;
   RT_TRY(rt_agree(spec->grid->world,
                   m ? RT_OK : RT_FAIL(RT_ERR_MEM, "no memory for a model")));
   RT_ASSERT(m != NULL);
@@ -134,7 +135,8 @@ static rt_err put_rope(rt_model *m)
 {
   const int64_t hd = m->arch.head_dim;
   double *row = malloc((size_t)hd * sizeof *row);
-  double *real = malloc((size_t)hd * sizeof *real); // of at most 8 bytes each
+  // room for elements of up to 8 bytes
+  double *real = malloc((size_t)hd * sizeof *real);
   rt_err err = RT_OK;
   if (row == NULL || real == NULL)
     err = RT_FAIL(RT_ERR_MEM, "no memory for a row of rotary angles");
@@ -195,19 +197,20 @@ rt_head rt_model_head(const rt_model *m)
 
 rt_view rt_model_d_hidden(rt_model *m)
 {
-  // free between the last block's forward and the final norm's backward
+  // unused between the last block's forward and the final norm's backward
   return m->shared.v[RT_ACT_Y];
 }
 
 static rt_err check_tokens(const rt_model *m, const rt_tokens_in *in)
 {
   const int64_t n = in->n_rows * in->seq;
-  RT_CHECK(in->n_rows >= 1 && in->n_rows <= m->max_rows && in->seq >= 1 &&
-               in->seq <= m->seq,
-           RT_ERR_INTERNAL,
-           "%lld rows of %lld tokens, but the model was made for %lld of %lld",
-           (long long)in->n_rows, (long long)in->seq, (long long)m->max_rows,
-           (long long)m->seq);
+  RT_CHECK(
+      in->n_rows >= 1 && in->n_rows <= m->max_rows && in->seq >= 1 &&
+          in->seq <= m->seq,
+      RT_ERR_INTERNAL,
+      "%lld rows of %lld tokens, but the model was created for %lld of %lld",
+      (long long)in->n_rows, (long long)in->seq, (long long)m->max_rows,
+      (long long)m->seq);
   RT_CHECK(in->tok.rows == n && in->pos.rows == n && in->doc_start.rows == n,
            RT_ERR_INTERNAL,
            "%lld ids, %lld positions, %lld document starts, expected %lld each",
@@ -227,7 +230,8 @@ static rt_block_env env_of(const rt_model *m, const rt_tokens_in *in)
                         .rope = m->rope};
 }
 
-/** Activations of block \a b for \a n tokens; b = L: only X, the last. */
+/** Activations of block \a b for \a n tokens; for b = L only X, the last
+ *  block's output. */
 static rt_acts acts_of(const rt_model *m, int64_t b, int64_t n)
 {
   const bool own = m->train && b < m->arch.n_blocks;
@@ -258,8 +262,8 @@ rt_err rt_model_forward(rt_model *m, const rt_tokens_in *in, rt_view *hidden)
   return rt_tp_enter(m->grid, m->dev, *hidden, RT_PASS_FORWARD);
 }
 
-/** Say that a bucket is complete, if anybody listens. */
-static rt_err tell(rt_bucket_fn *done, void *self, int64_t bucket)
+/** Report a complete bucket to the callback, if there is one. */
+static rt_err report_bucket(rt_bucket_fn *done, void *self, int64_t bucket)
 {
   rt_comm_progress();
   return done == NULL ? RT_OK : done(self, (int)bucket);
@@ -269,7 +273,7 @@ rt_err rt_model_backward(rt_model *m, const rt_tokens_in *in, rt_view d_hidden,
                          rt_bucket_fn *done, void *self)
 {
   RT_CHECK(m->train, RT_ERR_INTERNAL,
-           "backward of a model that was not made for training");
+           "backward of a model that was not created for training");
   RT_TRY(check_tokens(m, in));
   const int64_t n = in->n_rows * in->seq, n_blocks = m->arch.n_blocks;
   RT_CHECK(d_hidden.rows == n && d_hidden.cols == m->arch.width,
@@ -284,14 +288,14 @@ rt_err rt_model_backward(rt_model *m, const rt_tokens_in *in, rt_view d_hidden,
   RT_RUN(m->dev, rmsnorm_bwd, .x = last.v[RT_ACT_X], .w = m->norm->w,
          .rstd = rt_view_rows(m->rstd, 0, n), .dy = d_hidden, .dx = dx,
          .dw = m->norm->g);
-  RT_TRY(tell(done, self, n_blocks + 1));
+  RT_TRY(report_bucket(done, self, n_blocks + 1));
   for (int64_t b = n_blocks - 1; b >= 0; b--) {
     const rt_acts acts = acts_of(m, b, n);
     RT_TRY(rt_block_backward(&m->block[b], &env, &acts));
-    RT_TRY(tell(done, self, b + 1));
+    RT_TRY(report_bucket(done, self, b + 1));
   }
   RT_TRY(rt_tp_exit(m->grid, m->dev, dx, RT_PASS_BACKWARD));
   RT_RUN(m->dev, embed_bwd, .tok = in->tok, .dy = dx, .dw = m->embed->g,
          .v0 = m->grid->i_tp * m->embed->w.rows);
-  return tell(done, self, 0);
+  return report_bucket(done, self, 0);
 }

@@ -1,42 +1,43 @@
 /** \file model.h
- *  A decoder-only transformer on one grid: forward and backward of everything
- *  but the head's loss.  Layer: model. */
+ *  A decoder-only transformer on a grid: forward and backward of everything
+ *  except head and loss.  Layer: model. */
 #ifndef RT_MODEL_H
 #define RT_MODEL_H
 
 #include "model/head.h"
 #include "model/params.h"
 
-/** The rows a model sees.  Shapes in tokens: N = n_rows * seq. */
+/** The input rows of a model.  N = n_rows * seq tokens. */
 typedef struct rt_tokens_in {
   rt_view tok;       /**< i32 [N, 1], on the device */
   rt_view pos;       /**< i32 [N, 1] */
-  rt_view doc_start; /**< i32 [N, 1] position in the row where its document
-                          starts (0: attend to the whole prefix) */
+  rt_view doc_start; /**< i32 [N, 1] position in the row at which the token's
+                        document starts (0: attend to the whole prefix) */
   int64_t n_rows, seq;
 } rt_tokens_in;
 
 typedef struct rt_model rt_model;
 
-/** What a model is made for. */
+/** Parameters of a model. */
 typedef struct rt_model_spec {
   const rt_arch *arch; // copied
   const rt_grid *grid; // borrowed
   rt_dev *dev;         // borrowed
-  int64_t max_rows;    /**< rows of one micro-batch */
+  int64_t max_rows;    /**< maximum number of rows of a micro-batch */
   int64_t seq;         /**< T */
-  bool train;          /**< gradients and saved activations */
+  bool train;          /**< with gradients and saved activations */
 } rt_model_spec;
 
-/** Plan (parameters and activations go into the model's own arenas, named
- *  after \a name).  Nothing is allocated until rt_model_commit.  The caller
- *  destroys it, also after an error.  Collective over the grid. */
+/** Plan a model.  Parameters and activations go into the model's own arenas,
+ *  named after \a name.  Nothing is allocated until rt_model_commit.  The
+ *  caller destroys the model, also after an error.  Collective over the grid.
+ */
 RT_MUST rt_err rt_model_create(const char *name, const rt_model_spec *spec,
                                rt_model **out);
 /** The plans: [0] parameters and gradients, [1] activations. */
 const rt_arena *rt_model_arena(const rt_model *m, int which);
-/** Allocate; gradients and vocabulary padding become 0, weights are raw until
- *  rt_params_random or a reader fills them.  Collective. */
+/** Allocate.  Gradients and vocabulary padding are set to 0; weights are
+ *  undefined until rt_params_random or a reader sets them.  Collective. */
 RT_MUST rt_err rt_model_commit(rt_model *m);
 /** Free and set to NULL; NULL is accepted.  Collective over the grid. */
 void rt_model_destroy(rt_model **m);
@@ -44,26 +45,27 @@ void rt_model_destroy(rt_model **m);
 const rt_arch *rt_model_arch(const rt_model *m);
 rt_params *rt_model_params(rt_model *m);
 
-/** Last hidden state after the final norm, [N, D], borrowed until the next
- *  forward; replicated over tp.  Collective over tp. */
+/** Forward.  \a hidden: the last hidden state after the final norm, [N, D],
+ *  borrowed until the next forward, replicated over tp.  Collective over tp. */
 RT_MUST rt_err rt_model_forward(rt_model *m, const rt_tokens_in *in,
                                 rt_view *hidden);
 
 rt_head rt_model_head(const rt_model *m);
 
-/** Called when bucket \a bucket's gradients of this rank are complete. */
+/** Called when this rank's gradients of \a bucket are complete. */
 typedef rt_err rt_bucket_fn(void *self, int bucket);
 
-/** Backward from d_hidden [N, D] (this rank's partial sum over its vocabulary
- *  shard: the model reduces it over tp).  Gradients are added to.  \a done
- *  (may be NULL) is called after each bucket, last block first; for the tied
- *  head and embedding last.  d_hidden is overwritten.  Collective over tp. */
+/** Backward from d_hidden [N, D], this rank's partial sum over its vocabulary
+ *  shard, which the model sums over tp.  Gradients are accumulated.  \a done
+ *  (may be NULL) is called after each bucket, in the order last block first;
+ *  the bucket of a tied head and embedding comes last.  d_hidden is
+ *  overwritten.  Collective over tp. */
 RT_MUST rt_err rt_model_backward(rt_model *m, const rt_tokens_in *in,
                                  rt_view d_hidden, rt_bucket_fn *done,
                                  void *self);
 
-/** A buffer [max N, D] that the objective may use for d_hidden; free from the
- *  end of a forward until the backward. */
+/** A buffer [max N, D] that the objective may use for d_hidden.  It is free
+ *  from the end of forward until backward. */
 rt_view rt_model_d_hidden(rt_model *m);
 
 #endif

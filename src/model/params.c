@@ -1,5 +1,5 @@
 /** \file params.c
- *  Where every tensor of a model lies on this rank. */
+ *  The tiles of a model's tensors on this rank. */
 #include "model/params.h"
 
 #include "base/rng.h"
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** This rank's part of a tensor of \a n_kv key/value heads. */
+/** Set this rank's tile of a tensor that belongs to \a n_kv key/value heads. */
 static void place_tile(rt_param *p, const rt_grid *grid, int64_t n_kv)
 {
   int64_t parts = 1;
@@ -24,7 +24,8 @@ static void place_tile(rt_param *p, const rt_grid *grid, int64_t n_kv)
   const int64_t n = by_rows ? p->rows : p->cols;
   const int64_t each = rt_round_up(n, parts) / parts;
   const int64_t begin = each * (grid->i_tp / p->n_replicas);
-  const int64_t i0 = begin < n ? begin : n; // a small vocabulary may run out
+  // with a small vocabulary the last ranks may have only padding
+  const int64_t i0 = begin < n ? begin : n;
   const int64_t count = n - i0 < each ? n - i0 : each;
   p->row0 = by_rows ? i0 : 0;
   p->n_rows = by_rows ? count : p->rows;
@@ -56,7 +57,8 @@ static rt_param param_of(const rt_tensor *t, int kind, int block, int n_blocks)
   return p;
 }
 
-/** Fill p->item with all tensors, in the order start, blocks, end. */
+/** Fill p->item with all tensors: those before the blocks, the blocks, those
+ *  after. */
 static rt_err list_items(rt_params *p, const rt_arch *arch)
 {
   rt_tensor t[RT_N_TENSORS];
@@ -91,14 +93,15 @@ static rt_err reserve_weights(rt_params *p, rt_arena *arena, rt_dtype real)
   return RT_OK;
 }
 
-/** A flat range for the bucket of tensors [first, end), and their gradients in
- *  the same bytes: one all-reduce then takes the whole bucket. */
+/** Reserve one flat range for the gradients of tensors [first, end), whose
+ *  views point into it, so that one all-reduce handles the whole bucket. */
 static rt_err reserve_bucket(rt_params *p, int first, int end, rt_arena *arena)
 {
   const int bucket = p->item[first].bucket;
   const rt_dtype real = p->item[first].w.dtype;
   int64_t n = 0;
-  for (int i = first; i < end; i++) // ranges begin at multiples of 64 bytes
+  // each tensor starts at a multiple of 64 bytes
+  for (int i = first; i < end; i++)
     n += rt_round_up((int64_t)rt_view_size(&p->item[i].w),
                      64 / (int64_t)rt_dtype_size(real));
   char name[64];
@@ -126,7 +129,7 @@ static rt_err reserve_grads(rt_params *p, rt_arena *arena)
   return RT_OK;
 }
 
-/** What needs no other rank. */
+/** The part of rt_params_init that is local to this rank. */
 static rt_err lay_out(rt_params *p, const rt_arch *arch, rt_arena *arena,
                       rt_dtype real, bool with_grad)
 {
@@ -171,7 +174,7 @@ void rt_params_zero(rt_params *p, rt_dev *dev)
     RT_RUN(dev, fill, .y = p->bucket_grad[b]);
 }
 
-/** Normal numbers for rows [i0, i0 + n) of tensor \a index's tile. */
+/** Draw normal numbers for rows [i0, i0 + n) of the tile of tensor \a index. */
 static void draw_rows(double *out, const rt_param *t, int index, uint64_t seed,
                       int64_t i0, int64_t n)
 {
@@ -185,8 +188,8 @@ static void draw_rows(double *out, const rt_param *t, int index, uint64_t seed,
   }
 }
 
-/** Random rows of one tensor, a piece at a time, through \a host (two buffers
- *  of \a n_max doubles). */
+/** Initialise a tensor in pieces, through \a host (two buffers of \a n_max
+ *  doubles). */
 static rt_err randomize(const rt_param *t, int index, rt_dev *dev,
                         uint64_t seed, double *host, int64_t n_max)
 {
@@ -216,7 +219,7 @@ static rt_err randomize_all(rt_params *p, rt_dev *dev, uint64_t seed,
 
 rt_err rt_params_random(rt_params *p, rt_dev *dev, uint64_t seed)
 {
-  int64_t n_max = 1 << 18; // 2 MiB a piece, or one row
+  int64_t n_max = 1 << 18; // 2 MiB per piece, or one row
   for (int i = 0; i < p->n; i++)
     n_max = p->item[i].n_cols > n_max ? p->item[i].n_cols : n_max;
   double *host = malloc(2 * (size_t)n_max * sizeof *host);

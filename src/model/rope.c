@@ -1,15 +1,16 @@
 /** \file rope.c
- *  Rotary angles as transformers computes them.
+ *  Rotary angles as computed by transformers.
  *
- *  It keeps frequencies and angles in float32 whatever the model's type, and
- *  published models were trained with those angles: at position 2000 they are
- *  up to 1e-4 from the exact ones.  So this file rounds where it rounds, one
- *  operation a statement; only cos and sin are taken in double. */
+ *  transformers keeps frequencies and angles in float32 regardless of the
+ *  model's type, and published models were trained with those angles: at
+ *  position 2000 they differ by up to 1e-4 from the exact ones.  This file
+ *  therefore rounds at the same places, with one operation per statement.  Only
+ *  cos and sin are computed in double. */
 #include "model/rope.h"
 
 #include <math.h>
 
-/** Llama 3.1: keep high frequencies, divide low ones, blend between. */
+/** Llama 3.1: keep high frequencies, divide low ones, and blend in between. */
 static float scaled(const rt_rope_scaling *s, float freq)
 {
   const double original = (double)s->original_positions;
@@ -33,8 +34,8 @@ static float scaled(const rt_rope_scaling *s, float freq)
   return low + high;
 }
 
-/** The base of the frequencies.  Dynamic NTK scaling enlarges it for rows
- *  beyond max_positions; transformers computes that in float32, too. */
+/** The base of the frequencies.  Dynamic NTK scaling increases it for rows
+ *  longer than max_positions; transformers computes this in float32, too. */
 static float base_of(const rt_arch *arch, int64_t seq)
 {
   const rt_rope_scaling *s = &arch->rope_scaling;

@@ -1,10 +1,10 @@
 /** \file tensors.c
- *  The rows of tensors.h for one shape. */
+ *  Evaluates the table in tensors.h for one shape. */
 #include "model/tensors.h"
 
 #include <math.h>
 
-/** How a row starts, as the table says it. */
+/** Initial values of a tensor, as named in the table. */
 typedef enum start {
   START_NORMAL,
   START_RESIDUAL,
@@ -20,7 +20,8 @@ static rt_tensor row(const rt_arch *a, rt_tensor t, start how)
   t.init = how == START_ONES    ? RT_INIT_ONES
            : how == START_ZEROS ? RT_INIT_ZEROS
                                 : RT_INIT_NORMAL;
-  // each block adds twice to the residual: keep its variance at depth (GPT-2)
+  // each block adds twice to the residual stream: keep its variance independent
+  // of depth (GPT-2)
   t.init_std = how == START_NORMAL ? a->init_std
                : how == START_RESIDUAL
                    ? a->init_std / sqrt(2.0 * (double)a->n_blocks)

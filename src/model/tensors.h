@@ -1,16 +1,16 @@
 /** \file tensors.h
- *  The tensors of a model: one row each.  Layer: model.
+ *  The table of a model's tensors.  Layer: model.
  *
- *  Names, shapes, split over tp, start and decay all come from these rows; a
- *  new family adds rows (or conditions), not code.  Sizes are expressions of
- *  the letters D width, Q = H head_dim, G kv heads times head_dim, F ffn,
- *  V vocabulary and of the shape \c a. */
+ *  Names, shapes, distribution over tp, initial values and weight decay all
+ *  come from these rows; a new family adds rows (or conditions), not code.
+ *  Sizes are expressions of D width, Q = H head_dim, G kv heads times head_dim,
+ *  F ffn, V vocabulary, and of the shape \c a. */
 #ifndef RT_TENSORS_H
 #define RT_TENSORS_H
 
 #include "model/params.h"
 
-/** Where in the model, and thereby in which gradient bucket. */
+/** Position in the model, which determines the gradient bucket. */
 typedef enum rt_place {
   RT_AT_START, /**< once, before the blocks: bucket 0 */
   RT_AT_BLOCK, /**< in every block: bucket 1 + block */
@@ -18,7 +18,7 @@ typedef enum rt_place {
 } rt_place;
 
 // clang-format off
-/** T(id, name in files, place, present?, rows, cols, split, init, decay).
+/** T(id, name in files, place, condition, rows, cols, split, init, decay).
  *  rows 0: a vector.  init RESIDUAL: normal, divided by sqrt(2 L). */
 #define RT_TENSOR_LIST(T)                                                      \
   T(EMBED,     "model.embed_tokens.weight",                                    \
@@ -67,12 +67,12 @@ typedef enum rt_tensor_id {
 } rt_tensor_id;
 #undef RT_TENSOR_ENUM
 
-/** A row, evaluated for one shape. */
+/** A row of the table, evaluated for one shape. */
 typedef struct rt_tensor {
-  const char *name; /**< borrowed; "%d" stands for the block */
+  const char *name; /**< borrowed; "%d" stands for the block number */
   rt_place place;
   bool present;
-  int64_t rows, cols; /**< whole tensor; a vector is [1, n] */
+  int64_t rows, cols; /**< size of the whole tensor; a vector is [1, n] */
   bool vector;
   rt_split split;
   rt_init init;
@@ -80,7 +80,7 @@ typedef struct rt_tensor {
   bool decay;
 } rt_tensor;
 
-/** All rows for \a a. */
+/** Evaluate all rows for \a a. */
 void rt_tensors_of(const rt_arch *a, rt_tensor out[RT_N_TENSORS]);
 
 #endif

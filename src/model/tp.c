@@ -1,5 +1,5 @@
 /** \file tp.c
- *  Sums at the borders of tensor-parallel regions. */
+ *  Sums over tp at the boundaries of tensor-parallel regions. */
 #include "model/tp.h"
 
 rt_err rt_tp_enter(const rt_grid *grid, rt_dev *dev, rt_view x, rt_pass pass)

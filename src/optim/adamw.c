@@ -1,5 +1,5 @@
 /** \file adamw.c
- *  AdamW with sharded states. */
+ *  AdamW with optimizer states sharded over dp. */
 #include "optim/adamw.h"
 
 #include "base/split.h"
@@ -16,16 +16,16 @@ struct rt_adamw {
   rt_view step;          // f64 [1, 5]: a k_adamw_step
   double *h_sums;        // owned [params->n]
   double *rank_sums;     // owned [n_ranks]
-  size_t *bytes_of;      // owned [dp]: what each gives of a tensor
+  size_t *bytes_of; // owned [dp]: bytes that each rank contributes to a tensor
 };
 
-/** Rows of the local tile that dp rank \a i_dp updates. */
+/** The rows of the local tile that dp rank \a i_dp updates. */
 static void place_shard(const rt_params *p, int i, int i_dp, int64_t *row0,
                         int64_t *n)
 {
   const int dp = p->grid->dp;
   const rt_param *t = &p->item[i];
-  if (t->vector) { // too small to cut: dealt out whole
+  if (t->vector) { // too small to divide: assigned whole to one rank
     *row0 = 0;
     *n = i % dp == i_dp ? 1 : 0;
     return;
@@ -46,7 +46,7 @@ rt_err rt_adamw_create(rt_params *params, rt_dev *dev,
   const size_t n = (size_t)params->n;
   for (int i = 0; i < params->n; i++)
     RT_CHECK(params->item[i].g.data != NULL || params->bucket_grad != NULL,
-             RT_ERR_INTERNAL, "no gradient of %s to follow",
+             RT_ERR_INTERNAL, "%s has no gradient to optimize",
              params->item[i].name);
   o->shard = calloc(n, sizeof *o->shard);
   o->h_sums = calloc(n, sizeof *o->h_sums);
@@ -104,27 +104,27 @@ rt_adamw_shard *rt_adamw_shard_of(rt_adamw *opt, int i)
   return &opt->shard[i];
 }
 
-/** Does this rank alone answer for its shard of tensor i?  (Replicas of a tile
- *  count once.) */
-static bool answers_for(const rt_adamw *opt, int i)
+/** Does this rank count its shard of tensor i in global sums?  (Replicas of a
+ *  tile count once.) */
+static bool counts_shard(const rt_adamw *opt, int i)
 {
   return opt->shard[i].n > 0 && opt->params->item[i].owner;
 }
 
-/** Sum of squares of the gradients that this rank answers for. */
+/** Sum of squares of the gradients that this rank counts. */
 static rt_err my_sum(rt_adamw *opt, double *sum)
 {
   const rt_params *p = opt->params;
   for (int i = 0; i < p->n; i++) {
     const rt_adamw_shard *s = &opt->shard[i];
-    if (answers_for(opt, i))
+    if (counts_shard(opt, i))
       RT_RUN(opt->dev, sumsq, .x = rt_view_rows(p->item[i].g, s->row0, s->n),
              .out = rt_view_rows(opt->sums, i, 1));
   }
   RT_TRY(rt_dev_get(opt->dev, opt->h_sums, opt->sums));
   *sum = 0.0;
   for (int i = 0; i < p->n; i++)
-    *sum += answers_for(opt, i) ? opt->h_sums[i] : 0.0;
+    *sum += counts_shard(opt, i) ? opt->h_sums[i] : 0.0;
   return RT_OK;
 }
 
@@ -133,7 +133,7 @@ rt_err rt_adamw_grad_norm(rt_adamw *opt, double *norm)
   const rt_grid *grid = opt->params->grid;
   double sum;
   RT_TRY(my_sum(opt, &sum));
-  // gathered and added in order of rank: the same bits everywhere
+  // gathered and summed in rank order: the same bits on every rank
   RT_TRY(rt_comm_allgather(grid->world, &sum, sizeof sum, opt->rank_sums));
   double all = 0.0;
   for (int r = 0; r < grid->n_ranks; r++)
@@ -142,7 +142,7 @@ rt_err rt_adamw_grad_norm(rt_adamw *opt, double *norm)
   return RT_OK;
 }
 
-/** Every dp rank sends the rows it updated to the others. */
+/** All-gather of a tensor's updated rows over dp. */
 static rt_err gather_tensor(rt_adamw *opt, int i)
 {
   const rt_params *p = opt->params;

@@ -1,5 +1,5 @@
 /** \file gradsync.c
- *  Sum gradient buckets over dp while backward still runs. */
+ *  Sums gradient buckets over dp while backward is still running. */
 #include "optim/gradsync.h"
 
 #include <stdlib.h>
@@ -8,7 +8,8 @@ struct rt_gradsync {
   rt_params *params; // borrowed
   rt_dev *dev;       // borrowed
   rt_pending **open; // owned [n_buckets]
-  int *started;      // owned [n_buckets], the first n_started: in this order
+  int *started; // owned [n_buckets]; the first n_started, in order of their
+                // start
   int n_started;
 };
 
@@ -16,7 +17,7 @@ rt_err rt_gradsync_create(rt_params *params, rt_dev *dev, rt_gradsync **out)
 {
   *out = NULL;
   RT_CHECK(params->bucket_grad != NULL, RT_ERR_INTERNAL,
-           "a gradient sum of parameters that have no gradients");
+           "gradsync: the parameters have no gradients");
   rt_gradsync *gs = calloc(1, sizeof *gs);
   RT_CHECK(gs != NULL, RT_ERR_MEM, "a gradient sum");
   *out = gs;
@@ -41,7 +42,8 @@ void rt_gradsync_destroy(rt_gradsync **out)
   free(gs);
 }
 
-/** Ranks that hold the same kv heads each saw only their own query heads. */
+/** Sum replicated kv gradients: each replica has seen only its own query heads.
+ */
 static rt_err sum_replicas(rt_gradsync *gs, int bucket)
 {
   const rt_params *p = gs->params;
@@ -73,7 +75,8 @@ rt_err rt_gradsync_finish(rt_gradsync *gs)
   RT_CHECK(gs->n_started == 0 || gs->n_started == gs->params->n_buckets,
            RT_ERR_INTERNAL, "only %d of %d gradient buckets were started",
            gs->n_started, gs->params->n_buckets);
-  for (int i = 0; i < gs->n_started; i++) // the first is the most advanced
+  // the first one started has progressed furthest
+  for (int i = 0; i < gs->n_started; i++)
     RT_TRY(rt_comm_finish(&gs->open[gs->started[i]]));
   gs->n_started = 0;
   return RT_OK;

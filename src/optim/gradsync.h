@@ -1,6 +1,6 @@
 /** \file gradsync.h
- *  Sum gradient buckets over dp while backward still runs.
- *  Layer: optim (it knows rt_params). */
+ *  Sums gradient buckets over dp while backward is still running.  Layer: optim
+ *  (it includes rt_params). */
 #ifndef RT_GRADSYNC_H
 #define RT_GRADSYNC_H
 
@@ -14,15 +14,16 @@ RT_MUST rt_err rt_gradsync_create(rt_params *params, rt_dev *dev,
 /** Free and set to NULL; NULL is accepted. */
 void rt_gradsync_destroy(rt_gradsync **gs);
 
-/** Bucket \a bucket is complete on this rank: start its sum over dp.  Also sums
- *  the replicated kv tiles over comm_kv first (blocking, small).  This is an
- *  rt_bucket_fn: pass the gradsync as self.  A bucket once before each finish;
- *  until then its gradients are borrowed.  Collective over the grid, in the
- *  same order on all ranks. */
+/** Bucket \a bucket is complete on this rank: start its sum over dp.
+ *  Replicated kv tiles are first summed over comm_kv (blocking, small).  This
+ *  is an rt_bucket_fn; pass the gradsync as self.  Start each bucket once per
+ *  finish; its gradients are borrowed until then.  Collective over the grid, in
+ *  the same order on all ranks. */
 RT_MUST rt_err rt_gradsync_bucket(void *gs, int bucket);
-/** Wait for every started bucket: all of them, or none.  Collective. */
+/** Wait for all started buckets; either all or none must have been started.
+ *  Collective. */
 RT_MUST rt_err rt_gradsync_finish(rt_gradsync *gs);
-/** Buckets started since the last finish: the order of events, for tests. */
+/** Number of buckets started since the last finish; for tests. */
 int rt_gradsync_started(const rt_gradsync *gs);
 
 #endif

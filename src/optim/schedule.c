@@ -1,15 +1,16 @@
 /** \file schedule.c
- *  Learning rate and alpha over a run.
+ *  Learning rate and alpha as functions of the step.
  *
- *  warm-up, s < W:         max (s + 1) / W
- *  cosine, after warm-up:  floor + (max - floor) (1 + cos(pi x)) / 2,
- *                          x = (s - W) / (n - 1 - W)
- *  wsd:                    max until s = n - D, then the same cosine with
- *                          x = (s - (n - D) + 1) / D, so the last step is floor
- *  linear up, down:        between floor and max, x = s / (n - 1)
+ *    warm-up, s < W:         max (s + 1) / W
+ *    cosine, after warm-up:  floor + (max - floor) (1 + cos(pi x)) / 2,
+ *                            x = (s - W) / (n - 1 - W)
+ *    wsd:                    max until s = n - D, then the same cosine with
+ *                            x = (s - (n - D) + 1) / D; the last step is floor
+ *    linear up, down:        between floor and max, x = s / (n - 1)
  *
- *  n steps, W of them warm-up, D of them decay: of a run too short for both, D
- *  is what the warm-up leaves.  Alpha has floor 0, and W only with wsd. */
+ *  n is the number of steps, W of the warm-up, D of the decay.  If a run is too
+ *  short for both, D is what the warm-up leaves.  Alpha has floor 0, and a
+ *  warm-up only with wsd. */
 #include "optim/schedule.h"
 
 #include <math.h>
@@ -19,8 +20,8 @@ static double cosine(const rt_schedule *s, double x)
   return s->floor + (s->max - s->floor) * 0.5 * (1.0 + cos(M_PI * x));
 }
 
-/** a / b kept within 0..1; an empty range is at its begin, so that a run of one
- *  step does not have rate 0. */
+/** a / b clamped to 0..1.  An empty range counts as its beginning, so that a
+ *  run of one step does not have rate 0. */
 static double share(int64_t a, int64_t b)
 {
   if (b <= 0 || a <= 0)

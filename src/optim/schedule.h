@@ -1,6 +1,6 @@
 /** \file schedule.h
- *  Learning rate and alpha as pure functions of the step.  Layer: optim.
- *  Paper 1 (arXiv 2410.16215), section on WSD; shapes in doc/numerics.md. */
+ *  Learning rate and alpha as pure functions of the step (arXiv 2410.16215,
+ *  section on WSD; formulas in doc/numerics.md).  Layer: optim. */
 #ifndef RT_SCHEDULE_H
 #define RT_SCHEDULE_H
 
@@ -20,8 +20,8 @@ typedef struct rt_schedule {
   int64_t n_steps, warmup, decay; /**< in steps */
 } rt_schedule;
 
-/** Value at step s = 0 .. n_steps - 1.  Warm-up: max * (s + 1) / warmup (from
- *  floor for alpha's WSD: floor 0).  Steps >= n_steps give the last value. */
+/** Value at step s = 0 .. n_steps - 1.  During warm-up: max * (s + 1) / warmup.
+ *  Steps >= n_steps have the last value. */
 double rt_schedule_at(const rt_schedule *s, int64_t step);
 
 #endif

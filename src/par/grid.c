@@ -1,10 +1,10 @@
 /** \file grid.c
- *  dp x tp over all ranks. */
+ *  The dp x tp grid of all ranks. */
 #include "par/grid.h"
 
 #include <stdio.h>
 
-/** "1, 2, 4": the divisors of n. */
+/** List the divisors of \a n, "1, 2, 4". */
 static void list_divisors(int n, char *text, size_t room)
 {
   size_t used = 0;
@@ -24,7 +24,7 @@ rt_err rt_grid_init(rt_grid *grid, const rt_comm *world, int tp,
   char valid[256];
   list_divisors(grid->n_ranks, valid, sizeof valid);
   RT_CHECK(tp >= 1 && grid->n_ranks % tp == 0, RT_ERR_CONFIG,
-           "%s is %d, which does not divide the %d ranks: take one of %s, or "
+           "%s is %d, which does not divide the %d ranks: use one of %s, or "
            "another number of ranks",
            what, tp, grid->n_ranks, valid);
   grid->tp = tp;

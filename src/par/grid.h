@@ -1,7 +1,7 @@
 /** \file grid.h
- *  A model's dp x tp arrangement of all ranks: rank = i_dp * tp + i_tp.
+ *  The dp x tp arrangement of all ranks for one model: rank = i_dp * tp + i_tp.
  *
- *  Layer: par.  Teacher and student have one grid each over the same ranks. */
+ *  Layer: par.  Teacher and student each have a grid over the same ranks. */
 #ifndef RT_GRID_H
 #define RT_GRID_H
 
@@ -12,12 +12,12 @@ typedef struct rt_grid {
   int dp, tp, i_dp, i_tp;
   const rt_comm *world; // borrowed
   rt_comm *comm_tp;     // owned: the ranks that share this model replica
-  rt_comm *comm_dp;     // owned: the ranks that hold the same tensor slices
+  rt_comm *comm_dp;     // owned: the ranks that hold the same tensor tiles
 } rt_grid;
 
-/** Collective over \a world, which must stay.  \a tp must divide its size, else
- * one sentence with the numbers and the valid values (\a what: "student.tp").
- */
+/** Collective over \a world, which must outlive the grid.  \a tp must divide
+ *  its size; otherwise the message lists the valid values (\a what:
+ *  "student.tp"). */
 RT_MUST rt_err rt_grid_init(rt_grid *grid, const rt_comm *world, int tp,
                             const char *what);
 void rt_grid_clear(rt_grid *grid);

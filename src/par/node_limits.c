@@ -1,11 +1,11 @@
 /** \file node_limits.c
- *  Who is under a limit together: ranks of one cgroup, of one job, of a node.
- */
+ *  Totals over the ranks that share a limit: those of a cgroup, a job, or a
+ *  node. */
 #include "par/node_limits.h"
 
 #include <stdlib.h>
 
-/** What a rank tells the others of its node. */
+/** What a rank sends to the other ranks of its node. */
 typedef struct needs {
   double need;
   int64_t n;

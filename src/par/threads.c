@@ -1,9 +1,10 @@
 /** \file threads.c
- *  Cores of a node to its ranks, and threads to cores.
+ *  Assigns the cores of a node to its ranks, and threads to cores.
  *
  *  mpirun and Slurm bind in many ways: each rank to a core, to a socket, or all
- *  to the whole node.  Where ranks are free on the same cores, their threads
- *  would meet on one core while another idles, so each takes its part. */
+ *  to the whole node.  If several ranks may use the same cores, their threads
+ *  could share a core while another one is idle, so each rank takes a part of
+ *  them. */
 #include "par/threads.h"
 
 #include "par/node_limits.h"
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/** The cores in \a set as "0-3,8"; ",..." where it gets too long. */
+/** Print the cores in \a set as "0-3,8", followed by ",..." if too long. */
 static void print_cores(const cpu_set_t *set, char *text, size_t n)
 {
   size_t at = 0;
@@ -36,7 +37,7 @@ static void print_cores(const cpu_set_t *set, char *text, size_t n)
   }
 }
 
-/** Cores number \a from to \a to - 1 of those in \a all. */
+/** The cores with index \a from to \a to - 1 in \a all. */
 static cpu_set_t part_of(const cpu_set_t *all, int from, int to)
 {
   cpu_set_t part;
@@ -52,13 +53,14 @@ static cpu_set_t part_of(const cpu_set_t *all, int from, int to)
   return part;
 }
 
-/** This rank's part of the cores, out of what \a sets [n] give to the ranks of
- *  the node, of which it is number \a me. */
+/** This rank's part of the cores, given the core \a sets [n] of the ranks of
+ *  its node, among which it is number \a me. */
 static cpu_set_t share(const cpu_set_t *sets, int n, int me, rt_threads *out)
 {
   const cpu_set_t *mine = &sets[me];
   cpu_set_t any, both;
-  int n_alike = 0, place = 0; // ranks with just these cores; those before us
+  // number of ranks with exactly these cores, and of those with a lower rank
+  int n_alike = 0, place = 0;
   CPU_ZERO(&any);
   for (int i = 0; i < n; i++) {
     CPU_OR(&any, &any, &sets[i]);
@@ -69,7 +71,8 @@ static cpu_set_t share(const cpu_set_t *sets, int n, int me, rt_threads *out)
   }
   const int n_cores = CPU_COUNT(mine);
   out->n_given_node = CPU_COUNT(&any);
-  // alone, too many, or in overlapping sets that no simple rule divides
+  // a single rank, too many ranks, or overlapping sets that no simple rule
+  // divides
   if (n_alike < 2 || n_alike != out->n_sharing || n_cores < n_alike)
     return *mine;
   out->bound = true;
@@ -85,7 +88,8 @@ static rt_err affinity(cpu_set_t *mine)
   return RT_OK;
 }
 
-/** Core sets of all ranks of \a node: a fresh array, the caller frees. */
+/** The core sets of all ranks of \a node, in a new array that the caller frees.
+ */
 static rt_err gather_sets(const rt_comm *world, const rt_comm *node,
                           cpu_set_t **sets)
 {
@@ -99,7 +103,7 @@ static rt_err gather_sets(const rt_comm *world, const rt_comm *node,
   return rt_comm_allgather(node, &mine, sizeof mine, *sets);
 }
 
-/** This rank's part of the CPU quota that leaves it least. */
+/** This rank's part of the CPU quota that leaves it the least. */
 static rt_err share_quota(const rt_comm *world, const rt_limits *quotas,
                           rt_threads *out)
 {
@@ -137,20 +141,20 @@ static void choose_number(int asked, rt_threads *out)
   }
 }
 
-/** Does the user say where threads go? */
+/** Has the user set the placement of threads? */
 static bool chosen_by_user(void)
 {
   return getenv("OMP_PROC_BIND") != NULL || getenv("OMP_PLACES") != NULL;
 }
 
-/** Number and place of this rank's threads. */
+/** Set the number and placement of this rank's threads. */
 static void settle(const cpu_set_t *all, const cpu_set_t *part, int asked,
                    rt_threads *out)
 {
   out->n_cores = CPU_COUNT(part);
   choose_number(asked, out);
   const bool by_user = chosen_by_user();
-  // more threads than our part has cores: let them use all
+  // more threads than cores in our part: allow them all cores
   out->bound = out->bound && !by_user && out->n <= out->n_cores &&
                sched_setaffinity(0, sizeof *part, part) == 0;
   if (!out->bound)
@@ -161,7 +165,7 @@ static void settle(const cpu_set_t *all, const cpu_set_t *part, int asked,
   omp_set_num_threads(out->n);
 }
 
-/** The fewest and the most threads of any rank. */
+/** Minimum and maximum number of threads over all ranks. */
 static rt_err compare(const rt_comm *world, rt_threads *out)
 {
   int v[2] = {out->n, -out->n};
@@ -203,7 +207,8 @@ static void say_crowd(const cpu_set_t *sets, const int *n_threads, int n_ranks,
     threads += n_threads[i];
     ranks++;
   }
-  // OMP_PROC_BIND has tied this thread to one core already: nothing to count
+  // OMP_PROC_BIND has already bound this thread to one core, so there is
+  // nothing to count
   const bool by_user = chosen_by_user();
   if (!by_user && ranks > 1 && threads > CPU_COUNT(&all))
     snprintf(out->crowd, sizeof out->crowd,
@@ -216,11 +221,11 @@ static void say_crowd(const cpu_set_t *sets, const int *n_threads, int n_ranks,
   else if (out->quota > 0.0 && out->n > 1 && out->n > out->quota)
     snprintf(
         out->crowd, sizeof out->crowd,
-        "%d threads of a rank in %.1f cores' worth of time, its part of %s",
+        "%d threads of a rank with a CPU quota of %.1f cores, its part of %s",
         out->n, out->quota, out->quota_of);
 }
 
-/** All ranks get the words of the first crowded one. */
+/** Distribute the text of the first oversubscribed rank to all ranks. */
 static rt_err spread_crowd(const rt_comm *world, rt_threads *out)
 {
   const int none = INT_MAX;
@@ -231,7 +236,8 @@ static rt_err spread_crowd(const rt_comm *world, rt_threads *out)
   return rt_comm_bcast(world, out->crowd, sizeof out->crowd, first);
 }
 
-/** ... of all ranks of \a node, with \a sets of cores; ours is \a mine. */
+/** Find oversubscription among the ranks of \a node with core \a sets; \a mine
+ *  is this rank's set. */
 static rt_err find_crowd(const rt_comm *world, const rt_comm *node,
                          const cpu_set_t *sets, const cpu_set_t *mine,
                          rt_threads *out)
@@ -243,14 +249,14 @@ static rt_err find_crowd(const rt_comm *world, const rt_comm *node,
   if (err == RT_OK)
     err = rt_comm_allgather(node, &out->n, sizeof out->n, n_threads);
   if (err == RT_OK) {
-    say_crowd(sets, n_threads, n, mine, out);
+    describe_crowd(sets, n_threads, n, mine, out);
     err = spread_crowd(world, out);
   }
   free(n_threads);
   return err;
 }
 
-/** The same on a node whose ranks have met. */
+/** The same, given the communicator of the node. */
 static rt_err choose(const rt_comm *world, const rt_comm *node, int asked,
                      cpu_set_t **sets, rt_threads *out)
 {

@@ -198,7 +198,7 @@ static void test_forward_only(void)
   RT_OKAY(rt_model_forward(plain_side.m, &plain_side.in, &y));
   check_bits(&train, x, &plain_side, y);
   RT_FAILS(rt_model_backward(plain_side.m, &plain_side.in, y, NULL, NULL),
-           RT_ERR_INTERNAL, "not made for training");
+           RT_ERR_INTERNAL, "not created for training");
   const size_t two = rt_arena_bytes(rt_model_arena(plain_side.m, 1));
   CU_ASSERT(two < rt_arena_bytes(rt_model_arena(train.m, 1)));
   finish(&plain_side);

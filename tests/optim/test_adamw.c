@@ -263,7 +263,7 @@ static void test_without_gradients(void)
   rt_adamw *opt;
   set_start(&s, (set_spec){MPI_COMM_WORLD, 1, "cpu", RT_F32, 4, false});
   RT_FAILS(rt_adamw_create(&s.p, s.dev, &spec, &opt), RT_ERR_INTERNAL,
-           "no gradient of");
+           "has no gradient");
   rt_adamw_destroy(&opt);
   set_finish(&s);
 }
