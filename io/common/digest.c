@@ -1,5 +1,6 @@
 /** \file digest.c
- *  Blocks of all files in one list, a run of which each rank reads. */
+ *  The blocks of all files form one list, of which each rank reads a contiguous
+ *  part. */
 #include "io/common/digest.h"
 
 #include "base/clock.h"
@@ -20,7 +21,7 @@ enum { PIECE = 4 << 20, HEX = RT_SHA256_HEX - 1 };
 /** One file; the first rank's of a group that sees the same. */
 typedef struct source {
   rt_stamp stamp;
-  int64_t first, n; // its blocks in the list; none when its digest is known
+  int64_t first, n; // its blocks in the list; none if its digest is cached
   char hex[RT_SHA256_HEX];
 } source;
 
@@ -30,7 +31,7 @@ typedef struct work {
   const char *const *paths; // borrowed [n]
   source *source;           // owned [n]
   int64_t n_blocks;
-  char *blocks; // owned [n_blocks][HEX]; zeros where another rank reads
+  char *blocks; // owned [n_blocks][HEX]; zeros for blocks that other ranks read
 } work;
 
 /** Collective calls for other files would wait for each other for ever. */
@@ -53,7 +54,7 @@ static rt_err compare_names(MPI_Comm comm, const work *w)
                           w->rank, w->n, w->n > 0 ? w->paths[0] : "none"));
 }
 
-/** Rank 0 looks at the files, and at what is known of them. */
+/** On rank 0: get size and times of the files, and look up cached digests. */
 static rt_err look(work *w, const rt_digest_cache *cache)
 {
   RT_ASSERT(w->source != NULL);
@@ -89,7 +90,7 @@ static rt_err hash_block(const char *path, int fd, int64_t begin, int64_t end,
   return err;
 }
 
-/** Blocks [begin, end) of the list that are file \a i's. */
+/** Hash the blocks [begin, end) of the list that belong to file \a i. */
 static rt_err hash_file(work *w, int i, int64_t begin, int64_t end)
 {
   const source *const s = &w->source[i];
@@ -126,7 +127,7 @@ static rt_err hash_share(work *w)
   return RT_OK;
 }
 
-/** From a file's blocks to its digest. */
+/** Combine the hashes of a file's blocks to its digest. */
 static rt_err combine(const work *w, source *s)
 {
   char size[32];
@@ -143,7 +144,8 @@ static rt_err combine(const work *w, source *s)
   return RT_OK;
 }
 
-/** Rank 0 has all blocks now. */
+/** On rank 0, which now has the hashes of all blocks: compute and cache the
+ *  digests. */
 static rt_err finish(work *w, rt_digest_cache *cache, int64_t began_ns)
 {
   for (int i = 0; i < w->n; i++) {
@@ -154,8 +156,7 @@ static rt_err finish(work *w, rt_digest_cache *cache, int64_t began_ns)
     RT_TRY(combine(w, s));
     RT_TRY(rt_stamp_of(w->paths[i], &now));
     RT_CHECK(rt_stamp_same(&now, &s->stamp), RT_ERR_DATA,
-             "%s was changed while it was hashed: start again when it is "
-             "finished",
+             "%s changed while it was hashed: run again when it is complete",
              w->paths[i]);
     rt_digest_cache_put(cache, w->paths[i], &s->stamp, began_ns, s->hex);
   }
@@ -309,7 +310,7 @@ static rt_err sample(int fd, const char *path, int n_looks, uint64_t *hash)
   const int64_t size = bytes < BLOCK ? bytes : BLOCK, room = bytes - size;
   *hash = (uint64_t)bytes;
   for (int64_t i = 0; i < n_looks && (i == 0 || room > 0); i++) {
-    // no product of both: files have up to 2^63 bytes
+    // avoids a product that could overflow: files may have 2^63 bytes
     const int64_t at =
         i * (room / (n_looks - 1)) + i * (room % (n_looks - 1)) / (n_looks - 1);
     RT_TRY(rt_file_read_at(fd, path, block, (size_t)size, at));

@@ -1,7 +1,7 @@
 /** \file digest_cache.c
- *  A file of lines "XXH3 DIGEST BYTES INODE MTIME CTIME PATH": the first word
- *  is the hash of the others, so that a line torn by a crash, or by two writers
- *  on a file system that does not append at once, is passed over. */
+ *  A file of lines "XXH3 DIGEST BYTES INODE MTIME CTIME PATH".  The first word
+ *  is the hash of the rest of the line, so that lines torn by a crash, or by
+ *  two writers on a file system without atomic appends, are ignored. */
 #include "io/common/digest_cache.h"
 
 #include "base/file.h"
@@ -20,13 +20,14 @@
 enum {
   MAX_BYTES = 1 << 20,
   LINE_MAX_BYTES = RT_PATH_MAX + 256,
-  PROOF = 17, // a line's first word and its space
+  PROOF = 17, // length of a line's first word and the space after it
   DIGEST = RT_SHA256_HEX - 1
 };
 
 struct rt_digest_cache {
   char path[RT_PATH_MAX];
-  char *text; // owned [n], NULL: none, as it was when it was opened; any bytes
+  char *text; // owned [n]: contents at the time of opening, which may be any
+              // bytes; NULL: none
   size_t n;
 };
 
@@ -90,10 +91,10 @@ rt_digest_cache *rt_digest_cache_open(void)
 {
   rt_digest_cache *c = calloc(1, sizeof *c);
   if (c != NULL && find_file(c) != RT_OK) {
-    rt_debug("no digests are remembered: %s", rt_err_text());
+    rt_debug("digests are not cached: %s", rt_err_text());
     rt_digest_cache_close(&c);
   } else if (c != NULL && read_lines(c) != RT_OK)
-    rt_debug("no digest is known: %s", rt_err_text());
+    rt_debug("no cached digest is used: %s", rt_err_text());
   return c;
 }
 
@@ -110,7 +111,8 @@ const char *rt_digest_cache_path(const rt_digest_cache *cache)
   return cache != NULL ? cache->path : "";
 }
 
-/** The line of one file without its first word; false: it cannot have one. */
+/** The line for a file without its first word; false if it cannot be
+ *  represented. */
 static bool line_of(const char *path, const rt_stamp *s, const char *hex,
                     char line[LINE_MAX_BYTES])
 {
@@ -123,8 +125,8 @@ static bool line_of(const char *path, const rt_stamp *s, const char *hex,
   return n > 0 && n < LINE_MAX_BYTES;
 }
 
-/** Does \a line, up to its newline, prove itself, and say what \a want says
- *  after the digest? */
+/** Is \a line, up to its newline, consistent with its hash, and does it say \a
+ *  want after the digest? */
 static bool is_line(const char *line, const char *end, const char *want)
 {
   char proof[PROOF + 1];
@@ -159,7 +161,8 @@ bool rt_digest_cache_get(const rt_digest_cache *cache, const char *path,
   return false;
 }
 
-/** Half of it, the newer, is kept: what is lost is read again. */
+/** Keep the newer half.  Files whose lines are dropped are hashed again when
+ *  needed. */
 static void shorten(const rt_digest_cache *c)
 {
   if (c->n <= MAX_BYTES)
@@ -178,9 +181,9 @@ static void append(const rt_digest_cache *c, const char *line)
       snprintf(text, sizeof text, "%016llx %s",
                (unsigned long long)rt_hash_xxh3(line, strlen(line)), line);
   const int fd = open(c->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-  // one write, so that lines of two processes do not mix
+  // a single write, so that lines of two processes do not mix
   if (fd < 0 || write(fd, text, (size_t)n) != n)
-    rt_debug("a digest is not remembered in %s: %s", c->path, strerror(errno));
+    rt_debug("a digest is not cached in %s: %s", c->path, strerror(errno));
   if (fd >= 0)
     close(fd);
 }

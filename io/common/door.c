@@ -1,5 +1,5 @@
 /** \file door.c
- *  Three ways to lock a file. */
+ *  A mutex between processes, implemented in three ways. */
 #include "io/common/door.h"
 
 #include "base/log.h"
@@ -13,9 +13,10 @@
 #include <unistd.h>
 
 enum {
-  LEFT_S = 60,     // who is behind a door leaves it within moments
-  NOT_SUPP = 524,  // the kernel's own ENOTSUPP, which Lustre lets out
-  NAME_MORE = 320, // bytes that second names add
+  LEFT_S = 60, // holders keep the mutex for moments only, so an older file is a
+               // leftover
+  NOT_SUPP = 524,  // the kernel-internal ENOTSUPP, which Lustre returns
+  NAME_MORE = 320, // maximum length that second names add
 };
 
 bool rt_door_lacks(int reason)
@@ -33,7 +34,8 @@ rt_err rt_door_init(rt_door *door, const char *path)
   return RT_OK;
 }
 
-/** The file that stands for the lock, with \a more at its end. */
+/** Name of the file whose existence represents the lock, with \a more appended.
+ */
 static void second_name(const rt_door *door, const char *more,
                         char name[RT_PATH_MAX])
 {
@@ -41,8 +43,9 @@ static void second_name(const rt_door *door, const char *more,
            door->path, more);
 }
 
-/** Remove \a name when its holder was killed long ago.  By a rename, so that of
- *  two who find it one removes it and neither the other's new one. */
+/** Remove \a name if its holder was killed long ago.  It is renamed first: of
+ *  two processes that find it, only one then removes it, and neither removes a
+ *  new one. */
 static void remove_left(const rt_door *door, const char *name)
 {
   struct stat now, found, moved;
@@ -57,7 +60,8 @@ static void remove_left(const rt_door *door, const char *name)
   if (rename(name, aside) != 0)
     return;
   const bool left = stat(aside, &moved) == 0 && moved.st_ino == found.st_ino;
-  if (left || rename(aside, name) != 0) // someone else's new one goes back
+  // put back a new one that belongs to another process
+  if (left || rename(aside, name) != 0)
     unlink(aside);
 }
 
@@ -78,7 +82,8 @@ static int lock_by_name(const rt_door *door)
 
 static int lock_in_one_way(const rt_door *door)
 {
-  // an open file's, not the process's: another thread's close does not lose it
+  // a lock of the open file, not of the process: it survives another thread's
+  // close
   struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
   switch (door->way) {
   case RT_DOOR_FLOCK:
@@ -121,7 +126,7 @@ bool rt_door_enter(rt_door *door)
     return false;
   const int failed = lock(door);
   int reason = failed != 0 ? errno : EWOULDBLOCK;
-  // one that its last holder has removed by now is no door any more
+  // a file that its last holder has removed is not a lock any more
   if (failed == 0 && fstat(door->fd, &ours) == 0 &&
       stat(door->path, &there) == 0 && ours.st_ino == there.st_ino) {
     if (futimens(door->fd, NULL) == 0)
@@ -141,6 +146,6 @@ void rt_door_leave(rt_door *door)
   unlink(door->path);
   if (door->way == RT_DOOR_NAME)
     unlock_by_name(door);
-  close(door->fd); // which unlocks it
+  close(door->fd); // this also releases the lock
   door->fd = -1;
 }

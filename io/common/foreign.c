@@ -48,8 +48,8 @@ const char *rt_foreign_kind(const void *head, size_t n)
   return NULL;
 }
 
-/** Letters, blanks and UTF-8 only; ids of tokens have zero bytes, or others
- *  that no text has. */
+/** Is it text (letters, blanks, UTF-8)?  Token ids contain zero bytes or others
+ *  that do not occur in text. */
 static bool is_text(const unsigned char *p, size_t n)
 {
   for (size_t i = 0; i < n; i++)

@@ -1,19 +1,20 @@
 /** \file foreign.h
- *  Files that are not what their name promises, told by their first bytes, for
- *  messages.  Layer: io. */
+ *  Recognises, by their first bytes, files that are not what their name
+ *  suggests, for error messages.  Layer: io. */
 #ifndef RT_FOREIGN_H
 #define RT_FOREIGN_H
 
 #include "base/err.h"
 #include <stddef.h>
 
-/** What \a n first bytes of a file show, and what to do: "a Git LFS pointer,
- *  not the file itself: fetch it with `git lfs pull`"; NULL: nothing known. */
+/** Describe a file by its first \a n bytes, with a remedy: "a Git LFS pointer,
+ *  not the file itself: fetch it with `git lfs pull`"; NULL if not recognised.
+ */
 const char *rt_foreign_kind(const void *head, size_t n);
-/** The same of a file by its name; also "text" of what can be nothing else.
- *  NULL when it cannot be read. */
+/** The same for a file given by name; also "text" if it can be nothing else.
+ *  NULL if it cannot be read. */
 const char *rt_foreign_file(const char *path);
-/** RT_ERR_DATA when \a path is a file of a known other kind. */
+/** RT_ERR_DATA if \a path is recognised as another kind of file. */
 RT_MUST rt_err rt_foreign_refuse(const char *path);
 
 #endif

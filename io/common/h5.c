@@ -1,5 +1,5 @@
 /** \file h5.c
- *  Laying out HDF5 files. */
+ *  Creates HDF5 files in memory. */
 #include "io/common/h5_parts.h"
 
 #include "io/common/h5_memory.h"
@@ -11,9 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/** --- the file --- */
-
-/** Nobody else sees what is in memory: it needs no locks of HDF5's own. */
+/** Create the file in memory, which no other process sees, so HDF5's file locks
+ *  are unnecessary. */
 static rt_err create(rt_h5 *h5)
 {
   h5->memory.fd = memfd_create("retort", MFD_CLOEXEC);
@@ -21,7 +20,8 @@ static rt_err create(rt_h5 *h5)
            h5->path, strerror(errno));
   const hid_t fapl = H5Pcreate(H5P_FILE_ACCESS),
               fcpl = H5Pcreate(H5P_FILE_CREATE);
-  H5Pset_obj_track_times(fcpl, false); // same content, same bytes
+  // the same content must give the same bytes
+  H5Pset_obj_track_times(fcpl, false);
   if (H5Pset_libver_bounds(fapl, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
       H5Pset_file_locking(fapl, false, true) >= 0 &&
       rt_h5_memory_use(fapl, &h5->memory) >= 0)
@@ -42,7 +42,7 @@ rt_err rt_h5_create(const char *path, rt_h5 **out)
   return err;
 }
 
-/** HDF5's part of closing. */
+/** Close the HDF5 handles. */
 static rt_err close_file(rt_h5 *h5)
 {
   const hid_t file = h5->file;
@@ -56,7 +56,7 @@ void rt_h5_close(rt_h5 **h5)
   if (*h5 == NULL)
     return;
   if ((*h5)->file >= 0)
-    H5Fclose((*h5)->file); // only memory is lost
+    H5Fclose((*h5)->file); // the file exists in memory only
   if ((*h5)->memory.fd >= 0)
     close((*h5)->memory.fd);
   free(*h5);
@@ -68,7 +68,8 @@ rt_err rt_h5_save(rt_h5 **h5, const rt_extent *raw, int64_t n_raw,
 {
   const rt_h5_memory *const m = &(*h5)->memory;
   rt_err err = close_file(*h5);
-  if (err == RT_OK && m->reason == EFBIG) // a file in memory is a file, too
+  // the file size limit applies to files in memory, too
+  if (err == RT_OK && m->reason == EFBIG)
     err =
         RT_FAIL(RT_ERR_IO,
                 "%s is too large: files of this process may have at most %.3f "
@@ -85,10 +86,9 @@ rt_err rt_h5_save(rt_h5 **h5, const rt_extent *raw, int64_t n_raw,
   return err;
 }
 
-/** --- datasets --- */
-
-/** Layout of a new dataset.  Room is given at once, so that the data lies in
- *  order and a full disk is seen early; no fill values: all is written. */
+/** Creation properties of a new dataset.  Space is allocated early, so that
+ *  data lies in order and lack of space is noticed early.  No fill values, as
+ *  all of it is written. */
 static hid_t creation_list(const rt_h5_shape *shape)
 {
   const hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
@@ -103,7 +103,7 @@ static hid_t creation_list(const rt_h5_shape *shape)
   return dcpl;
 }
 
-/** The groups on the way to \a name, where absent. */
+/** Create the groups on the path of \a name that do not exist yet. */
 static void create_groups(const rt_h5 *h5, const char *name)
 {
   const hid_t gcpl = H5Pcreate(H5P_GROUP_CREATE);
@@ -111,7 +111,8 @@ static void create_groups(const rt_h5 *h5, const char *name)
   char part[256];
   for (const char *c = strchr(name, '/'); c != NULL; c = strchr(c + 1, '/')) {
     snprintf(part, sizeof part, "%.*s", (int)(c - name), name);
-    if (H5Lexists(h5->file, part, H5P_DEFAULT) == 0) // else declare fails
+    // if this fails, so does the declaration
+    if (H5Lexists(h5->file, part, H5P_DEFAULT) == 0)
       H5Gclose(H5Gcreate2(h5->file, part, H5P_DEFAULT, gcpl, H5P_DEFAULT));
   }
   H5Pclose(gcpl);
@@ -130,7 +131,7 @@ rt_err rt_h5_declare(rt_h5 *h5, const char *name, const rt_h5_shape *shape)
   create_groups(h5, name);
   const hid_t set = H5Dcreate2(h5->file, name, rt_h5_type_of(shape->dtype),
                                space, H5P_DEFAULT, dcpl, H5P_DEFAULT);
-  // closing writes, too
+  // closing also writes
   const bool ok = set >= 0 && H5Dclose(set) >= 0;
   const rt_err err = ok ? RT_OK : rt_h5_failed(h5, name, "create it");
   H5Pclose(dcpl);
@@ -138,14 +139,13 @@ rt_err rt_h5_declare(rt_h5 *h5, const char *name, const rt_h5_shape *shape)
   return err;
 }
 
-/** --- data --- */
-
-/** \a v at (row0, col0) of an open dataset; v has its type. */
+/** Write \a v at (row0, col0) of an open dataset of the same type. */
 static rt_err move(const rt_h5 *h5, const char *name, hid_t set, int64_t row0,
                    int64_t col0, rt_view v)
 {
   const hid_t space = H5Dget_space(set);
-  // as many dimensions in memory: else HDF5 1.10 goes element by element
+  // the memory space needs the same rank, or HDF5 1.10 copies element by
+  // element
   const int n_dims = H5Sget_simple_extent_ndims(space);
   const hsize_t rows = (hsize_t)v.rows, ld = (hsize_t)v.ld;
   const hsize_t room[] = {n_dims == 1 ? rows * ld : rows, ld};
@@ -163,7 +163,8 @@ static rt_err move(const rt_h5 *h5, const char *name, hid_t set, int64_t row0,
   return err;
 }
 
-/** Does the piece \a v at (row0, col0) lie in the dataset of shape \a s? */
+/** Check that the piece \a v at (row0, col0) lies inside a dataset of shape \a
+ *  s. */
 static rt_err check_piece(const rt_h5 *h5, const char *name,
                           const rt_h5_shape *s, int64_t row0, int64_t col0,
                           const rt_view *v)
@@ -191,12 +192,10 @@ rt_err rt_h5_write(rt_h5 *h5, const char *name, int64_t row0, int64_t col0,
     err = check_piece(h5, name, &shape, row0, col0, &piece);
   if (err == RT_OK && piece.rows > 0 && piece.cols > 0)
     err = move(h5, name, set, row0, col0, piece);
-  const bool closed = H5Dclose(set) >= 0; // which writes, too
+  const bool closed = H5Dclose(set) >= 0; // closing also writes
   RT_TRY(err);
   return closed ? RT_OK : rt_h5_failed(h5, name, "write its data");
 }
-
-/** --- attributes --- */
 
 static rt_err put_value(rt_h5 *h5, const char *name, hid_t type,
                         const void *value)
@@ -214,7 +213,7 @@ static rt_err put_value(rt_h5 *h5, const char *name, hid_t type,
 
 rt_err rt_h5_put_text(rt_h5 *h5, const char *name, const char *text)
 {
-  // fixed size: variable strings lie in a heap without checksums
+  // fixed size: variable-length strings are stored in a heap without checksums
   const hid_t type = H5Tcopy(H5T_C_S1);
   H5Tset_size(type, strlen(text) + 1);
   H5Tset_cset(type, H5T_CSET_UTF8);

@@ -1,10 +1,10 @@
 /** \file h5_child.c
- *  The keeper, a process that was forked before MPI started, waits at a socket.
- *  For each file it forks a child, which may crash and is gone after it: what a
- *  file does to HDF5 must not be laid at the next one's door.
+ *  A server process, forked before MPI starts, waits at a socket.  For each
+ *  file it forks a child, which may crash and exits afterwards, so that one
+ *  file cannot affect how HDF5 reads the next.
  *
- *  Answers lie in memory that all three share; the asker copies them before it
- *  looks at them. */
+ *  Answers are passed in memory shared by all three processes; the client
+ *  copies an answer before it examines it. */
 #include "io/common/h5_child.h"
 
 #include "base/clock.h"
@@ -26,15 +26,16 @@
 #include <unistd.h>
 
 enum {
-  MAX_CPU_S = 20,   // of one file; 16,384 chunks take 2
-  MAX_WALL_S = 600, // a file system that does not answer
-  MAX_WORDS = 2000  // bytes of an error's text
+  MAX_CPU_S = 20,   // CPU seconds per file; a file of 16,384 chunks takes 2
+  MAX_WALL_S = 600, // in case the file system does not respond
+  MAX_WORDS = 2000  // maximum length of an error's text
 };
-static const rlim_t max_memory = (rlim_t)1 << 30; // beyond what it starts with
+// in addition to what it has at its start
+static const rlim_t max_memory = (rlim_t)1 << 30;
 
-/** What the processes share. */
+/** Memory shared by the processes. */
 typedef struct board {
-  volatile rt_err err; // its text, not closed by a 0, is the answer
+  volatile rt_err err; // if not RT_OK, the answer is its text, not 0-terminated
   volatile uint64_t n; // bytes of the answer
   unsigned char answer[RT_H5_MAX_RECORDS];
 } board;
@@ -46,21 +47,20 @@ typedef struct question {
 
 typedef struct answer {
   unsigned number;
-  int signal; // 0, or the one that ended the child
+  int signal; // signal that ended the child, or 0
 } answer;
 
-// One for the process: else everything that opens a dataset or a checkpoint
-// would have to be given it.
+// One per process: otherwise it would have to be passed to every function that
+// opens a dataset or checkpoint.
 static struct {
-  int socket; // + 1; 0: none
+  int socket; // file descriptor + 1; 0: none
   pid_t keeper;
   unsigned n_asked;
   board *board;
 } us;
 
-/** --- the child --- */
-
-/** No core, no file of its own, not all the memory or time; signals end it. */
+/** Limit the child: no core dump, no new files, bounded memory and time,
+ *  default signal handling. */
 static void limit_child(void)
 {
   static const int deadly[] = {SIGSEGV, SIGBUS,  SIGFPE, SIGILL,
@@ -75,7 +75,7 @@ static void limit_child(void)
     fclose(f);
   const rlim_t now = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
   const struct rlimit memory = {now + max_memory, now + max_memory};
-  // one byte is no core, and none through a pipe either (core(5))
+  // a limit of 1 byte also disables core dumps through a pipe, see core(5)
   const struct rlimit core = {1, 1}, files = {0, 0};
   const struct rlimit cpu = {MAX_CPU_S, MAX_CPU_S + 1};
   if (pages > 0)
@@ -85,7 +85,7 @@ static void limit_child(void)
   setrlimit(RLIMIT_CPU, &cpu);
 }
 
-/** What is in \a file, onto the board. */
+/** Describe the open \a file in the shared memory. */
 _Noreturn static void look_into(const question *q, int file, board *to)
 {
   char open[64];
@@ -102,9 +102,8 @@ _Noreturn static void look_into(const question *q, int file, board *to)
   _exit(0);
 }
 
-/** --- the keeper --- */
-
-/** Nothing of the launcher's stays open: it waits for the ends of pipes. */
+/** Close all inherited descriptors: a launcher waits until its pipes are
+ *  closed. */
 static void close_all_but(int fd)
 {
   const int null = open("/dev/null", O_RDWR);
@@ -120,8 +119,8 @@ static void close_all_but(int fd)
     closedir(dir);
 }
 
-/** The signals that ask a job to stop go to all its processes; this one stops
- *  when its asker has gone, and with it. */
+/** Signals that ask a job to stop are sent to all its processes.  This one
+ *  ignores them, and ends when its client does. */
 static void settle(int fd, pid_t asker)
 {
   static const int asking[] = {SIGINT,  SIGTERM, SIGHUP, SIGQUIT,
@@ -129,13 +128,14 @@ static void settle(int fd, pid_t asker)
   for (size_t i = 0; i < sizeof asking / sizeof asking[0]; i++)
     signal(asking[i], SIG_IGN);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != asker) // it died before that
+  if (getppid() != asker) // the client ended before the call above
     _exit(0);
   prctl(PR_SET_NAME, "retort-h5");
   close_all_but(fd);
 }
 
-/** Take a question and the file's descriptor.  False: the asker has gone. */
+/** Receive a request and the file's descriptor.  False: the client has ended.
+ */
 static bool take_question(int fd, question *q, int *file)
 {
   char control[CMSG_SPACE(sizeof(int))] = {0};
@@ -155,15 +155,15 @@ static bool take_question(int fd, question *q, int *file)
   return true;
 }
 
-/** Have a child look into \a file; the signal that ended it, or 0. */
+/** Let a child describe \a file; returns the signal that ended it, or 0. */
 static int run_child(int fd, const question *q, int file, board *b)
 {
   const pid_t keeper = getpid();
-  // what is there if the child ends without a word
+  // the answer if the child ends without writing one
   b->err = RT_ERR_MEM;
-  b->n = (uint64_t)snprintf((char *)b->answer, MAX_WORDS,
-                            "%.1000s: no process can be started to open it in",
-                            q->path);
+  b->n =
+      (uint64_t)snprintf((char *)b->answer, MAX_WORDS,
+                         "%.1000s: cannot start a process to open it", q->path);
   const pid_t child = fork();
   if (child == 0) {
     close(fd);
@@ -177,7 +177,7 @@ static int run_child(int fd, const question *q, int file, board *b)
     ;
   if (WIFSIGNALED(status))
     return WTERMSIG(status);
-  return WEXITSTATUS(status) != 0 ? SIGABRT : 0; // a library that gives up
+  return WEXITSTATUS(status) != 0 ? SIGABRT : 0; // a library called exit
 }
 
 _Noreturn static void keep(int fd, board *b, pid_t asker)
@@ -187,7 +187,7 @@ _Noreturn static void keep(int fd, board *b, pid_t asker)
   settle(fd, asker);
   for (bool first = true; take_question(fd, &q, &file); first = false) {
     if (first)
-      rt_h5_describe_begin(); // once, not in every child
+      rt_h5_describe_begin(); // once here instead of in every child
     const answer a = {q.number, run_child(fd, &q, file, b)};
     close(file);
     if (send(fd, &a, sizeof a, MSG_NOSIGNAL) < 0)
@@ -195,8 +195,6 @@ _Noreturn static void keep(int fd, board *b, pid_t asker)
   }
   _exit(0);
 }
-
-/** --- the asker --- */
 
 rt_err rt_h5_child_start(void)
 {
@@ -258,7 +256,7 @@ static bool put_question(int fd, const question *q, int file)
   return n == (ssize_t)sizeof *q;
 }
 
-/** The answer of that number, at most MAX_WALL_S from now. */
+/** Wait for the answer to this request, at most MAX_WALL_S. */
 static rt_err take_answer(int fd, const question *q, answer *a)
 {
   const double end_s = rt_now_s() + MAX_WALL_S;
@@ -268,26 +266,26 @@ static rt_err take_answer(int fd, const question *q, answer *a)
     const int ready = left_s > 0 ? poll(&p, 1, (int)(1000 * left_s) + 1) : 0;
     if (ready < 0 && errno == EINTR)
       continue;
-    RT_CHECK(ready > 0, RT_ERR_IO,
-             "%s: HDF5 has been opening it for %d s: does its file system "
-             "answer?",
-             q->path, MAX_WALL_S);
+    RT_CHECK(
+        ready > 0, RT_ERR_IO,
+        "%s: HDF5 has tried to open it for %d s: does its file system respond?",
+        q->path, MAX_WALL_S);
     RT_CHECK(recv(fd, a, sizeof *a, 0) == (ssize_t)sizeof *a, RT_ERR_IO,
-             "%s: the process that opens HDF5 files has gone: was it killed?",
+             "%s: the process that opens HDF5 files has ended: was it killed?",
              q->path);
   } while (a->number != q->number);
   return RT_OK;
 }
 
-/** The child died of a signal. */
-static rt_err died(const char *path, int signal_number)
+/** Error for a child that was killed by a signal. */
+static rt_err child_killed(const char *path, int signal_number)
 {
   RT_CHECK(signal_number != SIGKILL, RT_ERR_MEM,
            "%s: the process that opened it was killed; was there no memory "
            "left?",
            path);
   RT_CHECK(signal_number != SIGXCPU, RT_ERR_DATA,
-           "%s: HDF5 computes for over %d s while it opens it: the file is "
+           "%s: HDF5 used more than %d s of CPU time to open it: the file is "
            "damaged or crafted",
            path, MAX_CPU_S);
   const char *const name = signal_number == SIGSEGV  ? "SIGSEGV"
@@ -302,8 +300,8 @@ static rt_err died(const char *path, int signal_number)
                  path, name);
 }
 
-/** What the child says that went wrong.  It has seen the file: its words are
- *  not trusted either. */
+/** The error reported by the child.  As the child has processed the file, its
+ *  text is not trusted either. */
 static rt_err complaint(rt_err err, const char *path)
 {
   char text[MAX_WORDS + 1];
@@ -323,21 +321,21 @@ rt_err rt_h5_child_ask(int fd, const char *path, rt_bytes *out)
   question q;
   answer a = {0};
   RT_CHECK(us.socket > 0, RT_ERR_INTERNAL,
-           "%s: no process was started to open HDF5 files in", path);
+           "%s: no process was started to open HDF5 files", path);
   q.number = ++us.n_asked;
   snprintf(q.path, sizeof q.path, "%s", path);
   RT_CHECK(put_question(us.socket - 1, &q, fd), RT_ERR_IO,
-           "%s: the process that opens HDF5 files has gone: %s", path,
+           "%s: the process that opens HDF5 files has ended: %s", path,
            strerror(errno));
   RT_TRY(take_answer(us.socket - 1, &q, &a));
   if (a.signal != 0)
-    return died(path, a.signal);
+    return child_killed(path, a.signal);
   const rt_err err = us.board->err;
   const uint64_t n = us.board->n;
   if (err != RT_OK)
     return complaint(err, path);
   RT_CHECK(n <= RT_H5_MAX_RECORDS, RT_ERR_DATA,
-           "%s: the process that opened it answers senselessly: the file is "
+           "%s: the process that opened it gave an invalid answer: the file is "
            "damaged or crafted",
            path);
   RT_TRY(rt_bytes_fit(out, (size_t)n + 1));

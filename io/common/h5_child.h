@@ -1,26 +1,26 @@
 /** \file h5_child.h
- *  A process of its own opens HDF5 files: libhdf5 may crash on one that was
- *  damaged or crafted, also where every hash is right.  Layer: io.
+ *  HDF5 files are opened in a separate process, because libhdf5 may crash on a
+ *  damaged or crafted file even if every hash matches.  Layer: io.
  *
- *  One a rank, or a program without ranks.  It waits; when a file is to be
- *  opened it forks a child that is given the open file, tells what is in it and
- *  ends.  Both end with the process that started them, whatever becomes of
- *  that.  Main thread only, not collective. */
+ *  There is one server process per rank (or per program without ranks).  For
+ *  each file it forks a child, which receives the open file, reports its
+ *  contents and exits.  Both end with the process that started them, however
+ *  that ends.  Main thread only, not collective. */
 #ifndef RT_H5_CHILD_H
 #define RT_H5_CHILD_H
 
 #include "io/common/bytes.h"
 
-/** Start it.  Before MPI_Init and before any thread: it is a fork that never
- *  calls exec. */
+/** Start the server.  Call before MPI_Init and before any thread starts: it
+ *  forks without exec. */
 RT_MUST rt_err rt_h5_child_start(void);
-/** End it.  Nothing happens when none was started. */
+/** Stop the server, if there is one. */
 void rt_h5_child_stop(void);
 
-/** The records (h5_describe.h) of the open file \a fd, called \a path, into
- *  \a out, with a 0 behind them.  Nobody vouches for them.  RT_ERR_DATA: HDF5
- * refuses it or crashed; RT_ERR_INTERNAL: rt_h5_child_start() was not called.
- */
+/** Store the records (h5_describe.h) of the open file \a fd in \a out, followed
+ *  by a 0 byte.  \a path is for messages.  The records are untrusted.
+ *  RT_ERR_DATA: HDF5 rejected the file or crashed; RT_ERR_INTERNAL:
+ *  rt_h5_child_start() was not called. */
 RT_MUST rt_err rt_h5_child_ask(int fd, const char *path, rt_bytes *out);
 
 #endif

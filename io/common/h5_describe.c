@@ -1,5 +1,5 @@
 /** \file h5_describe.c
- *  Opens a file from outside and tells what is in it.  Runs in the process that
+ *  Opens an untrusted file and lists its contents.  Runs in the process that
  *  may crash (h5_child.c). */
 #include "io/common/h5_describe.h"
 
@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/** --- records --- */
 
 static rt_err put_string(rt_bytes *out, const char *text)
 {
@@ -23,7 +21,7 @@ static rt_err put_head(rt_bytes *out, rt_h5_record kind, const char *name)
   return put_string(out, name);
 }
 
-/** What the last error says. */
+/** Append a record with the text of the last error. */
 static rt_err put_odd(rt_bytes *out, rt_h5_record kind, const char *name)
 {
   char why[1024];
@@ -32,16 +30,17 @@ static rt_err put_odd(rt_bytes *out, rt_h5_record kind, const char *name)
   return put_string(out, why);
 }
 
-/** What a callback of HDF5's walks needs. */
+/** State for callbacks of HDF5's iterators. */
 typedef struct walk {
   const rt_h5 *h5;  // borrowed
   rt_bytes *out;    // borrowed
-  const char *name; // borrowed: the group that is listed, "" the root
+  const char *name; // borrowed: the group being listed; "" for the root
   rt_err err;
 } walk;
 
-/** A record that was put, or why it was not: one that retort does not take is a
- *  record, too.  What HDF5's walk wants to hear. */
+/** Conclude a record that was appended.  If \a err, replace it by a record that
+ *  says why retort does not accept the object.  Returns the value for HDF5's
+ *  iterator. */
 static herr_t conclude(walk *w, size_t before, rt_h5_record kind,
                        const char *name)
 {
@@ -51,15 +50,12 @@ static herr_t conclude(walk *w, size_t before, rt_h5_record kind,
   }
   if (w->err == RT_OK && w->out->n > RT_H5_MAX_RECORDS)
     w->err = RT_FAIL(RT_ERR_DATA,
-                     "%s: it takes over %d bytes to list what is "
-                     "in it",
+                     "%s: listing its contents takes more than %d bytes",
                      w->h5->path, RT_H5_MAX_RECORDS);
   return w->err == RT_OK ? 0 : -1;
 }
 
-/** --- attributes --- */
-
-/** Attribute \a id, of one value, as \a type. */
+/** Read attribute \a id, which must have one value, as \a type. */
 static bool get_value(hid_t id, hid_t type, void *value)
 {
   const hid_t space = H5Aget_space(id);
@@ -99,12 +95,12 @@ static rt_err put_value(rt_bytes *out, const char *name, hid_t id, hid_t type)
     return put_number(out, RT_H5_INT, name, id, type);
   if (H5Tequal(type, H5T_IEEE_F64LE) > 0)
     return put_number(out, RT_H5_REAL, name, id, type);
-  RT_CHECK(H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
-               H5Tget_size(type) <= RT_H5_MAX_TEXT,
-           RT_ERR_DATA,
-           "is no 64-bit number, and no text of a fixed size of at most %d "
-           "bytes",
-           RT_H5_MAX_TEXT);
+  RT_CHECK(
+      H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
+          H5Tget_size(type) <= RT_H5_MAX_TEXT,
+      RT_ERR_DATA,
+      "is neither a 64-bit number nor a text of fixed size of at most %d bytes",
+      RT_H5_MAX_TEXT);
   return put_text(out, name, id, type);
 }
 
@@ -122,8 +118,6 @@ static herr_t put_attribute(hid_t file, const char *name,
   H5Aclose(id);
   return conclude(w, before, RT_H5_ODD_ATTRIBUTE, name);
 }
-
-/** --- datasets --- */
 
 static rt_err put_set(const rt_h5 *h5, const char *name, hid_t set,
                       const rt_h5_shape *s, rt_bytes *out)
@@ -161,7 +155,7 @@ static rt_err look_at_set(const rt_h5 *h5, const char *name, rt_bytes *out)
 
 static rt_err list_group(const rt_h5 *h5, const char *name, rt_bytes *out);
 
-/** Is there a group behind the hard link \a name? */
+/** Does the hard link \a name lead to a group? */
 static bool is_group(const rt_h5 *h5, const char *name)
 {
   H5L_info_t link;
@@ -174,7 +168,8 @@ static bool is_group(const rt_h5 *h5, const char *name)
   return is;
 }
 
-/** What a group holds: a dataset, a group, or what retort does not take. */
+/** Append a member of a group: a dataset, a group, or something retort does not
+ *  accept. */
 static herr_t put_link(hid_t group, const char *name, const H5L_info_t *about,
                        void *data)
 {
@@ -186,7 +181,8 @@ static herr_t put_link(hid_t group, const char *name, const H5L_info_t *about,
                          w->name[0] != '\0' ? "/" : "", name);
   if (n < 0 || n >= (int)sizeof path || name[0] == '\0' ||
       strchr(name, '/') != NULL)
-    return 0; // not one of ours; so groups inside themselves have an end
+    return 0; // retort does not write this; stopping here also ends cycles of
+              // groups
   const size_t before = w->out->n;
   if (is_group(w->h5, path))
     w->err = list_group(w->h5, path, w->out);
@@ -206,8 +202,6 @@ static rt_err list_group(const rt_h5 *h5, const char *name, rt_bytes *out)
   RT_TRY(w.err);
   return ok >= 0 ? RT_OK : rt_h5_failed(h5, name, "list its datasets");
 }
-
-/** --- the file --- */
 
 static rt_err describe(const rt_h5 *h5, rt_bytes *out)
 {

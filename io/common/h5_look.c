@@ -1,6 +1,6 @@
 /** \file h5_look.c
- *  What an open HDF5 file holds, and where: asked while one is written, and in
- *  the process that opens files from outside. */
+ *  Queries on an open HDF5 file, used by the writer and by the process that
+ *  opens untrusted files. */
 #include "io/common/h5_parts.h"
 
 #include "base/file.h"
@@ -10,8 +10,9 @@
 
 rt_err rt_h5_new(const char *path, bool writing, rt_h5 **out)
 {
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL); // errors are told once, by us
-  H5PLset_loading_state(0);              // no code from plug-in folders
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL); // Retort prints errors itself
+  // do not load code from plug-in folders
+  H5PLset_loading_state(0);
   rt_h5 *const h5 = calloc(1, sizeof *h5 + strlen(path) + 1);
   RT_CHECK(h5 != NULL, RT_ERR_MEM, "%zu bytes to open %s", sizeof *h5, path);
   strcpy(h5->path, path);
@@ -37,10 +38,10 @@ static herr_t keep_innermost(unsigned n, const H5E_error2_t *e, void *text)
   if (e->desc == NULL || e->desc[0] == '\0')
     return 0;
   snprintf(text, 512, "%s", e->desc);
-  return 1; // no more
+  return 1; // stop after the first
 }
 
-/** What HDF5 says of its last failure, into \a text [512]. */
+/** The text of HDF5's last error, in \a text [512]. */
 static const char *reason(char *text)
 {
   snprintf(text, 512, "no reason given");
@@ -50,14 +51,13 @@ static const char *reason(char *text)
 
 rt_err rt_h5_failed(const rt_h5 *h5, const char *name, const char *what)
 {
-  char text[512], limit[160]; // of a file's size, which HDF5 does not tell of
+  char text[512],
+      limit[160]; // limit: the file size limit, which HDF5 does not report
   return RT_FAIL(h5->writing ? RT_ERR_IO : RT_ERR_DATA,
                  "%s%s%s: HDF5 cannot %s: %s%s", h5->path,
                  name[0] != '\0' ? ", " : "", name, what, reason(text),
                  h5->writing ? rt_write_reason(0, limit) : "");
 }
-
-/** --- what a dataset is --- */
 
 bool rt_h5_size_of(const rt_h5_shape *s, int64_t *bytes)
 {
@@ -73,8 +73,8 @@ const char *rt_h5_show(const rt_h5_shape *s, char *text)
            (long long)s->cols, rt_dtype_name(s->dtype));
   return text;
 }
-/** Every step of the way to \a name must be a hard link: soft and external ones
- *  may lead out of what was hashed. */
+/** Check that every component of \a name is a hard link: soft and external
+ *  links may lead outside of what was hashed. */
 static rt_err check_links(const rt_h5 *h5, const char *name)
 {
   char part[256];
@@ -92,7 +92,7 @@ static rt_err check_links(const rt_h5 *h5, const char *name)
   return RT_OK;
 }
 
-/** How \a set is stored: \a dcpl are its creation properties. */
+/** Check how \a set is stored; \a dcpl are its creation properties. */
 static rt_err look_storage(const rt_h5 *h5, const char *name, hid_t dcpl,
                            rt_h5_shape *out)
 {
@@ -118,7 +118,8 @@ static rt_err look_type(const rt_h5 *h5, const char *name, hid_t type,
   while (i < RT_N_DTYPE && (rt_h5_type_of((rt_dtype)i) < 0 ||
                             H5Tequal(type, rt_h5_type_of((rt_dtype)i)) <= 0))
     i++;
-  RT_H5_CHECK(i < RT_N_DTYPE, h5, name, "is no little-endian f32, f64, u8 ...");
+  RT_H5_CHECK(i < RT_N_DTYPE, h5, name,
+              "is not little-endian f32, f64, u8 ...");
   out->dtype = (rt_dtype)i;
   return RT_OK;
 }
@@ -140,7 +141,7 @@ static rt_err look_dims(const rt_h5 *h5, const char *name, hid_t space,
   return RT_OK;
 }
 
-/** 0 on failure: nothing fits. */
+/** Size of the file; 0 on failure, so that nothing fits. */
 static int64_t file_bytes(const rt_h5 *h5)
 {
   hsize_t n = 0;
@@ -162,7 +163,7 @@ static rt_err look(const rt_h5 *h5, const char *name, hid_t set,
   H5Sclose(space);
   H5Tclose(type);
   RT_TRY(err);
-  int64_t bytes; // callers make room for what is claimed
+  int64_t bytes; // checked because callers allocate what the file claims
   RT_H5_CHECK(
       rt_h5_size_of(out, &bytes) && (h5->writing || bytes <= file_bytes(h5)),
       h5, name, "%lld x %lld do not fit a file of %lld bytes",
@@ -186,9 +187,8 @@ rt_err rt_h5_open_set(const rt_h5 *h5, const char *name, hid_t *set,
     H5Dclose(*set);
   return err;
 }
-/** --- where data lies --- */
 
-/** Fill in extents[i].offset from HDF5's list of chunks. */
+/** Set extents[i].offset from HDF5's list of chunks. */
 static rt_err chunk_offsets(const rt_h5 *h5, const char *name, hid_t set,
                             const rt_h5_shape *s, rt_extent *extents, int64_t n)
 {
@@ -200,7 +200,8 @@ static rt_err chunk_offsets(const rt_h5 *h5, const char *name, hid_t set,
     haddr_t address = HADDR_UNDEF;
     const herr_t ok =
         H5Dget_chunk_info(set, space, (hsize_t)i, at, &mask, &address, &bytes);
-    const hsize_t j = at[0] / (hsize_t)s->chunk_rows; // whatever the file says
+    // checked below, as the file may contain any value
+    const hsize_t j = at[0] / (hsize_t)s->chunk_rows;
     if (ok < 0 || address == HADDR_UNDEF || j >= (hsize_t)n || mask != 0 ||
         bytes != (hsize_t)extents[0].bytes)
       err = RT_FAIL(RT_ERR_DATA, "%s, %s: chunk %lld is missing or odd",

@@ -1,7 +1,8 @@
 /** \file h5_memory.c
- *  What HDF5 asks of a driver, on a file in memory.  Its own driver for files
- *  would not take one: it asks for the real path.  HDF5 1.10 swallows errors
- *  of a driver, or crashes later: it hears of none, the caller does. */
+ *  An HDF5 file driver for a file in memory.  HDF5's own driver for files
+ *  cannot be used, as it requires a real path.  HDF5 1.10 ignores errors of a
+ *  driver, or crashes later, so this driver reports none to HDF5; the caller
+ *  gets them. */
 #include "io/common/h5_memory.h"
 
 #if __has_include("H5FDdevelop.h") // from HDF5 1.13 on
@@ -14,13 +15,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/** What a list of access properties keeps of it. */
+/** The driver's part of a file access property list. */
 typedef struct memory_info {
   rt_h5_memory *m; // borrowed
 } memory_info;
 
 typedef struct memory_file {
-  H5FD_t pub;      // HDF5's part comes first
+  H5FD_t pub;      // HDF5 requires its part first
   rt_h5_memory *m; // borrowed
 } memory_file;
 
@@ -47,7 +48,7 @@ static herr_t close_file(H5FD_t *file)
   return 0;
 }
 
-/** The same layout as by HDF5's own driver. */
+/** Flags that give the same file layout as HDF5's default driver. */
 static herr_t query(const H5FD_t *file, unsigned long *flags)
 {
   (void)file;
@@ -87,7 +88,7 @@ static herr_t read_file(H5FD_t *file, H5FD_mem_t type, hid_t dxpl,
       continue;
     if (r < 0)
       return -1;
-    if (r == 0) { // beyond what was written
+    if (r == 0) { // beyond the bytes written so far
       memset(at, 0, n);
       break;
     }
@@ -122,7 +123,7 @@ herr_t rt_h5_memory_use(hid_t fapl, rt_h5_memory *m)
   static const H5FD_class_t driver = {
 #ifdef H5FD_CLASS_VERSION
       .version = H5FD_CLASS_VERSION,
-      .value = 513, // one of those for private use
+      .value = 513, // one of the numbers for private use
 #endif
       .name = "retort_memory",
       .maxaddr = INT64_MAX,
@@ -140,5 +141,6 @@ herr_t rt_h5_memory_use(hid_t fapl, rt_h5_memory *m)
   };
   const hid_t id = H5FDregister(&driver);
   const herr_t ok = id < 0 ? -1 : H5Pset_driver(fapl, id, &(memory_info){m});
-  return ok < 0 || H5FDunregister(id) < 0 ? -1 : 0; // the list holds it
+  // the property list keeps a reference
+  return ok < 0 || H5FDunregister(id) < 0 ? -1 : 0;
 }

@@ -1,6 +1,6 @@
 /** \file h5_parts.h
- *  HDF5 itself, for the files of io/common that call it: h5.c writes, h5_look.c
- *  looks, h5_describe.c opens what comes from outside.  Layer: io. */
+ *  Internals shared by the files of io/common that call HDF5: h5.c writes,
+ *  h5_look.c queries, h5_describe.c opens untrusted files.  Layer: io. */
 #ifndef RT_H5_PARTS_H
 #define RT_H5_PARTS_H
 
@@ -11,12 +11,12 @@
 
 struct rt_h5 {
   hid_t file;
-  bool writing;        // created by us, in memory
-  rt_h5_memory memory; // owned, where it is written
+  bool writing;        // being written, in memory
+  rt_h5_memory memory; // owned, if writing
   char path[];
 };
 
-/** Bad contents of \a name, although HDF5 is content. */
+/** Check the contents of \a name where HDF5 itself reports no error. */
 #define RT_H5_CHECK(condition, h5, name, ...)                                  \
   do {                                                                         \
     if (!(condition)) {                                                        \
@@ -26,23 +26,23 @@ struct rt_h5 {
     }                                                                          \
   } while (0)
 
-/** No file yet; messages call it \a path. */
+/** Create the handle without a file; messages call it \a path. */
 RT_MUST rt_err rt_h5_new(const char *path, bool writing, rt_h5 **out);
-/** A failed HDF5 call on \a name ("": on the file). */
+/** Error for a failed HDF5 call on \a name ("": on the file). */
 rt_err rt_h5_failed(const rt_h5 *h5, const char *name, const char *what);
 
-/** The HDF5 type of \a dtype, in the file and in memory alike (little-endian
- *  machines only, so that nothing is ever converted); < 0: not storable. */
+/** The HDF5 type of \a dtype, the same in file and memory (little-endian
+ *  machines only, so nothing is ever converted); < 0 if it cannot be stored. */
 hid_t rt_h5_type_of(rt_dtype dtype);
 
-/** Open a dataset and look at it; the caller closes \a set.  No chunk cache: a
- *  piece of a chunk then costs its own bytes.  Anything but plain data (links
- *  elsewhere, filters, external or virtual storage, other types) is
- *  RT_ERR_DATA. */
+/** Open a dataset and get its shape; the caller closes \a set.  There is no
+ *  chunk cache, so that reading part of a chunk reads only its own bytes.
+ *  Anything but plain data (links elsewhere, filters, external or virtual
+ *  storage, other types) is RT_ERR_DATA. */
 RT_MUST rt_err rt_h5_open_set(const rt_h5 *h5, const char *name, hid_t *set,
                               rt_h5_shape *shape);
-/** Where it lies: rt_h5_extents() of a set that is open; *out is the caller's
- *  to free, even after an error. */
+/** Extents of an open dataset, like rt_h5_extents(); the caller frees *out,
+ *  even after an error. */
 RT_MUST rt_err rt_h5_find_extents(const rt_h5 *h5, const char *name, hid_t set,
                                   const rt_h5_shape *s, rt_extent **out,
                                   int64_t *n);

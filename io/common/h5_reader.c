@@ -1,7 +1,8 @@
 /** \file h5_reader.c
- *  What another process says of an HDF5 file, checked against the file, and
- *  pread.  That process may be under the control of who made the file: nothing
- *  it says may lead outside the file or outside memory. */
+ *  Checks the description of an HDF5 file by another process against the file,
+ *  and reads data by pread.  That process may be under the control of the
+ *  author of the file, so nothing it says may lead outside the file or outside
+ *  memory. */
 #include "io/common/h5_reader.h"
 
 #include "io/common/h5_child.h"
@@ -12,16 +13,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/** Of whole rows that are read to get columns of them. */
+/** Limits for reading whole rows in order to extract some of their columns. */
 static const int64_t max_row_bytes = 64 << 10, max_rows_bytes = 1 << 20;
 
 /** An attribute or a dataset. */
 typedef struct entry {
   rt_h5_record kind;
-  const char *name, *text;      // borrowed of the records; text of TEXT, ODD_*
-  size_t text_bytes;            // of TEXT, with the 0
-  uint64_t bits;                // of INT, REAL
-  rt_h5_shape shape;            // of SET, and:
+  const char *name, *text; // borrowed from the records; text of TEXT, ODD_*
+  size_t text_bytes;       // of TEXT, including the 0
+  uint64_t bits;           // of INT, REAL
+  rt_h5_shape shape;       // of SET, with the next two
   const unsigned char *offsets; // borrowed [n_extents] i64, not aligned
   int64_t n_extents, extent_bytes;
 } entry;
@@ -30,12 +31,10 @@ struct rt_h5_reader {
   int fd;
   int64_t bytes; // of the file
   rt_bytes records;
-  entry *entries; // owned [n], attributes before datasets, by name
+  entry *entries; // owned [n], attributes before datasets, sorted by name
   int64_t n;
   char path[];
 };
-
-/** --- records --- */
 
 static rt_err take_string(rt_bytes_in *in, size_t max, const char **text,
                           size_t *bytes)
@@ -45,13 +44,13 @@ static rt_err take_string(rt_bytes_in *in, size_t max, const char **text,
   RT_TRY(rt_bytes_take_u32(in, &n));
   RT_TRY(rt_bytes_take(in, n, &at));
   RT_CHECK(n > 0 && n <= max && memchr(at, '\0', n) == at + n - 1, RT_ERR_DATA,
-           "%s: a name or text is not closed", in->name);
+           "%s: a name or text is not terminated", in->name);
   *text = (const char *)at;
   *bytes = n;
   return RT_OK;
 }
 
-/** The next extent of a dataset. */
+/** Offset of extent \a i of a dataset. */
 static int64_t offset_of(const entry *e, int64_t i)
 {
   int64_t offset;
@@ -59,8 +58,8 @@ static int64_t offset_of(const entry *e, int64_t i)
   return offset;
 }
 
-/** The shape makes sense, is no larger than the file, and has as many extents
- *  as it needs, each inside the file. */
+/** Is the shape valid and no larger than the file, with the right number of
+ *  extents, each inside the file? */
 static bool fits(const rt_h5_reader *r, entry *e)
 {
   const rt_h5_shape *const s = &e->shape;
@@ -82,7 +81,7 @@ static bool fits(const rt_h5_reader *r, entry *e)
   return true;
 }
 
-/** A little-endian type that retort stores. */
+/** Is it a type that retort stores? */
 static bool is_stored(uint32_t dtype)
 {
   return dtype == RT_F32 || dtype == RT_F64 || dtype == RT_U8 ||
@@ -101,7 +100,7 @@ static rt_err take_set(const rt_h5_reader *r, rt_bytes_in *in, entry *e)
   RT_TRY(rt_bytes_take(in, (size_t)n * 8, &e->offsets));
   e->n_extents = n;
   RT_CHECK(is_stored(dtype) && n_dims <= 2, RT_ERR_DATA,
-           "%s, %s: its type is none", r->path, e->name);
+           "%s, %s: it has no valid type", r->path, e->name);
   e->shape = (rt_h5_shape){.dtype = (rt_dtype)dtype,
                            .n_dims = (int)n_dims,
                            .rows = (int64_t)x[0],
@@ -143,7 +142,7 @@ static int by_name(const void *a, const void *b)
   return sets != 0 ? sets : strcmp(x->name, y->name);
 }
 
-/** All of r->records. */
+/** Parse all of r->records. */
 static rt_err parse(rt_h5_reader *r)
 {
   RT_ASSERT(r != NULL);
@@ -166,9 +165,7 @@ static rt_err parse(rt_h5_reader *r)
   return RT_OK;
 }
 
-/** --- open and close --- */
-
-/** The file, nothing known of it yet. */
+/** Open the file, without a description yet. */
 static rt_err open_file(const char *path, rt_h5_reader **out)
 {
   *out = NULL;
@@ -219,7 +216,7 @@ static rt_err prove_all(MPI_Comm comm, const rt_h5_reader *r)
   return rt_group_agree(comm, err);
 }
 
-/** Rank 0's records to everybody. */
+/** Broadcast rank 0's records. */
 static rt_err share_records(MPI_Comm comm, rt_h5_reader *r)
 {
   int rank;
@@ -267,9 +264,7 @@ void rt_h5_reader_close(rt_h5_reader **r)
   *r = NULL;
 }
 
-/** --- datasets --- */
-
-/** An entry of that name; NULL: there is none. */
+/** Find an entry by name; NULL if there is none. */
 static const entry *find(const rt_h5_reader *r, const char *name, bool set)
 {
   const entry key = {.kind = set ? RT_H5_SET : RT_H5_TEXT, .name = name};
@@ -278,8 +273,8 @@ static const entry *find(const rt_h5_reader *r, const char *name, bool set)
              : bsearch(&key, r->entries, (size_t)r->n, sizeof key, by_name);
 }
 
-/** A dataset that can be read, or why not: of its own or of a group on the way
- *  there. */
+/** Find a readable dataset, or report why it (or a group on its path) is not.
+ */
 static rt_err find_set(const rt_h5_reader *r, const char *name,
                        const entry **out)
 {
@@ -294,7 +289,7 @@ static rt_err find_set(const rt_h5_reader *r, const char *name,
            name);
   RT_CHECK((*out)->kind == RT_H5_SET, RT_ERR_DATA, "%s", (*out)->text);
   RT_CHECK(strcmp((*out)->name, name) == 0, RT_ERR_DATA,
-           "%s, %s: %s is no group", r->path, name, (*out)->name);
+           "%s, %s: %s is not a group", r->path, name, (*out)->name);
   return RT_OK;
 }
 
@@ -333,10 +328,9 @@ rt_err rt_h5_reader_extents(const rt_h5_reader *r, const char *name,
   return RT_OK;
 }
 
-/** --- data --- */
-
-/** Rows [row0, row0 + v.rows), all in one extent, columns from \a col0 on.
- *  \a buffer [max_rows_bytes] holds whole rows where that takes fewer calls. */
+/** Read rows [row0, row0 + v.rows), which lie in one extent, from column \a
+ *  col0 on.  \a buffer [max_rows_bytes] holds whole rows where that takes fewer
+ *  calls. */
 static rt_err read_rows(const rt_h5_reader *r, const entry *e, int64_t row0,
                         int64_t col0, rt_view v, char *buffer)
 {
@@ -398,9 +392,7 @@ rt_err rt_h5_reader_read(const rt_h5_reader *r, const char *name, int64_t row0,
   return err;
 }
 
-/** --- attributes --- */
-
-/** An attribute that retort takes. */
+/** Find an attribute that retort accepts. */
 static rt_err find_attribute(const rt_h5_reader *r, const char *name,
                              const entry **out)
 {
@@ -419,8 +411,8 @@ rt_err rt_h5_reader_text(const rt_h5_reader *r, const char *name,
   *text = NULL;
   RT_TRY(find_attribute(r, name, &e));
   RT_CHECK(e->kind == RT_H5_TEXT && e->text_bytes <= max_bytes, RT_ERR_DATA,
-           "%s, %s: the attribute is no text of %zu bytes", r->path, name,
-           max_bytes);
+           "%s, %s: the attribute is not a text of at most %zu bytes", r->path,
+           name, max_bytes);
   *text = strdup(e->text);
   RT_CHECK(*text != NULL, RT_ERR_MEM, "%zu bytes of %s", e->text_bytes, name);
   return RT_OK;

@@ -1,11 +1,11 @@
 /** \file h5_reader.h
- *  HDF5 files from outside, read without HDF5: another process tells what is in
- *  them (h5_child.h), here it is checked and the data read by pread.  Layer:
- *  io.
+ *  Reads untrusted HDF5 files without HDF5: another process describes their
+ *  contents (h5_child.h), which is checked here, and data is read by pread.
+ *  Layer: io.
  *
- *  Only plain data is taken: one or two fixed dimensions, contiguous or in
- *  chunks of whole rows, no filters, no links elsewhere, no other files.  Main
- *  thread only. */
+ *  Only plain data is accepted: one or two fixed dimensions, contiguous or in
+ *  chunks of whole rows, without filters, links elsewhere, or external files.
+ *  Main thread only. */
 #ifndef RT_H5_READER_H
 #define RT_H5_READER_H
 
@@ -30,22 +30,22 @@ int64_t rt_h5_reader_bytes(const rt_h5_reader *r); /**< of the file */
 /** NULL is accepted. */
 void rt_h5_reader_close(rt_h5_reader **r);
 
-/** Shape of a dataset; RT_ERR_DATA when there is none that retort takes. */
+/** Shape of a dataset; RT_ERR_DATA if there is none that retort accepts. */
 RT_MUST rt_err rt_h5_reader_look(const rt_h5_reader *r, const char *name,
                                  rt_h5_shape *out);
-/** RT_ERR_DATA, saying both, unless the dataset has this type and shape (the
- *  chunks may differ). */
+/** RT_ERR_DATA, with both shapes, unless the dataset has this type and shape
+ *  (chunks may differ). */
 RT_MUST rt_err rt_h5_reader_expect(const rt_h5_reader *r, const char *name,
                                    const rt_h5_shape *shape);
-/** Read into \a piece from (\a row0, \a col0). */
+/** Read \a piece, starting at (\a row0, \a col0). */
 RT_MUST rt_err rt_h5_reader_read(const rt_h5_reader *r, const char *name,
                                  int64_t row0, int64_t col0, rt_view piece);
-/** Where its data lies, as rt_h5_extents() tells it. */
+/** Extents of its data, like rt_h5_extents(). */
 RT_MUST rt_err rt_h5_reader_extents(const rt_h5_reader *r, const char *name,
                                     rt_extent **out, int64_t *n);
 
-/** Attributes of the root group.  A fresh string of at most \a max_bytes; the
- *  caller frees. */
+/** Attributes of the root group.  A text has at most \a max_bytes; the caller
+ *  frees it. */
 RT_MUST rt_err rt_h5_reader_text(const rt_h5_reader *r, const char *name,
                                  size_t max_bytes, char **text);
 RT_MUST rt_err rt_h5_reader_int(const rt_h5_reader *r, const char *name,

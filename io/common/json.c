@@ -1,6 +1,5 @@
 /** \file json.c
- *  The only file that knows jansson.  An rt_json is a json_t under a name of
- * our own. */
+ *  The only file that includes jansson.  An rt_json is a json_t. */
 #include "io/common/json.h"
 
 #include "base/file.h"
@@ -12,11 +11,11 @@
 
 static json_t *node(const rt_json *value)
 {
-  // jansson asks for non-const even where it only reads
+  // jansson takes non-const pointers even where it only reads
   return (json_t *)(uintptr_t)value;
 }
 
-/** Where byte \a at of \a text is, for a person. */
+/** Line and column of byte \a at of \a text. */
 static void place_of(const char *text, size_t at, int *line, int *column)
 {
   *line = *column = 1;
@@ -26,8 +25,8 @@ static void place_of(const char *text, size_t at, int *line, int *column)
   }
 }
 
-/** Refuse deep nesting before jansson, which recurses, sees it (its own limit
- *  of 2048 levels costs 2048 stack frames). */
+/** Reject deep nesting before jansson sees it: jansson recurses, and its own
+ *  limit of 2048 levels costs 2048 stack frames. */
 static rt_err check_depth(const char *name, const char *text, size_t n)
 {
   bool in_text = false;
@@ -79,14 +78,14 @@ rt_err rt_json_read(const char *path, size_t max_bytes, rt_json **out)
     free(text);
   }
   if (err == RT_ERR_DATA)
-    RT_TRY(rt_foreign_refuse(path)); // that says more
+    RT_TRY(rt_foreign_refuse(path)); // gives a more specific message
   RT_TRY(err);
   return RT_OK;
 }
 
 void rt_json_free(rt_json **root)
 {
-  json_decref(node(*root)); // takes NULL
+  json_decref(node(*root)); // accepts NULL
   *root = NULL;
 }
 
@@ -104,7 +103,7 @@ rt_json_kind rt_json_kind_of(const rt_json *value)
 void rt_json_show(const rt_json *value, char *to, size_t n)
 {
   RT_ASSERT(n >= 4);
-  memset(to, 0, n); // jansson skips the pieces that do not fit
+  memset(to, 0, n); // jansson omits parts that do not fit
   if (value == NULL) {
     snprintf(to, n, "absent");
     return;
@@ -192,7 +191,7 @@ void rt_json_put_text(FILE *to, const char *text)
 
 void rt_json_put_real(FILE *to, double value)
 {
-  char text[32]; // 17 digits always read back the same; fewer often do
+  char text[32]; // 17 digits always read back exactly; fewer often do
   for (int digits = 15; digits <= 17; digits++) {
     snprintf(text, sizeof text, "%.*g", digits, value);
     if (strtod(text, NULL) == value)

@@ -18,17 +18,17 @@ enum { TRIES = 40, TRY_MS = 50 };
 
 struct rt_lock {
   char path[RT_PATH_MAX];
-  char text[RT_OWNER_TEXT]; // what we wrote
-  // all who judge the lock file or remove it are behind it
+  char text[RT_OWNER_TEXT]; // contents that this run wrote
+  // held while examining or removing the lock file
   rt_door door;
-  bool lost;        // another run took over, and it was said
-  bool stale;       // its time cannot be set, and that was said
-  bool no_link;     // the file system has no hard links, and that was said
-  bool made_folder; // which was not there before
+  bool lost;    // another run took over; the warning was printed
+  bool stale;   // its time cannot be set; the warning was printed
+  bool no_link; // no hard links on this file system; the warning was printed
+  bool made_folder; // this run created the folder
 };
 
-/** Create the lock file in its place: what a run leaves that is killed on the
- *  way names no owner, and is taken over when it is old. */
+/** Create the lock file directly.  If the run is killed meanwhile, the file it
+ *  leaves names no owner, and is taken over once it is old. */
 static rt_err create_in_place(const rt_lock *lock, bool *made)
 {
   const int fd =
@@ -48,8 +48,8 @@ static rt_err create_in_place(const rt_lock *lock, bool *made)
   return err;
 }
 
-/** A name that no other process has: those of two containers may have host and
- *  number in common. */
+/** A unique file name.  (Processes in two containers may share host name and
+ *  process number.) */
 static rt_err own_name(const rt_lock *lock, const rt_owner *me,
                        char name[RT_PATH_MAX])
 {
@@ -60,8 +60,8 @@ static rt_err own_name(const rt_lock *lock, const rt_owner *me,
   return RT_OK;
 }
 
-/** Create the lock file whole, by a link: a run that is killed on the way
- * leaves no empty one.  *made is false when there is one already. */
+/** Create the lock file atomically by a hard link, so that a run killed
+ *  meanwhile leaves no empty one.  *made is false if there is one already. */
 static rt_err create(rt_lock *lock, const rt_owner *me, bool *made)
 {
   char mine[RT_PATH_MAX];
@@ -71,7 +71,7 @@ static rt_err create(rt_lock *lock, const rt_owner *me, bool *made)
   RT_TRY(own_name(lock, me, mine));
   RT_TRY(rt_file_put(mine, lock->text, strlen(lock->text)));
   const int failed = link(mine, lock->path), reason = errno;
-  // NFS may answer EEXIST to the second copy of a request that it granted
+  // NFS may return EEXIST for a retransmitted request that succeeded
   *made = failed == 0 || (stat(mine, &s) == 0 && s.st_nlink == 2);
   unlink(mine);
   if (*made || reason == EEXIST)
@@ -79,21 +79,21 @@ static rt_err create(rt_lock *lock, const rt_owner *me, bool *made)
   RT_CHECK(rt_door_lacks(reason) || reason == EMLINK || reason == EACCES,
            RT_ERR_LOCKED, "cannot create %s, a hard link: %s", lock->path,
            strerror(reason));
-  rt_warn("%s: this file system has no hard links (%s): created in its place "
-          "instead",
+  rt_warn("%s: this file system has no hard links (%s): the lock file is "
+          "created directly instead",
           lock->path, strerror(reason));
   lock->no_link = true;
   return create_in_place(lock, made);
 }
 
-/** What the lock file says; false, with errno, when it cannot be read. */
+/** Read the lock file; false with errno set if it cannot be read. */
 static bool read_text(const rt_lock *lock, char text[RT_OWNER_TEXT])
 {
   const int fd = open(lock->path, O_RDONLY | O_CLOEXEC);
   if (fd < 0)
     return false;
   const ssize_t n =
-      read(fd, text, RT_OWNER_TEXT - 1); // it is no longer than that
+      read(fd, text, RT_OWNER_TEXT - 1); // the file is not longer than that
   const int reason = errno;
   close(fd);
   errno = reason;
@@ -112,8 +112,9 @@ static void nap(void)
   nanosleep(&(struct timespec){0, TRY_MS * 1000000L}, NULL);
 }
 
-/** Behind the door: refuse, or take over; *done: we have it.  A lock that goes
- *  away meanwhile (its folder was cleaned by hand) is one to try again. */
+/** While holding the door: refuse, or take over (*done: this run has the lock).
+ *  If the lock disappears meanwhile (its folder was cleaned by hand), try
+ *  again. */
 static rt_err judge(const rt_lock *lock, const rt_owner *me, bool *done)
 {
   char text[RT_OWNER_TEXT], why[RT_OWNER_WHY];
@@ -139,7 +140,7 @@ static rt_err judge(const rt_lock *lock, const rt_owner *me, bool *done)
   return RT_OK;
 }
 
-/** One try at the lock file; *done: we have it. */
+/** Try once to get the lock file; *done: this run has it. */
 static rt_err try_once(rt_lock *lock, const rt_owner *me, bool *done)
 {
   RT_TRY(create(lock, me, done));
@@ -155,7 +156,8 @@ static rt_err try_once(rt_lock *lock, const rt_owner *me, bool *done)
   const rt_err err = judge(lock, me, done);
   rt_door_leave(&lock->door);
   if (err == RT_OK && *done && lock->door.way == RT_DOOR_NAME) {
-    nap(); // such a door may let two in, very rarely: the last has the lock
+    // a name-based door may, very rarely, admit two: the last one has the lock
+    nap();
     *done = is_ours(lock);
   }
   return err;
@@ -213,20 +215,20 @@ void rt_lock_refresh(rt_lock *lock)
   if (is_ours(lock)) {
     if (utimensat(AT_FDCWD, lock->path, NULL, 0) != 0 && !lock->stale) {
       lock->stale = true;
-      rt_warn("%s: its time cannot be set (%s): runs on other hosts may take "
-              "this one for dead",
+      rt_warn("%s: its time cannot be set (%s): runs on other hosts may "
+              "consider this one dead",
               lock->path, strerror(errno));
     }
   } else if (!lock->lost) {
     lock->lost = true;
-    rt_warn("%s is not ours any more: another run may write here too; stop one "
-            "of them",
+    rt_warn("%s no longer belongs to this run: another run may be writing here "
+            "too; stop one of them",
             lock->path);
   }
 }
 
-/** Behind the door: who judges it may be about to make it its own, and that
- *  must stay. */
+/** Remove our lock file while holding the door, because a process examining it
+ *  may be about to replace it by its own. */
 static void remove_ours(rt_lock *lock)
 {
   bool inside = rt_door_enter(&lock->door);
@@ -245,7 +247,7 @@ static void remove_ours(rt_lock *lock)
   rt_door_leave(&lock->door);
 }
 
-/** FOLDER/lock without its name. */
+/** The folder of the lock file. */
 static void folder_of(const rt_lock *lock, char folder[RT_PATH_MAX])
 {
   snprintf(folder, RT_PATH_MAX, "%.*s",
@@ -263,6 +265,6 @@ void rt_lock_release(rt_lock **lock)
     remove_ours(l);
   folder_of(l, folder);
   if (l->made_folder)
-    rmdir(folder); // which does nothing to one that holds anything
+    rmdir(folder); // fails if the folder is not empty, as intended
   free(l);
 }

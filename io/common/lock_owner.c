@@ -1,6 +1,6 @@
 /** \file lock_owner.c
- *  Process numbers mean something within one table of processes of one boot:
- *  two containers of one host may both have a process 7. */
+ *  Process numbers are only meaningful within one PID namespace of one boot:
+ *  two containers on a host may both have a process 7. */
 #include "io/common/lock_owner.h"
 
 #include "base/clock.h"
@@ -12,12 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SILENT_S = 600 }; // of an owner that does not say, and at least
-enum { ENDED = 1 };      // no process that writes locks starts at this tick
+enum { SILENT_S = 600 }; // for an owner that gives no value, and the minimum
+enum { ENDED = 1 };      // no process that writes locks can start at this tick
 
-/** When process \a pid started; 0 when the system does not tell; ENDED when it
- *  only waits for its parent to look (after a crash, for seconds).  Tells a
- *  process from a later one with the same number. */
+/** Start time of process \a pid; 0 if unknown; ENDED if it is a zombie (for
+ *  seconds after a crash).  Distinguishes a process from a later one with the
+ *  same number. */
 static unsigned long long start_of(long pid)
 {
   char path[64], *text = NULL;
@@ -27,7 +27,7 @@ static unsigned long long start_of(long pid)
   if (f == NULL)
     return 0;
   unsigned long long start = 0;
-  // the name in parentheses may hold anything; field 22 is the 20th after it
+  // the name in parentheses may contain anything; field 22 is the 20th after it
   if (getdelim(&text, &(size_t){0}, '\0', f) > 0) {
     const char *c = strrchr(text, ')');
     const bool ended = c != NULL && strncmp(c, ") Z", 3) == 0;
@@ -41,7 +41,7 @@ static unsigned long long start_of(long pid)
   return start;
 }
 
-/** Of the running kernel; "" where the system does not tell. */
+/** Boot id of the running kernel; "" if unknown. */
 static void read_boot(char *text, size_t n)
 {
   text[0] = '\0';
@@ -54,7 +54,7 @@ static void read_boot(char *text, size_t n)
   fclose(f);
 }
 
-/** The table of processes that this one's number is from. */
+/** PID namespace of this process. */
 static void read_pid_space(char *text, size_t n)
 {
   struct stat s;
@@ -88,7 +88,7 @@ void rt_owner_print(const rt_owner *o, char text[RT_OWNER_TEXT])
            o->since, o->silent_s);
 }
 
-/** The value of "key=value" in a text of lines, into \a to [n]. */
+/** Find the value of \a key in lines "key=value" and copy it to \a to [n]. */
 static void value_of(const char *text, const char *key, char *to, size_t n)
 {
   to[0] = '\0';
@@ -121,7 +121,7 @@ rt_owner rt_owner_parse(const char *text)
   return o;
 }
 
-/** Is the process \a o of this host gone? */
+/** Has process \a o on this host ended? */
 static bool process_gone(const rt_owner *o, char why[RT_OWNER_WHY])
 {
   snprintf(why, RT_OWNER_WHY, "its process is gone");
@@ -136,7 +136,7 @@ static bool process_gone(const rt_owner *o, char why[RT_OWNER_WHY])
   return true;
 }
 
-/** May its process number be looked up here? */
+/** Can its process be looked up here? */
 static bool is_comparable(const rt_owner *o, const rt_owner *me)
 {
   return o->pid > 0 && strcmp(o->host, me->host) == 0 && o->boot[0] != '\0' &&
@@ -144,7 +144,7 @@ static bool is_comparable(const rt_owner *o, const rt_owner *me)
          strcmp(o->pid_space, me->pid_space) == 0;
 }
 
-/** How old its last sign may be, in s. */
+/** Seconds without a sign of life after which it is considered gone. */
 static long patience_of(const rt_owner *o)
 {
   return o->silent_s > SILENT_S ? o->silent_s : SILENT_S;
@@ -161,13 +161,13 @@ bool rt_owner_is_gone(const rt_owner *o, const rt_owner *me, double age_s,
   if (is_comparable(o, me))
     return process_gone(o, why);
   if (age_s > (double)patience_s) {
-    snprintf(why, RT_OWNER_WHY, "it gave no sign for more than %ld s",
+    snprintf(why, RT_OWNER_WHY, "it gave no sign of life for more than %ld s",
              patience_s);
     return true;
   }
   snprintf(why, RT_OWNER_WHY,
-           "on %s, so that its process cannot be looked up: it is taken over "
-           "after %ld s without a sign",
+           "on %s, so its process cannot be looked up: it is taken over after "
+           "%ld s without a sign of life",
            strcmp(o->host, me->host) != 0 ? "another host"
                                           : "another start of this host, or in "
                                             "another container",

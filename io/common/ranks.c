@@ -1,17 +1,17 @@
 /** \file ranks.c
- *  Agreement and exchange among the ranks that share a file. */
+ *  Agreement and data exchange among the ranks that share a file. */
 #include "io/common/ranks.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 1 << 28 }; // bytes of one MPI call, whose counts are int
+enum { MAX_BYTES = 1 << 28 }; // bytes of one MPI call, whose counts are int
 
 static rt_err bcast(MPI_Comm comm, void *data, size_t bytes, int root)
 {
   const double since = rt_ranks_enter("broadcast");
-  for (size_t done = 0; done < bytes; done += MOST) {
-    const size_t n = bytes - done < MOST ? bytes - done : MOST;
+  for (size_t done = 0; done < bytes; done += MAX_BYTES) {
+    const size_t n = bytes - done < MAX_BYTES ? bytes - done : MAX_BYTES;
     RT_TRY_MPI(MPI_Bcast((char *)data + done, (int)n, MPI_BYTE, root, comm));
   }
   rt_ranks_leave(since);
@@ -38,7 +38,7 @@ rt_err rt_group_bcast_text(MPI_Comm comm, rt_err err, char **text, size_t *n)
   return rt_group_bcast(comm, *text, *n + 1);
 }
 
-/** Words of each rank, and room for all of them. */
+/** Exchange the number of words of each rank, and allocate space for all. */
 static rt_err make_room(MPI_Comm comm, int64_t n, int64_t *n_of, int n_ranks,
                         uint64_t **all, int64_t *n_all)
 {
@@ -55,7 +55,7 @@ static rt_err make_room(MPI_Comm comm, int64_t n, int64_t *n_of, int n_ranks,
   return rt_group_agree(comm, err);
 }
 
-/** Each rank's words from that rank: of any number. */
+/** Broadcast the words of each rank, in any number. */
 static rt_err fill(MPI_Comm comm, const uint64_t *mine, const int64_t *n_of,
                    int n_ranks, uint64_t *all)
 {

@@ -1,6 +1,6 @@
 /** \file seal.c
- *  Hashes of a file's blocks in a small text beside it.  doc/formats.md has the
- *  specification. */
+ *  Hashes of a file's blocks in a small text next to it; specified in
+ *  doc/formats.md. */
 #include "io/common/seal.h"
 
 #include "base/file.h"
@@ -14,12 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static const int64_t block_bytes = 1 << 20; // of the seals we write
+static const int64_t block_bytes = 1 << 20; // of seals that Retort writes
 static const size_t max_seal_bytes = (size_t)1 << 30;
 static const char tail_format[] = "\"seal\": \"%016" PRIx64 "\"}\n";
-enum { HEX = 16, TAIL = 28 }; // lengths of a hash and of the formatted tail
-
-/** --- texts that prove themselves --- */
+// lengths of a hash and of the formatted end of a text
+enum { HEX = 16, TAIL = 28 };
 
 rt_err rt_seal_text_put(const char *path, const char *text, size_t n)
 {
@@ -43,12 +42,13 @@ rt_err rt_seal_text_get(const char *path, size_t max_bytes, char **text,
            "%s has only %lld bytes: it is truncated or damaged", path,
            (long long)bytes);
   RT_TRY(rt_file_slurp(path, max_bytes, text, n));
-  const size_t body = *n < TAIL ? 0 : *n - TAIL; // it may shrink meanwhile
+  // the file may have shrunk meanwhile
+  const size_t body = *n < TAIL ? 0 : *n - TAIL;
   const uint64_t got = rt_hash_xxh3(*text, body);
   char tail[TAIL + 1];
   snprintf(tail, sizeof tail, tail_format, got);
   if (*n < TAIL || memcmp(*text + body, tail, TAIL) != 0) {
-    // not the file's own end: it may hold anything
+    // do not print the file's own end, which may contain anything
     free(*text);
     *text = NULL;
     return RT_FAIL(RT_ERR_DATA,
@@ -61,8 +61,6 @@ rt_err rt_seal_text_get(const char *path, size_t max_bytes, char **text,
   return RT_OK;
 }
 
-/** --- seals --- */
-
 rt_err rt_seal_path(char out[RT_PATH_MAX], const char *path)
 {
   const int n = snprintf(out, RT_PATH_MAX, "%s.seal", path);
@@ -70,13 +68,13 @@ rt_err rt_seal_path(char out[RT_PATH_MAX], const char *path)
   return RT_OK;
 }
 
-/** A seal in memory.  Blocks that are checked are numbered on their own. */
+/** A seal in memory.  Checked blocks are numbered separately. */
 typedef struct seal {
   int64_t bytes, block_bytes, n_raw, n_checked;
-  rt_extent *raw;             // owned [n_raw], sorted, apart
-  int64_t *block;             // owned [n_checked] which block of the file
-  uint64_t *hash;             // owned [n_checked]
-  char sha256[RT_SHA256_HEX]; // of the whole file; "": not kept
+  rt_extent *raw; // owned [n_raw], sorted, disjoint
+  int64_t *block; // owned [n_checked]: index of the block in the file
+  uint64_t *hash; // owned [n_checked]
+  char sha256[RT_SHA256_HEX]; // of the whole file; "" if not stored
 } seal;
 
 static void clear(seal *s)
@@ -93,7 +91,7 @@ static int64_t block_end(const seal *s, int64_t i)
   return s->bytes - begin < s->block_bytes ? s->bytes : begin + s->block_bytes;
 }
 
-/** Number the blocks that are not wholly inside raw data. */
+/** Number the blocks that are not completely inside raw data. */
 static rt_err plan_blocks(seal *s, const char *path)
 {
   const int64_t n = s->bytes / s->block_bytes + (s->bytes % s->block_bytes > 0);
@@ -112,7 +110,7 @@ static rt_err plan_blocks(seal *s, const char *path)
   return RT_OK;
 }
 
-/** Copy the extents, joining those that touch. */
+/** Copy the extents, merging adjacent ones. */
 static rt_err join_raw(seal *s, const char *path, const rt_extent *raw, int n)
 {
   s->raw = calloc((size_t)n + 1, sizeof *s->raw);
@@ -181,8 +179,6 @@ static rt_err hash_share(MPI_Comm comm, const seal *s, const source *from,
   return RT_OK;
 }
 
-/** --- writing --- */
-
 static void print(const seal *s, FILE *to)
 {
   fprintf(to,
@@ -200,7 +196,7 @@ static void print(const seal *s, FILE *to)
     fprintf(to, "\"sha256\": \"%s\",\n", s->sha256);
 }
 
-/** One rank, with every hash in place. */
+/** Write the seal, on one rank that has all hashes. */
 static rt_err put(const seal *s, const char *path)
 {
   char to_path[RT_PATH_MAX];
@@ -263,8 +259,6 @@ rt_err rt_seal_write(MPI_Comm comm, const char *path, const rt_extent *raw,
   return RT_OK;
 }
 
-/** --- checking --- */
-
 static rt_err parse_raw(seal *s, const char *name, const rt_json *list)
 {
   const size_t n = rt_json_n(list);
@@ -288,7 +282,7 @@ static rt_err parse_raw(seal *s, const char *name, const rt_json *list)
   return RT_OK;
 }
 
-/** One hash as print() writes it: lower case only. */
+/** Parse a hash as written by print(): lower case only. */
 static bool parse_hex(const char *text, uint64_t *hash)
 {
   static const char digits[] = "0123456789abcdef";
@@ -312,12 +306,11 @@ static rt_err parse(const rt_json *j, const source *from, const char *name,
   int64_t version = 0;
   RT_CHECK(format != NULL && strcmp(format, "retort-seal") == 0 &&
                rt_json_int(rt_json_get(j, "version"), &version) && version == 1,
-           RT_ERR_DATA, "%s is no retort-seal of version 1", name);
+           RT_ERR_DATA, "%s is not a retort-seal of version 1", name);
   RT_CHECK(rt_json_int(rt_json_get(j, "bytes"), &s->bytes) && s->bytes >= 0 &&
                rt_json_int(rt_json_get(j, "block_bytes"), &s->block_bytes) &&
                s->block_bytes >= 4096 && s->block_bytes <= 1 << 30,
-           RT_ERR_DATA, "%s: bytes or block_bytes is absent or senseless",
-           name);
+           RT_ERR_DATA, "%s: bytes or block_bytes is absent or invalid", name);
   RT_CHECK(bytes == s->bytes, RT_ERR_DATA,
            "%s has %lld bytes, its seal says %lld: truncated or overwritten",
            from->path, (long long)bytes, (long long)s->bytes);

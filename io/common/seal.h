@@ -1,10 +1,11 @@
 /** \file seal.h
- *  Proof that a file is what was written, checked before any library opens it.
+ *  Seals: they verify that a file is unchanged, before any library opens it.
  *  Layer: io.
  *
- *  PATH.seal is JSON: size, block size, XXH3-64 of each block, and extents that
- *  hold raw data checked elsewhere (row hashes); it closes with its own hash.
- *  Blocks wholly inside such extents are not read when the seal is checked. */
+ *  PATH.seal is JSON: size, block size, XXH3-64 of each block, and extents of
+ *  raw data that is verified by other means (row hashes).  It ends with its own
+ *  hash.  Blocks completely inside such extents are not read when the seal is
+ *  checked. */
 #ifndef RT_SEAL_H
 #define RT_SEAL_H
 
@@ -24,10 +25,10 @@ typedef struct rt_extent {
 /** PATH.seal */
 RT_MUST rt_err rt_seal_path(char out[RT_PATH_MAX], const char *path);
 
-/** Write PATH.seal for a closed file.  \a raw [n_raw], sorted: extents that
- *  readers check themselves (n_raw may be 0: everything is checked).  \a whole:
- *  also its SHA-256, by rank 0.
- *  Collective over \a comm: ranks hash a share of the blocks each. */
+/** Write PATH.seal for a closed file.  \a raw [n_raw]: sorted extents that
+ *  readers verify themselves (n_raw may be 0: everything is checked).  \a
+ *  whole: also store its SHA-256, computed by rank 0.  Collective over \a comm:
+ *  each rank hashes a share of the blocks. */
 RT_MUST rt_err rt_seal_write(MPI_Comm comm, const char *path,
                              const rt_extent *raw, int n_raw, bool whole);
 /** What a seal says of a file that it fits. */
@@ -58,14 +59,12 @@ RT_MUST rt_err rt_seal_proof_covers(const rt_seal_proof *proof,
 RT_MUST rt_err rt_seal_hash(const char *path, uint64_t *hash,
                             char sha256[RT_SHA256_HEX]);
 
-/** Small JSON texts that prove themselves: an object whose last member is
- *  "seal", the XXH3-64 of every byte before it as 16 hex digits. */
-
-/** Write one: \a text [n] is the object up to and with its last comma.  Atomic;
- *  not collective. */
+/** Write a self-verifying JSON text: an object whose last member is "seal", the
+ *  XXH3-64 of every byte before it as 16 hex digits.  \a text [n] is the object
+ *  up to and including its last comma.  Atomic; not collective. */
 RT_MUST rt_err rt_seal_text_put(const char *path, const char *text, size_t n);
-/** Read one of at most \a max_bytes and check it; \a hash may be NULL.  The
- *  caller frees \a text [n], which is the whole file.  Not collective. */
+/** Read such a text of at most \a max_bytes and verify it; \a hash may be NULL.
+ *  The caller frees \a text [n], the whole file.  Not collective. */
 RT_MUST rt_err rt_seal_text_get(const char *path, size_t max_bytes, char **text,
                                 size_t *n, uint64_t *hash);
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/** Whose bytes go where. */
+/** A copy operation. */
 typedef struct copy {
   int fd;
   const char *path;     // borrowed
@@ -14,7 +14,7 @@ typedef struct copy {
   rt_outfile *to; // borrowed
 } copy;
 
-/** Bytes [begin, end). */
+/** Copy bytes [begin, end). */
 static rt_err save_bytes(const copy *c, int64_t begin, int64_t end)
 {
   char part[1 << 16];
@@ -28,7 +28,7 @@ static rt_err save_bytes(const copy *c, int64_t begin, int64_t end)
   return RT_OK;
 }
 
-/** The same, but for what is raw. */
+/** The same, except for raw extents. */
 static rt_err save_segment(const copy *c, int64_t begin, int64_t end)
 {
   for (int64_t i = 0; i < c->n_raw && begin < end; i++) {

@@ -140,8 +140,8 @@ static void test_killed(void)
   begin();
   rt_h5_reader *in;
   CU_ASSERT_EQUAL(kill(keeper_of(getpid()), SIGKILL), 0);
-  RT_FAILS(rt_h5_reader_open(path, &in), RT_ERR_IO, "has gone");
-  RT_FAILS(rt_h5_reader_open(path, &in), RT_ERR_IO, "has gone");
+  RT_FAILS(rt_h5_reader_open(path, &in), RT_ERR_IO, "has ended");
+  RT_FAILS(rt_h5_reader_open(path, &in), RT_ERR_IO, "has ended");
   rt_h5_child_stop();
   RT_OKAY(rt_h5_child_start());
   CU_ASSERT_TRUE(opens());

@@ -37,7 +37,7 @@ static void count(rt_err err, int64_t trial, tally *t)
   t->n++;
   t->read += err == RT_OK;
   t->crashed += err != RT_OK && strstr(text, "HDF5 crashed") != NULL;
-  t->slow += err != RT_OK && strstr(text, "HDF5 computes") != NULL;
+  t->slow += err != RT_OK && strstr(text, "HDF5 used more than") != NULL;
   const bool good = err == RT_OK || err == RT_ERR_DATA ||
                     err == RT_ERR_NOINPUT || err == RT_ERR_IO;
   if (!good)

@@ -157,14 +157,14 @@ static void test_seal_lies(void)
   static const struct {
     const char *text, *part;
   } lies[] = {
-      {"{", "seal is no retort-seal"},
+      {"{", "seal is not a retort-seal"},
       {"{\"format\": \"retort-seal\", \"version\": 2,", "of version 1"},
       {"{\"format\": \"retort-seal\", \"version\": 1, \"bytes\": 101, "
        "\"block_bytes\": 4096,",
        "its seal says 101"},
       {"{\"format\": \"retort-seal\", \"version\": 1, \"bytes\": 100, "
        "\"block_bytes\": 1,",
-       "senseless"},
+       "invalid"},
       {"{\"format\": \"retort-seal\", \"version\": 1, \"bytes\": 100, "
        "\"block_bytes\": 4096, \"raw\": [[0, 101]], \"blocks\": \"\",",
        "raw extent 0"},
