@@ -21,18 +21,19 @@ void rt_info(const char *fmt, ...) RT_PRINTF(1, 2);
 void rt_info_now(const char *fmt, ...) RT_PRINTF(1, 2);
 /** Would a line of this level be seen?  The same on all ranks. */
 bool rt_log_shows(rt_log_level level);
-/** Several lines that functions print to a FILE; the caller's storage. */
+/** A buffer for several lines that functions print to a FILE; caller's storage.
+ */
 typedef struct rt_log_page {
-  FILE *to; /**< NULL: nothing is to be printed here */
+  FILE *to; /**< NULL: this rank prints nothing */
   char *text;
   size_t n;
 } rt_log_page;
-/** Begin a page of rt_info's lines on the speaking rank; false elsewhere, and
- *  where nobody would see it. */
+/** Begin a page of rt_info lines.  False on ranks that do not print, and if the
+ *  level suppresses these lines. */
 bool rt_log_page_open(rt_log_page *page);
-/** Say its lines. */
+/** Print the lines of the page. */
 void rt_log_page_close(rt_log_page *page);
-/** One line to stderr, "retort: warning: ...", on the speaking rank. */
+/** Print "retort: warning: ..." to stderr on the printing rank. */
 void rt_warn(const char *fmt, ...) RT_PRINTF(1, 2);
 /** Print "retort: found: ..." to stderr on any rank: damage that only this rank
  *  has seen and that does not end the run. */

@@ -37,8 +37,8 @@
     if (rt_try_mpi_ != MPI_SUCCESS)                                            \
       return rt_mpi_error(rt_try_mpi_, #call, __FILE__, __LINE__);             \
   } while (0)
-/** The same for a collective, in which the watchdog may find this rank under
- *  the name \a where; not inside another one. */
+/** The same for a collective, which the watchdog reports under the name \a
+ *  where.  Not to be nested. */
 #define RT_TRY_MEETING(where, call)                                            \
   do {                                                                         \
     const double rt_since_ = rt_ranks_enter(where);                            \
@@ -47,7 +47,7 @@
     if (rt_meeting_ != MPI_SUCCESS)                                            \
       return rt_mpi_error(rt_meeting_, #call, __FILE__, __LINE__);             \
   } while (0)
-/** Record the error \a code of \a call. */
+/** Record the MPI error \a code of \a call. */
 rt_err rt_mpi_error(int code, const char *call, const char *file, int line);
 
 /** State of a communicator's agreements; in caller's storage. */

@@ -248,10 +248,11 @@ static void test_attributes(void)
     int64_t i;
     RT_OKAY(rt_h5_reader_real(in, "real", &x));
     CU_ASSERT_EQUAL(x, 0.1);
-    RT_FAILS(rt_h5_reader_text(in, "big", N, &text), RT_ERR_DATA, "is no text");
+    RT_FAILS(rt_h5_reader_text(in, "big", N, &text), RT_ERR_DATA,
+             "is not a text");
     CU_ASSERT_PTR_NULL(text);
     RT_FAILS(rt_h5_reader_text(in, "real", 99, &text), RT_ERR_DATA,
-             "is no text");
+             "is not a text");
     RT_FAILS(rt_h5_reader_int(in, "real", &i), RT_ERR_DATA, "64-bit number");
     RT_FAILS(rt_h5_reader_real(in, "none", &x), RT_ERR_DATA, "not in the file");
     rt_h5_reader_close(&in);
