@@ -1,5 +1,5 @@
 /** \file codec.c
- *  Encodings of teacher logits: what all kinds share. */
+ *  Encodings of teacher logits: code common to all kinds. */
 #include "io/codec/codec.h"
 
 #include "io/codec/codec_exact.h"
@@ -24,7 +24,7 @@ static rt_err create(const rt_codec_spec *spec, const char *name,
   return RT_OK;
 }
 
-/** Drop what could not be made. */
+/** Return \a err; if it is an error, destroy *out. */
 static rt_err outcome(rt_err err, rt_codec **out)
 {
   if (err != RT_OK)

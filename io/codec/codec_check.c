@@ -1,21 +1,23 @@
 /** \file codec_check.c
- *  The invariants of a row of logits. */
+ *  Checks the invariants of a row of logits. */
 #include "io/codec/codec_check.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/** A log-prob is a difference of two rounded floats: it may exceed 0 by this.
- */
+/** A log-prob is a difference of two rounded floats, so it may exceed 0 by
+ *  this. */
 static const float max_logp = 1e-4F;
 
-/** Ids seen in one token: open addressing; a slot holds token + 1 and id. */
+/** The ids of one token: a hash set with open addressing; a slot holds token +
+ *  1 and id. */
 typedef struct id_set {
   uint64_t *slot; // owned [mask + 1]
   size_t mask;
 } id_set;
 
-/** Counts beyond the spec's most are refused later: no memory for them. */
+/** Allocate the set.  Counts beyond the spec's limit are rejected later and get
+ *  no memory. */
 static rt_err make_set(const rt_codec_spec *spec, const rt_logits_row *row,
                        id_set *out)
 {
@@ -33,7 +35,7 @@ static rt_err make_set(const rt_codec_spec *spec, const rt_logits_row *row,
   return RT_OK;
 }
 
-/** False if \a id was there. */
+/** Insert \a id; false if it was already present. */
 static bool add_id(const id_set *set, uint64_t token, uint32_t id)
 {
   const uint64_t mine = (token + 1) << 32 | id;
@@ -65,7 +67,8 @@ static rt_err check_entries(const rt_codec_spec *spec, const char *name,
                   (logp == row->logp[e - 1] && id > row->ids[e - 1])),
              RT_ERR_DATA,
              "%s, token %lld: entry %lld has id %lu and log-prob %g, expected "
-             "finite, <= 0 and falling, ids rising where log-probs are equal",
+             "finite log-probs <= 0 in descending order, ids ascending where "
+             "they are equal",
              name, (long long)t, (long long)(e - begin), (unsigned long)id,
              (double)logp);
     mass += exp((double)logp);
@@ -78,7 +81,7 @@ static rt_err check_entries(const rt_codec_spec *spec, const char *name,
   return RT_OK;
 }
 
-/** The fields of a token besides its entries. */
+/** Check the fields of a token other than its entries. */
 static rt_err check_token(const rt_codec_spec *spec, const char *name,
                           const rt_logits_row *row, int64_t t, int64_t begin)
 {

@@ -1,5 +1,5 @@
 /** \file codec_exact.c
- *  The reference encoding: every array as it is, in 4-byte little-endian
+ *  The reference encoding: every array unchanged, in 4-byte little-endian
  *  words. */
 #include "io/codec/codec_exact.h"
 
@@ -9,11 +9,11 @@
 #include <string.h>
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-              "records are copied as they lie in memory");
+              "records are copied as they are in memory");
 
 enum { MAX_PARTS = 8 };
 
-/** The arrays of a row in the order of the record. */
+/** List the arrays of a row in the order of the record. */
 static int list_parts(const rt_codec_spec *spec, const rt_logits_row *row,
                       void *part[MAX_PARTS], size_t elements[MAX_PARTS])
 {
@@ -53,7 +53,8 @@ rt_err rt_codec_encode_exact(const rt_codec_spec *spec,
   return RT_OK;
 }
 
-/** Sizes say how long a record is: checked before anything is allocated. */
+/** Check the sizes against the length of the record, before anything is
+ *  allocated. */
 static rt_err check_sizes(const rt_codec_spec *spec, const rt_bytes_in *in,
                           const rt_logits_row *row)
 {

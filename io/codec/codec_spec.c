@@ -20,7 +20,8 @@ rt_err rt_codec_kind_parse(const char *text, rt_codec_kind *out)
       return RT_OK;
     }
   return RT_FAIL(RT_ERR_CONFIG,
-                 "\"%s\" is no encoding: exact, packed or sampled", text);
+                 "\"%s\" is not an encoding: expected exact, packed or sampled",
+                 text);
 }
 
 rt_err rt_codec_spec_check(const rt_codec_spec *s, const char *name)

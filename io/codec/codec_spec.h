@@ -1,6 +1,7 @@
 /** \file codec_spec.h
- *  What a reader of records must know before a shard's tables, and the part of
- *  a record that every encoding begins with.  Layer: io. */
+ *  The parameters that a reader of records must know before it can use a
+ *  shard's tables, and the part of a record common to all encodings.  Layer:
+ *  io. */
 #ifndef RT_CODEC_SPEC_H
 #define RT_CODEC_SPEC_H
 
@@ -9,11 +10,11 @@
 
 #include <stdbool.h>
 
-/** X(name, text): what becomes of an entry (id, log-prob). */
+/** X(name, text): how an entry (id, log-prob) is stored. */
 #define RT_CODEC_KINDS(X)                                                      \
   X(EXACT, "exact")     /* u32 id, f32 log-prob: the reference */              \
   X(PACKED, "packed")   /* exact ids, quantised log-probs, entropy-coded */    \
-  X(SAMPLED, "sampled") /* ids and how often N draws gave each */
+  X(SAMPLED, "sampled") /* ids and their number among N draws */
 
 #define RT_CODEC_KIND_ENUM(name, text) RT_CODEC_##name,
 typedef enum rt_codec_kind {
@@ -21,24 +22,25 @@ typedef enum rt_codec_kind {
 } rt_codec_kind;
 #undef RT_CODEC_KIND_ENUM
 
-/** "exact", "packed", "sampled"; and back: RT_ERR_CONFIG for other words. */
+/** Name of a kind, and the reverse: RT_ERR_CONFIG for an unknown word. */
 const char *rt_codec_kind_name(rt_codec_kind kind);
 RT_MUST rt_err rt_codec_kind_parse(const char *text, rt_codec_kind *out);
 
-/** What a reader must know before the tables; a shard keeps it beside them. */
+/** Parameters of an encoding, stored with every shard. */
 typedef struct rt_codec_spec {
   rt_codec_kind kind;
-  uint64_t vocab;          /**< true V, 1 to 2^32 */
-  int64_t max_tokens;      /**< most tokens of a row, 1 to 2^24 */
-  int64_t max_entries;     /**< most entries of a token, 1 to V and to 2^20 */
-  int64_t n_draws;         /**< N of `sampled`, 1 to 2048; else 0 */
-  bool entropy, deviation; /**< optional fields of rt_logits_row kept */
-  bool step;               /**< and these two: step, stream_row */
+  uint64_t vocab;      /**< true V, 1 to 2^32 */
+  int64_t max_tokens;  /**< maximum tokens per row, 1 to 2^24 */
+  int64_t max_entries; /**< maximum entries per token, 1 to min(V, 2^20) */
+  int64_t n_draws;     /**< N of `sampled`, 1 to 2048; otherwise 0 */
+  bool entropy,
+      deviation; /**< records have these optional fields of rt_logits_row */
+  bool step;     /**< records have the fields step and stream_row */
 } rt_codec_spec;
 /** RT_ERR_DATA, prefixed with \a name, unless all members are in range. */
 RT_MUST rt_err rt_codec_spec_check(const rt_codec_spec *spec, const char *name);
 
-/** Step and stream row, where the spec has them; else both are 0. */
+/** Read step and stream row if the spec has them; otherwise both are 0. */
 RT_MUST rt_err rt_codec_take_origin(const rt_codec_spec *spec, rt_bytes_in *in,
                                     rt_logits_row *row);
 RT_MUST rt_err rt_codec_put_origin(const rt_codec_spec *spec,

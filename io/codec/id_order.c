@@ -1,12 +1,13 @@
 /** \file id_order.c
- *  Ids in the order of how often they come. */
+ *  An order of ids by frequency. */
 #include "io/codec/id_order.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const uint64_t max_dense = 1 << 22; // ids that get a table of their own
+// ids that are looked up in a direct table
+static const uint64_t max_dense = 1 << 22;
 static const uint32_t max_seen = 1 << 24;
 enum { GAP_BITS = 3, CLASS_BITS = 6 };
 
@@ -27,19 +28,17 @@ static uint64_t dense_ids(uint64_t vocab)
 
 size_t rt_id_order_bytes(uint64_t vocab, const unsigned char *data, size_t n)
 {
-  uint32_t n_seen = 0; // the first number
+  uint32_t n_seen = 0; // the first field
   if (n >= sizeof n_seen)
     memcpy(&n_seen, data, sizeof n_seen);
-  n_seen = n_seen < max_seen ? n_seen : 0; // no more can be loaded
+  n_seen = n_seen < max_seen ? n_seen : 0; // rt_id_order_load() accepts no more
   const rt_id_order *o;
   return ((size_t)n_seen + 1) * (sizeof *o->id + sizeof *o->sorted +
                                  sizeof *o->rank_of + sizeof *o->near) +
          ((size_t)dense_ids(vocab) + 1) * sizeof *o->dense;
 }
 
-/** --- ranks and ids --- */
-
-/** The first place in sorted whose id is not below \a id. */
+/** Index of the first element of o->sorted that is not below \a id. */
 static uint32_t place(const rt_id_order *o, uint32_t id)
 {
   uint32_t low = 0, high = o->n_seen;
@@ -67,7 +66,7 @@ uint32_t rt_id_order_id(const rt_id_order *o, uint32_t rank)
 {
   if (rank < o->n_seen)
     return o->id[rank];
-  // of the unseen ids, number u: as many seen ones as lie below come on top
+  // unseen id number u: add the number of seen ids that are below it
   const uint32_t u = rank - o->n_seen;
   uint32_t low = 0, high = o->n_seen;
   while (low < high) {
@@ -79,8 +78,6 @@ uint32_t rt_id_order_id(const rt_id_order *o, uint32_t rank)
   }
   return u + low;
 }
-
-/** --- making it --- */
 
 static rt_err allocate(rt_id_order *o, uint32_t n_seen)
 {
@@ -97,7 +94,7 @@ static rt_err allocate(rt_id_order *o, uint32_t n_seen)
   return RT_OK;
 }
 
-/** Ranks of o->sorted from the class of each; sets o->end, too. */
+/** Compute the ranks of o->sorted from the class of each; also sets o->end. */
 static void rank_classes(rt_id_order *o, const uint8_t *class_of)
 {
   uint64_t next[RT_ORDER_CLASSES] = {0}, at = 0;
@@ -119,13 +116,13 @@ static void rank_classes(rt_id_order *o, const uint8_t *class_of)
   }
 }
 
-/** Distinct ids, ascending, and how often each came. */
+/** Distinct ids in ascending order, and the number of occurrences of each. */
 typedef struct counted {
   uint32_t *id, *times; // owned [n]
   uint32_t n;
 } counted;
 
-/** Once ends and masses are known. */
+/** Fill o->near, once ends and masses are known. */
 static void fill_near(rt_id_order *o)
 {
   int c = 0;
@@ -142,7 +139,7 @@ static int by_id(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-/** From a count of every id: the usual vocabulary. */
+/** Count with one counter per id, for vocabularies of usual size. */
 static rt_err count_all(uint64_t vocab, const uint32_t *ids, int64_t n,
                         counted *out)
 {
@@ -160,7 +157,7 @@ static rt_err count_all(uint64_t vocab, const uint32_t *ids, int64_t n,
   return RT_OK;
 }
 
-/** By sorting: a vocabulary too large for that. */
+/** Count by sorting, for larger vocabularies. */
 static rt_err count_sorted(const uint32_t *ids, int64_t n, counted *out)
 {
   uint32_t *const all = malloc(((size_t)n + 1) * sizeof *all);
@@ -179,8 +176,9 @@ static rt_err count_sorted(const uint32_t *ids, int64_t n, counted *out)
   return RT_OK;
 }
 
-/** Mass of what comes after each class, in units of one of its ids; the unseen
- *  get that of what came once (Good and Turing). */
+/** Compute for each class the mass of all later classes, in units of the mass
+ *  of one of its ids.  Unseen ids together get the mass of ids seen once
+ *  (Good-Turing). */
 static void weigh(rt_id_order *o, const uint8_t *class_of, const counted *x)
 {
   double mass[RT_ORDER_CLASSES] = {0.0}, once = 1.0, after = 0.0;
@@ -242,11 +240,6 @@ rt_err rt_id_order_learn(uint64_t vocab, const uint32_t *ids, int64_t n,
   return err;
 }
 
-/** --- bytes: u32 n_seen, u32 n_classes, u32 beyond [n_classes], two models,
- * u32 size and stream: for each seen id, ascending, the ids skipped and its
- * class
- *  --- */
-
 static int class_at(const rt_id_order *o, uint32_t rank)
 {
   int c = 0;
@@ -303,7 +296,7 @@ rt_err rt_id_order_store(const rt_id_order *o, rt_bytes *out)
   return err;
 }
 
-/** Ids and classes of the stream. */
+/** Read ids and classes from the stream. */
 static rt_err take_ids(rt_id_order *o, rt_rans_in *in,
                        const rt_rans_model models[2], const char *name,
                        uint8_t *class_of)
@@ -357,7 +350,7 @@ static rt_err load(rt_id_order *o, rt_bytes_in *in)
                n_classes <= RT_ORDER_CLASSES,
            RT_ERR_DATA, "%s: %u ids in %u classes", in->name, n_seen,
            n_classes);
-  // an id costs two symbols of 1/360 bit or more: see RT_RANS_LEAST
+  // an id takes two symbols of at least 1/360 bit each, see RT_RANS_LEAST
   RT_CHECK(n_seen / 2048 <= in->n, RT_ERR_DATA, "%s: %u ids in %zu bytes",
            in->name, n_seen, in->n);
   o->n_classes = (int)n_classes;

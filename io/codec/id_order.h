@@ -1,10 +1,11 @@
 /** \file id_order.h
- *  An order of all ids, the frequent ones first, and how far apart the members
- *  of a set will lie in it.  Layer: io, for io/codec alone.
+ *  An order of all ids, most frequent first, and estimates of the distance
+ *  between the members of a set in this order.  Layer: io, for io/codec only.
  *
- *  Ids that the sample had are sorted into classes of nearly the same frequency
- *  (a quarter of an octave), each by id; all others follow by id.  An id's
- * place is its rank, in [0, V).  Format: doc/formats.md, "Tables". */
+ *  Ids that occur in the sample are sorted into classes of similar frequency (a
+ *  quarter of an octave), and within a class by id; all other ids follow by id.
+ *  The position of an id in this order is its rank, in [0, V).  Format:
+ *  doc/formats.md, "Tables". */
 #ifndef RT_CODEC_ORDER_H
 #define RT_CODEC_ORDER_H
 
@@ -15,33 +16,34 @@ enum { RT_ORDER_CLASSES = 128, RT_GAP_CONTEXTS = 37 };
 typedef struct rt_id_order {
   uint64_t vocab;
   uint32_t n_seen;
-  int n_classes;              // the last one: ids that were not seen
-  uint32_t *id;               // owned [n_seen] of a rank
-  uint32_t *sorted, *rank_of; // owned [n_seen] ids ascending; their ranks
-  uint32_t *dense;            // owned [n_dense] rank + 1 of an id, or NULL
-  uint16_t *near;             // owned [n_seen] rt_order_near() of a rank
+  int n_classes; // the last class contains the ids that were not seen
+  uint32_t *id;  // owned [n_seen]: id of a rank
+  uint32_t *sorted,
+      *rank_of;    // owned [n_seen]: ids in ascending order; their ranks
+  uint32_t *dense; // owned [n_dense]: rank + 1 of an id, or NULL
+  uint16_t *near;  // owned [n_seen]: rt_order_near() of a rank
   uint64_t n_dense;
-  uint64_t end[RT_ORDER_CLASSES];    // one past a class's last rank
-  uint32_t beyond[RT_ORDER_CLASSES]; // mass after the class, in its own ids
+  uint64_t end[RT_ORDER_CLASSES];    // one past the last rank of a class
+  uint32_t beyond[RT_ORDER_CLASSES]; // mass of all later classes, in units of
+                                     // one id of the class
 } rt_id_order;
 
-/** From counts of ids: \a ids [n], any order, repeated as often as they came.
- */
+/** Build the order from a sample \a ids [n], in any order, with repetitions. */
 RT_MUST rt_err rt_id_order_learn(uint64_t vocab, const uint32_t *ids, int64_t n,
                                  rt_id_order *out);
 RT_MUST rt_err rt_id_order_store(const rt_id_order *order, rt_bytes *out);
-/** Moves *at on; nothing is believed. */
+/** Read an order from untrusted bytes; advances *at. */
 RT_MUST rt_err rt_id_order_load(uint64_t vocab, const unsigned char *data,
                                 size_t n, size_t *at, const char *name,
                                 rt_id_order *out);
-/** Bytes of memory that it takes after loading \a data [n]. */
+/** Memory in bytes that it takes after loading \a data [n]. */
 size_t rt_id_order_bytes(uint64_t vocab, const unsigned char *data, size_t n);
 void rt_id_order_clear(rt_id_order *order);
 
 uint32_t rt_id_order_rank(const rt_id_order *order, uint32_t id);
 uint32_t rt_id_order_id(const rt_id_order *order, uint32_t rank);
 
-/** 16 log2(x), nearly; x > 0. */
+/** 16 log2(x), approximately; x > 0. */
 static inline int rt_lg16(uint64_t x)
 {
   static const uint8_t part[16] = {0, 1,  3,  4,  5,  6,  7,  8,
@@ -52,8 +54,8 @@ static inline int rt_lg16(uint64_t x)
 
 enum { RT_DENSITIES = 4 };
 
-/** Of rank \a rank in class \a c: 16 log2 of the mass from there on, in ids of
- *  the class, and in the two lowest bits how rare these are. */
+/** For rank \a rank in class \a c: 16 log2 of the mass from there on, in units
+ *  of one id of the class; the two lowest bits say how rare these ids are. */
 static inline unsigned rt_order_near_of(const rt_id_order *o, int c,
                                         uint64_t rank)
 {
@@ -62,15 +64,15 @@ static inline unsigned rt_order_near_of(const rt_id_order *o, int c,
   return (unsigned)(rt_lg16(mass) << 2 | density);
 }
 
-/** The same by table where there is one; \a rank < V. */
+/** The same, from a table where there is one; \a rank < V. */
 static inline unsigned rt_order_near(const rt_id_order *o, uint64_t rank)
 {
   return rank < o->n_seen ? o->near[rank]
                           : rt_order_near_of(o, o->n_classes - 1, rank);
 }
 
-/** Half octaves of the distance to expect to the next of so many members, by
- *  their rt_lg16(), as a context. */
+/** Context of a gap: the expected distance to the next of the remaining members
+ *  (given as their rt_lg16()), in half octaves. */
 static inline unsigned rt_gap_context(unsigned near, int lg_left)
 {
   const unsigned biased =

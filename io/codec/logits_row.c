@@ -1,5 +1,5 @@
 /** \file logits_row.c
- *  Memory of a row of logits. */
+ *  Memory management of a row of logits. */
 #include "io/codec/logits_row.h"
 
 #include <math.h>
@@ -16,7 +16,7 @@ void rt_logits_row_clear(rt_logits_row *row)
   *row = (rt_logits_row){0};
 }
 
-/** Every element has 4 bytes; one more than asked, as tok has T + 1. */
+/** Resize an array of 4-byte elements to n + 1, as tok has T + 1. */
 static rt_err grow(void **array, int64_t n)
 {
   void *const more = realloc(*array, ((size_t)n + 1) * 4);
@@ -48,7 +48,8 @@ rt_err rt_logits_row_tokens(rt_logits_row *row, int64_t n)
   return RT_OK;
 }
 
-/** Of an earlier row: they must not pass for this one's. */
+/** Free values of an earlier row, which must not be mistaken for those of this
+ *  one. */
 static void forget(float **array)
 {
   free(*array);
@@ -134,11 +135,11 @@ void rt_logits_row_cut(rt_logits_row *row, int64_t first, int64_t n)
   row->n_entries = kept;
 }
 
-/** What the entries of one token say of its padding. */
+/** Sums over the entries of one token. */
 typedef struct padding {
-  double kept;    /**< mass of entries that are none */
-  double mass;    /**< of those that are */
-  double entropy; /**< theirs, -sum p log p */
+  double kept;    /**< mass of entries that are not padding */
+  double mass;    /**< mass of padding entries */
+  double entropy; /**< -sum p log p over the padding entries */
 } padding;
 
 static padding weigh(const uint32_t *ids, const float *logp, int64_t n,
@@ -157,19 +158,20 @@ static padding weigh(const uint32_t *ids, const float *logp, int64_t n,
   return pad;
 }
 
-/** Log-probs may have been rounded up: none may rise above 0. */
+/** Increase a log-prob, limited to 0 (log-probs may have been rounded up). */
 static float lift(float logp, double by)
 {
   return (float)fmin((double)logp + by, 0.0);
 }
 
-/** Entries [from, from + n) of token \a t to place \a to; \return how many. */
+/** Move the valid entries among [from, from + n) of token \a t to position \a
+ *  to; \return their number. */
 static int64_t narrow_token(rt_logits_row *row, int64_t t, int64_t from,
                             int64_t to, int64_t vocab)
 {
   const int64_t n = row->count[t];
   const padding pad = weigh(row->ids + from, row->logp + from, n, vocab);
-  // rounded masses may exceed 1: what is kept then adds up to 1
+  // rounded masses may exceed 1; the entries kept then add up to 1
   const double left = fmax(1.0 - pad.mass, pad.kept);
   const double rise = left > 0.0 ? -log(left) : 0.0;
   int64_t kept = 0;
@@ -192,8 +194,8 @@ rt_err rt_logits_row_narrow(rt_logits_row *row, int64_t vocab)
   int64_t from = 0, to = 0;
   for (int64_t t = 0; t <= row->n_tokens; t++)
     RT_CHECK(row->tok[t] < vocab, RT_ERR_DATA,
-             "token %lld of a row is %u, data.vocab is %lld: the text has ids "
-             "that are padding there",
+             "token %lld of a row is %u, but data.vocab is %lld: the text "
+             "contains ids that would be padding",
              (long long)t, row->tok[t], (long long)vocab);
   for (int64_t t = 0; t < row->n_tokens; t++) {
     const int64_t n = row->count[t];

@@ -1,5 +1,5 @@
 /** \file packed_read.c
- *  Records of `packed` and `sampled` into rows, whatever the bytes are. */
+ *  Decodes records of `packed` and `sampled` from untrusted bytes. */
 #include "io/codec/packed.h"
 
 #include "io/codec/codec_check.h"
@@ -13,13 +13,13 @@ static int64_t unzigzag(uint64_t x)
   return (int64_t)(x >> 1) ^ -(int64_t)(x & 1);
 }
 
-/** What decoding a row needs besides the tables. */
+/** State for decoding a row. */
 typedef struct decoder {
   const rt_packed *k;        // borrowed
   const rt_codec_spec *spec; // borrowed
   const char *name;          // borrowed
   rt_rans_in in;
-  uint64_t *key; // owned [room]: level, or N less draws, << 32 | id
+  uint64_t *key; // owned [room]: (level, or N - draws) << 32 | id
   size_t room;
   rt_logits_row *row; // borrowed
 } decoder;
@@ -40,16 +40,18 @@ static rt_err room_for(decoder *e, size_t n)
   return RT_OK;
 }
 
-/** Entries of one token, which are to come. */
+/** Expected entries of one token. */
 typedef struct wanted {
   size_t n;
-  uint64_t most, span; // their keys' upper halves: most - v, v at most span
+  uint64_t most,
+      span; // upper halves of their keys are most - v, with v at most span
   int context_of_range;
 } wanted;
 
-/** Entries by rank into e->key; false: they are no such set.  \a sure: there
- *  are words for all of them.  What a step looks up by its state is known a
- *  step before its context: the tables lie so that it is fetched then. */
+/** Decode the entries in order of rank into e->key; false if they are invalid.
+ *  \a sure: the stream has enough words for all of them.  Values looked up by
+ *  state are known one step before their context; the tables are laid out so
+ *  that they can be fetched then. */
 static inline bool take_entries(decoder *e, wanted w, bool sure)
 {
   const rt_packed *const k = e->k;
@@ -59,7 +61,8 @@ static inline bool take_entries(decoder *e, wanted w, bool sure)
       &k->model[RT_M_VALUE + w.context_of_range * RT_DENSITIES];
   const uint32_t *const value_slot = k->value_slot[w.context_of_range];
   const uint64_t vocab = e->spec->vocab;
-  rt_rans_in in = e->in; // in registers, as its two states: one for gaps
+  // a local copy, kept in registers with its two states: one for gaps
+  rt_rans_in in = e->in;
   uint32_t a = in.x[in.turn], b = in.x[in.turn ^ 1];
   uint64_t next = 0;
   bool good = true;
@@ -92,12 +95,12 @@ static inline bool take_entries(decoder *e, wanted w, bool sure)
 
 static rt_err take_set(decoder *e, wanted w)
 {
-  // an entry takes two words at most
+  // an entry takes at most two words
   const bool sure = (size_t)(e->in.word_end - e->in.word) / 4 >= w.n;
   RT_CHECK(sure ? take_entries(e, w, true) : take_entries(e, w, false),
            RT_ERR_DATA,
-           "%s: a token's %zu entries are no set of ids below %llu with values "
-           "up to %llu",
+           "%s: a token's %zu entries are not a set of ids below %llu with "
+           "values up to %llu",
            e->name, w.n, (unsigned long long)e->spec->vocab,
            (unsigned long long)w.span);
   return RT_OK;
@@ -109,8 +112,8 @@ static int by_key(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-/** Nearly in order already: by insertion.  Flat or hostile rows would take the
- *  square of their length: they are sorted anew. */
+/** Insertion sort of nearly sorted keys.  Flat or malicious rows, for which it
+ *  would take quadratic time, use qsort. */
 static void sort_nearly(uint64_t *key, size_t n)
 {
   size_t moves = 0;
@@ -128,8 +131,8 @@ static void sort_nearly(uint64_t *key, size_t n)
   }
 }
 
-/** Keys of one token, whose upper halves are \a least to \a least + \a span,
- *  sorted into \a to: count, place, then order what has equal halves. */
+/** Sort the keys of one token, whose upper halves lie in \a least to \a least +
+ *  \a span, into \a to: counting sort, then sort keys with equal halves. */
 static void sort_keys(const uint64_t *from, size_t n, uint64_t least,
                       uint64_t span, uint64_t *to)
 {
@@ -219,7 +222,8 @@ static rt_err take_label(decoder *e, int64_t t, size_t n, const uint32_t *ids,
   return RT_OK;
 }
 
-/** Room for \a n more entries after \a at of the row's \a all. */
+/** Ensure capacity for \a n more entries after \a at, out of \a all in the row.
+ */
 static rt_err grow_row(rt_logits_row *row, int64_t at, int64_t n, int64_t all)
 {
   if (row->ids != NULL && at + n <= row->cap_entries)
@@ -280,7 +284,7 @@ rt_err rt_packed_decode(const rt_packed *k, rt_bytes_in *in, rt_logits_row *out)
   RT_TRY(rt_bytes_take_u32(in, &n_tokens));
   RT_TRY(rt_bytes_take_u32(in, &n_entries));
   RT_TRY(rt_codec_take_origin(spec, in, out));
-  // a symbol costs at least 1/360 of a bit: see RT_RANS_LEAST
+  // a symbol takes at least 1/360 bit, see RT_RANS_LEAST
   RT_CHECK(n_tokens <= spec->max_tokens && n_tokens / 4096 <= in->n &&
                n_entries / 4096 <= in->n,
            RT_ERR_DATA, "%s: %lu tokens, %lu entries in %zu bytes", in->name,

@@ -1,14 +1,14 @@
 /** \file packed_tables.c
- *  The encodings `packed` and `sampled`: the ids of a token as a set in the
- *  order of their frequency, log-probs in steps or draws as counts, everything
- *  through rANS.  Here: levels, contexts, tables. */
+ *  Levels, contexts and tables of the encodings `packed` and `sampled`.  They
+ *  store the ids of a token as a set, in an order by frequency, and log-probs
+ *  as levels or draws as counts, all coded by rANS. */
 #include "io/codec/packed.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/** --- levels: -log-prob in steps that grow where it matters less --- */
+/** Quantisation of -log-prob, in steps that grow where errors matter less. */
 
 static const struct {
   float from, per_nat;
@@ -49,8 +49,6 @@ float rt_packed_bound(float logp)
   return 0.5F / steps[s].per_nat;
 }
 
-/** --- contexts and fields --- */
-
 int rt_packed_range_context(int range)
 {
   static const int below[RT_N_RANGES - 1] = {4,  12,  24,  40,  56, 72,
@@ -67,8 +65,6 @@ int64_t rt_packed_steps(float x, float per_unit)
   return lrintf(fmaxf(-most, fminf(most, x * per_unit)));
 }
 
-/** --- tables --- */
-
 static void fill_constants(rt_packed *k)
 {
   for (int m = 0; m <= RT_MAX_BITS; m++)
@@ -81,7 +77,7 @@ static void fill_constants(rt_packed *k)
   }
 }
 
-/** Once the models are known. */
+/** Fill the slots, once the models are set. */
 void rt_packed_fill_slots(rt_packed *k)
 {
   for (int s = 0; s < RT_RANS_SCALE; s++)
@@ -130,8 +126,7 @@ rt_err rt_packed_load(const rt_codec_spec *spec, rt_bytes_in *in,
   for (int i = 0; i < RT_N_MODELS; i++)
     RT_TRY(rt_rans_load(in->data, in->n, &in->at, in->name, &k->model[i]));
   RT_CHECK(in->at == in->n, RT_ERR_DATA,
-           "%s: %zu bytes after the last of the tables", in->name,
-           in->n - in->at);
+           "%s: %zu excess bytes after the tables", in->name, in->n - in->at);
   rt_packed_fill_slots(k);
   return RT_OK;
 }
@@ -139,7 +134,7 @@ rt_err rt_packed_load(const rt_codec_spec *spec, rt_bytes_in *in,
 size_t rt_packed_bytes(const rt_codec_spec *spec, const unsigned char *tables,
                        size_t n)
 {
-  const size_t base = sizeof(uint32_t); // the order comes next
+  const size_t base = sizeof(uint32_t); // the order of ids follows
   return sizeof(rt_packed) +
          (n > base ? rt_id_order_bytes(spec->vocab, tables + base, n - base)
                    : 0);

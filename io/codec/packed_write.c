@@ -1,6 +1,6 @@
 /** \file packed_write.c
- *  Rows into records of `packed` and `sampled`; tables from a sample of them.
- */
+ *  Encodes rows as records of `packed` and `sampled`, and builds tables from a
+ *  sample. */
 #include "io/codec/packed.h"
 
 #include <math.h>
@@ -12,13 +12,13 @@ static uint64_t zigzag(int64_t x)
   return ((uint64_t)x << 1) ^ (uint64_t)(x >> 63);
 }
 
-/** An entry on its way: sorted by rank. */
+/** An entry to encode; entries are sorted by rank. */
 typedef struct item {
   uint32_t rank, id;
-  int value; // level, or draws
+  int value; // level, or number of draws
 } item;
 
-/** What encoding rows needs. */
+/** State for encoding rows. */
 typedef struct encoder {
   const rt_packed *k; // borrowed
   rt_rans_out *out;   // borrowed
@@ -52,11 +52,11 @@ static rt_err put(encoder *p, int model, uint64_t v, int m)
   return rt_rans_put(p->out, p->k->model, model, v, m);
 }
 
-/** \a x [mid] and the rest of \a x [n], each ascending, as one into \a to. */
+/** Merge \a x [0, mid) and \a x [mid, n), both ascending, into \a to. */
 static void merge(const uint64_t *x, size_t mid, size_t n, uint64_t *to)
 {
   size_t i = 0, j = mid;
-  while (i < mid && j < n) { // which one it is cannot be foreseen: no branch
+  while (i < mid && j < n) { // unpredictable, so without a branch
     const bool second = x[j] < x[i];
     *to++ = second ? x[j] : x[i];
     i += !second;
@@ -66,8 +66,8 @@ static void merge(const uint64_t *x, size_t mid, size_t n, uint64_t *to)
   memcpy(to + (mid - i), x + j, (n - j) * sizeof *x);
 }
 
-/** Keys ascending: short runs, then merged pair by pair.  \a spare has the room
- *  of \a x; the result is the one or the other. */
+/** Sort keys: short runs, which are then merged pairwise.  \a spare is as large
+ *  as \a x; returns whichever of the two holds the result. */
 static const uint64_t *sort_keys(uint64_t *x, size_t n, uint64_t *spare)
 {
   enum { RUN = 32 };
@@ -91,13 +91,13 @@ static const uint64_t *sort_keys(uint64_t *x, size_t n, uint64_t *spare)
   return x;
 }
 
-/** Draws of an entry whose log-prob is log(draws / N). */
+/** Number of draws of an entry whose log-prob is log(draws / N). */
 static int draws_of(const rt_codec_spec *spec, float logp)
 {
   return (int)lrint(exp((double)logp) * (double)spec->n_draws);
 }
 
-/** The token's entries as items in the order of their ranks. */
+/** Convert the token's entries to items, sorted by rank. */
 static rt_err take_items(encoder *p, const rt_logits_row *row, int64_t begin,
                          size_t n)
 {
@@ -118,7 +118,8 @@ static rt_err take_items(encoder *p, const rt_logits_row *row, int64_t begin,
   return RT_OK;
 }
 
-/** Entries come as a set; levels from the unlikeliest up, draws less one. */
+/** Encode the entries as a set; levels relative to the least probable one,
+ *  draws minus one. */
 static rt_err put_items(encoder *p, size_t n, int low, int range)
 {
   const rt_id_order *o = &p->k->order;
@@ -161,7 +162,8 @@ static rt_err put_draws(encoder *p, size_t n)
   return put_items(p, n, -1, 0);
 }
 
-/** Where the corpus token is in the decoded order, 1 for the first; else 0. */
+/** Position of the corpus token in the decoded order, 1 for the first; 0 if
+ *  absent. */
 static uint64_t find_label(const encoder *p, size_t n, uint32_t label)
 {
   const bool packed = p->k->spec.kind == RT_CODEC_PACKED;
@@ -232,7 +234,7 @@ static rt_err put_row(encoder *p, const rt_logits_row *row)
   return RT_OK;
 }
 
-/** Put \a rows [n_rows] into \a out, or only count what would be put. */
+/** Encode \a rows [n_rows] to \a out, or only count the symbols. */
 static rt_err put_rows(const rt_packed *k, const rt_logits_row *rows,
                        int64_t n_rows, rt_rans_out *out)
 {
@@ -258,12 +260,10 @@ rt_err rt_packed_encode(const rt_packed *k, const rt_logits_row *row,
   return err;
 }
 
-/** --- learning --- */
-
-/** Models need fewer tokens than the order of ids. */
+/** Sample size for models, which need fewer tokens than the order of ids. */
 static const int64_t model_tokens = 16384;
 
-/** The middle of what log-sum-exps are: the mean will do. */
+/** A central value of the log-sum-exps: their mean. */
 static int32_t find_base(const rt_logits_row *rows, int64_t n_rows)
 {
   double sum = 0.0, n = 0.0;
@@ -275,7 +275,7 @@ static int32_t find_base(const rt_logits_row *rows, int64_t n_rows)
   return n > 0.0 ? (int32_t)lrint(sum / n) : 0;
 }
 
-/** Ids of all entries, one after the other; the caller frees. */
+/** The ids of all entries, concatenated; the caller frees the array. */
 static rt_err gather_ids(const rt_logits_row *rows, int64_t n_rows,
                          uint32_t **out, int64_t *n)
 {
@@ -293,7 +293,8 @@ static rt_err gather_ids(const rt_logits_row *rows, int64_t n_rows,
   return RT_OK;
 }
 
-/** Count what the rows would put, then make the models. */
+/** Count the symbols that the rows would produce, and build the models from the
+ *  counts. */
 static rt_err learn_models(rt_packed *k, const rt_logits_row *rows,
                            int64_t n_rows)
 {

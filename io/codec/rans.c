@@ -1,11 +1,9 @@
 /** \file rans.c
- *  Static rANS models and streams of symbols. */
+ *  Static rANS models, and streams of symbols. */
 #include "io/codec/rans.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/** --- models --- */
 
 static unsigned freq_of(const rt_rans_model *m, unsigned symbol)
 {
@@ -45,7 +43,8 @@ void rt_rans_learn(const uint32_t count[RT_RANS_SYMBOLS], rt_rans_model *out)
   fill_slots(freq, out);
 }
 
-/** Each frequency in 1 byte below 224, else in 2; a 0 with how many follow. */
+/** A frequency takes 1 byte if below 224, otherwise 2; a 0 is followed by the
+ *  number of further zeros. */
 rt_err rt_rans_store(const rt_rans_model *model, rt_bytes *out)
 {
   for (unsigned s = 0; s < RT_RANS_SYMBOLS; s++) {
@@ -94,12 +93,10 @@ rt_err rt_rans_load(const unsigned char *data, size_t n, size_t *at,
   return RT_OK;
 }
 
-/** --- writing --- */
-
 void rt_rans_numbers_init(int m, rt_rans_numbers *out)
 {
   RT_ASSERT(m >= 0 && m < 8);
-  const uint32_t plain = 2U << m; // symbols that are their numbers
+  const uint32_t plain = 2U << m; // symbols that represent the number itself
   for (uint32_t s = 0; s < RT_RANS_SYMBOLS; s++) {
     out->first[s] = s;
     out->n_raw[s] = 0;
@@ -163,8 +160,8 @@ rt_err rt_rans_put(rt_rans_out *out, const rt_rans_model *models, int i,
                    : RT_OK;
 }
 
-/** Symbols into words, from the last to the first, which fills \a end
- *  downwards; returns where they begin. */
+/** Encode the symbols from last to first; words are written downwards from \a
+ *  end.  Returns the start of the words. */
 static unsigned char *encode(const rt_rans_out *out, unsigned char *end)
 {
   uint32_t x[2] = {rt_rans_low, rt_rans_low};
@@ -186,7 +183,7 @@ static unsigned char *encode(const rt_rans_out *out, unsigned char *end)
 
 rt_err rt_rans_finish(rt_rans_out *out, rt_bytes *to)
 {
-  if (out->n_pending > 0) // fill up to a byte
+  if (out->n_pending > 0) // pad to a whole byte
     RT_TRY(put_bits(out, 0, 8 - out->n_pending));
   const size_t most = 2 * out->n_op + 8;
   unsigned char *const words = malloc(most);
@@ -209,8 +206,6 @@ void rt_rans_out_clear(rt_rans_out *out)
   rt_bytes_clear(&out->bits);
   *out = (rt_rans_out){0};
 }
-
-/** --- reading --- */
 
 static uint32_t u32_at(const unsigned char *data)
 {

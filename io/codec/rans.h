@@ -1,9 +1,9 @@
 /** \file rans.h
- *  Numbers into few bits: static rANS models and raw bits.  Layer: io.  Memory
- *  to memory.  Format: doc/formats.md, "Streams".
+ *  Entropy coding of numbers by static rANS models and raw bits.  Layer: io.
+ *  Memory to memory.  Format: doc/formats.md, "Streams".
  *
- *  rANS after J. Duda, "Asymmetric numeral systems" (arXiv:1311.2540): two
- *  32-bit states that take turns, 16-bit words, frequencies of 12 bits. */
+ *  rANS after J.  Duda, "Asymmetric numeral systems" (arXiv:1311.2540): two
+ *  alternating 32-bit states, 16-bit words, 12-bit frequencies. */
 #ifndef RT_RANS_H
 #define RT_RANS_H
 
@@ -14,20 +14,21 @@ enum {
   RT_RANS_BITS = 12,
   RT_RANS_SCALE = 1 << RT_RANS_BITS,
   RT_RANS_SYMBOLS = 256,
-  RT_RANS_ESCAPE = 255, /**< then the symbol in 8 raw bits */
-  RT_RANS_LEAST = 8,    /**< frequency of the escape: so no symbol is free, and
-                             few bytes cannot stand for endlessly many */
+  RT_RANS_ESCAPE = 255, /**< followed by the symbol in 8 raw bits */
+  RT_RANS_LEAST = 8, /**< minimum frequency of the escape, so that no symbol is
+                        free and few bytes cannot represent unlimited data */
 };
-static const uint32_t rt_rans_low = 1U << 16; /**< states are at least this */
+static const uint32_t rt_rans_low = 1U << 16; /**< lower bound of a state */
 
-/** How often each symbol comes, of RT_RANS_SCALE. */
+/** Frequencies of the symbols, in units of 1 / RT_RANS_SCALE. */
 typedef struct rt_rans_model {
-  uint32_t code[RT_RANS_SYMBOLS]; /**< frequency << 16 | sum of those before */
-  uint8_t slot[RT_RANS_SCALE];    /**< the symbol that owns a slot */
+  uint32_t code[RT_RANS_SYMBOLS]; /**< frequency << 16 | sum of the frequencies
+                                     before it */
+  uint8_t slot[RT_RANS_SCALE];    /**< symbol of a slot */
 } rt_rans_model;
 
-/** Numbers of \a m bits: the first number of each symbol, its raw bits; more
- *  than 32 of these mean that no number has the symbol. */
+/** For numbers with precision \a m: the first number of each symbol and its
+ *  number of raw bits; more than 32 of these mark an unused symbol. */
 typedef struct rt_rans_numbers {
   uint32_t first[RT_RANS_SYMBOLS];
   uint8_t n_raw[RT_RANS_SYMBOLS];
@@ -37,28 +38,30 @@ void rt_rans_numbers_init(int m, rt_rans_numbers *out);
 /** Frequencies from counts; all counts may be 0. */
 void rt_rans_learn(const uint32_t count[RT_RANS_SYMBOLS], rt_rans_model *out);
 RT_MUST rt_err rt_rans_store(const rt_rans_model *model, rt_bytes *out);
-/** From rt_rans_store()'s bytes at *at, which moves on; nothing is believed. */
+/** Read a model from untrusted bytes of rt_rans_store() at *at, which is
+ *  advanced. */
 RT_MUST rt_err rt_rans_load(const unsigned char *data, size_t n, size_t *at,
                             const char *name, rt_rans_model *out);
 
-/** --- writing: symbols are kept, then coded from the last to the first --- */
+/** A writer.  It buffers symbols, which are coded from last to first. */
 typedef struct rt_rans_out {
   uint32_t *op; // owned [n_op <= room]: freq << 16 | cum
   size_t n_op, room;
-  rt_bytes bits; // owned; raw bits, the first in the lowest place
+  rt_bytes bits; // owned; raw bits, lowest first
   uint64_t pending;
   int n_pending;
-  uint32_t (*count)[RT_RANS_SYMBOLS]; /**< borrowed; not NULL: only count */
+  uint32_t (*count)[RT_RANS_SYMBOLS]; /**< borrowed; if not NULL, only count
+                                         symbols */
 } rt_rans_out;
-/** Number \a v >= 0 by model number \a i of \a models: 2^(m+1) symbols for the
- *  first numbers, then 2^m for each octave and raw bits. */
+/** Write number \a v >= 0 with model \a i of \a models: one symbol each for the
+ *  first 2^(m+1) numbers, then 2^m symbols per octave, with raw bits. */
 RT_MUST rt_err rt_rans_put(rt_rans_out *out, const rt_rans_model *models, int i,
                            uint64_t v, int m);
-/** Append the stream and start anew. */
+/** Append the stream to \a to, and reset the writer. */
 RT_MUST rt_err rt_rans_finish(rt_rans_out *out, rt_bytes *to);
 void rt_rans_out_clear(rt_rans_out *out);
 
-/** --- reading: never beyond its bytes; `bad` stays --- */
+/** A reader.  It never reads beyond its bytes; `bad` is sticky. */
 typedef struct rt_rans_in {
   const unsigned char *word, *word_end; // borrowed
   const unsigned char *bits, *bits_end; // borrowed
@@ -71,14 +74,14 @@ typedef struct rt_rans_in {
 /** \a data [n] is the whole stream. */
 RT_MUST rt_err rt_rans_open(const unsigned char *data, size_t n,
                             const char *name, rt_rans_in *out);
-/** RT_ERR_DATA unless all was read and nothing was missing. */
+/** RT_ERR_DATA unless the stream was read completely, and nothing beyond it. */
 RT_MUST rt_err rt_rans_close(const rt_rans_in *in, const char *name);
 
-/** \a n <= 32 raw bits. */
+/** Read \a n <= 32 raw bits. */
 static inline uint32_t rt_rans_bits(rt_rans_in *in, int n)
 {
   if (in->n_pending < n) {
-    if (in->bits_end - in->bits >= 8) { // as many bytes as fit
+    if (in->bits_end - in->bits >= 8) { // load as many bytes as fit
       uint64_t more;
       memcpy(&more, in->bits, sizeof more);
       in->pending |= more << in->n_pending;
@@ -100,15 +103,15 @@ static inline uint32_t rt_rans_bits(rt_rans_in *in, int n)
   return (uint32_t)got;
 }
 
-/** The slot that a state is in: whose symbol comes next. */
+/** The slot of a state, which determines the next symbol. */
 static inline uint32_t rt_rans_slot(uint32_t state)
 {
   return state & (RT_RANS_SCALE - 1);
 }
 
-/** Take the symbol of \a code, which owns the slot, out of *state.  No branch
- *  that cannot be foreseen: the next word is looked at in any case.  \a sure:
- *  one is there. */
+/** Remove the symbol of \a code, which has the slot, from *state.  Without an
+ *  unpredictable branch: the next word is always loaded.  \a sure: there is
+ *  one. */
 static inline void rt_rans_drop(rt_rans_in *in, uint32_t *state, uint32_t code,
                                 bool sure)
 {
@@ -125,7 +128,8 @@ static inline void rt_rans_drop(rt_rans_in *in, uint32_t *state, uint32_t code,
   in->word += (low && !at_end) ? 2 : 0;
 }
 
-/** The number that \a symbol begins, less than 2^33 whatever the bytes are. */
+/** Complete the number that starts with \a symbol; less than 2^33 for any
+ *  input. */
 static inline uint64_t rt_rans_number(rt_rans_in *in, unsigned symbol,
                                       const rt_rans_numbers *numbers)
 {
@@ -139,7 +143,7 @@ static inline uint64_t rt_rans_number(rt_rans_in *in, unsigned symbol,
   return (uint64_t)numbers->first[symbol] + rt_rans_bits(in, n_raw);
 }
 
-/** What rt_rans_put() wrote, from the state whose turn it is. */
+/** Read a number written by rt_rans_put(), using the next of the two states. */
 static inline uint64_t rt_rans_take(rt_rans_in *in, const rt_rans_model *model,
                                     const rt_rans_numbers *numbers)
 {

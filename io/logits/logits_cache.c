@@ -1,5 +1,5 @@
 /** \file logits_cache.c
- *  Places for decoders. */
+ *  A cache of decoders. */
 #include "io/logits/logits_cache.h"
 
 #include <pthread.h>
@@ -9,13 +9,13 @@ typedef struct place {
   rt_codec *codec; // owned; NULL: free
   int64_t i_shard;
   int n_loans;
-  uint64_t used; // when, by the cache's count
+  uint64_t used; // time of last use, as counted by the cache
 } place;
 
 struct rt_logits_cache {
-  pthread_mutex_t lock; // of all below
+  pthread_mutex_t lock; // protects everything below
   place places[RT_LOGITS_DECODERS];
-  uint64_t now; // loans so far
+  uint64_t now; // number of loans so far
   int64_t n_made;
 };
 
@@ -40,7 +40,7 @@ void rt_logits_cache_destroy(rt_logits_cache **cache)
   free(c);
 }
 
-/** With the lock: lend the shard's decoder, if it is there. */
+/** Lock held.  Lend the shard's decoder, if it is cached. */
 static bool lend(rt_logits_cache *c, int64_t i_shard, rt_logits_loan *out)
 {
   for (int i = 0; i < RT_LOGITS_DECODERS; i++) {
@@ -55,8 +55,7 @@ static bool lend(rt_logits_cache *c, int64_t i_shard, rt_logits_loan *out)
   return false;
 }
 
-/** With the lock: the place that was not used for longest, of those that nobody
- *  uses; NULL: there is none. */
+/** Lock held.  The least recently used slot that is not lent; NULL: none. */
 static place *find_place(rt_logits_cache *c)
 {
   place *best = NULL;
@@ -68,9 +67,9 @@ static place *find_place(rt_logits_cache *c)
   return best;
 }
 
-/** With the lock: put \a made into a place and lend it.  What has to go then is
- *  the caller's to destroy: what was there, or \a made if another thread was
- *  faster; NULL: nothing. */
+/** Lock held.  Put \a made into a slot and lend it.  Returns a codec that the
+ *  caller must destroy: the one replaced, or \a made if another thread was
+ *  faster; NULL: none. */
 static rt_codec *keep(rt_logits_cache *c, int64_t i_shard, rt_codec *made,
                       rt_logits_loan *out)
 {
@@ -96,7 +95,7 @@ rt_err rt_logits_cache_get(rt_logits_cache *cache,
   pthread_mutex_unlock(&cache->lock);
   if (there)
     return RT_OK;
-  // without the lock: other threads go on with what is there
+  // lock not held: other threads continue with what is cached
   RT_TRY(rt_codec_load(tables->spec, tables->data, tables->n, tables->path,
                        &made));
   pthread_mutex_lock(&cache->lock);

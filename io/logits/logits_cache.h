@@ -1,24 +1,23 @@
 /** \file logits_cache.h
- *  Decoders of a dataset's shards: a few at once, the least recently used one
- *  makes room.  Layer: io, for io/logits_*.c only.  No MPI; thread-safe but for
- *  create and destroy.
+ *  LRU cache of the decoders of a dataset's shards.  Layer: io, for
+ *  io/logits_*.c only.  No MPI; thread-safe except create and destroy.
  *
- *  A decoder takes about a megabyte and a millisecond to make (V = 49152), a
- *  row of 2048 tokens two milliseconds to decode: reading rows of more shards
- *  than there are places, in any order, costs half as much again. */
+ *  A decoder takes about 1 MB, and a millisecond to create (V = 49152);
+ *  decoding a row of 2048 tokens takes two.  Reading rows in random order from
+ *  more shards than the cache holds thus costs half as much again. */
 #ifndef RT_LOGITS_CACHE_H
 #define RT_LOGITS_CACHE_H
 
 #include "io/codec/codec.h"
 
-enum { RT_LOGITS_DECODERS = 32 }; /**< kept at once */
+enum { RT_LOGITS_DECODERS = 32 }; /**< capacity of the cache */
 
 typedef struct rt_logits_cache rt_logits_cache;
 
 RT_MUST rt_err rt_logits_cache_create(rt_logits_cache **out);
 void rt_logits_cache_destroy(rt_logits_cache **cache);
 
-/** What decodes a shard: bytes of its tables. */
+/** The serialised tables of a shard. */
 typedef struct rt_logits_tables {
   int64_t i_shard;
   const rt_codec_spec *spec; // borrowed
@@ -27,17 +26,17 @@ typedef struct rt_logits_tables {
   const char *path; // borrowed: for messages
 } rt_logits_tables;
 
-/** A decoder, borrowed until it is given back. */
+/** A decoder, borrowed until it is returned. */
 typedef struct rt_logits_loan {
   rt_codec *codec;
-  int i_place; // -1: of this loan alone
+  int i_place; // -1: not cached, owned by this loan
 } rt_logits_loan;
 RT_MUST rt_err rt_logits_cache_get(rt_logits_cache *cache,
                                    const rt_logits_tables *tables,
                                    rt_logits_loan *out);
 void rt_logits_cache_put(rt_logits_cache *cache, rt_logits_loan *loan);
 
-/** For tests: decoders that were made so far, and those that are kept. */
+/** For tests: number of decoders created so far, and of those cached. */
 int64_t rt_logits_cache_n_made(rt_logits_cache *cache);
 int rt_logits_cache_n_kept(rt_logits_cache *cache);
 

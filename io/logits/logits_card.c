@@ -1,5 +1,6 @@
 /** \file logits_card.c
- *  README.md of a logit dataset: what whoever finds the folder must know. */
+ *  README.md of a logit dataset: what anyone who finds the folder needs to
+ *  know. */
 #include "io/logits/logits_place.h"
 
 #include <stdlib.h>
@@ -17,24 +18,23 @@ static const char text_before[] =
     "|\n|---|---|\n";
 
 static const char text_moving[] =
-    "\nThe teacher was in training: each row also has the step at which it was "
-    "seen, and\nthe weights moved on between two steps. `teacher_hash` is of "
-    "what its run began\nfrom.\n";
+    "\nThe teacher was being trained: each row also has the training step at "
+    "which it was\nseen, and the weights changed between steps. `teacher_hash` "
+    "identifies what its run\nstarted from.\n";
 
 static const char text_selected[] =
     "\nSelected from another dataset (`source`). If that one was `packed`, a "
-    "narrower\ntop_p was cut by rounded log-probs: tokens may have some "
-    "entries "
-    "more or less\nthan a capture with it would keep (doc/formats.md, 3.2, "
-    "Narrower rules).\n";
+    "narrower\ntop_p was applied to rounded log-probs: tokens may have a few "
+    "entries more or fewer\nthan a capture with this top_p would keep "
+    "(doc/formats.md, 3.2, Narrower truncation).\n";
 
 static const char text_after[] =
-    "\nLook at it and check it:\n\n"
+    "\nTo describe and verify it:\n\n"
     "    retort logits info FOLDER\n"
     "    retort logits verify FOLDER\n"
     "    retort logits export FOLDER OUT    # numpy arrays, or JSON lines\n\n"
     "Train a student on it: `teacher.source: dataset`, `teacher.dataset: "
-    "FOLDER`.\nA reader in Python, without Retort, stands in "
+    "FOLDER`.\nA reader in Python that does not need Retort is in "
     "doc/formats.md.\n";
 
 static rt_err card_path(char out[RT_PATH_MAX], const char *folder)
@@ -47,7 +47,7 @@ static void print(const rt_logits_manifest *m, FILE *to)
   char what[256];
   if (m->info.draws > 0)
     snprintf(what, sizeof what,
-             "which ids %lld draws from the softmax gave, and how often",
+             "the ids obtained by %lld draws from the softmax, and how often",
              (long long)m->info.draws);
   else
     snprintf(what, sizeof what,
@@ -73,7 +73,7 @@ rt_err rt_logits_card_write(const char *folder, rt_logits_manifest *m)
   print(m, to);
   rt_err err = fclose(to) == 0 ? rt_file_put(path, text, n)
                                : RT_FAIL(RT_ERR_MEM, "the text of %s", path);
-  if (err == RT_OK) // not of the file: it is what was meant to be written
+  if (err == RT_OK) // hash of the text that was to be written, not of the file
     err = rt_hash_text(text, n, m->readme_sha256);
   free(text);
   return err;
@@ -86,8 +86,8 @@ rt_err rt_logits_verify_card(const rt_logits *ds)
   RT_TRY(rt_hash_file(path, got));
   RT_CHECK(strcmp(got, ds->manifest.readme_sha256) == 0, RT_ERR_DATA,
            "%s has SHA-256 %s, expected %s: it was damaged or changed after it "
-           "was written; restore it from a copy, and keep words of your own in "
-           "another file (training reads the dataset all the same)",
+           "was written; restore it from a copy, and keep your own notes in "
+           "another file (training can still read the dataset)",
            path, got, ds->manifest.readme_sha256);
   return RT_OK;
 }

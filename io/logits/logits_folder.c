@@ -1,5 +1,5 @@
 /** \file logits_folder.c
- *  The folder of a logit dataset from its first file to its last. */
+ *  The life cycle of the folder of a logit dataset. */
 #include "io/logits/logits_place.h"
 
 #include "base/log.h"
@@ -11,10 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char deck_name[] = "deck.yaml"; // the manifest's, for people
+// copy of the manifest's deck, for people
+static const char deck_name[] = "deck.yaml";
 
-/** Names of files in \a folder that are \a match: the first one into \a name
- *  ("" when none), or all removed. */
+/** Visit the files in \a folder that \a match: copy the first name to \a name
+ *  ("" if none), or remove all. */
 static rt_err each_file(const char *folder, bool (*match)(const char *name),
                         bool remove, char name[256])
 {
@@ -42,14 +43,14 @@ static bool is_shard(const char *name)
   return strncmp(name, "shard-", 6) == 0;
 }
 
-/** What a dataset would overwrite. */
+/** Is it a file that a dataset would overwrite? */
 static bool is_written(const char *name)
 {
   return is_shard(name) || strcmp(name, "README.md") == 0 ||
          strcmp(name, deck_name) == 0;
 }
 
-/** What a model's folder holds. */
+/** Is it a file of a model's folder? */
 static bool is_model(const char *name)
 {
   const size_t n = strlen(name);
@@ -63,8 +64,8 @@ static bool is_temporary(const char *name)
          strstr(name, ".tmp") != NULL;
 }
 
-/** The manifest in \a folder is of a capture like \a info: an unfinished one,
- *  or any. */
+/** Read the manifest in \a folder, which must be of a capture like \a info: an
+ *  unfinished one, or any. */
 static rt_err read_same(const char *folder, const rt_logits_info *info,
                         bool any, rt_logits_manifest *m)
 {
@@ -120,8 +121,7 @@ rt_err rt_logits_peek(const char *folder, rt_logits_info *info, char **deck)
   return RT_OK;
 }
 
-/** A finished capture that has lost shards is unfinished again; with \a info.
- */
+/** Mark a finished capture that has lost shards as unfinished, with \a info. */
 static rt_err reopen(const char *folder, const rt_logits_info *info)
 {
   rt_logits_manifest m;
@@ -137,19 +137,20 @@ static rt_err reopen(const char *folder, const rt_logits_info *info)
     }
   }
   if (err == RT_OK && n_lost > 0) {
-    rt_warn("%s was finished, but %lld of its %lld shards are missing: they "
-            "are written again",
+    rt_warn("%s was finished, but %lld of its %lld shards are missing and will "
+            "be written again",
             folder, (long long)n_lost, (long long)m.n_shards);
     m.complete = false;
     m.readme_sha256[0] = '\0';
     err = rt_logits_manifest_write(folder, &m);
   } else if (err == RT_OK && m.complete)
     err = read_same(folder, info, false, &(rt_logits_manifest){0});
-  rt_logits_manifest_clear(&m); // an unfinished one is kept: its shards have
-  return err;                   // the same texts in them
+  rt_logits_manifest_clear(&m); // an unfinished manifest is kept: its shards
+  return err;                   // contain the same texts
 }
 
-/** Nothing of others lies here, and nobody looks here for something else. */
+/** Check that the folder has no files of others, and is not used for something
+ *  else. */
 static rt_err check_new(const char *folder)
 {
   char above[RT_PATH_MAX], path[RT_PATH_MAX], found[256];
@@ -161,12 +162,12 @@ static rt_err check_new(const char *folder)
   if (inside)
     rt_logits_manifest_clear(&m);
   RT_CHECK(!inside, RT_ERR_LOCKED,
-           "%s lies inside another dataset; choose a folder beside that one",
+           "%s is inside another dataset; choose a folder outside of it",
            folder);
   RT_TRY(each_file(folder, is_model, false, found));
   RT_CHECK(found[0] == '\0', RT_ERR_LOCKED,
-           "%s is the folder of a model, it holds %s; choose another one for "
-           "the dataset",
+           "%s is the folder of a model, it holds %s; choose another folder "
+           "for the dataset",
            folder, found);
   RT_TRY(each_file(folder, is_written, false, found));
   RT_CHECK(found[0] == '\0', RT_ERR_LOCKED,
@@ -249,10 +250,8 @@ rt_err rt_logits_done(const char *folder, const rt_logits_info *info,
   return err;
 }
 
-/** --- the manifest follows --- */
-
-/** List what was sealed since; *missing is the first shard that is not there,
- *  or n_shards. */
+/** Add shards sealed since to the list; *missing is the first shard that does
+ *  not exist, or n_shards. */
 static rt_err list_shards(const char *folder, rt_logits_manifest *m,
                           int64_t *missing)
 {
@@ -269,13 +268,14 @@ static rt_err list_shards(const char *folder, rt_logits_manifest *m,
     }
     RT_TRY(rt_seal_hash(path, &s->seal, s->sha256));
     RT_CHECK(s->sha256[0] != '\0', RT_ERR_DATA,
-             "the seal of %s has no SHA-256: it is of another program", path);
+             "the seal of %s has no SHA-256: it was written by another program",
+             path);
     RT_TRY(rt_file_size(path, &s->bytes));
   }
   return RT_OK;
 }
 
-/** The manifest of an unfinished capture, to be changed. */
+/** Read the manifest of an unfinished capture for modification. */
 static rt_err read_unfinished(const char *folder, rt_logits_manifest *m)
 {
   RT_TRY(rt_logits_manifest_read(folder, m));
@@ -300,7 +300,8 @@ rt_err rt_logits_enter(const char *folder)
 static rt_err finish(const char *folder, rt_logits_manifest *m)
 {
   int64_t missing;
-  for (int64_t i = 0; i < m->n_shards; i++) // whatever was listed on the way
+  // including shards that were already listed
+  for (int64_t i = 0; i < m->n_shards; i++)
     m->shards[i] = (rt_logits_shard){0};
   RT_TRY(list_shards(folder, m, &missing));
   RT_CHECK(missing == m->n_shards, RT_ERR_DATA,
@@ -323,14 +324,12 @@ rt_err rt_logits_finish(const char *folder)
   return err;
 }
 
-/** --- what lies beside the shards --- */
-
 static rt_err verify_deck(const rt_logits *ds)
 {
   char path[RT_PATH_MAX], *text = NULL;
   size_t n = 0;
   RT_TRY(rt_path_join(path, ds->folder, deck_name));
-  if (!rt_path_exists(path)) // the manifest has it
+  if (!rt_path_exists(path)) // the deck is also in the manifest
     return RT_OK;
   RT_TRY(rt_file_slurp(path, 1 << 20, &text, &n));
   const bool same = strcmp(text, ds->manifest.deck) == 0;
@@ -342,13 +341,13 @@ static rt_err verify_deck(const rt_logits *ds)
   return RT_OK;
 }
 
-/** Is \a name, which begins as one, a shard of the plan? */
+/** Is \a name, which starts like a shard's name, a shard of the plan? */
 static bool is_planned(const rt_logits *ds, const char *name)
 {
   char *end, expected[32];
   const int64_t i = strtoll(name + strlen("shard-"), &end, 10);
   if (strcmp(end, ".h5.seal") == 0 || strstr(end, ".tmp") != NULL)
-    return true; // of a shard; of a capture under way
+    return true; // belongs to a shard, or to a capture in progress
   rt_logits_shard_name(expected, i);
   return i >= 0 && i < ds->manifest.n_shards && strcmp(name, expected) == 0;
 }
@@ -360,7 +359,7 @@ static rt_err tell_strangers(const rt_logits *ds)
            strerror(errno));
   for (struct dirent *e; (e = readdir(dir)) != NULL;)
     if (is_shard(e->d_name) && !is_planned(ds, e->d_name))
-      rt_warn("%s/%s is not in the manifest: nobody reads it", ds->folder,
+      rt_warn("%s/%s is not in the manifest, so it is never read", ds->folder,
               e->d_name);
   closedir(dir);
   return RT_OK;

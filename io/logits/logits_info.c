@@ -1,5 +1,5 @@
 /** \file logits_info.c
- *  What is known of a logit dataset, member by member. */
+ *  The metadata of a logit dataset. */
 #include "io/logits/logits_info.h"
 
 #include <stddef.h>
@@ -8,8 +8,8 @@
 
 typedef enum kind { INT, REAL, TEXT, BOOL } kind;
 
-/** Every member: its key is its name.  Those that say when and by what it was
- *  made may differ between the two halves of an interrupted capture. */
+/** All members; the key of each is its name.  Those that describe when and by
+ *  what it was made may differ between the parts of an interrupted capture. */
 static const struct member {
   const char *name;
   kind kind;
@@ -31,7 +31,7 @@ static const struct member {
     MEMBER(REAL, top_p, false),
     MEMBER(INT, top_k, false),
     MEMBER(INT, draws, false),
-    MEMBER(INT, draw_seed, false), // 64 bits, signed in the file
+    MEMBER(INT, draw_seed, false), // 64 bits, stored as signed
     MEMBER(REAL, temperature, false),
     MEMBER(BOOL, entropy, false),
     MEMBER(BOOL, deviation, false),
@@ -47,7 +47,7 @@ static const struct member {
     MEMBER(TEXT, source, false),
     MEMBER(INT, eot, false),
     MEMBER(REAL, valid_fraction, false),
-    MEMBER(INT, split_seed, false), // likewise
+    MEMBER(INT, split_seed, false), // 64 bits, stored as signed
     MEMBER(BOOL, mask_documents, false),
 #undef MEMBER
 };
@@ -76,7 +76,7 @@ static int64_t get_int(const rt_logits_info *info, const struct member *m)
   return value;
 }
 
-/** As JSON, which is also good to read. */
+/** Print as JSON, which people can read, too. */
 static void print_value(const rt_logits_info *info, const struct member *m,
                         FILE *to)
 {
@@ -166,7 +166,7 @@ rt_err rt_logits_info_put(rt_h5 *h5, const rt_logits_info *info)
   return RT_OK;
 }
 
-/** What the file says. */
+/** Read the metadata from a file. */
 static rt_err info_get(const rt_h5_reader *h5, rt_logits_info *out)
 {
   for (int i = 0; i < N_MEMBERS; i++) {
@@ -176,7 +176,7 @@ static rt_err info_get(const rt_h5_reader *h5, rt_logits_info *out)
     char *text = NULL;
     if (m->kind == TEXT) {
       RT_TRY(rt_h5_reader_text(h5, m->name, m->size, &text));
-      snprintf(to, m->size, "%s", text); // a longer one is another anyway
+      snprintf(to, m->size, "%s", text); // a truncated text differs anyway
       free(text);
     } else if (m->kind == REAL)
       RT_TRY(rt_h5_reader_real(h5, m->name, to));
@@ -256,7 +256,9 @@ rt_err rt_logits_spec(const char *name, const rt_logits_info *info,
                          .deviation = info->deviation,
                          .step = info->step};
   RT_CHECK(rt_codec_kind_parse(info->encoding, &out->kind) == RT_OK,
-           RT_ERR_DATA, "%s: encoding \"%s\" is not known: a newer retort may",
+           RT_ERR_DATA,
+           "%s: encoding \"%s\" is unknown; a newer version of retort may "
+           "support it",
            name, info->encoding);
   const int64_t most =
       out->kind == RT_CODEC_SAMPLED ? info->draws : info->top_k;
@@ -264,7 +266,7 @@ rt_err rt_logits_spec(const char *name, const rt_logits_info *info,
   return rt_codec_spec_check(out, name);
 }
 
-/** A folder of so many files is all that file systems bear. */
+/** File systems do not handle larger folders well. */
 static const int64_t max_shards = 1 << 20;
 
 rt_err rt_logits_info_check(const char *name, const rt_logits_info *info)
@@ -280,16 +282,15 @@ rt_err rt_logits_info_check(const char *name, const rt_logits_info *info)
                info->n_rows <= INT64_C(1) << 40 && info->shard_rows > 0,
            RT_ERR_DATA,
            "%s: seq %lld, vocab %lld, first_row %lld, n_rows %lld or "
-           "shard_rows %lld is senseless",
+           "shard_rows %lld is out of range",
            name, (long long)info->seq, (long long)info->vocab,
            (long long)info->first_row, (long long)info->n_rows,
            (long long)info->shard_rows);
-  RT_CHECK(
-      rt_logits_n_shards(info) <= max_shards, RT_ERR_DATA,
-      "%s: %lld shards of %lld rows, expected at most %lld: more rows in a "
-      "shard (capture.shard_rows)",
-      name, (long long)rt_logits_n_shards(info), (long long)info->shard_rows,
-      (long long)max_shards);
+  RT_CHECK(rt_logits_n_shards(info) <= max_shards, RT_ERR_DATA,
+           "%s: %lld shards of %lld rows, expected at most %lld shards: "
+           "increase capture.shard_rows",
+           name, (long long)rt_logits_n_shards(info),
+           (long long)info->shard_rows, (long long)max_shards);
   RT_CHECK(info->temperature == 1.0, RT_ERR_DATA,
            "%s: temperature %g, this version reads log-probs at 1 only", name,
            info->temperature);

@@ -9,15 +9,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HEAD = 16 }; // bytes before a record: its length and its hash
+enum { HEAD = 16 }; // bytes before each record: its length and hash
 
 struct rt_logits_log {
   char path[RT_PATH_MAX];
   int fd;
-  int64_t at;      // where the next row is, or goes
-  bool adding;     // nothing follows at
+  int64_t at;      // offset at which the next row is read or written
+  bool adding;     // appending: nothing follows `at`
   rt_codec *codec; // owned, `exact`
-  rt_bytes bytes;  // owned: one row on its way
+  rt_bytes bytes;  // owned: buffer for one row
 };
 
 static rt_err open_log(const char *folder, const rt_logits_info *info,
@@ -32,7 +32,7 @@ static rt_err open_log(const char *folder, const rt_logits_info *info,
   spec.n_draws = 0;
   RT_TRY(rt_codec_learn(&spec, NULL, 0, &log->codec));
   RT_TRY(rt_file_open_output(log->path, O_RDWR | O_CREAT, &log->fd));
-  return rt_path_sync(folder); // its name is to survive, too
+  return rt_path_sync(folder); // make the file name durable, too
 }
 
 rt_err rt_logits_log_open(const char *folder, const rt_logits_info *info,

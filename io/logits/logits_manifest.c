@@ -10,8 +10,6 @@
 
 static const size_t max_bytes = (size_t)256 << 20;
 
-/** --- shards --- */
-
 void rt_logits_shard_name(char name[32], int64_t i_shard)
 {
   snprintf(name, 32, "shard-%06lld.h5", (long long)i_shard);
@@ -24,8 +22,6 @@ rt_err rt_logits_shard_path(char out[RT_PATH_MAX], const char *folder,
   rt_logits_shard_name(name, i_shard);
   return rt_path_join(out, folder, name);
 }
-
-/** --- the file --- */
 
 rt_err rt_logits_manifest_path(char out[RT_PATH_MAX], const char *folder)
 {
@@ -83,9 +79,10 @@ rt_err rt_logits_manifest_write(const char *folder, const rt_logits_manifest *m)
   rt_json *j = NULL;
   rt_err err = RT_OK;
   const bool good = ferror(to) == 0;
-  if (fclose(to) != 0 || !good) // closed in any case
+  if (fclose(to) != 0 || !good) // close in any case
     err = RT_FAIL(RT_ERR_MEM, "the text of %s", path);
-  if (err == RT_OK) // a text that is not UTF-8 is found now, not when read
+  // detects a text that is not UTF-8 now instead of when it is read
+  if (err == RT_OK)
     err = rt_json_parse(path, text, n, &j);
   if (err == RT_OK)
     err = rt_seal_text_put(path, text, body);
@@ -101,8 +98,8 @@ static bool is_hex(const char *text, size_t n)
          strspn(text, "0123456789abcdef") == n;
 }
 
-/** One object of the list; its shard is number *i or, of an unfinished capture,
- *  a later one. */
+/** Parse an element of the list; its shard has number *i or, in an unfinished
+ *  capture, a larger one. */
 static rt_err parse_shard(const char *name, const rt_json *j,
                           rt_logits_manifest *m, int64_t *i)
 {

@@ -1,6 +1,6 @@
 /** \file logits_manifest.h
- *  What the writer and the reader of logit datasets share.  Layer: io, for
- *  io/logits alone.  Not collective. */
+ *  Code shared by writer and reader of logit datasets.  Layer: io, for
+ *  io/logits only.  Not collective. */
 #ifndef RT_LOGITS_MANIFEST_H
 #define RT_LOGITS_MANIFEST_H
 
@@ -9,11 +9,11 @@
 #include "io/logits/logits.h"
 #include <stdio.h>
 
-/** A shard as the manifest lists it. */
+/** A shard as listed in the manifest. */
 typedef struct rt_logits_shard {
   int64_t bytes;              /**< 0: not sealed yet */
-  uint64_t seal;              /**< the hash that closes its seal */
-  char sha256[RT_SHA256_HEX]; /**< of the file */
+  uint64_t seal;              /**< the hash at the end of its seal */
+  char sha256[RT_SHA256_HEX]; /**< SHA-256 of the file */
 } rt_logits_shard;
 
 typedef struct rt_logits_manifest {
@@ -21,8 +21,8 @@ typedef struct rt_logits_manifest {
   bool complete;
   char *deck;                        // owned
   rt_logits_shard *shards;           // owned [n_shards]
-  int64_t n_shards;                  // of the plan
-  char readme_sha256[RT_SHA256_HEX]; // of README.md; "" unless complete
+  int64_t n_shards;                  // planned number of shards
+  char readme_sha256[RT_SHA256_HEX]; // SHA-256 of README.md; "" unless complete
 } rt_logits_manifest;
 
 void rt_logits_manifest_clear(rt_logits_manifest *m);
@@ -35,10 +35,10 @@ RT_MUST rt_err rt_logits_manifest_read(const char *folder,
                                        rt_logits_manifest *out);
 RT_MUST rt_err rt_logits_manifest_write(const char *folder,
                                         const rt_logits_manifest *m);
-/** FOLDER/README.md, for people, and its hash into the manifest. */
+/** Write FOLDER/README.md, and store its hash in the manifest. */
 RT_MUST rt_err rt_logits_card_write(const char *folder, rt_logits_manifest *m);
 
-/** Name of a shard's file; its full path. */
+/** Name of a shard's file, and its full path. */
 void rt_logits_shard_name(char name[32], int64_t i_shard);
 RT_MUST rt_err rt_logits_shard_path(char out[RT_PATH_MAX], const char *folder,
                                     int64_t i_shard);

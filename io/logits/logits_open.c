@@ -1,6 +1,6 @@
 /** \file logits_open.c
- *  Opening a logit dataset: everything is checked and located once, by ranks
- *  that share the work, so that a row is then one pread. */
+ *  Opens a logit dataset: all shards are checked and all rows located once, by
+ *  ranks that divide the work, so that reading a row is a single pread. */
 #include "io/logits/logits_place.h"
 
 #include "base/log.h"
@@ -14,18 +14,16 @@
 
 static const size_t max_manifest_bytes = (size_t)256 << 20;
 static const int64_t max_table_bytes = 64 << 20;
-/** The sum over as many shards as there may be does not overflow. */
+/** Bound that keeps the sum over all shards from overflowing. */
 static const int64_t max_shard_entries = INT64_C(1) << 42;
 
-/** --- the tables of shards, which ranks make for each other --- */
-
-/** Words that grow. */
+/** A growing array of words. */
 typedef struct table {
   uint64_t *word; // owned
   int64_t n, room;
 } table;
 
-/** Room for \a n more words at *at. */
+/** Append \a n words, at *at. */
 static rt_err extend(table *t, int64_t n, uint64_t **at)
 {
   if (t->n + n > t->room) {
@@ -41,19 +39,20 @@ static rt_err extend(table *t, int64_t n, uint64_t **at)
   return RT_OK;
 }
 
-/** Append dataset \a name of \a n u64. */
+/** Append dataset \a name of \a n u64 words. */
 static rt_err add_words(const rt_h5_reader *h5, const char *name, int64_t n,
                         table *t)
 {
   const rt_h5_shape expected = {
       .dtype = RT_U64, .n_dims = 1, .rows = n, .cols = 1};
   uint64_t *at = NULL;
-  RT_TRY(rt_h5_reader_expect(h5, name, &expected)); // so many are in the file
+  // checks that the file has this many
+  RT_TRY(rt_h5_reader_expect(h5, name, &expected));
   RT_TRY(extend(t, n, &at));
   return rt_h5_reader_read(h5, name, 0, 0, rt_view_of(at, RT_U64, n, 1));
 }
 
-/** Append where the records lie: chunk, n_chunks, offsets. */
+/** Append the location of the records: chunk, n_chunks, offsets. */
 static rt_err add_records(const rt_h5_reader *h5, int64_t n_bytes, table *t)
 {
   rt_h5_shape s = {.dtype = RT_U8, .n_dims = 1, .rows = n_bytes, .cols = 1};
@@ -74,7 +73,7 @@ static rt_err add_records(const rt_h5_reader *h5, int64_t n_bytes, table *t)
   return err;
 }
 
-/** Append the codec's tables: bytes, then they. */
+/** Append the codec's tables: their size, then the tables. */
 static rt_err add_tables(const rt_h5_reader *h5, const char *path, table *t)
 {
   rt_h5_shape s;
@@ -90,17 +89,17 @@ static rt_err add_tables(const rt_h5_reader *h5, const char *path, table *t)
                                          rt_view_of(at + 1, RT_U8, s.rows, 1));
 }
 
-/** record_ptr starts at 0 and never falls. */
+/** Check that record_ptr starts at 0 and never decreases. */
 static rt_err check_pointers(const char *path, const uint64_t *ptr, int64_t n)
 {
   bool good = ptr[0] == 0 && ptr[n] <= INT64_MAX;
   for (int64_t r = 0; r < n && good; r++)
     good = ptr[r] <= ptr[r + 1];
-  RT_CHECK(good, RT_ERR_DATA, "%s: record_ptr does not rise from 0", path);
+  RT_CHECK(good, RT_ERR_DATA, "%s: record_ptr does not ascend from 0", path);
   return RT_OK;
 }
 
-/** Append a shard's table: tokens, entries, record_ptr, row_xxh3, records,
+/** Append the index of a shard: tokens, entries, record_ptr, row_xxh3, records,
  *  tables. */
 static rt_err add_contents(const rt_h5_reader *h5, const char *path,
                            const rt_codec_spec *spec, int64_t n_rows, table *t)
@@ -162,8 +161,8 @@ static rt_err add_shard(const rt_logits *ds, int64_t i, table *t)
   char path[RT_PATH_MAX];
   RT_TRY(rt_logits_shard_path(path, ds->folder, i));
   RT_CHECK(rt_file_exists(path), RT_ERR_DATA,
-           "%s is missing, although the manifest lists it: restore it from a "
-           "copy%s; `retort logits verify` lists all that is missing",
+           "%s is listed in the manifest but missing: restore it from a "
+           "copy%s; `retort logits verify` lists all missing files",
            path,
            info->step || info->source[0] != '\0'
                ? ""
@@ -184,7 +183,7 @@ static rt_err add_shard(const rt_logits *ds, int64_t i, table *t)
   return err;
 }
 
-/** Point the places into the joined tables. */
+/** Set the pointers of all places into the concatenated indices. */
 static void index_tables(rt_logits *ds)
 {
   const rt_logits_info *const info = &ds->manifest.info;
@@ -211,9 +210,7 @@ static void index_tables(rt_logits *ds)
   }
 }
 
-/** --- open and close --- */
-
-/** Rank 0 reads the manifest, all ranks parse it. */
+/** Rank 0 reads the manifest and broadcasts it; all ranks parse it. */
 static rt_err open_manifest(MPI_Comm comm, rt_logits_state state, rt_logits *ds)
 {
   RT_ASSERT(ds != NULL); // the ranks have agreed
@@ -225,8 +222,7 @@ static rt_err open_manifest(MPI_Comm comm, rt_logits_state state, rt_logits *ds)
   rt_err err = RT_OK;
   if (rank == 0 && !rt_file_exists(path))
     err = RT_FAIL(RT_ERR_NOINPUT,
-                  "\"%s\" is no logit dataset: it has no "
-                  "manifest.json",
+                  "\"%s\" is not a logit dataset: it has no manifest.json",
                   ds->folder);
   else if (rank == 0)
     err = rt_seal_text_get(path, max_manifest_bytes, &text, &n, &ds->proof);
@@ -261,7 +257,7 @@ static rt_err new_places(rt_logits *ds)
   return rt_logits_cache_create(&ds->decoders);
 }
 
-/** Bytes of shards [first, first + n) and their seals. */
+/** Sum the sizes of shards [first, first + n) and their seals. */
 static rt_err size_shards(const rt_logits *ds, int64_t first, int64_t n,
                           int64_t *bytes)
 {
@@ -279,9 +275,9 @@ static rt_err size_shards(const rt_logits *ds, int64_t first, int64_t n,
   return RT_OK;
 }
 
-/** Shards of the list [first, first + n): prove them, append their tables.
- *  left_out [n_shards] of them: those that are not whole, where \a state allows
- *  it; memory is no such matter. */
+/** Verify the shards [first, first + n) of the list and append their indices.
+ *  left_out [n_shards] marks damaged or missing shards, where \a state allows
+ *  these; running out of memory is an error in any case. */
 static rt_err add_shards(rt_logits *ds, rt_logits_state state, int64_t first,
                          int64_t n, table *mine, unsigned char *left_out)
 {
@@ -302,7 +298,7 @@ static rt_err add_shards(rt_logits *ds, rt_logits_state state, int64_t first,
   return RT_OK;
 }
 
-/** What any rank left out, none has. */
+/** A shard skipped by any rank is skipped by all. */
 static rt_err leave_out(MPI_Comm comm, rt_logits *ds, unsigned char *left_out)
 {
   RT_TRY_MEETING("all-reduce", MPI_Allreduce(MPI_IN_PLACE, left_out,
@@ -316,7 +312,8 @@ static rt_err leave_out(MPI_Comm comm, rt_logits *ds, unsigned char *left_out)
   return RT_OK;
 }
 
-/** Each shard is checked and located by one rank; all get all tables. */
+/** Each shard is verified and located by one rank; all ranks receive all
+ *  indices. */
 static rt_err share_shards(MPI_Comm comm, rt_logits_state state, rt_logits *ds,
                            unsigned char *left_out)
 {

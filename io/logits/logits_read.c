@@ -1,5 +1,5 @@
 /** \file logits_read.c
- *  Rows of an open logit dataset: one pread each. */
+ *  Reads rows of an open logit dataset, with one pread each. */
 #include "io/logits/logits_place.h"
 
 #include <inttypes.h>
@@ -7,8 +7,6 @@
 #include <unistd.h>
 
 enum { MAX_OPEN = 256 }; // files kept open; others are opened for each row
-
-/** --- what it is --- */
 
 const rt_logits_info *rt_logits_about(const rt_logits *ds)
 {
@@ -59,7 +57,7 @@ int64_t rt_logits_memory(const rt_logits *ds)
          (int64_t)most * (n < RT_LOGITS_DECODERS ? n : RT_LOGITS_DECODERS);
 }
 
-/** The longest record, and bytes of all. */
+/** Size of the longest record, and of all records. */
 static void measure_records(const rt_logits *ds, int64_t *most, int64_t *all)
 {
   *most = *all = 0;
@@ -78,8 +76,10 @@ void rt_logits_row_memory(const rt_logits *ds, int64_t *record,
                           int64_t *decoded)
 {
   const rt_codec_spec *const spec = &ds->spec;
-  const double bytes_of_entry = 4.0 + 4.0;                    // ids, logp
-  const int64_t arrays = 4 + spec->entropy + spec->deviation; // of 4 bytes
+  // one element of ids and of logp
+  const double bytes_of_entry = 4.0 + 4.0;
+  // arrays with 4 bytes per token
+  const int64_t arrays = 4 + spec->entropy + spec->deviation;
   int64_t all;
   measure_records(ds, record, &all);
   const double entries = (double)*record * (double)ds->totals.entries /
@@ -88,20 +88,18 @@ void rt_logits_row_memory(const rt_logits *ds, int64_t *record,
       (int64_t)(bytes_of_entry * entries) + 4 * arrays * (spec->max_tokens + 1);
 }
 
-/** --- rows --- */
-
-/** Where a row is. */
+/** The location of a row. */
 typedef struct found {
   const rt_logits_place *place; // borrowed
   int64_t i_shard, i_row;
-  int64_t begin, n; // bytes of its record
+  int64_t begin, n; // range of its record in bytes
 } found;
 
 static rt_err find(const rt_logits *ds, int64_t row, found *x)
 {
   const rt_logits_info *const info = &ds->manifest.info;
   RT_CHECK(rt_logits_has(ds, row), RT_ERR_DATA,
-           "%s: row %lld is asked for, it has %lld%s", ds->folder,
+           "%s: row %lld was requested, but it has %lld%s", ds->folder,
            (long long)row, (long long)info->n_rows,
            ds->n_left_out > 0       ? ", and some are missing or damaged"
            : !ds->manifest.complete ? ", and not all of them yet"
@@ -114,8 +112,8 @@ static rt_err find(const rt_logits *ds, int64_t row, found *x)
   return RT_OK;
 }
 
-/** A descriptor of the row's shard, kept open up to MAX_OPEN.  Two threads may
- *  both open it; one of them wins. */
+/** A descriptor of the row's shard, kept open for up to MAX_OPEN shards.  If
+ *  two threads open it at the same time, one descriptor is kept. */
 static rt_err get_fd(const rt_logits *ds, const found *x, int *fd, bool *keep)
 {
   atomic_int *const slot = &ds->fd[x->i_shard];
@@ -133,7 +131,7 @@ static rt_err get_fd(const rt_logits *ds, const found *x, int *fd, bool *keep)
   return RT_OK;
 }
 
-/** The record across its chunks. */
+/** Read a record that may cross chunk boundaries. */
 static rt_err read_bytes(const found *x, int fd, unsigned char *to)
 {
   const rt_logits_place *const p = x->place;
@@ -164,7 +162,7 @@ static rt_err check_record(const found *x, int64_t row, const rt_bytes *bytes)
   return RT_OK;
 }
 
-/** Not checked yet. */
+/** Read a record without checking it. */
 static rt_err fetch(const rt_logits *ds, const found *x, rt_bytes *out)
 {
   int fd;
@@ -233,8 +231,6 @@ rt_err rt_logits_read(const rt_logits *ds, int64_t row, rt_logits_row *out)
   rt_bytes_clear(&bytes);
   return err;
 }
-
-/** --- all of it --- */
 
 rt_err rt_logits_verify_shard(const rt_logits *ds, int64_t i_shard)
 {

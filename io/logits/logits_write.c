@@ -1,5 +1,6 @@
 /** \file logits_write.c
- *  Writing a shard of a logit dataset: by one rank, published when whole. */
+ *  Writes a shard of a logit dataset, on one rank, and renames it when it is
+ *  complete. */
 #include "io/logits/logits_manifest.h"
 
 #include "io/common/seal.h"
@@ -7,24 +8,26 @@
 #include <string.h>
 #include <unistd.h>
 
-/** Chunks are a little larger than the cache that HDF5 has by default: of those
- *  it reads what is asked for, not the whole, as retort itself does. */
+/** Chunks slightly larger than HDF5's default chunk cache, because HDF5 then
+ *  reads only the bytes requested instead of whole chunks, as retort itself
+ *  does. */
 static const int64_t chunk_bytes = (1 << 20) + 1;
-static const int64_t max_chunks = 1024; // looking them up costs their square
-/** What tables are learnt from (or so many entries); more makes records hardly
- *  smaller. */
+// the time to look them up grows with the square
+static const int64_t max_chunks = 1024;
+/** Sample size for the tables (or fewer tokens with RT_LOGITS_LEARN_ENTRIES
+ *  entries); a larger one hardly makes records smaller. */
 static const int64_t learn_tokens = 65536;
 
 struct rt_logits_writer {
   char folder[RT_PATH_MAX];
   rt_logits_manifest m; // owned
   rt_codec_spec spec;
-  // of the shard in hand
+  // state of the current shard
   int64_t i_shard; // -1: none
-  int64_t n_rows;  // added
+  int64_t n_rows;  // rows added
   int64_t n_tokens, n_entries;
-  rt_codec *codec;       // owned; NULL while rows are still waited for
-  rt_logits_row *sample; // owned [n_rows <= sample_room], until it is learnt
+  rt_codec *codec;       // owned; NULL while rows are still being buffered
+  rt_logits_row *sample; // owned [n_sample <= sample_room]
   int64_t n_sample, sample_room, sample_tokens;
   rt_bytes records;     // owned
   uint64_t *ptr, *hash; // owned [shard_rows + 1], [shard_rows]
@@ -59,7 +62,7 @@ static rt_err open_writer(const char *folder, rt_logits_writer *w)
   w->ptr = calloc(n + 1, sizeof *w->ptr);
   w->hash = calloc(n, sizeof *w->hash);
   RT_CHECK(w->ptr != NULL && w->hash != NULL, RT_ERR_MEM,
-           "the index of %zu rows: fewer rows in a shard", n);
+           "the index of %zu rows; use fewer rows per shard", n);
   return RT_OK;
 }
 
@@ -88,8 +91,6 @@ void rt_logits_writer_close(rt_logits_writer **w)
   *w = NULL;
 }
 
-/** --- rows into records --- */
-
 rt_err rt_logits_writer_begin(rt_logits_writer *w, int64_t i_shard)
 {
   RT_CHECK(i_shard >= 0 && i_shard < w->m.n_shards, RT_ERR_INTERNAL,
@@ -106,14 +107,15 @@ static rt_err encode(rt_logits_writer *w, int64_t r, const rt_logits_row *row)
   w->ptr[r] = begin;
   const rt_err err = rt_codec_encode(w->codec, row, &w->records);
   if (err != RT_OK)
-    w->records.n = begin; // the rows before stay as they are
+    // discard the partial record; earlier rows are unaffected
+    w->records.n = begin;
   RT_TRY(err);
   w->ptr[r + 1] = w->records.n;
   w->hash[r] = rt_hash_xxh3(w->records.data + begin, w->records.n - begin);
   return RT_OK;
 }
 
-/** Tables from the rows that waited, then these rows. */
+/** Build tables from the buffered rows, then encode these rows. */
 static rt_err learn(rt_logits_writer *w)
 {
   RT_TRY(rt_codec_learn(&w->spec, w->sample, w->n_sample, &w->codec));
@@ -150,7 +152,7 @@ rt_err rt_logits_writer_add(rt_logits_writer *w, const rt_logits_row *row)
            (long long)w->n_rows, (long long)w->i_shard);
   if (w->codec == NULL)
     RT_TRY(keep_for_sample(w, row));
-  else // which checks the row
+  else // also checks the row
     RT_TRY(encode(w, w->n_rows, row));
   w->n_rows++;
   w->n_tokens += row->n_tokens;
@@ -163,12 +165,10 @@ rt_err rt_logits_writer_add(rt_logits_writer *w, const rt_logits_row *row)
 
 int64_t rt_logits_writer_bytes(const rt_logits_writer *w)
 {
-  // metadata, tables and the seal; what is not encoded yet as if it were exact
+  // metadata, tables and seal; rows not encoded yet count as if `exact`
   return (int64_t)w->records.n + 16 * w->n_rows + (1 << 17) +
          (w->codec == NULL ? 16 * w->n_tokens + 8 * w->n_entries : 0);
 }
-
-/** --- records into a file --- */
 
 static rt_err write_set(rt_h5 *h5, const char *name, rt_dtype dtype, void *data,
                         int64_t n)
@@ -178,7 +178,8 @@ static rt_err write_set(rt_h5 *h5, const char *name, rt_dtype dtype, void *data,
   return rt_h5_write(h5, name, 0, 0, rt_view_of(data, dtype, n, 1));
 }
 
-/** Even chunks: no part of the last one is wasted. */
+/** Chunk size that divides the data evenly, so that the last chunk wastes
+ *  nothing. */
 static int64_t even_chunk(int64_t bytes)
 {
   int64_t n = bytes / chunk_bytes;
@@ -186,7 +187,8 @@ static int64_t even_chunk(int64_t bytes)
   return (bytes + n - 1) / n;
 }
 
-/** All of the shard but its records, whose places are *raw [n_raw]. */
+/** Lay out all of the shard except the records, whose extents are *raw [n_raw].
+ */
 static rt_err lay_out(rt_h5 *h5, rt_logits_writer *w, rt_extent **raw,
                       int64_t *n_raw)
 {
@@ -215,7 +217,8 @@ static rt_err lay_out(rt_h5 *h5, rt_logits_writer *w, rt_extent **raw,
   return rt_h5_extents(h5, "records", raw, n_raw);
 }
 
-/** The records to their places; what the last chunk has more is left 0. */
+/** Write the records to their extents; excess bytes of the last chunk remain 0.
+ */
 static rt_err put_records(const rt_logits_writer *w, const rt_extent *raw,
                           int64_t n_raw, rt_outfile *to)
 {
@@ -244,7 +247,7 @@ static rt_err write_file(const char *tmp, rt_logits_writer *w, rt_extent **raw,
     err = rt_h5_save(&h5, *raw, *n_raw, to);
   if (err == RT_OK)
     err = put_records(w, *raw, *n_raw, to);
-  rt_h5_close(&h5); // what counts is saved
+  rt_h5_close(&h5); // the layout has been saved
   return rt_outfile_finish(err, &to);
 }
 
@@ -253,7 +256,7 @@ static rt_err read_records(int fd, const char *path, const rt_extent *raw,
                            int64_t begin, int64_t n, unsigned char *to)
 {
   RT_ASSERT(raw != NULL || n == 0);
-  while (n > 0) { // extents have one size
+  while (n > 0) { // all extents have the same size
     const int64_t i = begin / raw[0].bytes, at = begin % raw[0].bytes;
     const int64_t left = raw[0].bytes - at, size = n < left ? n : left;
     RT_TRY(rt_file_read_at(fd, path, to, (size_t)size, raw[i].offset + at));
@@ -264,7 +267,8 @@ static rt_err read_records(int fd, const char *path, const rt_extent *raw,
   return RT_OK;
 }
 
-/** The rows of the file have the hashes that they had when they were made. */
+/** Check that the rows of the file have the hashes computed when they were
+ *  encoded. */
 static rt_err check_rows(int fd, const char *tmp, const rt_logits_writer *w,
                          const rt_extent *raw)
 {
@@ -278,7 +282,7 @@ static rt_err check_rows(int fd, const char *tmp, const rt_logits_writer *w,
       err = read_records(fd, tmp, raw, begin, n, got.data);
     if (err == RT_OK && rt_hash_xxh3(got.data, (size_t)n) != w->hash[r])
       err = RT_FAIL(RT_ERR_IO,
-                    "%s: row %lld does not read back as it was written; see to "
+                    "%s: row %lld does not read back as it was written; check "
                     "the disk and run again",
                     tmp, (long long)r);
   }
@@ -310,7 +314,7 @@ static rt_err write_sealed(const char *tmp, rt_logits_writer *w)
   return err;
 }
 
-/** The seal first: a shard is there when its file is. */
+/** Rename the seal first, because a shard exists once its file does. */
 static rt_err publish(const char *tmp, const char *path)
 {
   char from[RT_PATH_MAX], to[RT_PATH_MAX];
@@ -321,12 +325,12 @@ static rt_err publish(const char *tmp, const char *path)
   return rt_path_publish(tmp, path);
 }
 
-/** Remove what was written before \a err, which is returned. */
+/** Remove the files written before \a err, which is returned. */
 static rt_err forget_files(rt_err err, const char *tmp)
 {
   char seal[RT_PATH_MAX];
   rt_err_keep();
-  unlink(tmp); // what remains goes when the capture is run again
+  unlink(tmp); // leftovers are removed when the capture is run again
   if (rt_seal_path(seal, tmp) == RT_OK)
     unlink(seal);
   return rt_err_restore(err);

@@ -364,7 +364,7 @@ static void test_refuses(void)
   RT_OKAY(rt_codec_encode(codec, &row, &bytes));
   id[0] = 1;
   id[1] = 0;
-  RT_FAILS(rt_codec_encode(codec, &row, &bytes), RT_ERR_DATA, "ids rising");
+  RT_FAILS(rt_codec_encode(codec, &row, &bytes), RT_ERR_DATA, "ids ascending");
   id[0] = 0;
   id[1] = 1;
   row.logp[1] = row.logp[0] = logf(0.51F);
@@ -422,7 +422,7 @@ static void test_cut(void)
 }
 
 /** Entries, log-sum-exp and entropy of the softmax of \a z [\a n], most
- * probable first, as token \a t. */
+ *  probable first, as token \a t. */
 static void put_softmax(rt_logits_row *row, int64_t t, const double *z,
                         int64_t n)
 {

@@ -31,19 +31,19 @@ static void test_lying_manifest(void)
   static const struct {
     const char *from, *to, *part;
   } lies[] = {
-      {"\"retort-logits\"", "\"other\"", "is no retort-logits"},
+      {"\"retort-logits\"", "\"other\"", "is not a retort-logits"},
       {"\"version\": 3", "\"version\": 2", "of version 3"},
       {"\"seq\": 5", "\"seq\": 6", "seq is 5, not 6"},
       {"\"exact\"", "\"sometimes\"", "sometimes"},
       {"\"exact\"", "\"packed\"", "encoding is \"exact\", not \"packed\""},
-      {"\"seq\": 5", "\"seq\": -5", "senseless"},
+      {"\"seq\": 5", "\"seq\": -5", "out of range"},
       {"\"seq\": 5", "\"seq\": 5.0", "seq is absent, of another type"},
-      {"\"vocab\": 70000", "\"vocab\": 5000000000", "senseless"},
+      {"\"vocab\": 70000", "\"vocab\": 5000000000", "out of range"},
       {"\"vocab\": 70000", "\"vocab\": 60000", "vocab is 70000, not 60000"},
       {"\"n_rows\": 23", "\"n_rows\": 24", "shard 2 of the list"},
       {"\"n_rows\": 23", "\"n_rows\": 1000000000000",
        "expected at most 1048576"},
-      {"\"shard_rows\": 8", "\"shard_rows\": 0", "senseless"},
+      {"\"shard_rows\": 8", "\"shard_rows\": 0", "out of range"},
       {"\"shard_rows\": 8", "\"shard_rows\": 9", "shard 0 of the list"},
       {"\"shard_rows\": 8", "\"shard_rows\": 9223372036854775807",
        "3 shards are listed, expected 1"},
@@ -63,7 +63,7 @@ static void test_lying_manifest(void)
       {"\"readme_sha256\"", "\"readme\"", "readme_sha256 is \"absent\""},
       {"\"shard-000001.h5\"", "\"../shard-000001.h5\"", "shard 1 of the list"},
       {"\"row0\": 8", "\"row0\": 0", "shard 1 of the list"},
-      {"\"bytes\": ", "\"bytes\": 1", "it is of another dataset"},
+      {"\"bytes\": ", "\"bytes\": 1", "it belongs to another dataset"},
       {"\"seal\": \"", "\"seal\": \"G", "shard 0 of the list"},
       {"\"sha256\": \"", "\"sha256\": \"0", "shard 0 of the list"},
   };
@@ -98,7 +98,7 @@ static void test_missing(void)
   char a[RT_PATH_MAX], b[RT_PATH_MAX], from[RT_PATH_MAX], to[RT_PATH_MAX];
   rt_logits *ds;
   RT_FAILS(rt_logits_open(MPI_COMM_WORLD, folder, RT_LOGITS_FINISHED, &ds),
-           RT_ERR_NOINPUT, "is no logit dataset");
+           RT_ERR_NOINPUT, "is not a logit dataset");
   RT_OKAY(rt_path_join(a, folder, "a"));
   RT_OKAY(rt_path_join(b, folder, "b"));
   rt_logits_info other = small;
@@ -126,7 +126,7 @@ static void test_missing(void)
     }
   MPI_Barrier(MPI_COMM_WORLD);
   RT_FAILS(rt_logits_open(MPI_COMM_WORLD, a, RT_LOGITS_FINISHED, &ds),
-           RT_ERR_DATA, "it is of another dataset");
+           RT_ERR_DATA, "it belongs to another dataset");
   RT_OKAY(rt_logits_shard_path(to, a, 1));
   MPI_Barrier(MPI_COMM_WORLD);
   if (my_rank == 0)
@@ -208,9 +208,9 @@ static void test_lying_shard(void)
   static const lie lies[] = {
       {{0, 3, 6}, 6, 0, 0, 6, 6, RT_U64, NULL}, // nothing wrong at open
       {{0, 3, 7}, 6, 0, 0, 6, 6, RT_U64, "records: is 1-d 6 x 1 u8"},
-      {{0, 7, 6}, 6, 0, 0, 6, 6, RT_U64, "record_ptr does not rise"},
-      {{1, 3, 6}, 6, 0, 0, 6, 6, RT_U64, "record_ptr does not rise"},
-      {{0, 3, UINT64_MAX}, 6, 0, 0, 6, 6, RT_U64, "record_ptr does not rise"},
+      {{0, 7, 6}, 6, 0, 0, 6, 6, RT_U64, "record_ptr does not ascend"},
+      {{1, 3, 6}, 6, 0, 0, 6, 6, RT_U64, "record_ptr does not ascend"},
+      {{0, 3, UINT64_MAX}, 6, 0, 0, 6, 6, RT_U64, "record_ptr does not ascend"},
       {{0, 3, 6}, 6, 2, 0, 6, 6, RT_U64, "rows begin at 2"},
       {{0, 3, 6}, 6, 0, 0, 6, 6, RT_F32, "row_xxh3: is 1-d 2 x 1 f32"},
       {{0, 3, 6}, 6, 0, 0, 7, 6, RT_U64, "7 tokens and 6 entries"},

@@ -301,7 +301,7 @@ expect 0 1 logits verify all
 says err.txt "all/shard-000099.h5 is not in the manifest"
 rm all/shard-000099.h5
 expect 73 1 logits select all all/within
-says err.txt "lies inside another dataset"
+says err.txt "is inside another dataset"
 expect 73 1 capture "${from[@]}" capture.dir=teacher.hf
 says err.txt "is the folder of a model"
 for d in all/within teacher.hf/manifest.json teacher.hf/lock; do
@@ -341,7 +341,7 @@ says err.txt "row 16 is not there: its shard is missing or damaged"
 rm all/shard-00000[23].h5
 expect 0 2 capture "${from[@]}" capture.dir=all capture.rows=88 \
   capture.top_p=0.99 capture.top_k=40 capture.encoding=exact
-says err.txt "3 of its 6 shards are missing: they are written again"
+says err.txt "3 of its 6 shards are missing and will be written again"
 expect 0 1 logits verify all
 expect 0 1 logits diff all whole
 says out.txt "bit for bit"
