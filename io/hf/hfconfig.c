@@ -1,8 +1,8 @@
 /** \file hfconfig.c
- *  config.json of Hugging Face folders to rt_arch.
+ *  Reads config.json of Hugging Face folders into rt_arch.
  *
- *  Defaults are those of transformers' LlamaConfig; the five sizes that make a
- *  model have none here: a file without them is damaged. */
+ *  Defaults are those of transformers' LlamaConfig, except that the five sizes
+ *  that define a model are required: a file without them is damaged. */
 #include "io/hf/hfconfig.h"
 
 #include "base/file.h"
@@ -18,7 +18,7 @@
 
 enum {
   MAX_BYTES = 4 << 20,
-  // the ranges of the deck's student.* keys; products of them stay in 63 bits
+  // the ranges of the deck's student.* keys; their products fit into 63 bits
   MAX_WIDTH = 1 << 20,
   MAX_BLOCKS = 100000,
   MAX_HEADS = 65536,
@@ -28,7 +28,7 @@ enum {
 };
 #define MAX_VOCAB INT64_C(4294967295)
 
-/** One object of the file and its name in messages. */
+/** An object of the file, and its name in messages. */
 typedef struct section {
   const char *path; // borrowed
   const char *name; // borrowed, "" for the root or "rope_scaling."
@@ -56,7 +56,7 @@ static bool is_given(const rt_json *value)
   return rt_json_kind_of(value) > RT_JSON_NULL;
 }
 
-/* An absent or null field leaves *to, which holds the default, as it is. */
+/* An absent or null field leaves *to, which holds the default, unchanged. */
 
 static rt_err get_size(const section *in, const char *key, int64_t low,
                        int64_t high, int64_t *to)
@@ -120,7 +120,7 @@ static rt_err get_bos(const section *in, rt_arch *a)
                          : RT_OK;
 }
 
-/** One id, or a list. */
+/** Read one id, or a list of ids. */
 static rt_err get_eos(const section *in, rt_arch *a)
 {
   static const char key[] = "eos_token_id";
@@ -139,11 +139,9 @@ static rt_err get_eos(const section *in, rt_arch *a)
   return RT_OK;
 }
 
-/* ---- what would change the numbers ------------------------------------- */
-
-/** Fields of relatives of Llama that retort does not compute, and the value
- *  that means "without": null or false, or 1.  Other unknown fields are
- * ignored, as transformers' Llama ignores them. */
+/** Fields of models related to Llama that Retort does not implement, with the
+ *  value that disables them: null or false, or 1.  Other unknown fields are
+ *  ignored, as transformers' Llama ignores them. */
 static const struct {
   const char *key;
   bool one;
@@ -195,19 +193,19 @@ static rt_err check_foreign(const section *in)
     double number = 0.0;
     if (!foreign[i].one)
       EXPECT(is_off(value), in, key,
-             "null or false: retort does not compute such models");
+             "null or false: retort does not support such models");
     else if (is_given(value))
       EXPECT(rt_json_real(value, &number) && number == 1.0, in, key,
-             "1: retort does not compute such models");
+             "1: retort does not support such models");
   }
   for (int i = 0; i < 2; i++)
     EXPECT(is_off(rt_json_get(in->object, quantised[i])), in, quantised[i],
-           "none: quantised weights are not read; take the model as it was "
-           "before (BF16, F16 or F32), or save it so from transformers");
+           "none: quantised weights are not supported; use the original model "
+           "(BF16, F16 or F32), or save it as one of these with transformers");
   return RT_OK;
 }
 
-/** Layers may be named one by one, if all are Llama's. */
+/** Layer types may be listed if all are those of Llama. */
 static rt_err check_layer_types(const section *in)
 {
   const rt_json *list = rt_json_get(in->object, "layer_types");
@@ -217,14 +215,14 @@ static rt_err check_layer_types(const section *in)
     full = type != NULL && strcmp(type, "full_attention") == 0;
   }
   if (!is_off(list))
-    EXPECT(full, in, "layer_types",
-           "\"full_attention\" for every layer: retort does not compute "
-           "others");
+    EXPECT(
+        full, in, "layer_types",
+        "\"full_attention\" for every layer: retort does not support others");
   return RT_OK;
 }
 
-/** Dropout has no effect but in training, where it is left out with a warning.
- *  transformers' Llama knows the first only. */
+/** Read dropout rates.  They only affect training, where they are not applied,
+ *  with a warning.  transformers' Llama knows only the first. */
 static rt_err read_dropout(const section *in, rt_arch *a)
 {
   static const char *const others[] = {"hidden_dropout", "attn_pdrop",
@@ -239,7 +237,7 @@ static rt_err read_dropout(const section *in, rt_arch *a)
   return RT_OK;
 }
 
-/** "LLaMA" is how the first converted Llamas wrote it. */
+/** The first converted Llamas used the spelling "LLaMA". */
 static bool is_causal_llama(const rt_json *architectures)
 {
   const char *name = rt_json_text(rt_json_at(architectures, 0));
@@ -258,12 +256,12 @@ static rt_err check_family(const section *in)
     EXPECT(rt_json_text(type) != NULL &&
                strcmp(rt_json_text(type), "llama") == 0,
            in, "model_type",
-           "\"llama\": other families are not read yet, also where only the "
-           "name differs (doc/inputs.md has what is read)");
+           "\"llama\": other families are not supported yet, even where only "
+           "the name differs (doc/inputs.md lists what is supported)");
   if (is_given(list))
     EXPECT(is_causal_llama(list), in, "architectures",
            "[\"LlamaForCausalLM\"]: a causal language model of the Llama "
-           "family; others are not read yet");
+           "family; others are not supported yet");
   if (is_given(act))
     EXPECT(name != NULL &&
                (strcmp(name, "silu") == 0 || strcmp(name, "swish") == 0),
@@ -271,9 +269,7 @@ static rt_err check_family(const section *in)
   return RT_OK;
 }
 
-/* ---- rope -------------------------------------------------------------- */
-
-/** rope_scaling or rope_parameters. */
+/** Contents of rope_scaling or rope_parameters. */
 typedef struct rope {
   double theta; /**< 0: not given */
   rt_rope_scaling scaling;
@@ -290,7 +286,7 @@ const char *rt_rope_kind_name(rt_rope_kind kind)
   return kind_names[kind];
 }
 
-/** Its name; transformers once called the field "type". */
+/** Read the scaling type; transformers formerly called the field "type". */
 static rt_err read_rope_kind(const section *in, rt_rope_kind *kind)
 {
   static const char *const keys[] = {"type", "rope_type"};
@@ -305,8 +301,8 @@ static rt_err read_rope_kind(const section *in, rt_rope_kind *kind)
     while (k < N_KINDS && (text == NULL || strcmp(kind_names[k], text) != 0))
       k++;
     EXPECT(k < N_KINDS, in, keys[i],
-           "\"default\", \"linear\", \"dynamic\" or \"llama3\": others are "
-           "not computed yet");
+           "\"default\", \"linear\", \"dynamic\" or \"llama3\": others are not "
+           "supported yet");
     EXPECT(!seen || (int)*kind == k, in, keys[i], "the same as type");
     seen = true;
     *kind = (rt_rope_kind)k;
@@ -314,7 +310,7 @@ static rt_err read_rope_kind(const section *in, rt_rope_kind *kind)
   return RT_OK;
 }
 
-/** Nothing in the object that retort would pass over. */
+/** Check that the object has no field that Retort would ignore. */
 static rt_err check_rope_keys(const section *in, rt_rope_kind kind)
 {
   static const char *const known[] = {"type",
@@ -350,7 +346,7 @@ static rt_err read_llama3(const section *in, rt_rope_scaling *s)
   RT_TRY(get_size(in, "original_max_position_embeddings", 1, MAX_POSITIONS,
                   &s->original_positions));
   EXPECT(s->low_freq_factor > 0.0, in, "low_freq_factor",
-         "a number: llama3 needs it");
+         "a number, which llama3 requires");
   EXPECT(s->high_freq_factor > s->low_freq_factor, in, "high_freq_factor",
          "a number above low_freq_factor");
   return RT_OK;
@@ -359,14 +355,15 @@ static rt_err read_llama3(const section *in, rt_rope_scaling *s)
 static rt_err read_rope(const section *in, int64_t max_positions, rope *to)
 {
   rt_rope_scaling *s = &to->scaling;
-  int64_t original = max_positions; // as transformers 5 does
+  int64_t original = max_positions; // default of transformers 5
   RT_TRY(read_rope_kind(in, &s->kind));
   RT_TRY(check_rope_keys(in, s->kind));
   RT_TRY(get_real(in, "rope_theta", 1.0, 1e12, &to->theta));
   if (s->kind == RT_ROPE_PLAIN)
     return RT_OK;
   RT_TRY(get_real(in, "factor", 1.0, 1e6, &s->factor));
-  EXPECT(s->factor > 0.0, in, "factor", "a number: this rope_type needs it");
+  EXPECT(s->factor > 0.0, in, "factor",
+         "a number, which this rope_type requires");
   if (s->kind == RT_ROPE_LLAMA3) {
     s->original_positions = original;
     return read_llama3(in, s);
@@ -375,7 +372,7 @@ static rt_err read_rope(const section *in, int64_t max_positions, rope *to)
                   &original));
   EXPECT(s->kind != RT_ROPE_DYNAMIC || original == max_positions, in,
          "original_max_position_embeddings",
-         "max_position_embeddings, from which transformers counts");
+         "max_position_embeddings, which transformers uses");
   return RT_OK;
 }
 
@@ -387,8 +384,8 @@ static bool same_scaling(const rt_rope_scaling *a, const rt_rope_scaling *b)
          a->original_positions == b->original_positions;
 }
 
-/** transformers 4: rope_theta and rope_scaling; 5: rope_parameters; a file for
- *  both has all three, and they must agree. */
+/** transformers 4 writes rope_theta and rope_scaling, 5 writes rope_parameters;
+ *  a file for both has all three, which must agree. */
 static rt_err read_all_ropes(const section *root, rt_arch *arch)
 {
   static const char *const keys[] = {"rope_scaling", "rope_parameters"};
@@ -417,8 +414,6 @@ static rt_err read_all_ropes(const section *root, rt_arch *arch)
   return RT_OK;
 }
 
-/* ---- reading ----------------------------------------------------------- */
-
 static rt_err read_sizes(const section *in, rt_arch *a)
 {
   RT_TRY(need_size(in, "vocab_size", MAX_VOCAB, &a->vocab));
@@ -435,8 +430,8 @@ static rt_err read_sizes(const section *in, rt_arch *a)
     a->head_dim = a->width / a->n_heads;
   }
   EXPECT(a->head_dim % 2 == 0, in, "head_dim",
-         "an even number (default hidden_size / num_attention_heads): rope "
-         "turns pairs");
+         "an even number (default hidden_size / num_attention_heads), as rope "
+         "rotates pairs");
   EXPECT(a->n_heads * a->head_dim <= MAX_ATTENTION, in, "num_attention_heads",
          "at most 4194304 when multiplied by head_dim");
   return RT_OK;
@@ -465,7 +460,8 @@ static rt_err read_arch(const section *in, rt_arch *a)
   RT_TRY(get_bool(in, "mlp_bias", &a->mlp_bias));
   RT_TRY(get_bos(in, a));
   RT_TRY(get_eos(in, a));
-  a->qkv_bias = a->o_bias = attention_bias; // Llama has all four or none
+  // Llama has biases on all four or none
+  a->qkv_bias = a->o_bias = attention_bias;
   return read_all_ropes(in, a);
 }
 
@@ -481,14 +477,14 @@ rt_err rt_hfconfig_parse(const char *where, const char *text, size_t n,
   return RT_OK;
 }
 
-/** An id of no token of the model is kept, for it is only written into an
- *  export; chat tokens that were never added to the embedding have such. */
-static void tell_id(const char *file, const char *key, int64_t id,
+/** Warn about an id beyond the vocabulary.  It is kept for exports; chat tokens
+ *  that were never added to the embedding have such ids. */
+static void warn_id(const char *file, const char *key, int64_t id,
                     const rt_arch *a)
 {
   if (id >= a->vocab)
-    rt_warn("%s: %s has the id %lld, but vocab_size is %lld: no text has it; "
-            "it is kept for the export",
+    rt_warn("%s: %s has the id %lld, but vocab_size is %lld: it cannot occur "
+            "in text, and is kept only for exports",
             file, key, (long long)id, (long long)a->vocab);
 }
 
@@ -508,10 +504,10 @@ rt_err rt_hfconfig_read(const char *path, rt_arch *arch)
   const rt_err err = read_arch(&in, arch);
   rt_json_free(&root);
   RT_TRY(err);
-  tell_id(file, "bos_token_id", arch->bos_id, arch);
-  tell_id(file, "eos_token_id", arch->eos_id, arch);
+  warn_id(file, "bos_token_id", arch->bos_id, arch);
+  warn_id(file, "eos_token_id", arch->eos_id, arch);
   for (int i = 0; i < arch->n_more_eos; i++)
-    tell_id(file, "eos_token_id", arch->more_eos[i], arch);
+    warn_id(file, "eos_token_id", arch->more_eos[i], arch);
   return RT_OK;
 }
 

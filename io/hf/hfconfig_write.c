@@ -1,5 +1,5 @@
 /** \file hfconfig_write.c
- *  rt_arch as config.json, for transformers 4 and 5. */
+ *  Writes rt_arch as config.json for transformers 4 and 5. */
 #include "io/hf/hfconfig.h"
 
 #include "base/file.h"
@@ -33,7 +33,7 @@ static void put_id(FILE *to, const char *key, int64_t id)
     put_int(to, key, id);
 }
 
-/** One id, or the list that was read. */
+/** Write one id, or the list that was read. */
 static void put_eos(FILE *to, const rt_arch *a)
 {
   if (a->n_more_eos == 0) {
@@ -46,7 +46,7 @@ static void put_eos(FILE *to, const rt_arch *a)
   fputs("],\n", to);
 }
 
-/** The fields of a rope object, each but the last with a comma. */
+/** Write the fields of a rope object, each but the last followed by a comma. */
 static void put_scaling(FILE *to, const rt_rope_scaling *s)
 {
   if (s->kind != RT_ROPE_PLAIN) {
@@ -71,7 +71,7 @@ static void put_rope(FILE *to, const rt_arch *a)
   fputs("  \"rope_scaling\": ", to);
   if (s->kind != RT_ROPE_PLAIN) {
     fputs("{\n", to);
-    if (s->kind != RT_ROPE_LLAMA3) // before 4.43 they had this name only
+    if (s->kind != RT_ROPE_LLAMA3) // the only name known before version 4.43
       fprintf(to, "    \"type\": \"%s\",\n", rt_rope_kind_name(s->kind));
     put_scaling(to, s);
     fputs("  },\n", to);
@@ -112,7 +112,7 @@ static void put_arch(FILE *to, const rt_arch *a)
   fputs("  \"torch_dtype\": \"float32\"\n}\n", to);
 }
 
-/** What no config.json of a Llama can say. */
+/** Reject what a config.json of a Llama cannot express. */
 static rt_err check_writable(const rt_arch *arch, const char *where)
 {
   RT_CHECK(strcmp(arch->family, "llama") == 0, RT_ERR_CONFIG,
@@ -120,17 +120,17 @@ static rt_err check_writable(const rt_arch *arch, const char *where)
            arch->family);
   RT_CHECK(arch->qkv_bias == arch->o_bias, RT_ERR_CONFIG,
            "%s: a Llama has biases on q, k, v and the attention output or on "
-           "none of them, this model has them on %s only, and could not be "
+           "none of them; this model has them on %s only and could not be "
            "exported; train without student.qkv_bias",
            where, arch->qkv_bias ? "q, k, v" : "the output");
   RT_CHECK(arch->width % arch->n_heads == 0, RT_ERR_CONFIG,
-           "%s: transformers takes no width (%lld) that is not a multiple of "
-           "the heads (%lld), so the model could not be exported",
+           "%s: transformers requires the width (%lld) to be a multiple of the "
+           "heads (%lld), so the model could not be exported",
            where, (long long)arch->width, (long long)arch->n_heads);
   return RT_OK;
 }
 
-/** What is written must be readable: export, and whoever loads it, read it. */
+/** Check that the text can be read back, as export and other readers will. */
 static rt_err read_back(const char *where, const char *text, size_t n)
 {
   rt_arch again;

@@ -1,6 +1,6 @@
 /** \file hffolder.c
- *  Folders as people have them: caches of the hub, clones without LFS, weights
- *  in other formats. */
+ *  Folders found in practice: hub caches, clones without LFS, weights in other
+ *  formats. */
 #include "io/hf/hffolder.h"
 
 #include "base/log.h"
@@ -28,7 +28,8 @@ static bool in_folder(const char *folder, const char *name)
   return rt_path_join(path, folder, name) == RT_OK && rt_path_exists(path);
 }
 
-/** The first name in \a folder that begins and ends so; \return found. */
+/** Find the first name in \a folder with this beginning and end; \return found.
+ */
 static bool first_name(const char *folder, const char *begin, const char *end,
                        char name[256])
 {
@@ -44,23 +45,21 @@ static bool first_name(const char *folder, const char *begin, const char *end,
   return name[0] != '\0';
 }
 
-/* ---- the cache of the hub ---------------------------------------------- */
-
-/** The commit that refs/main names. */
+/** Read the commit that refs/main names. */
 static rt_err read_ref(const char *folder, char commit[128])
 {
   char path[RT_PATH_MAX], *text;
   size_t n;
   RT_TRY(rt_path_join(path, folder, "refs/main"));
   RT_CHECK(rt_file_exists(path), RT_ERR_NOINPUT,
-           "%s is a folder of the Hugging Face cache without refs/main: name "
-           "the snapshot that is meant, %s/snapshots/...",
+           "%s is a folder of the Hugging Face cache without refs/main: give "
+           "the path of the snapshot, %s/snapshots/...",
            folder, folder);
   RT_TRY(rt_file_slurp(path, 100, &text, &n));
   snprintf(commit, 128, "%.*s", (int)strcspn(text, " \r\n"), text);
   free(text);
   RT_CHECK(commit[0] != '\0' && strchr(commit, '/') == NULL && commit[0] != '.',
-           RT_ERR_DATA, "%s holds no name of a commit", path);
+           RT_ERR_DATA, "%s does not contain a commit name", path);
   return RT_OK;
 }
 
@@ -75,16 +74,15 @@ rt_err rt_hffolder_find(const char *name, char folder[RT_PATH_MAX])
   RT_TRY(rt_path_join(folder, snapshots, commit));
   RT_CHECK(rt_folder_exists(folder), RT_ERR_NOINPUT,
            "%s/refs/main names the snapshot %s, which is not there: download "
-           "the model again, or name the snapshot that is meant",
+           "the model again, or give the path of a snapshot",
            name, folder);
   return RT_OK;
 }
 
-/* ---- what else is there ------------------------------------------------ */
-
-/** What stands in for weights or a configuration, most telling first. */
+/** What a folder may contain instead of weights or a configuration, most
+ *  specific first. */
 static const struct {
-  const char *begin, *end; /**< of the file's name */
+  const char *begin, *end; /**< of the file name */
   const char *what;
 } others[] = {
     {"adapter_", ".json",
@@ -114,21 +112,21 @@ static const struct {
      "in Flax's format: load the model with transformers and "
      "save it again (save_pretrained) as safetensors"},
     {"", ".safetensors",
-     "neither model.safetensors nor named by a "
-     "model.safetensors.index.json, which must be there "
-     "when there are several"},
+     "neither called model.safetensors nor listed in a "
+     "model.safetensors.index.json, which is required if there are several "
+     "files"},
 };
 
-/** The folder holds folders of the cache. */
+/** Error if the folder is a hub cache that contains models. */
 static rt_err refuse_cache(const char *folder, const char *model)
 {
   return RT_FAIL(RT_ERR_NOINPUT,
-                 "%s is a cache of the Hugging Face hub, not a model: name "
-                 "one of its models, such as %s/%s",
+                 "%s is a cache of the Hugging Face hub, not a model: give the "
+                 "path of one of its models, such as %s/%s",
                  folder, folder, model);
 }
 
-/** ORG/NAME, as the hub calls its models. */
+/** Is it a model name of the hub, ORG/NAME? */
 static bool is_hub_name(const char *name)
 {
   const char *slash = strchr(name, '/');
@@ -140,8 +138,8 @@ rt_err rt_hffolder_refuse(const char *folder, const char *wanted)
 {
   char name[256];
   RT_CHECK(rt_folder_exists(folder) || !is_hub_name(folder), RT_ERR_NOINPUT,
-           "%s: no such folder; nothing is downloaded: `hf download %s "
-           "--local-dir FOLDER`, then name that folder",
+           "%s: no such folder, and retort does not download models: run `hf "
+           "download %s --local-dir FOLDER`, then use that folder",
            folder, folder);
   RT_CHECK(rt_folder_exists(folder), RT_ERR_NOINPUT,
            "%s: no such file or folder", folder);
@@ -152,7 +150,7 @@ rt_err rt_hffolder_refuse(const char *folder, const char *wanted)
       return RT_FAIL(RT_ERR_NOINPUT, "%s has no %s; %s is %s", folder, wanted,
                      name, others[i].what);
   return RT_FAIL(RT_ERR_NOINPUT,
-                 "%s has no %s: name the Hugging Face folder of a model, as "
-                 "transformers saves it (save_pretrained)",
+                 "%s has no %s: expected the Hugging Face folder of a model, "
+                 "as saved by transformers (save_pretrained)",
                  folder, wanted);
 }

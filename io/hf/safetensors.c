@@ -1,5 +1,5 @@
 /** \file safetensors.c
- *  Reading folders of safetensors files: shards, index, slices. */
+ *  Reads folders of safetensors files: shards, index, slices. */
 #include "io/hf/st_header.h"
 
 #include "base/log.h"
@@ -20,27 +20,25 @@ enum { MAX_INDEX = 32 << 20, PIECE_BYTES = 4 << 20 };
 
 typedef struct shard {
   char path[RT_PATH_MAX];
-  const char *name; // into path
+  const char *name; // points into path
   int fd;           // owned, -1: not open
 } shard;
 
 struct rt_safetensors {
-  char path[RT_PATH_MAX]; // as given, for messages
-  shard *shard;           // owned [n_shards], in order of name
+  char path[RT_PATH_MAX]; // as given by the user, for messages
+  shard *shard;           // owned [n_shards], sorted by name
   int n_shards;
-  rt_st_entry *entry; // owned [n], in order of name
+  rt_st_entry *entry; // owned [n], sorted by name
   int n;
 };
-
-/* ---- which files ------------------------------------------------------- */
 
 static int by_text(const void *a, const void *b)
 {
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/** A shard's name comes from a file that somebody else wrote: it must not lead
- *  out of the folder. */
+/** Check the name of a shard, which is untrusted: it must not lead out of the
+ *  folder. */
 static rt_err check_shard_name(const char *index_path, const char *tensor,
                                const rt_json *value)
 {
@@ -75,8 +73,8 @@ static rt_err alloc_shards(rt_safetensors *st, size_t n)
   return RT_OK;
 }
 
-/** Each file of weight_map once.  \a names [members of weight_map] is scratch.
- */
+/** Add each file of weight_map once.  \a names [members of weight_map] is
+ *  scratch. */
 static rt_err add_mapped_shards(rt_safetensors *st, const char *index_path,
                                 const rt_json *weight_map, const char **names)
 {
@@ -112,9 +110,9 @@ static rt_err list_shards(rt_safetensors *st, const char *index_path,
   return RT_OK;
 }
 
-/** One file, and the shards of an index beside it: nobody can tell which are
- *  the weights.  An index of that one file, or of shards that are gone, is none
- *  of others. */
+/** Reject a folder with both a single file and the shards of an index, since it
+ *  is ambiguous.  An index that lists only that file, or shards that do not
+ *  exist, is accepted. */
 static rt_err check_only(const rt_safetensors *st, const char *index_path,
                          const rt_json *index)
 {
@@ -127,8 +125,8 @@ static rt_err check_only(const rt_safetensors *st, const char *index_path,
       continue;
     RT_TRY(rt_path_join(path, st->path, rt_json_text(m.value)));
     RT_CHECK(!rt_file_exists(path), RT_ERR_DATA,
-             "%s holds %s and also %s with %s: two sets of weights; remove "
-             "the one that is not meant",
+             "%s holds %s and also %s with %s: two sets of weights; remove the "
+             "one you do not want",
              st->path, SINGLE, INDEX, rt_json_text(m.value));
   }
   return RT_OK;
@@ -147,7 +145,7 @@ static rt_err use_single(rt_safetensors *st, const char *index_path)
   return err;
 }
 
-/** Fill the list of shards; *index stays NULL when there is none. */
+/** Fill the list of shards; *index remains NULL if there is no index. */
 static rt_err find_files(rt_safetensors *st, char index_path[RT_PATH_MAX],
                          rt_json **index)
 {
@@ -158,7 +156,7 @@ static rt_err find_files(rt_safetensors *st, char index_path[RT_PATH_MAX],
   }
   RT_TRY(rt_path_join(single, st->path, SINGLE));
   RT_TRY(rt_path_join(index_path, st->path, INDEX));
-  if (rt_path_exists(single)) // first, as transformers does
+  if (rt_path_exists(single)) // preferred, as in transformers
     return use_single(st, index_path);
   if (!rt_path_exists(index_path))
     return rt_hffolder_refuse(st->path, SINGLE " or " INDEX);
@@ -166,15 +164,13 @@ static rt_err find_files(rt_safetensors *st, char index_path[RT_PATH_MAX],
   return list_shards(st, index_path, *index);
 }
 
-/* ---- opening ----------------------------------------------------------- */
-
 static int by_name(const void *a, const void *b)
 {
   const rt_st_entry *x = a, *y = b;
   return strcmp(x->tensor.name, y->tensor.name);
 }
 
-/** Open one shard and append its tensors to the list. */
+/** Open a shard and append its tensors to the list. */
 static rt_err open_shard(rt_safetensors *st, const char *index_path,
                          int i_shard)
 {
@@ -183,8 +179,8 @@ static rt_err open_shard(rt_safetensors *st, const char *index_path,
   rt_st_entry *entry;
   int n;
   RT_CHECK(index_path == NULL || rt_path_exists(s->path), RT_ERR_NOINPUT,
-           "%s names %s, which is not there: the model is not complete, "
-           "download or copy it again",
+           "%s names %s, which is not there: the model is incomplete, download "
+           "or copy it again",
            index_path, s->name);
   RT_TRY(rt_file_size(s->path, &bytes));
   RT_TRY(rt_file_open(s->path, &s->fd));
@@ -199,22 +195,22 @@ static rt_err open_shard(rt_safetensors *st, const char *index_path,
   st->entry = all;
   for (int i = 0; i < n; i++) {
     entry[i].i_shard = i_shard;
-    st->entry[st->n++] = entry[i]; // with its name
+    st->entry[st->n++] = entry[i]; // including ownership of its name
   }
   free(entry);
   return RT_OK;
 }
 
-/** weight_map and the shards must say the same: every tensor in exactly the
- *  shard it names, none missing.  total_size is what some writers count
- *  otherwise, and everybody else shows as progress only. */
+/** Check that weight_map and the shards agree: every tensor is in exactly the
+ *  shard it names, none is missing.  total_size is ignored: some writers count
+ *  differently, and other readers only use it to show progress. */
 static rt_err check_index(const rt_safetensors *st, const char *index_path,
                           const rt_json *index)
 {
   const rt_json *weight_map = rt_json_get(index, "weight_map");
   const rt_json *total =
       rt_json_get(rt_json_get(index, "metadata"), "total_size");
-  int64_t sum = 0; // of bytes in files, so it fits
+  int64_t sum = 0; // sum of file sizes, so it does not overflow
   for (int i = 0; i < st->n; i++) {
     const rt_st_entry *e = &st->entry[i];
     const char *in = st->shard[e->i_shard].name;
@@ -235,10 +231,10 @@ static rt_err check_index(const rt_safetensors *st, const char *index_path,
   double claimed;
   if (total != NULL &&
       !(rt_json_real(total, &claimed) && claimed == (double)sum))
-    rt_warn("%s: metadata.total_size differs from the %lld bytes of the "
-            "tensors; each was found where the index says, so it is passed "
-            "over",
-            index_path, (long long)sum);
+    rt_warn(
+        "%s: metadata.total_size differs from the %lld bytes of the tensors; "
+        "it is ignored, as every tensor was found where the index says",
+        index_path, (long long)sum);
   return RT_OK;
 }
 
@@ -292,8 +288,6 @@ void rt_safetensors_close(rt_safetensors **st)
   *st = NULL;
 }
 
-/* ---- asking and reading ------------------------------------------------ */
-
 const rt_st_tensor *rt_safetensors_find(const rt_safetensors *st,
                                         const char *name)
 {
@@ -326,7 +320,7 @@ const char *rt_safetensors_file(const rt_safetensors *st, int i)
   return st->shard[i].path;
 }
 
-/** A tensor as a matrix: a vector is one row. */
+/** Number of rows of a tensor as a matrix: a vector is one row. */
 static int64_t rows_of(const rt_st_tensor *t)
 {
   return t->n_dims == 2 ? t->shape[0] : 1;
@@ -337,7 +331,7 @@ static int64_t cols_of(const rt_st_tensor *t)
   return t->n_dims == 0 ? 1 : t->shape[t->n_dims - 1];
 }
 
-/** Does the slice lie in it? */
+/** Check that the slice lies inside the tensor. */
 static rt_err check_slice(const char *path, const rt_st_tensor *t, int64_t row0,
                           int64_t col0, const rt_view *to)
 {
@@ -350,14 +344,14 @@ static rt_err check_slice(const char *path, const rt_st_tensor *t, int64_t row0,
                to->cols <= cols && col0 <= cols - to->cols,
            RT_ERR_DATA,
            "%s: tensor %s is [%lld, %lld], but rows %lld + %lld and columns "
-           "%lld + %lld are wanted: weights and config.json disagree",
+           "%lld + %lld are needed: weights and config.json disagree",
            path, t->name, (long long)rows, (long long)cols, (long long)row0,
            (long long)to->rows, (long long)col0, (long long)to->cols);
   return RT_OK;
 }
 
-/** Read the rows \a to, which lie beside each other from file offset \a offset
- *  on, through \a piece unless the bytes can stay as they are. */
+/** Read the rows \a to, contiguous in the file from \a offset on, through the
+ *  buffer \a piece unless no conversion is needed. */
 static rt_err read_run(const shard *s, rt_dtype from, int64_t offset,
                        rt_view to, void *piece)
 {
@@ -399,7 +393,7 @@ rt_err rt_safetensors_read(const rt_safetensors *st, const char *name,
            rt_dtype_name(to.dtype));
   if (to.rows == 0 || to.cols == 0)
     return RT_OK;
-  // whole rows lie beside each other: many at once; else row by row
+  // whole rows are contiguous: read many at once; otherwise row by row
   const int64_t size = (int64_t)rt_dtype_size(t->dtype);
   int64_t run = to.cols == cols ? PIECE_BYTES / (cols * size) : 1;
   run = run < 1 ? 1 : run < to.rows ? run : to.rows;
@@ -416,8 +410,6 @@ rt_err rt_safetensors_read(const rt_safetensors *st, const char *name,
   RT_TRY(err);
   return RT_OK;
 }
-
-/* ---- hash -------------------------------------------------------------- */
 
 static rt_err hash_shard(const shard *s, rt_sha256 *h, void *piece)
 {
@@ -464,7 +456,8 @@ rt_err rt_safetensors_hash(const char *path, char hex[RT_SHA256_HEX])
   return RT_OK;
 }
 
-/** A text of the shards' digests, hashed.  \a paths, \a each are scratch [n] */
+/** Hash the text of the shards' digests.  \a paths and \a each are scratch [n].
+ */
 static rt_err digest_shards(MPI_Comm comm, const rt_safetensors *st,
                             const char **paths, char (*each)[RT_SHA256_HEX],
                             char hex[RT_SHA256_HEX])

@@ -1,5 +1,5 @@
 /** \file safetensors_write.c
- *  Writing one .safetensors file beside its final name, then publishing it. */
+ *  Writes one .safetensors file under a temporary name, then renames it. */
 #include "io/hf/st_header.h"
 
 #include "base/outfile.h"
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/** One tensor of the file to be. */
+/** A tensor of the file to be written. */
 typedef struct item {
   char *name; // owned
   int64_t rows, cols;
@@ -27,7 +27,7 @@ struct rt_st_writer {
   int n;
 };
 
-/** Copy the tensors' names and sizes and lay them out from data byte 0. */
+/** Copy the tensors' names and sizes, and lay them out from data byte 0. */
 static rt_err plan(rt_st_writer *w, const rt_st_tensor *t, int n)
 {
   w->item = calloc((size_t)n + 1, sizeof *w->item);
@@ -65,7 +65,7 @@ static rt_err plan(rt_st_writer *w, const rt_st_tensor *t, int n)
 static void print_header(FILE *to, const rt_st_writer *w, const rt_st_tensor *t)
 {
   const int64_t size = (int64_t)rt_dtype_size(w->dtype);
-  // without this format transformers refuses the file
+  // transformers rejects files without this format
   fputs("{\"__metadata__\":{\"format\":\"pt\"}", to);
   for (int i = 0; i < w->n; i++) {
     const item *it = &w->item[i];
@@ -78,11 +78,11 @@ static void print_header(FILE *to, const rt_st_writer *w, const rt_st_tensor *t)
             (long long)(it->offset + it->rows * it->cols * size));
   }
   fputc('}', to);
-  while (ftello(to) % 8 != 0) // data aligned for those who map the file
+  while (ftello(to) % 8 != 0) // aligns the data for readers that map the file
     fputc(' ', to);
 }
 
-/** Create the file and write its header; offsets become those in the file. */
+/** Create the file and write its header; offsets become file offsets. */
 static rt_err create_file(rt_st_writer *w, const char *text, size_t n)
 {
   const uint64_t length = n;
@@ -136,7 +136,7 @@ rt_err rt_st_writer_create(const char *path, const rt_st_tensor *tensors, int n,
   return RT_OK;
 }
 
-/** The rows of \a from as the file has them: one after the other, converted. */
+/** Pack the rows of \a from contiguously, converted to the type in the file. */
 static void pack(void *to, rt_dtype to_type, rt_view from)
 {
   const size_t n = (size_t)from.cols;
@@ -189,7 +189,7 @@ void rt_st_writer_destroy(rt_st_writer **w)
 {
   if (*w == NULL)
     return;
-  if ((*w)->to != NULL) { // it was not published
+  if ((*w)->to != NULL) { // if it was not published
     (void)!rt_outfile_finish(RT_ERR_IO, &(*w)->to);
     unlink((*w)->tmp);
   }

@@ -1,6 +1,6 @@
 /** \file st_header.c
- *  Checks every number of a safetensors header against the bytes that are
- *  there. */
+ *  Checks every number of a safetensors header against the contents of the
+ *  file. */
 #include "io/hf/st_header.h"
 
 #include "io/common/foreign.h"
@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-               "safetensors files are little-endian and read as they are");
+_Static_assert(
+    __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+    "safetensors files are little-endian and read without conversion");
 
-/** Every type of the format; RT_N_DTYPE: known, sized, but never read. */
+/** All types of the format.  RT_N_DTYPE: known size, but not readable. */
 static const struct {
   const char *name;
   int bits;
@@ -51,7 +52,8 @@ const char *rt_st_dtype_name(rt_dtype dtype)
   return NULL;
 }
 
-/** dtype and shape of one tensor.  \param[out] bits  of the whole tensor */
+/** Read dtype and shape of one tensor.  \param[out] bits  size of the whole
+ *  tensor */
 static rt_err read_shape(const char *path, const char *name,
                          const rt_json *info, rt_st_entry *e, int64_t *bits)
 {
@@ -81,17 +83,17 @@ static rt_err read_shape(const char *path, const char *name,
   *bits = types[i_type].bits;
   for (int d = 0; d < e->tensor.n_dims; d++) {
     int64_t *size = &e->tensor.shape[d];
-    RT_CHECK(rt_json_int(rt_json_at(shape, (size_t)d), size) && *size >= 0 &&
-                 !__builtin_mul_overflow(*bits, *size, bits),
-             RT_ERR_DATA,
-             "%s: tensor %s: shape %s has a size that is no count, or more "
-             "bits than fit in 63",
-             path, name, got);
+    RT_CHECK(
+        rt_json_int(rt_json_at(shape, (size_t)d), size) && *size >= 0 &&
+            !__builtin_mul_overflow(*bits, *size, bits),
+        RT_ERR_DATA,
+        "%s: tensor %s: shape %s has an invalid size, or more than 2^63 bits",
+        path, name, got);
   }
   return RT_OK;
 }
 
-/** One member of the header.  Offsets stay relative to the data. */
+/** Read one member of the header.  Offsets remain relative to the data. */
 static rt_err read_tensor(const char *path, int64_t data_bytes,
                           const char *name, const rt_json *info, rt_st_entry *e)
 {
@@ -142,11 +144,11 @@ static int by_offset(const void *a, const void *b)
   const rt_st_entry *x = a, *y = b;
   if (x->offset != y->offset)
     return x->offset < y->offset ? -1 : 1;
-  return (x->bytes > y->bytes) - (x->bytes < y->bytes); // empty ones first
+  return (x->bytes > y->bytes) - (x->bytes < y->bytes); // empty tensors first
 }
 
-/** Tensors must tile the data: no hole (where anything could hide), no overlap,
- *  nothing after the last. */
+/** Check that the tensors tile the data: no hole (which could hide something),
+ *  no overlap, and nothing after the last. */
 static rt_err check_tiling(const char *path, int64_t data_bytes,
                            const rt_st_entry *e, int n)
 {
@@ -165,8 +167,8 @@ static rt_err check_tiling(const char *path, int64_t data_bytes,
   return RT_OK;
 }
 
-/** Names that __metadata__ gives to tensors, {alias: name}, as entries of the
- *  same bytes behind the others.  A tensor of that name goes first. */
+/** Add the aliases {alias: name} of __metadata__ as further entries with the
+ *  same bytes.  An actual tensor of that name takes precedence. */
 static rt_err read_aliases(const rt_json *header, rt_st_entry *e, int *n)
 {
   const int n_real = *n;
@@ -188,14 +190,14 @@ static rt_err read_aliases(const rt_json *header, rt_st_entry *e, int *n)
   return RT_OK;
 }
 
-/** From the parsed header to checked entries with offsets in the file. */
+/** Convert the parsed header to checked entries with file offsets. */
 static rt_err read_entries(const char *path, int64_t data_begin,
                            int64_t data_bytes, const rt_json *header,
                            rt_st_entry *e, int *n)
 {
   rt_json_member m = {0};
   RT_CHECK(rt_json_kind_of(header) == RT_JSON_OBJECT, RT_ERR_DATA,
-           "%s: the header is no JSON object", path);
+           "%s: the header is not a JSON object", path);
   *n = 0;
   while (rt_json_next(header, &m)) {
     if (strcmp(m.key, "__metadata__") == 0) {
@@ -212,7 +214,7 @@ static rt_err read_entries(const char *path, int64_t data_begin,
   return read_aliases(header, e, n);
 }
 
-/** The header's JSON text. \param[out] text  [*n], the caller frees */
+/** Read the header's JSON text.  \param[out] text  [*n], the caller frees */
 static rt_err read_text(int fd, const char *path, int64_t file_bytes,
                         char **text, size_t *n)
 {
@@ -222,9 +224,9 @@ static rt_err read_text(int fd, const char *path, int64_t file_bytes,
            path, (long long)file_bytes);
   RT_TRY(rt_file_read_at(fd, path, &length, sizeof length, 0));
   if (length > (uint64_t)RT_ST_MAX_HEADER)
-    RT_TRY(rt_foreign_refuse(path)); // that says more
+    RT_TRY(rt_foreign_refuse(path)); // gives a more specific message
   RT_CHECK(length <= (uint64_t)RT_ST_MAX_HEADER, RT_ERR_DATA,
-           "%s: header of %llu bytes, expected at most %lld; this is no "
+           "%s: header of %llu bytes, expected at most %lld; this is not a "
            "safetensors file",
            path, (unsigned long long)length, (long long)RT_ST_MAX_HEADER);
   RT_CHECK((int64_t)length <= file_bytes - 8, RT_ERR_DATA,
@@ -236,7 +238,7 @@ static rt_err read_text(int fd, const char *path, int64_t file_bytes,
   RT_CHECK(*text != NULL, RT_ERR_MEM, "%zu bytes for the header of %s", *n,
            path);
   RT_TRY(rt_file_read_at(fd, path, *text, *n, 8));
-  size_t end = *n; // only spaces may pad it: nothing can hide behind it
+  size_t end = *n; // only spaces may follow, so that nothing can be hidden
   while (end > 0 && (*text)[end - 1] == ' ')
     end--;
   RT_CHECK(
@@ -245,8 +247,8 @@ static rt_err read_text(int fd, const char *path, int64_t file_bytes,
   return RT_OK;
 }
 
-/** Number of tensors of a file is bounded by its header's length, so it fits an
- *  int. */
+/** The number of tensors is bounded by the length of the header, so it fits
+ *  into an int. */
 _Static_assert(RT_ST_MAX_HEADER < INT32_MAX, "counts of tensors are int");
 
 rt_err rt_st_header_read(int fd, const char *path, int64_t file_bytes,

@@ -1,6 +1,6 @@
 /** \file tokenizer.c
- *  The tokenizer files of Hugging Face folders: retort never reads text, but
- *  must know whether two models and a corpus share a tokenizer. */
+ *  Tokenizer files of Hugging Face folders.  Retort never reads text, but must
+ *  know whether two models and a corpus share a tokenizer. */
 #include "base/file.h"
 #include "base/log.h"
 #include "io/common/foreign.h"
@@ -11,16 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** The file that says everything, as the tokenizers library writes it. */
+/** The file that contains everything, written by the tokenizers library. */
 #define FAST "tokenizer.json"
 
 enum { MAX_BYTES = 256 << 20 };
 
-/** What older folders have instead. */
+/** Files of older folders. */
 static const char *const vocabulary[] = {"tokenizer.model", "vocab.json",
                                          "merges.txt", "vocab.txt",
                                          "added_tokens.json"};
-/** What makes a folder usable beside the above. */
+/** Additional files that make a folder usable. */
 static const char *const extras[] = {
     "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
     "chat_template.json", "generation_config.json"};
@@ -30,7 +30,7 @@ enum {
   N_EXTRAS = sizeof extras / sizeof extras[0]
 };
 
-/** Feed folder/name when it is there; *n counts those that are. */
+/** Add folder/name to the hash if it exists; *n counts the files that do. */
 static rt_err hash_one(rt_sha256 *h, const char *folder, const char *name,
                        int *n)
 {
@@ -85,8 +85,8 @@ static void raise_to(int64_t *n, const rt_json *id)
     *n = i + 1;
 }
 
-/** Ids of "model": {"vocab": {word: id}}, or of unigram a list, and of
- *  "added_tokens": [{"id": id}]. */
+/** Count the ids of "model": {"vocab": {word: id}}, or a list for unigram
+ *  models, and of "added_tokens": [{"id": id}]. */
 static int64_t count_ids(const rt_json *root)
 {
   const rt_json *const vocab = rt_json_get(rt_json_get(root, "model"), "vocab");
@@ -112,8 +112,9 @@ rt_err rt_tokenizer_size(const char *name, int64_t *n)
   if (!rt_file_exists(path))
     return RT_OK;
   const rt_err err = rt_json_read(path, MAX_BYTES, &root);
-  if (err == RT_ERR_DATA) { // a dialect of JSON: it is hashed all the same
-    rt_debug("%s: its ids are not counted: %s", path, rt_err_text());
+  // a dialect of JSON; the file is hashed nevertheless
+  if (err == RT_ERR_DATA) {
+    rt_debug("%s: the number of its ids is unknown: %s", path, rt_err_text());
     return RT_OK;
   }
   RT_TRY(err);

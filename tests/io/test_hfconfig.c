@@ -317,7 +317,7 @@ static void test_refusals(void)
       {"{" LLAMA ",\"final_logit_softcapping\":30.0}", "softcapping is 30.0"},
       {"{" LLAMA ",\"rope_interleaved\":true}", "rope_interleaved is true"},
       {"{" LLAMA ",\"quantization_config\":{\"bits\":4}}",
-       "quantised weights are not read"},
+       "quantised weights are not supported"},
       {"{" LLAMA ",\"hidden_act\":\"gelu\"}", "hidden_act is \"gelu\""},
       {"{" LLAMA ",\"tie_word_embeddings\":1}", "expected true or false"},
       {"{" LLAMA ",\"num_key_value_heads\":10}", "in 1..9"},
@@ -365,7 +365,7 @@ static void test_refusals(void)
       {"{\"model_type\":\"qwen2\"," SIZES "}", "model_type is \"qwen2\""},
       {"{\"architectures\":[\"Qwen2ForCausalLM\"],\"model_type\":"
        "\"qwen2\"," SIZES "}",
-       "other families are not read yet"},
+       "other families are not supported yet"},
       {"{\"architectures\":[\"LLaMAForCausalLM\"],\"model_type\":"
        "\"mistral\"," SIZES "}",
        "model_type is \"mistral\""},

@@ -47,7 +47,8 @@ static void test_hub_cache(void)
   put(model, "refs/main", "def");
   RT_FAILS(rt_hfconfig_read(model, &a), RT_ERR_NOINPUT, "snapshots/def");
   put(model, "refs/main", "../../x");
-  RT_FAILS(rt_hfconfig_read(model, &a), RT_ERR_DATA, "no name of a commit");
+  RT_FAILS(rt_hfconfig_read(model, &a), RT_ERR_DATA,
+           "does not contain a commit name");
   RT_FAILS(rt_hfconfig_read("meta-llama/Llama-2-7b-hf", &a), RT_ERR_NOINPUT,
            "hf download meta-llama/Llama-2-7b-hf");
   RT_OKAY(rt_path_remove(root));
@@ -84,7 +85,7 @@ static void test_other_files(void)
       {"adapter_config.json", "an adapter (LoRA)"},
       {"consolidated.00.pth", "of the model's makers"},
       {"model-00001-of-00002.safetensors", "model.safetensors.index.json"},
-      {"notes.txt", "name the Hugging Face folder of a model"},
+      {"notes.txt", "expected the Hugging Face folder of a model"},
   };
   char folder[RT_PATH_MAX], path[RT_PATH_MAX];
   rt_safetensors *st;
