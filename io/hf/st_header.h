@@ -15,8 +15,7 @@
 #define RT_ST_MAX_HEADER ((int64_t)32 << 20)
 
 typedef struct rt_st_entry {
-  rt_st_tensor
-      tensor; // first: a pointer to it is one to the entry; owns its name
+  rt_st_tensor tensor;    // first: its address is the entry's; owns its name
   const char *dtype_name; /**< as in the file; static string */
   int i_shard;
   int64_t offset, bytes; /**< in the file */

@@ -130,7 +130,7 @@ expect 78 1 train deck.yaml output.dir=refused "${live[@]}" loss.tau=2
 says err.txt "set loss.tau=1"
 expect 78 1 train deck.yaml output.dir=refused "${live[@]}" teacher.source=dataset \
   teacher.dataset=draws
-says err.txt "leave teacher.target out"
+says err.txt "remove teacher.target (capture.encoding"
 expect 78 1 train deck.yaml output.dir=bad "${draws[@]}" loss.tau=2
 says err.txt "set loss.tau=1"
 expect 78 1 train deck.yaml output.dir=bad "${draws[@]}" teacher.top_k=5

@@ -1,5 +1,5 @@
 /** \file capture.c
- *  What both kinds of capture share. */
+ *  Code common to both kinds of capture. */
 #include "distill/capture/capture.h"
 #include "distill/capture/capture_size.h"
 
@@ -44,17 +44,18 @@ void rt_capture_rule(const rt_job *job, rt_logits_info *info)
   }
 }
 
-/** Keys of the other kind of encoding. */
-static void tell_unused(const rt_job *job)
+/** Report keys that have no effect with this encoding. */
+static void report_unused(const rt_job *job)
 {
   static const rt_key cut[] = {RT_KEY_CAP_TOP_P, RT_KEY_CAP_TOP_K};
   static const rt_key drawn[] = {RT_KEY_CAP_DRAWS, RT_KEY_CAP_SEED};
   if (rt_deck_is(job->deck, RT_KEY_CAP_ENCODING, "sampled"))
-    rt_job_tell_unused(job->deck, cut, 2,
-                       "capture.encoding is sampled, of the whole softmax");
+    rt_job_tell_unused(
+        job->deck, cut, 2,
+        "capture.encoding is sampled, which draws from the whole softmax");
   else
     rt_job_tell_unused(job->deck, drawn, 2,
-                       "only capture.encoding=sampled draws");
+                       "only capture.encoding=sampled uses draws");
 }
 
 /** Of the dataset that is there; else the newest. */
@@ -86,7 +87,7 @@ void rt_capture_describe(const rt_job *job, const rt_capture_hashes *hashes,
                          rt_logits_info *info)
 {
   const rt_deck *d = job->deck;
-  tell_unused(job);
+  report_unused(job);
   rt_capture_rule(job, info);
   info->version = hashes->version;
   info->eot = rt_deck_int(d, RT_KEY_DATA_EOT);
@@ -121,10 +122,11 @@ rt_err rt_capture_range(const rt_job *job, int64_t *first, int64_t *n)
   return RT_OK;
 }
 
-/** Enough shards that groups get about the same number, but no small ones: each
- *  has tables and is opened by itself.  Large ones cost the memory of their
- *  writer, and what a killed group loses.  No more is asked than what the rows
- *  are, so that any number of ranks goes on with the same shards. */
+/** Choose the number of rows per shard.  There should be enough shards for
+ *  groups to get about the same number, but no small ones, because each has its
+ *  own tables and is opened separately.  Large ones cost memory of their
+ *  writer, and more is lost when a group is killed.  The choice depends on the
+ *  rows only, so that a capture can be resumed on any number of ranks. */
 static int64_t choose_shard_rows(const rt_logits_info *info)
 {
   const int64_t few_shards = 64, few_rows = 128;
@@ -148,16 +150,16 @@ void rt_capture_complete(rt_logits_info *info)
     info->shard_rows = choose_shard_rows(info);
 }
 
-/** Bytes of an entry: as it waits, of its two symbols while its row is encoded
- *  (words, bits and their growth, measured, almost as much again), of its id
- * while tables are learnt. */
+/** Bytes per entry: while it is buffered; for its two symbols while its row is
+ *  encoded (words and bits including their growth, measured); for its id while
+ *  tables are built. */
 static const double row_entry = 8.0, encoding_entry = 15.0,
                     learning_entry = 4.0;
 /** Tables of a codec, HDF5 and the seal: measured, up to 5.5 MiB. */
 static const double writing_bytes = 0x1p20 * 6.0;
 
-/** The most of the two moments: tables are learnt from the rows that wait,
- * which are then encoded; or the last row of the shard is. */
+/** The maximum of two moments: when tables are built from the buffered rows,
+ *  which are then encoded; and when the last row of the shard is encoded. */
 double rt_capture_writer_bytes(const rt_logits_info *info)
 {
   const double rows = (double)rt_logits_shard_rows(info, 0);
@@ -165,7 +167,8 @@ double rt_capture_writer_bytes(const rt_logits_info *info)
   const double row = (double)info->seq * most; // entries
   const double records =
       rows * (double)info->seq * rt_capture_size_of(info, most).likely;
-  const double read_back = records + records / rows; // a row at a time
+  // read back one row at a time
+  const double read_back = records + records / rows;
   const double in_hand = writing_bytes + row_entry * row;
   if (strcmp(info->encoding, "exact") == 0)
     return in_hand + fmax(read_back, 2.0 * row_entry * row);
@@ -191,8 +194,8 @@ int64_t rt_capture_max_entries(const rt_logits_info *info)
   return info->top_k < info->vocab ? info->top_k : info->vocab;
 }
 
-/** Of the shards in hand of a model in training, whose rows lie in logs until
- *  they are sealed (io/logits/logits_log.h). */
+/** Size of the logs of the current shards of a model being trained, which hold
+ *  their rows until they are sealed (io/logits/logits_log.h). */
 static rt_capture_size size_of_logs(const rt_logits_info *info, int64_t rows)
 {
   rt_logits_info as = *info;
@@ -206,7 +209,8 @@ static rt_capture_size size_of_logs(const rt_logits_info *info, int64_t rows)
                            tokens * one.most};
 }
 
-/** Say how much more it may become; refuse what can not fit in any case. */
+/** Log how large the dataset may become, and refuse what cannot fit in any
+ *  case. */
 static rt_err preflight(const char *folder, const rt_logits_info *info,
                         const bool *done)
 {
@@ -268,8 +272,9 @@ rt_err rt_capture_seal(const char *folder, int64_t i_shard, rt_logits_writer *w)
            "again, finished shards are kept",
            folder, free_mib, (long long)i_shard, mib);
   const rt_err err = rt_logits_writer_seal(w);
-  RT_CHECK(err != RT_ERR_IO, err, // others may have filled it meanwhile
-           "%s; shard %lld needs %.3f MiB, %s had %.3f MiB free: see to the "
+  RT_CHECK(err != RT_ERR_IO,
+           err, // other processes may have filled the disk meanwhile
+           "%s; shard %lld needs %.3f MiB, %s had %.3f MiB free: check the "
            "disk and run again, finished shards are kept",
            rt_err_text(), (long long)i_shard, mib, folder, free_mib);
   return err;

@@ -8,8 +8,8 @@
 #include "distill/teacher/teacher.h"
 #include "distill/teacher/entries.h"
 
-/** What the deck says of the records: length of rows, rule, encoding, rows of a
- *  shard (0: see below). */
+/** The part of the description given by the deck: length of rows, truncation
+ *  rule, encoding, rows per shard (0: see rt_capture_complete). */
 void rt_capture_rule(const rt_job *job, rt_logits_info *info);
 /** What large files are known by. */
 typedef struct rt_capture_hashes {
@@ -28,28 +28,31 @@ void rt_capture_describe(const rt_job *job, const rt_capture_hashes *hashes,
                          rt_logits_info *info);
 /** Rows [*first, *first + *n) of the training stream, as the deck asks. */
 RT_MUST rt_err rt_capture_range(const rt_job *job, int64_t *first, int64_t *n);
-/** With rows and vocabulary known: top_k of draws; shard_rows, if it is 0. */
+/** Set what depends on rows and vocabulary: top_k for draws, and shard_rows if
+ *  it is 0. */
 void rt_capture_complete(rt_logits_info *info);
-/** RT_ERR_CONFIG when there can be no such dataset (too many shards, ...). */
+/** RT_ERR_CONFIG if such a dataset is impossible (too many shards, ...). */
 RT_MUST rt_err rt_capture_check(const rt_logits_info *info);
-/** Entries of a token at most. */
+/** Maximum number of entries per token. */
 int64_t rt_capture_max_entries(const rt_logits_info *info);
-/** Bytes of memory that the writer of a shard needs, should all tokens have as
- *  many entries as they may. */
+/** Memory in bytes of the writer of a shard, if every token had the maximum
+ *  number of entries. */
 double rt_capture_writer_bytes(const rt_logits_info *info);
 
-/** Make the folder and the dataset \a info in it, or find what an earlier run
- *  left: done [n_shards] are sealed; \a finished: all is there and nothing is
- *  changed.  Before anything is made, what is missing must fit on the disk.
- *  One rank. */
+/** Create the folder with the dataset \a info, or find what an earlier run
+ *  left: done [n_shards] are sealed; \a finished: the dataset is complete and
+ *  unchanged.  Before anything is created, checks that the rest fits on the
+ *  disk.  One rank. */
 RT_MUST rt_err rt_capture_begin(const rt_job *job, const char *folder,
                                 const rt_logits_info *info, bool *done,
                                 bool *finished);
 
-/** Seal the shard in the writer's hand; RT_ERR_IO says what the disk lacks. */
+/** Seal the writer's current shard; RT_ERR_IO says how much disk space is
+ *  missing. */
 RT_MUST rt_err rt_capture_seal(const char *folder, int64_t i_shard,
                                rt_logits_writer *w);
-/** The last part of a folder's name: no paths of a machine in a dataset. */
+/** The last component of a folder's path, as a dataset should not contain local
+ *  paths. */
 void rt_capture_name(const char *folder, char *name, size_t n);
 
 #endif

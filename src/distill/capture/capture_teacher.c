@@ -1,5 +1,5 @@
 /** \file capture_teacher.c
- *  Model and truncating head over the rows of a corpus, row by row. */
+ *  Runs a model and its truncating head over the rows of a corpus. */
 #include "distill/capture/capture_teacher.h"
 #include "distill/data/job_data.h"
 #include "distill/job/job_memory.h"
@@ -43,7 +43,7 @@ rt_err rt_capture_teacher_plan(rt_job *job, const rt_logits_info *info,
   return rt_job_check_memory(job, plans, 3, RT_PLAN_SUM);
 }
 
-/** What needs no other rank. */
+/** The part of the commit that is local to this rank. */
 static rt_err commit_own(const rt_logits_info *info, rt_capture_teacher *t)
 {
   RT_TRY(rt_entries_create(t->micro_rows * t->job->seq,

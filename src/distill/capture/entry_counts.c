@@ -1,8 +1,9 @@
 /** \file entry_counts.c
- *  Entries of tokens by p and k, from one pass over their probabilities.
+ *  Number of entries per token as a function of p and k, from one pass over
+ *  their probabilities.
  *
- *  Top-k comes after top-p, so a token has min(count by p, k) entries: one
- *  histogram for each p tells means and percentiles for every k. */
+ *  As top-k is applied after top-p, a token has min(entries by p, k) entries,
+ *  so one histogram per p gives means and percentiles for every k. */
 #include "distill/capture/entry_counts.h"
 #include "base/log.h"
 
@@ -18,11 +19,11 @@ enum {
 
 struct rt_entry_counts {
   int n_p, n_k;
-  double p[MAX_P];  // rising; the last keeps all that is there
-  int64_t k[MAX_K]; // rising; the last is \a most
+  double p[MAX_P];  // ascending; the last keeps all entries given
+  int64_t k[MAX_K]; // ascending; the last is \a most
   int64_t most;
-  double *tokens; // owned [n_p, most + 1]: with so many entries
-  double *mass;   // owned [n_p, n_k]: sums over tokens
+  double *tokens; // owned [n_p, most + 1]: tokens per number of entries
+  double *mass;   // owned [n_p, n_k]: mass kept, summed over tokens
 };
 
 rt_err rt_entry_counts_create(double top_p, int64_t most, rt_entry_counts **out)
@@ -55,8 +56,9 @@ void rt_entry_counts_destroy(rt_entry_counts **c)
   *c = NULL;
 }
 
-/** \a n entries of mass \a mass were seen: the columns from \a i_k on, whose k
- *  is not above, are filled for the rows from \a i_p on, that still grow. */
+/** After \a n entries with total mass \a mass: add it to the columns from \a
+ *  i_k on whose k is reached, for the rows from \a i_p on that are still open.
+ *  Returns the next open column. */
 static int close_columns(rt_entry_counts *c, int i_p, int i_k, int64_t n,
                          double mass)
 {
@@ -66,7 +68,8 @@ static int close_columns(rt_entry_counts *c, int i_p, int i_k, int64_t n,
   return i_k;
 }
 
-/** Row \a i_p keeps \a n entries: its wider columns keep no more. */
+/** Close row \a i_p, which keeps \a n entries: its wider columns keep the same.
+ */
 static void close_row(rt_entry_counts *c, int i_p, int i_k, int64_t n,
                       double mass)
 {
@@ -77,13 +80,13 @@ static void close_row(rt_entry_counts *c, int i_p, int i_k, int64_t n,
 
 void rt_entry_counts_add(rt_entry_counts *c, const float *logp, int64_t n)
 {
-  int i_p = 0, i_k = 0; // rows and columns that are done
+  int i_p = 0, i_k = 0; // first open row and column
   double mass = 0.0;
   for (int64_t i = 0; i < n; i++) {
     mass += exp((double)logp[i]);
     i_k = close_columns(c, i_p, i_k, i + 1, mass);
-    // the last p is what all entries were kept by: its own sum, of rounded
-    // numbers, might be reached too early
+    // the last p keeps all entries: their sum, of rounded numbers, might reach
+    // p too early
     for (; i_p < c->n_p - 1 && mass >= c->p[i_p]; i_p++)
       close_row(c, i_p, i_k, i + 1, mass);
   }

@@ -1,7 +1,7 @@
 /** \file window.c */
 #include "distill/capture/window.h"
 
-/** What only `retort capture` looks at. */
+/** Reject keys that only `retort capture` uses. */
 static rt_err check_alone(const rt_deck *d)
 {
   static const rt_key others[] = {RT_KEY_CAP_FIRST, RT_KEY_CAP_ROWS};
@@ -25,8 +25,8 @@ rt_err rt_window_read(const rt_deck *d, int64_t tokens_per_step, rt_window *w)
   w->first = rt_deck_steps(d, RT_KEY_CAP_WINDOW_START, tokens, run);
   if (n == 0) {
     RT_CHECK(w->first == 0, RT_ERR_CONFIG,
-             "capture.window_start is given without capture.window_length: say "
-             "how long, or leave it out");
+             "capture.window_start is set without capture.window_length: set "
+             "the length, or remove window_start");
     return RT_OK;
   }
   RT_TRY(check_alone(d));

@@ -1,10 +1,10 @@
 /** \file window_capture.c
- *  Logits of a model in training into a dataset.
+ *  Saves the logits of a model being trained to a dataset.
  *
- *  Of W steps in the window and L lanes, lane l has rows
- *  [l W R, (l + 1) W R) of the dataset, R = batch_rows / L of each step, in
- *  order of steps.  A shard is S steps of one lane, S divides W: the window is
- *  cut to whole shards. */
+ *  With W steps in the window and L lanes, lane l holds rows [l W R, (l + 1) W
+ *  R) of the dataset, where R = batch_rows / L rows come from each step, in
+ *  order of steps.  A shard is S steps of one lane; S divides W, as the window
+ *  is rounded to whole shards. */
 #include "distill/capture/window_capture.h"
 #include "distill/teacher/trunc_head.h"
 
@@ -20,32 +20,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** The shard that a lane is filling. */
+/** A lane and its current shard. */
 typedef struct lane {
   int64_t i_lane, i_shard;
-  int64_t n_rows;           // of it so far
-  bool sealed;              // by an earlier run: its rows are passed over
-  rt_logits_writer *writer; // owned; the first rank of a group's
-  rt_logits_log *log;       // owned, likewise
+  int64_t n_rows;           // rows of the shard so far
+  bool sealed;              // sealed by an earlier run, so its rows are skipped
+  rt_logits_writer *writer; // owned; on the first rank of a group
+  rt_logits_log *log;       // owned; on the first rank of a group
 } lane;
 
 struct rt_train_capture {
   rt_job *job;             // borrowed
   rt_objective *objective; // borrowed
   const char *folder;      // borrowed, capture.dir
-  rt_logits_info info;     // the same on every rank, once begun
+  rt_logits_info info;     // the same on every rank, after begin
   rt_window window;        // W steps in shards of S
-  int64_t step;            // in hand, -1: none of the window
-  bool active;             // begun and not finished
+  int64_t step;            // current step, -1 if it is not in the window
+  bool active;             // the dataset has been begun and is not finished
   rt_trunc_head *head;     // owned
-  rt_entries entries;      // owned arrays, of a micro-batch
-  rt_logits_row row;       // owned arrays: one row on its way
+  rt_entries entries;      // owned arrays: entries of a micro-batch
+  rt_logits_row row;       // owned arrays: buffer for one row
   int64_t *stream_row;     // owned [micro_rows], for draws
-  lane *lanes;             // owned [n_lanes]: this group's
+  lane *lanes;             // owned [n_lanes]: lanes of this group
   int n_lanes;
   bool *done;         // owned [n_shards]
   rt_lock *lock;      // owned, rank 0
-  double refreshed_s; // the lock was, last
+  double refreshed_s; // time of the last refresh of the lock
 };
 
 static bool is_writer(const rt_train_capture *tc)
@@ -53,7 +53,7 @@ static bool is_writer(const rt_train_capture *tc)
   return tc->job->grid_s.i_tp == 0;
 }
 
-/** R: rows of a lane in each step. */
+/** R: rows per lane and step. */
 static int64_t lane_rows(const rt_train_capture *tc)
 {
   return tc->job->batch_rows / tc->info.lanes;
@@ -64,15 +64,13 @@ static int64_t window_end(const rt_train_capture *tc)
   return tc->window.first + tc->window.n_steps;
 }
 
-/** Shards of a lane. */
+/** Number of shards per lane. */
 static int64_t shards_of_lane(const rt_train_capture *tc)
 {
   return tc->window.n_steps / tc->window.shard_steps;
 }
 
-/** --- the plan --- */
-
-/** What a window needs beside its steps. */
+/** Check the requirements of a window other than its steps. */
 static rt_err check_needs(const rt_train_capture *tc)
 {
   const rt_job *job = tc->job;
@@ -84,18 +82,20 @@ static rt_err check_needs(const rt_train_capture *tc)
            "capture.dir and output.dir are both %s: give the dataset a folder "
            "of its own, such as %s/logits",
            tc->folder, tc->folder);
-  RT_CHECK(job->corpus != NULL && job->pieces == 0, RT_ERR_CONFIG,
-           "capture.window_length needs data.files and whole rows: a dataset "
-           "alone, or cut, does not say which rows of a corpus these are");
+  RT_CHECK(
+      job->corpus != NULL && job->pieces == 0, RT_ERR_CONFIG,
+      "capture.window_length needs data.files and whole rows: a dataset alone, "
+      "or with shortened rows, does not identify the rows of a corpus");
   return RT_OK;
 }
 
-/** What the deck says of the records. */
+/** Complete the description given by the deck. */
 static void complete_rule(rt_train_capture *tc)
 {
   tc->info.vocab = rt_arch_true_vocab(&tc->job->arch_s);
   tc->info.vocab_padded = tc->job->arch_s.vocab;
-  tc->info.n_rows = tc->window.n_steps * tc->job->batch_rows; // not cut yet
+  // before rounding to shards
+  tc->info.n_rows = tc->window.n_steps * tc->job->batch_rows;
   rt_capture_complete(&tc->info);
 }
 
@@ -114,7 +114,8 @@ static rt_err plan_head(rt_train_capture *tc, rt_model *model)
       .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
       .seq = job->seq,
       .takes_tiles = true};
-  if (is_writer(tc)) // of one lane; a resumed run of fewer groups has more
+  // for one lane; a resumed run with fewer groups has more lanes per group
+  if (is_writer(tc))
     rt_job_beside(job, "shard in writing", rt_capture_writer_bytes(info));
   RT_TRY(rt_trunc_head_create(&spec, &tc->head));
   rt_job_beside(
@@ -186,9 +187,7 @@ void rt_train_capture_destroy(rt_train_capture **out)
   free(tc);
 }
 
-/** --- the dataset --- */
-
-/** Cut the window to whole shards of at most capture.shard_rows rows. */
+/** Round the window to whole shards of at most capture.shard_rows rows. */
 static void cut_window(rt_train_capture *tc)
 {
   rt_window *const w = &tc->window;
@@ -209,8 +208,8 @@ static rt_err describe(rt_train_capture *tc, const rt_capture_hashes *hashes,
   tc->info.step = true;
   tc->info.lanes = lanes > 0 ? lanes : job->grid_s.dp;
   RT_CHECK(job->batch_rows % tc->info.lanes == 0, RT_ERR_CONFIG,
-           "%s has %lld lanes, among which train.batch_rows %lld cannot be "
-           "shared out: set it back",
+           "%s has %lld lanes, which do not divide train.batch_rows %lld: "
+           "restore the earlier value",
            tc->folder, (long long)tc->info.lanes, (long long)job->batch_rows);
   rt_capture_name(rt_deck_text(job->deck, RT_KEY_OUT_DIR), run, sizeof run);
   cut_window(tc);
@@ -222,8 +221,8 @@ static rt_err describe(rt_train_capture *tc, const rt_capture_hashes *hashes,
   return rt_capture_check(&tc->info);
 }
 
-/** By rank 0: the dataset's description, from an earlier run's if it is there.
- */
+/** On rank 0: the description of the dataset, taken from an earlier run if
+ *  there is one. */
 static rt_err find_dataset(rt_train_capture *tc, int64_t step,
                            const rt_capture_hashes *hashes, const char *origin)
 {
@@ -248,7 +247,7 @@ static rt_err find_dataset(rt_train_capture *tc, int64_t step,
   RT_CHECK(old.lanes == 0 || strcmp(old.teacher_hash, origin) == 0,
            RT_ERR_LOCKED,
            "%s holds logits of another run: it began from %s, this one from %s "
-           "(SHA-256 of the weights and data that a run begins with); choose "
+           "(SHA-256 of the weights and data that a run starts from); choose "
            "another capture.dir, or remove that one",
            tc->folder, old.teacher_hash, origin);
   return describe(tc, hashes, origin, old.lanes);
@@ -259,7 +258,7 @@ static rt_err make_lanes(rt_train_capture *tc)
   const int dp = tc->job->grid_s.dp;
   const int64_t n_shards = rt_logits_n_shards(&tc->info);
   RT_CHECK(tc->info.lanes % dp == 0, RT_ERR_CONFIG,
-           "%s has %lld lanes, which dp %d does not divide: go on with a dp "
+           "%s has %lld lanes, which dp %d does not divide: resume with a dp "
            "that does",
            tc->folder, (long long)tc->info.lanes, dp);
   const int n_lanes = (int)(tc->info.lanes / dp);
@@ -273,9 +272,8 @@ static rt_err make_lanes(rt_train_capture *tc)
   return RT_OK;
 }
 
-/** --- lanes --- */
-
-/** Rows of the shard that an earlier run saw go to the writer again. */
+/** Pass the rows of the current shard that an earlier run saw to the writer
+ *  again. */
 static rt_err replay(rt_train_capture *tc, lane *l, int64_t n)
 {
   for (int64_t r = 0; r < n; r++) {
@@ -292,7 +290,7 @@ static rt_err replay(rt_train_capture *tc, lane *l, int64_t n)
   return RT_OK;
 }
 
-/** Shard number \a i of the lane comes next, \a n rows of it were seen. */
+/** Start shard \a i of the lane, of which \a n rows were already seen. */
 static rt_err start_shard(rt_train_capture *tc, lane *l, int64_t i, int64_t n)
 {
   const int64_t per_lane = shards_of_lane(tc);
@@ -302,7 +300,7 @@ static rt_err start_shard(rt_train_capture *tc, lane *l, int64_t i, int64_t n)
   if (!is_writer(tc))
     return RT_OK;
   RT_TRY(rt_logits_log_open(tc->folder, &tc->info, l->i_shard, &l->log));
-  if (l->sealed) // and killed before the log was removed, perhaps
+  if (l->sealed) // in case a run was killed before it removed the log
     return rt_logits_log_remove(&l->log);
   if (l->writer == NULL)
     RT_TRY(rt_logits_writer_open(tc->folder, &l->writer));
@@ -310,7 +308,7 @@ static rt_err start_shard(rt_train_capture *tc, lane *l, int64_t i, int64_t n)
   return replay(tc, l, n);
 }
 
-/** The shards before the present ones must be there. */
+/** Check that the earlier shards exist. */
 static rt_err check_past(const rt_train_capture *tc, const lane *l, int64_t i)
 {
   const int64_t per_lane = shards_of_lane(tc);
@@ -323,7 +321,7 @@ static rt_err check_past(const rt_train_capture *tc, const lane *l, int64_t i)
   return RT_OK;
 }
 
-/** All lanes at \a step steps of the window. */
+/** Position all lanes at \a step steps of the window. */
 static rt_err start_lanes(rt_train_capture *tc, int64_t step)
 {
   const int64_t i = step / tc->window.shard_steps;
@@ -392,8 +390,6 @@ rt_err rt_train_capture_begin(rt_train_capture *tc, int64_t step,
   return seen == tc->window.n_steps ? finish(tc) : RT_OK;
 }
 
-/** --- a step --- */
-
 static rt_err show_tile(void *self, rt_view tile, const rt_batch *b,
                         int64_t tok0)
 {
@@ -424,8 +420,7 @@ void rt_train_capture_look(rt_train_capture *tc, int64_t step)
   rt_objective_show(tc->objective, in ? show_tile : NULL, tc);
 }
 
-/** Row \a r of the batch is one more of the lane; the shard is sealed with its
- *  last one. */
+/** Add row \a r of the batch to the lane; the last row of a shard seals it. */
 static rt_err add_row(rt_train_capture *tc, const rt_batch *b, int64_t r,
                       lane *l)
 {
@@ -446,7 +441,7 @@ static rt_err add_row(rt_train_capture *tc, const rt_batch *b, int64_t r,
   return rt_logits_log_remove(&l->log);
 }
 
-/** The lane that takes the next row of the step: they fill up in turn. */
+/** The lane for the next row of the step: they are filled in turn. */
 static lane *next_lane(const rt_train_capture *tc)
 {
   const int64_t in_step = tc->step - tc->window.first;
@@ -488,7 +483,7 @@ rt_err rt_train_capture_end_step(rt_train_capture *tc)
     return RT_OK;
   const rt_comm *world = tc->job->world;
   const rt_phase was = rt_phases_to(&tc->job->phases, RT_PHASE_WRITE);
-  RT_TRY(rt_agree(world, RT_OK)); // every lane's shard is sealed
+  RT_TRY(rt_agree(world, RT_OK)); // waits until every lane's shard is sealed
   if (seen == tc->window.n_steps) {
     RT_TRY(finish(tc));
   } else {

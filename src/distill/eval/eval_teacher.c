@@ -5,21 +5,24 @@
 #include "distill/teacher/circle.h"
 #include <stdlib.h>
 
-/** Where the layouts differ. */
+/** Exchange among the ranks of a circle, if the layouts differ. */
 typedef struct exchange {
-  rt_circle circle;            // owned
-  rt_view tok, pos, doc_start; // device i32 [rows of my share * T, 1]
-  rt_view hidden;              // real [micro rows * T, D]
-  rt_view head;                // real [tile of the student's head, D]
-  int32_t *gathered;           // owned [3][circle rows * T]
-  char *mine, *all; // owned: hidden states of my share, of the circle
+  rt_circle circle; // owned
+  rt_view tok, pos,
+      doc_start;     // device, i32 [rows of this group's share * T, 1]
+  rt_view hidden;    // real [micro rows * T, D]
+  rt_view head;      // real [tile of the student's head, D]
+  int32_t *gathered; // owned [3][circle rows * T]
+  char *mine,
+      *all; // owned: hidden states of this group's share, and of the circle
 } exchange;
 
 struct rt_eval_teacher {
   rt_job *job;             // borrowed
   const rt_model *student; // borrowed
   rt_model *model;         // owned
-  rt_arena *arena;         // owned, of the exchange's views; NULL: one layout
+  rt_arena *arena; // owned: memory of the exchange's views; NULL if the layouts
+                   // are the same
   exchange x;
 };
 
@@ -65,8 +68,8 @@ rt_err rt_eval_teacher_create(rt_job *job, const rt_model *student,
   RT_CHECK(rt_arch_true_vocab(&job->arch_t) == rt_arch_true_vocab(&job->arch_s),
            RT_ERR_CONFIG,
            "eval.teacher: the teacher has %lld ids, the student %lld: they "
-           "need one tokenizer; if they differ by padding only, set data.vocab "
-           "to its size",
+           "must share a tokenizer; if they differ only in padding, set "
+           "data.vocab to its size",
            (long long)rt_arch_true_vocab(&job->arch_t),
            (long long)rt_arch_true_vocab(&job->arch_s));
   RT_TRY(rt_circle_init(job, &t->x.circle));
@@ -139,7 +142,8 @@ const rt_comm *rt_eval_teacher_comm(const rt_eval_teacher *t)
   return t->x.circle.comm;
 }
 
-/** My teacher group's share of the circle's rows, to the device. */
+/** Gather the rows of the circle, and copy the share of this teacher group to
+ *  the device. */
 static rt_err gather_rows(rt_eval_teacher *t, const rt_batch *b,
                           rt_tokens_in *in)
 {
@@ -167,8 +171,8 @@ static rt_err gather_rows(rt_eval_teacher *t, const rt_batch *b,
   return rt_dev_put(job->dev, in->doc_start, g + 2 * all + at);
 }
 
-/** All groups of the circle in step, those with no rows left, too: what they
- *  pass on are rows of before, whose hidden states nobody takes. */
+/** Forward, by all groups of the circle together.  Groups without rows left
+ *  take part with stale rows, whose hidden states are not used. */
 static rt_err forward_circle(rt_eval_teacher *t, const rt_batch *b,
                              rt_view *hidden)
 {

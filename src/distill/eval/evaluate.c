@@ -1,10 +1,10 @@
 /** \file evaluate.c
- *  Cross-entropy, accuracy, calibration, and KL to a teacher, chunk of tokens
- *  by chunk of tokens: logits of a whole batch never exist.
+ *  Cross-entropy, accuracy, calibration, and KL to a teacher, one chunk of
+ *  tokens at a time: logits of a whole batch are never in memory.
  *
- *  A chunk costs one small all-gather over tp: each rank's statistics of its
- *  vocabulary tile and its best token.  Every rank then combines them in the
- *  same order, so that all of a tp group know the same sums. */
+ *  Each chunk needs one small all-gather over tp: each rank's statistics of its
+ *  vocabulary tile, and its best token.  Every rank combines these in the same
+ *  order, so all ranks of a tp group obtain the same sums. */
 #include "distill/eval/evaluate.h"
 
 #include "distill/data/job_data.h"
@@ -20,16 +20,17 @@
 
 enum { N_BINS = 15 };
 
-/** What a rank tells of a token: the kernel's statistics, then these. */
+/** Columns that a rank contributes per token: the kernel's statistics, then
+ *  these. */
 enum {
   COL_BEST_S = K_N_STAT, // largest logit of this tile, student
   COL_ID_S,              // its id
-  COL_BEST_T,            // the same of the teacher
+  COL_BEST_T,            // the same for the teacher
   COL_ID_T,
   N_COLS
 };
 
-/** Sums over tokens; plain doubles, so that one all-reduce adds them up. */
+/** Sums over tokens; only doubles, so that a single all-reduce can sum them. */
 typedef struct rt_sums {
   double tokens, ce, correct, kl, agree;
   double bin_confidence[N_BINS], bin_correct[N_BINS];
@@ -40,21 +41,21 @@ struct rt_evaluator {
   rt_model *student;           // borrowed
   rt_eval_teacher *teacher;    // owned, NULL without eval.teacher
   rt_batch *batch;             // owned
-  rt_arena *arena;             // owned, of all views below
-  int64_t chunk;               // tokens of a tile
+  rt_arena *arena;             // owned: memory of all views below
+  int64_t chunk;               // tokens per tile
   rt_view tok, pos, doc_start; // i32 [N, 1]
   rt_view label;               // i32 [chunk, 1]
   rt_view z_s, z_t;            // real [chunk, V_pad / tp]
   rt_view id_s, id_t;          // i32 [chunk, 1]
   rt_view best_s, best_t;      // f64 [chunk, 1]
   rt_view stats;               // f64 [chunk, K_N_STAT]
-  void *block;                 // owned: the three below
+  void *block;                 // owned: memory of the three arrays below
   double *mine;                // [chunk, N_COLS]
   double *all;                 // [tp, chunk, N_COLS]
-  double *column;              // [chunk, K_N_STAT], what comes from the device
-  rt_outfile *logits;          // owned, open while they are asked for
+  double *column;              // [chunk, K_N_STAT]: copy from the device
+  rt_outfile *logits;          // owned; open while logits are written
   void *tile;      // owned [chunk, V_pad / tp] real, NULL without that file
-  float *tile_f32; // owned, the same in f32
+  float *tile_f32; // owned: the tile in f32
 };
 
 static rt_err reserve_views(rt_evaluator *e)
@@ -163,7 +164,8 @@ void rt_evaluator_destroy(rt_evaluator **out)
   free(e);
 }
 
-/** Rows [first, first + n) of a part, to the device; hidden states of both. */
+/** Read rows [first, first + n) of a part, copy them to the device, and compute
+ *  the hidden states of both models. */
 static rt_err forward(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
                       rt_view *hidden_s, rt_view *hidden_t)
 {
@@ -177,7 +179,7 @@ static rt_err forward(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
     err = rt_batch_fill(e->batch, part, rows, n, NULL);
   rt_phases_to(&job->phases, was);
   free(rows);
-  // a damaged row: those that forward together must not wait
+  // agree, so that after a damaged row no rank waits in the forward pass
   RT_TRY(rt_agree(e->teacher != NULL ? rt_eval_teacher_comm(e->teacher)
                                      : job->grid_s.comm_tp,
                   err));
@@ -198,7 +200,8 @@ static rt_err forward(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
              : RT_OK;
 }
 
-/** Logits of \a n hidden states into \a z, and the best token of each. */
+/** Compute the logits of \a n hidden states into \a z, and the best token of
+ *  each. */
 static void launch_head(rt_dev *dev, const rt_head *head, rt_view hidden,
                         rt_view z, rt_view id, rt_view best)
 {
@@ -207,7 +210,8 @@ static void launch_head(rt_dev *dev, const rt_head *head, rt_view hidden,
          .v_true = head->vocab);
 }
 
-/** Column \a col of the rank's table from a device column of \a id, \a best. */
+/** Set column \a col of this rank's table from the device views \a id and \a
+ *  best. */
 static rt_err get_best(rt_evaluator *e, rt_view id, rt_view best, int col)
 {
   const int64_t n = id.rows;
@@ -221,7 +225,7 @@ static rt_err get_best(rt_evaluator *e, rt_view id, rt_view best, int col)
   return RT_OK;
 }
 
-/** This rank's table of a chunk, gathered over tp. */
+/** Fill this rank's table for a chunk, and gather it over tp. */
 static rt_err gather(rt_evaluator *e, int64_t n)
 {
   const rt_view stats = rt_view_rows(e->stats, 0, n);
@@ -238,8 +242,8 @@ static rt_err gather(rt_evaluator *e, int64_t n)
                            (size_t)n * N_COLS * sizeof *e->mine, e->all);
 }
 
-/** The best id over the tiles; ties go to the lower id, which a lower rank has.
- */
+/** The best id over all tiles; ties go to the lower id, which is on the lower
+ *  rank. */
 static double best_id(const rt_shards *s, int col)
 {
   int best = 0;
@@ -288,12 +292,13 @@ static rt_err add_chunk(rt_evaluator *e, const int32_t *label, int64_t n,
   return RT_OK;
 }
 
-/** This rank's columns of the chunk's logits into the file [rows, T, V], whose
- *  first token of the chunk is \a tok0. */
+/** Write this rank's columns of the chunk's logits to the file [rows, T, V]; \a
+ *  tok0 is the position of the chunk's first token in the file. */
 static rt_err write_logits(rt_evaluator *e, rt_view z, int64_t tok0)
 {
   const rt_head head = rt_model_head(e->student);
-  const int64_t left = head.vocab - head.v0; // the rest is padding
+  // the remaining columns are padding
+  const int64_t left = head.vocab - head.v0;
   const int64_t n_cols = left < 0 ? 0 : left < z.cols ? left : z.cols;
   RT_TRY(rt_dev_get(e->job->dev, e->tile, z));
   rt_dtype_convert(e->tile_f32, RT_F32, e->tile, z.dtype, rt_view_size(&z));
@@ -304,7 +309,8 @@ static rt_err write_logits(rt_evaluator *e, rt_view z, int64_t tok0)
   return RT_OK;
 }
 
-/** Tokens [tok0, tok0 + n) of the batch, which begins with row \a first. */
+/** Evaluate tokens [tok0, tok0 + n) of the batch, whose first row is \a first.
+ */
 static rt_err run_chunk(rt_evaluator *e, rt_view hidden_s, rt_view hidden_t,
                         int64_t first, int64_t tok0, rt_sums *sums)
 {
@@ -315,7 +321,7 @@ static rt_err run_chunk(rt_evaluator *e, rt_view hidden_s, rt_view hidden_t,
   const rt_view label = rt_view_rows(e->label, 0, n);
   const rt_view stats = rt_view_rows(e->stats, 0, n);
   RT_TRY(rt_dev_put(dev, label, e->batch->label + tok0));
-  // the best token first: the statistics overwrite the logits
+  // find the best token first, because the statistics overwrite the logits
   launch_head(dev, &head, hidden_s, z_s, rt_view_rows(e->id_s, 0, n),
               rt_view_rows(e->best_s, 0, n));
   if (e->logits != NULL)
@@ -352,9 +358,9 @@ static rt_err run_rows(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
   return RT_OK;
 }
 
-/** This dp group's share: batches i_dp, i_dp + dp, ...  A group may have one
- *  fewer than another: then it only keeps step with a teacher that is shared
- *  with others. */
+/** Evaluate this dp group's share: batches i_dp, i_dp + dp, ...  A group that
+ *  has one batch less than another only takes part in the forward of a shared
+ *  teacher. */
 static rt_err run_share(rt_evaluator *e, rt_part part, int64_t n_rows,
                         rt_sums *sums)
 {
@@ -394,8 +400,8 @@ rt_err rt_evaluate(rt_evaluator *e, rt_part part, int64_t n_rows,
   const int64_t there = rt_corpus_n_rows(job->corpus, part);
   const int64_t n = n_rows == 0 || n_rows > there ? there : n_rows;
   RT_CHECK(n > 0, RT_ERR_CONFIG,
-           "no held-out row of %lld tokens: a larger data.valid_fraction, a "
-           "smaller data.seq or more text",
+           "no held-out row of %lld tokens: increase data.valid_fraction, "
+           "reduce data.seq or use more text",
            (long long)job->seq);
   rt_sums sums = {0};
   const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_EVAL);
@@ -409,7 +415,8 @@ rt_err rt_evaluate(rt_evaluator *e, rt_part part, int64_t n_rows,
   return err;
 }
 
-/** The file for logits of \a n_rows, which rank 0 makes as long at once. */
+/** Open the file for logits of \a n_rows rows; rank 0 creates it with its final
+ *  size. */
 static rt_err open_logits(rt_evaluator *e, const char *path, int64_t n_rows)
 {
   const rt_head head = rt_model_head(e->student);
@@ -426,7 +433,7 @@ static rt_err open_logits(rt_evaluator *e, const char *path, int64_t n_rows)
                                           : RT_OK;
 }
 
-/** Every rank's columns into \a path, which is there. */
+/** Write every rank's columns to the existing file \a path. */
 static rt_err write_all(rt_evaluator *e, const char *path, rt_part part,
                         int64_t n_rows, rt_eval_result *out)
 {

@@ -1,13 +1,14 @@
 /** \file objective.c
- *  The loss, fused with the head.
+ *  The loss, fused with the output head.
  *
  *  For each token, with target t over the kept ids (or all), label y and
  *  normalised weight w:
  *    L     = w [(1 - alpha) (lse - z_y) + alpha (lse - sum t z [- H(t)])]
  *    dL/dz = a softmax(z) - c_label onehot(y) - c_kd t,
- *            a = c_label + c_kd, c_label = w (1 - alpha), c_kd = w alpha.
- *  A token without entries has c_kd = 0.  The teacher's entropy H(t) makes KL
- * of the soft cross-entropy; it does not touch the gradient. */
+ *    a = c_label + c_kd, c_label = w (1 - alpha), c_kd = w alpha.
+ *  A token without entries has c_kd = 0.  Subtracting the teacher's entropy
+ *  H(t) turns the soft cross-entropy into KL; it does not affect the gradient.
+ */
 #include "distill/loss/objective.h"
 
 #include "base/split.h"
@@ -19,25 +20,25 @@
 struct rt_objective {
   rt_objective_spec spec;
   rt_arena *arena;      // owned
-  int64_t n_chunk;      // tokens of a chunk
+  int64_t n_chunk;      // tokens per chunk
   rt_view tile, tile_t; // [n_chunk, V_pad / tp]; tile_t only when dense
   rt_view label;        // i32 [n_chunk, 1]
   rt_view stats;        // f64 [n_chunk, K_N_STAT]
   rt_view coef;         // f64 [n_chunk, K_N_COEF], dense K_N_COEF_DENSE
   double *h_stats;      // owned [tp][n_chunk, K_N_STAT]
   double *h_coef;       // owned, of the same shape
-  rt_tile_fn *show;     // NULL: nobody looks
+  rt_tile_fn *show;     // callback for tiles, or NULL
   void *shown_to;       // borrowed
 };
 
-/** Bytes of host arrays for each token of a chunk. */
+/** Bytes of host arrays per token of a chunk. */
 static size_t host_row_bytes(const rt_objective_spec *spec)
 {
   return sizeof(double) *
          (K_N_STAT * (size_t)(spec->grid->tp + 1) + K_N_COEF_DENSE);
 }
 
-/** Bytes of everything for each token of a chunk. */
+/** Bytes in total per token of a chunk. */
 static double row_bytes(const rt_objective_spec *spec)
 {
   const size_t tile =
@@ -112,7 +113,7 @@ void rt_objective_show(rt_objective *o, rt_tile_fn *fn, void *self)
   o->shown_to = self;
 }
 
-/** One token's statistics over the whole vocabulary. */
+/** Statistics of one token over the whole vocabulary. */
 typedef struct row_stats {
   double lse;        // of the student
   double label, dot; // z_y; sum t z
@@ -120,7 +121,7 @@ typedef struct row_stats {
   double cross;      // dense: sum_v p_t (z_t / tau - z_s), nll: - p_t z_s
 } row_stats;
 
-/** The token's statistics of all vocabulary shards, joined. */
+/** Combine the token's statistics from all vocabulary shards. */
 static row_stats combine(const rt_objective *o, int64_t n, int64_t i)
 {
   const rt_shards s = {o->h_stats + i * K_N_STAT, n * K_N_STAT,
@@ -138,7 +139,7 @@ static row_stats combine(const rt_objective *o, int64_t n, int64_t i)
   return r;
 }
 
-/** The chunk's statistics from all vocabulary shards into h_stats. */
+/** Gather the chunk's statistics from all vocabulary shards into h_stats. */
 static rt_err gather_stats(rt_objective *o, int64_t n)
 {
   const size_t bytes = (size_t)n * K_N_STAT * sizeof(double);
@@ -150,7 +151,7 @@ static rt_err gather_stats(rt_objective *o, int64_t n)
   return rt_comm_allgather(o->spec.grid->comm_tp, mine, bytes, o->h_stats);
 }
 
-/** Where one chunk lies, and what it weighs. */
+/** A chunk of tokens and its weights. */
 typedef struct chunk {
   int64_t tok0, n;
   const rt_batch *b;
@@ -158,7 +159,7 @@ typedef struct chunk {
   rt_targets targets;
 } chunk;
 
-/** The teacher's part of the loss of token i, unweighted. */
+/** The unweighted distillation loss of token i. */
 static double kd_of(const rt_objective *o, const chunk *c, int64_t i,
                     const row_stats *r)
 {
@@ -168,7 +169,8 @@ static double kd_of(const rt_objective *o, const chunk *c, int64_t i,
   return o->spec.kld ? soft - c->targets.entropy[i] : soft;
 }
 
-/** Coefficients of every token's gradient, and the chunk's loss. */
+/** Compute the gradient coefficients of every token, and the loss of the chunk.
+ */
 static void weigh(rt_objective *o, const chunk *c, rt_loss *loss)
 {
   const int tp_mine = o->spec.grid->i_tp;
@@ -225,7 +227,7 @@ static void launch_grad(rt_objective *o, const rt_head *head, const chunk *c,
            .coef = coef, .v0 = head->v0);
 }
 
-/** Logits, loss and both gradients of one chunk of tokens. */
+/** Compute logits, loss and both gradients of one chunk of tokens. */
 static rt_err run_chunk(rt_objective *o, rt_teacher *teacher,
                         const rt_objective_in *in, chunk *c, rt_loss *loss)
 {

@@ -1,13 +1,13 @@
 /** \file objective.h
- *  L = (1 - alpha) L_lm + alpha L_kd, fused with the head, chunk of tokens by
- *  chunk of tokens; logits of the whole batch never exist.  Layer: distill.
- *  Paper 1 (arXiv 2410.16215), Eq. 1-4. */
+ *  L = (1 - alpha) L_lm + alpha L_kd (arXiv 2410.16215, Eq. 1-4), fused with
+ *  the output head and computed one chunk of tokens at a time; logits of the
+ *  whole batch are never in memory.  Layer: distill. */
 #ifndef RT_OBJECTIVE_H
 #define RT_OBJECTIVE_H
 
 #include "distill/teacher/teacher.h"
 
-/** Sums over tokens, each already times weight / total weight. */
+/** Sums over tokens, each already multiplied by weight / total weight. */
 typedef struct rt_loss {
   double lm;      /**< cross-entropy with the text */
   double kd;      /**< KL(t || q), or soft cross-entropy for loss.kind nll */
@@ -16,47 +16,47 @@ typedef struct rt_loss {
 
 typedef struct rt_objective rt_objective;
 
-/** Chunks of at most chunk_bytes for all that the objective keeps: tiles (one,
- *  or two with a dense teacher) and a few numbers a token; a chunk has at least
- *  one token.  \a real of the device. */
+/** Parameters of an objective.  A chunk takes at most chunk_bytes for
+ *  everything that the objective stores (one tile, or two with a dense teacher,
+ *  and a few numbers per token), and has at least one token. */
 typedef struct rt_objective_spec {
   rt_dev *dev;         // borrowed
   const rt_grid *grid; // borrowed
   double chunk_bytes;
   int64_t max_tokens;  /**< N of a micro-batch */
-  int64_t vocab_local; /**< columns of a tile */
-  bool dense;          /**< a second tile for the teacher */
+  int64_t vocab_local; /**< columns per tile */
+  bool dense;          /**< with a second tile for the teacher */
   bool kld;            /**< report KL instead of soft cross-entropy */
   double tau;          /**< dense teacher's temperature */
 } rt_objective_spec;
 RT_MUST rt_err rt_objective_create(const rt_objective_spec *spec,
                                    rt_objective **out);
 const rt_arena *rt_objective_arena(const rt_objective *o);
-/** Bytes of all that it keeps: the arena and numbers on the host. */
-/** Bytes on the host, which are in no arena. */
+/** Memory in bytes: the arena and the arrays on the host. */
+/** Memory in bytes on the host, in addition to the arenas. */
 size_t rt_objective_host_bytes(const rt_objective *o);
 size_t rt_objective_bytes(const rt_objective *o);
 RT_MUST rt_err rt_objective_commit(rt_objective *o);
 void rt_objective_destroy(rt_objective **o);
 
-/** Called with each tile of the model's logits, [n, V_pad / tp] of tokens
- *  [tok0, tok0 + n) of \a b, before they turn into gradients. */
+/** Called with each logit tile [n, V_pad / tp] of tokens [tok0, tok0 + n) of \a
+ *  b, before it is overwritten by gradients. */
 typedef rt_err rt_tile_fn(void *self, rt_view tile, const rt_batch *b,
                           int64_t tok0);
-/** Show every tile to \a fn (NULL: to none) from now on. */
+/** From now on, call \a fn (NULL: none) for every tile. */
 void rt_objective_show(rt_objective *o, rt_tile_fn *fn, void *self);
 
-/** A micro-batch as the objective takes it.  All borrowed. */
+/** The inputs of the objective for a micro-batch.  All borrowed. */
 typedef struct rt_objective_in {
-  const rt_head *head; /**< its gradient is added to */
+  const rt_head *head; /**< its gradient is accumulated */
   rt_view hidden;      /**< [N, D] */
-  rt_view d_hidden;    /**< [N, D] written: this rank's partial sum over its
-                            vocabulary */
+  rt_view d_hidden;    /**< [N, D] output: this rank's partial sum over its
+                          vocabulary shard */
   const rt_batch *b;
-  double alpha;        /**< without a teacher 0, whatever it says */
-  double weight_total; /**< over the whole step */
+  double alpha;        /**< ignored (0) without a teacher */
+  double weight_total; /**< total over the whole step */
 } rt_objective_in;
-/** \a teacher may be NULL.  \a loss is added to.  Collective over tp. */
+/** \a teacher may be NULL.  \a loss is accumulated.  Collective over tp. */
 RT_MUST rt_err rt_objective_run(rt_objective *o, rt_teacher *teacher,
                                 const rt_objective_in *in, rt_loss *loss);
 

@@ -48,7 +48,8 @@ rt_err rt_circle_gather(const rt_circle *c, const void *mine, size_t bytes,
 {
   const int size = rt_comm_size(c->comm), each = size / c->n_student;
   size_t bytes_of[size];
-  for (int i = 0; i < size; i++) // the first rank of each student group
+  // loop over the first rank of each student group
+  for (int i = 0; i < size; i++)
     bytes_of[i] = i % each == 0 ? bytes : 0;
   return rt_comm_allgatherv(c->comm, mine, bytes_of, all);
 }
@@ -58,7 +59,8 @@ rt_err rt_circle_share(const rt_circle *c, const void *mine, size_t row_bytes,
 {
   const int size = rt_comm_size(c->comm), each = size / c->n_teacher;
   size_t bytes_of[size];
-  for (int i = 0; i < size; i++) // the first rank of each teacher group
+  // loop over the first rank of each teacher group
+  for (int i = 0; i < size; i++)
     bytes_of[i] =
         i % each == 0 ? (size_t)rt_circle_count(c, i / each) * row_bytes : 0;
   return rt_comm_allgatherv(c->comm, mine, bytes_of, all);

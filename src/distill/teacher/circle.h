@@ -1,9 +1,11 @@
 /** \file circle.h
- *  Where groups of a teacher and a student of unequal tp meet.  Layer: distill.
+ *  Communication between teacher and student if their tp differ.  Layer:
+ *  distill.
  *
- *  lcm(tp_s, tp_t) neighbouring ranks form a *circle*: whole student groups and
- *  whole teacher groups.  The circle's student rows are shared out over its
- *  teacher groups, and what these make of them comes back to every rank. */
+ *  lcm(tp_s, tp_t) neighbouring ranks form a *circle*, which consists of whole
+ *  student groups and whole teacher groups.  The student rows of a circle are
+ *  divided among its teacher groups, whose results are returned to every rank
+ *  of the circle. */
 #ifndef RT_CIRCLE_H
 #define RT_CIRCLE_H
 
@@ -11,29 +13,30 @@
 
 typedef struct rt_circle {
   rt_comm *comm;            // owned
-  int n_student, n_teacher; /**< groups in it */
-  int i_student, i_teacher; /**< mine */
-  int64_t micro_rows;       /**< of a student group */
+  int n_student, n_teacher; /**< numbers of groups in the circle */
+  int i_student, i_teacher; /**< index of this rank's groups */
+  int64_t micro_rows;       /**< rows of a student group's micro-batch */
 } rt_circle;
 
 /** Collective over all ranks. */
 RT_MUST rt_err rt_circle_init(const rt_job *job, rt_circle *c);
 void rt_circle_clear(rt_circle *c);
-/** Equal tp: a group's rows are its own. */
+/** Is tp equal, so that each circle is a single group? */
 bool rt_circle_is_one(const rt_circle *c);
 
-/** Rows of all student groups: those of group i begin at i micro_rows. */
+/** Number of rows of all student groups; those of group i start at i
+ *  micro_rows. */
 int64_t rt_circle_rows(const rt_circle *c);
-/** The share of a teacher group: its first row, and how many. */
+/** The share of a teacher group: its first row, and its number of rows. */
 int64_t rt_circle_first(const rt_circle *c, int i_teacher);
 int64_t rt_circle_count(const rt_circle *c, int i_teacher);
 
-/** An array of \a bytes of every student group, in order of rows.  Collective
- *  over the circle, as is the next. */
+/** All-gather an array of \a bytes of every student group, in order of rows.
+ *  Collective over the circle. */
 RT_MUST rt_err rt_circle_gather(const rt_circle *c, const void *mine,
                                 size_t bytes, void *all);
-/** What every teacher group made of its share, \a row_bytes a row, in order of
- *  rows. */
+/** All-gather the results of every teacher group, \a row_bytes per row, in
+ *  order of rows.  Collective over the circle. */
 RT_MUST rt_err rt_circle_share(const rt_circle *c, const void *mine,
                                size_t row_bytes, void *all);
 

@@ -32,7 +32,7 @@ rt_err rt_entries_create(int64_t n, int64_t k, bool statistics, rt_entries *e)
 {
   rt_bundle s = {.bytes = rt_entries_bytes(n, k, statistics)};
   *e = (rt_entries){.n = n, .k = k};
-  RT_TRY(rt_bundle_alloc(&s, "entries: fewer micro_rows"));
+  RT_TRY(rt_bundle_alloc(&s, "entries; reduce micro_rows"));
   e->block = s.block;
   lay_out(e, statistics, &s);
   return RT_OK;
@@ -61,7 +61,7 @@ rt_err rt_entries_row(const rt_entries *e, int64_t tok0, const int32_t *tok,
 {
   row->n_tokens = T;
   row->n_entries = 0;
-  row->stored = false; // it may have held one from a log
+  row->stored = false; // the buffer may have held a row read from a log
   for (int64_t t = 0; t < T; t++)
     row->n_entries += e->count[tok0 + t];
   RT_TRY(rt_logits_row_tokens(row, T));

@@ -19,8 +19,8 @@ rt_truncation rt_target_rule(const rt_job *job)
   const int64_t k = rt_deck_int(job->deck, RT_KEY_TEA_TOP_K);
   const int64_t vocab = rt_arch_true_vocab(&job->arch_s);
   const double p = rt_deck_real(job->deck, RT_KEY_TEA_TOP_P);
-  // what was captured with this p is not truncated by it again: rounded
-  // log-probs would reach it a little sooner
+  // a capture with this p is not truncated again: rounded log-probs would reach
+  // p slightly earlier
   const bool done =
       job->dataset != NULL && rt_logits_about(job->dataset)->top_p == p;
   return (rt_truncation){done ? 1.0 : p, k < vocab ? k : vocab};

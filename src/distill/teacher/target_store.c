@@ -20,7 +20,7 @@ rt_err rt_target_store_init(rt_target_store *s, rt_dev *dev, int64_t n,
                           k, &s->t);
 }
 
-/** The arrays on the host. */
+/** The host arrays. */
 static void lay_out(rt_target_store *s, rt_bundle *bundle)
 {
   const size_t n = (size_t)s->n, all = n * (size_t)s->k;
@@ -42,7 +42,7 @@ size_t rt_target_store_host_bytes(const rt_target_store *s)
 rt_err rt_target_store_commit(rt_target_store *s)
 {
   rt_bundle bundle = {.bytes = rt_target_store_host_bytes(s)};
-  RT_TRY(rt_bundle_alloc(&bundle, "targets: fewer train.micro_rows"));
+  RT_TRY(rt_bundle_alloc(&bundle, "targets; reduce train.micro_rows"));
   s->host = bundle.block;
   lay_out(s, &bundle);
   return rt_arena_commit(s->arena, rt_dev_memory(s->dev));

@@ -1,6 +1,6 @@
 /** \file target_store.h
- *  Sparse targets of one micro-batch, made from entries of any origin, so that
- *  live and stored teachers give the same bits.  Layer: distill. */
+ *  Sparse targets of one micro-batch, computed from entries of any origin, so
+ *  that live and stored teachers give the same bits.  Layer: distill. */
 #ifndef RT_TARGET_STORE_H
 #define RT_TARGET_STORE_H
 
@@ -9,7 +9,7 @@
 typedef struct rt_target_store {
   rt_dev *dev;     // borrowed
   rt_arena *arena; // owned
-  int64_t n, k;    /**< tokens, room per token */
+  int64_t n, k;    /**< tokens, capacity per token */
   double tau;
   rt_view count, ids, t; /**< device: i32 [n, 1], i32 [n, k], real [n, k] */
   void *host;            // owned: the arrays below
@@ -23,16 +23,17 @@ typedef struct rt_target_store {
 
 RT_MUST rt_err rt_target_store_init(rt_target_store *s, rt_dev *dev, int64_t n,
                                     int64_t k, double tau);
-/** Bytes of the arrays on the host, which are in no arena. */
+/** Memory in bytes on the host, in addition to the arena. */
 size_t rt_target_store_host_bytes(const rt_target_store *s);
 RT_MUST rt_err rt_target_store_commit(rt_target_store *s);
 void rt_target_store_clear(rt_target_store *s);
 
-/** Entries of token \a i: \a count ids with log-probs, largest first. */
+/** Set the entries of token \a i: \a count ids with log-probs, in descending
+ *  order. */
 void rt_target_store_set(rt_target_store *s, int64_t i, int64_t count,
                          const int32_t *ids, const float *logp,
                          float label_logp);
-/** Send all to the device. */
+/** Copy all targets to the device. */
 RT_MUST rt_err rt_target_store_send(rt_target_store *s);
 /** Views of tokens [tok0, tok0 + n). */
 rt_targets rt_target_store_view(const rt_target_store *s, int64_t tok0,

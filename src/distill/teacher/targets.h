@@ -1,6 +1,5 @@
 /** \file targets.h
- *  What a teacher says of tokens, on its way to the loss.  Layer:
- *  distill/teacher. */
+ *  The targets that a teacher passes to the loss.  Layer: distill/teacher. */
 #ifndef RT_TARGETS_H
 #define RT_TARGETS_H
 
@@ -10,17 +9,17 @@
 
 /** Targets of tokens [tok0, tok0 + n) of the micro-batch, on the device. */
 typedef struct rt_targets {
-  rt_view count, ids, t;   /**< sparse: i32 [n, 1], i32 [n, K], real [n, K] */
-  const int32_t *h_count;  /**< sparse: [n] count again, host */
-  const double *entropy;   /**< sparse: [n] entropy of the target, host */
+  rt_view count, ids, t;  /**< sparse: i32 [n, 1], i32 [n, K], real [n, K] */
+  const int32_t *h_count; /**< sparse: [n] count on the host */
+  const double *entropy;  /**< sparse: [n] entropy of the target, on the host */
   const float *label_logp; /**< sparse: [n] teacher's log-prob of the label */
-  bool dense;              /**< then the teacher wrote the given tile instead */
+  bool dense; /**< dense: the teacher wrote the given tile instead */
 } rt_targets;
 
 /** Rows on the host, each array [n_rows, T]; borrowed. */
 typedef struct rt_host_rows {
   const int32_t *tok, *pos, *doc_start, *label;
-  const int64_t *row; /**< [n_rows] of the stream, for draws */
+  const int64_t *row; /**< [n_rows] index in the stream, for draws */
   int64_t n_rows;
 } rt_host_rows;
 

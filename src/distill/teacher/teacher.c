@@ -1,5 +1,5 @@
 /** \file teacher.c
- *  One interface, two kinds. */
+ *  Dispatches to the two kinds of teacher. */
 #include "distill/teacher/target_rule.h"
 #include "distill/job/job_inputs.h"
 #include "distill/teacher/teacher_kind.h"
@@ -12,37 +12,39 @@ struct rt_teacher {
   bool dense;
 };
 
-/** The whole vocabulary is moved tile by tile: same layout on both sides. */
+/** Check that student and teacher have the same layout, which dense tiles
+ *  require. */
 static rt_err check_dense(const rt_job *job)
 {
   RT_CHECK(rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "live"), RT_ERR_CONFIG,
-           "teacher.target is full, but a dataset holds truncated entries: "
-           "take teacher.target=sparse, or teacher.source=live");
+           "teacher.target is full, but a dataset holds truncated entries: use "
+           "teacher.target=sparse, or teacher.source=live");
   RT_CHECK(job->grid_s.tp == job->grid_t.tp, RT_ERR_CONFIG,
            "teacher.target is full with student.tp %d and teacher.tp %d: the "
-           "full vocabulary needs equal tp; truncated targets work for every "
-           "pair",
+           "full vocabulary requires equal tp; truncated targets work for any "
+           "combination",
            job->grid_s.tp, job->grid_t.tp);
-  RT_CHECK(job->arch_s.vocab == job->arch_t.vocab, RT_ERR_CONFIG,
-           "teacher.target is full, with %lld rows in the student's head and "
-           "%lld in the teacher's: the full vocabulary needs the same padding "
-           "(student.vocab); truncated targets work for every pair",
-           (long long)job->arch_s.vocab, (long long)job->arch_t.vocab);
+  RT_CHECK(
+      job->arch_s.vocab == job->arch_t.vocab, RT_ERR_CONFIG,
+      "teacher.target is full, with %lld rows in the student's head and %lld "
+      "in the teacher's: the full vocabulary requires the same padding "
+      "(student.vocab); truncated targets work for any combination",
+      (long long)job->arch_s.vocab, (long long)job->arch_t.vocab);
   return RT_OK;
 }
 
 static rt_err check_sampled(const rt_job *job)
 {
   RT_CHECK(rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "live"), RT_ERR_CONFIG,
-           "teacher.target is sampled, but a dataset holds what was captured: "
-           "leave teacher.target out (capture.encoding=sampled captures "
-           "draws), or take teacher.source=live");
+           "teacher.target is sampled, but a dataset holds its captured "
+           "entries: remove teacher.target (capture.encoding=sampled captures "
+           "draws), or use teacher.source=live");
   return rt_job_check_draws(job->deck, "teacher.target=sampled");
 }
 
-/** Keys that were set for another teacher, or for one where there is none: a
- * run that seems to distil must not quietly be another one. */
-static void tell_unused(const rt_job *job)
+/** Report keys that were set but have no effect, so that a run does not
+ *  silently differ from what its deck suggests. */
+static void report_unused(const rt_job *job)
 {
   static const rt_key any[] = {RT_KEY_TEA_TARGET, RT_KEY_TEA_TOP_P,
                                RT_KEY_TEA_TOP_K,  RT_KEY_TEA_ROW_CUT,
@@ -70,7 +72,7 @@ static void tell_unused(const rt_job *job)
 rt_err rt_teacher_create(const rt_job *job, rt_teacher **out)
 {
   *out = NULL;
-  tell_unused(job);
+  report_unused(job);
   if (rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "none"))
     return RT_OK;
   const bool live = rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "live");

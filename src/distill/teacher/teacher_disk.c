@@ -1,6 +1,6 @@
 /** \file teacher_disk.c
- *  The offline teacher: entries of a captured dataset, which the feed's thread
- *  has already read and checked. */
+ *  The offline teacher: entries of a captured dataset, already read and checked
+ *  by the feed thread. */
 #include "distill/teacher/target_store.h"
 #include "distill/teacher/target_rule.h"
 #include "distill/teacher/teacher_kind.h"

@@ -1,5 +1,5 @@
 /** \file teacher_kind.h
- *  What a kind of teacher fills in: the inside of the interface teacher.h.
+ *  The functions that each kind of teacher implements; internal to teacher.h.
  *  Layer: distill/teacher. */
 #ifndef RT_TEACHER_KIND_H
 #define RT_TEACHER_KIND_H
@@ -8,7 +8,8 @@
 
 typedef struct rt_teacher_kind {
   int (*arenas)(void *self, const rt_arena *plans[4]);
-  double (*beside)(const void *self); // bytes on the host, in no arena
+  // bytes on the host, in addition to the arenas
+  double (*beside)(const void *self);
   rt_err (*commit)(void *self, rt_job *job);
   rt_err (*begin)(void *self, rt_job *job, const rt_batch *b);
   rt_err (*chunk)(void *self, int64_t tok0, int64_t n, rt_view tile,
@@ -16,8 +17,7 @@ typedef struct rt_teacher_kind {
   void (*destroy)(void *self);
 } rt_teacher_kind;
 
-/** Each makes its own state; *self is owned by the teacher even after an
- *  error. */
+/** Create the state of a teacher; the caller owns *self even after an error. */
 RT_MUST rt_err rt_teacher_live_create(const rt_job *job, void **self);
 RT_MUST rt_err rt_teacher_disk_create(const rt_job *job, void **self);
 extern const rt_teacher_kind rt_teacher_live_kind, rt_teacher_disk_kind;

@@ -1,6 +1,6 @@
 /** \file teacher_live.c
  *  The live teacher: a forward pass on its own grid, then truncated entries for
- *  any pair of tp (circle.h), or dense tiles at equal tp. */
+ *  any combination of tp (circle.h), or dense tiles if tp is equal. */
 #include "distill/teacher/circle.h"
 #include "distill/teacher/target_store.h"
 #include "distill/teacher/target_rule.h"
@@ -14,21 +14,22 @@
 typedef struct live {
   rt_dev *dev;         // borrowed
   rt_model *model;     // owned
-  rt_trunc_head *head; // owned; NULL when dense
+  rt_trunc_head *head; // owned; NULL if dense
   rt_target_store store;
   rt_view tok, pos, doc_start; // dense: device i32 [rows * T, 1]
-  rt_arena *arena;             // owned: the three above
-  rt_view hidden;              // dense: of the last begin
-  rt_circle circle;            // owned
+  rt_arena *arena;             // owned: memory of the three views above
+  rt_view hidden;   // dense: hidden states of the current micro-batch
+  rt_circle circle; // owned
   int64_t micro_rows, seq;
-  rt_entries mine;   // owned: the teacher group's rows
+  rt_entries mine;   // owned: entries of this teacher group's rows
   void *block;       // owned: the arrays below
   int32_t *gathered; // [4][circle rows * T]: tok, pos, doc_start, label
-  int64_t *row;      // [circle rows] of the stream
-  unsigned char *sent, *received; // entries as messages
+  int64_t *row;      // [circle rows]: index in the stream
+  unsigned char *sent, *received; // serialised entries
 } live;
 
-/** All rows at once: nothing stored has to have the same bits. */
+/** Dense teachers run all rows at once, because their results need not be
+ *  bitwise equal to stored ones. */
 static rt_err plan_dense(live *l, int64_t tokens)
 {
   RT_TRY(rt_arena_create("teacher input", &l->arena));
@@ -67,7 +68,7 @@ rt_err rt_teacher_live_create(const rt_job *job, void **self)
   l->seq = job->seq;
   RT_TRY(rt_circle_init(job, &l->circle));
   const int64_t rows =
-      rt_circle_count(&l->circle, 0); // the first group has the most
+      rt_circle_count(&l->circle, 0); // the first group has the largest share
   const bool dense = rt_deck_is(job->deck, RT_KEY_TEA_TARGET, "full");
   const rt_model_spec spec = {.arch = &job->arch_t,
                               .grid = &job->grid_t,
@@ -93,13 +94,13 @@ static int live_arenas(void *self, const rt_arena *plans[4])
   return 4;
 }
 
-/** Bytes that tell of \a n tokens: count, label_logp, ids and logp. */
+/** Size of a message about \a n tokens: count, label_logp, ids and logp. */
 static size_t message_bytes(const live *l, int64_t n)
 {
   return (size_t)n * (2 + 2 * (size_t)l->mine.k) * sizeof(int32_t);
 }
 
-/** What a circle needs to share out rows and entries. */
+/** Buffers to exchange rows and entries in a circle. */
 static void lay_out(live *l, rt_bundle *s)
 {
   const int64_t rows = rt_circle_is_one(&l->circle)
@@ -138,13 +139,13 @@ static rt_err allocate_entries(live *l)
 {
   rt_bundle s = {.bytes = circle_bytes(l)};
   RT_TRY(rt_entries_create(l->mine.n, l->mine.k, false, &l->mine));
-  RT_TRY(rt_bundle_alloc(&s, "messages: fewer train.micro_rows"));
+  RT_TRY(rt_bundle_alloc(&s, "messages; reduce train.micro_rows"));
   l->block = s.block;
   lay_out(l, &s);
   return RT_OK;
 }
 
-/** What needs no other rank. */
+/** The part of the commit that is local to this rank. */
 static rt_err commit_own(live *l)
 {
   if (l->head == NULL)
@@ -177,7 +178,7 @@ static rt_err forward_dense(live *l, const rt_batch *b)
   return rt_model_forward(l->model, &in, &l->hidden);
 }
 
-/** The entries of my teacher group's rows to the whole circle. */
+/** Send the entries of this teacher group's rows to the whole circle. */
 static rt_err share_entries(live *l)
 {
   const size_t n =
@@ -192,7 +193,7 @@ static rt_err share_entries(live *l)
                          l->received);
 }
 
-/** Token \a i of teacher group \a g's message into place \a to of the store. */
+/** Store token \a i of the message of teacher group \a g at position \a to. */
 static void take_entry(live *l, int g, int64_t i, int64_t to)
 {
   const int64_t n = rt_circle_count(&l->circle, g) * l->seq, k = l->mine.k;
@@ -210,8 +211,8 @@ static void take_my_rows(live *l)
 {
   int g = 0;
   for (int64_t r = 0; r < l->micro_rows; r++) {
-    const int64_t row =
-        l->circle.i_student * l->micro_rows + r; // in the circle
+    const int64_t row = l->circle.i_student * l->micro_rows +
+                        r; // index of the row in the circle
     while (row >=
            rt_circle_first(&l->circle, g) + rt_circle_count(&l->circle, g))
       g++;
@@ -221,7 +222,7 @@ static void take_my_rows(live *l)
   }
 }
 
-/** Unequal tp: share out rows, run, share entries. */
+/** tp differs: exchange rows, run the forward, exchange entries. */
 static rt_err begin_circle(live *l, const rt_batch *b)
 {
   const int64_t all = rt_circle_rows(&l->circle) * l->seq;
@@ -247,7 +248,7 @@ static rt_err begin_circle(live *l, const rt_batch *b)
   return RT_OK;
 }
 
-/** Equal tp: my rows are my teacher group's rows. */
+/** Equal tp: the student's rows are those of the teacher group. */
 static rt_err begin_alone(live *l, const rt_batch *b)
 {
   if (l->head == NULL)

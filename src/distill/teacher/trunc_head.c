@@ -1,10 +1,10 @@
 /** \file trunc_head.c
- *  The truncating head: rows to each token's likeliest entries, exact over
- *  vocabulary shards.
+ *  The truncating head: computes the most probable entries of each token,
+ *  exactly over all vocabulary shards.
  *
- *  The K largest of the whole vocabulary are among the K largest of every
- *  shard, so ranks exchange K candidates a token and three statistics, never
- *  logits; then each rank merges the same lists in the same order. */
+ *  The K largest logits of the whole vocabulary are among the K largest of each
+ *  shard.  So ranks exchange K candidates per token and three statistics, never
+ *  all logits, and each rank merges the same lists in the same order. */
 #include "distill/teacher/trunc_head.h"
 
 #include "distill/teacher/draws.h"
@@ -24,17 +24,17 @@ struct rt_trunc_head {
   rt_draws draws;
   rt_arena *arena;             // owned
   int64_t seq;                 // T
-  int64_t n_chunk;             // tokens of a chunk
-  int64_t k;                   // candidates a token
+  int64_t n_chunk;             // tokens per chunk
+  int64_t k;                   // candidates per token
   rt_view tok, pos, doc_start; // i32 [T, 1]
   rt_view tile;                // [n_chunk, V_pad / tp]
   rt_view label;               // i32 [n_chunk, 1]
   rt_view ids, top;            // [n_chunk, k]
   rt_view stats;               // f64 [n_chunk, K_N_STAT]
-  void *host;                  // owned: the arrays below
-  unsigned char *mine, *all;   // one rank's candidates, every rank's
+  void *host;                  // owned: memory of the arrays below
+  unsigned char *mine, *all;   // candidates of this rank; of all ranks
   float *merged;               // [k]
-  rt_view u, drawn;            // of draws: f64 [n_chunk, N], i32 [n_chunk, N]
+  rt_view u, drawn;            // for draws: f64 [n_chunk, N], i32 [n_chunk, N]
   double *h_u;                 // [n_chunk, N]
   int32_t *h_drawn;            // [n_chunk, N]
   rt_drawn_id *found;          // [N]
@@ -45,8 +45,9 @@ static int64_t smaller(int64_t a, int64_t b)
   return a < b ? a : b;
 }
 
-/** Bytes of the parts of one rank's message about n tokens; the whole is a
- *  number of doubles, as the next rank's begins with some. */
+/** Sizes in bytes of the parts of one rank's message about n tokens.  The total
+ *  is a multiple of the size of a double, because the next message starts with
+ *  doubles. */
 static size_t stats_bytes(int64_t n)
 {
   return (size_t)n * K_N_STAT * sizeof(double);
@@ -76,7 +77,7 @@ static rt_err plan_row(rt_trunc_head *th)
                           &th->doc_start);
 }
 
-/** What draws need besides: their numbers, and what came of them. */
+/** Reserve buffers for draws: random numbers and drawn ids. */
 static rt_err plan_draws(rt_trunc_head *th)
 {
   if (th->draws.n == 0)
@@ -113,7 +114,7 @@ rt_err rt_trunc_head_create(const rt_trunc_spec *spec, rt_trunc_head **out)
   th->dev = spec->dev;
   th->rule = spec->rule;
   th->draws = spec->draws;
-  // of draws the largest logits are not wanted, only statistics
+  // draws need only the statistics, not the largest logits
   th->k = spec->draws.n > 0 ? 1 : smaller(spec->rule.top_k, head.vocab);
   th->seq = spec->seq;
   th->n_chunk = rt_chunk_rows(spec->seq, spec->chunk_bytes / row_bytes);
@@ -131,7 +132,7 @@ const rt_arena *rt_trunc_head_arena(const rt_trunc_head *th)
   return th->arena;
 }
 
-/** The arrays on the host.  A rank alone has no message to send. */
+/** The host arrays.  With one rank there is no message to send. */
 static void lay_out(rt_trunc_head *th, rt_bundle *s)
 {
   const size_t bytes = message_bytes(th, th->n_chunk);
@@ -155,7 +156,7 @@ size_t rt_trunc_head_host_bytes(const rt_trunc_head *th)
 rt_err rt_trunc_head_commit(rt_trunc_head *th)
 {
   rt_bundle s = {.bytes = rt_trunc_head_host_bytes(th)};
-  RT_TRY(rt_bundle_alloc(&s, "candidates: a smaller loss.chunk_mib"));
+  RT_TRY(rt_bundle_alloc(&s, "candidates; reduce loss.chunk_mib"));
   th->host = s.block;
   lay_out(th, &s);
   return rt_arena_commit(th->arena, rt_dev_memory(th->dev));
@@ -172,7 +173,7 @@ void rt_trunc_head_destroy(rt_trunc_head **out)
   free(th);
 }
 
-/** What every rank of the tp group sent about n tokens. */
+/** A message of one rank about n tokens. */
 typedef struct message {
   const double *stats; // [n, K_N_STAT]
   const void *top;     // real [n, k]
@@ -192,7 +193,7 @@ static double logit_at(const rt_trunc_head *th, const void *top, int64_t i)
                                         : (double)((const float *)top)[i];
 }
 
-/** What all shards say of token \a i of \a n. */
+/** Statistics of token \a i of \a n from all shards. */
 static rt_shards shards_of(const rt_trunc_head *th, int64_t n, int64_t i)
 {
   return (rt_shards){message_of(th, 0, n).stats + i * K_N_STAT,
@@ -205,14 +206,14 @@ static double lse_of(const rt_shards *s)
   return rt_exp_sum_log(rt_shards_exp_sum(s, K_STAT_MAX, K_STAT_SUM));
 }
 
-/** Merge the shards' sorted lists of token \a i: largest first; on ties the
- * lower id, which is the lower shard's.  Returns how many. */
+/** Merge the shards' sorted lists of token \a i in descending order; ties by
+ *  lower id, which is in the lower shard.  Returns the number of entries. */
 static int64_t merge(const rt_trunc_head *th, int64_t n, int64_t i, double lse,
                      int32_t *ids, float *logp)
 {
   const int tp = th->grid->tp;
   RT_ASSERT(tp > 0);
-  int64_t next[tp]; // place in each shard's list
+  int64_t next[tp]; // position in each shard's list
   memset(next, 0, sizeof next);
   int64_t count = 0;
   while (count < th->k) {
@@ -237,7 +238,7 @@ static int64_t merge(const rt_trunc_head *th, int64_t n, int64_t i, double lse,
   return count;
 }
 
-/** Candidates of one chunk from every shard, in th->all. */
+/** Gather the candidates of one chunk from every shard in th->all. */
 static rt_err gather(rt_trunc_head *th, int64_t n)
 {
   unsigned char *to = th->grid->tp > 1 ? th->mine : th->all;
@@ -251,10 +252,9 @@ static rt_err gather(rt_trunc_head *th, int64_t n)
                            th->all);
 }
 
-/** --- draws --- */
-
-/** Numbers of token \a i, which is token \a t of row \a row, rising: in units
- * of this shard's sum, negative where another shard has the draw. */
+/** Random numbers of token \a i, which is token \a t of row \a row, ascending,
+ *  in units of this shard's sum; negative if the draw belongs to another shard.
+ */
 static void make_numbers(rt_trunc_head *th, int64_t n, int64_t i, int64_t row,
                          int64_t t)
 {
@@ -263,7 +263,7 @@ static void make_numbers(rt_trunc_head *th, int64_t n, int64_t i, int64_t row,
   double *const u = th->h_u + i * N;
   const rt_shards s = shards_of(th, n, i);
   const double lse = lse_of(&s), sum = rt_shards_get(&s, mine, K_STAT_SUM);
-  double begin = 0.0, mass = 0.0; // of the shards before mine; of mine
+  double begin = 0.0, mass = 0.0; // mass of the lower shards; of this shard
   for (int r = 0; r <= mine; r++) {
     begin += mass;
     mass = rt_shards_get(&s, r, K_STAT_SUM) *
@@ -276,8 +276,8 @@ static void make_numbers(rt_trunc_head *th, int64_t n, int64_t i, int64_t row,
   }
 }
 
-/** Draws of a chunk, whose statistics were gathered: each draw is in one shard,
- *  the largest of all shards' answers. */
+/** Draw the ids of a chunk whose statistics were gathered.  Each draw falls
+ *  into one shard; the others return -1, so the maximum is the answer. */
 static rt_err draw_chunk(rt_trunc_head *th, rt_view tile, int64_t row,
                          int64_t t, int64_t at, rt_entries *out)
 {
@@ -300,8 +300,8 @@ static rt_err draw_chunk(rt_trunc_head *th, rt_view tile, int64_t row,
   return RT_OK;
 }
 
-/** Logits that differ may give the same log-prob: then the lower id is first,
- *  as in every dataset. */
+/** Different logits may give the same log-prob; then order by id, as in every
+ *  dataset. */
 static void order_ties(int64_t n, int32_t *ids, const float *logp)
 {
   for (int64_t i = 1; i < n; i++) {
@@ -313,7 +313,8 @@ static void order_ties(int64_t n, int32_t *ids, const float *logp)
   }
 }
 
-/** Token \a i of a chunk, entry \a at: the likeliest, truncated. */
+/** Store the most probable entries of token \a i of a chunk, truncated, at
+ *  entry \a at. */
 static void take_best(rt_trunc_head *th, int64_t n, int64_t i, double lse,
                       int64_t at, rt_entries *out)
 {
@@ -325,14 +326,14 @@ static void take_best(rt_trunc_head *th, int64_t n, int64_t i, double lse,
   out->count[at] = (int32_t)rt_truncate_count(th->merged, found, th->rule);
 }
 
-/** Where tokens lie: [t, t + n) of row \a row of the stream, entries from
- *  \a tok0 on. */
+/** A range of tokens [t, t + n) of row \a row of the stream, stored at entries
+ *  from \a tok0 on. */
 typedef struct stretch {
   const int32_t *label; // borrowed [n]
   int64_t row, t, tok0;
 } stretch;
 
-/** The entries of a tile of logits. */
+/** Compute the entries of a tile of logits. */
 static rt_err take_tile(rt_trunc_head *th, rt_view tile, const stretch *s,
                         rt_entries *out)
 {
@@ -379,7 +380,7 @@ rt_err rt_trunc_head_take(rt_trunc_head *th, rt_view tile,
   return RT_OK;
 }
 
-/** Tokens from \a tok0 on of \a rows, whose hidden states these are. */
+/** Process tokens of \a rows from \a tok0 on, given their hidden states. */
 static rt_err run_chunk(rt_trunc_head *th, rt_view hidden,
                         const rt_host_rows *rows, int64_t tok0, rt_entries *out)
 {
@@ -390,13 +391,13 @@ static rt_err run_chunk(rt_trunc_head *th, rt_view hidden,
   for (int64_t at = tok0; at < tok0 + hidden.rows; at++)
     RT_CHECK(isfinite(out->lse[at]), RT_ERR_DATA,
              "the teacher's logits of row %lld, token %lld are not finite: its "
-             "weights are damaged, or its numbers too large for %s",
+             "weights are damaged, or its activations overflow %s",
              (long long)rows->row[at / th->seq], (long long)(at % th->seq),
              rt_dtype_name(rt_dev_real(th->dev)));
   return RT_OK;
 }
 
-/** Row \a r: one forward, then its logits chunk by chunk. */
+/** Process row \a r: one forward, then its logits in chunks. */
 static rt_err run_row(rt_trunc_head *th, const rt_host_rows *rows, int64_t r,
                       rt_entries *out)
 {

@@ -1,6 +1,6 @@
 /** \file trunc_head.h
- *  Rows of tokens to sparse entries: a model's forward, its head, the likeliest
- *  entries or random draws.  Layer: distill/teacher. */
+ *  Computes sparse entries of rows of tokens: a model's forward, its head, then
+ *  the most probable entries or random draws.  Layer: distill/teacher. */
 #ifndef RT_TRUNC_HEAD_H
 #define RT_TRUNC_HEAD_H
 
@@ -10,35 +10,36 @@
 #include "distill/teacher/truncate.h"
 #include "model/model.h"
 
-/** A model and its truncating head: rows to entries, exact over the vocabulary
- *  shards of its grid.  Row by row, so that the entries of a row are a function
- *  of the row, the weights, T, tp and chunk_bytes, not of the rows beside it:
- *  BLAS rounds a token by its place in the batch. */
+/** A model and its truncating head, exact over the vocabulary shards of its
+ *  grid.  It runs row by row, so that the entries of a row are a function of
+ *  the row, the weights, T, tp and chunk_bytes, not of other rows: BLAS may
+ *  round a token differently depending on its position in a batch. */
 typedef struct rt_trunc_head rt_trunc_head;
 typedef struct rt_trunc_spec {
-  rt_model *model;     // borrowed; has room for one row of seq tokens
+  rt_model *model;     // borrowed; holds one row of seq tokens
   const rt_grid *grid; // borrowed
   rt_dev *dev;         // borrowed
   rt_truncation rule;
   rt_draws draws;
-  double chunk_bytes; /**< of its logit tile */
+  double chunk_bytes; /**< size of its logit tile */
   int64_t seq;        /**< T */
-  bool takes_tiles;   /**< rt_trunc_head_take only: no forward, no own tile */
+  bool takes_tiles; /**< only rt_trunc_head_take is used: no forward, no tile of
+                       its own */
 } rt_trunc_spec;
 RT_MUST rt_err rt_trunc_head_create(const rt_trunc_spec *spec,
                                     rt_trunc_head **out);
 const rt_arena *rt_trunc_head_arena(const rt_trunc_head *th);
-/** Bytes on the host, which are in no arena. */
+/** Memory in bytes on the host, in addition to the arenas. */
 size_t rt_trunc_head_host_bytes(const rt_trunc_head *th);
 RT_MUST rt_err rt_trunc_head_commit(rt_trunc_head *th);
 void rt_trunc_head_destroy(rt_trunc_head **th);
-/** Forward of the rows and their entries, into caller's arrays (k = the rule's
- *  top_k, at most V).  The same on every rank of the tp group.
- *  Collective over tp. */
+/** Run the forward of \a rows and write their entries to the caller's arrays (k
+ *  is the rule's top_k, at most V).  The result is the same on every rank of
+ *  the tp group.  Collective over tp. */
 RT_MUST rt_err rt_trunc_head_run(rt_trunc_head *th, const rt_host_rows *rows,
                                  rt_entries *out);
-/** The same from logits that are there already: \a tile [n, V_pad / tp] of
- *  tokens [tok0, tok0 + n) of \a rows.  Collective over tp. */
+/** The same from existing logits: \a tile [n, V_pad / tp] of tokens [tok0, tok0
+ *  + n) of \a rows.  Collective over tp. */
 RT_MUST rt_err rt_trunc_head_take(rt_trunc_head *th, rt_view tile,
                                   const rt_host_rows *rows, int64_t tok0,
                                   rt_entries *out);

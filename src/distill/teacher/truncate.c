@@ -1,6 +1,7 @@
 /** \file truncate.c
- *  Top-p, then top-k, and the renormalised target.  Sums are double and in
- *  order of probability, so live and stored entries give the same bits. */
+ *  Top-p, then top-k, and the renormalised target.  Sums are computed in double
+ *  and in order of probability, so live and stored entries give the same bits.
+ */
 #include "distill/teacher/truncate.h"
 
 #include <math.h>
@@ -14,7 +15,7 @@ int64_t rt_truncate_count(const float *logp, int64_t n, rt_truncation rule)
   for (int64_t i = 0; i < most; i++) {
     mass += exp((double)logp[i]);
     if (mass >= rule.top_p)
-      return i + 1; // the token that crosses p is kept
+      return i + 1; // includes the token that crosses p
   }
   return most;
 }
@@ -24,7 +25,7 @@ double rt_truncate_target(const float *logp, int64_t n, double tau, double *t)
   if (n == 0)
     return 0.0;
   double sum = 0.0, dot = 0.0;
-  for (int64_t i = 0; i < n; i++) { // logp[0] is the largest
+  for (int64_t i = 0; i < n; i++) { // logp[0] is the maximum
     const double shifted = ((double)logp[i] - (double)logp[0]) / tau;
     t[i] = exp(shifted);
     sum += t[i];
