@@ -1,29 +1,29 @@
 /** \file deck_keys.h
- *  The one table of deck keys.  Layer: deck.
+ *  The table of deck keys.  Layer: deck.
  *
  *  K(id, path, type, default, low, high, choices, unit, help).  Defaults are
- *  text, parsed like a deck's.  low > high: no range.  choices: the words of a
- *  CHOICE; the units (steps tokens % time) that a LENGTH takes, all but time
- *  when empty.  A REAL whose unit is s takes times ("30 min", 04:00:00), too; a
- *  TEXT whose unit is path has ~ and ${NAME} filled in.  An empty TEXT default
- *  means "not given".  To add a key, add a row and run `make docs`. */
+ *  texts, parsed like values in a deck.  low > high: no range.  choices: the
+ *  words of a CHOICE, or the units (steps tokens % time) that a LENGTH accepts;
+ *  if empty, all but time.  A REAL with unit s also accepts times ("30 min",
+ *  04:00:00).  In a TEXT with unit path, ~ and ${NAME} are expanded.  An empty
+ *  TEXT default means "not set".  To add a key, add a row and run `make docs`. */
 #ifndef RT_DECK_KEYS_H
 #define RT_DECK_KEYS_H
 
 // clang-format off
 
-/** S(section, what it is about), in the order they are shown. */
+/** S(section, title), in the order in which they are shown. */
 #define RT_DECK_SECTIONS(S) \
-  S("run", "How and where the program computes") \
-  S("output", "Where the run's files go") \
-  S("checkpoint", "Stopping and going on") \
+  S("run", "Execution") \
+  S("output", "Output of the run") \
+  S("checkpoint", "Checkpoints and resuming") \
   S("data", "The corpus and its rows") \
-  S("student", "The model that learns") \
-  S("teacher", "The model that teaches") \
-  S("loss", "What the student minimises") \
-  S("train", "The optimizer and the length of the run") \
-  S("eval", "Held-out measures") \
-  S("capture", "Datasets of a teacher's logits")
+  S("student", "The model being trained") \
+  S("teacher", "The model to learn from") \
+  S("loss", "The objective") \
+  S("train", "Optimizer and length of the run") \
+  S("eval", "Evaluation on held-out rows") \
+  S("capture", "Capturing datasets of a teacher's logits")
 
 #define RT_DECK_KEYS(K) \
   K(RUN_DEVICE, "run.device", CHOICE, "cpu", 1, 0, "cpu check", "", "where numbers are computed; check is the lazy CPU queue that finds missing waits") \
