@@ -356,7 +356,7 @@ static void test_refuses(void)
   RT_FAILS(rt_codec_encode(codec, &row, &bytes), RT_ERR_DATA, "less than");
   id[1] = kept;
   row.logp[1] = row.logp[0] + 1e-3F;
-  RT_FAILS(rt_codec_encode(codec, &row, &bytes), RT_ERR_DATA, "falling");
+  RT_FAILS(rt_codec_encode(codec, &row, &bytes), RT_ERR_DATA, "descending");
   for (uint32_t i = 0; i < row.count[0]; i++) {
     id[i] = i;
     row.logp[i] = i < 2 ? logf(0.4F) : -40.0F;
@@ -474,7 +474,8 @@ static void test_narrow(void)
     CU_ASSERT_EQUAL(row[0].ids[i], row[1].ids[i]);
     CU_ASSERT_DOUBLE_EQUAL(row[0].logp[i], row[1].logp[i], 1e-5);
   }
-  RT_FAILS(rt_logits_row_narrow(&row[0], 3), RT_ERR_DATA, "is 3, data.vocab");
+  RT_FAILS(rt_logits_row_narrow(&row[0], 3), RT_ERR_DATA,
+           "is 3, but data.vocab");
   // a token of padding only keeps nothing
   row[0].tok[1] = 0;
   RT_OKAY(rt_logits_row_narrow(&row[0], 2));

@@ -133,7 +133,8 @@ static void test_missing(void)
     CU_ASSERT_EQUAL(unlink(to), 0);
   MPI_Barrier(MPI_COMM_WORLD);
   RT_FAILS(rt_logits_open(MPI_COMM_WORLD, a, RT_LOGITS_FINISHED, &ds),
-           RT_ERR_DATA, "shard-000001.h5 is missing");
+           RT_ERR_DATA,
+           "shard-000001.h5 is listed in the manifest but missing");
   scratch_remove(folder);
 }
 

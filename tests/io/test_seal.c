@@ -173,10 +173,10 @@ static void test_seal_lies(void)
        "raw extent 1"},
       {"{\"format\": \"retort-seal\", \"version\": 1, \"bytes\": 100, "
        "\"block_bytes\": 4096, \"raw\": [[0, 99]], \"blocks\": \"\",",
-       "not the 1 hashes"},
+       "not contain the 1 hashes"},
       {"{\"format\": \"retort-seal\", \"version\": 1, \"bytes\": 100, "
        "\"block_bytes\": 4096, \"raw\": [], \"blocks\": \"0123456789ABCDEF\",",
-       "not the 1 hashes"},
+       "not contain the 1 hashes"},
       {"{\"format\": \"retort-seal\", \"version\": 1, \"bytes\": 100, "
        "\"block_bytes\": 4096, \"raw\": [], \"blocks\": \"0123456789abcdef\",",
        "expected 0123456789abcdef"},

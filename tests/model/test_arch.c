@@ -71,7 +71,7 @@ static void test_tp(void)
   RT_OKAY(rt_arch_check_tp(&a, 3, "teacher.tp"));
   RT_OKAY(rt_arch_check_tp(&a, 1, "teacher.tp"));
   RT_FAILS(rt_arch_check_tp(&a, 2, "teacher.tp"), RT_ERR_CONFIG,
-           "teacher.tp is 2, but 9 heads, 3 key/value heads");
+           "teacher.tp is 2, which does not suit 9 heads, 3 key/value heads");
   // 9 divides the heads, but not the inner width
   RT_FAILS(rt_arch_check_tp(&a, 9, "teacher.tp"), RT_ERR_CONFIG,
            "valid values: 1 3");

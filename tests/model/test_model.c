@@ -292,7 +292,7 @@ static void test_fewer_rows(void)
   free(both);
   free(one);
   first.n_rows = 3;
-  RT_FAILS(rt_model_forward(s.m, &first, &h), RT_ERR_INTERNAL, "made for");
+  RT_FAILS(rt_model_forward(s.m, &first, &h), RT_ERR_INTERNAL, "created for");
   first.n_rows = 2;
   RT_FAILS(rt_model_forward(s.m, &first, &h), RT_ERR_INTERNAL, "expected 14");
   finish(&s);
