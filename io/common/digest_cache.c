@@ -61,7 +61,7 @@ int64_t rt_stamp_now(void)
   return ns_of(t);
 }
 
-/** The lines of this moment; another process may be adding some. */
+/** Read the current lines; another process may be appending some. */
 static rt_err read_lines(rt_digest_cache *c)
 {
   int64_t bytes = 0;

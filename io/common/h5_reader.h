@@ -14,20 +14,20 @@
 
 typedef struct rt_h5_reader rt_h5_reader;
 
-/** Open by this rank alone what has no seal: what is read is not checked. */
+/** Open, on this rank only, a file without a seal: its contents are not
+ *  verified. */
 RT_MUST rt_err rt_h5_reader_open(const char *path, rt_h5_reader **out);
-/** The same of what passes its seal, which is checked in the file that is
- *  opened here.  \a proof is the caller's, to be cleared, also after an error.
- */
+/** The same for a file that passes its seal, which is checked on the very file
+ *  opened here.  The caller clears \a proof, also after an error. */
 RT_MUST rt_err rt_h5_reader_open_sealed(const char *path, rt_seal_proof *proof,
                                         rt_h5_reader **out);
-/** The same for all ranks of \a comm, of a file that its seal covers whole:
- *  each checks its share, rank 0 has it opened and tells the others what is in
- *  it.  Collective. */
+/** Open, on all ranks of \a comm, a file that its seal covers completely: each
+ *  rank checks a share, and rank 0 obtains the description and broadcasts it.
+ *  Collective. */
 RT_MUST rt_err rt_h5_reader_open_all(MPI_Comm comm, const char *path,
                                      rt_h5_reader **out);
 int64_t rt_h5_reader_bytes(const rt_h5_reader *r); /**< of the file */
-/** NULL is accepted. */
+/** Close and set to NULL; NULL is accepted. */
 void rt_h5_reader_close(rt_h5_reader **r);
 
 /** Shape of a dataset; RT_ERR_DATA if there is none that retort accepts. */

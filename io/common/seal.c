@@ -163,7 +163,7 @@ static rt_err hash_blocks(const seal *s, const source *from, int64_t first,
   return RT_OK;
 }
 
-/** This rank's share of the checked blocks, hashed into a fresh array. */
+/** Hash this rank's share of the checked blocks into a new array. */
 static rt_err hash_share(MPI_Comm comm, const seal *s, const source *from,
                          int64_t *first, int64_t *n, uint64_t **hash)
 {
@@ -296,7 +296,7 @@ static bool parse_hex(const char *text, uint64_t *hash)
   return true;
 }
 
-/** Fill in \a s, whose expected hashes are in s->hash. */
+/** Fill in \a s from JSON; the expected hashes go to s->hash. */
 static rt_err parse(const rt_json *j, const source *from, const char *name,
                     seal *s)
 {
@@ -320,8 +320,9 @@ static rt_err parse(const rt_json *j, const source *from, const char *name,
   bool good = blocks != NULL && strlen(blocks) == (size_t)s->n_checked * HEX;
   for (int64_t i = 0; i < s->n_checked && good; i++)
     good = parse_hex(blocks + i * HEX, &s->hash[i]);
-  RT_CHECK(good, RT_ERR_DATA, "%s: blocks is not the %lld hashes expected",
-           name, (long long)s->n_checked);
+  RT_CHECK(good, RT_ERR_DATA,
+           "%s: blocks does not contain the %lld hashes expected", name,
+           (long long)s->n_checked);
   const char *const digits = rt_json_text(rt_json_get(j, "sha256"));
   snprintf(s->sha256, sizeof s->sha256, "%s", digits != NULL ? digits : "");
   return RT_OK;
@@ -388,7 +389,7 @@ rt_err rt_seal_check_open(MPI_Comm comm, int fd, const char *path,
   seal s = {0};
   *proof = (rt_seal_proof){0};
   rt_err err = get(comm, &from, &s, &proof->hash);
-  if (err == RT_OK) // ranks may try another file, and each reads its share
+  if (err == RT_OK) // agree, because ranks may try another file next
     err = rt_agree_ranks(comm, compare(comm, &from, &s), RT_LATE, RT_HERE);
   memcpy(proof->sha256, s.sha256, sizeof proof->sha256);
   proof->raw = s.raw;

@@ -31,30 +31,30 @@ RT_MUST rt_err rt_seal_path(char out[RT_PATH_MAX], const char *path);
  *  each rank hashes a share of the blocks. */
 RT_MUST rt_err rt_seal_write(MPI_Comm comm, const char *path,
                              const rt_extent *raw, int n_raw, bool whole);
-/** What a seal says of a file that it fits. */
+/** What is known about a file that matches its seal. */
 typedef struct rt_seal_proof {
-  uint64_t hash;              /**< closes PATH.seal */
-  char sha256[RT_SHA256_HEX]; /**< of the file; "": not kept */
-  rt_extent *raw;             // owned [n_raw], sorted, apart: not checked
+  uint64_t hash;              /**< hash at the end of PATH.seal */
+  char sha256[RT_SHA256_HEX]; /**< SHA-256 of the file; "" if not stored */
+  rt_extent *raw; // owned [n_raw], sorted, disjoint: not covered by hashes
   int64_t n_raw;
 } rt_seal_proof;
 void rt_seal_proof_clear(rt_seal_proof *proof);
 
-/** Check PATH against PATH.seal; RT_ERR_DATA names file, block, got, expected.
- *  Collective; every rank gets the same answer. */
+/** Check PATH against PATH.seal; RT_ERR_DATA names file, block, found and
+ *  expected hash.  Collective; every rank gets the same result. */
 RT_MUST rt_err rt_seal_check(MPI_Comm comm, const char *path);
-/** The same of \a fd, which this rank has opened as \a path: what is read from
- *  it is what was checked, whatever bears that name by then.  \a proof is the
- *  caller's, to be cleared, also after an error. */
+/** The same for \a fd, which this rank has opened as \a path, so that what is
+ *  read from it is what was checked, even if the name refers to another file by
+ *  then.  The caller clears \a proof, also after an error. */
 RT_MUST rt_err rt_seal_check_open(MPI_Comm comm, int fd, const char *path,
                                   rt_seal_proof *proof);
-/** RT_ERR_DATA unless all that was not checked lies in \a extents [n], which
- *  the caller checks itself.  Not collective. */
+/** RT_ERR_DATA unless all bytes not covered by hashes lie in \a extents [n],
+ *  which the caller checks itself.  Not collective. */
 RT_MUST rt_err rt_seal_proof_covers(const rt_seal_proof *proof,
                                     const char *path, const rt_extent *extents,
                                     int64_t n);
-/** The hash that closes PATH.seal, once it was found to be right, and the
- * SHA-256 that it holds ("" when none): what a list of files keeps of each. Not
+/** The hash at the end of PATH.seal, after checking it, and the SHA-256 stored
+ *  in it ("" if none).  A list of files stores both for each file.  Not
  *  collective. */
 RT_MUST rt_err rt_seal_hash(const char *path, uint64_t *hash,
                             char sha256[RT_SHA256_HEX]);

@@ -199,10 +199,9 @@ rt_err rt_logits_create(const char *folder, const rt_logits_info *info,
   return RT_OK;
 }
 
-/** A shard that does not pass its seal is removed, and its seal, so that nobody
- *  lists it before it is written again.  A disk that fails, or what may not be
- *  read, says nothing of the shard.  One that proves itself must be of this
- *  capture. */
+/** Remove a shard that fails its seal, and the seal, so that it is not listed
+ *  before it is written again.  A disk error or missing permission does not
+ *  count as damage. */
 static rt_err check_member(const char *path, const rt_logits_info *info,
                            int64_t i)
 {

@@ -127,7 +127,7 @@ static rt_err add_contents(const rt_h5_reader *h5, const char *path,
   return add_tables(h5, path, t);
 }
 
-/** Is it the file that the manifest lists? */
+/** Check that it is the file listed in the manifest. */
 static rt_err check_listed(const rt_h5_reader *h5, const char *path,
                            uint64_t seal, const rt_logits_shard *s)
 {
@@ -135,13 +135,13 @@ static rt_err check_listed(const rt_h5_reader *h5, const char *path,
   RT_CHECK(seal == s->seal && bytes == s->bytes, RT_ERR_DATA,
            "%s has %lld bytes and seal %016" PRIx64
            ", the manifest says %lld and %016" PRIx64
-           ": it is of another dataset",
+           ": it belongs to another dataset",
            path, (long long)bytes, seal, (long long)s->bytes, s->seal);
   return RT_OK;
 }
 
-/** Of the records alone, whose rows are checked when they are read, the seal
- *  need have no hash. */
+/** Check that the seal leaves only the records without a hash: their rows are
+ *  checked when they are read. */
 static rt_err check_unhashed(const rt_h5_reader *h5, const char *path,
                              const rt_seal_proof *proof)
 {
@@ -154,7 +154,7 @@ static rt_err check_unhashed(const rt_h5_reader *h5, const char *path,
   return err;
 }
 
-/** Prove shard \a i, then append its table. */
+/** Verify shard \a i, then append its index. */
 static rt_err add_shard(const rt_logits *ds, int64_t i, table *t)
 {
   const rt_logits_info *const info = &ds->manifest.info;
@@ -166,7 +166,7 @@ static rt_err add_shard(const rt_logits *ds, int64_t i, table *t)
            path,
            info->step || info->source[0] != '\0'
                ? ""
-               : ", or run the same capture again, which makes it anew");
+               : ", or run the same capture again to recreate it");
   rt_seal_proof proof;
   rt_h5_reader *h5 = NULL;
   rt_err err = rt_h5_reader_open_sealed(path, &proof, &h5);

@@ -29,8 +29,8 @@ void rt_clock_local(char *text, size_t n)
   strftime(text, n, "%Y-%m-%dT%H:%M:%S", &local);
 }
 
-/** Digits at *text, at most nine, moving it past them; -1 when there are none
- *  or too many. */
+/** Parse at most nine digits at *text and advance past them; -1 if there are
+ *  none or too many. */
 static long field(const char **text)
 {
   const size_t n = strspn(*text, "0123456789");

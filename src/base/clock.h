@@ -12,11 +12,11 @@ double rt_now_s(void);
  *  "2026-01-31T12:00:00Z". */
 void rt_clock_iso(char *text, size_t n);
 
-/** Wall clock where this process is, "2026-01-31T13:00:00". */
+/** Write the local wall-clock time, "2026-01-31T13:00:00". */
 void rt_clock_local(char *text, size_t n);
 
-/** Seconds of a time as Slurm writes it: "59:30" (minutes first), "04:00:00",
- *  "1-00:00:00", "2-12"; false for anything else, as a plain number. */
+/** Parse a time as written by Slurm: "59:30" (minutes first), "04:00:00",
+ *  "1-00:00:00", "2-12".  False for anything else, including a plain number. */
 bool rt_clock_parse(const char *text, double *seconds);
 
 #endif

@@ -117,8 +117,8 @@ rt_err rt_file_size_of(int fd, const char *path, int64_t *bytes)
   return RT_OK;
 }
 
-/** Read until the end of file or until \a n bytes came; a pipe gives less at a
- *  time than asked. */
+/** Read until the end of file or \a n bytes; a pipe may return less per call.
+ */
 static rt_err read_up_to(int fd, const char *path, char *to, size_t n,
                          size_t *got)
 {

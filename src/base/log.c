@@ -21,14 +21,14 @@ void rt_log_setup(rt_log_level level, bool speaks)
   log_speaks = speaks;
 }
 
-/** What the speaking rank said before its copy was opened, and the copy. */
+/** Lines printed before the copy was opened, and the copy. */
 static struct {
   int fd;
   size_t n;
   char early[1 << 16];
 } copy = {.fd = -1};
 
-/** Once, and to stderr alone: the run goes on. */
+/** Warn once, on stderr only; the run continues. */
 static void say_lost(int reason)
 {
   if (!log_lost)
@@ -37,7 +37,8 @@ static void say_lost(int reason)
   log_lost = true;
 }
 
-/** One write with O_APPEND: not stdio, whose lock a thread may hang with. */
+/** Append with write() and O_APPEND, not stdio, whose lock a hanging thread may
+ *  hold. */
 static void append(const char *text, size_t n)
 {
   for (size_t at = 0; at < n;) {
@@ -88,7 +89,8 @@ void rt_log_release(void)
   copy.fd = -1;
 }
 
-/** The whole line in one write, so that ranks' lines never interleave. */
+/** Write a whole line with one call, so that lines of different ranks never
+ *  interleave. */
 static void put_line(FILE *to, const char *prefix, const char *fmt,
                      va_list args)
 {
@@ -97,7 +99,7 @@ static void put_line(FILE *to, const char *prefix, const char *fmt,
   vsnprintf(line + n, sizeof line - (size_t)n, fmt, args);
   const int written = fprintf(to, "%s\n", line);
   const bool lost = fflush(to) != 0 || written < 0;
-  // who closed the pipe knows; a full disk is news, and the run goes on
+  // a closed pipe needs no warning; a full disk does, and the run continues
   if (lost && errno != EPIPE && to == stdout)
     say_lost(errno);
   rt_log_copy(line);

@@ -17,9 +17,9 @@ typedef enum rt_log_level {
 void rt_log_setup(rt_log_level level, bool speaks);
 /** Print a line to stdout on the printing rank; the newline is added. */
 void rt_info(const char *fmt, ...) RT_PRINTF(1, 2);
-/** ... that begins with the time, local: "2026-01-31T13:00:00 ...". */
+/** A line that begins with the local time: "2026-01-31T13:00:00 ...". */
 void rt_info_now(const char *fmt, ...) RT_PRINTF(1, 2);
-/** Would a line of this level be seen?  The same on all ranks. */
+/** Is a line of this level printed?  The same on all ranks. */
 bool rt_log_shows(rt_log_level level);
 /** A buffer for several lines that functions print to a FILE; caller's storage.
  */
@@ -39,13 +39,13 @@ void rt_warn(const char *fmt, ...) RT_PRINTF(1, 2);
  *  has seen and that does not end the run. */
 void rt_found(const char *fmt, ...) RT_PRINTF(1, 2);
 
-/** From now on, and of what was said so far, the speaking rank appends all of
- *  its lines to \a path, too, each after its time. */
+/** Append all lines of the printing rank to \a path, too, each preceded by its
+ *  time; this includes lines printed so far. */
 RT_MUST rt_err rt_log_keep(const char *path);
-/** Append \a text there, that the caller prints himself; any thread. */
+/** Append \a text, which the caller prints itself, to that copy; any thread. */
 void rt_log_copy(const char *text);
 void rt_log_release(void);
-/** As rt_info, at level RT_LOG_DEBUG only. */
+/** Like rt_info, at level RT_LOG_DEBUG only. */
 void rt_debug(const char *fmt, ...) RT_PRINTF(1, 2);
 
 #endif

@@ -175,8 +175,8 @@ static rt_err compare(const rt_comm *world, rt_threads *out)
   return RT_OK;
 }
 
-/** The cores of all ranks that share some with \a mine, with each other, and so
- *  on: only all those ranks together can fill them. */
+/** The cores of all ranks that share cores with \a mine, directly or through
+ *  other ranks: only all these ranks together can fill them. */
 static cpu_set_t reach(const cpu_set_t *sets, int n_ranks,
                        const cpu_set_t *mine)
 {
@@ -192,10 +192,10 @@ static cpu_set_t reach(const cpu_set_t *sets, int n_ranks,
   return all;
 }
 
-/** Threads of this rank, and of those that it meets on its cores or under its
- *  quota, against what they have. */
-static void say_crowd(const cpu_set_t *sets, const int *n_threads, int n_ranks,
-                      const cpu_set_t *mine, rt_threads *out)
+/** Describe oversubscription: the threads of this rank and of the ranks that
+ *  share its cores or its quota, against what is available. */
+static void describe_crowd(const cpu_set_t *sets, const int *n_threads,
+                           int n_ranks, const cpu_set_t *mine, rt_threads *out)
 {
   int threads = 0, ranks = 0;
   const cpu_set_t all = reach(sets, n_ranks, mine);

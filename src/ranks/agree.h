@@ -89,10 +89,12 @@ double rt_ranks_enter(const char *where);
 void rt_ranks_leave(double since);
 /** Seconds that this process has spent in collectives. */
 double rt_ranks_seconds(void);
-/** Of those, \a s went into moving data; the rest was waiting for ranks. */
+/** Note that \a s of these seconds went into moving data; the rest was waiting
+ *  for ranks. */
 void rt_ranks_moved(double s);
 double rt_ranks_moved_seconds(void);
-/** How many it has entered; where it is, NULL: outside.  For any thread. */
+/** Number of collectives entered, and the current one (NULL: none).  Callable
+ *  from any thread. */
 uint64_t rt_ranks_count(void);
 const char *rt_ranks_where(void);
 
