@@ -19,6 +19,20 @@ struct rt_corpus {
   rt_blend blend[RT_N_PARTS];
 };
 
+const char *rt_bos_at_name(rt_bos_at at)
+{
+  static const char *const names[RT_N_BOS_AT] = {"", "documents", "rows"};
+  return names[at];
+}
+
+rt_bos_at rt_bos_at_parse(const char *name)
+{
+  int at = 0;
+  while (at < RT_N_BOS_AT && strcmp(rt_bos_at_name((rt_bos_at)at), name) != 0)
+    at++;
+  return (rt_bos_at)at;
+}
+
 /* ---- opening ----------------------------------------------------------- */
 
 static rt_err check_weights(const rt_corpus_spec *spec)
@@ -49,6 +63,15 @@ static rt_err check_spec(const rt_corpus_spec *spec)
            "data.eot is %lld, expected -1 or an id below the vocabulary of "
            "%lld",
            (long long)spec->eot, (long long)spec->vocab);
+  RT_CHECK(spec->bos_at == RT_BOS_NOWHERE ||
+               (spec->bos >= 0 && spec->bos < spec->vocab),
+           RT_ERR_CONFIG,
+           "data.bos is %lld, expected -1 or an id below the vocabulary of "
+           "%lld",
+           (long long)spec->bos, (long long)spec->vocab);
+  RT_CHECK(spec->bos_at != RT_BOS_ROWS || spec->seq >= 2, RT_ERR_CONFIG,
+           "data.seq is 1, expected at least 2: with data.bos_at=rows the "
+           "first token of each row is data.bos");
   RT_CHECK(spec->valid_fraction >= 0.0 && spec->valid_fraction < 1.0,
            RT_ERR_CONFIG, "data.valid_fraction is %g, expected 0 <= it < 1",
            spec->valid_fraction);
@@ -184,6 +207,8 @@ rt_err rt_corpus_row(const rt_corpus *c, rt_part part, int64_t row,
   const rt_row to = {.seq = c->spec.seq,
                      .vocab = c->spec.vocab,
                      .eot = c->spec.eot,
+                     .bos = c->spec.bos,
+                     .begins = c->spec.bos_at == RT_BOS_ROWS,
                      .tok = tok,
                      .pos = pos,
                      .doc_start = doc_start};
@@ -303,18 +328,33 @@ const char *rt_corpus_path(const rt_corpus *c, int i)
   return i % 2 == 0 ? f->path : f->index_path;
 }
 
+/** How the documents begin and end: is there bos, eot already? */
+static void count_ends(const rt_tokfile *f, rt_corpus_info *info)
+{
+  if (f->n_docs == 0)
+    return;
+  info->first_id = rt_tokfile_at(f, f->begin[0]);
+  info->last_id = rt_tokfile_at(f, f->begin[1] - 1);
+  for (int64_t d = 0; d < f->n_docs; d++) {
+    info->n_first += rt_tokfile_at(f, f->begin[d]) == info->first_id;
+    info->n_last += rt_tokfile_at(f, f->begin[d + 1] - 1) == info->last_id;
+  }
+}
+
 rt_corpus_info rt_corpus_file_info(const rt_corpus *c, int i_file)
 {
   const rt_source *s = &c->source[i_file];
   const rt_blend *b = &c->blend[RT_TRAIN];
   RT_ASSERT(i_file >= 0 && i_file < c->n_files);
-  return (rt_corpus_info){
+  rt_corpus_info info = {
       .path = s->file.path,
       .format = s->file.format,
       .n_tokens = s->file.n_tokens,
       .n_docs = s->file.n_docs,
       .n_rows = {s->stream[RT_TRAIN].n_rows, s->stream[RT_VALID].n_rows},
       .weight = (double)b->slots[i_file] / (double)b->n_slots};
+  count_ends(&s->file, &info);
+  return info;
 }
 
 rt_err rt_corpus_check(const rt_corpus *c)

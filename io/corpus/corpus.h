@@ -4,9 +4,10 @@
  *
  *  A *stream* of one file is its documents of one part (train or validation),
  *  each closed by end-of-text, joined.  Row i of a file is stream positions
- *  [i T, i T + T].  Row j of the *corpus* interleaves the files' rows by blend
- *  weight; it is a function of j alone.  All of it is read-only and may be used
- *  by several threads.
+ *  [i T, i T + T]; where every row begins with a beginning-of-text token, that
+ *  and positions [i (T - 1), i (T - 1) + T - 1].  Row j of the *corpus*
+ * interleaves the files' rows by blend weight; it is a function of j alone. All
+ * of it is read-only and may be used by several threads.
  *
  *  By size, an epoch has every row once.  By weight, a file's rows start again
  *  when they are used up, and an epoch ends when every file was seen whole.
@@ -23,6 +24,19 @@
 
 typedef enum rt_part { RT_TRAIN, RT_VALID, RT_N_PARTS } rt_part;
 
+/** Where a beginning-of-text token is put. */
+typedef enum rt_bos_at {
+  RT_BOS_NOWHERE,
+  RT_BOS_DOCUMENTS, /**< before each document that does not begin with it */
+  RT_BOS_ROWS,      /**< before each row, which then takes T - 1 tokens of the
+                         stream as input */
+  RT_N_BOS_AT
+} rt_bos_at;
+/** As decks and datasets name it; "" for nowhere. */
+const char *rt_bos_at_name(rt_bos_at at);
+/** RT_N_BOS_AT: none of them. */
+rt_bos_at rt_bos_at_parse(const char *name);
+
 typedef struct rt_corpus_spec {
   int n_files;
   const char *const *files;
@@ -30,6 +44,8 @@ typedef struct rt_corpus_spec {
   int64_t seq;           /**< T */
   int64_t vocab;         /**< ids must be below this */
   int64_t eot;           /**< -1: none */
+  rt_bos_at bos_at;
+  int64_t bos;           /**< its id, unless nowhere */
   double valid_fraction; /**< of documents */
   uint64_t split_seed;
 } rt_corpus_spec;
@@ -76,6 +92,8 @@ typedef struct rt_corpus_info {
   const char *path;   /**< of its tokens; borrowed */
   const char *format; /**< "megatron", "llm.c", "u16", "u32" */
   int64_t n_tokens, n_docs;
+  int64_t first_id, last_id; /**< of the first document */
+  int64_t n_first, n_last;   /**< documents that begin, end with it */
   int64_t n_rows[RT_N_PARTS];
   double weight; /**< normalised */
 } rt_corpus_info;

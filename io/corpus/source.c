@@ -6,42 +6,58 @@
 
 #include <stdlib.h>
 
-static void add_span(rt_stream *s, int64_t begin, int64_t n, bool add_eot)
+/** Tokens of the file [begin, begin + n), and what is put around them. */
+static void add_span(rt_stream *s, int64_t begin, int64_t n, int add)
 {
-  s->span[s->n_spans++] = (rt_span){s->n, 2 * begin + add_eot};
-  s->n += n + add_eot;
+  s->span[s->n_spans++] = (rt_span){s->n, RT_ADD_STEP * begin + add};
+  s->n += n + ((add & RT_ADD_EOT) != 0) + ((add & RT_ADD_BOS) != 0);
   s->span[s->n_spans].place = s->n;
 }
 
-/** A single document: the tail is held out.  The cut is not the document's end
- *  and gets no eot. */
-static void split_tokens(rt_source *s, double valid_fraction, bool add_eot)
+/** A single document: the tail is held out.  The cut is neither the end nor the
+ *  beginning of a document and gets nothing. */
+static void split_tokens(rt_source *s, double valid_fraction, int add)
 {
   const int64_t n = s->file.n_tokens;
   const int64_t n_valid = (int64_t)((double)n * valid_fraction);
-  add_span(&s->stream[RT_TRAIN], 0, n - n_valid, add_eot && n_valid == 0);
-  if (n_valid > 0)
-    add_span(&s->stream[RT_VALID], n - n_valid, n_valid, add_eot);
+  const bool whole = n_valid == 0;
+  add_span(&s->stream[RT_TRAIN], 0, n - n_valid,
+           whole ? add : add & RT_ADD_BOS);
+  if (!whole)
+    add_span(&s->stream[RT_VALID], n - n_valid, n_valid, add & RT_ADD_EOT);
 }
 
-/** Looks at the last token of every document: one page of the file for each. */
+/** What document \a d lacks: looks at its first and last token, one page of the
+ *  file for each document. */
+static int lacks(const rt_tokfile *f, const rt_corpus_spec *spec, int64_t d)
+{
+  const bool eot =
+      spec->eot >= 0 && rt_tokfile_at(f, f->begin[d + 1] - 1) != spec->eot;
+  const bool bos = spec->bos_at == RT_BOS_DOCUMENTS &&
+                   rt_tokfile_at(f, f->begin[d]) != spec->bos;
+  return (eot ? RT_ADD_EOT : 0) + (bos ? RT_ADD_BOS : 0);
+}
+
 static void split_documents(rt_source *s, const rt_corpus_spec *spec,
                             int i_file)
 {
   const rt_tokfile *f = &s->file;
   for (int64_t d = 0; d < f->n_docs; d++) {
     const int64_t begin = f->begin[d], end = f->begin[d + 1];
-    const bool add_eot =
-        spec->eot >= 0 && rt_tokfile_at(f, end - 1) != spec->eot;
     if (f->n_docs == 1) {
-      split_tokens(s, spec->valid_fraction, add_eot);
+      split_tokens(s, spec->valid_fraction, lacks(f, spec, d));
       return;
     }
     const double x = rt_rng_uniform(spec->split_seed, RT_RNG_SPLIT,
                                     (uint64_t)i_file, (uint64_t)d);
     add_span(&s->stream[x < spec->valid_fraction ? RT_VALID : RT_TRAIN], begin,
-             end - begin, add_eot);
+             end - begin, lacks(f, spec, d));
   }
+}
+
+int64_t rt_source_stride(const rt_corpus_spec *spec)
+{
+  return spec->bos_at == RT_BOS_ROWS ? spec->seq - 1 : spec->seq;
 }
 
 rt_err rt_source_split(rt_source *s, const rt_corpus_spec *spec, int i_file)
@@ -57,7 +73,7 @@ rt_err rt_source_split(rt_source *s, const rt_corpus_spec *spec, int i_file)
   split_documents(s, spec, i_file);
   for (int p = 0; p < RT_N_PARTS; p++) {
     rt_stream *st = &s->stream[p];
-    st->n_rows = st->n > 0 ? (st->n - 1) / spec->seq : 0;
+    st->n_rows = st->n > 0 ? (st->n - 1) / rt_source_stride(spec) : 0;
     rt_span *less = realloc(st->span, ((size_t)st->n_spans + 1) * sizeof *less);
     st->span = less != NULL ? less : st->span; // shrinking may fail: no harm
   }
@@ -90,12 +106,19 @@ static int64_t find_span(const rt_stream *s, int64_t at)
 static rt_err copy_span(const rt_source *s, const rt_span *k, int64_t skip,
                         int64_t n, const rt_row *to, int64_t t)
 {
-  const bool add_eot = k->begin_eot & 1;
-  const int64_t begin = k->begin_eot / 2;
-  const int64_t n_real = k[1].place - k->place - add_eot - skip;
+  const int add = (int)(k->begin_add & RT_ADD_ALL);
+  const int64_t begin = k->begin_add / RT_ADD_STEP;
+  const int64_t n_bos = (add & RT_ADD_BOS) != 0,
+                n_eot = (add & RT_ADD_EOT) != 0;
+  if (n_bos > skip) {
+    to->tok[t] = (uint32_t)to->bos;
+    return n > 1 ? copy_span(s, k, skip + 1, n - 1, to, t + 1) : RT_OK;
+  }
+  const int64_t from = skip - n_bos; // of the file's tokens
+  const int64_t n_real = k[1].place - k->place - n_eot - n_bos - from;
   const int64_t n_copy = n < n_real ? n : n_real;
   RT_TRY(
-      rt_tokfile_copy(&s->file, begin + skip, n_copy, to->vocab, to->tok + t));
+      rt_tokfile_copy(&s->file, begin + from, n_copy, to->vocab, to->tok + t));
   if (n_copy < n)
     to->tok[t + n_copy] = (uint32_t)to->eot;
   return RT_OK;
@@ -116,14 +139,20 @@ rt_err rt_source_row(const rt_source *s, rt_part part, int64_t i,
                      const rt_row *to)
 {
   const rt_stream *st = &s->stream[part];
-  const int64_t first = i * to->seq;
+  const int64_t own = to->begins ? 1 : 0; // tokens that are not the stream's
+  const int64_t first = i * (to->seq - own);
   const rt_span *k = &st->span[find_span(st, first)];
-  for (int64_t t = 0; t <= to->seq; k++) {
-    const int64_t at = first + t;
+  if (to->begins)
+    to->tok[0] = (uint32_t)to->bos;
+  for (int64_t t = own; t <= to->seq; k++) {
+    const int64_t at = first + t - own;
     const int64_t rest = k[1].place - at, room = to->seq + 1 - t;
     const int64_t n = rest < room ? rest : room;
     RT_TRY(copy_span(s, k, at - k->place, n, to, t));
-    mark_span(to, t, n);
+    if (t == own)
+      mark_span(to, 0, n + own); // the row's bos goes with what it precedes
+    else
+      mark_span(to, t, n);
     t += n;
   }
   return RT_OK;

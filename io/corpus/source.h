@@ -15,15 +15,18 @@
 /** A run of tokens of one document. */
 typedef struct rt_span {
   int64_t place;     /**< of its first token in the stream */
-  int64_t begin_eot; /**< first token in the file, times 2; plus 1 when an eot
-                          is put after the run */
+  int64_t begin_add; /**< first token in the file, times 4; plus RT_ADD_EOT when
+                          an eot is put after the run, RT_ADD_BOS when a bos
+                          before it */
 } rt_span;
+
+enum { RT_ADD_EOT = 1, RT_ADD_BOS = 2, RT_ADD_ALL = 3, RT_ADD_STEP = 4 };
 
 typedef struct rt_stream {
   rt_span *span; // owned [n_spans + 1]; the last has place n
   int64_t n_spans;
-  int64_t n;      /**< tokens, with the eots put in */
-  int64_t n_rows; /**< whole rows of seq + 1, each sharing one token */
+  int64_t n;      /**< tokens, with what is put in */
+  int64_t n_rows; /**< whole rows, each sharing one token with the next */
 } rt_stream;
 
 typedef struct rt_source {
@@ -38,11 +41,14 @@ void rt_source_clear(rt_source *s);
 
 /** Where a row goes, and what it needs to know. */
 typedef struct rt_row {
-  int64_t seq, vocab, eot;
+  int64_t seq, vocab, eot, bos;
+  bool begins;              /**< with bos, which is not of the stream */
   uint32_t *tok;            // borrowed [seq + 1]
   int32_t *pos, *doc_start; // borrowed [seq], or NULL
 } rt_row;
-/** Row \a i < n_rows of a part: stream positions [i seq, i seq + seq]. */
+/** Tokens of the stream from one row to the next. */
+int64_t rt_source_stride(const rt_corpus_spec *spec);
+/** Row \a i < n_rows of a part. */
 RT_MUST rt_err rt_source_row(const rt_source *s, rt_part part, int64_t i,
                              const rt_row *to);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 typedef enum kind { INT, REAL, TEXT, BOOL } kind;
+enum { OLD = RT_LOGITS_OLDEST, NEW = RT_LOGITS_DIGESTS }; // since when
 
 /** All members; the key of each is its name.  Those that describe when and by
  *  what it was made may differ between the parts of an interrupted capture. */
@@ -14,44 +15,60 @@ static const struct member {
   const char *name;
   kind kind;
   bool may_differ;
+  int since; // version
   size_t offset, size;
 } members[] = {
-#define MEMBER(kind, name, may_differ)                                         \
+#define MEMBER(kind, name, may_differ, since)                                  \
   {                                                                            \
-#name, kind, may_differ, offsetof(rt_logits_info, name),                   \
+#name, kind, may_differ, since, offsetof(rt_logits_info, name),            \
         sizeof((rt_logits_info *)0)->name                                      \
   }
-    MEMBER(INT, seq, false),
-    MEMBER(INT, vocab, false),
-    MEMBER(INT, vocab_padded, false),
-    MEMBER(INT, first_row, false),
-    MEMBER(INT, n_rows, false),
-    MEMBER(INT, shard_rows, false),
-    MEMBER(TEXT, encoding, false),
-    MEMBER(REAL, top_p, false),
-    MEMBER(INT, top_k, false),
-    MEMBER(INT, draws, false),
-    MEMBER(INT, draw_seed, false), // 64 bits, stored as signed
-    MEMBER(REAL, temperature, false),
-    MEMBER(BOOL, entropy, false),
-    MEMBER(BOOL, deviation, false),
-    MEMBER(BOOL, step, false),
-    MEMBER(INT, lanes, false),
-    MEMBER(TEXT, teacher_hash, false),
-    MEMBER(TEXT, tokenizer_hash, false),
-    MEMBER(TEXT, corpus_hash, false),
-    MEMBER(TEXT, teacher, true),
-    MEMBER(TEXT, license, false),
-    MEMBER(TEXT, creator, true),
-    MEMBER(TEXT, created, true),
-    MEMBER(TEXT, source, false),
-    MEMBER(INT, eot, false),
-    MEMBER(REAL, valid_fraction, false),
-    MEMBER(INT, split_seed, false), // 64 bits, stored as signed
-    MEMBER(BOOL, mask_documents, false),
+    MEMBER(INT, seq, false, OLD),
+    MEMBER(INT, vocab, false, OLD),
+    MEMBER(INT, vocab_padded, false, OLD),
+    MEMBER(INT, first_row, false, OLD),
+    MEMBER(INT, n_rows, false, OLD),
+    MEMBER(INT, shard_rows, false, OLD),
+    MEMBER(TEXT, encoding, false, OLD),
+    MEMBER(REAL, top_p, false, OLD),
+    MEMBER(INT, top_k, false, OLD),
+    MEMBER(INT, draws, false, OLD),
+    MEMBER(INT, draw_seed, false, OLD), // 64 bits, stored as signed
+    MEMBER(REAL, temperature, false, OLD),
+    MEMBER(BOOL, entropy, false, OLD),
+    MEMBER(BOOL, deviation, false, OLD),
+    MEMBER(BOOL, step, false, OLD),
+    MEMBER(INT, lanes, false, OLD),
+    MEMBER(TEXT, teacher_hash, false, OLD),
+    MEMBER(TEXT, tokenizer_hash, false, OLD),
+    MEMBER(TEXT, corpus_hash, false, OLD),
+    MEMBER(TEXT, teacher, true, OLD),
+    MEMBER(TEXT, license, false, OLD),
+    MEMBER(TEXT, creator, true, OLD),
+    MEMBER(TEXT, created, true, OLD),
+    MEMBER(TEXT, source, false, OLD),
+    MEMBER(INT, eot, false, OLD),
+    MEMBER(INT, bos, false, NEW),
+    MEMBER(TEXT, bos_at, false, NEW),
+    MEMBER(REAL, valid_fraction, false, OLD),
+    MEMBER(INT, split_seed, false, OLD), // 64 bits, stored as signed
+    MEMBER(BOOL, mask_documents, false, OLD),
 #undef MEMBER
 };
 enum { N_MEMBERS = sizeof members / sizeof members[0] };
+
+/** Has a dataset like \a info this member? */
+static bool has(const rt_logits_info *info, const struct member *m)
+{
+  return info->version >= m->since;
+}
+
+/** What members that its version lacks mean. */
+static void fill_absent(rt_logits_info *info)
+{
+  if (info->version < NEW)
+    info->bos = -1;
+}
 
 int64_t rt_logits_n_shards(const rt_logits_info *info)
 {
@@ -154,6 +171,8 @@ rt_err rt_logits_info_put(rt_h5 *h5, const rt_logits_info *info)
 {
   for (int i = 0; i < N_MEMBERS; i++) {
     const struct member *const m = &members[i];
+    if (!has(info, m))
+      continue;
     if (m->kind == TEXT)
       RT_TRY(rt_h5_put_text(h5, m->name, place(info, m)));
     else if (m->kind == REAL)
@@ -174,6 +193,8 @@ static rt_err info_get(const rt_h5_reader *h5, rt_logits_info *out)
     void *const to = (char *)out + m->offset;
     int64_t value = 0;
     char *text = NULL;
+    if (!has(out, m))
+      continue;
     if (m->kind == TEXT) {
       RT_TRY(rt_h5_reader_text(h5, m->name, m->size, &text));
       snprintf(to, m->size, "%s", text); // a truncated text differs anyway
@@ -187,6 +208,7 @@ static rt_err info_get(const rt_h5_reader *h5, rt_logits_info *out)
     if (m->kind == BOOL)
       *(bool *)to = value != 0;
   }
+  fill_absent(out);
   return RT_OK;
 }
 
@@ -220,6 +242,8 @@ rt_err rt_logits_header_check(const rt_h5_reader *h5, const char *path,
 void rt_logits_info_print(const rt_logits_info *info, FILE *to)
 {
   for (int i = 0; i < N_MEMBERS; i++) {
+    if (!has(info, &members[i]))
+      continue;
     fprintf(to, "| %s | ", members[i].name);
     print_value(info, &members[i], to);
     fputs(" |\n", to);
@@ -229,6 +253,8 @@ void rt_logits_info_print(const rt_logits_info *info, FILE *to)
 void rt_logits_info_json(const rt_logits_info *info, FILE *to)
 {
   for (int i = 0; i < N_MEMBERS; i++) {
+    if (!has(info, &members[i]))
+      continue;
     fprintf(to, "\"%s\": ", members[i].name);
     print_value(info, &members[i], to);
     fputs(",\n", to);
@@ -240,9 +266,11 @@ rt_err rt_logits_info_parse(const char *name, const rt_json *object,
 {
   for (int i = 0; i < N_MEMBERS; i++)
     RT_CHECK(
-        parse_value(rt_json_get(object, members[i].name), &members[i], out),
+        !has(out, &members[i]) ||
+            parse_value(rt_json_get(object, members[i].name), &members[i], out),
         RT_ERR_DATA, "%s: %s is absent, of another type or too long", name,
         members[i].name);
+  fill_absent(out);
   return rt_logits_info_check(name, out);
 }
 
@@ -297,6 +325,10 @@ rt_err rt_logits_info_check(const char *name, const rt_logits_info *info)
   RT_CHECK(info->vocab_padded == 0 || info->vocab_padded >= info->vocab,
            RT_ERR_DATA, "%s: vocab %lld, padded %lld", name,
            (long long)info->vocab, (long long)info->vocab_padded);
+  RT_CHECK(info->bos_at[0] == '\0' || strcmp(info->bos_at, "documents") == 0 ||
+               strcmp(info->bos_at, "rows") == 0,
+           RT_ERR_DATA, "%s: bos_at \"%s\" is not known: a newer retort may",
+           name, info->bos_at);
   RT_CHECK(info->lanes >= 0 && info->lanes <= info->n_rows &&
                (info->lanes > 0) == info->step &&
                (info->lanes == 0 || info->n_rows % info->lanes == 0),

@@ -15,7 +15,8 @@
 #define RT_LOGITS_VERSION 4
 /** Read, and written where a capture or a selection of it goes on. */
 #define RT_LOGITS_OLDEST 3
-/** From here on corpus_hash and teacher_hash are made of digests of files. */
+/** From here on corpus_hash and teacher_hash are made of digests of files, and
+ *  there may be a bos. */
 #define RT_LOGITS_DIGESTS 4
 
 /** Metadata of a dataset; texts are "" if unknown. */
@@ -44,6 +45,8 @@ typedef struct rt_logits_info {
   char teacher[256], license[256], creator[128], created[32];
   char source[32]; /**< for `select`: seal of the source's manifest */
   int64_t eot;
+  int64_t bos;     /**< -1: none */
+  char bos_at[16]; /**< rt_bos_at_name() of io/corpus/corpus.h */
   double valid_fraction;
   uint64_t split_seed;
   bool mask_documents;

@@ -32,9 +32,24 @@ static rt_err open_corpus(const rt_deck *deck, char *const *files, int n,
       .seq = rt_deck_int(deck, RT_KEY_DATA_SEQ),
       .vocab = vocab_of(deck),
       .eot = rt_deck_int(deck, RT_KEY_DATA_EOT),
+      .bos_at = rt_deck_bos_at(deck),
+      .bos = rt_deck_int(deck, RT_KEY_DATA_BOS),
       .valid_fraction = rt_deck_real(deck, RT_KEY_DATA_VALID),
       .split_seed = (uint64_t)rt_deck_int(deck, RT_KEY_DATA_SPLIT_SEED)};
   return rt_open_corpus(deck, spec, out);
+}
+
+/** What data.bos and data.eot would add is seen here. */
+static void print_ends(const rt_corpus *corpus)
+{
+  for (int i = 0; i < rt_corpus_n_files(corpus); i++) {
+    const rt_corpus_info info = rt_corpus_file_info(corpus, i);
+    rt_info("%s: %lld of %lld documents begin with id %lld, %lld end with id "
+            "%lld",
+            info.path, (long long)info.n_first, (long long)info.n_docs,
+            (long long)info.first_id, (long long)info.n_last,
+            (long long)info.last_id);
+  }
 }
 
 static void print_files(const rt_deck *deck, const rt_corpus *corpus)
@@ -48,6 +63,7 @@ static void print_files(const rt_deck *deck, const rt_corpus *corpus)
             (long long)info.n_rows[RT_TRAIN], (long long)info.n_rows[RT_VALID],
             info.weight, info.path);
   }
+  print_ends(corpus);
   rt_info(
       "corpus: %lld training and %lld held-out rows of %lld tokens an epoch",
       (long long)rt_corpus_n_rows(corpus, RT_TRAIN),

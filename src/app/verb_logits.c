@@ -51,12 +51,13 @@ static void print_info(const rt_logits *ds, const char *path)
           i->step ? "its run began from" : "weights", known(i->teacher_hash));
   rt_info("tokenizer   %s; vocabulary %lld", known(i->tokenizer_hash),
           (long long)i->vocab);
-  rt_info(
-      "corpus      %s; end-of-text %lld, held out %g (seed %llu), documents "
-      "%s",
-      known(i->corpus_hash), (long long)i->eot, i->valid_fraction,
-      (unsigned long long)i->split_seed,
-      i->mask_documents ? "masked" : "not masked");
+  rt_info("corpus      %s; end-of-text %lld, beginning-of-text %lld%s%s, held "
+          "out %g (seed %llu), documents "
+          "%s",
+          known(i->corpus_hash), (long long)i->eot, (long long)i->bos,
+          i->bos_at[0] != '\0' ? " before " : "", i->bos_at, i->valid_fraction,
+          (unsigned long long)i->split_seed,
+          i->mask_documents ? "masked" : "not masked");
   rt_info("made        %s by %s", known(i->created), known(i->creator));
   if (i->source[0] != '\0')
     rt_info("selected    from the dataset whose manifest ends in %s",

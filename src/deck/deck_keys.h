@@ -48,6 +48,8 @@
   K(DATA_VOCAB, "data.vocab", INT, "0", 0, 4294967295, "", "", "true V, the tokenizer's number of ids. Ids of the corpus must be below it; further ids of models, and of datasets captured without it, are padding with probability 0 (teacher and student may be padded differently). 0: the model's vocabulary") \
   K(DATA_SEQ, "data.seq", INT, "512", 1, 1048576, "", "tokens", "T, tokens per row (T + 1 are read)") \
   K(DATA_EOT, "data.eot", INT, "-1", -1, 4294967295, "", "", "id of the end-of-text token, appended to documents that lack it; -1: none") \
+  K(DATA_BOS, "data.bos", INT, "-1", -1, 4294967295, "", "", "id of the beginning-of-text token, for models that expect one, added where data.bos_at says; -1: none") \
+  K(DATA_BOS_AT, "data.bos_at", CHOICE, "documents", 1, 0, "documents rows", "", "add data.bos before each document that does not begin with it, or before each row, which then has T - 1 tokens of the corpus") \
   K(DATA_MASK_DOCS, "data.mask_documents", BOOL, "false", 1, 0, "", "", "restart attention and positions at each document") \
   K(DATA_VALID, "data.valid_fraction", REAL, "0.01", 0, 0.9, "", "", "fraction of documents held out for validation") \
   K(DATA_SPLIT_SEED, "data.split_seed", INT, "1", 0, 72057594037927935, "", "", "seed for the selection of held-out documents") \

@@ -142,6 +142,34 @@ static void test_split(void)
   end(&s);
 }
 
+static void with_bos(rt_logits_info *info)
+{
+  info->bos = 3;
+  snprintf(info->bos_at, sizeof info->bos_at, "rows");
+}
+
+static void test_bos(void)
+{
+  scene s;
+  begin(&s, with_bos);
+  RT_FAILS(match(&s, s.corpus, "11aa"), RT_ERR_CONFIG,
+           "data.bos=3 data.bos_at=rows ");
+  rt_corpus_spec spec = rt_corpus_spec_of(s.corpus);
+  const char *const files[] = {s.file};
+  rt_corpus *c = NULL;
+  spec.files = files;
+  spec.bos_at = RT_BOS_ROWS;
+  spec.bos = 3;
+  RT_OKAY(rt_corpus_open(&spec, &c));
+  RT_OKAY(match(&s, c, "11aa"));
+  rt_corpus_close(&c);
+  spec.bos = 4; // and what that does to rows is told
+  RT_OKAY(rt_corpus_open(&spec, &c));
+  RT_FAILS(match(&s, c, "11aa"), RT_ERR_CONFIG, "differs from token 0 on");
+  rt_corpus_close(&c);
+  end(&s);
+}
+
 /** One row, as verify and the batches ask. */
 static void test_row(void)
 {
@@ -174,4 +202,5 @@ RT_TEST_MAIN("match", {"the same corpus and tokenizer", test_same},
              {"the first token that differs", test_first_difference},
              {"another tokenizer", test_tokenizer},
              {"a dataset that does not say", test_unknown},
-             {"another split", test_split}, {"one row", test_row})
+             {"another split", test_split}, {"another bos", test_bos},
+             {"one row", test_row})

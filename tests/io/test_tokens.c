@@ -23,6 +23,8 @@ static void plain_stream(const text *x, const rt_corpus_spec *spec, int f,
     if ((u < spec->valid_fraction) != (part == RT_VALID))
       continue;
     const int start = s->n;
+    if (spec->bos_at == RT_BOS_DOCUMENTS && x->tok[d][0] != spec->bos)
+      s->tok[s->n++] = (uint32_t)spec->bos;
     for (int i = 0; i < x->length[d]; i++)
       s->tok[s->n++] = x->tok[d][i];
     if (spec->eot >= 0 && s->tok[s->n - 1] != spec->eot)
@@ -39,18 +41,21 @@ static void check_rows(const rt_corpus *c, const rt_corpus_spec *spec,
   static stream s;
   uint32_t tok[65];
   int32_t pos[64], doc_start[64];
-  const int seq = (int)spec->seq;
+  const int seq = (int)spec->seq, own = spec->bos_at == RT_BOS_ROWS;
+  const int stride = seq - own;
   bool ok = true;
   plain_stream(x, spec, 0, part, &s);
-  CU_ASSERT_EQUAL(rt_corpus_n_rows(c, part), s.n > 0 ? (s.n - 1) / seq : 0);
+  CU_ASSERT_EQUAL(rt_corpus_n_rows(c, part), s.n > 0 ? (s.n - 1) / stride : 0);
   for (int r = 0; r < rt_corpus_n_rows(c, part); r++) {
     memset(tok, 0xee, sizeof tok);
     RT_OKAY(rt_corpus_row(c, part, r, tok, pos, doc_start));
-    for (int t = 0; t <= seq; t++)
-      ok &= tok[t] == s.tok[r * seq + t];
+    ok &= own == 0 || tok[0] == spec->bos;
+    for (int t = own; t <= seq; t++)
+      ok &= tok[t] == s.tok[r * stride + t - own];
     for (int t = 0; t < seq; t++) {
-      const int start = s.start[r * seq + t] - r * seq;
-      ok &= doc_start[t] == (start > 0 ? start : 0);
+      const int at = t > own ? t - own : 0; // the row's bos joins what follows
+      const int start = s.start[r * stride + at] - r * stride;
+      ok &= doc_start[t] == (start > 0 ? start + own : 0);
       ok &= pos[t] == t - doc_start[t];
     }
     memset(pos, 0, sizeof pos);
@@ -72,8 +77,12 @@ static void test_packing(void)
   for (int trial = 0; trial < 40; trial++) {
     rt_corpus_spec spec = spec_of(files, 1);
     make_text(&x, 2 + trial, (uint64_t)trial);
+    spec.bos_at = (rt_bos_at)(trial / 2 % RT_N_BOS_AT);
+    spec.bos = 9;
+    for (int d = 0; d < x.n_docs; d += 3) // some have it, some nothing else
+      x.tok[d][0] = 9;
     put_megatron(prefix, &x, trial % 2 == 0 ? 8 : 4, 1 + trial % 7);
-    spec.seq = 1 + trial % 13;
+    spec.seq = 1 + (spec.bos_at == RT_BOS_ROWS) + trial % 13;
     spec.eot = trial % 3 == 0 ? -1 : EOT;
     spec.valid_fraction = 0.1 * (trial % 6);
     spec.split_seed = (uint64_t)trial;
@@ -81,7 +90,10 @@ static void test_packing(void)
     if (err == RT_ERR_DATA && trial < 3)
       continue; // by chance all of the few documents are held out
     RT_OKAY(err);
-    CU_ASSERT_EQUAL(rt_corpus_file_info(c, 0).n_docs, x.n_docs);
+    const rt_corpus_info info = rt_corpus_file_info(c, 0);
+    CU_ASSERT_EQUAL(info.n_docs, x.n_docs);
+    CU_ASSERT_EQUAL(info.first_id, 9);
+    CU_ASSERT_EQUAL(info.n_first, (x.n_docs + 2) / 3);
     check_rows(c, &spec, &x, RT_TRAIN);
     check_rows(c, &spec, &x, RT_VALID);
     RT_OKAY(rt_corpus_check(c));
@@ -431,6 +443,10 @@ static void test_bad_spec(void)
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_CONFIG, "data.seq is 0");
   spec = good, spec.eot = 2000;
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_CONFIG, "data.eot is 2000");
+  spec = good, spec.bos_at = RT_BOS_ROWS, spec.bos = 2000;
+  RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_CONFIG, "data.bos is 2000");
+  spec.bos = 5, spec.seq = 1;
+  RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_CONFIG, "expected at least 2");
   spec = good, spec.vocab = 0;
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_CONFIG, "vocabulary of 0");
   spec = good, spec.valid_fraction = 1.0;

@@ -48,4 +48,20 @@ touch -r when old.u16
 expect 78 2 "${learn[@]}" teacher.dataset=new
 grep -q "is remembered" out.txt && fail "a changed corpus was taken on trust"
 says err.txt "was captured from corpus 4bd1592a"
+
+# --- beginning-of-text is part of what rows are
+cp other.u16 bos.u16
+bos=(data.files=[bos.u16] data.bos=3 data.bos_at=rows)
+expect 0 2 "${again[@]}" capture.dir=bos "${bos[@]}"
+says bos/manifest.json '"bos_at": "rows"'
+expect 0 2 "${learn[@]}" teacher.dataset=bos "${bos[@]}"
+expect 78 2 "${learn[@]}" teacher.dataset=bos "${bos[@]}" data.bos_at=documents
+says err.txt "was captured with data.eot=1 data.bos=3 data.bos_at=rows"
+says err.txt "its row 0 (row 0 of the corpus) differs from token"
+expect 78 1 "${learn[@]}" teacher.dataset=bos data.files=[bos.u16]
+expect 0 1 logits verify bos data.files=[bos.u16]
+expect 0 1 logits export bos bos.jsonl
+[ "$(grep -c '"position":0,"token":3,' bos.jsonl)" = 6 ] || fail "rows lack bos"
+expect 0 1 data info bos.u16 data.eot=1 data.seq=8
+says out.txt "bos.u16: 1 of 9 documents begin with id 1, 8 end with id 1"
 finish

@@ -91,6 +91,10 @@ void rt_capture_describe(const rt_job *job, const rt_capture_hashes *hashes,
   rt_capture_rule(job, info);
   info->version = hashes->version;
   info->eot = rt_deck_int(d, RT_KEY_DATA_EOT);
+  const rt_corpus_spec spec = rt_corpus_spec_of(job->corpus);
+  info->bos = spec.bos_at != RT_BOS_NOWHERE ? spec.bos : -1;
+  snprintf(info->bos_at, sizeof info->bos_at, "%s",
+           rt_bos_at_name(spec.bos_at));
   info->valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID);
   info->split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED);
   info->mask_documents = rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS);

@@ -34,6 +34,8 @@ static rt_err open_check(const rt_deck *deck, const rt_logits *ds, check *c)
   const rt_corpus_spec spec = {.seq = info->seq,
                                .vocab = info->vocab,
                                .eot = info->eot,
+                               .bos_at = rt_bos_at_parse(info->bos_at),
+                               .bos = info->bos,
                                .valid_fraction = info->valid_fraction,
                                .split_seed = info->split_seed};
   return rt_open_corpus(deck, spec, &c->corpus);

@@ -99,6 +99,8 @@ static rt_err read_inputs(rt_job *job)
   const bool has_files = rt_deck_n(d, RT_KEY_DATA_FILES) > 0;
   if ((job->needs & RT_NEED_CORPUS) != 0 && (has_files || job->dataset == NULL))
     RT_TRY(rt_open_corpus(d, rt_job_corpus_spec(job), &job->corpus));
+  if (rt_deck_bos_at(d) == RT_BOS_NOWHERE)
+    rt_job_tell_unused(d, &(rt_key){RT_KEY_DATA_BOS_AT}, 1, "data.bos is -1");
   if (job->corpus != NULL || job->dataset != NULL)
     RT_TRY(rt_job_count_rows(job));
   return (job->needs & RT_NEED_STUDENT) != 0 ? plan_batches(job) : RT_OK;

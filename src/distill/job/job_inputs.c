@@ -37,6 +37,14 @@ static rt_err read_weights(const rt_deck *deck, int n, double **weights)
   return RT_OK;
 }
 
+rt_bos_at rt_deck_bos_at(const rt_deck *deck)
+{
+  if (rt_deck_int(deck, RT_KEY_DATA_BOS) < 0)
+    return RT_BOS_NOWHERE;
+  return rt_deck_is(deck, RT_KEY_DATA_BOS_AT, "rows") ? RT_BOS_ROWS
+                                                      : RT_BOS_DOCUMENTS;
+}
+
 rt_err rt_open_corpus(const rt_deck *deck, rt_corpus_spec spec, rt_corpus **out)
 {
   rt_names names = {0};
@@ -63,6 +71,8 @@ rt_corpus_spec rt_job_corpus_spec(const rt_job *job)
       .seq = job->seq,
       .vocab = rt_arch_true_vocab(student ? &job->arch_s : &job->arch_t),
       .eot = rt_deck_int(d, RT_KEY_DATA_EOT),
+      .bos_at = rt_deck_bos_at(d),
+      .bos = rt_deck_int(d, RT_KEY_DATA_BOS),
       .valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID),
       .split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED)};
 }

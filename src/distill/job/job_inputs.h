@@ -25,4 +25,7 @@ const char *rt_job_cut_means(const rt_job *job);
 /** Rows of the training stream in use: what is there, cut by data.rows. */
 RT_MUST rt_err rt_job_count_rows(rt_job *job);
 
+/** data.bos_at, or nowhere without data.bos. */
+rt_bos_at rt_deck_bos_at(const rt_deck *deck);
+
 #endif

@@ -119,18 +119,23 @@ static rt_err match_keys(const rt_match_spec *m)
 {
   const rt_logits_info *const info = rt_logits_about(m->dataset);
   const rt_corpus_spec ours = rt_corpus_spec_of(m->corpus);
+  const char *const bos_at = rt_bos_at_name(ours.bos_at);
+  const bool same_bos = strcmp(info->bos_at, bos_at) == 0 &&
+                        (bos_at[0] == '\0' || info->bos == ours.bos);
   char held_out[32], where[RT_MATCH_TEXT];
-  if (info->eot == ours.eot && info->valid_fraction == ours.valid_fraction &&
+  if (same_bos && info->eot == ours.eot &&
+      info->valid_fraction == ours.valid_fraction &&
       info->split_seed == ours.split_seed)
     return RT_OK;
   rt_deck_real_text(info->valid_fraction, held_out);
   RT_TRY(tell_difference(m, where));
   return RT_FAIL(RT_ERR_CONFIG,
-                 "%s was captured with data.eot=%lld data.valid_fraction=%s "
-                 "data.split_seed=%llu, this deck says otherwise; %s: set the "
-                 "same",
-                 m->folder, (long long)info->eot, held_out,
-                 (unsigned long long)info->split_seed, where);
+                 "%s was captured with data.eot=%lld data.bos=%lld%s%s "
+                 "data.valid_fraction=%s data.split_seed=%llu, this deck says "
+                 "otherwise; %s: set the same",
+                 m->folder, (long long)info->eot, (long long)info->bos,
+                 info->bos_at[0] != '\0' ? " data.bos_at=" : "", info->bos_at,
+                 held_out, (unsigned long long)info->split_seed, where);
 }
 
 rt_err rt_match_dataset(const rt_match_spec *spec)
