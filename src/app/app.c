@@ -85,9 +85,11 @@ rt_err rt_app_read_deck(const rt_comm *world, const rt_cli *cli,
   for (int i = 0; err == RT_OK && i < cli->n_overrides; i++)
     err = share_variables(world, cli->overrides[i]);
   if (err == RT_OK)
-    err =
-        rt_agree(world, rt_deck_parse(path[0] != '\0' ? path : "no deck", text,
-                                      cli->n_overrides, cli->overrides, out));
+    err = rt_agree(world, path[0] != '\0'
+                              ? rt_deck_parse_file(path, text, cli->n_overrides,
+                                                   cli->overrides, out)
+                              : rt_deck_parse("no deck", text, cli->n_overrides,
+                                              cli->overrides, out));
   free(text);
   if (err == RT_OK)
     rt_watchdog_limit(rt_deck_real(*out, RT_KEY_RUN_WATCHDOG_S));

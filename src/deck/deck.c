@@ -71,6 +71,16 @@ static void refuse_words(rt_key key, const rt_deck_item *item,
   }
 }
 
+/** What a deck names lies beside it, wherever the program is started. */
+static rt_err join_paths(const rt_deck *deck, rt_deck_value *value)
+{
+  if (value->text != NULL)
+    RT_TRY(rt_deck_path_join(deck->folder, &value->text));
+  for (int i = 0; value->texts != NULL && i < value->n; i++)
+    RT_TRY(rt_deck_path_join(deck->folder, &value->texts[i]));
+  return RT_OK;
+}
+
 /** Set the value of \a key; its source is noted when all went well. */
 static rt_err set_value(rt_deck *deck, rt_key key, const rt_deck_item *item,
                         rt_source source, rt_deck_issues *issues)
@@ -79,9 +89,12 @@ static rt_err set_value(rt_deck *deck, rt_key key, const rt_deck_item *item,
   RT_TRY(rt_deck_value_read(key, item, issues, &deck->values[key]));
   if (key == RT_KEY_CKPT_ALLOW && issues->n == n_before)
     refuse_words(key, item, issues);
-  if (issues->n == n_before)
-    deck->values[key].source = source;
-  return RT_OK;
+  if (issues->n > n_before)
+    return RT_OK;
+  deck->values[key].source = source;
+  return source == RT_FROM_DECK && rt_key_is_path(key)
+             ? join_paths(deck, &deck->values[key])
+             : RT_OK;
 }
 
 static rt_err apply_text(rt_deck *deck, const char *text, size_t n,
@@ -252,24 +265,41 @@ void rt_deck_destroy(rt_deck **deck)
   for (int k = 0; k < RT_N_KEYS; k++)
     rt_deck_value_clear(&(*deck)->values[k]);
   free((*deck)->name);
+  free((*deck)->folder);
   free(*deck);
   *deck = NULL;
 }
 
-static rt_err parse(const char *name, const char *text, size_t n,
-                    int n_overrides, char *const *overrides, rt_deck **out)
+/** What rt_deck_parse and the like take. */
+typedef struct source_text {
+  const char *name;
+  const char *path; // of the file; "": it lies nowhere
+  const char *text; // [n], NULL: none
+  size_t n;
+} source_text;
+
+static rt_err name_deck(rt_deck *deck, const source_text *from)
+{
+  deck->name = strdup(from->name);
+  RT_CHECK(deck->name != NULL, RT_ERR_MEM, "no memory for a deck");
+  return rt_deck_path_folder(from->path, &deck->folder);
+}
+
+static rt_err parse(const source_text *from, int n_overrides,
+                    char *const *overrides, rt_deck **out)
 {
   *out = NULL;
   rt_deck *deck = calloc(1, sizeof *deck);
   rt_deck_issues *issues = calloc(1, sizeof *issues);
   rt_err err = RT_OK;
-  if (deck != NULL)
-    deck->name = strdup(name);
-  if (deck == NULL || issues == NULL || deck->name == NULL) {
-    err = RT_FAIL(RT_ERR_MEM, "no memory for the deck %s", name);
-  } else {
-    issues->name = name;
-    err = fill(deck, text, n, n_overrides, overrides, issues);
+  if (deck == NULL || issues == NULL)
+    err = RT_FAIL(RT_ERR_MEM, "no memory for the deck %s", from->name);
+  else
+    err = name_deck(deck, from);
+  if (err == RT_OK) {
+    RT_ASSERT(issues != NULL);
+    issues->name = from->name;
+    err = fill(deck, from->text, from->n, n_overrides, overrides, issues);
   }
   free(issues);
   if (err != RT_OK) {
@@ -283,7 +313,15 @@ static rt_err parse(const char *name, const char *text, size_t n,
 rt_err rt_deck_parse(const char *name, const char *text, int n_overrides,
                      char *const *overrides, rt_deck **out)
 {
-  return parse(name, text, strlen(text), n_overrides, overrides, out);
+  const source_text from = {name, "", text, strlen(text)};
+  return parse(&from, n_overrides, overrides, out);
+}
+
+rt_err rt_deck_parse_file(const char *path, const char *text, int n_overrides,
+                          char *const *overrides, rt_deck **out)
+{
+  const source_text from = {path, path, text, strlen(text)};
+  return parse(&from, n_overrides, overrides, out);
 }
 
 rt_err rt_deck_read(const char *path, int n_overrides, char *const *overrides,
@@ -291,7 +329,8 @@ rt_err rt_deck_read(const char *path, int n_overrides, char *const *overrides,
 {
   *out = NULL;
   if (path == NULL)
-    return parse("defaults", NULL, 0, n_overrides, overrides, out);
+    return parse(&(source_text){"defaults", "", NULL, 0}, n_overrides,
+                 overrides, out);
   char *text;
   size_t n;
   rt_err err = rt_file_slurp_pipe(path, MAX_DECK_BYTES, &text, &n);
@@ -300,7 +339,7 @@ rt_err rt_deck_read(const char *path, int n_overrides, char *const *overrides,
                    "%s:1:1: got more than %d bytes, expected a deck", path,
                    MAX_DECK_BYTES);
   RT_TRY(err);
-  err = parse(path, text, n, n_overrides, overrides, out);
+  err = parse(&(source_text){path, path, text, n}, n_overrides, overrides, out);
   free(text);
   RT_TRY(err);
   return RT_OK;

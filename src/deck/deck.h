@@ -26,11 +26,18 @@ typedef enum rt_source {
 typedef struct rt_deck rt_deck;
 
 /** Read \a path (NULL: defaults only), then apply \a overrides ("a.b=value").
+ *  Paths in the file are relative to its folder, those of overrides to the
+ *  working directory.
  *  RT_ERR_CONFIG with every error, a line each; RT_ERR_NOINPUT when the file
  *  cannot be read.  Not collective: app reads on rank 0 and broadcasts text. */
 RT_MUST rt_err rt_deck_read(const char *path, int n_overrides,
                             char *const *overrides, rt_deck **out);
-/** The same from text in memory; \a name stands for the file in messages. */
+/** The same from \a text, which is that of the file \a path. */
+RT_MUST rt_err rt_deck_parse_file(const char *path, const char *text,
+                                  int n_overrides, char *const *overrides,
+                                  rt_deck **out);
+/** The same from text that lies nowhere: its paths are taken as they are.
+ *  \a name stands for the file in messages. */
 RT_MUST rt_err rt_deck_parse(const char *name, const char *text,
                              int n_overrides, char *const *overrides,
                              rt_deck **out);
@@ -64,11 +71,14 @@ void rt_deck_real_text(double x, char out[32]);
 RT_MUST rt_err rt_deck_print(const rt_deck *deck, FILE *to);
 /** As rt_deck_print into a fresh string that the caller frees. */
 RT_MUST rt_err rt_deck_to_text(const rt_deck *deck, char **text);
+/** The same with absolute paths, for a file that may lie anywhere. */
+RT_MUST rt_err rt_deck_to_file_text(const rt_deck *deck, char **text);
 
 /** Differences that matter for a restart, one "key: old -> new" a line into a
  *  fresh string the caller frees; "" when none.  What does not change the
  * numbers may differ freely: run.* (but run.seed and run.real), output.*,
- * eval.*, capture.*, checkpoint.*, student.tp and teacher.tp. */
+ * eval.*, capture.*, checkpoint.*, student.tp and teacher.tp.  A path that is
+ * the end of the other is the same, seen from another folder. */
 RT_MUST rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
                             char **text);
 

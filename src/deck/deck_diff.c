@@ -28,6 +28,18 @@ static bool is_free(const char *path)
   return false;
 }
 
+/** Paths whose files are known by their hashes, if they matter, may be seen
+ *  from another folder. */
+static bool same_paths(const rt_deck_value *a, const rt_deck_value *b)
+{
+  bool same = a->n == b->n;
+  if (a->texts == NULL)
+    return rt_deck_path_same(a->text, b->text);
+  for (int i = 0; same && i < a->n; i++)
+    same = rt_deck_path_same(a->texts[i], b->texts[i]);
+  return same;
+}
+
 static bool equal(const rt_deck_value *a, const rt_deck_value *b)
 {
   bool same = a->whole == b->whole && a->real == b->real && a->n == b->n;
@@ -71,7 +83,8 @@ rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
     const rt_deck_value *a = &old_deck->values[k], *b = &new_deck->values[k];
     const bool is_length = rt_key_row_of(key)->type == RT_KEY_TYPE_LENGTH;
     if (is_free(rt_key_path(key)) || equal(a, b) ||
-        (is_length && same_length(a, b)))
+        (is_length && same_length(a, b)) ||
+        (rt_key_is_path(key) && same_paths(a, b)))
       continue;
     fprintf(memory, "%s: ", rt_key_path(key));
     rt_deck_value_print(key, a, memory);

@@ -94,6 +94,14 @@ void rt_deck_value_clear(rt_deck_value *value);
 RT_MUST rt_err rt_deck_path_expand(const char *text, char **out,
                                    char why[RT_DECK_ISSUE_BYTES]);
 
+/** \a *path, owned, of a file in \a folder: relative ones are joined to it. */
+RT_MUST rt_err rt_deck_path_join(const char *folder, char **path);
+/** The folder of the deck \a path into \a out; "" for the working directory,
+ *  also of what is no file of a folder (a pipe). */
+RT_MUST rt_err rt_deck_path_folder(const char *path, char **out);
+/** Are they the same but for the folder that they are seen from? */
+bool rt_deck_path_same(const char *a, const char *b);
+
 typedef enum rt_length_unit {
   RT_LENGTH_STEPS,
   RT_LENGTH_TOKENS,
@@ -111,7 +119,8 @@ void rt_key_range(rt_key key, char *out, size_t n);
 void rt_deck_value_print(rt_key key, const rt_deck_value *value, FILE *to);
 
 struct rt_deck {
-  char *name; // owned; of the file
+  char *name;   // owned; of the file
+  char *folder; // owned; that its paths are relative to, "": as they are
   rt_deck_value values[RT_N_KEYS];
 };
 

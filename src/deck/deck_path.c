@@ -1,6 +1,7 @@
 /** \file deck_path.c
  *  "~" and "${NAME}" in paths: no shell sees a deck, nor what follows the "="
- * of an override, and a folder named "~" is nobody's wish. */
+ *  of an override, and a folder named "~" is nobody's wish.  Whence paths are
+ *  seen. */
 #include "deck/deck_parts.h"
 
 #include <ctype.h>
@@ -105,4 +106,55 @@ rt_err rt_deck_path_expand(const char *text, char **out,
     *out = NULL;
   }
   return err;
+}
+
+rt_err rt_deck_path_join(const char *folder, char **path)
+{
+  char *full = NULL;
+  if (folder[0] == '\0' || (*path)[0] == '\0' || (*path)[0] == '/')
+    return RT_OK;
+  const char *const slash = folder[strlen(folder) - 1] == '/' ? "" : "/";
+  const int n = asprintf(&full, "%s%s%s", folder, slash, *path);
+  RT_CHECK(n >= 0, RT_ERR_MEM, "no memory for a path");
+  free(*path);
+  *path = full;
+  return RT_OK;
+}
+
+rt_err rt_deck_path_folder(const char *path, char **out)
+{
+  const bool none =
+      strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0;
+  const char *const slash = none ? NULL : strrchr(path, '/');
+  const size_t n = slash == NULL   ? 0
+                   : slash == path ? 1
+                                   : (size_t)(slash - path);
+  *out = strndup(path, n);
+  RT_CHECK(*out != NULL, RT_ERR_MEM, "no memory for a path");
+  return RT_OK;
+}
+
+/** Without the "./" and "../" that it may begin with. */
+static const char *without_dots(const char *path)
+{
+  for (;;) {
+    if (strncmp(path, "./", 2) == 0)
+      path += 2;
+    else if (strncmp(path, "../", 3) == 0)
+      path += 3;
+    else
+      return path;
+  }
+}
+
+bool rt_deck_path_same(const char *a, const char *b)
+{
+  a = without_dots(a);
+  b = without_dots(b);
+  const char *const whole = strlen(a) > strlen(b) ? a : b;
+  const char *const end = whole == a ? b : a;
+  const size_t skip = strlen(whole) - strlen(end);
+  return strcmp(whole + skip, end) == 0 &&
+         (skip == 0 ||
+          (end[0] != '\0' && end[0] != '/' && whole[skip - 1] == '/'));
 }

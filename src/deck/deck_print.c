@@ -2,9 +2,12 @@
  *  Decks and the table of keys as text. */
 #include "deck/deck_parts.h"
 
+#include "base/file.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /** Does YAML (1.1) refuse this character in plain sight? */
 static bool needs_escape(uint32_t c)
@@ -122,7 +125,46 @@ static rt_err print_pair(rt_key key, const rt_deck_value *value, FILE *to)
   return RT_OK;
 }
 
-rt_err rt_deck_print(const rt_deck *deck, FILE *to)
+/** A copy of a path, or of a list of them, joined to \a folder.  The caller
+ *  clears it, also after an error. */
+static rt_err copy_from(const rt_deck_value *value, const char *folder,
+                        rt_deck_value *out)
+{
+  *out = (rt_deck_value){.source = value->source, .line = value->line};
+  if (value->text != NULL) {
+    out->text = strdup(value->text);
+    RT_CHECK(out->text != NULL, RT_ERR_MEM, "no memory for a path");
+    RT_TRY(rt_deck_path_join(folder, &out->text));
+  }
+  out->texts = calloc((size_t)value->n + 1, sizeof *out->texts);
+  RT_CHECK(out->texts != NULL, RT_ERR_MEM, "a list of %d paths", value->n);
+  for (int i = 0; value->texts != NULL && i < value->n; i++) {
+    out->texts[i] = strdup(value->texts[i]);
+    RT_CHECK(out->texts[i] != NULL, RT_ERR_MEM, "no memory for a path");
+    out->n++;
+    RT_TRY(rt_deck_path_join(folder, &out->texts[i]));
+  }
+  return RT_OK;
+}
+
+/** One line; paths as seen from \a folder. */
+static rt_err print_line(const rt_deck *deck, rt_key key, const char *folder,
+                         FILE *to)
+{
+  const rt_deck_value *const value = &deck->values[key];
+  rt_deck_value copy = {0};
+  const bool joins = folder[0] != '\0' && rt_key_is_path(key);
+  rt_err err = joins ? copy_from(value, folder, &copy) : RT_OK;
+  if (err == RT_OK)
+    err = print_pair(key, joins ? &copy : value, to);
+  rt_deck_value_clear(&copy);
+  RT_TRY(err);
+  print_source(deck, value, to);
+  fputc('\n', to);
+  return RT_OK;
+}
+
+static rt_err print_deck(const rt_deck *deck, const char *folder, FILE *to)
 {
   const char *section;
   for (int i = 0; (section = rt_deck_section(i, NULL)) != NULL; i++) {
@@ -130,22 +172,25 @@ rt_err rt_deck_print(const rt_deck *deck, FILE *to)
     for (int k = 0; k < RT_N_KEYS; k++) {
       if (!is_of_section((rt_key)k, section))
         continue;
-      RT_TRY(print_pair((rt_key)k, &deck->values[k], to));
-      print_source(deck, &deck->values[k], to);
-      fputc('\n', to);
+      RT_TRY(print_line(deck, (rt_key)k, folder, to));
     }
   }
   RT_CHECK(ferror(to) == 0, RT_ERR_IO, "cannot write the resolved deck");
   return RT_OK;
 }
 
-rt_err rt_deck_to_text(const rt_deck *deck, char **text)
+rt_err rt_deck_print(const rt_deck *deck, FILE *to)
+{
+  return print_deck(deck, "", to);
+}
+
+static rt_err to_text(const rt_deck *deck, const char *folder, char **text)
 {
   *text = NULL;
   size_t n = 0;
   FILE *memory = open_memstream(text, &n);
   RT_CHECK(memory != NULL, RT_ERR_MEM, "no memory to print a deck");
-  const rt_err err = rt_deck_print(deck, memory);
+  const rt_err err = print_deck(deck, folder, memory);
   const bool failed = fclose(memory) != 0;
   if (err != RT_OK || failed) {
     free(*text);
@@ -154,6 +199,20 @@ rt_err rt_deck_to_text(const rt_deck *deck, char **text)
     return RT_FAIL(RT_ERR_MEM, "no memory to print a deck");
   }
   return RT_OK;
+}
+
+rt_err rt_deck_to_text(const rt_deck *deck, char **text)
+{
+  return to_text(deck, "", text);
+}
+
+rt_err rt_deck_to_file_text(const rt_deck *deck, char **text)
+{
+  char here[RT_PATH_MAX];
+  *text = NULL;
+  RT_CHECK(getcwd(here, sizeof here) != NULL, RT_ERR_IO,
+           "cannot tell the working directory: %s", strerror(errno));
+  return to_text(deck, here, text);
 }
 
 /** "range 1 to 8 rows", or the choices, or the unit. */
@@ -239,7 +298,9 @@ static void print_preamble(document_kind kind, FILE *to)
           "says so a time\n"
           "(`90 s`, `30 min`, `2 h`, `1 d`, or as Slurm writes it: "
           "`04:00:00`, `1-12:00:00`);\n"
-          "so are numbers of seconds.\n",
+          "so are numbers of seconds.  Paths in a deck are relative to the "
+          "deck's folder, on the\n"
+          "command line to the working directory.\n",
           to);
   else if (kind == YAML)
     fputs("# Every deck key with its default.  Generated from\n"

@@ -35,6 +35,11 @@ const char *rt_key_path(rt_key key)
   return rt_key_row_of(key)->path;
 }
 
+bool rt_key_is_path(rt_key key)
+{
+  return strcmp(rt_key_row_of(key)->unit, "path") == 0;
+}
+
 const char *rt_deck_section(int i, const char **help)
 {
   if (i >= N_SECTIONS)

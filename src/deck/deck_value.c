@@ -362,11 +362,12 @@ static bool read_scalar(rt_key key, const rt_deck_scalar *s,
 }
 
 /** A copy of a text; a path is expanded.  What is wrong becomes an issue. */
-static rt_err copy_text(const rt_key_row *row, const rt_deck_scalar *s,
+static rt_err copy_text(rt_key key, const rt_deck_scalar *s,
                         rt_deck_issues *issues, char **out)
 {
   char why[RT_DECK_ISSUE_BYTES], got[RT_QUOTE_BYTES];
-  if (strcmp(row->unit, "path") != 0) {
+  const rt_key_row *row = rt_key_row_of(key);
+  if (!rt_key_is_path(key)) {
     *out = strdup(s->text);
     RT_CHECK(*out != NULL, RT_ERR_MEM, "a text of %zu bytes", strlen(s->text));
     return RT_OK;
@@ -406,8 +407,8 @@ static rt_err fill_list(rt_key key, const rt_deck_item *item,
     if (value->reals != NULL) {
       value->reals[value->n++] = v.real;
     } else {
-      RT_TRY(copy_text(rt_key_row_of(key), &item->scalars[i], issues,
-                       &value->texts[value->n]));
+      RT_TRY(
+          copy_text(key, &item->scalars[i], issues, &value->texts[value->n]));
       value->n += value->texts[value->n] != NULL;
     }
   }
@@ -425,7 +426,7 @@ static rt_err fill_single(rt_key key, const rt_deck_item *item,
   value->real = v.real;
   if (row->type == RT_KEY_TYPE_TEXT || row->type == RT_KEY_TYPE_CHOICE ||
       row->type == RT_KEY_TYPE_LENGTH)
-    return copy_text(row, &item->scalars[0], issues, &value->text);
+    return copy_text(key, &item->scalars[0], issues, &value->text);
   return RT_OK;
 }
 

@@ -577,6 +577,76 @@ static void test_files(void)
   RT_OKAY(rt_path_remove(path));
 }
 
+/** Paths of a file are seen from its folder, others from where the program is;
+ *  written down for another place they are absolute. */
+static void test_whence(void)
+{
+  static const struct {
+    const char *deck, *written, *path;
+  } cases[] = {
+      {"a/b/x.yaml", "c/d", "a/b/c/d"}, {"x.yaml", "c/d", "c/d"},
+      {"/x.yaml", "c", "/c"},           {"./x.yaml", "../c", "./../c"},
+      {"/a/x.yaml", "/c", "/c"},        {"/a/x.yaml", "~/c", "/home/me/c"},
+      {"/a/x.yaml", "''", ""},          {"/dev/stdin", "c", "c"},
+      {"/proc/self/fd/63", "c", "c"}};
+  char home[4096], here[4096], want[9000], text[200];
+  char *override[] = {"output.dir=o"};
+  snprintf(home, sizeof home, "%s", getenv("HOME"));
+  CU_ASSERT_PTR_NOT_NULL_FATAL(getcwd(here, sizeof here));
+  setenv("HOME", "/home/me", 1);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    rt_deck *deck;
+    char *saved;
+    snprintf(text, sizeof text,
+             "output: {dir: x}\nteacher: {weights: %s}\n"
+             "data: {files: [/f, %s]}\ncapture: {license: a/b}",
+             cases[i].written, cases[i].written);
+    RT_OKAY(rt_deck_parse_file(cases[i].deck, text, 1, override, &deck));
+    const char *const path = rt_deck_text(deck, RT_KEY_TEA_WEIGHTS);
+    CU_ASSERT_STRING_EQUAL(path, cases[i].path);
+    CU_ASSERT_STRING_EQUAL(rt_deck_text_at(deck, RT_KEY_DATA_FILES, 1), path);
+    CU_ASSERT_STRING_EQUAL(rt_deck_text(deck, RT_KEY_OUT_DIR), "o");
+    CU_ASSERT_STRING_EQUAL(rt_deck_text(deck, RT_KEY_CAP_LICENSE), "a/b");
+    RT_OKAY(rt_deck_to_file_text(deck, &saved));
+    const bool joins = path[0] != '\0' && path[0] != '/';
+    snprintf(want, sizeof want, "files: [\"/f\", \"%s%s%s\"]",
+             joins ? here : "", joins ? "/" : "", path);
+    CU_ASSERT_PTR_NOT_NULL(strstr(saved, want));
+    snprintf(want, sizeof want, "dir: \"%s/o\"", here);
+    CU_ASSERT_PTR_NOT_NULL(strstr(saved, want));
+    CU_ASSERT_PTR_NOT_NULL(strstr(saved, "license: \"a/b\""));
+    free(saved);
+    rt_deck_destroy(&deck);
+  }
+  setenv("HOME", home, 1);
+}
+
+/** Of two decks only what may be another file differs. */
+static void test_same_paths(void)
+{
+  static const struct {
+    const char *a, *b;
+    bool same;
+  } cases[] = {{"c/d", "c/d", true},        {"c/d", "/x/c/d", true},
+               {"../c/d", "c/d", true},     {"/x/c/d", "../../c/d", true},
+               {"./d", "d", true},          {"c/d", "c/e", false},
+               {"d", "xd", false},          {"/d", "/x/d", false},
+               {"/x/c/d", "/y/c/d", false}, {"''", "d", false}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    rt_deck *a, *b;
+    char text[200], *diff;
+    snprintf(text, sizeof text, "data: {files: [x, %s]}", cases[i].a);
+    RT_OKAY(parse(text, &a));
+    snprintf(text, sizeof text, "data: {files: [x, %s]}", cases[i].b);
+    RT_OKAY(parse(text, &b));
+    RT_OKAY(rt_deck_diff(a, b, &diff));
+    CU_ASSERT_EQUAL(diff[0] == '\0', cases[i].same);
+    free(diff);
+    rt_deck_destroy(&a);
+    rt_deck_destroy(&b);
+  }
+}
+
 /** A broken deck is read or refused as a bad deck, never anything else. */
 static void read_hostile(const char *text)
 {
@@ -688,6 +758,8 @@ RT_TEST_MAIN("deck", {"values of every type", test_values_of_every_type},
              {"overrides", test_overrides},
              {"bad overrides", test_bad_overrides},
              {"~ and variables in paths", test_paths},
+             {"whence paths are seen", test_whence},
+             {"paths seen from elsewhere", test_same_paths},
              {"printed decks read back", test_printed_decks_read_back},
              {"decks are compared", test_diff_of_decks},
              {"every key is described", test_every_key_is_described},

@@ -20,6 +20,19 @@ find "$share" -name '*.md' | while read -r page; do
     [ -e "$(dirname "$page")/$link" ] || { echo "$page: $link leads nowhere"; exit 1; }
   done || exit 1
 done
+# a deck that was installed runs from anywhere, and so does what a run keeps of it
+installed=$to/usr/bin/retort
+sed 's/^  width: .*/  width: 16/; s/^  length: .*/  length: 2 steps/' \
+  "$share/inputs/demo/student.yaml" >"$share/inputs/demo/small.yaml"
+job=(output.dir=run eval.rows=0 train.batch_rows=2)
+start() { OMP_NUM_THREADS=1 timeout 100 "$installed" "$@"; }
+(cd "$to" && start train "$share/inputs/demo/small.yaml" "${job[@]}") >"$to/log"
+(cd / && start train "$to/run/deck.yaml" train.length=3 \
+  checkpoint.allow_change=train.length) >>"$to/log"
+[ -d "$to/run/checkpoints/step-00000003" ] || { cat "$to/log"; exit 1; }
+(cd / && start export "$to/run" "$to/hf") >>"$to/log"
+[ -f "$to/hf/tokenizer.json" ] || { echo "exported without tokenizer"; exit 1; }
+rm -r "$to/run" "$to/hf" "$share/inputs/demo/small.yaml"
 touch "$share/mine"
 run_make uninstall
 left=$(find "$to" -type f ! -name log)

@@ -101,7 +101,7 @@ static bool is_told(const rt_train_run *run)
 static rt_err put_deck(const rt_train_run *run)
 {
   char *text = NULL;
-  RT_TRY(rt_deck_to_text(run->job->deck, &text));
+  RT_TRY(rt_deck_to_file_text(run->job->deck, &text));
   const rt_err err = put_text(run->folder, "deck.yaml", text);
   free(text);
   RT_TRY(err);
