@@ -149,14 +149,15 @@ static rt_err parse(const char *name, const rt_json *j, rt_logits_manifest *m)
 {
   const char *const format = rt_json_text(rt_json_get(j, "format"));
   int64_t *const version = &m->info.version;
-  RT_CHECK(format != NULL && strcmp(format, RT_LOGITS_FORMAT) == 0 &&
-               rt_json_int(rt_json_get(j, "version"), version) &&
-               *version >= RT_LOGITS_OLDEST && *version <= RT_LOGITS_VERSION,
-           RT_ERR_DATA,
-           "%s is no %s of version %d to %d (it has %lld): capture it again, "
-           "or read it with the version of retort that wrote it",
-           name, RT_LOGITS_FORMAT, RT_LOGITS_OLDEST, RT_LOGITS_VERSION,
-           (long long)*version);
+  RT_CHECK(
+      format != NULL && strcmp(format, RT_LOGITS_FORMAT) == 0 &&
+          rt_json_int(rt_json_get(j, "version"), version) &&
+          *version >= RT_LOGITS_OLDEST && *version <= RT_LOGITS_VERSION,
+      RT_ERR_DATA,
+      "%s is not a %s of version %d to %d (it has %lld): capture it again, "
+      "or read it with the version of retort that wrote it",
+      name, RT_LOGITS_FORMAT, RT_LOGITS_OLDEST, RT_LOGITS_VERSION,
+      (long long)*version);
   RT_TRY(rt_logits_info_parse(name, j, &m->info));
   m->n_shards = rt_logits_n_shards(&m->info);
   const char *const deck = rt_json_text(rt_json_get(j, "deck"));

@@ -1,5 +1,5 @@
 /** \file checkpoint.c
- *  Checkpoints: found, read, and removed when they are old. */
+ *  Finds, reads and prunes checkpoints. */
 #include "io/run/checkpoint_parts.h"
 
 #include "base/file.h"
@@ -31,9 +31,7 @@ rt_err rt_checkpoint_path(char out[RT_PATH_MAX], const char *folder,
   return rt_path_join(out, folder, name);
 }
 
-/** --- finding --- */
-
-/** Step of a folder's name; -1 when it is no checkpoint. */
+/** The step in a folder's name; -1 if it is not a checkpoint. */
 static int64_t step_of(const char *name)
 {
   if (strncmp(name, "step-", 5) != 0 || strlen(name + 5) < 8 ||
@@ -50,8 +48,8 @@ static int newest_first(const void *a, const void *b)
   return (x < y) - (x > y);
 }
 
-/** Steps of the checkpoints in \a folder, newest first; the caller frees.  An
- *  absent folder has none. */
+/** Steps of the checkpoints in \a folder, newest first; the caller frees the
+ *  array.  An absent folder has none. */
 static rt_err list_steps(const char *folder, int64_t **steps, int64_t *n)
 {
   *steps = NULL;
@@ -86,7 +84,7 @@ static rt_err check_step(MPI_Comm comm, const char *folder, int64_t step)
   return rt_seal_check(comm, path);
 }
 
-/** \a steps [n] are rank 0's. */
+/** Find the first valid checkpoint among \a steps [n] of rank 0. */
 static rt_err first_good(MPI_Comm comm, const char *folder,
                          const int64_t *steps, int64_t n, int64_t *step)
 {
@@ -101,17 +99,18 @@ static rt_err first_good(MPI_Comm comm, const char *folder,
     *step = tried;
     if (err == RT_OK)
       return RT_OK;
-    // a bad disk, or no memory, says nothing of the checkpoint
+    // a disk error or lack of memory does not mean that the checkpoint is
+    // damaged
     if (err != RT_ERR_DATA && err != RT_ERR_NOINPUT)
       return err;
-    rt_warn("checkpoint of step %lld is left out: %s", (long long)tried,
+    rt_warn("checkpoint of step %lld is skipped: %s", (long long)tried,
             rt_err_text());
     if (i == 0)
       snprintf(newest, sizeof newest, "%s", rt_err_text());
   }
   RT_CHECK(n == 0, RT_ERR_DATA,
-           "none of the %lld checkpoints in %s is whole (%s); remove them to "
-           "start afresh",
+           "none of the %lld checkpoints in %s is valid (%s); remove them to "
+           "start from the beginning",
            (long long)n, folder, newest);
   *step = -1;
   return RT_OK;
@@ -132,14 +131,12 @@ rt_err rt_checkpoint_newest(MPI_Comm comm, const char *folder, int64_t *step)
   return RT_OK;
 }
 
-/** --- reading --- */
-
 static rt_err read_text(const rt_h5_reader *h5, const char *name, char **text)
 {
   rt_h5_shape s;
   RT_TRY(rt_h5_reader_look(h5, name, &s));
   RT_CHECK(s.dtype == RT_U8 && s.n_dims == 1, RT_ERR_DATA,
-           "checkpoint: dataset %s is no text", name);
+           "checkpoint: dataset %s is not a text", name);
   *text = calloc((size_t)s.rows + 1, 1);
   RT_CHECK(*text != NULL, RT_ERR_MEM, "%lld bytes of %s", (long long)s.rows,
            name);
@@ -156,9 +153,9 @@ static rt_err read_meta(const rt_h5_reader *h5, const char *path,
   free(format);
   RT_TRY(rt_h5_reader_int(h5, "version", &version));
   RT_CHECK(ours && version >= 3 && version <= RT_CHECKPOINT_VERSION,
-           RT_ERR_DATA, "%s is no %s of version 3 to %d (it has version %lld)",
-           path, RT_CHECKPOINT_FORMAT, RT_CHECKPOINT_VERSION,
-           (long long)version);
+           RT_ERR_DATA,
+           "%s is not a %s of version 3 to %d (it has version %lld)", path,
+           RT_CHECKPOINT_FORMAT, RT_CHECKPOINT_VERSION, (long long)version);
   RT_TRY(rt_h5_reader_int(h5, "step", &meta->step));
   RT_TRY(rt_h5_reader_int(h5, "consumed", &meta->consumed));
   RT_TRY(rt_h5_reader_int(h5, "tokens", &meta->tokens));
@@ -182,7 +179,7 @@ static rt_err read_meta(const rt_h5_reader *h5, const char *path,
   return read_text(h5, "config", &meta->arch);
 }
 
-/** Rank 0's meta to everybody. */
+/** Broadcast rank 0's meta. */
 static rt_err share_meta(MPI_Comm comm, rt_err err, rt_checkpoint_meta *meta)
 {
   int rank;
@@ -247,20 +244,18 @@ rt_err rt_checkpoint_read(MPI_Comm comm, const rt_checkpoint_meta *meta,
   return rt_group_agree(comm, read_slabs(meta->file, slabs, n_slabs));
 }
 
-/** --- pruning --- */
-
 static rt_err remove_step(const char *folder, int64_t step)
 {
   char path[RT_PATH_MAX], old[RT_PATH_MAX];
   RT_TRY(rt_checkpoint_path(path, folder, "", step, ""));
   RT_TRY(rt_checkpoint_path(old, folder, ".tmp-old-", step, ""));
   RT_TRY(rt_path_remove(old));
-  // renamed first: half a checkpoint never has a checkpoint's name
+  // rename it first, so that a partly removed checkpoint never has a valid name
   RT_TRY(rt_path_publish(path, old));
   return rt_path_remove(old);
 }
 
-/** step-00000030.damaged, or .damaged-2 ... */
+/** Rename to step-00000030.damaged, or .damaged-2 ... */
 static rt_err set_aside(const char *folder, int64_t step)
 {
   char path[RT_PATH_MAX], to[RT_PATH_MAX], after[32] = ".damaged";
@@ -272,7 +267,7 @@ static rt_err set_aside(const char *folder, int64_t step)
   }
   RT_CHECK(rename(path, to) == 0, RT_ERR_IO, "cannot rename %s to %s: %s", path,
            to, strerror(errno));
-  rt_warn("%s is kept as %s: remove it when nobody needs it", path, to);
+  rt_warn("%s is kept as %s: remove it when it is no longer needed", path, to);
   return RT_OK;
 }
 

@@ -1,5 +1,5 @@
 /** \file checkpoint_parts.h
- *  What checkpoint.c and checkpoint_write.c share. */
+ *  Code shared by checkpoint.c and checkpoint_write.c. */
 #ifndef RT_CHECKPOINT_PARTS_H
 #define RT_CHECKPOINT_PARTS_H
 
@@ -7,7 +7,7 @@
 #include "io/run/checkpoint.h"
 
 #define RT_CHECKPOINT_FORMAT "retort-checkpoint"
-#define RT_CHECKPOINT_TMP ".tmp-"   /**< before the name of a left-over */
+#define RT_CHECKPOINT_TMP ".tmp-"   /**< prefix of temporary folders */
 enum { RT_CHECKPOINT_VERSION = 4 }; // 3 lacks the teacher
 
 /** FOLDER/<before>step-00000100<after> */

@@ -1,5 +1,5 @@
 /** \file checkpoint_write.c
- *  Writing a checkpoint: one HDF5 file, laid out by one rank, written by all,
+ *  Writes a checkpoint: one HDF5 file, laid out by one rank, written by all,
  *  sealed, renamed. */
 #include "io/run/checkpoint_parts.h"
 
@@ -13,18 +13,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const int64_t slack_bytes = 1 << 20; // metadata and seal, for preflight
+// allowance for metadata and seal in the check of free space
+static const int64_t slack_bytes = 1 << 20;
 
-/** What is written, and where. */
+/** What is written, and at which offsets. */
 typedef struct plan {
   const rt_slab *slabs; // borrowed [n]: this rank's
   int n;
-  int64_t *elements; // owned [n]: of all ranks
-  int *dtypes;       // owned [2 n]: the tensors', then scratch
-  rt_extent *where;  // owned [n]: in the file
+  int64_t *elements; // owned [n]: elements of each tensor over all ranks
+  int *dtypes;       // owned [2 n]: types of the tensors, then scratch
+  rt_extent *where;  // owned [n]: extents in the file
 } plan;
 
-/** This rank's pieces make sense. */
+/** Check this rank's parts. */
 static rt_err check_pieces(const rt_slab *slabs, int n)
 {
   for (int i = 0; i < n; i++) {
@@ -43,8 +44,8 @@ static rt_err check_pieces(const rt_slab *slabs, int n)
   return RT_OK;
 }
 
-/** A hash of what every rank must say alike; else a
- *  tensor would be written in another's place. */
+/** A hash of everything that must be equal on all ranks; otherwise a tensor
+ *  could be written to the place of another. */
 static uint64_t signature(int64_t step, const rt_slab *slabs, int n)
 {
   uint64_t h = rt_hash_xxh3(&step, sizeof step);
@@ -57,8 +58,8 @@ static uint64_t signature(int64_t step, const rt_slab *slabs, int n)
   return h;
 }
 
-/** All ranks name the same tensors, and their pieces are as many elements as
- *  the tensors have, of one type, which goes into p->dtypes. */
+/** Check that all ranks pass the same tensors, and that their parts add up to
+ *  the tensors' elements, with one type each, which is stored in p->dtypes. */
 static rt_err check_together(MPI_Comm comm, int64_t step, const plan *p)
 {
   const int n = p->n;
@@ -71,7 +72,7 @@ static rt_err check_together(MPI_Comm comm, int64_t step, const plan *p)
   RT_TRY_MEETING("all-reduce",
                  MPI_Allreduce(mine, most, 2, MPI_UINT64_T, MPI_MAX, comm));
   RT_CHECK(most[0] == ~most[1], RT_ERR_INTERNAL,
-           "checkpoint of step %lld: ranks name other tensors or shapes",
+           "checkpoint of step %lld: ranks pass different tensors or shapes",
            (long long)step);
   int64_t *const elements = p->elements;
   for (int i = 0; i < n; i++) {
@@ -104,7 +105,7 @@ static int64_t bytes_of(const plan *p)
   return bytes;
 }
 
-/** Room for the checkpoint, and an empty temporary folder.  Rank 0. */
+/** Check free space, and create an empty temporary folder.  Rank 0. */
 static rt_err prepare(const char *folder, const char *tmp, const plan *p)
 {
   const int64_t bytes = bytes_of(p);
@@ -120,17 +121,18 @@ static rt_err prepare(const char *folder, const char *tmp, const plan *p)
            "a checkpoint has %.1f MiB, and files of this process may have at "
            "most %.1f MiB: raise the limit (ulimit -f)",
            (double)bytes / 1048576, (double)most / 1048576);
-  RT_TRY(rt_path_remove(tmp)); // of a run that was killed here
+  RT_TRY(rt_path_remove(tmp)); // left by a run that was killed here
   return rt_folder_create(tmp);
 }
 
-/** A text as bytes; it may be longer than an attribute should be. */
+/** Write a text as a dataset of bytes, as it may be too long for an attribute.
+ */
 static rt_err write_text(rt_h5 *h5, const char *name, const char *text)
 {
   const int64_t n = (int64_t)strlen(text);
   const rt_h5_shape shape = {.dtype = RT_U8, .n_dims = 1, .rows = n, .cols = 1};
   RT_TRY(rt_h5_declare(h5, name, &shape));
-  // HDF5 wants a pointer to non-const, and only reads from it
+  // HDF5 takes a non-const pointer, but only reads from it
   return rt_h5_write(h5, name, 0, 0,
                      rt_view_of((void *)(uintptr_t)text, RT_U8, n, 1));
 }
@@ -152,7 +154,7 @@ static rt_err write_meta(rt_h5 *h5, const rt_checkpoint_meta *meta)
   return write_text(h5, "config", meta->arch ? meta->arch : "");
 }
 
-/** Room for one tensor; where it is, into \a where. */
+/** Declare a tensor, and store its extent in \a where. */
 static rt_err place_tensor(rt_h5 *h5, const rt_slab *slab, rt_dtype dtype,
                            rt_extent *where)
 {
@@ -174,7 +176,8 @@ static int by_offset(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-/** All of the file but the tensors, whose places go into \a p->where. */
+/** Lay out everything except the tensors' data; their extents go to \a
+ *  p->where. */
 static rt_err lay_out(rt_h5 **h5, const rt_checkpoint_meta *meta, const plan *p,
                       rt_outfile *to)
 {
@@ -192,7 +195,7 @@ static rt_err lay_out(rt_h5 **h5, const rt_checkpoint_meta *meta, const plan *p,
   return err;
 }
 
-/** Create the file with all but the tensors.  Rank 0. */
+/** Create the file with everything except the tensors' data.  Rank 0. */
 static rt_err create_file(const char *path, const rt_checkpoint_meta *meta,
                           const plan *p)
 {
@@ -203,12 +206,12 @@ static rt_err create_file(const char *path, const rt_checkpoint_meta *meta,
     err = rt_outfile_create(path, &to);
   if (err == RT_OK)
     err = lay_out(&h5, meta, p, to);
-  rt_h5_close(&h5); // what counts is saved
+  rt_h5_close(&h5); // the layout has been saved
   return rt_outfile_finish(err, &to);
 }
 
-/** A rank's piece to its place: row by row, unless it is whole rows that lie
- *  one behind the other. */
+/** Write a part to its offset: row by row, unless it consists of contiguous
+ *  whole rows. */
 static rt_err put_slab(rt_outfile *to, const rt_slab *s, int64_t offset)
 {
   const int64_t size = (int64_t)rt_dtype_size(s->data.dtype);
@@ -223,7 +226,7 @@ static rt_err put_slab(rt_outfile *to, const rt_slab *s, int64_t offset)
   return RT_OK;
 }
 
-/** This rank's pieces into the file that rank 0 has created. */
+/** Write this rank's parts to the file that rank 0 has created. */
 static rt_err put_slabs(const char *path, const plan *p)
 {
   rt_outfile *to;
@@ -234,8 +237,8 @@ static rt_err put_slabs(const char *path, const plan *p)
   return rt_outfile_finish(err, &to);
 }
 
-/** Each rank writes by itself and says how it went; none waits for another
- *  before it is done. */
+/** Each rank writes independently, then all agree on the outcome; no rank waits
+ *  for another while writing. */
 static rt_err write_file(MPI_Comm comm, const char *path,
                          const rt_checkpoint_meta *meta, const plan *p)
 {
@@ -247,9 +250,9 @@ static rt_err write_file(MPI_Comm comm, const char *path,
   return rt_group_agree(comm, put_slabs(path, p));
 }
 
-/** Rename the finished folder; an older one of the same step goes away after
- *  that.  After an error \a tmp goes: it takes room that may be wanting.
- *  Rank 0. */
+/** Rename the finished folder; an older one of the same step is removed
+ *  afterwards.  After an error remove \a tmp, which takes space that may be
+ *  needed.  Rank 0. */
 static rt_err conclude(rt_err err, const char *folder, const char *tmp,
                        int64_t step)
 {
@@ -264,20 +267,21 @@ static rt_err conclude(rt_err err, const char *folder, const char *tmp,
   return rt_path_remove(old);
 }
 
-/** The temporary folder \a tmp, and in it the file \a path, on every rank. */
+/** Determine the temporary folder \a tmp and the file \a path in it, on every
+ *  rank. */
 static rt_err name_draft(MPI_Comm comm, const char *folder, int64_t step,
                          char tmp[RT_PATH_MAX], char path[RT_PATH_MAX])
 {
   char name[RT_PATH_MAX];
   rt_err err = rt_checkpoint_path(name, folder, RT_CHECKPOINT_TMP, step, "");
   if (err == RT_OK)
-    err = rt_path_draft(tmp, name); // rank 0's
+    err = rt_path_draft(tmp, name); // all ranks use rank 0's name
   RT_TRY(rt_group_agree(comm, err));
   RT_TRY(rt_group_bcast(comm, tmp, RT_PATH_MAX));
   return rt_path_join(path, tmp, "state.h5");
 }
 
-/** Say what a full disk would have had to hold. */
+/** Add the space needed and free to the error. */
 static rt_err say_needs(rt_err err, const char *folder, int64_t bytes)
 {
   int64_t room = 0;

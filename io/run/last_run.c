@@ -10,7 +10,8 @@
 
 static const char file_name[] = "last_run";
 
-/** This start of this job: a script knows a file that an earlier one left. */
+/** Identifies this start of this job, so that a script recognises a file from
+ *  an earlier start. */
 static void name_start(char *text, size_t n)
 {
   const char *job = getenv("SLURM_JOB_ID");
@@ -42,7 +43,7 @@ rt_err rt_last_run_goes(const char *folder, const rt_last_run *run)
 
 void rt_last_run_ends(const char *folder, const rt_last_run *run, rt_err how)
 {
-  rt_err_keep(); // the first error is the one to tell
+  rt_err_keep(); // the first error is the one to report
   const char *state = how == RT_OK            ? "finished"
                       : how == RT_ERR_STOPPED ? "stopped"
                       : how == RT_ERR_HALTED  ? "halted"

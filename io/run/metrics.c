@@ -1,5 +1,5 @@
 /** \file metrics.c
- *  Metrics, one JSON object a line. */
+ *  Metrics, one JSON object per line. */
 #include "io/run/metrics.h"
 
 #include "base/file.h"
@@ -12,10 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/** What is known of the lines that stay. */
+/** What is known about the lines that are kept. */
 typedef struct rt_metrics_past {
   int64_t evaluated; // step of the last evaluation, or -1
-  double time_s;     // the largest
+  double time_s;     // maximum of time_s
 } rt_metrics_past;
 
 struct rt_metrics {
@@ -28,8 +28,8 @@ struct rt_metrics {
   char path[];
 };
 
-/** Is it a line of ours that stays?  \a whole is false for one that is none
- *  (cut off by a crash); \a past learns from one that stays. */
+/** Is it a line that is kept?  \a whole is false for an invalid line (truncated
+ *  by a crash); \a past is updated from a line that is kept. */
 static bool stays(const char *line, size_t n, int64_t resume_step, bool *whole,
                   rt_metrics_past *past)
 {
@@ -50,7 +50,7 @@ static bool stays(const char *line, size_t n, int64_t resume_step, bool *whole,
   return good;
 }
 
-/** Keep the lines up to \a resume_step, in place; the new length. */
+/** Keep the lines up to \a resume_step, in place; returns the new length. */
 static size_t keep_lines(char *text, size_t n, int64_t resume_step,
                          const char *path, rt_metrics_past *past)
 {
@@ -71,7 +71,7 @@ static size_t keep_lines(char *text, size_t n, int64_t resume_step,
     i += length;
   }
   if (n_odd > 0)
-    rt_warn("%s: %d lines that were cut short are dropped", path, n_odd);
+    rt_warn("%s: %d truncated lines are dropped", path, n_odd);
   return kept;
 }
 
@@ -178,7 +178,7 @@ void rt_metrics_text(rt_metrics *m, const char *name, const char *value)
   rt_json_put_text(m->line, value);
 }
 
-/** Line by line, so that a crash cuts at most one. */
+/** One write per line, so that a crash truncates at most one. */
 rt_err rt_metrics_end(rt_metrics *m)
 {
   RT_ASSERT(m->in_line);
@@ -187,7 +187,8 @@ rt_err rt_metrics_end(rt_metrics *m)
   const bool fits = fflush(m->line) == 0 && ferror(m->line) == 0;
   RT_CHECK(fits, RT_ERR_MEM, "a line of %s", m->path);
   rewind(m->line);
-  return rt_file_write_at(m->fd, m->path, m->text, m->n, 0); // it appends
+  // the file is opened for appending
+  return rt_file_write_at(m->fd, m->path, m->text, m->n, 0);
 }
 
 rt_err rt_metrics_sync(rt_metrics *m)

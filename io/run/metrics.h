@@ -1,5 +1,5 @@
 /** \file metrics.h
- *  Metrics as JSON lines.  Layer: io.  One object a line; NaN and Inf become
+ *  Metrics as JSON lines.  Layer: io.  One object per line; NaN and Inf become
  *  null.  Written by one rank. */
 #ifndef RT_METRICS_H
 #define RT_METRICS_H
@@ -9,18 +9,19 @@
 
 typedef struct rt_metrics rt_metrics;
 
-/** Open for appending.  Lines whose "step" is above \a resume_step are cut off
+/** Open for appending.  Lines whose "step" exceeds \a resume_step are removed
  *  (they will be written again); -1 keeps nothing. */
 RT_MUST rt_err rt_metrics_open(const char *path, int64_t resume_step,
                                rt_metrics **out);
-/** Step of the last "eval" line that was there, -1 when there was none. */
+/** Step of the last "eval" line found on opening, -1 if there was none. */
 int64_t rt_metrics_evaluated(const rt_metrics *m);
-/** The largest "time_s" that was there, 0 without: earlier starts' time. */
+/** The largest "time_s" found on opening, 0 if none: the time of earlier
+ *  starts. */
 double rt_metrics_time(const rt_metrics *m);
 /** Start an object {"kind": kind, "step": step ...}. */
 void rt_metrics_begin(rt_metrics *m, const char *kind, int64_t step);
 void rt_metrics_real(rt_metrics *m, const char *name, double value);
-/** A list of \a n numbers. */
+/** Add a list of \a n numbers. */
 void rt_metrics_reals(rt_metrics *m, const char *name, const double *values,
                       int n);
 void rt_metrics_int(rt_metrics *m, const char *name, int64_t value);

@@ -1,5 +1,5 @@
 /** \file app.c
- *  The steps that verbs share. */
+ *  Steps common to several verbs. */
 #include "app/app.h"
 
 #include "app/banner.h"
@@ -18,11 +18,11 @@ static rt_err read_text(const char *path, char **text, size_t *n)
     return RT_OK;
   RT_TRY(rt_file_slurp_pipe(path, MAX_DECK_BYTES, text, n));
   RT_CHECK(memchr(*text, '\0', *n) == NULL, RT_ERR_CONFIG,
-           "%s: not a deck, it holds a zero byte", path);
+           "%s: not a deck, it contains a zero byte", path);
   return RT_OK;
 }
 
-/** The text of rank 0's file on all ranks; NULL without a file. */
+/** Broadcast the text of rank 0's file; NULL without a file. */
 static rt_err share_text(const rt_comm *world, const char *path, char **text)
 {
   const bool reads = rt_comm_rank(world) == 0;
@@ -36,7 +36,8 @@ static rt_err share_text(const rt_comm *world, const char *path, char **text)
   return n > 0 ? rt_comm_bcast(world, *text, n, 0) : RT_OK;
 }
 
-/** One variable as rank 0 has it, set or not. */
+/** Give an environment variable the value (or absence) that it has on rank 0.
+ */
 static rt_err share_variable(const rt_comm *world, const char *name)
 {
   const char *const mine = getenv(name);
@@ -56,7 +57,8 @@ static rt_err share_variable(const rt_comm *world, const char *name)
   return rt_agree(world, err);
 }
 
-/** Those that \a text names: not every launcher hands the environment on. */
+/** Do so for all variables used in \a text, as not every launcher forwards the
+ *  environment. */
 static rt_err share_variables(const rt_comm *world, const char *text)
 {
   char name[128];

@@ -1,6 +1,6 @@
 /** \file app.h
- *  What every verb gets from main, and the steps that verbs share.
- *  Layer: app. */
+ *  The arguments of every verb, and steps common to several verbs.  Layer: app.
+ */
 #ifndef RT_APP_H
 #define RT_APP_H
 
@@ -20,19 +20,19 @@ typedef struct rt_app {
 RT_VERBS(RT_VERB_RUN)
 #undef RT_VERB_RUN
 
-/** Rank 0 reads \a path ("": no file), all ranks parse the same text with the
- *  command line's overrides.  Errors are agreed upon.  Collective. */
+/** Rank 0 reads \a path ("": no file); all ranks parse the same text with the
+ *  overrides of the command line.  Errors are agreed upon.  Collective. */
 RT_MUST rt_err rt_app_read_deck(const rt_comm *world, const rt_cli *cli,
                                 const char *path, rt_deck **out);
 
-/** Watchdog, job, banner.  \a folder: where the run writes, "" when
- *  it does not.  \a job is to be ended by rt_app_end_job, even after an error.
- *  Collective; errors are agreed upon. */
+/** Start watchdog and job, and print the banner.  \a folder: where the run
+ *  writes, or "".  The caller ends \a job with rt_app_end_job, even after an
+ *  error.  Collective; errors are agreed upon. */
 RT_MUST rt_err rt_app_start_job(const rt_app *app, int needs,
                                 const char *folder, rt_job *job);
 void rt_app_end_job(rt_job *job);
 
-/** What training with this deck needs (train and plan). */
+/** What a training run with this deck needs (for train and plan). */
 int rt_app_needs_of_training(const rt_deck *deck);
 
 #endif

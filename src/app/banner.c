@@ -1,5 +1,5 @@
 /** \file banner.c
- *  What a person wants to know of a run in its first lines. */
+ *  The first lines of a run. */
 #include "app/banner.h"
 
 #include "base/build_info.h"
@@ -20,7 +20,7 @@ static void mpi_version(char *text, size_t n)
   snprintf(text, n, "%.*s", (int)strcspn(all, ",\n"), all);
 }
 
-/** How MPI reads and writes files. */
+/** The MPI-IO component in use. */
 static const char *mpi_io(void)
 {
   const char *chosen = getenv("OMPI_MCA_io"); // mpirun --mca io NAME sets it
@@ -55,12 +55,12 @@ static void print_threads(const rt_threads *t)
   if (t->crowd[0] != '\0')
     rt_warn("more threads than cores: %s; expect a slow run", t->crowd);
   else if (t->n_given_node < t->n_node_cores && getenv("SLURM_JOB_ID") == NULL)
-    rt_warn("this node's ranks may use %d of its %d cores: mpirun --bind-to "
-            "none, or --map-by slot:PE=CORES, gives them more",
+    rt_warn("the ranks on this node may use %d of its %d cores: `mpirun "
+            "--bind-to none` or `--map-by slot:PE=CORES` gives them more",
             t->n_given_node, t->n_node_cores);
 }
 
-/** The limits of the job that leave each rank least.  Collective. */
+/** Print the memory limit of the job that is tightest per rank.  Collective. */
 static rt_err print_limits(const rt_job *job)
 {
   const rt_threads *const t = &job->threads;

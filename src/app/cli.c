@@ -1,5 +1,5 @@
 /** \file cli.c
- *  Read the command line. */
+ *  Reads the command line. */
 #include "app/cli.h"
 
 #include "base/nearest.h"
@@ -19,16 +19,19 @@ static const rt_verb verbs[] = {RT_VERBS(VERB_ROW)};
 
 /** O(name, argument, letter, help): letters above 255 have no short form. */
 #define OPTIONS(O)                                                             \
-  O("help", optional_argument, 'h', "this text; --help=keys: all deck keys")   \
+  O("help", optional_argument, 'h',                                            \
+    "this text; --help=keys: list all deck keys")                              \
   O("version", no_argument, 'V', "version, compiler and libraries")            \
   O("print-config", no_argument, 256,                                          \
     "print the deck with every default "                                       \
     "and where each value is from")                                            \
-  O("debug", no_argument, 257, "as --verbose; trace errors to their lines")    \
-  O("verbose", no_argument, 'v', "say more: the parts of the memory plan ...") \
+  O("debug", no_argument, 257,                                                 \
+    "like --verbose; print the source lines of errors")                        \
+  O("verbose", no_argument, 'v',                                               \
+    "print more, e.g. the parts of the memory plan")                           \
   O("quiet", no_argument, 'q',                                                 \
     "print nothing but warnings and errors, both to stderr")                   \
-  O("all", no_argument, 259, "logits info: count every row, not a sample")
+  O("all", no_argument, 259, "logits info: count all rows instead of a sample")
 
 #define OPTION_ROW(name, argument, letter, help)                               \
   {(name), (argument), NULL, (letter)},
@@ -78,7 +81,8 @@ static rt_err set_help(rt_cli *cli, const char *topic)
   return RT_OK;
 }
 
-/** getopt found no such option, or one with an argument too many. */
+/** Report an option that getopt did not find, or one with an unexpected
+ *  argument. */
 static rt_err refuse_option(const char *word)
 {
   char bare[64];
@@ -92,7 +96,8 @@ static rt_err refuse_option(const char *word)
 static rt_err read_options(int argc, char **argv, rt_cli *cli)
 {
   int letter;
-  opterr = 0; // the message is ours: with the nearest option, from one rank
+  // Retort prints the message itself: with the nearest option, and on one rank
+  opterr = 0;
   while ((letter = getopt_long(argc, argv, "hVvq", options, NULL)) != -1) {
     switch (letter) {
     case 'h':
@@ -143,7 +148,7 @@ static rt_err check(const rt_cli *cli)
 {
   if (cli->help != RT_HELP_NONE || cli->version)
     return RT_OK;
-  RT_CHECK(cli->verb != NULL, RT_ERR_USAGE, "no verb: what shall be done?");
+  RT_CHECK(cli->verb != NULL, RT_ERR_USAGE, "no verb given");
   const char *name = cli->verb->name;
   RT_CHECK(cli->verb->takes_deck || !cli->print_config, RT_ERR_USAGE,
            "`retort %s` takes no deck, so --print-config has nothing to print",
@@ -151,9 +156,9 @@ static rt_err check(const rt_cli *cli)
   RT_CHECK(!cli->all || cli->verb->id == RT_VERB_logits, RT_ERR_USAGE,
            "--all is for `retort logits info`, not for `retort %s`", name);
   if (!cli->verb->takes_deck)
-    return RT_OK; // the verb looks at its own arguments
+    return RT_OK; // the verb checks its own arguments
   RT_CHECK(cli->n_paths <= 1, RT_ERR_USAGE,
-           "`retort %s` takes one deck, got \"%s\" and \"%s\"; a key is set by "
+           "`retort %s` takes one deck, got \"%s\" and \"%s\"; set keys with "
            "key=value, without blanks",
            name, cli->paths[0], cli->paths[1]);
   RT_CHECK(cli->n_paths + cli->n_overrides > 0, RT_ERR_USAGE,
@@ -171,7 +176,7 @@ rt_err rt_cli_parse(int argc, char **argv, rt_cli *cli)
   RT_TRY(read_options(argc, argv, cli));
   for (int i = optind; i < argc; i++) {
     RT_CHECK(argv[i][0] != '\0', RT_ERR_USAGE,
-             "argument %d is empty: is a variable of the shell not set?", i);
+             "argument %d is empty: is a shell variable not set?", i);
     if (is_help(argv, i, argc, cli))
       cli->help = RT_HELP_GENERAL;
     else if (cli->verb == NULL)
@@ -204,13 +209,13 @@ void rt_cli_print_help(const rt_verb *verb, FILE *to)
     fprintf(to, "Usage: retort %s %s\n\nTo %s.\n\n%s", verb->name,
             verb->arguments, verb->summary, verb->help);
     if (verb->takes_deck)
-      fputs("\nDECK is a YAML file; key.path=value sets a key and wins over "
+      fputs("\nDECK is a YAML file; key.path=value sets a key and overrides "
             "the deck.\nAll keys: retort --help=keys\n",
             to);
     print_options(to);
     return;
   }
-  fputs("Retort distils large language models while they are pre-trained.\n\n"
+  fputs("Retort distils large language models during pre-training.\n\n"
         "Usage: [mpirun -n RANKS] retort VERB ARGUMENTS [KEY=VALUE ...]\n\n"
         "Verbs:\n",
         to);

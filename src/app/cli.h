@@ -1,8 +1,8 @@
 /** \file cli.h
  *  The command line: a verb, paths, key=value overrides, a few options.
  *
- *  Layer: app.  Read before MPI starts, so that --help and a typing error are
- *  answered on a login node, where MPI may not start at all. */
+ *  Layer: app.  It is read before MPI starts, so that --help and typing errors
+ *  are answered on a login node, where MPI may not start. */
 #ifndef RT_CLI_H
 #define RT_CLI_H
 
@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/** V(name, takes a deck, stops when a signal asks, arguments, summary, more
- * help).  The one list of verbs; main.c runs them. */
+/** V(name, takes a deck, stops on a signal, arguments, summary, details).  The
+ *  list of verbs, which main.c runs. */
 // clang-format off
 #define RT_VERBS(V)                                                            \
   V(train, true, true, "DECK [KEY=VALUE ...]",                                 \
@@ -22,9 +22,9 @@
     "in output.dir.  SIGTERM, SIGUSR1, SIGHUP, one Ctrl-C: checkpoint and stop\n"\
     "with exit code 85; a file output.dir/stop: the same with 86.\n")                             \
   V(capture, true, true, "DECK [KEY=VALUE ...]",                               \
-    "run a teacher over a corpus, keep its logits",                            \
+    "run a teacher over a corpus and store its logits",                            \
     "teacher.weights over data.files into the dataset capture.dir.  An\n"      \
-    "interrupted capture goes on where it stopped.\n")                         \
+    "interrupted capture resumes where it stopped.\n")                         \
   V(eval, true, false, "DECK [KEY=VALUE ...]",                                 \
     "measure held-out loss, perplexity, calibration",                          \
     "The newest checkpoint of output.dir, else student.weights, on the\n"      \
@@ -34,7 +34,7 @@
     "The newest checkpoint of the run in folder RUN becomes the new folder\n"  \
     "OUT, which transformers loads; tokenizer files are copied along.\n")      \
   V(plan, true, false, "DECK [KEY=VALUE ...]",                                 \
-    "tell what a run would need, without running it",                          \
+    "predict what a run needs, without running it",                          \
     "Memory per rank, work, disk and communication.  Start it with as many\n"  \
     "ranks as the run would have.\n")                                          \
   V(bench, false, false, "gemm|teacher|loss DECK [KEY=VALUE ...]",             \
@@ -43,13 +43,13 @@
     "live teacher's forward over one step's rows.  loss: memory that the\n"    \
     "loss needs beyond its inputs and outputs.\n")                             \
   V(data, false, false, "check|info PATH ... [KEY=VALUE ...]",                 \
-    "look at a corpus before a job waits for it",                              \
+    "describe or check a corpus before submitting a job",                              \
     "PATH is a corpus (data.files), or a deck (.yaml) that names some.\n"      \
     "info: formats, sizes, rows.  check: also reads every id and compares\n"   \
     "it with the vocabulary (data.vocab, else student.vocab).\n")              \
   V(logits, false, false, "info|verify PATH | diff|select|export PATH PATH [KEY=VALUE ...]", \
-    "look after datasets of captured logits",                                  \
-    "info: what it holds, from whom, its size per token, the entries of up to\n"\
+    "describe, verify, compare or convert logit datasets",                                  \
+    "info: contents, provenance, size per token, the entries of up to\n"\
     "4,096 rows (--all: of every row).  verify: every hash and every rule of\n"\
     "every row, also of an unfinished capture; with data.files=[...] every id,\n"\
     "too.  diff: compares two, field by field; exit code 0 when they are the\n"\
@@ -71,27 +71,29 @@ typedef struct rt_verb {
   bool takes_deck, stops;
 } rt_verb;
 
-/** Which help is wanted. */
+/** The kind of help requested. */
 typedef enum rt_help { RT_HELP_NONE, RT_HELP_GENERAL, RT_HELP_KEYS } rt_help;
 
 typedef struct rt_cli {
   const rt_verb *verb; // NULL: none named
-  char **paths;        // owned [n_paths] of borrowed: arguments of the verb
-  char **overrides;    // owned [n_overrides] of borrowed: key.path=value
+  char **paths;     // owned [n_paths], elements borrowed: arguments of the verb
+  char **overrides; // owned [n_overrides], elements borrowed: key.path=value
   int n_paths, n_overrides;
   rt_help help;
   bool version, print_config, debug, verbose, quiet, all;
 } rt_cli;
 
-/** Read \a argv, which getopt reorders.  RT_ERR_USAGE: the text names what was
- *  meant.  \param[out] cli  to be cleared by the caller, even after an error */
+/** Parse \a argv, which getopt reorders.  RT_ERR_USAGE: the text suggests what
+ *  was meant.
+ *  \param[out] cli  to be cleared by the caller, even after an error */
 RT_MUST rt_err rt_cli_parse(int argc, char **argv, rt_cli *cli);
 void rt_cli_clear(rt_cli *cli);
 
-/** General help, or that of \a verb when it is not NULL. */
+/** Print the general help, or that of \a verb if it is not NULL. */
 void rt_cli_print_help(const rt_verb *verb, FILE *to);
 
-/** RT_ERR_USAGE: \a got is no \a what ("verb"); the nearest of \a names [n]. */
+/** RT_ERR_USAGE: \a got is not a \a what ("verb"); suggests the nearest of \a
+ *  names [n]. */
 RT_MUST rt_err rt_cli_unknown(const char *what, const char *got,
                               const char *const *names, int n);
 

@@ -1,5 +1,5 @@
 /** \file fatal.c
- *  One clear message, and the right exit code. */
+ *  Ends the job with one message and the right exit code. */
 #include "app/fatal.h"
 
 #include "base/log.h"
@@ -8,7 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
-// The hook has no argument for it, and a process fails once.
+// Static, because the hook has no argument for it and a process fails only
+// once.
 static bool debug;
 
 void rt_fatal_setup(bool with_trace)
@@ -19,7 +20,7 @@ void rt_fatal_setup(bool with_trace)
 void rt_fatal_print(rt_err err, const char *who)
 {
   char trace[1200] = "", text[8192];
-  // the run's lines stand before its end, also when both go to one file
+  // print the run's lines before the error, even if both go to one file
   fflush(stdout);
   if ((debug || err == RT_ERR_INTERNAL) && rt_err_trace()[0] != '\0')
     snprintf(trace, sizeof trace, "\n  at %s", rt_err_trace());
@@ -45,7 +46,7 @@ _Noreturn static void quit(rt_err err)
   _exit(rt_err_exit_code(err)); // MPI_Abort may return
 }
 
-/** Also where there is no rt_comm yet. */
+/** Works before there is an rt_comm. */
 static int my_rank(int *n)
 {
   int rank = 0;
@@ -54,7 +55,7 @@ static int my_rank(int *n)
   return rank;
 }
 
-/** Until all ranks are here, or some seconds have passed. */
+/** Wait until all ranks have arrived, or some seconds have passed. */
 static void gather_ranks(void)
 {
   const int most_ms = 5000;
@@ -73,13 +74,13 @@ void rt_fatal_quit(rt_err err)
   int n;
   if (my_rank(&n) == 0)
     rt_fatal_print(err, "");
-  gather_ranks(); // who ends the job first would silence rank 0
+  gather_ranks(); // a rank that ends the job earlier would silence rank 0
   quit(err);
 }
 
-/** How long this rank lets others speak first.  They end it when they have: an
- *  error that several know is told by the rank that had it, and one that
- *  several meet, by the lowest. */
+/** Milliseconds that this rank lets others print first (they then end this
+ *  process): an error known to several ranks is printed by the rank on which it
+ *  occurred, and one that occurred on several ranks by the lowest. */
 static long courtesy_ms(int rank)
 {
   const long known_ms = 5000, each_ms = 50;

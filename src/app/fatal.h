@@ -1,30 +1,30 @@
 /** \file fatal.h
- *  How retort says that it failed, and how the whole job ends.  Layer: app. */
+ *  Reports a failure and ends the whole job.  Layer: app. */
 #ifndef RT_FATAL_H
 #define RT_FATAL_H
 
 #include "base/err.h"
 #include "par/comm.h"
 
-/** \a with_trace: where errors passed is printed with them. */
+/** \a with_trace: print the trace of errors, too. */
 void rt_fatal_setup(bool with_trace);
 
-/** This thread's error on stderr, with its trace when debugging or when it is
- *  our bug.  \a who: "" or "rank 3 on host x: ". */
+/** Print this thread's error to stderr, with its trace in debug mode or if it
+ *  is a bug in Retort.  \a who: "" or "rank 3 on host x: ". */
 void rt_fatal_print(rt_err err, const char *who);
 
-/** The hook for an error of this rank alone, whose peers wait somewhere in
- *  MPI: print it and abort the whole job with its exit code.  The rank that had
- *  it speaks, also when others have been told.  Does not return. */
+/** The hook for an error on this rank only, whose peers wait somewhere in MPI:
+ *  print it and abort the whole job with its exit code.  The rank on which the
+ *  error occurred prints it, even if other ranks know it.  Does not return. */
 void rt_fatal_abort(rt_err err);
 
-/** The end of a job whose ranks have met and whose MPI and HDF5 must not be
- *  closed: rank 0 prints the error, all exit with its code. */
+/** End a job whose ranks have met, without closing MPI and HDF5: rank 0 prints
+ *  the error, all ranks exit with its code. */
 _Noreturn void rt_fatal_quit(rt_err err);
 
-/** The closing meeting of all ranks: all learn the worst.  An error whose rank
- *  nobody comes to meet, here or before, is printed and aborts the job.
- *  Collective. */
+/** The final agreement of all ranks.  If the peers of a failed rank do not
+ *  arrive, here or before, it prints its error and aborts the job.  Collective.
+ */
 RT_MUST rt_err rt_fatal_meet(const rt_comm *world, rt_err err);
 
 #endif

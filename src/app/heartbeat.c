@@ -1,5 +1,5 @@
 /** \file heartbeat.c
- *  The lines of the heartbeat file. */
+ *  Reads and writes the heartbeat file. */
 #include "app/heartbeat.h"
 
 #include <errno.h>
@@ -27,7 +27,7 @@ const char *rt_heartbeat_tmp(void)
   return tmp != NULL ? tmp : "/tmp";
 }
 
-/** False: it does not fit. */
+/** Returns false if the path is too long. */
 static bool name_file(const rt_heartbeat *h, bool in_folder, char *path)
 {
   const int n =
@@ -68,13 +68,13 @@ void rt_heartbeat_write(rt_heartbeat *h, bool surely)
                p->n_collectives, p->step, p->where, p->host, p->doing);
   for (int i = n < LINE ? n : LINE - 1; i < LINE; i++)
     line[i] = i == LINE - 1 ? '\n' : ' ';
-  // Without its line a rank would look frozen, so a full disk must not matter:
-  // lines have their place in the file after the first write.
+  // A rank whose line is missing would look frozen, so a full disk must not
+  // matter: the space for all lines is reserved by the first write.
   if (pwrite(h->fd, line, LINE, (off_t)h->rank * LINE) == LINE && surely)
     fdatasync(h->fd);
 }
 
-/** A line of this run; else \a p keeps tick 0. */
+/** Parse a line of this run; otherwise leave p->tick 0. */
 static void parse(const rt_heartbeat *h, int rank, char *line, rt_pulse *p)
 {
   uint64_t run = 0;
@@ -98,7 +98,7 @@ bool rt_heartbeat_read(const rt_heartbeat *h, rt_pulse *all)
 {
   char line[LINE];
   memset(all, 0, (size_t)h->n_ranks * sizeof *all);
-  // Opened anew: a network file system then asks the server.
+  // reopen the file, so that a network file system asks the server
   const int fd = h->open ? open(h->path, O_RDONLY | O_CLOEXEC) : -1;
   for (int r = 0; fd >= 0 && r < h->n_ranks; r++)
     if (pread(fd, line, LINE, (off_t)r * LINE) == LINE)

@@ -1,56 +1,59 @@
 /** \file heartbeat.h
- *  The file in which ranks see each other without MPI: a line of fixed size for
- *  each rank, written by that rank alone.  Layer: app.  Plain text, so that a
- *  person can read it too. */
+ *  A file through which ranks observe each other without MPI: one line of fixed
+ *  size per rank, written by that rank only.  Layer: app.  Plain text, so that
+ *  people can read it, too. */
 #ifndef RT_HEARTBEAT_H
 #define RT_HEARTBEAT_H
 
 #include "base/file.h"
 #include <stdint.h>
 
-/** What a rank says of itself. */
+/** The state of a rank. */
 typedef struct rt_pulse {
-  uint64_t tick; /**< lines written so far; 0: none of this run is there */
+  uint64_t tick; /**< number of lines written; 0: no line of this run */
   int pid;
-  double age_s; /**< since the last beat */
+  double age_s; /**< seconds since the last beat */
   uint64_t n_collectives;
   int64_t step;
-  char main; /**< state of the main thread: R runs, S sleeps, D waits for I/O;
-                  W it is done and waits for others */
+  char main; /**< state of the main thread: R running, S sleeping, D waiting for
+                I/O, W done and waiting for other ranks */
   char host[64], doing[64];
-  char where[64]; /**< the collective that it waits in, a word; "-": in none */
+  char where[64]; /**< the collective in which it waits, one word; "-": none */
 } rt_pulse;
 
-/** Caller's storage.  Not for several threads. */
+/** In caller's storage.  Not thread-safe. */
 typedef struct rt_heartbeat {
   const char *folder; // borrowed, "" without one
   char path[RT_PATH_MAX];
-  uint64_t run; // tells this run's lines from those of one that died
+  uint64_t run; // distinguishes this run's lines from those of an earlier run
   int rank, n_ranks, fd;
   bool open;
-  bool one_node;  /**< has all ranks: set it when it is known */
-  bool in_folder; /**< the file is in the run's folder, not the node's */
-  bool everyone;  /**< all ranks that live are in the file */
+  bool one_node;  /**< all ranks are on one node; set once known */
+  bool in_folder; /**< the file is in the run's folder instead of the node's
+                     /tmp */
+  bool everyone;  /**< every live rank has a line in the file */
   rt_pulse mine;
 } rt_heartbeat;
 
 void rt_heartbeat_init(rt_heartbeat *h, const char *folder, uint64_t run,
                        int rank, int n_ranks);
-/** FOLDER/heartbeat, or a file of this node when there is no folder.  A file
- *  that cannot be written leaves \a open false: the watchdog then knows its
- *  own rank only. */
+/** Open FOLDER/heartbeat, or a file of this node if there is no folder.  If the
+ *  file cannot be written, \a open remains false, and the watchdog sees only
+ *  its own rank. */
 void rt_heartbeat_open(rt_heartbeat *h);
-/** A rank of this node has opened the node's file, and may look for this one's
- *  line. */
+/** Has a rank of this node opened the node's file?  It may be looking for this
+ *  rank's line. */
 bool rt_heartbeat_calls(const rt_heartbeat *h);
-/** Where the node's file is. */
+/** The folder of the node's file. */
 const char *rt_heartbeat_tmp(void);
-/** Write h->mine; \a surely: also flush it to where other nodes look. */
+/** Write h->mine; \a surely: also flush it to where other nodes can see it. */
 void rt_heartbeat_write(rt_heartbeat *h, bool surely);
-/** All ranks' lines into \a all [n_ranks]; tick 0 where there is none.  False:
- *  the file was removed, which is what a rank does that ends the job. */
+/** Read the lines of all ranks into \a all [n_ranks]; tick 0 if there is none.
+ *  Returns false if the file was removed, which the rank that ends the job
+ *  does. */
 bool rt_heartbeat_read(const rt_heartbeat *h, rt_pulse *all);
-/** \a remove: also remove the file.  False: somebody else had. */
+/** Close the file; \a remove: also delete it.  False: another rank had deleted
+ *  it. */
 bool rt_heartbeat_close(rt_heartbeat *h, bool remove);
 
 #endif

@@ -1,5 +1,5 @@
 /** \file launcher.c
- *  The variables of launchers. */
+ *  Environment variables of launchers. */
 #include "app/launcher.h"
 
 #include <limits.h>
@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Who starts a process directly comes first: inside a Slurm job mpirun has its
- *  daemons started by srun, and ranks inherit the daemon's variables.  Those of
- *  a whole job (SLURM_NTASKS, PBS_NP) say nothing of this process. */
+/** Launchers, the most direct one first: inside a Slurm job, mpirun's daemons
+ *  are started by srun, and ranks inherit their variables.  Variables of a
+ *  whole job (SLURM_NTASKS, PBS_NP) say nothing about this process. */
 static const struct {
   const char *name;
-  const char *n_tasks; // NULL: it does not tell
+  const char *n_tasks; // NULL: it does not set one
   const char *task;
 } launchers[] = {
     {"mpirun of Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"},
@@ -26,7 +26,7 @@ static const struct {
     {"a launcher that speaks PMIx", NULL, "PMIX_RANK"}};
 enum { N_LAUNCHERS = sizeof launchers / sizeof launchers[0] };
 
-/** A whole number from the environment, \a otherwise when there is none. */
+/** An integer from the environment, or \a otherwise if it is not set. */
 static int number(const char *name, int otherwise)
 {
   char *end;
@@ -37,8 +37,8 @@ static int number(const char *name, int otherwise)
   return *end == '\0' && value >= 0 && value < INT_MAX ? (int)value : otherwise;
 }
 
-/** A shell for a person, who starts programs in it one by one, by hand: of
- *  `srun --pty` or salloc. */
+/** Is this an interactive shell of `srun --pty` or salloc, in which a user
+ *  starts programs by hand? */
 static bool in_slurm_shell(void)
 {
   return getenv("SLURM_PTY_PORT") != NULL;
@@ -58,7 +58,7 @@ rt_launcher rt_launcher_read(void)
     l.n_tasks = n > l.task ? n : l.task + 1;
     break;
   }
-  // srun --mpi=pmi2 speaks PMI, too
+  // srun --mpi=pmi2 also sets PMI variables
   const int n_slurm = number("SLURM_STEP_NUM_TASKS", 0);
   if (l.name != NULL && strcmp(l.name, launchers[1].name) == 0 &&
       l.n_tasks == n_slurm)
@@ -78,14 +78,14 @@ void rt_launcher_free_shell(const rt_launcher *l)
   static const char *const contacts[] = {"PMIX_RANK", "PMI_RANK", "PMI_FD"};
   for (size_t i = 0; i < sizeof contacts / sizeof contacts[0]; i++)
     if (getenv(contacts[i]) != NULL)
-      return; // somebody waits for this process
+      return; // this process was started as part of a job step
   if (l->n_tasks > 1)
     return;
   unsetenv("SLURM_STEPID");
   unsetenv("SLURM_STEP_ID");
 }
 
-/** Another launcher's tasks, or srun's without PMIx. */
+/** The remedy: for tasks of another launcher, or of srun without PMIx. */
 static const char *remedy(const rt_launcher *l)
 {
   return l->name != NULL && strcmp(l->name, "srun") == 0
@@ -104,8 +104,8 @@ rt_err rt_launcher_check(const rt_launcher *l, int n_ranks)
   mpi[strcspn(mpi, ",\n")] = '\0';
   return RT_FAIL(RT_ERR_USAGE,
                  "%s started %s%d tasks, but MPI sees one rank in each: that "
-                 "many runs would work side by side; %s %s that retort was "
-                 "built with.  For runs of their own, start each as one task",
+                 "many separate runs would start; %s %s that retort was built "
+                 "with.  To start separate runs, launch each as one task",
                  l->name, l->counted ? "" : "at least ", l->n_tasks, remedy(l),
                  mpi);
 }

@@ -1,5 +1,6 @@
 /** \file main.c
- *  retort: read the command line, start MPI, run one verb, say how it went. */
+ *  The program retort: read the command line, start MPI, run a verb, report the
+ *  result. */
 #include "app/app.h"
 #include "app/banner.h"
 #include "app/fatal.h"
@@ -13,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-/** The deck with all that it leaves out. */
+/** Print the deck with all defaults. */
 static rt_err print_config(const rt_cli *cli)
 {
   rt_deck *deck = NULL;
@@ -24,7 +25,7 @@ static rt_err print_config(const rt_cli *cli)
   return err;
 }
 
-/** The answer to a question, by the process that speaks. */
+/** Print the answer to --help and the like, on the process that prints. */
 static rt_err answer(const rt_cli *cli)
 {
   if (cli->version)
@@ -38,14 +39,15 @@ static rt_err answer(const rt_cli *cli)
   return RT_OK;
 }
 
-/** A launcher ends all when the first has ended: let the one that speaks. */
+/** Wait for the process that prints: a launcher may end all tasks when the
+ *  first one ends. */
 static void let_speak(void)
 {
   nanosleep(&(struct timespec){.tv_nsec = 300000000L}, NULL);
 }
 
-/** An error before MPI.  All ranks see a wrong command line, and one speaks;
- *  anything else is a rank's own. */
+/** Print an error that occurred before MPI started.  All ranks see an invalid
+ *  command line, and one prints it; any other error belongs to one rank. */
 static void print_early(const rt_cli *cli, rt_err err, const rt_launcher *l)
 {
   char who[64] = "";
@@ -62,9 +64,9 @@ static void print_early(const rt_cli *cli, rt_err err, const rt_launcher *l)
             cli->verb != NULL ? cli->verb->name : "");
 }
 
-/** What needs no ranks: help, version, a deck in full, a wrong command line; on
- *  a login node or in a batch script MPI may not start at all.  True when that
- *  was all; then *code is the exit code. */
+/** Handle what needs no ranks: help, version, printing a deck, an invalid
+ *  command line.  On a login node or in a batch script MPI may not start at
+ *  all.  True if that was all; *code is then the exit code. */
 static bool answer_early(const rt_cli *cli, rt_err err, const rt_launcher *l,
                          int *code)
 {
@@ -81,7 +83,7 @@ static bool answer_early(const rt_cli *cli, rt_err err, const rt_launcher *l,
   return true;
 }
 
-/** The verb, with its deck. */
+/** Run the verb, with its deck. */
 #define RUN_OF(name, takes_deck, stops, arguments, summary, help)              \
   [RT_VERB_##name] = rt_verb_##name,
 static rt_err (*const run_of[RT_N_VERBS])(const rt_app *app) = {
@@ -107,8 +109,8 @@ static rt_err run_verb(const rt_cli *cli, const rt_comm *world)
   return err;
 }
 
-/** run.watchdog_s until the deck is read: what the command line says, else what
- *  holds without a deck.  Nonsense is refused with the deck. */
+/** run.watchdog_s before the deck is read: from the command line, or a default.
+ *  Invalid values are reported with the deck. */
 static double first_limit_s(const rt_cli *cli)
 {
   const rt_key_row *const row = rt_key_row_of(RT_KEY_RUN_WATCHDOG_S);
@@ -122,8 +124,8 @@ static double first_limit_s(const rt_cli *cli)
   return limit_s >= row->low && limit_s <= row->high ? limit_s : 0.0;
 }
 
-/** All between MPI_Init and MPI_Finalize; the exit code.  \a ready: what went
- *  wrong before, on this rank. */
+/** Everything between MPI_Init and MPI_Finalize; returns the exit code.  \a
+ *  ready: error of this rank before MPI started. */
 static int run(const rt_cli *cli, rt_err ready)
 {
   rt_comm *world = NULL;
@@ -141,8 +143,7 @@ static int run(const rt_cli *cli, rt_err ready)
     err = run_verb(cli, world);
   err = rt_fatal_meet(world, err);
   rt_watchdog_stop();
-  // HDF5 may hold a file that it could not write: MPI_Finalize lets it try
-  // again, and it crashes there (1.10)
+  // skip MPI_Finalize, in which HDF5 1.10 would retry a failed write and crash
   if (err == RT_ERR_IO)
     rt_fatal_quit(err);
   if (err != RT_OK && rt_comm_rank(world) == 0)
@@ -151,17 +152,19 @@ static int run(const rt_cli *cli, rt_err ready)
   return rt_err_exit_code(err);
 }
 
-/** All between MPI_Init and MPI_Finalize, or why nothing was begun. */
+/** Everything between MPI_Init and MPI_Finalize, or the reason for not
+ *  starting. */
 static int run_or_refuse(const rt_cli *cli, const rt_launcher *launcher,
                          rt_err ready)
 {
   int n_ranks = 1;
   MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
   const rt_err err = rt_launcher_check(launcher, n_ranks);
-  if (err == RT_OK) // libraries that MPI loaded may have taken signals
+  // again, as libraries loaded by MPI may have installed handlers
+  if (err == RT_OK)
     return run(cli, cli->verb->stops && ready == RT_OK ? rt_signals_install()
                                                        : ready);
-  // One speaks for all of them; where the first cannot know, the second does.
+  // one task prints for all; if the first cannot know, the second does
   if (launcher->task == (launcher->counted ? 0 : 1))
     rt_fatal_print(err, "");
   else
@@ -173,32 +176,32 @@ int main(int argc, char **argv)
 {
   rt_cli cli;
   int code, level = MPI_THREAD_SINGLE;
-  // 1. The command line; questions that need no ranks are answered here.
+  // 1.  The command line; requests that need no ranks are handled here.
   const rt_launcher launcher = rt_launcher_read();
   const rt_err err = rt_cli_parse(argc, argv, &cli);
-  // Lines appear when they are complete, also through mpirun's pipe.
+  // line buffering, also for output through mpirun's pipe
   setvbuf(stdout, NULL, _IOLBF, 0);
   if (answer_early(&cli, err, &launcher, &code)) {
     rt_cli_clear(&cli);
     return code;
   }
-  // 2. Ranks.  Only the main thread calls MPI; others compute and read.
-  // A signal is heeded from here on, where a verb can stop in between; starting
-  // many ranks takes a while.
+  // 2.  Ranks.  Only the main thread calls MPI; other threads compute and read.
+  // Signals are handled from here on if the verb can stop: starting many ranks
+  // takes a while.
   rt_signals_keep_writing();
-  // Who writes has locked the folder (io/common/lock.h); locks of HDF5's own,
-  // which this variable would force on it, some file systems refuse.
+  // Folders are locked by io/common/lock.h.  Some file systems reject HDF5's
+  // own locks, which this variable would enable.
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
-  rt_err ready = rt_h5_child_start(); // a fork, so before MPI and its threads
+  rt_err ready = rt_h5_child_start(); // forks, so before MPI and its threads
   if (ready == RT_OK && cli.verb->stops)
     ready = rt_signals_install();
   rt_launcher_free_shell(&launcher);
-  // Open MPI 4.1 prints a file's path into 256 bytes while it looks for a way
-  // to share file pointers, which nobody does here; its other ways have no such
-  // limit.  What the user chose stays.
+  // Open MPI 4.1 formats a file's path into 256 bytes while it selects a
+  // component for shared file pointers, which Retort does not use; the other
+  // components have no such limit.  A user's choice is kept.
   setenv("OMPI_MCA_sharedfp", "^lockedfile", 0);
-  // Large blocks go back to the system when they are freed, as the memory plan
-  // counts; glibc would keep more of them the larger they are.
+  // Return large blocks to the system when they are freed, as the memory plan
+  // assumes; glibc would raise the threshold.
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
   mallopt(M_TRIM_THRESHOLD, 4 << 20);
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);

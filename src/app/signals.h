@@ -1,22 +1,22 @@
 /** \file signals.h
- *  Signals that ask a run to stop with a checkpoint, and those that must not
- *  end it.  Layer: app. */
+ *  Signals that stop a run with a checkpoint, and signals that must not kill
+ *  it.  Layer: app. */
 #ifndef RT_SIGNALS_H
 #define RT_SIGNALS_H
 
 #include "base/err.h"
 
-/** For every verb: a reader that went away (`retort ... | head`) and a file
- *  that may not grow (ulimit -f) are errors of a write, not the end. */
+/** For every verb: a closed pipe (`retort ... | head`) and the file size limit
+ *  (ulimit -f) become errors of a write instead of killing the process. */
 void rt_signals_keep_writing(void);
 
-/** SIGUSR1, SIGUSR2, SIGTERM, SIGXCPU, SIGHUP and SIGINT ask this process to
- *  stop, however often they come: a Slurm that ends a job sends SIGTERM twice
- *  within milliseconds, and SIGKILL KillWait later.  Only a second SIGINT, from
- *  a person, ends it as usual.  What was ignored from the start (nohup) stays
- *  so.  Call it again after MPI_Init: libraries take signals for themselves. */
+/** Let SIGUSR1, SIGUSR2, SIGTERM, SIGXCPU, SIGHUP and SIGINT request a stop,
+ *  however often they arrive: at the end of a job, Slurm sends SIGTERM twice
+ *  within milliseconds, and SIGKILL after KillWait.  Only a second SIGINT, from
+ *  a user, kills the process.  Signals ignored from the start (nohup) remain
+ *  ignored.  Call again after MPI_Init, because libraries install handlers. */
 RT_MUST rt_err rt_signals_install(void);
-/** Did a signal ask this rank to stop? */
+/** Has a signal requested this rank to stop? */
 bool rt_signals_stop_asked(void);
 
 #endif

@@ -6,16 +6,17 @@
 #include "distill/run/run.h"
 #include "io/common/lock.h"
 
-/** A lock is refreshed so often; others wait much longer (io/common/lock.h). */
+/** Interval between refreshes of the lock; others wait much longer
+ *  (io/common/lock.h). */
 static const double REFRESH_S = 60.0;
 
-// The hook that beats has no argument for it.
+// Static, because the beat hook has no argument for it.
 static struct {
   rt_lock *lock; // owned, rank 0
   double refreshed_s;
 } held;
 
-/** Alive for who waits for the folder. */
+/** Show others who wait for the folder that this run is alive. */
 static void refresh(void)
 {
   if (held.lock != NULL && rt_now_s() - held.refreshed_s > REFRESH_S) {
@@ -24,7 +25,8 @@ static void refresh(void)
   }
 }
 
-/** Each micro-batch: alive for the watchdog, too. */
+/** Called for each micro-batch; also shows the watchdog that this rank is
+ *  alive. */
 static void beat(int64_t row, const char *phase)
 {
   rt_watchdog_beat(row, phase);
@@ -37,7 +39,7 @@ static void waits(const char *phase)
   refresh();
 }
 
-/** One run per dataset: rank 0 makes the folder and locks it. */
+/** One run per dataset: rank 0 creates the folder and locks it. */
 static rt_err take_folder(const rt_app *app, const char *folder)
 {
   const rt_comm *world = app->world;
@@ -55,13 +57,14 @@ rt_err rt_verb_capture(const rt_app *app)
   rt_job job;
   with_lock.hooks.beat = beat;
   with_lock.hooks.waits = waits;
-  // 1. Shapes, grids and inputs that fit together, before anything is created.
+  // 1.  Check shapes, grids and inputs before anything is created.
   rt_err err = rt_app_start_job(&with_lock, RT_NEED_TEACHER | RT_NEED_CORPUS,
                                 folder, &job);
-  // 2. The dataset's folder is ours.
+  // 2.  Lock the dataset's folder.
   if (err == RT_OK)
     err = take_folder(app, folder);
-  // 3. Shard by shard; finished shards of an interrupted capture are kept.
+  // 3.  Capture shard by shard; finished shards of an interrupted capture are
+  // kept.
   if (err == RT_OK)
     err = rt_deck_bool(app->deck, RT_KEY_CAP_COUNT) ? rt_run_count(&job)
                                                     : rt_run_capture(&job);

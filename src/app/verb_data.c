@@ -1,5 +1,5 @@
 /** \file verb_data.c
- *  retort data check|info PATH ...: one rank looks at corpora. */
+ *  retort data check|info PATH ...: one rank examines corpora. */
 #include "app/app.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -14,7 +14,7 @@ static bool is_deck(const char *path)
   return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
 }
 
-/** The vocabulary that ids must be in, as far as the deck says. */
+/** The vocabulary that ids must be in, if the deck gives one. */
 static int64_t vocab_of(const rt_deck *deck)
 {
   const int64_t data = rt_deck_int(deck, RT_KEY_DATA_VOCAB);
@@ -22,7 +22,7 @@ static int64_t vocab_of(const rt_deck *deck)
   return data > 0 ? data : student > 0 ? student : (int64_t)UINT32_MAX + 1;
 }
 
-/** Open the corpus of \a files [n], or of the deck when n is 0. */
+/** Open the corpus \a files [n], or that of the deck if n is 0. */
 static rt_err open_corpus(const rt_deck *deck, char *const *files, int n,
                           rt_corpus **out)
 {
@@ -77,7 +77,7 @@ static rt_err check_ids(const rt_deck *deck, const rt_corpus *corpus)
   const int64_t vocab = vocab_of(deck);
   RT_TRY(rt_corpus_check(corpus));
   if (vocab > UINT32_MAX)
-    rt_info("check: every id was read in %.1f s; give data.vocab=V to compare "
+    rt_info("check: every id was read in %.1f s; set data.vocab=V to compare "
             "them with a vocabulary",
             rt_now_s() - since);
   else

@@ -7,7 +7,7 @@ rt_err rt_verb_eval(const rt_app *app)
 {
   rt_job job;
   const bool teacher = rt_deck_bool(app->deck, RT_KEY_EVAL_TEACHER);
-  // 1. Shapes, grids and inputs; captured logits play no part here.
+  // 1.  Check shapes, grids and inputs; captured logits are not used.
   rt_err err = rt_app_start_job(
       app, RT_NEED_STUDENT | RT_NEED_CORPUS | (teacher ? RT_NEED_TEACHER : 0),
       "", &job);

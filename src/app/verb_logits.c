@@ -13,11 +13,12 @@ typedef struct action {
   int n_paths;
   bool takes_all; // --all
   rt_err (*run)(const rt_app *app, char *const *paths);
-  int n_keys; // of the command line that mean something to it
+  int n_keys; // number of command-line keys that it uses
   rt_key keys[MOST_KEYS];
 } action;
 
-/** Rows that `info` counts without --all: 15 TB would take it hours. */
+/** Number of rows that `info` counts without --all: for 15 TB all rows would
+ *  take hours. */
 enum { N_SAMPLE = 4096 };
 
 static const char *known(const char *text)
@@ -119,7 +120,7 @@ static rt_err run_export(const rt_app *app, char *const *paths)
   return rt_logits_export_run(app->world, app->deck, paths);
 }
 
-/** Keys that an action would not look at are refused; all are watched. */
+/** Reject keys that the action does not use; all keys are checked. */
 static rt_err check_keys(const action *a, const rt_deck *deck)
 {
   char takes[512] = "";
@@ -134,7 +135,7 @@ static rt_err check_keys(const action *a, const rt_deck *deck)
     for (int i = 0; i < a->n_keys; i++)
       known = known || a->keys[i] == (rt_key)k;
     RT_CHECK(known, RT_ERR_USAGE,
-             "`retort logits %s` makes nothing of %s: it takes %s", a->name,
+             "`retort logits %s` does not use %s: it takes %s", a->name,
              rt_key_path((rt_key)k), takes);
   }
   return RT_OK;
@@ -148,8 +149,10 @@ static rt_err run_action(const rt_app *app, const action *a)
            RT_ERR_USAGE, "`retort logits %s` takes %d path%s and %s KEY=VALUE",
            a->name, a->n_paths, a->n_paths == 1 ? "" : "s",
            a->n_keys > 0 ? "some" : "no");
-  RT_CHECK(!cli->all || a->takes_all, RT_ERR_USAGE,
-           "`retort logits %s` takes no --all: it reads all it needs", a->name);
+  RT_CHECK(
+      !cli->all || a->takes_all, RT_ERR_USAGE,
+      "`retort logits %s` takes no --all: it always reads everything it needs",
+      a->name);
   rt_deck *deck = NULL;
   RT_TRY(rt_app_read_deck(app->world, cli, "", &deck));
   rt_app with_keys = *app;

@@ -6,7 +6,7 @@
 rt_err rt_verb_train(const rt_app *app)
 {
   rt_job job;
-  // 1. Shapes, grids and inputs that fit together, before anything is created.
+  // 1.  Check shapes, grids and inputs before anything is created.
   rt_err err = rt_app_start_job(app, rt_app_needs_of_training(app->deck),
                                 rt_deck_text(app->deck, RT_KEY_OUT_DIR), &job);
   // 2. The run: lock, resume, steps, evaluation, checkpoints.

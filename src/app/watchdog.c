@@ -1,5 +1,5 @@
 /** \file watchdog.c
- *  The thread that watches, and its verdict. */
+ *  The watchdog thread. */
 #include "app/watchdog.h"
 
 #include "app/heartbeat.h"
@@ -19,34 +19,36 @@
 #include <unistd.h>
 
 enum {
-  ROUNDS = 3,          // lines that a living rank must write to be believed
-  RANKS_A_SECOND = 64, // lines written per second over all ranks, about
-  SPEAKER_S = 10,      // the others wait this long for the speaker to end all
-  NAMED = 8            // ranks named in the message
+  ROUNDS = 3, // number of lines that a live rank must write within the check
+  RANKS_A_SECOND =
+      64, // approximate number of lines written per second over all ranks
+  SPEAKER_S = 10, // seconds that the others wait for the speaker to end the job
+  NAMED = 8       // maximum number of ranks named in the message
 };
 
-// The hook that beats has no argument for it, and a process has one watchdog.
+// Static, because the beat hook has no argument for it and a process has one
+// watchdog.
 static struct {
   pthread_t thread;
   bool running;
-  pthread_mutex_t lock; // of stop
+  pthread_mutex_t lock; // protects stop
   pthread_cond_t wake;
   bool stop;
-  double flushed_s; // when the last line went to where other nodes look
+  double flushed_s; // time of the last flush for other nodes
   int rank, n_ranks;
-  rt_heartbeat beats; // of the thread alone, and so is
-  uint64_t n_entered; // the number of collectives at its last look
-  // written by the main thread, read by the watchdog's
+  rt_heartbeat beats; // used by the watchdog thread only, as is
+  uint64_t n_entered; // number of collectives when last checked
+  // written by the main thread, read by the watchdog thread
   _Atomic double limit_s;
-  _Atomic uint64_t run;              // tells runs apart; 0: not known yet
-  _Atomic bool one_node;             // has all ranks
+  _Atomic uint64_t run;              // identifies the run; 0: not known yet
+  _Atomic bool one_node;             // all ranks are on one node
   _Atomic(const char *) folder;      // borrowed, "" without one
   _Atomic(const rt_phases *) phases; // borrowed; NULL: no job yet, or none
   _Atomic int64_t step;
   _Atomic(const char *) phase;
-  _Atomic double beat_s; // when, by rt_now_s
+  _Atomic double beat_s; // time of the last beat, as by rt_now_s()
   _Atomic uint64_t n_beats;
-  _Atomic bool waits; // for others, and knows it
+  _Atomic bool waits; // waits for other ranks deliberately
 } dog;
 
 void rt_watchdog_beat(int64_t step, const char *phase)
@@ -69,7 +71,7 @@ static double age_s(void)
   return rt_now_s() - atomic_load(&dog.beat_s);
 }
 
-/** Between two lines of a rank. */
+/** Seconds between two lines of a rank. */
 static double every_s(void)
 {
   const double limit_s = atomic_load(&dog.limit_s);
@@ -77,14 +79,15 @@ static double every_s(void)
   return limit_s > 0.0 && every > limit_s / 8.0 ? limit_s / 8.0 : every;
 }
 
-/** It is in its loop, or done with it: no longer in set-up. */
+/** Is the run past its set-up? */
 static bool has_begun(void)
 {
   return atomic_load(&dog.n_beats) > 0 || atomic_load(&dog.waits);
 }
 
-/** What the main thread does, as the system sees it: 'R' runs (MPI polls), 'S'
- *  sleeps, 'D' waits for I/O; '?' unknown.  Its id is the process's. */
+/** State of the main thread according to the system: 'R' running (MPI polls),
+ *  'S' sleeping, 'D' waiting for I/O; '?' unknown.  Its id is that of the
+ *  process. */
 static char state_of_main(int pid)
 {
   char path[64], text[512] = "";
@@ -99,8 +102,8 @@ static char state_of_main(int pid)
   return name_end != NULL && name_end[1] == ' ' ? name_end[2] : '?';
 }
 
-/** Write this rank's line; in \a doubt so that other nodes see it at once, else
- *  they do now and then: some may be waiting for this rank. */
+/** Write this rank's line.  \a doubt: make it visible to other nodes at once,
+ *  which is otherwise done only occasionally. */
 static void stamp(bool doubt)
 {
   rt_pulse *p = &dog.beats.mine;
@@ -111,9 +114,9 @@ static void stamp(bool doubt)
   p->tick++;
   p->main = atomic_load(&dog.waits) ? 'W'
             : doubt                 ? state_of_main(p->pid)
-                                    : 'R'; // only asked when in doubt
+                                    : 'R'; // determined only when in doubt
   p->age_s = age_s();
-  p->n_collectives = rt_ranks_count(); // an aligned word, read as it goes by
+  p->n_collectives = rt_ranks_count(); // an aligned word, read without a lock
   p->step = atomic_load(&dog.step);
   const char *const where = rt_ranks_where();
   snprintf(p->where, sizeof p->where, "%s", where != NULL ? where : "-");
@@ -124,11 +127,11 @@ static void stamp(bool doubt)
   rt_heartbeat_write(&dog.beats, surely);
 }
 
-/** Wait \a s seconds; false: told to stop. */
+/** Sleep \a s seconds; false: told to stop. */
 static bool wait_s(double s)
 {
   struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until); // as the condition's clock
+  clock_gettime(CLOCK_MONOTONIC, &until); // the clock of the condition variable
   const double whole = (double)(time_t)s;
   until.tv_sec += (time_t)s;
   until.tv_nsec += (long)((s - whole) * 1e9);
@@ -143,23 +146,26 @@ static bool wait_s(double s)
   return go_on;
 }
 
-/** Who is to blame, best guess first. */
+/** What is known about a hang. */
 typedef struct verdict {
   const rt_pulse *now; // borrowed [n_ranks]
   const bool *frozen;  // borrowed [n_ranks]
   int n_frozen, n_known;
-  double oldest_s; // beat of a rank that does not wait by itself
-  int n_stuck;     // ranks as below
-  int n_idle;      // of these, whose main thread does not run
-  uint64_t least;  // collectives of any of these
+  double oldest_s; // age of the oldest beat of a rank that does not wait
+                   // deliberately
+  int n_stuck;     // number of stuck ranks (see is_stuck)
+  int n_idle;      // of these, those whose main thread does not run
+  uint64_t least;  // minimum number of collectives among these
   uint64_t most;
-  bool all_wait; // every rank, each in a collective that it was in before
-  bool apart;    // and not all in the same
+  bool all_wait; // every rank has been in the same collective since the last
+                 // look
+  bool apart;    // and they are not all in the same collective
 } verdict;
 
-/** It should beat and has not done so lately: groups of a capture may go on
- *  while another hangs.  Half the limit, as a rank that hangs may have beaten
- *  a little later than those that wait for it in a collective. */
+/** Should this rank beat, and has it not done so recently?  (Groups of a
+ *  capture may continue while another hangs.)  Half the limit is used, because
+ *  a rank that hangs may have beaten slightly later than those waiting for it
+ *  in a collective. */
 static bool is_stuck(const rt_pulse *p)
 {
   return p->tick > 0 && p->main != 'W' && p->age_s > 0.5 * dog.limit_s;
@@ -171,8 +177,8 @@ static bool is_waiting(const rt_pulse *before, const rt_pulse *now)
          now->n_collectives == before->n_collectives;
 }
 
-/** Who lives has a line.  Without a folder other nodes' ranks are out of sight,
- *  and in set-up not all may be in doubt. */
+/** Does every live rank have a line?  Without a folder, ranks on other nodes
+ *  are not visible, and during set-up not all may be in doubt. */
 static bool all_are_seen(void)
 {
   return dog.beats.everyone && (!dog.beats.in_folder || has_begun());
@@ -204,7 +210,7 @@ static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen,
   return v;
 }
 
-/** All are in the same collective, and some of them do not poll in it. */
+/** Are all in the same collective, but some do not poll in it? */
 static bool some_idle(const verdict *v)
 {
   return v->least == v->most && v->n_idle > 0 && v->n_idle < v->n_stuck;
@@ -236,7 +242,7 @@ static const char *what_hangs(const verdict *v)
                                  : "all ranks are at the same place:";
 }
 
-/** "rank 1 on host x, pid 12 (step 17, ...)" into \a text. */
+/** Describe a rank in \a text: "rank 1 on host x, pid 12 (step 17, ...)". */
 static size_t name_rank(const verdict *v, int r, char *text, size_t n)
 {
   const rt_pulse *p = &v->now[r];
@@ -282,14 +288,15 @@ static void say(const verdict *v)
                            "command goes on from the last checkpoint\n",
                            rt_err_exit_code(RT_ERR_HANG));
   const size_t n = at < sizeof text ? at : sizeof text - 1;
-  // not stdio: the main thread may hang while it holds stderr's lock
+  // without stdio, because the main thread may hang while holding stderr's lock
   rt_log_copy(text);
   if (write(STDERR_FILENO, text, n) < 0)
-    return; // nobody listens; the exit code still tells
+    return; // stderr is closed; the exit code still tells
 }
 
-/** The first rank that sees what this one sees, at about the same time: one
- *  that is over its limit and does not wait, as who waits looks less often. */
+/** The rank that prints: the first that is over its limit and does not wait
+ *  deliberately (such ranks check less often), as it sees the same at about the
+ *  same time. */
 static int speaker(const verdict *v)
 {
   int first_waiting = dog.rank;
@@ -304,20 +311,22 @@ static int speaker(const verdict *v)
   return first_waiting;
 }
 
-/** One rank speaks and goes first; the launcher then ends all the others, also
- *  a frozen one.  They go by themselves if it does not. */
+/** One rank prints and exits first; the launcher then ends all others,
+ *  including frozen ones.  If it does not, they exit by themselves. */
 static void end_job(const verdict *v)
 {
   if (dog.rank != speaker(v))
     nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
-  if (rt_heartbeat_close(&dog.beats, true)) // as the others can see
+  // the others see that the file is gone
+  if (rt_heartbeat_close(&dog.beats, true))
     say(v);
-  else // another one does
+  else // another rank prints
     nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
-  _exit(rt_err_exit_code(RT_ERR_HANG)); // main is blocked: no exit handlers
+  // the main thread is blocked, so no exit handlers
+  _exit(rt_err_exit_code(RT_ERR_HANG));
 }
 
-/** A checkpoint or a shard is on its way to a disk that may be slow: who writes
+/** Is a checkpoint or shard being written?  The disk may be slow; the writer
  *  beats only before and after, and the others wait. */
 static bool some_write(const verdict *v)
 {
@@ -329,9 +338,10 @@ static bool some_write(const verdict *v)
   return false;
 }
 
-/** Not over yet?  Who waits for others judges by them alone.  Where all ranks
- *  wait in collectives nobody reads or writes, in set-up neither.  Verbs
- * without a job never beat: they may read for hours. */
+/** Should the watchdog wait longer?  A rank that waits deliberately judges by
+ *  the others only.  If all ranks wait in collectives, none of them reads or
+ *  writes, and none is in set-up.  Verbs without a job never beat: they may
+ *  read for hours. */
 static bool is_patient(const verdict *v, bool began)
 {
   const bool waits = atomic_load(&dog.waits);
@@ -344,8 +354,9 @@ static bool is_patient(const verdict *v, bool began)
   return silent_s <= patience * dog.limit_s;
 }
 
-/** How often lines are compared.  Ranks that are well let other nodes see
- *  theirs only now and then (see stamp): who waits takes the time for that. */
+/** Number of comparisons of lines.  Healthy ranks make their lines visible to
+ *  other nodes only occasionally (see stamp), so a waiting rank allows time for
+ *  that. */
 static int rounds(void)
 {
   const double long_enough = 0.5 * dog.limit_s / every_s();
@@ -353,7 +364,8 @@ static int rounds(void)
                                                          : ROUNDS;
 }
 
-/** The limit is over: look who lives, and end the job unless a beat comes. */
+/** The limit has passed: find out which ranks are alive, and end the job unless
+ *  a beat arrives. */
 static void suspect(void)
 {
   const uint64_t n_beats = atomic_load(&dog.n_beats);
@@ -373,7 +385,7 @@ static void suspect(void)
   if (judged) {
     stamp(true);
     const bool seen = rt_heartbeat_read(&dog.beats, now);
-    if (!seen) // another rank has spoken: this one has no time to wake up
+    if (!seen) // another rank has printed the message and ends the job
       nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
     const verdict v = judge(before, now, frozen, seen);
     if (v.n_frozen > 0 || !is_patient(&v, n_beats > 0))
@@ -384,7 +396,8 @@ static void suspect(void)
   free(frozen);
 }
 
-/** In set-up nobody beats: a collective that is entered is a sign of life. */
+/** During set-up there are no beats: entering a collective counts as a sign of
+ *  life. */
 static void look_at_set_up(void)
 {
   const uint64_t n = rt_ranks_count();
@@ -393,8 +406,9 @@ static void look_at_set_up(void)
   dog.n_entered = n;
 }
 
-/** The file of this node while one of its ranks is in doubt, that of the run's
- *  folder from the first beat on: then the folder exists, and is ours. */
+/** Use the file of this node while one of its ranks is in doubt, and the file
+ *  in the run's folder from the first beat on, when the folder exists and is
+ *  locked. */
 static void open_or_move(bool doubt)
 {
   rt_heartbeat *h = &dog.beats;
@@ -414,7 +428,8 @@ static void *watch(void *unused)
   (void)unused;
   double since = rt_now_s();
   while (wait_s(every_s())) {
-    // who was stopped itself, and goes on, knows nothing of the others
+    // a process that was itself stopped and continued knows nothing about the
+    // others
     if (rt_now_s() - since > 2.0 * every_s() + 1.0)
       atomic_store(&dog.beat_s, rt_now_s());
     look_at_set_up();
@@ -430,7 +445,7 @@ static void *watch(void *unused)
   return NULL;
 }
 
-/** Signals are for the main thread. */
+/** Start the thread with signals blocked: they go to the main thread. */
 static int start_thread(void)
 {
   sigset_t all, before;
@@ -441,8 +456,8 @@ static int start_thread(void)
   return code;
 }
 
-/** This place, where ranks see each other's files: a node's name alone may be
- *  that of several containers. */
+/** Identifies the set of processes that see each other's files; several
+ *  containers may share a host name. */
 static int64_t place(void)
 {
   struct {
@@ -459,7 +474,8 @@ static int64_t place(void)
   return (int64_t)(rt_hash_xxh3(&here, sizeof here) >> 1);
 }
 
-/** All ranks learn rank 0's name of the run, and whether they share a node. */
+/** Distribute rank 0's identifier of the run, and whether all ranks share a
+ *  node. */
 static rt_err share(MPI_Comm world)
 {
   const int64_t here = place();
@@ -468,7 +484,7 @@ static rt_err share(MPI_Comm world)
   RT_TRY_MEETING("all-reduce", MPI_Allreduce(MPI_IN_PLACE, least, 3,
                                              MPI_INT64_T, MPI_MIN, world));
   atomic_store(&dog.one_node, least[0] == -least[1]);
-  if (least[2] != INT64_MAX) // else this rank skipped it
+  if (least[2] != INT64_MAX) // otherwise this rank skipped it
     atomic_store(&dog.run, (uint64_t)least[2]);
   return RT_OK;
 }

@@ -1,5 +1,5 @@
 /** \file deck.c
- *  Items to a deck: known keys, duplicates, overrides. */
+ *  Converts items to a deck: known keys, duplicates, overrides. */
 #include "deck/deck_parts.h"
 
 #include "base/file.h"
@@ -15,14 +15,14 @@ static bool is_empty_scalar(const rt_deck_item *item)
          !item->scalars[0].quoted && item->scalars[0].text[0] == '\0';
 }
 
-/** Say what is wrong with a path that is no key. */
+/** Report a path that is not a key. */
 static void refuse_path(const rt_deck_item *item, rt_deck_issues *issues)
 {
   char quoted[RT_QUOTE_BYTES], bare[RT_QUOTE_BYTES];
   snprintf(bare, sizeof bare, "%s", rt_deck_quote(quoted, item->path) + 1);
   bare[strlen(bare) - 1] = '\0';
   if (rt_deck_has_section(item->path)) {
-    // all its keys may be commented out
+    // allowed: all its keys may be commented out
     if (item->kind != RT_ITEM_SECTION && !is_empty_scalar(item))
       rt_deck_issue(issues, item->place,
                     "%s: got a value, expected a section with \"key: value\" "
@@ -39,7 +39,7 @@ static void refuse_path(const rt_deck_item *item, rt_deck_issues *issues)
         rt_key_type_name(rt_key_row_of(above)->type));
     return;
   }
-  // a deck of nothing but unknown keys must not take for ever
+  // limits the time for a deck full of unknown keys
   const rt_key near =
       issues->n < RT_DECK_MAX_ISSUES ? rt_key_nearest(item->path) : RT_N_KEYS;
   if (near != RT_N_KEYS)
@@ -53,7 +53,7 @@ static void refuse_path(const rt_deck_item *item, rt_deck_issues *issues)
                   bare);
 }
 
-/** Words of a list of keys that are none. */
+/** Report words of a list of keys that are not keys. */
 static void refuse_words(rt_key key, const rt_deck_item *item,
                          rt_deck_issues *issues)
 {
@@ -101,7 +101,7 @@ static rt_err apply_text(rt_deck *deck, const char *text, size_t n,
                          rt_deck_issues *issues)
 {
   rt_deck_items items = {0};
-  int line_of[RT_N_KEYS] = {0}; // where a key was given first
+  int line_of[RT_N_KEYS] = {0}; // line on which a key was first given
   rt_err err = rt_deck_yaml_read(text, n, issues, &items);
   for (int i = 0; err == RT_OK && i < items.n; i++) {
     const rt_deck_item *item = &items.at[i];
@@ -124,7 +124,7 @@ static rt_err apply_text(rt_deck *deck, const char *text, size_t n,
   return RT_OK;
 }
 
-/** Append a copy of \a n bytes at \a text, without blanks at its ends. */
+/** Append a copy of the \a n bytes at \a text, with blanks trimmed. */
 static rt_err add_scalar(rt_deck_item *item, const char *text, size_t n)
 {
   while (n > 0 && *text == ' ') {
@@ -143,7 +143,7 @@ static rt_err add_scalar(rt_deck_item *item, const char *text, size_t n)
   return RT_OK;
 }
 
-/** "[a, b]" is YAML. */
+/** Parse "[a, b]" as YAML. */
 static rt_err split_flow_list(const char *value, rt_deck_item *item,
                               rt_deck_issues *issues)
 {
@@ -193,7 +193,7 @@ static rt_err split_list(const char *value, rt_deck_item *item,
   return RT_OK;
 }
 
-/** Set \a key from words outside of a deck: the command line or a default. */
+/** Set \a key from the command line or from a default. */
 static rt_err set_from_words(rt_deck *deck, rt_key key, const char *value,
                              rt_source source, rt_deck_issues *issues)
 {
@@ -209,7 +209,7 @@ static rt_err set_from_words(rt_deck *deck, rt_key key, const char *value,
   else
     err = add_scalar(&item, value, strlen(value));
   if (err == RT_OK && type == RT_KEY_TYPE_TEXT)
-    item.scalars[0].quoted = true; // taken as it is, "" included
+    item.scalars[0].quoted = true; // taken literally, including ""
   if (err == RT_OK && issues->n == n_before)
     err = set_value(deck, key, &item, source, issues);
   rt_deck_item_clear(&item);
@@ -244,8 +244,8 @@ static rt_err fill(rt_deck *deck, const char *text, size_t n, int n_overrides,
   for (int k = 0; k < RT_N_KEYS; k++)
     RT_TRY(set_from_words(deck, (rt_key)k, rt_key_row_of((rt_key)k)->dflt,
                           RT_FROM_DEFAULT, issues));
-  RT_CHECK(issues->n == 0, RT_ERR_INTERNAL, "bad default in deck_keys.h: %s",
-           issues->at[0].text);
+  RT_CHECK(issues->n == 0, RT_ERR_INTERNAL,
+           "invalid default in deck_keys.h: %s", issues->at[0].text);
   if (text != NULL && n > MAX_DECK_BYTES)
     rt_deck_issue(issues, (rt_place){1, 1},
                   "got a deck of %zu bytes, expected at most %d", n,

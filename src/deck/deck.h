@@ -1,22 +1,23 @@
 /** \file deck.h
- *  The YAML deck of a run plus key.path=value overrides.  Layer: deck.
+ *  The YAML deck of a run, with key.path=value overrides.  Layer: deck.
  *
- *  Every key is one row of deck/deck_keys.h; from it come the reader, --help,
+ *  Every key is one row of deck/deck_keys.h, from which the reader, --help,
  *  doc/parameters.md, inputs/all_parameters.yaml and the resolved copy in every
- *  output folder.  A bad deck gives *all* its errors at once, each with file,
- *  line, column, what was got, what was expected and the nearest key.
+ *  output folder are generated.  All errors of a deck are reported at once,
+ *  each with file, line, column, what was found, what was expected, and the
+ *  nearest key.
  *
  *  A deck is one YAML mapping of sections of "key: value", of at most 1 MiB;
- *  "section.key: value" at the top is the same.  No anchors, aliases, tags or
- *  further documents.  A key is given once; an override may be repeated, the
- *  last one wins. */
+ *  "section.key: value" at the top level is equivalent.  Anchors, aliases, tags
+ *  and further documents are rejected.  A key is given once; an override may be
+ *  repeated, and the last one wins. */
 #ifndef RT_DECK_H
 #define RT_DECK_H
 
 #include "deck/deck_table.h"
 #include <stdio.h>
 
-/** Where a value came from. */
+/** Origin of a value. */
 typedef enum rt_source {
   RT_FROM_DEFAULT,
   RT_FROM_DECK,
@@ -43,7 +44,8 @@ RT_MUST rt_err rt_deck_parse(const char *name, const char *text,
                              rt_deck **out);
 void rt_deck_destroy(rt_deck **deck);
 
-/** Values; the type must be the key's (asserted). Text is borrowed. */
+/** Get a value; the type must match the key's (asserted).  Texts are borrowed.
+ */
 int64_t rt_deck_int(const rt_deck *deck, rt_key key);
 double rt_deck_real(const rt_deck *deck, rt_key key);
 bool rt_deck_bool(const rt_deck *deck, rt_key key);
@@ -53,23 +55,25 @@ bool rt_deck_is(const rt_deck *deck, rt_key key, const char *word);
 int rt_deck_n(const rt_deck *deck, rt_key key); /**< length of a list */
 const char *rt_deck_text_at(const rt_deck *deck, rt_key key, int i);
 double rt_deck_real_at(const rt_deck *deck, rt_key key, int i);
-/** A length in steps: \a tokens_per_step and \a run_steps resolve the units.
- *  Tokens are rounded up to whole steps, shares of the run to the nearest, but
- *  what is not 0 is at least one step; a time is 0 steps. */
+/** A length in steps; \a tokens_per_step and \a run_steps resolve the units.
+ *  Tokens are rounded up to whole steps, fractions of the run to the nearest
+ *  step, but at least to one step if not 0; a time is 0 steps. */
 int64_t rt_deck_steps(const rt_deck *deck, rt_key key, int64_t tokens_per_step,
                       int64_t run_steps);
-/** Seconds of a length that is a time; 0 of any other. */
+/** A length that is a time, in seconds; 0 for any other. */
 double rt_deck_seconds(const rt_deck *deck, rt_key key);
-/** Was it given, and other than the default?  A resolved deck gives all. */
+/** Was the key given with a value other than the default?  A resolved deck
+ *  gives all keys. */
 bool rt_deck_is_set(const rt_deck *deck, rt_key key);
 rt_source rt_deck_source(const rt_deck *deck, rt_key key);
-/** \a x in the fewest digits that give it back, "." in every locale. */
+/** Format \a x with the fewest digits that read back exactly, with "." in every
+ *  locale. */
 void rt_deck_real_text(double x, char out[32]);
 
-/** The deck with every key, its value and "# default | deck:line | command
- *  line" beside it; readable as a deck again. */
+/** Print the deck with every key, its value, and "# default | deck:line |
+ *  command line"; the output is a valid deck. */
 RT_MUST rt_err rt_deck_print(const rt_deck *deck, FILE *to);
-/** As rt_deck_print into a fresh string that the caller frees. */
+/** Like rt_deck_print, to a new string that the caller frees. */
 RT_MUST rt_err rt_deck_to_text(const rt_deck *deck, char **text);
 /** The same with absolute paths, for a file that may lie anywhere. */
 RT_MUST rt_err rt_deck_to_file_text(const rt_deck *deck, char **text);
@@ -82,13 +86,14 @@ RT_MUST rt_err rt_deck_to_file_text(const rt_deck *deck, char **text);
 RT_MUST rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
                             char **text);
 
-/** May a run with this deck go on with what was made by the deck \a text?
- *  RT_ERR_CONFIG names the keys that differ and matter, and may not
- *  (checkpoint.allow_change).  \param of  whose it is, for the message
- *  \param folder  the key of another place */
+/** May a run with this deck continue what was made with the deck \a text?
+ *  RT_ERR_CONFIG lists the keys that differ, matter, and are not in
+ *  checkpoint.allow_change.
+ *  \param of  owner of \a text, for the message
+ *  \param folder  the key with which the user can choose another place */
 RT_MUST rt_err rt_deck_same_run(const rt_deck *deck, const char *text,
                                 const char *of, rt_key folder);
-/** Does the deck allow that this key differs at a restart? */
+/** Does the deck allow this key to change at a restart? */
 bool rt_deck_may_change(const rt_deck *deck, rt_key key);
 
 /** Generated texts: kind "markdown" (doc/parameters.md), "yaml"

@@ -1,16 +1,16 @@
 /** \file deck_diff.c
- *  What differs between two decks, and may it. */
+ *  Differences between two decks, and whether they are allowed. */
 #include "deck/deck_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/** Keys that may change over a restart: where and how often, not what.  A name
- *  that ends in "." stands for a whole section. */
+/** Keys that may change at a restart, as they affect where and how often, not
+ *  what.  A name ending in "." stands for a whole section. */
 static const char *const free_keys[] = {
     "run.",        "output.",    "eval.",     "capture.",
     "checkpoint.", "student.tp", "teacher.tp"};
-/** Keys of those sections that do change the numbers. */
+/** Keys of these sections that do affect results. */
 static const char *const bound_keys[] = {"run.seed", "run.real"};
 
 static bool is_free(const char *path)
@@ -61,7 +61,7 @@ bool rt_deck_is_set(const rt_deck *deck, rt_key key)
   return set;
 }
 
-/** "5" and "5 steps" are one length. */
+/** Are the lengths equal?  "5" equals "5 steps". */
 static bool same_length(const rt_deck_value *a, const rt_deck_value *b)
 {
   double x, y;
@@ -100,8 +100,8 @@ rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
   return RT_OK;
 }
 
-/** Keys that may differ at a restart beyond those that rt_deck_diff passes
- *  over: how the work is cut, and what the user allows. */
+/** Keys that may differ at a restart in addition to those that rt_deck_diff
+ *  ignores: the division of work, and what the user allows. */
 static bool is_allowed(const rt_deck *deck, const char *key)
 {
   for (int i = 0; i < rt_deck_n(deck, RT_KEY_CKPT_ALLOW); i++)
@@ -111,7 +111,8 @@ static bool is_allowed(const rt_deck *deck, const char *key)
          strcmp(key, rt_key_path(RT_KEY_LOSS_CHUNK_MIB)) == 0;
 }
 
-/** Keep of \a diff ("key: old -> new" a line) what is not free, in place. */
+/** Remove the lines of \a diff ("key: old -> new") that are allowed, in place.
+ */
 static void drop_free_lines(const rt_deck *deck, char *diff)
 {
   char *to = diff, key[256];
@@ -145,8 +146,8 @@ rt_err rt_deck_same_run(const rt_deck *deck, const char *text, const char *of,
     drop_free_lines(deck, diff);
     if (diff[0] != '\0')
       err = RT_FAIL(RT_ERR_CONFIG,
-                    "the deck is not %s:\n%s%sSet these keys back, name them "
-                    "in checkpoint.allow_change, or choose another %s",
+                    "the deck is not %s:\n%s%sRestore these keys, list them in "
+                    "checkpoint.allow_change, or choose another %s",
                     of, diff, diff[strlen(diff) - 1] == '\n' ? "" : "\n",
                     rt_key_path(folder));
   }

@@ -1,12 +1,12 @@
 /** \file deck_get.c
- *  Values of a deck. */
+ *  Getters for the values of a deck. */
 #include "deck/deck_parts.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/** The value of \a key, which must have this type or the other. */
+/** The value of \a key, which must have one of these types. */
 static const rt_deck_value *value_of(const rt_deck *deck, rt_key key,
                                      rt_key_type type, rt_key_type other)
 {

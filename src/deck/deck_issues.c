@@ -1,5 +1,5 @@
 /** \file deck_issues.c
- *  All that is wrong with a deck, gathered and told at once. */
+ *  Collects all errors of a deck and reports them at once. */
 #include "deck/deck_parts.h"
 
 #include <stdarg.h>
@@ -18,7 +18,7 @@ void rt_deck_issue(rt_deck_issues *issues, rt_place place, const char *fmt, ...)
   issues->n++;
 }
 
-/** By line, the command line last; stable, as an insertion sort is. */
+/** Sort by line, command line last; stable (insertion sort). */
 static void sort_issues(rt_deck_issues *issues, int n)
 {
   for (int i = 1; i < n; i++) {
@@ -76,7 +76,7 @@ const char *rt_deck_quote(char out[RT_QUOTE_BYTES], const char *text)
   if (clip) {
     n = RT_QUOTE_BYTES - 6;
     while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
-      n--; // not within a character of UTF-8
+      n--; // do not split a UTF-8 character
   }
   char *p = out;
   *p++ = '"';

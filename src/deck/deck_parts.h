@@ -1,10 +1,9 @@
 /** \file deck_parts.h
- *  What the files of the deck share; nobody else includes it.  Layer: deck.
+ *  Code shared by the files of the deck; internal to this room.  Layer: deck.
  *
- *  deck_yaml.c turns text into a flat list of items, deck_value.c an item into
- *  a typed value, deck.c the items into a deck; deck_get.c tells its values,
- *  deck_print.c makes it text, deck_diff.c compares two.
- */
+ *  deck_yaml.c converts text to a flat list of items, deck_value.c an item to a
+ *  typed value, deck.c the items to a deck; deck_get.c returns its values,
+ *  deck_print.c prints it, deck_diff.c compares two. */
 #ifndef RT_DECK_PARTS_H
 #define RT_DECK_PARTS_H
 
@@ -17,15 +16,15 @@ enum {
   RT_QUOTE_BYTES = 72
 };
 
-/** Where something stands; line 0: on the command line. */
+/** A position; line 0: on the command line. */
 typedef struct rt_place {
   int line, column; /**< from 1 */
 } rt_place;
 
-/** All that is wrong with a deck, in the order found. */
+/** All errors of a deck, in the order found. */
 typedef struct rt_deck_issues {
   const char *name; // borrowed, of the deck
-  int n;            /**< found; only the first RT_DECK_MAX_ISSUES are kept */
+  int n; /**< number found; only the first RT_DECK_MAX_ISSUES are stored */
   struct {
     rt_place place;
     char text[RT_DECK_ISSUE_BYTES];
@@ -33,9 +32,9 @@ typedef struct rt_deck_issues {
 } rt_deck_issues;
 void rt_deck_issue(rt_deck_issues *issues, rt_place place, const char *fmt, ...)
     RT_PRINTF(3, 4);
-/** RT_OK when there are none, otherwise RT_ERR_CONFIG with a line each. */
+/** RT_OK if there are none, otherwise RT_ERR_CONFIG with one line each. */
 RT_MUST rt_err rt_deck_issues_report(rt_deck_issues *issues);
-/** What the user wrote, in quotes, clipped, without control characters. */
+/** The user's text in quotes, truncated, without control characters. */
 const char *rt_deck_quote(char out[RT_QUOTE_BYTES], const char *text);
 
 typedef struct rt_deck_scalar {
@@ -50,7 +49,7 @@ typedef enum rt_item_kind {
   RT_ITEM_SECTION /**< a mapping without keys */
 } rt_item_kind;
 
-/** One key of a deck as it was written. */
+/** A key of a deck as written. */
 typedef struct rt_deck_item {
   char *path; // owned
   rt_item_kind kind;
@@ -64,8 +63,8 @@ typedef struct rt_deck_items {
   rt_deck_item *at; // owned [n]
 } rt_deck_items;
 
-/** Read a YAML text of \a n bytes; what is wrong with it goes to \a issues.
- *  \a items is the caller's to clear, also after an error. */
+/** Read a YAML text of \a n bytes; errors go to \a issues.  The caller clears
+ *  \a items, also after an error. */
 RT_MUST rt_err rt_deck_yaml_read(const char *text, size_t n,
                                  rt_deck_issues *issues, rt_deck_items *items);
 void rt_deck_items_clear(rt_deck_items *items);
@@ -83,14 +82,14 @@ typedef struct rt_deck_value {
   int line;
 } rt_deck_value;
 
-/** Turn \a item into a value of \a key.  On a user's error \a issues grows and
- *  \a value stays as it was; otherwise the old value is freed. */
+/** Convert \a item to a value of \a key.  On a user's error, add to \a issues
+ *  and leave \a value unchanged; otherwise the old value is freed. */
 RT_MUST rt_err rt_deck_value_read(rt_key key, const rt_deck_item *item,
                                   rt_deck_issues *issues, rt_deck_value *value);
 void rt_deck_value_clear(rt_deck_value *value);
 
-/** \a text with "~" and "${NAME}" filled in, for the caller to free; or NULL,
- *  and in \a why what is wrong with it. */
+/** Expand "~" and "${NAME}" in \a text to a new string that the caller frees;
+ *  NULL on an error, described in \a why. */
 RT_MUST rt_err rt_deck_path_expand(const char *text, char **out,
                                    char why[RT_DECK_ISSUE_BYTES]);
 
@@ -108,14 +107,15 @@ typedef enum rt_length_unit {
   RT_LENGTH_PERCENT,
   RT_LENGTH_TIME /**< seconds */
 } rt_length_unit;
-/** Take a LENGTH apart, or a time ("30 min", "04:00:00"); false: neither. */
+/** Split a LENGTH, or a time ("30 min", "04:00:00"); false if it is neither. */
 bool rt_deck_length_split(const char *text, double *amount,
                           rt_length_unit *unit);
-/** A decimal number, the whole of \a text, whatever the locale. */
+/** Parse a decimal number that is the whole of \a text, independent of the
+ *  locale. */
 bool rt_deck_number(const char *text, double *x);
-/** "range 1 to 1024, rows" or "" into \a out. */
+/** Describe the range in \a out: "range 1 to 1024, rows" or "". */
 void rt_key_range(rt_key key, char *out, size_t n);
-/** A value as a deck shows it: [1, 2], "a text", 3. */
+/** Print a value as in a deck: [1, 2], "a text", 3. */
 void rt_deck_value_print(rt_key key, const rt_deck_value *value, FILE *to);
 
 struct rt_deck {

@@ -10,7 +10,7 @@
 
 enum { MAX_NAME = 128 };
 
-/** What keeps a path from being expanded. */
+/** Record why a path cannot be expanded. */
 static rt_err refuse(char why[RT_DECK_ISSUE_BYTES], const char *fmt,
                      const char *name)
 {
@@ -18,7 +18,7 @@ static rt_err refuse(char why[RT_DECK_ISSUE_BYTES], const char *fmt,
   return RT_OK;
 }
 
-/** The variable at \a *p, which is after "$"; moves behind it. */
+/** Append the value of the variable at *p, which follows "$"; advances *p. */
 static rt_err put_variable(const char **p, FILE *to,
                            char why[RT_DECK_ISSUE_BYTES])
 {
@@ -59,7 +59,7 @@ static rt_err put_variables(const char *text, FILE *to,
   return RT_OK;
 }
 
-/** Memory streams fail at their end. */
+/** Close a memory stream, which reports errors only then. */
 static rt_err finish(FILE *to, char **out)
 {
   if (fclose(to) == 0)
@@ -69,7 +69,7 @@ static rt_err finish(FILE *to, char **out)
   return RT_FAIL(RT_ERR_MEM, "no memory for a path");
 }
 
-/** "~" at the beginning, after the variables: they may bring it. */
+/** Expand a leading "~", after the variables, which may contain it. */
 static rt_err put_home(char **path, char why[RT_DECK_ISSUE_BYTES])
 {
   const char *const home = getenv("HOME");

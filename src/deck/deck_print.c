@@ -1,5 +1,5 @@
 /** \file deck_print.c
- *  Decks and the table of keys as text. */
+ *  Prints decks and the table of keys. */
 #include "deck/deck_parts.h"
 
 #include "base/file.h"
@@ -9,15 +9,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/** Does YAML (1.1) refuse this character in plain sight? */
+/** Must this character be escaped in YAML 1.1? */
 static bool needs_escape(uint32_t c)
 {
   return (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
          c == 0xfffe || c == 0xffff;
 }
 
-/** \a text in double quotes, readable by YAML.  Values of a deck are valid
- *  UTF-8 without control characters (deck_value.c). */
+/** Print \a text in double quotes for YAML.  Values of a deck are valid UTF-8
+ *  without control characters (deck_value.c). */
 static void print_quoted(const char *text, FILE *to)
 {
   const unsigned char *p = (const unsigned char *)text;
@@ -55,7 +55,8 @@ void rt_deck_value_print(rt_key key, const rt_deck_value *value, FILE *to)
     break;
   case RT_KEY_TYPE_CHOICE:
   case RT_KEY_TYPE_LENGTH:
-    fputs(value->text, to); // letters, digits, blanks, "%": safe as they are
+    // only letters, digits, blanks and "%", which need no quotes
+    fputs(value->text, to);
     break;
   case RT_KEY_TYPE_TEXT:
     print_quoted(value->text, to);
@@ -77,7 +78,7 @@ void rt_deck_value_print(rt_key key, const rt_deck_value *value, FILE *to)
   }
 }
 
-/** "train" of "train.lr": \a n bytes. */
+/** Length of "train" in "train.lr". */
 static size_t section_length(const char *path)
 {
   return strcspn(path, ".");
@@ -98,13 +99,14 @@ static void print_source(const rt_deck *deck, const rt_deck_value *value,
   else if (value->source == RT_FROM_COMMAND_LINE)
     fputs("command line", to);
   else {
-    for (const char *p = deck->name; *p != '\0'; p++) // any name, one line
+    // print any name on one line
+    for (const char *p = deck->name; *p != '\0'; p++)
       fputc(*p >= 0x20 && *p < 0x7f ? *p : '?', to);
     fprintf(to, ":%d", value->line);
   }
 }
 
-/** "  key: value", then blanks up to where comments stand. */
+/** Print "  key: value", then blanks up to the column of comments. */
 static rt_err print_pair(rt_key key, const rt_deck_value *value, FILE *to)
 {
   char *text = NULL;

@@ -57,7 +57,7 @@ rt_key rt_key_find(const char *path)
   return (rt_key)k;
 }
 
-/** "lr" of "train.lr". */
+/** The part "lr" of "train.lr". */
 static const char *leaf_of(const char *path)
 {
   const char *dot = strrchr(path, '.');

@@ -1,6 +1,5 @@
 /** \file deck_table.h
- *  The rows of deck_keys.h as data: what each key of a deck is.  Layer: deck.
- */
+ *  The rows of deck_keys.h as data.  Layer: deck. */
 #ifndef RT_DECK_TABLE_H
 #define RT_DECK_TABLE_H
 
@@ -26,18 +25,18 @@ typedef enum rt_key_type {
   RT_KEY_TYPE_REALS   /**< list of numbers */
 } rt_key_type;
 
-/** Fixed facts of a key: its row of deck_keys.h. */
+/** The row of a key in deck_keys.h. */
 typedef struct rt_key_row {
   const char *path; /**< "train.batch_rows" */
   rt_key_type type;
   const char *dflt;
   double low, high;          /**< low > high: no range */
   int64_t low_int, high_int; /**< the same, exact beyond 2^53 */
-  const char *choices;       /**< words of CHOICE; units allowed to a LENGTH */
+  const char *choices;       /**< words of a CHOICE; units of a LENGTH */
   const char *unit, *help;
 } rt_key_row;
 const rt_key_row *rt_key_row_of(rt_key key);
-/** Name of a section, "train", and what it is about; NULL past the last. */
+/** Name of a section ("train") and its title; NULL past the last. */
 const char *rt_deck_section(int i, const char **help);
 
 const char *rt_key_path(rt_key key); /**< "train.batch_rows" */
@@ -45,13 +44,13 @@ const char *rt_key_path(rt_key key); /**< "train.batch_rows" */
 bool rt_key_is_path(rt_key key);
 /** The key of this path, or RT_N_KEYS. */
 rt_key rt_key_find(const char *path);
-/** The key that was probably meant, or RT_N_KEYS: a few typing errors away, or
- *  the right word in the wrong section. */
+/** The key that was probably intended, or RT_N_KEYS: a few typing errors away,
+ *  or the right word in the wrong section. */
 rt_key rt_key_nearest(const char *path);
-/** The key that \a path takes for a section ("train.lr.x"), or RT_N_KEYS. */
+/** The key that \a path uses like a section ("train.lr.x"), or RT_N_KEYS. */
 rt_key rt_key_above(const char *path);
 bool rt_deck_has_section(const char *name);
-/** "integer", "number", ...: the type in a word. */
+/** Name of a type: "integer", "number", ... */
 const char *rt_key_type_name(rt_key_type type);
 
 #endif

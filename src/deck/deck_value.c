@@ -1,5 +1,5 @@
 /** \file deck_value.c
- *  Words of a deck to typed values.
+ *  Converts words of a deck to typed values.
  *
  *  Numbers are plain decimals with an optional exponent: no hexadecimal, no
  *  1_000, no infinity, no leading zeros (YAML 1.1 would read 010 as 8). */
@@ -15,7 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
-/** What one scalar turned into. */
+/** The value of a scalar. */
 typedef struct scalar_value {
   int64_t whole;
   double real;
@@ -24,7 +24,7 @@ typedef struct scalar_value {
 
 void rt_deck_real_text(double x, char out[32])
 {
-  // printf's decimal point follows the locale, YAML's does not
+  // printf's decimal point depends on the locale, YAML's does not
   const locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
   const locale_t before = uselocale(plain);
   for (int digits = 15; digits <= 17; digits++) {
@@ -36,7 +36,7 @@ void rt_deck_real_text(double x, char out[32])
   freelocale(plain);
 }
 
-/** Is \a text all digits of one decimal number? */
+/** Is \a text a well-formed decimal number? */
 static bool number_is_well_formed(const char *text, bool *whole)
 {
   const char *p = text;
@@ -70,12 +70,13 @@ bool rt_deck_number(const char *text, double *x)
   bool whole;
   if (!number_is_well_formed(text, &whole))
     return false;
-  // a user's locale may want a comma; the whole C locale is never allocated
+  // the user's locale may use a comma; requesting the "C" locale allocates
+  // nothing
   *x = strtod_l(text, NULL, newlocale(LC_ALL_MASK, "C", (locale_t)0));
   return isfinite(*x);
 }
 
-/** A whole number; 3e6 counts as one. */
+/** Parse an integer; 3e6 counts as one. */
 static bool parse_whole(const char *text, int64_t *x)
 {
   bool digits_only;
@@ -117,7 +118,7 @@ bool rt_deck_length_split(const char *text, double *amount,
   static const struct {
     const char *word;
     rt_length_unit unit;
-    double of_it; // a word stands for so many
+    double of_it; // value of the unit
   } units[] = {{"", RT_LENGTH_STEPS, 1},        {"step", RT_LENGTH_STEPS, 1},
                {"steps", RT_LENGTH_STEPS, 1},   {"token", RT_LENGTH_TOKENS, 1},
                {"tokens", RT_LENGTH_TOKENS, 1}, {"%", RT_LENGTH_PERCENT, 1},
@@ -145,7 +146,7 @@ bool rt_deck_length_split(const char *text, double *amount,
   return false;
 }
 
-/** A list of words, separated by blanks: is \a word (\a n bytes) in it? */
+/** Is \a word (\a n bytes) in a list of words separated by blanks? */
 static bool has_word(const char *words, const char *word, size_t n)
 {
   for (const char *p = words; (p += strspn(p, " "), *p != '\0');) {
@@ -174,7 +175,8 @@ static bool length_is_valid(const rt_key_row *row, const char *text)
              : has_word(row->choices, names[unit], strlen(names[unit]));
 }
 
-/** Paths and words go into files and messages: UTF-8, no control characters. */
+/** Is the text valid UTF-8 without control characters, as it goes to files and
+ *  messages? */
 static bool text_is_clean(const char *text)
 {
   const unsigned char *p = (const unsigned char *)text;
@@ -204,7 +206,7 @@ static bool takes_time(const rt_key_row *row)
   return row->type == RT_KEY_TYPE_REAL && strcmp(row->unit, "s") == 0;
 }
 
-/** A number, or a time where the unit is seconds. */
+/** Parse a number, or a time if the unit is seconds. */
 static bool parse_real(const rt_key_row *row, const rt_deck_scalar *s,
                        double *x)
 {
@@ -215,7 +217,7 @@ static bool parse_real(const rt_key_row *row, const rt_deck_scalar *s,
          unit == RT_LENGTH_TIME && isfinite(*x);
 }
 
-/** What a single value of this key should look like. */
+/** Describe the expected form of a value of this key. */
 static void describe(const rt_key_row *row, char *out, size_t n)
 {
   switch (row->type) {
@@ -248,7 +250,7 @@ static void describe(const rt_key_row *row, char *out, size_t n)
   }
 }
 
-/** Words that people know from elsewhere and that mean nothing here yet. */
+/** Words that users know from other programs and that are not valid here. */
 static const struct {
   const char *path, *word, *hint;
 } not_yet[] = {
@@ -259,7 +261,7 @@ static const struct {
     {"run.real", "f16", "; f16 is not there yet, take f32"},
 };
 
-/** Why a good-looking value was refused, when that can be guessed. */
+/** Explain why a plausible value was rejected, if it can be guessed. */
 static void add_hint(const rt_key_row *row, const rt_deck_scalar *s, char *out,
                      size_t n)
 {
@@ -297,7 +299,7 @@ static void add_hint(const rt_key_row *row, const rt_deck_scalar *s, char *out,
   }
 }
 
-/** "~", "null" or nothing: YAML's way to say that there is no value. */
+/** Is it "~", "null" or empty, YAML's ways to express "no value"? */
 static bool is_null(const rt_deck_scalar *s)
 {
   return !s->quoted && (s->text[0] == '\0' || strcmp(s->text, "~") == 0 ||
@@ -338,7 +340,7 @@ static bool is_in_range(const rt_key_row *row, const scalar_value *v)
   return v->real >= row->low && v->real <= row->high;
 }
 
-/** Read one scalar; what is wrong with it becomes an issue. */
+/** Read one scalar; errors become issues. */
 static bool read_scalar(rt_key key, const rt_deck_scalar *s,
                         rt_deck_issues *issues, scalar_value *out)
 {

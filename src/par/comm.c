@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHARED_FROM = 64 << 10 }; // bytes of a gather worth its shared memory
+// gathers of at least this size use shared memory
+enum { SHARED_FROM = 64 << 10 };
 
-/** All that this rank alone can fail at. */
+/** The part that can fail on a single rank. */
 static rt_err allocate(rt_comm **out)
 {
   rt_comm *c = calloc(1, sizeof *c);
@@ -21,7 +22,7 @@ static rt_err allocate(rt_comm **out)
   return RT_OK;
 }
 
-/** Take c->comm, in which this rank's name is \a number, or its rank when that
+/** Set up c->comm, in which this rank's name is \a number, or its rank if that
  *  is negative. */
 static rt_err set_up(rt_comm *c, int number)
 {
@@ -125,9 +126,9 @@ rt_err rt_comm_bcast(const rt_comm *comm, void *data, size_t bytes, int root)
   return rt_comm_left(comm, since, RT_OK);
 }
 
-/** One broadcast for each rank that has something: any length, no int
- *  displacements; right for the few large pieces that retort gathers.
- *  \a bytes_of [size], or NULL: \a each. */
+/** One broadcast per rank that contributes: this allows any length without int
+ *  displacements, and suits the few large gathers of Retort.  \a bytes_of
+ *  [size], or NULL: \a each. */
 static rt_err gather_by_bcast(const rt_comm *comm, const size_t *bytes_of,
                               size_t each, char *out)
 {

@@ -1,20 +1,21 @@
 /** \file comm_impl.h
- *  The inside of a communicator.  Layer: par; for comm*.c alone. */
+ *  Internals of a communicator.  Layer: par; for comm*.c only. */
 #ifndef RT_COMM_IMPL_H
 #define RT_COMM_IMPL_H
 
 #include "par/comm_shm.h"
 
-/** Elements of one MPI call: int counts, and bounded temporary buffers. */
+/** Maximum number of elements per MPI call: counts are int, and temporary
+ *  buffers bounded. */
 enum { RT_COMM_MOST = 1 << 28 };
 
 /** Operations whose times ranks compare at once. */
 enum { RT_COMM_COMPARED = 64 };
 
-/** What a group finds out about itself. */
+/** State that a group sets up at its first large operation. */
 typedef struct rt_comm_lane {
   bool known;  /**< at its first large operation: the next member */
-  rt_shm *shm; // owned; NULL: MPI carries everything
+  rt_shm *shm; // owned; NULL: everything goes through MPI
   int n_spent, n_due;
   double spent_s[RT_COMM_COMPARED]; /**< [n_spent]: in each of the last ones;
                                        compared once they are n_due */
@@ -23,9 +24,9 @@ typedef struct rt_comm_lane {
 struct rt_comm {
   MPI_Comm comm; // owned duplicate
   int rank, size;
-  rt_quorum quorum;   /**< of its agreements */
+  rt_quorum quorum;   /**< for its agreements */
   rt_comm_lane *lane; // owned
-  size_t most;        /**< elements, or bytes, of one MPI call */
+  size_t most;        /**< maximum elements, or bytes, per MPI call */
 };
 
 /** An operation of all ranks that was entered at \a since is over, which had
@@ -37,14 +38,14 @@ RT_MUST rt_err rt_comm_left(const rt_comm *comm, double since, rt_err err);
 MPI_Datatype rt_comm_mpi_type(rt_dtype type);
 MPI_Op rt_comm_mpi_op(rt_op op);
 
-/** The group's shared memory, set up at the first call; NULL: none.
+/** The group's shared memory, set up at the first call; NULL if there is none.
  *  Collective. */
 RT_MUST rt_err rt_comm_shm(const rt_comm *comm, rt_shm **out);
-/** Start an operation and wait until it is done.  Collective. */
+/** Start an operation and wait until it is complete.  Collective. */
 RT_MUST rt_err rt_comm_shm_run(const rt_comm *comm, rt_shm *shm, rt_shm_op *op);
 
-/** For tests: at most \a most elements in one MPI call, and shared memory used
- *  or not.  Before the first operation, on all ranks alike. */
+/** For tests: limit elements per MPI call, and enable or disable shared memory.
+ *  Call before the first operation, on all ranks alike. */
 void rt_comm_limit(rt_comm *comm, size_t most, bool shared_memory);
 
 #endif

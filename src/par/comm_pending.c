@@ -1,6 +1,6 @@
 /** \file comm_pending.c
- *  All-reduces of device buffers, waited for at once or later, and a barrier
- *  for the patient. */
+ *  All-reduces of device buffers, blocking or not, and a barrier for long
+ *  waits. */
 #include "par/comm_impl.h"
 
 #include "base/clock.h"
@@ -10,22 +10,22 @@
 
 struct rt_pending {
   const rt_comm *comm;   // borrowed
-  rt_shm *shm;           // borrowed; NULL: MPI's
+  rt_shm *shm;           // borrowed; NULL: through MPI
   rt_shm_op op;          // with shm
-  MPI_Request *requests; // without; owned [room], the first n are used
+  MPI_Request *requests; // without shm: owned [room], the first n are used
   int n, room;
   rt_pending *next; // in one of the lists below
 };
 
-// What progress moves, and used ones for the next start: a step allocates
-// nothing.  Process-wide on purpose: so is the progress of MPI.
+// Operations in progress, and used ones for reuse, so that a step allocates
+// nothing.  Deliberately process-wide, like MPI's progress.
 static struct {
   rt_pending *open, *spare;
 } list;
 
 static void move_all(void)
 {
-  int done; // the finish sees any error
+  int done; // the finish returns any error
   for (rt_pending *p = list.open; p != NULL; p = p->next)
     if (p->shm != NULL)
       rt_shm_advance(p->shm);
@@ -42,14 +42,14 @@ void rt_comm_progress(void)
   rt_ranks_leave(since);
 }
 
-/** How a rank waits that has nothing to do: it yields the core, since ranks may
- *  be more than cores, then sleeps for a small part of what it waited. */
+/** How an idle rank waits: it yields the core, as there may be more ranks than
+ *  cores, then sleeps for a small fraction of the time waited. */
 enum { YIELDS = 200, SHORT_SLEEPS = 1000, MPI_EVERY = 16 };
 
 static void idle(const rt_comm *comm, int tries)
 {
   int arrived;
-  move_all(); // a peer may need another sum of ours to come here
+  move_all(); // a peer may need another of our sums before it gets here
   if (tries % MPI_EVERY == 0)
     MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm->comm, &arrived,
                MPI_STATUS_IGNORE);
@@ -105,7 +105,8 @@ rt_err rt_comm_allreduce(const rt_comm *comm, rt_dev *dev, rt_view x, rt_op op)
     return RT_OK;
   rt_shm *shm;
   RT_TRY(check_view(&x));
-  RT_TRY(rt_dev_sync(dev)); // a named wait: what writes x must be done
+  // explicit wait: kernels that write x must have finished
+  RT_TRY(rt_dev_sync(dev));
   RT_TRY(rt_comm_shm(comm, &shm));
   if (shm == NULL)
     return rt_comm_allreduce_host(comm, x.data, rt_view_size(&x), x.dtype, op);
@@ -114,7 +115,7 @@ rt_err rt_comm_allreduce(const rt_comm *comm, rt_dev *dev, rt_view x, rt_op op)
   return rt_comm_shm_run(comm, shm, &sum);
 }
 
-/** A pending with room for \a n requests, from the spare ones if there are. */
+/** A pending operation with \a n requests, reusing a spare one if possible. */
 static rt_err take(int n, rt_pending **out)
 {
   rt_pending *p = list.spare;
@@ -169,7 +170,7 @@ rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
     return RT_OK;
   rt_shm *shm;
   RT_TRY(check_view(&x));
-  RT_TRY(rt_dev_event_wait(dev, ready)); // a named wait, for this alone
+  RT_TRY(rt_dev_event_wait(dev, ready)); // explicit wait, only for this event
   RT_TRY(rt_comm_shm(comm, &shm));
   const size_t n = rt_view_size(&x);
   const size_t parts = shm != NULL ? 0 : (n + comm->most - 1) / comm->most;

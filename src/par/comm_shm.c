@@ -13,36 +13,37 @@
 #include <time.h>
 #include <unistd.h>
 
-/** A chunk stays in a core's own cache between its three stages; the ring of
- *  all slots, 2 MiB a rank, in the cache that cores share. */
+/** A chunk stays in a core's private cache between its three stages; the ring
+ *  of all slots (2 MiB per rank) in the shared cache. */
 enum { CHUNK = 256 << 10, N_SLOTS = 8, LINE = 64, BLOCK = 1024 };
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "counters between processes");
 
-/** What a rank shows to the others; counters on cache lines of their own. */
+/** What a rank publishes to the others; each counter has its own cache line. */
 typedef struct board {
   _Alignas(LINE) _Atomic int64_t n_in;
   _Alignas(LINE) _Atomic int64_t n_sum;
   _Alignas(LINE) _Atomic int64_t n_out;
-  _Alignas(LINE) uint64_t tag[N_SLOTS]; // of the operation in the slot
+  _Alignas(LINE) uint64_t tag[N_SLOTS]; // tag of the operation in the slot
   _Alignas(LINE) char slot[N_SLOTS][CHUNK];
 } board;
 
 struct rt_shm {
   int rank, size;
-  char *memory;               // owned [size] parts of part_bytes
+  char *memory;               // owned: [size] parts of part_bytes
   board **board;              // owned [size], in memory
-  int64_t n_in, n_sum, n_out; // chunks that went through each stage here
-  int64_t all_sum, all_out;   // least of all ranks, when last looked at
+  int64_t n_in, n_sum, n_out; // chunks that passed each stage on this rank
+  int64_t all_sum, all_out;   // minimum over all ranks, when last read
   int64_t all_in;
-  int64_t n_chunks;          // of all operations so far
+  int64_t n_chunks;          // chunks of all operations so far
   rt_shm_op *in, *sum, *out; // borrowed: the operation at each stage
   rt_shm_op *last;           // borrowed
   bool failed;
   char text[160];
 };
 
-/** A board on pages of its own, near the rank that fills it first. */
+/** Each board has its own pages, allocated near the rank that touches it first.
+ */
 size_t rt_shm_bytes(void)
 {
   const size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -51,8 +52,8 @@ size_t rt_shm_bytes(void)
 
 enum { NAME = 64 };
 
-/** A name that no other process has; the first rank makes the file, with room
- *  for \a bytes. */
+/** Choose a unique name; the first rank creates the file with \a bytes
+ *  reserved. */
 static rt_err make_file(size_t bytes, char name[NAME])
 {
   struct timespec now;
@@ -69,8 +70,8 @@ static rt_err make_file(size_t bytes, char name[NAME])
   return RT_OK;
 }
 
-/** Map it, and this rank's part really be there: a page that does not fit into
- *  /dev/shm would kill whoever touches it. */
+/** Map the file, and allocate this rank's part for certain: touching a page
+ *  that does not fit into /dev/shm would kill the process. */
 static rt_err map(rt_shm *s, const char *name)
 {
   RT_ASSERT(s != NULL); // the ranks have agreed
@@ -97,7 +98,8 @@ static rt_err map(rt_shm *s, const char *name)
   return RT_OK;
 }
 
-/** All that one rank can fail at.  On any error all do without. */
+/** The part that can fail on a single rank.  On any error all ranks do without
+ *  shared memory. */
 static rt_err allocate(int rank, int size, rt_shm **out)
 {
   rt_shm *s = calloc(1, sizeof *s);
@@ -120,11 +122,12 @@ static rt_err share_node(MPI_Comm comm, bool *yes)
                                                     0, MPI_INFO_NULL, &node));
   RT_TRY_MPI(MPI_Comm_size(node, &n_here));
   MPI_Comm_free(&node);
-  *yes = n_here == size; // for one rank, hence for all
+  *yes = n_here == size; // the same on all ranks
   return RT_OK;
 }
 
-/** A step that all ranks outlive: they go on without shared memory. */
+/** Agree on a step whose failure is not fatal: the ranks continue without
+ *  shared memory. */
 #define AGREE(comm, err) rt_agree_ranks(comm, err, RT_LATE, RT_HERE)
 
 static rt_err create(MPI_Comm comm, int rank, int size, rt_shm **out)
@@ -138,7 +141,7 @@ static rt_err create(MPI_Comm comm, int rank, int size, rt_shm **out)
     RT_TRY_MEETING("broadcast", MPI_Bcast(name, NAME, MPI_BYTE, 0, comm));
     err = AGREE(comm, map(*out, name));
   }
-  if (rank == 0) // those who have mapped it keep it
+  if (rank == 0) // ranks that have mapped the file keep it
     shm_unlink(name);
   return err;
 }
@@ -158,7 +161,7 @@ rt_err rt_shm_create(MPI_Comm comm, rt_shm **out)
     return RT_OK;
   rt_shm_destroy(out);
   RT_CHECK(err != RT_ERR_INTERNAL, err, "%s", rt_err_text());
-  rt_warn("sums inside this node go through MPI, which is slower: %s",
+  rt_warn("sums within this node go through MPI, which is slower: %s",
           rt_err_text());
   rt_err_clear();
   return RT_OK;
@@ -176,7 +179,7 @@ void rt_shm_destroy(rt_shm **shm)
   free(s);
 }
 
-/** Tells operations apart; all ranks must show the same. */
+/** Identifies an operation; all ranks must publish the same tag. */
 static uint64_t tag_of(const rt_shm_op *op)
 {
   const unsigned kind =
@@ -187,12 +190,12 @@ static uint64_t tag_of(const rt_shm_op *op)
 void rt_shm_start(rt_shm *s, rt_shm_op *op)
 {
   if (s->failed)
-    return;                // it counts as done, and the finish says why
+    return; // it counts as complete, and the finish returns the error
   size_t most = op->bytes; // of one rank
   for (int r = 0; op->bytes_of != NULL && r < s->size; r++)
     most = r == 0 || op->bytes_of[r] > most ? op->bytes_of[r] : most;
   op->first = s->n_chunks;
-  // at least one, so that all ranks show each other a tag
+  // at least one, so that all ranks exchange a tag
   op->n_chunks = most == 0 ? 1 : (int64_t)((most + CHUNK - 1) / CHUNK);
   op->next = NULL;
   s->n_chunks += op->n_chunks;
@@ -216,15 +219,15 @@ rt_err rt_shm_error(const rt_shm *s)
   return RT_OK;
 }
 
-/** Bytes of chunk \a k of something of \a bytes. */
+/** Size of chunk \a k of \a bytes bytes. */
 static size_t chunk_bytes(size_t bytes, int64_t k)
 {
   const size_t from = (size_t)k * CHUNK;
   return from >= bytes ? 0 : bytes - from < CHUNK ? bytes - from : CHUNK;
 }
 
-/** Bytes [*from, *to) of a chunk of \a bytes that rank \a r adds up: whole
- * cache lines, but for the end. */
+/** Bytes [*from, *to) of a chunk of \a bytes that rank \a r sums: whole cache
+ *  lines, except at the end. */
 static void slice_of(const rt_shm *s, size_t bytes, int r, size_t *from,
                      size_t *to)
 {
@@ -235,7 +238,7 @@ static void slice_of(const rt_shm *s, size_t bytes, int r, size_t *from,
   *to = *to < bytes ? *to : bytes;
 }
 
-/** Where rank \a r's part of a gather begins. */
+/** Offset of rank \a r's part of a gather. */
 static size_t part_at(const rt_shm_op *op, int r)
 {
   size_t at = 0;
@@ -260,7 +263,7 @@ static void copy_in(const rt_shm *s, const rt_shm_op *op, int64_t k, char *slot)
   memcpy(slot + to, op->data + at + to, bytes - to);
 }
 
-/** Copy what the others made of chunk \a k from their slots. */
+/** Copy the results of the others for chunk \a k from their slots. */
 static void copy_out(const rt_shm *s, const rt_shm_op *op, int64_t k,
                      size_t slot)
 {
@@ -308,7 +311,7 @@ static void combine_f64(double *restrict a, const double *restrict b, size_t n,
       a[i] = b[i] < a[i] ? b[i] : a[i];
 }
 
-/** a = a op b, \a bytes of them. */
+/** a = a op b, for \a bytes bytes. */
 static void combine(const rt_shm_op *op, void *a, const void *b, size_t bytes)
 {
   if (op->type == RT_F32)
@@ -317,8 +320,9 @@ static void combine(const rt_shm_op *op, void *a, const void *b, size_t bytes)
     combine_f64(a, b, bytes / sizeof(double), op->op);
 }
 
-/** Add up this rank's slice of chunk \a k, in the order of ranks; the result
- *  goes home and into the slot, where nobody else looked at this slice. */
+/** Sum this rank's slice of chunk \a k in rank order; the result goes to the
+ *  destination and to the slot, where no other rank reads this slice meanwhile.
+ */
 static void add_slice(const rt_shm *s, const rt_shm_op *op, int64_t k,
                       size_t slot)
 {
@@ -340,8 +344,8 @@ static void add_slice(const rt_shm *s, const rt_shm_op *op, int64_t k,
   }
 }
 
-/** The least of one counter over all ranks, looked up only when the last look
- *  \a *known does not suffice for \a wanted. */
+/** Has the minimum of a counter over all ranks reached \a wanted?  Reads it
+ *  only if the last value *known does not suffice. */
 static bool reached(const rt_shm *s, size_t counter, int64_t *known,
                     int64_t wanted)
 {
@@ -358,7 +362,8 @@ static bool reached(const rt_shm *s, size_t counter, int64_t *known,
   return least >= wanted;
 }
 
-/** All ranks have shown their tag of this chunk: are they one? */
+/** Once all ranks have published their tag of this chunk: are all tags equal?
+ */
 static bool tags_agree(rt_shm *s, const rt_shm_op *op, size_t slot)
 {
   const uint64_t mine = tag_of(op);
@@ -379,7 +384,7 @@ static bool tags_agree(rt_shm *s, const rt_shm_op *op, size_t slot)
   return true;
 }
 
-/** The next operation when \a op has no chunk beyond \a done. */
+/** The next operation if \a op has no chunk beyond \a done. */
 static rt_shm_op *next_of(rt_shm_op *op, int64_t done)
 {
   return done == op->first + op->n_chunks ? op->next : op;
@@ -432,7 +437,7 @@ static bool try_out(rt_shm *s)
 bool rt_shm_advance(rt_shm *s)
 {
   bool moved = false;
-  // what is nearest to its end first: its chunk is still in the cache
+  // the last stage first: its chunk is still in the cache
   while (!s->failed && (try_out(s) || try_sum(s) || try_in(s)))
     moved = true;
   return moved;

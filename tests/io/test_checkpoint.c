@@ -229,7 +229,7 @@ static void test_refused_writes(void)
     slabs[1].name = odd ? "w/other" : "w/norm";
     RT_FAILS(
         rt_checkpoint_write(MPI_COMM_WORLD, folder, &meta, slabs, N_TENSORS),
-        RT_ERR_INTERNAL, "other tensors");
+        RT_ERR_INTERNAL, "different tensors");
     slabs[1].name = "w/norm";
     slabs[2].data.dtype = odd ? RT_F32 : RT_F64;
     RT_FAILS(

@@ -210,7 +210,7 @@ says err.txt "[0, 88)"
 expect 64 1 logits select all other train.lr=1
 says err.txt "makes nothing of train.lr"
 expect 64 1 logits verify all capture.rows=1
-says err.txt "makes nothing of capture.rows: it takes data.files, data.weights"
+says err.txt "does not use capture.rows: it takes data.files, data.weights"
 expect 64 1 logits info all capture.rows=1
 says err.txt "no KEY=VALUE"
 for d in wider beyond other bad; do
