@@ -32,6 +32,8 @@ TEACHER = ["teacher.weights=teacher"]
 LIVE = ["train", "deck.yaml", "teacher.source=live"] + TEACHER
 CAPTURE = ["capture", "deck.yaml", "capture.rows=8", "capture.dir=captured",
            "capture.shard_rows=4"] + TEACHER
+EVAL = ["eval", "deck.yaml", "student.weights=teacher", "eval.teacher=true",
+        "eval.rows=8", "eval.part=train"] + TEACHER
 WIDE = ["teacher.top_k=6554", "teacher.top_p=1"]
 WIDE_CAPTURE = ["capture.top_k=6554", "capture.top_p=1"]
 DATASETS = {"dataset": ["capture.top_k=100"],
@@ -51,6 +53,8 @@ RUNS = {  # name: ranks, arguments
     "sampled": (1, LIVE + ["teacher.target=sampled", "teacher.draws=500"]),
     "full": (1, LIVE + ["teacher.target=full"]),
     "full, tp 2": (2, LIVE + ["teacher.target=full"] + TP2),
+    "full, circle": (2, LIVE + ["teacher.target=full", "teacher.tp=2"]),
+    "eval, circle": (2, EVAL + ["teacher.tp=2"]),
     "capture K 6554": (1, CAPTURE + WIDE_CAPTURE),
     "capture K 6554, tp 2": (2, CAPTURE + WIDE_CAPTURE + ["teacher.tp=2"]),
     "capture draws": (1, CAPTURE + ["capture.draws=100"]),

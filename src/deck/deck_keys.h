@@ -75,7 +75,7 @@
   K(TEA_WEIGHTS, "teacher.weights", TEXT, "", 1, 0, "", "path", "Hugging Face folder of the teacher (live, capture, eval)") \
   K(TEA_TP, "teacher.tp", INT, "1", 1, 1048576, "", "ranks", "tensor-parallel ranks of the teacher") \
   K(TEA_DATASET, "teacher.dataset", TEXT, "", 1, 0, "", "path", "folder of a captured logit dataset") \
-  K(TEA_TARGET, "teacher.target", CHOICE, "sparse", 1, 0, "sparse full sampled", "", "sparse: truncated entries; full: the whole vocabulary (live, equal tp); sampled: random draws (live)") \
+  K(TEA_TARGET, "teacher.target", CHOICE, "sparse", 1, 0, "sparse full sampled", "", "sparse: truncated entries; full: the whole vocabulary (live); sampled: random draws (live)") \
   K(TEA_TOP_P, "teacher.top_p", REAL, "0.95", 1e-6, 1, "", "", "keep the smallest set with this mass of the full softmax (including the token that crosses it)") \
   K(TEA_TOP_K, "teacher.top_k", INT, "50", 1, 65536, "", "entries", "then keep at most this many entries") \
   K(TEA_DRAWS, "teacher.draws", INT, "50", 1, 2048, "", "draws", "target sampled: ids drawn per token from the full softmax (random-sampling KD)") \

@@ -47,9 +47,11 @@ for pair in "2 1 2" "2 2 1" "4 1 4" "4 4 2" "4 2 1"; do
   expect 0 "$ranks" train deck.yaml output.dir="drawn-$ranks-$tp_t-$tp_s" \
     "${steps[@]}" "${drawn[@]}" teacher.tp="$tp_t" student.tp="$tp_s"
   close_to drawn-1-1 "drawn-$ranks-$tp_t-$tp_s"
+  expect 0 "$ranks" train deck.yaml output.dir="full-$ranks-$tp_t-$tp_s" \
+    "${steps[@]}" "${live[@]}" teacher.target=full teacher.tp="$tp_t" \
+    student.tp="$tp_s" train.micro_rows=2
+  close_to full-1-1 "full-$ranks-$tp_t-$tp_s"
 done
-expect 78 2 train deck.yaml "${live[@]}" teacher.target=full student.tp=2
-says err.txt "equal tp"
 expect 78 2 train deck.yaml student.tp=2 student.heads=3 student.kv_heads=3 \
   student.width=48
 says err.txt "1"

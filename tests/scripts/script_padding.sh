@@ -138,7 +138,15 @@ expect 0 1 train deck.yaml "${stored[@]}" teacher.dataset=padded \
   student.vocab=70 "${true_v[@]}"
 expect 78 1 train deck.yaml data.vocab=65
 says err.txt "data.vocab is 65"
-expect 78 2 train deck.yaml "${live[@]}" teacher.weights=wide.hf \
-  "${true_v[@]}" teacher.target=full
-says err.txt "the same padding"
+
+# --- the whole vocabulary, whatever the padding and the tp of both
+full=("${live[@]}" teacher.target=full)
+expect 0 1 train deck.yaml output.dir=full "${full[@]}" teacher.weights=teacher.hf
+for pad in "1 1 64" "2 1 64" "1 2 65" "2 2 70"; do
+  read -r tp_t tp_s vocab <<<"$pad"
+  expect 0 2 train deck.yaml output.dir="full-$tp_t-$tp_s" "${full[@]}" \
+    teacher.weights=wide.hf "${true_v[@]}" teacher.tp="$tp_t" \
+    student.tp="$tp_s" student.vocab="$vocab"
+  close_to full "full-$tp_t-$tp_s"
+done
 finish

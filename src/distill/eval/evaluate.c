@@ -12,7 +12,7 @@
 #include "base/draft.h"
 #include "base/outfile.h"
 #include "base/split.h"
-#include "distill/eval/eval_teacher.h"
+#include "distill/teacher/hidden_teacher.h"
 #include "distill/job/job_memory.h"
 #include <math.h>
 #include <stdlib.h>
@@ -39,7 +39,7 @@ typedef struct rt_sums {
 struct rt_evaluator {
   rt_job *job;                 // borrowed
   rt_model *student;           // borrowed
-  rt_eval_teacher *teacher;    // owned, NULL without eval.teacher
+  rt_hidden_teacher *teacher;  // owned, NULL without eval.teacher
   rt_batch *batch;             // owned
   rt_arena *arena;             // owned: memory of all views below
   int64_t chunk;               // tokens per tile
@@ -116,6 +116,24 @@ static rt_err host_arrays(rt_evaluator *e)
   return rt_job_batch(e->job, e->job->micro_rows, &e->batch);
 }
 
+static rt_err plan_teacher(rt_evaluator *e)
+{
+  rt_job *job = e->job;
+  RT_CHECK((job->needs & RT_NEED_TEACHER) != 0, RT_ERR_INTERNAL,
+           "eval.teacher without RT_NEED_TEACHER");
+  RT_CHECK(rt_arch_true_vocab(&job->arch_t) == rt_arch_true_vocab(&job->arch_s),
+           RT_ERR_CONFIG,
+           "eval.teacher: the teacher has %lld ids, the student %lld: they "
+           "must share a tokenizer; if they differ only in padding, set "
+           "data.vocab to its size",
+           (long long)rt_arch_true_vocab(&job->arch_t),
+           (long long)rt_arch_true_vocab(&job->arch_s));
+  RT_TRY(rt_hidden_teacher_create(job, "evaluation teacher", &e->teacher));
+  rt_job_beside(job, "evaluation teacher, rows on the way",
+                rt_hidden_teacher_beside(e->teacher));
+  return RT_OK;
+}
+
 rt_err rt_evaluator_create(rt_job *job, rt_model *student, rt_evaluator **out)
 {
   rt_evaluator *e = calloc(1, sizeof *e);
@@ -126,7 +144,7 @@ rt_err rt_evaluator_create(rt_job *job, rt_model *student, rt_evaluator **out)
   RT_CHECK(job->corpus != NULL, RT_ERR_CONFIG,
            "evaluation needs held-out text: name the corpus in data.files");
   if (rt_deck_bool(job->deck, RT_KEY_EVAL_TEACHER))
-    RT_TRY(rt_eval_teacher_create(job, student, &e->teacher));
+    RT_TRY(plan_teacher(e));
   RT_TRY(rt_arena_create("evaluation", &e->arena));
   RT_TRY(reserve_views(e));
   return rt_agree(job->world, host_arrays(e));
@@ -137,7 +155,7 @@ int rt_evaluator_arenas(const rt_evaluator *e, const rt_arena *plans[4])
   int n = 0;
   plans[n++] = e->arena;
   if (e->teacher != NULL)
-    n += rt_eval_teacher_arenas(e->teacher, plans + n);
+    n += rt_hidden_teacher_arenas(e->teacher, plans + n);
   return n;
 }
 
@@ -146,7 +164,7 @@ rt_err rt_evaluator_commit(rt_evaluator *e)
   rt_job *job = e->job;
   RT_TRY(
       rt_agree(job->world, rt_arena_commit(e->arena, rt_dev_memory(job->dev))));
-  return e->teacher != NULL ? rt_eval_teacher_commit(e->teacher) : RT_OK;
+  return e->teacher != NULL ? rt_hidden_teacher_commit(e->teacher) : RT_OK;
 }
 
 void rt_evaluator_destroy(rt_evaluator **out)
@@ -155,7 +173,7 @@ void rt_evaluator_destroy(rt_evaluator **out)
   *out = NULL;
   if (e == NULL)
     return;
-  rt_eval_teacher_destroy(&e->teacher);
+  rt_hidden_teacher_destroy(&e->teacher);
   rt_batch_destroy(&e->batch);
   rt_arena_destroy(&e->arena);
   free(e->block);
@@ -180,7 +198,7 @@ static rt_err forward(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
   rt_phases_to(&job->phases, was);
   free(rows);
   // agree, so that after a damaged row no rank waits in the forward pass
-  RT_TRY(rt_agree(e->teacher != NULL ? rt_eval_teacher_comm(e->teacher)
+  RT_TRY(rt_agree(e->teacher != NULL ? rt_hidden_teacher_comm(e->teacher)
                                      : job->grid_s.comm_tp,
                   err));
   const int64_t n_tokens = n * job->seq;
@@ -196,7 +214,7 @@ static rt_err forward(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
     RT_TRY(rt_model_forward(e->student, &in, hidden_s));
   }
   return e->teacher != NULL
-             ? rt_eval_teacher_forward(e->teacher, e->batch, &in, hidden_t)
+             ? rt_hidden_teacher_forward(e->teacher, e->batch, &in, hidden_t)
              : RT_OK;
 }
 
@@ -328,7 +346,7 @@ static rt_err run_chunk(rt_evaluator *e, rt_view hidden_s, rt_view hidden_t,
     RT_TRY(rt_agree(e->job->grid_s.comm_tp,
                     write_logits(e, z_s, first * e->job->seq + tok0)));
   if (e->teacher != NULL) {
-    const rt_head head_t = rt_eval_teacher_head(e->teacher);
+    const rt_head head_t = rt_hidden_teacher_head(e->teacher);
     const rt_view z_t = rt_view_rows(e->z_t, 0, n);
     launch_head(dev, &head_t, hidden_t, z_t, rt_view_rows(e->id_t, 0, n),
                 rt_view_rows(e->best_t, 0, n));

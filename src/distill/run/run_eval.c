@@ -33,7 +33,7 @@ static rt_err plan(rt_eval_run *run)
   plans[n++] = rt_model_arena(run->model, 0);
   plans[n++] = rt_model_arena(run->model, 1);
   n += rt_evaluator_arenas(run->evaluator, plans + n);
-  return rt_job_check_memory(job, plans, n, RT_PLAN_NOTHING);
+  return rt_job_check_memory(job, plans, n, RT_PLAN_SUM);
 }
 
 /** A run's own checkpoint says more than the weights it began with. */

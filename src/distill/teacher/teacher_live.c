@@ -1,7 +1,8 @@
 /** \file teacher_live.c
  *  The live teacher: a forward pass on its own grid, then truncated entries for
- *  any combination of tp (circle.h), or dense tiles if tp is equal. */
+ *  any combination of tp (circle.h), or dense tiles (hidden_teacher.h). */
 #include "distill/teacher/circle.h"
+#include "distill/teacher/hidden_teacher.h"
 #include "distill/teacher/target_store.h"
 #include "distill/teacher/target_rule.h"
 #include "distill/teacher/teacher_kind.h"
@@ -12,9 +13,10 @@
 #include <string.h>
 
 typedef struct live {
-  rt_dev *dev;         // borrowed
-  rt_model *model;     // owned
-  rt_trunc_head *head; // owned; NULL if dense
+  rt_dev *dev;              // borrowed
+  rt_hidden_teacher *dense; // owned; NULL if sparse
+  rt_model *model;          // owned; NULL if dense
+  rt_trunc_head *head;      // owned; NULL if dense
   rt_target_store store;
   rt_view tok, pos, doc_start; // dense: device i32 [rows * T, 1]
   rt_arena *arena;             // owned: memory of the three views above
@@ -30,8 +32,10 @@ typedef struct live {
 
 /** Dense teachers run all rows at once, because their results need not be
  *  bitwise equal to stored ones. */
-static rt_err plan_dense(live *l, int64_t tokens)
+static rt_err plan_dense(const rt_job *job, live *l)
 {
+  const int64_t tokens = l->micro_rows * l->seq;
+  RT_TRY(rt_hidden_teacher_create(job, "teacher", &l->dense));
   RT_TRY(rt_arena_create("teacher input", &l->arena));
   RT_TRY(rt_arena_reserve(l->arena, "tok", RT_I32, tokens, 1, &l->tok));
   RT_TRY(rt_arena_reserve(l->arena, "pos", RT_I32, tokens, 1, &l->pos));
@@ -39,8 +43,15 @@ static rt_err plan_dense(live *l, int64_t tokens)
                           &l->doc_start);
 }
 
-static rt_err plan_entries(const rt_job *job, live *l, int64_t tokens)
+static rt_err plan_entries(const rt_job *job, live *l)
 {
+  RT_TRY(rt_circle_init(job, &l->circle));
+  const rt_model_spec of_rows = {.arch = &job->arch_t,
+                                 .grid = &job->grid_t,
+                                 .dev = job->dev,
+                                 .max_rows = 1,
+                                 .seq = l->seq};
+  RT_TRY(rt_model_create("teacher", &of_rows, &l->model));
   const rt_truncation rule = rt_target_rule(job);
   const rt_trunc_spec spec = {
       .model = l->model,
@@ -51,7 +62,7 @@ static rt_err plan_entries(const rt_job *job, live *l, int64_t tokens)
       .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
       .seq = l->seq};
   RT_TRY(rt_trunc_head_create(&spec, &l->head));
-  l->mine.n = tokens;
+  l->mine.n = rt_circle_count(&l->circle, 0) * l->seq; // the first has the most
   l->mine.k = rule.top_k;
   return rt_target_store_init(&l->store, job->dev, l->micro_rows * l->seq,
                               rule.top_k,
@@ -66,29 +77,20 @@ rt_err rt_teacher_live_create(const rt_job *job, void **self)
   l->dev = job->dev;
   l->micro_rows = job->micro_rows;
   l->seq = job->seq;
-  RT_TRY(rt_circle_init(job, &l->circle));
-  const int64_t rows =
-      rt_circle_count(&l->circle, 0); // the first group has the largest share
-  const bool dense = rt_deck_is(job->deck, RT_KEY_TEA_TARGET, "full");
-  const rt_model_spec spec = {.arch = &job->arch_t,
-                              .grid = &job->grid_t,
-                              .dev = job->dev,
-                              .max_rows = dense ? rows : 1,
-                              .seq = l->seq};
-  RT_TRY(rt_model_create("teacher", &spec, &l->model));
-  return dense ? plan_dense(l, rows * l->seq)
-               : plan_entries(job, l, rows * l->seq);
+  return rt_deck_is(job->deck, RT_KEY_TEA_TARGET, "full")
+             ? plan_dense(job, l)
+             : plan_entries(job, l);
 }
 
 static int live_arenas(void *self, const rt_arena *plans[4])
 {
   live *l = self;
+  if (l->dense != NULL) {
+    plans[0] = l->arena;
+    return 1 + rt_hidden_teacher_arenas(l->dense, plans + 1);
+  }
   plans[0] = rt_model_arena(l->model, 0);
   plans[1] = rt_model_arena(l->model, 1);
-  if (l->head == NULL) {
-    plans[2] = l->arena;
-    return 3;
-  }
   plans[2] = rt_trunc_head_arena(l->head);
   plans[3] = l->store.arena;
   return 4;
@@ -125,8 +127,8 @@ static size_t circle_bytes(const live *l)
 static double live_beside(const void *self)
 {
   const live *l = self;
-  if (l->head == NULL)
-    return 0.0;
+  if (l->dense != NULL)
+    return rt_hidden_teacher_beside(l->dense);
   return (double)(rt_trunc_head_host_bytes(l->head) +
                   rt_target_store_host_bytes(&l->store) +
                   rt_entries_bytes(l->mine.n, l->mine.k, false) +
@@ -148,7 +150,7 @@ static rt_err allocate_entries(live *l)
 /** The part of the commit that is local to this rank. */
 static rt_err commit_own(live *l)
 {
-  if (l->head == NULL)
+  if (l->dense != NULL)
     return rt_arena_commit(l->arena, rt_dev_memory(l->dev));
   RT_TRY(rt_trunc_head_commit(l->head));
   RT_TRY(rt_target_store_commit(&l->store));
@@ -159,6 +161,8 @@ static rt_err live_commit(void *self, rt_job *job)
 {
   live *l = self;
   RT_TRY(rt_agree(job->world, commit_own(l)));
+  if (l->dense != NULL)
+    return rt_hidden_teacher_commit(l->dense);
   RT_TRY(rt_model_commit(l->model));
   return rt_job_load_weights(job, l->model,
                              rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
@@ -175,7 +179,7 @@ static rt_err forward_dense(live *l, const rt_batch *b)
   RT_TRY(rt_dev_put(l->dev, in.tok, b->tok));
   RT_TRY(rt_dev_put(l->dev, in.pos, b->pos));
   RT_TRY(rt_dev_put(l->dev, in.doc_start, b->doc_start));
-  return rt_model_forward(l->model, &in, &l->hidden);
+  return rt_hidden_teacher_forward(l->dense, b, &in, &l->hidden);
 }
 
 /** Send the entries of this teacher group's rows to the whole circle. */
@@ -251,8 +255,6 @@ static rt_err begin_circle(live *l, const rt_batch *b)
 /** Equal tp: the student's rows are those of the teacher group. */
 static rt_err begin_alone(live *l, const rt_batch *b)
 {
-  if (l->head == NULL)
-    return forward_dense(l, b);
   const rt_host_rows rows = {.tok = b->tok,
                              .pos = b->pos,
                              .doc_start = b->doc_start,
@@ -271,11 +273,13 @@ static rt_err live_begin(void *self, rt_job *job, const rt_batch *b)
 {
   live *l = self;
   const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_TEACHER);
-  if (rt_circle_is_one(&l->circle))
+  if (l->dense != NULL)
+    RT_TRY(forward_dense(l, b));
+  else if (rt_circle_is_one(&l->circle))
     RT_TRY(begin_alone(l, b));
   else
     RT_TRY(begin_circle(l, b));
-  if (l->head != NULL)
+  if (l->dense == NULL)
     RT_TRY(rt_target_store_send(&l->store));
   rt_phases_to(&job->phases, was);
   return RT_OK;
@@ -285,11 +289,11 @@ static rt_err live_chunk(void *self, int64_t tok0, int64_t n, rt_view tile,
                          rt_targets *out)
 {
   live *l = self;
-  if (l->head != NULL) {
+  if (l->dense == NULL) {
     *out = rt_target_store_view(&l->store, tok0, n);
     return RT_OK;
   }
-  const rt_head head = rt_model_head(l->model);
+  const rt_head head = rt_hidden_teacher_head(l->dense);
   rt_head_logits(l->dev, &head, rt_view_rows(l->hidden, tok0, n), tile);
   *out = (rt_targets){.dense = true};
   return RT_OK;
@@ -298,6 +302,7 @@ static rt_err live_chunk(void *self, int64_t tok0, int64_t n, rt_view tile,
 static void live_destroy(void *self)
 {
   live *l = self;
+  rt_hidden_teacher_destroy(&l->dense);
   rt_target_store_clear(&l->store);
   rt_trunc_head_destroy(&l->head);
   rt_model_destroy(&l->model);

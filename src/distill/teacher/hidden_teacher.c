@@ -1,7 +1,8 @@
-/** \file eval_teacher.c */
-#include "distill/eval/eval_teacher.h"
+/** \file hidden_teacher.c */
+#include "distill/teacher/hidden_teacher.h"
 
-#include "distill/job/job_memory.h"
+#include "base/split.h"
+#include "distill/job/job_models.h"
 #include "distill/teacher/circle.h"
 #include <stdlib.h>
 
@@ -17,61 +18,52 @@ typedef struct exchange {
       *all; // owned: hidden states of this group's share, and of the circle
 } exchange;
 
-struct rt_eval_teacher {
-  rt_job *job;             // borrowed
-  const rt_model *student; // borrowed
-  rt_model *model;         // owned
+struct rt_hidden_teacher {
+  const rt_job *job; // borrowed
+  rt_model *model;   // owned
   rt_arena *arena; // owned: memory of the exchange's views; NULL if the layouts
                    // are the same
   exchange x;
 };
 
-static size_t row_bytes(const rt_eval_teacher *t)
+static size_t row_bytes(const rt_hidden_teacher *t)
 {
   return (size_t)(t->job->seq * t->job->arch_t.width) *
          rt_dtype_size(rt_dev_real(t->job->dev));
 }
 
-static rt_err plan_exchange(rt_eval_teacher *t)
+/** Rows of a tile of the student's head. */
+static int64_t tile_rows(const rt_job *job)
 {
-  rt_job *job = t->job;
+  const int tp = job->grid_s.tp;
+  return rt_round_up(job->arch_s.vocab, tp) / tp;
+}
+
+static rt_err plan_exchange(rt_hidden_teacher *t)
+{
+  const rt_job *job = t->job;
   exchange *x = &t->x;
   const rt_dtype real = rt_dev_real(job->dev);
   const int64_t width = job->arch_t.width;
   const int64_t share = rt_circle_count(&x->circle, 0) * job->seq;
-  const double circle_rows = (double)rt_circle_rows(&x->circle);
-  RT_TRY(rt_arena_create("evaluation teacher, shared", &t->arena));
+  RT_TRY(rt_arena_create("teacher, shared", &t->arena));
   RT_TRY(rt_arena_reserve(t->arena, "tok", RT_I32, share, 1, &x->tok));
   RT_TRY(rt_arena_reserve(t->arena, "pos", RT_I32, share, 1, &x->pos));
   RT_TRY(
       rt_arena_reserve(t->arena, "doc_start", RT_I32, share, 1, &x->doc_start));
   RT_TRY(rt_arena_reserve(t->arena, "hidden states", real,
                           job->micro_rows * job->seq, width, &x->hidden));
-  RT_TRY(rt_arena_reserve(t->arena, "head", real,
-                          rt_model_head(t->student).w.rows, width, &x->head));
-  rt_job_beside(job, "evaluation teacher, rows on the way",
-                2.0 * circle_rows * (double)row_bytes(t) +
-                    12.0 * circle_rows * (double)job->seq);
-  return RT_OK;
+  return rt_arena_reserve(t->arena, "head", real, tile_rows(job), width,
+                          &x->head);
 }
 
-rt_err rt_eval_teacher_create(rt_job *job, const rt_model *student,
-                              rt_eval_teacher **out)
+rt_err rt_hidden_teacher_create(const rt_job *job, const char *name,
+                                rt_hidden_teacher **out)
 {
-  rt_eval_teacher *t = calloc(1, sizeof *t);
+  rt_hidden_teacher *t = calloc(1, sizeof *t);
   *out = t;
-  RT_CHECK(t != NULL, RT_ERR_MEM, "an evaluation's teacher");
+  RT_CHECK(t != NULL, RT_ERR_MEM, "a teacher's hidden states");
   t->job = job;
-  t->student = student;
-  RT_CHECK((job->needs & RT_NEED_TEACHER) != 0, RT_ERR_INTERNAL,
-           "eval.teacher without RT_NEED_TEACHER");
-  RT_CHECK(rt_arch_true_vocab(&job->arch_t) == rt_arch_true_vocab(&job->arch_s),
-           RT_ERR_CONFIG,
-           "eval.teacher: the teacher has %lld ids, the student %lld: they "
-           "must share a tokenizer; if they differ only in padding, set "
-           "data.vocab to its size",
-           (long long)rt_arch_true_vocab(&job->arch_t),
-           (long long)rt_arch_true_vocab(&job->arch_s));
   RT_TRY(rt_circle_init(job, &t->x.circle));
   if (!rt_circle_is_one(&t->x.circle) || job->arch_t.vocab != job->arch_s.vocab)
     RT_TRY(plan_exchange(t));
@@ -81,10 +73,11 @@ rt_err rt_eval_teacher_create(rt_job *job, const rt_model *student,
                               .max_rows = rt_circle_count(&t->x.circle, 0),
                               .seq = job->seq,
                               .train = false};
-  return rt_model_create("evaluation teacher", &spec, &t->model);
+  return rt_model_create(name, &spec, &t->model);
 }
 
-int rt_eval_teacher_arenas(const rt_eval_teacher *t, const rt_arena *plans[3])
+int rt_hidden_teacher_arenas(const rt_hidden_teacher *t,
+                             const rt_arena *plans[3])
 {
   int n = 0;
   plans[n++] = rt_model_arena(t->model, 0);
@@ -94,20 +87,35 @@ int rt_eval_teacher_arenas(const rt_eval_teacher *t, const rt_arena *plans[3])
   return n;
 }
 
-static rt_err commit_exchange(rt_eval_teacher *t)
+double rt_hidden_teacher_beside(const rt_hidden_teacher *t)
+{
+  const rt_circle *const c = &t->x.circle;
+  if (rt_circle_is_one(c)) // nothing is on its way
+    return 0.0;
+  const double rows = (double)rt_circle_rows(c);
+  return (rows + (double)rt_circle_count(c, 0)) * (double)row_bytes(t) +
+         12.0 * rows * (double)t->job->seq +
+         (double)(rt_comm_shared_bytes(c->comm) *
+                  (size_t)rt_comm_size(c->comm));
+}
+
+static rt_err commit_exchange(rt_hidden_teacher *t)
 {
   exchange *x = &t->x;
+  RT_TRY(rt_arena_commit(t->arena, rt_dev_memory(t->job->dev)));
+  if (rt_circle_is_one(&x->circle))
+    return RT_OK;
   const size_t rows = (size_t)rt_circle_rows(&x->circle);
   const size_t mine = (size_t)rt_circle_count(&x->circle, 0);
   x->gathered = malloc(3 * rows * (size_t)t->job->seq * sizeof *x->gathered);
   x->mine = malloc(mine * row_bytes(t));
   x->all = malloc(rows * row_bytes(t));
   RT_CHECK(x->gathered && x->mine && x->all, RT_ERR_MEM,
-           "hidden states of %zu rows", rows);
-  return rt_arena_commit(t->arena, rt_dev_memory(t->job->dev));
+           "hidden states of %zu rows: fewer train.micro_rows", rows);
+  return RT_OK;
 }
 
-rt_err rt_eval_teacher_commit(rt_eval_teacher *t)
+rt_err rt_hidden_teacher_commit(rt_hidden_teacher *t)
 {
   const rt_job *job = t->job;
   const char *folder = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
@@ -119,12 +127,12 @@ rt_err rt_eval_teacher_commit(rt_eval_teacher *t)
   if (t->arena == NULL)
     return RT_OK;
   return rt_job_load_head(job, &job->arch_t, folder,
-                          rt_model_head(t->student).v0, t->x.head);
+                          job->grid_s.i_tp * tile_rows(job), t->x.head);
 }
 
-void rt_eval_teacher_destroy(rt_eval_teacher **out)
+void rt_hidden_teacher_destroy(rt_hidden_teacher **out)
 {
-  rt_eval_teacher *t = *out;
+  rt_hidden_teacher *t = *out;
   *out = NULL;
   if (t == NULL)
     return;
@@ -137,14 +145,14 @@ void rt_eval_teacher_destroy(rt_eval_teacher **out)
   free(t);
 }
 
-const rt_comm *rt_eval_teacher_comm(const rt_eval_teacher *t)
+const rt_comm *rt_hidden_teacher_comm(const rt_hidden_teacher *t)
 {
   return t->x.circle.comm;
 }
 
 /** Gather the rows of the circle, and copy the share of this teacher group to
  *  the device. */
-static rt_err gather_rows(rt_eval_teacher *t, const rt_batch *b,
+static rt_err gather_rows(rt_hidden_teacher *t, const rt_batch *b,
                           rt_tokens_in *in)
 {
   const exchange *x = &t->x;
@@ -173,7 +181,7 @@ static rt_err gather_rows(rt_eval_teacher *t, const rt_batch *b,
 
 /** Forward, by all groups of the circle together.  Groups without rows left
  *  take part with stale rows, whose hidden states are not used. */
-static rt_err forward_circle(rt_eval_teacher *t, const rt_batch *b,
+static rt_err forward_circle(rt_hidden_teacher *t, const rt_batch *b,
                              rt_view *hidden)
 {
   exchange *x = &t->x;
@@ -192,17 +200,20 @@ static rt_err forward_circle(rt_eval_teacher *t, const rt_batch *b,
   return RT_OK;
 }
 
-rt_err rt_eval_teacher_forward(rt_eval_teacher *t, const rt_batch *b,
-                               const rt_tokens_in *in, rt_view *hidden)
+rt_err rt_hidden_teacher_forward(rt_hidden_teacher *t, const rt_batch *b,
+                                 const rt_tokens_in *in, rt_view *hidden)
 {
   if (!rt_circle_is_one(&t->x.circle))
     return forward_circle(t, b, hidden);
   return in->n_rows > 0 ? rt_model_forward(t->model, in, hidden) : RT_OK;
 }
 
-rt_head rt_eval_teacher_head(const rt_eval_teacher *t)
+rt_head rt_hidden_teacher_head(const rt_hidden_teacher *t)
 {
-  rt_head head = rt_model_head(t->student);
-  head.w = t->arena != NULL ? t->x.head : rt_model_head(t->model).w;
-  return head;
+  const rt_job *const job = t->job;
+  if (t->arena == NULL)
+    return rt_model_head(t->model);
+  return (rt_head){.w = t->x.head,
+                   .v0 = job->grid_s.i_tp * tile_rows(job),
+                   .vocab = rt_arch_true_vocab(&job->arch_t)};
 }
