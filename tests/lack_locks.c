@@ -1,6 +1,6 @@
 /** \file lack_locks.c
- *  A library to preload: a file system without flock, fcntl's locks and hard
- *  links.
+ *  A library to preload: a file system without flock, fcntl's locks, hard
+ *  links and fsync of folders.
  *    LACK_ERRNO=38 LD_PRELOAD=... program */
 #include <dlfcn.h>
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /** True, with errno set, when calls fail. */
@@ -31,6 +32,16 @@ int link(const char *from, const char *to)
   int (*real)(const char *, const char *);
   *(void **)&real = dlsym(RTLD_NEXT, "link");
   return fails() ? -1 : real(from, to);
+}
+
+int fsync(int fd)
+{
+  int (*real)(int);
+  struct stat s;
+  *(void **)&real = dlsym(RTLD_NEXT, "fsync");
+  if (fstat(fd, &s) == 0 && S_ISDIR(s.st_mode) && fails())
+    return -1;
+  return real(fd);
 }
 
 static int locks(int command)

@@ -84,3 +84,10 @@ rt_err rt_foreign_refuse(const char *path)
            path, kind);
   return RT_OK;
 }
+
+rt_err rt_foreign_refuse_pointer(const char *path)
+{
+  const char *const kind = rt_foreign_file(path);
+  RT_CHECK(kind != kinds[0].kind, RT_ERR_DATA, "%s is %s", path, kind);
+  return RT_OK;
+}

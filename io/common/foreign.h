@@ -16,5 +16,7 @@ const char *rt_foreign_kind(const void *head, size_t n);
 const char *rt_foreign_file(const char *path);
 /** RT_ERR_DATA if \a path is recognised as another kind of file. */
 RT_MUST rt_err rt_foreign_refuse(const char *path);
+/** RT_ERR_DATA if \a path is a Git LFS pointer instead of the file. */
+RT_MUST rt_err rt_foreign_refuse_pointer(const char *path);
 
 #endif

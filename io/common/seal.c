@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/split.h"
+#include "io/common/foreign.h"
 #include "io/common/ranks.h"
 #include "io/common/json.h"
 #include <inttypes.h>
@@ -51,6 +52,7 @@ rt_err rt_seal_text_get(const char *path, size_t max_bytes, char **text,
     // do not print the file's own end, which may contain anything
     free(*text);
     *text = NULL;
+    RT_TRY(rt_foreign_refuse_pointer(path));
     return RT_FAIL(RT_ERR_DATA,
                    "%s does not end in its own hash (its %zu bytes have XXH3 "
                    "%016" PRIx64 "): it is truncated or damaged",
@@ -311,6 +313,8 @@ static rt_err parse(const rt_json *j, const source *from, const char *name,
                rt_json_int(rt_json_get(j, "block_bytes"), &s->block_bytes) &&
                s->block_bytes >= 4096 && s->block_bytes <= 1 << 30,
            RT_ERR_DATA, "%s: bytes or block_bytes is absent or invalid", name);
+  if (bytes != s->bytes)
+    RT_TRY(rt_foreign_refuse_pointer(from->path));
   RT_CHECK(bytes == s->bytes, RT_ERR_DATA,
            "%s has %lld bytes, its seal says %lld: truncated or overwritten",
            from->path, (long long)bytes, (long long)s->bytes);

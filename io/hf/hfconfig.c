@@ -112,12 +112,12 @@ static rt_err get_id(const section *in, const char *key, const rt_json *value,
   return RT_OK;
 }
 
-static rt_err get_bos(const section *in, rt_arch *a)
+/** -1 if it is absent. */
+static rt_err get_one_id(const section *in, const char *key, int64_t *to)
 {
-  const rt_json *value = rt_json_get(in->object, "bos_token_id");
-  a->bos_id = -1;
-  return is_given(value) ? get_id(in, "bos_token_id", value, &a->bos_id)
-                         : RT_OK;
+  const rt_json *value = rt_json_get(in->object, key);
+  *to = -1;
+  return is_given(value) ? get_id(in, key, value, to) : RT_OK;
 }
 
 /** Read one id, or a list of ids. */
@@ -458,7 +458,8 @@ static rt_err read_arch(const section *in, rt_arch *a)
   RT_TRY(get_bool(in, "tie_word_embeddings", &a->tied));
   RT_TRY(get_bool(in, "attention_bias", &attention_bias));
   RT_TRY(get_bool(in, "mlp_bias", &a->mlp_bias));
-  RT_TRY(get_bos(in, a));
+  RT_TRY(get_one_id(in, "bos_token_id", &a->bos_id));
+  RT_TRY(get_one_id(in, "pad_token_id", &a->pad_id));
   RT_TRY(get_eos(in, a));
   // Llama has biases on all four or none
   a->qkv_bias = a->o_bias = attention_bias;
@@ -506,6 +507,7 @@ rt_err rt_hfconfig_read(const char *path, rt_arch *arch)
   RT_TRY(err);
   warn_id(file, "bos_token_id", arch->bos_id, arch);
   warn_id(file, "eos_token_id", arch->eos_id, arch);
+  warn_id(file, "pad_token_id", arch->pad_id, arch);
   for (int i = 0; i < arch->n_more_eos; i++)
     warn_id(file, "eos_token_id", arch->more_eos[i], arch);
   return RT_OK;

@@ -108,6 +108,8 @@ static void put_arch(FILE *to, const rt_arch *a)
   put_bool(to, "tie_word_embeddings", a->tied);
   put_id(to, "bos_token_id", a->bos_id);
   put_eos(to, a);
+  if (a->pad_id >= 0)
+    put_int(to, "pad_token_id", a->pad_id);
   put_bool(to, "use_cache", true);
   fputs("  \"torch_dtype\": \"float32\"\n}\n", to);
 }

@@ -276,15 +276,27 @@ rt_err rt_file_cut(int fd, const char *path, int64_t bytes)
   return RT_OK;
 }
 
+/** True if \a reason says that fsync is not supported.  Some file systems
+ *  cannot sync folders (FUSE, SMB, 9p); they keep the order of renames. */
+static bool cannot_sync(int reason, mode_t mode)
+{
+  if (!S_ISDIR(mode))
+    return reason == EINVAL;
+  return reason == EINVAL || reason == EBADF || reason == ENOSYS ||
+         reason == ENOTSUP || reason == EOPNOTSUPP || reason == EISDIR;
+}
+
 rt_err rt_file_flush(int fd, const char *path)
 {
-  struct stat s = {0};
   while (fsync(fd) != 0) {
-    if (errno == EINVAL) // some file systems cannot sync a folder; they order
-      return RT_OK;      // renames
-    if (errno != EINTR)
-      return write_failed(fd, path, "flush to disk",
-                          fstat(fd, &s) == 0 ? (int64_t)s.st_size : 0);
+    const int reason = errno;
+    struct stat s = {0};
+    const bool known = fstat(fd, &s) == 0;
+    if (known && cannot_sync(reason, s.st_mode))
+      return RT_OK;
+    errno = reason;
+    if (reason != EINTR)
+      return write_failed(fd, path, "flush to disk", (int64_t)s.st_size);
   }
   return RT_OK;
 }

@@ -48,8 +48,8 @@ typedef struct rt_arch {
   double attention_dropout; /**< as in config.json; written into an export,
                                never applied */
   double dropout; /**< the largest dropout in config.json, for a warning */
-  int64_t bos_id,
-      eos_id; /**< -1 if unknown; only written into an export, may exceed V */
+  int64_t bos_id, eos_id, pad_id; /**< -1 if unknown; only written into an
+                                       export, may exceed V */
   int64_t more_eos[RT_MAX_EOS]; /**< [n_more_eos], if config.json has a list */
   int n_more_eos;
 } rt_arch;

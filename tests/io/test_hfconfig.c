@@ -180,15 +180,17 @@ static void test_defaults(void)
   read_text(folder, "{" LLAMA "}", &a); // those of LlamaConfig
   CU_ASSERT(a.n_kv_heads == 9 && a.head_dim == 64 && a.max_positions == 2048);
   CU_ASSERT(a.norm_eps == 1e-6 && a.rope_theta == 1e4 && a.init_std == 0.02);
-  CU_ASSERT(!a.tied && a.bos_id == -1 && a.eos_id == -1);
+  CU_ASSERT(!a.tied && a.bos_id == -1 && a.eos_id == -1 && a.pad_id == -1);
   read_text(folder,
             "{\"architectures\":[\"LlamaForCausalLM\"]," SIZES
             ",\"head_dim\":32,\"attention_bias\":true,\"mlp_bias\":true,"
             "\"bos_token_id\":1,\"eos_token_id\":[49151,3],\"hidden_act\":null,"
+            "\"pad_token_id\":7,"
             "\"num_key_value_heads\":null,\"some_new_field\":{\"x\":[1]}}",
             &a);
   CU_ASSERT(a.head_dim == 32 && a.qkv_bias && a.o_bias && a.mlp_bias);
-  CU_ASSERT(a.bos_id == 1 && a.eos_id == 49151 && a.n_kv_heads == 9);
+  CU_ASSERT(a.pad_id == 7 && a.bos_id == 1 && a.eos_id == 49151 &&
+            a.n_kv_heads == 9);
   RT_OKAY(rt_path_remove(folder));
 }
 
@@ -207,6 +209,7 @@ static bool same_arch(const rt_arch *a, const rt_arch *b)
          a->qkv_bias == b->qkv_bias && a->o_bias == b->o_bias &&
          a->mlp_bias == b->mlp_bias && a->init_std == b->init_std &&
          a->bos_id == b->bos_id && a->eos_id == b->eos_id &&
+         a->pad_id == b->pad_id &&
          a->attention_dropout == b->attention_dropout &&
          a->n_more_eos == b->n_more_eos &&
          memcmp(a->more_eos, b->more_eos, sizeof a->more_eos) == 0;
@@ -447,7 +450,8 @@ static void test_round_trip(void)
                   .mlp_bias = i & 4,
                   .init_std = 0.02 * i,
                   .bos_id = i % 5 - 1,
-                  .eos_id = i % 7 - 1};
+                  .eos_id = i % 7 - 1,
+                  .pad_id = i % 3 - 1};
     if (i & 8)
       a.rope_scaling =
           (rt_rope_scaling){RT_ROPE_LLAMA3, 8.0 + i, 1.0, 4.0, 128};

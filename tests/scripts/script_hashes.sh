@@ -64,4 +64,29 @@ expect 0 1 logits export bos bos.jsonl
 [ "$(grep -c '"position":0,"token":3,' bos.jsonl)" = 6 ] || fail "rows lack bos"
 expect 0 1 data info bos.u16 data.eot=1 data.seq=8
 says out.txt "bos.u16: 1 of 9 documents begin with id 1, 8 end with id 1"
+
+# --- eval.teacher measures against the teacher that was captured
+seen=(teacher.dataset=bos "${bos[@]}" data.valid_fraction=0.1 eval.rows=1
+  eval.teacher=true)
+cp -r gqa gqa2
+"$PYTHON" - <<'PY'
+with open("gqa2/model.safetensors", "r+b") as f:
+    f.seek(-4, 2)
+    byte = f.read(1)
+    f.seek(-4, 2)
+    f.write(bytes([byte[0] ^ 1]))
+PY
+expect 78 2 "${learn[@]}" "${seen[@]}" teacher.weights=gqa2
+says err.txt "eval.teacher: gqa2 has weights"
+expect 0 2 "${learn[@]}" "${seen[@]}" teacher.weights=gqa
+
+# --- a clone without Git LFS
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n' >lfs
+for file in shard-000000.h5 shard-000000.h5.seal manifest.json; do
+  rm -rf clone
+  cp -r bos clone
+  cp lfs "clone/$file"
+  expect 65 1 "${learn[@]}" "${seen[@]}" teacher.dataset=clone
+  says err.txt "clone/$file is a Git LFS pointer, not the file itself"
+done
 finish

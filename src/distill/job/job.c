@@ -13,6 +13,7 @@
 #include "distill/job/same_inputs.h"
 #include "io/hf/hfconfig.h"
 #include <stdlib.h>
+#include <string.h>
 
 double rt_job_silence_s(const rt_deck *deck)
 {
@@ -106,6 +107,23 @@ static rt_err read_inputs(rt_job *job)
   return (job->needs & RT_NEED_STUDENT) != 0 ? plan_batches(job) : RT_OK;
 }
 
+/** The teacher of eval.teacher must be the one that was captured. */
+static rt_err match_weights(const rt_job *job)
+{
+  const rt_logits_info *const info = rt_logits_about(job->dataset);
+  const char *const folder = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
+  char hex[RT_SHA256_HEX];
+  if (info->step || info->teacher_hash[0] == '\0')
+    return RT_OK; // of a teacher in training
+  RT_TRY(rt_job_weights_hash(job, info->version, folder, hex));
+  RT_CHECK(strcmp(hex, info->teacher_hash) == 0, RT_ERR_CONFIG,
+           "eval.teacher: %s has weights %s, %s was captured from %s: name the "
+           "folder of that teacher, or leave eval.teacher out",
+           folder, hex, rt_deck_text(job->deck, RT_KEY_TEA_DATASET),
+           info->teacher_hash);
+  return RT_OK;
+}
+
 /** The dataset must be of the run's corpus and tokenizer. */
 static rt_err match_dataset(const rt_job *job)
 {
@@ -119,8 +137,9 @@ static rt_err match_dataset(const rt_job *job)
                               .corpus = job->corpus,
                               .corpus_hash = hex,
                               .tokenizer_hash = job->tokenizer_hash};
-  return rt_agree(job->world,
-                  job->grid_s.rank == 0 ? rt_match_dataset(&spec) : RT_OK);
+  RT_TRY(rt_agree(job->world,
+                  job->grid_s.rank == 0 ? rt_match_dataset(&spec) : RT_OK));
+  return (job->needs & RT_NEED_TEACHER) != 0 ? match_weights(job) : RT_OK;
 }
 
 /** HDF5's own, to open shards: measured, 1 MiB. */

@@ -37,6 +37,7 @@ static void arch_from_keys(const rt_deck *d, rt_arch *a)
                 .qkv_bias = rt_deck_bool(d, RT_KEY_STU_QKV_BIAS),
                 .init_std = rt_deck_real(d, RT_KEY_STU_INIT_STD),
                 .bos_id = rt_deck_int(d, RT_KEY_DATA_BOS),
+                .pad_id = -1,
                 .eos_id = rt_deck_int(d, RT_KEY_DATA_EOT)};
 }
 
