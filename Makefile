@@ -98,15 +98,25 @@ flags: ## print what a program that links the library needs
 # for it
 TAG = Signature: 8a477f597d28d172789f06886806bc55
 FLAGS_NOW = $(CC) $(CFLAGS) $(KFLAGS) $(PACKAGES) $(BLAS_CFLAGS) $(BLAS_LIBS)
-$(BUILD)/flags: FORCE
+$(BUILD)/flags: FORCE | ours
 	@mkdir -p $(@D)
 	@[ -n "$$(ls -A $(@D))" ] || echo '$(TAG)' >$(@D)/CACHEDIR.TAG
 	@echo '$(FLAGS_NOW)' | cmp -s - $@ || \
 	  { $(DEPS) --only-tell build && echo '$(FLAGS_NOW)' >$@; }
-$(BUILD)/commit: FORCE
+$(BUILD)/commit: FORCE | ours
 	@mkdir -p $(@D)
 	@echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' >$@
 FORCE:
+# root may have built here before
+ours: FORCE
+	@mkdir -p $(BUILD) 2>/dev/null; \
+	other=$$(find $(BUILD) -maxdepth 5 -name venv -prune -o -type d ! -writable \
+	  -print -quit 2>/dev/null); \
+	if [ -n "$$other" ] || [ ! -d $(BUILD) ]; then \
+	  echo "$${other:-$(BUILD)}: $$(id -un) may not write there (root built" \
+	    "here?): give it to you (sudo chown -R $$(id -un) $(BUILD)), or build" \
+	    "elsewhere (make BUILD=FOLDER)" >&2; exit 1; \
+	fi
 
 $(BUILD)/obj/%_f32.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)

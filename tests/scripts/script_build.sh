@@ -25,3 +25,17 @@ grep -q "do they belong together" "$tmp/out" || fail "deps says: $(cat "$tmp/out
 HDF5=hdf5-unknown .ci/deps.sh --only-tell build >"$tmp/out" 2>&1 &&
   fail "deps passes HDF5 that is not there"
 grep -q "HDF5 .*apt:" "$tmp/out" || fail "deps says: $(cat "$tmp/out")"
+
+# A build folder that root made, for an ordinary user: one message, no half build
+mkdir -p "$tmp/of_root/obj"
+chmod 755 "$tmp"
+chmod 555 "$tmp/of_root/obj"
+as=()
+[ "$(id -u)" != 0 ] || as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+if "${as[@]}" test -r Makefile 2>/dev/null; then
+  env -u MAKEFLAGS "${as[@]}" make BUILD="$tmp/of_root" all >"$tmp/out" 2>&1 &&
+    fail "builds in a folder that it may not write"
+  grep -q "of_root.* may not write there .*chown -R .*make BUILD=FOLDER" \
+    "$tmp/out" || fail "of another's build folder: $(cat "$tmp/out")"
+fi
+chmod 755 "$tmp/of_root/obj"
