@@ -20,7 +20,9 @@ export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1
 export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 MPIRUN=${MPIRUN:-mpirun}
 if "$MPIRUN" --version 2>/dev/null | grep -q "Open MPI"; then
-  # more ranks than cores: waiting ranks must yield, and only shared memory
+  # more ranks than cores: waiting ranks must yield; and only shared memory:
+  # to look for other networks takes longer than most suites
+  export OMPI_MCA_pml=ob1
   MPIRUN+=" --oversubscribe --mca btl self,vader --mca mpi_yield_when_idle 1"
 fi
 if [ -z "${PYTHON:-}" ]; then # of the scripts: one that has h5py

@@ -35,7 +35,7 @@ disk_fails() {
 from=(capture deck.yaml teacher.weights=teacher.hf capture.encoding=exact
   capture.rows=48 capture.shard_rows=16)
 expect 0 1 "${from[@]}" capture.dir=whole
-for at in ${ATS:-1 2 4 6 8 11 15 19 24 28 33 40}; do
+for at in ${ATS:-1 4 8 15 24 33}; do
   rm -rf bad
   disk_fails bad/ "$at" "${from[@]}" capture.dir=bad || continue
   before=$(identity bad/shard-*.h5)
@@ -49,19 +49,19 @@ done
 
 # --- a selection: nothing is left of it, or it goes on; its source is read
 n_failed=0
-for at in ${ATS:-1 3 6 10 15 21}; do
+for at in ${ATS:-1 6 15 21}; do
   select=(logits select whole part.bad capture.rows=40 capture.encoding=packed)
   disk_fails part.bad "$at" "${select[@]}" || continue
   rm -rf part.bad
   expect 0 1 logits verify whole
 done
-[ "$n_failed" -ge 4 ] || fail "only $n_failed selections met a bad disk"
+[ "$n_failed" -ge 3 ] || fail "only $n_failed selections met a bad disk"
 
 # --- the logits of a model in training
 window=(train deck.yaml capture.window_start=2 capture.window_length=6
   capture.shard_rows=8 train.batch_rows=6 checkpoint.every=1)
 n_failed=0
-for at in ${ATS:-1 3 6 10 16 24 33 45}; do
+for at in ${ATS:-1 6 16 24 45}; do
   n=$((at % 3 + 1))
   rm -rf win
   disk_fails win/logits/ "$at" "${window[@]}" output.dir=win \
@@ -76,11 +76,11 @@ for at in ${ATS:-1 3 6 10 16 24 33 45}; do
   expect 0 1 logits diff "win-$n/logits" win/logits
   says out.txt "bit for bit"
 done
-[ "$n_failed" -ge 6 ] || fail "only $n_failed windows met a bad disk"
+[ "$n_failed" -ge 4 ] || fail "only $n_failed windows met a bad disk"
 
 # --- checkpoints
 n_failed=0
-for at in ${ATS:-1 8 30 61 90}; do
+for at in ${ATS:-1 8 30 90}; do
   n=$((at % 3 + 1))
   rm -rf lm
   train=(train deck.yaml output.dir=lm checkpoint.every=2 train.batch_rows=6)
@@ -93,7 +93,7 @@ for at in ${ATS:-1 8 30 61 90}; do
   [ -d "lm-$n" ] || expect 0 "$n" "${train[@]}" output.dir="lm-$n"
   same_bits "lm-$n" lm
 done
-[ "$n_failed" -ge 4 ] || fail "only $n_failed trainings met a bad disk"
+[ "$n_failed" -ge 3 ] || fail "only $n_failed trainings met a bad disk"
 
 # --- a disk that is really full, of 400 KiB, where one may be mounted
 mkdir disk

@@ -31,7 +31,7 @@ close_to a a3
 # --- nor tp's: its ranks take turns, and storage is asked once for a row
 ${CC:-cc} -std=c17 -D_GNU_SOURCE -fPIC -shared -o count.so \
   "$here/count_reads.c" -ldl || exit 1
-plain=$MPIRUN
+plain=$MPIRUN launch_one=yes
 reads() { # STEPS TP: preads of shards in all
   rm -f reads.txt
   MPIRUN="$plain -x LD_PRELOAD=$work/count.so -x COUNT_IN=/shared/shard \
@@ -46,6 +46,7 @@ for tp in 1 2; do
   echo "tp $tp: $more reads for $((30 * 6)) rows"
   [ $more = 180 ] || fail "tp $tp: $more reads"
 done
+launch_one=
 close_to a tp2.10
 # --- tp x dp = 2 x 2, also of rows that are cut into pieces
 rows=("${stored[@]}" run.seed=7 train.batch_rows=6)

@@ -63,6 +63,7 @@ as "$batch SLURM_PROCID=0" data info corpus.u16
 [ "$code" = 0 ] || fail "data info in a batch script: exit $code"
 export SLURM_JOB_ID=99 SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=3
 expect 0 2 plan deck.yaml
+launch_one=yes
 expect 0 1 plan deck.yaml
 unset SLURM_JOB_ID SLURM_STEP_NUM_TASKS SLURM_PROCID
 # --- a deck in full needs no MPI

@@ -191,7 +191,7 @@ says out.txt "168 of 168"
 expect 78 1 train deck.yaml "${moving[@]}" output.dir=three \
   capture.dir=at5/often/logits \
   train.batch_rows=1 checkpoint.allow_change='[train.batch_rows]'
-says err.txt "at5/often/logits has 2 lanes, among which train.batch_rows 1 cannot"
+says err.txt "at5/often/logits has 2 lanes, which do not divide train.batch_rows 1"
 
 # --- a student learns from it: other ranks, seed and batch; the corpus is
 # compared token by token
