@@ -127,7 +127,7 @@ says err.txt "path of 4200 bytes is too long"
 mkdir linked
 ln -s nowhere linked/checkpoints
 expect 73 2 train deck.yaml output.dir=linked
-once err.txt "linked/checkpoints is no folder"
+once err.txt "linked/checkpoints is not a folder"
 [ -e linked/metrics.jsonl ] && fail "a run without a place went on"
 
 # --- the banner, and nothing of it with --quiet

@@ -61,7 +61,7 @@ close_to pieces pieces.grid
 # --- the run's card names dataset, terms and cut, and goes with the weights
 says a/dataset.md '| license | "CC0, of the test" |'
 says a/dataset.md "rows are taken whole"
-says pieces/dataset.md "the teacher saw what came before, the student does not"
+says pieces/dataset.md "the teacher saw preceding tokens that the student does not see"
 expect 0 1 export pieces pieces.hf
 cmp pieces/dataset.md pieces.hf/dataset.md || fail "the card stayed behind"
 

@@ -111,7 +111,7 @@ open("node1/corpus.u16", "wb").write(data)
 PY
 rm -rf apart
 apart 65 "${run[@]}" student.tp=2
-says err.txt "step 1: ranks of one tp group have read different rows"
+says err.txt "step 1: ranks of a tp group have read different rows"
 apart 65 "${run[@]}"
 differs data.files
 [ -d apart/checkpoints ] && fail "a checkpoint of two texts was written"

@@ -134,7 +134,7 @@ says err.txt "remove teacher.target (capture.encoding"
 expect 78 1 train deck.yaml output.dir=bad "${draws[@]}" loss.tau=2
 says err.txt "set loss.tau=1"
 expect 78 1 train deck.yaml output.dir=bad "${draws[@]}" teacher.top_k=5
-says err.txt "all are taken"
+says err.txt "all draws are used"
 expect 78 1 logits select draws bad capture.encoding=packed
 says err.txt 'draws are encoded as "sampled"'
 expect 78 1 logits select all bad capture.encoding=sampled
@@ -208,7 +208,7 @@ says err.txt "captured with 40"
 expect 78 1 logits select all beyond capture.first_row=80 capture.rows=9
 says err.txt "[0, 88)"
 expect 64 1 logits select all other train.lr=1
-says err.txt "makes nothing of train.lr"
+says err.txt "does not use train.lr"
 expect 64 1 logits verify all capture.rows=1
 says err.txt "does not use capture.rows: it takes data.files, data.weights"
 expect 64 1 logits info all capture.rows=1

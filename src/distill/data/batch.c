@@ -1,6 +1,6 @@
 /** \file batch.c
- *  Micro-batches: rows of the corpus, of the dataset, or of both.  Mapped
- *  corpora and pread only (architecture: seam 8). */
+ *  Micro-batches: rows of the corpus, the dataset, or both.  Uses only
+ *  memory-mapped corpora and pread, so that the feed thread can call it. */
 #include "distill/data/batch.h"
 
 #include "base/bundle.h"
@@ -54,7 +54,7 @@ void rt_batch_destroy(rt_batch **batch)
   free(b);
 }
 
-/** Row of T + 1 ids into the arrays of place \a r. */
+/** Copy a row of T + 1 ids to the arrays of row \a r. */
 static void place_row(rt_batch *b, int64_t r, const uint32_t *tok)
 {
   const size_t at = (size_t)(r * b->seq);
@@ -79,7 +79,7 @@ static int64_t stream_row(const rt_batch *b, rt_part part, int64_t r)
   return part == RT_TRAIN ? rt_batch_stream_row(b, r) : b->row[r];
 }
 
-/** Positions and starts by document, for a row that the corpus gives. */
+/** Set positions and starts per document, for a row of the corpus. */
 static rt_err mask_documents(rt_batch *b, rt_part part, int64_t r,
                              uint32_t *tok)
 {
@@ -100,8 +100,8 @@ static rt_err compare_tokens(const rt_batch *b, int64_t r,
   return RT_OK;
 }
 
-/** The whole row, or the piece of it that the deck asks for.  \a record: read
- * before; NULL: read it here. */
+/** Get the whole row, or the piece of it that the deck requests.  \a record:
+ *  already read; NULL: read it here. */
 static rt_err get_logits(rt_batch *b, int64_t r, const rt_bytes *record)
 {
   rt_logits_row *const row = &b->logits[r];
@@ -132,7 +132,8 @@ static rt_err fill_row(rt_batch *b, rt_part part, int64_t r,
   const bool masked = b->from.mask_documents;
   if (from_dataset)
     RT_TRY(get_logits(b, r, record));
-  // of pieces the corpus, cut otherwise, knows nothing but its hash
+  // pieces: the rows of the corpus are divided differently and only its hash is
+  // known
   const bool in_corpus =
       b->from.corpus != NULL && !(from_dataset && b->from.pieces > 0);
   if (in_corpus) {
@@ -144,7 +145,7 @@ static rt_err fill_row(rt_batch *b, rt_part part, int64_t r,
   place_row(b, r, in_corpus ? scratch : b->logits[r].tok);
   RT_CHECK(!masked || b->from.corpus != NULL, RT_ERR_CONFIG,
            "data.mask_documents needs data.files: a dataset alone does not "
-           "tell where documents start");
+           "contain document boundaries");
   return masked ? mask_documents(b, part, r, scratch) : RT_OK;
 }
 

@@ -1,5 +1,5 @@
 /** \file batch.h
- *  Rows of tokens and logits as the step takes them.  Layer: distill. */
+ *  Rows of tokens and logits as input of a training step.  Layer: distill. */
 #ifndef RT_BATCH_H
 #define RT_BATCH_H
 
@@ -9,8 +9,8 @@
 typedef struct rt_batch {
   rt_rows from;
   int64_t n_rows, seq;
-  void *block;           // owned: the arrays below
-  int64_t *row;          /**< [n_rows] row of the training stream */
+  void *block;           // owned: memory of the arrays below
+  int64_t *row;          /**< [n_rows] index in the training stream */
   int32_t *tok;          /**< [N] */
   int32_t *label;        /**< [N] */
   int32_t *pos;          /**< [N] */
@@ -19,17 +19,18 @@ typedef struct rt_batch {
   rt_logits_row *logits; /**< [n_rows] with a dataset, else NULL */
 } rt_batch;
 
-/** Bytes of memory of one, without what a dataset's rows take. */
+/** Memory in bytes of a batch, without the rows of a dataset. */
 size_t rt_batch_bytes(const rt_rows *from, int64_t n_rows);
 RT_MUST rt_err rt_batch_create(const rt_rows *from, int64_t n_rows,
                                rt_batch **out);
-/** From these \a rows of a part.  \a records [n_rows]: their records of the
- *  dataset, read before; NULL: read them here, too.  No MPI, no HDF5. */
+/** Fill with these \a rows of a part.  \a records [n_rows]: their records of
+ *  the dataset, already read; NULL: read them here, too.  No MPI, no HDF5. */
 RT_MUST rt_err rt_batch_fill(rt_batch *b, rt_part part, const int64_t *rows,
                              int64_t n_rows, const rt_bytes *records);
 void rt_batch_destroy(rt_batch **b);
-/** Row \a r of a batch of RT_TRAIN as the corpus counts it; of a teacher in
- *  training the record says, which was read before. */
+/** Index in the corpus of row \a r of a batch of RT_TRAIN; for a teacher
+ *  captured during its training it is in the record, which must have been read.
+ */
 int64_t rt_batch_stream_row(const rt_batch *b, int64_t r);
 
 #endif

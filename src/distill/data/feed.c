@@ -1,11 +1,11 @@
 /** \file feed.c
- *  The thread that reads micro-batches ahead of need.
+ *  The thread that reads micro-batches ahead.
  *
- *  The thread touches mapped corpora and pread only: no MPI, no HDF5, no
- *  OpenMP, no BLAS (architecture: seam 8).  So where ranks share their reads,
- *  a micro-step's records go through three hands: the thread of the rank whose
- *  turn it is fetches them, the main threads share them in rt_feed_next(), and
- *  each rank's thread fills its batch from them. */
+ *  The thread only uses memory-mapped corpora and pread: no MPI, HDF5, OpenMP
+ *  or BLAS.  Where ranks share their reads, the records of a micro-step thus
+ *  take three stages: the feed thread of the rank whose turn it is reads them,
+ *  the main threads exchange them in rt_feed_next(), and each rank's feed
+ *  thread fills its batch from them. */
 #include "distill/data/feed.h"
 
 #include <pthread.h>
@@ -16,21 +16,22 @@ enum { N_SLOTS = 3 }; // one in use, two ahead
 
 struct rt_feed {
   rt_feed_spec spec;
-  const rt_comm *sharers;    // borrowed; NULL: this rank reads for itself
-  rt_batch *batch[N_SLOTS];  // owned; micro-step m lies in m % N_SLOTS
+  const rt_comm *sharers;    // borrowed; NULL: this rank does not share reads
+  rt_batch *batch[N_SLOTS];  // owned; micro-step m uses m % N_SLOTS
   rt_bytes *record[N_SLOTS]; // owned [micro_rows] each; NULL without sharers
-  int64_t *rows;             // [micro_rows], the reader's
-  int64_t end;               // micro-steps of the run
-  // micro-steps so far: taken <= filled <= shared; fetched <= filled + N_SLOTS
-  int64_t taken;   // handed out (the last one still in use)
-  int64_t filled;  // batches made
-  int64_t shared;  // whose records are here
-  int64_t fetched; // whose records are read, or are another rank's to read
+  int64_t *rows;             // [micro_rows], used by the feed thread
+  int64_t end;               // number of micro-steps of the run
+  // numbers of micro-steps: taken <= filled <= shared; fetched <= filled +
+  // N_SLOTS
+  int64_t taken;   // returned to the caller (the last one is still in use)
+  int64_t filled;  // batches filled
+  int64_t shared;  // records have been exchanged
+  int64_t fetched; // records read here, or to be read by another rank
   bool stop;
-  rt_err err; // the reader's, with its text: it has ended
+  rt_err err; // error of the feed thread, with its text; the thread has ended
   char text[1024];
-  int64_t bad_m; // from here on records could not be read, ...
-  rt_err bad;    // ... for this reason; it comes out when they are needed
+  int64_t bad_m; // records could not be read from this micro-step on ...
+  rt_err bad;    // ... for this reason, which is reported when they are needed
   char bad_text[1024];
   bool running;
   pthread_t reader;
@@ -43,7 +44,7 @@ static int64_t n_micro(const rt_feed_spec *s)
   return s->rows_per_rank / s->micro_rows;
 }
 
-/** Row \a r of micro-step \a m, in order of consumption. */
+/** Row \a r of micro-step \a m, in the order of consumption. */
 static int64_t row_of(const rt_feed_spec *s, int64_t m, int64_t r)
 {
   return rt_corpus_order(s->seed, s->n_rows,
@@ -52,17 +53,15 @@ static int64_t row_of(const rt_feed_spec *s, int64_t m, int64_t r)
                              m % n_micro(s) * s->micro_rows + r);
 }
 
-/** Who fetches micro-step \a m. */
+/** The rank that reads micro-step \a m. */
 static int turn(const rt_feed *feed, int64_t m)
 {
   return (int)(m % rt_comm_size(feed->sharers));
 }
 
-/** --- the reader's thread --- */
-
-/** Reading ahead must not push aside the step that wakes it: where threads
- * share cores it works when a core is free, or in its fair turn.  Best effort.
- */
+/** Reduce the thread's priority, so that reading ahead does not preempt the
+ *  step that wakes it: where threads share cores, it runs when a core is idle,
+ *  or in its fair turn.  Best effort. */
 static void stand_back(void)
 {
   const struct sched_param none = {0};
@@ -71,13 +70,14 @@ static void stand_back(void)
 
 typedef rt_err work_fn(rt_feed *feed, int64_t m);
 
-/** Could records up to micro-step \a m not be read? */
+/** Is micro-step \a m at or after a record that could not be read? */
 static bool is_bad(const rt_feed *feed, int64_t m)
 {
   return feed->bad != RT_OK && feed->bad_m <= m;
 }
 
-/** What was not read may never be needed: it is told when it is. */
+/** Store an error for the time when the record is needed, which may never be.
+ */
 static void keep_error(rt_feed *feed, int64_t m, rt_err err, const char *text)
 {
   if (err == RT_OK || is_bad(feed, m))
@@ -116,7 +116,7 @@ static rt_err fetch(rt_feed *feed, int64_t m)
   return RT_OK;
 }
 
-/** Beyond the run nothing is read ahead. */
+/** Should micro-step \a m be read ahead?  Nothing is read beyond the run. */
 static bool is_wanted(const rt_feed *feed, int64_t m)
 {
   return m < feed->end || m <= feed->taken;
@@ -124,7 +124,7 @@ static bool is_wanted(const rt_feed *feed, int64_t m)
 
 static bool can_fill(const rt_feed *feed)
 {
-  // the batch handed out last is still read by the step: keep its slot
+  // the step still reads the batch returned last: keep its slot
   return feed->filled - feed->taken < N_SLOTS - 1 &&
          is_wanted(feed, feed->filled) &&
          (feed->sharers == NULL || feed->filled < feed->shared);
@@ -136,7 +136,7 @@ static bool can_fetch(const rt_feed *feed)
          is_wanted(feed, feed->fetched);
 }
 
-/** What to do next, and the count of it; waits; NULL: stop. */
+/** Wait for the next piece of work; returns it and its counter.  NULL: stop. */
 static work_fn *wait_for_work(rt_feed *feed, int64_t **count)
 {
   pthread_mutex_lock(&feed->lock);
@@ -155,10 +155,11 @@ static void *read_ahead(void *self)
   work_fn *work;
   stand_back();
   while (feed->err == RT_OK && (work = wait_for_work(feed, &count)) != NULL) {
-    const rt_err err = work(feed, *count); // nobody else writes these two
+    const rt_err err = work(feed, *count); // only this thread writes these two
     pthread_mutex_lock(&feed->lock);
     feed->err = err;
-    if (err != RT_OK) // the record is this thread's: carry the text over
+    // the error record is local to this thread: pass the text on
+    if (err != RT_OK)
       snprintf(feed->text, sizeof feed->text, "%s", rt_err_text());
     else
       (*count)++;
@@ -167,8 +168,6 @@ static void *read_ahead(void *self)
   }
   return NULL;
 }
-
-/** --- the main thread --- */
 
 static rt_err make_slots(rt_feed *feed)
 {
@@ -186,7 +185,7 @@ static rt_err make_slots(rt_feed *feed)
   return RT_OK;
 }
 
-/** The ranks that need the same records; NULL: there are none. */
+/** The ranks that need the same records; NULL: none. */
 static const rt_comm *sharers_of(const rt_feed_spec *spec)
 {
   return spec->rows.dataset != NULL && rt_comm_size(spec->group) > 1
@@ -203,7 +202,8 @@ double rt_feed_memory(const rt_feed_spec *spec)
     return batches;
   rt_logits_row_memory(spec->rows.dataset, &record, &decoded);
   const double rows = N_SLOTS * (double)spec->micro_rows;
-  const double records = sharers_of(spec) != NULL ? rows : 1.0; // in hand
+  // records held at the same time
+  const double records = sharers_of(spec) != NULL ? rows : 1.0;
   return batches + rows * (double)decoded + records * (double)record;
 }
 
@@ -256,7 +256,7 @@ void rt_feed_destroy(rt_feed **out)
   free(feed);
 }
 
-/** Until *count passes \a m, or the reader's error. */
+/** Wait until *count exceeds \a m, or for the feed thread's error. */
 static rt_err wait_past(rt_feed *feed, const int64_t *count, int64_t m)
 {
   pthread_mutex_lock(&feed->lock);
@@ -268,7 +268,7 @@ static rt_err wait_past(rt_feed *feed, const int64_t *count, int64_t m)
   return RT_OK;
 }
 
-/** Add one to a count that the reader looks at. */
+/** Increment a counter that the feed thread reads. */
 static void step_on(rt_feed *feed, int64_t *count)
 {
   pthread_mutex_lock(&feed->lock);
@@ -277,7 +277,8 @@ static void step_on(rt_feed *feed, int64_t *count)
   pthread_mutex_unlock(&feed->lock);
 }
 
-/** Whether rank \a from has read micro-step \a m: all ranks learn why not. */
+/** Find out whether rank \a from has read micro-step \a m; all ranks learn the
+ *  reason if not. */
 static rt_err share_error(rt_feed *feed, int64_t m, int from, bool *bad)
 {
   struct {
@@ -298,8 +299,8 @@ static rt_err share_error(rt_feed *feed, int64_t m, int from, bool *bad)
   return RT_OK;
 }
 
-/** Records of the next micro-step from the rank that fetched them.  Lengths
- *  are known to all: every rank has the dataset's tables.  Collective. */
+/** Receive the records of the next micro-step from the rank that read them.
+ *  All ranks know the lengths from the dataset's index.  Collective. */
 static rt_err share(rt_feed *feed)
 {
   const rt_feed_spec *const spec = &feed->spec;
@@ -328,7 +329,7 @@ static rt_err share(rt_feed *feed)
 rt_err rt_feed_next(rt_feed *feed, const rt_batch **out)
 {
   const int64_t m = feed->taken;
-  // one ahead, to be decoded during this step
+  // one micro-step ahead, to be decoded during this step
   const int64_t want = m + 1 < feed->end ? m + 2 : m + 1;
   while (feed->sharers != NULL && feed->shared < want)
     RT_TRY(share(feed));

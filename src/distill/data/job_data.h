@@ -1,5 +1,6 @@
 /** \file job_data.h
- *  What the deck of a job says of batches and feeds.  Layer: distill/data. */
+ *  Parameters of batches and feeds from the deck of a job.  Layer:
+ *  distill/data. */
 #ifndef RT_JOB_DATA_H
 #define RT_JOB_DATA_H
 
@@ -10,9 +11,9 @@
 rt_rows rt_job_rows(const rt_job *job);
 /** The feed of this rank's rows from \a step on. */
 rt_feed_spec rt_job_feed(const rt_job *job, int64_t step);
-/** Bytes of a batch of \a n_rows rows of \a job. */
+/** Memory in bytes of a batch of \a n_rows rows of \a job. */
 size_t rt_job_batch_bytes(const rt_job *job, int64_t n_rows);
-/** A batch of them. */
+/** Create such a batch. */
 RT_MUST rt_err rt_job_batch(const rt_job *job, int64_t n_rows, rt_batch **out);
 
 #endif

@@ -1,6 +1,6 @@
 /** \file job.c
- *  From a deck to shapes, grids, device, corpus and dataset that fit together.
- */
+ *  Sets up shapes, grids, device, corpus and dataset from a deck, and checks
+ *  that they fit together. */
 #include "distill/job/job.h"
 
 #include "base/log.h"
@@ -36,7 +36,7 @@ static rt_err plan_batches(rt_job *job)
   job->batch_rows = rt_deck_int(d, RT_KEY_TRAIN_BATCH);
   RT_CHECK(job->batch_rows % dp == 0, RT_ERR_CONFIG,
            "train.batch_rows is %lld, not a multiple of the student's dp %d "
-           "(%d ranks / student.tp %d): take %lld",
+           "(%d ranks / student.tp %d): use %lld",
            (long long)job->batch_rows, dp, job->grid_s.n_ranks, job->grid_s.tp,
            (long long)rt_round_up(job->batch_rows, dp));
   job->rows_per_rank = job->batch_rows / dp;
@@ -44,8 +44,8 @@ static rt_err plan_batches(rt_job *job)
   if (job->micro_rows == 0 || job->micro_rows > job->rows_per_rank)
     job->micro_rows = job->rows_per_rank;
   RT_CHECK(job->rows_per_rank % job->micro_rows == 0, RT_ERR_CONFIG,
-           "train.micro_rows is %lld, does not divide the %lld rows of a rank "
-           "(train.batch_rows %lld / dp %d)",
+           "train.micro_rows is %lld, which does not divide the %lld rows per "
+           "rank (train.batch_rows %lld / dp %d)",
            (long long)job->micro_rows, (long long)job->rows_per_rank,
            (long long)job->batch_rows, dp);
   job->n_steps =
@@ -54,7 +54,7 @@ static rt_err plan_batches(rt_job *job)
   return RT_OK;
 }
 
-/** The tokenizer's ids against what the deck and the model say of them. */
+/** Compare the tokenizer's ids with deck and model. */
 static void tell_vocab(const rt_job *job, int64_t n_words)
 {
   const int64_t said = rt_deck_int(job->deck, RT_KEY_DATA_VOCAB);
@@ -75,7 +75,7 @@ static void tell_vocab(const rt_job *job, int64_t n_words)
             folder, (long long)n_words - 1, (long long)vocab);
 }
 
-/** All that one rank can find wrong by itself. */
+/** The checks that can fail on a single rank. */
 static rt_err read_inputs(rt_job *job)
 {
   const rt_deck *const d = job->deck;
@@ -96,7 +96,8 @@ static rt_err read_inputs(rt_job *job)
   if ((job->needs & RT_NEED_STUDENT) != 0)
     RT_TRY(rt_job_read_student(job));
   tell_vocab(job, n_words);
-  // A dataset carries its rows: the corpus is then only for validation.
+  // A dataset contains its rows, so the corpus is then only needed for
+  // validation.
   const bool has_files = rt_deck_n(d, RT_KEY_DATA_FILES) > 0;
   if ((job->needs & RT_NEED_CORPUS) != 0 && (has_files || job->dataset == NULL))
     RT_TRY(rt_open_corpus(d, rt_job_corpus_spec(job), &job->corpus));
@@ -142,7 +143,7 @@ static rt_err match_dataset(const rt_job *job)
   return (job->needs & RT_NEED_TEACHER) != 0 ? match_weights(job) : RT_OK;
 }
 
-/** HDF5's own, to open shards: measured, 1 MiB. */
+/** Memory of HDF5 to open shards: measured, 1 MiB. */
 static const double reading_bytes = 0x1p20 * 2.0;
 
 rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,

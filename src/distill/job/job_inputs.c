@@ -1,12 +1,12 @@
 /** \file job_inputs.c
- *  Corpus and dataset of a job, and which of their rows it takes. */
+ *  Corpus and dataset of a job, and the rows that it uses. */
 #include "distill/job/job_inputs.h"
 
 #include "base/log.h"
 #include "io/corpus/pattern.h"
 #include <stdlib.h>
 
-/** The files by name: patterns stand for those that match. */
+/** Expand patterns in the list of files. */
 static rt_err name_files(const rt_deck *deck, const rt_corpus_spec *spec,
                          rt_names *names)
 {
@@ -25,7 +25,7 @@ static rt_err read_weights(const rt_deck *deck, int n, double **weights)
 {
   const int n_weights = rt_deck_n(deck, RT_KEY_DATA_WEIGHTS);
   RT_CHECK(n_weights == 0 || n_weights == n, RT_ERR_CONFIG,
-           "data.weights has %d numbers for %d files: give one for each, or "
+           "data.weights has %d numbers for %d files: give one per file, or "
            "none to blend by size",
            n_weights, n);
   if (n_weights == 0)
@@ -77,7 +77,7 @@ rt_corpus_spec rt_job_corpus_spec(const rt_job *job)
       .split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED)};
 }
 
-/** Only less than was captured can be chosen. */
+/** Check that the deck's truncation is not wider than that of the capture. */
 static rt_err check_rule(const rt_deck *d, const rt_logits_info *info,
                          const char *folder)
 {
@@ -95,14 +95,13 @@ static rt_err check_rule(const rt_deck *d, const rt_logits_info *info,
 rt_err rt_job_check_draws(const rt_deck *d, const char *where)
 {
   RT_CHECK(rt_deck_real(d, RT_KEY_LOSS_TAU) == 1.0, RT_ERR_CONFIG,
-           "%s: draws are at temperature 1, loss.tau is %g: set loss.tau=1, or "
-           "take truncated entries",
+           "%s: draws are at temperature 1, but loss.tau is %g: set "
+           "loss.tau=1, or use truncated entries",
            where, rt_deck_real(d, RT_KEY_LOSS_TAU));
   RT_CHECK(!rt_deck_is_set(d, RT_KEY_TEA_TOP_P) &&
                !rt_deck_is_set(d, RT_KEY_TEA_TOP_K),
            RT_ERR_CONFIG,
-           "%s: of draws all are taken: leave teacher.top_p and teacher.top_k "
-           "out",
+           "%s: all draws are used: remove teacher.top_p and teacher.top_k",
            where);
   return RT_OK;
 }
@@ -112,13 +111,13 @@ const char *rt_job_cut_means(const rt_job *job)
   if (job->pieces == 0)
     return "";
   return rt_deck_is(job->deck, RT_KEY_TEA_ROW_CUT, "pieces")
-             ? "of all but the first the teacher saw what came before, the "
-               "student does not"
-             : "the rest is left out";
+             ? "in all but the first, the teacher saw preceding tokens that "
+               "the student does not see"
+             : "the rest is not used";
 }
 
-/** A student's row starts where the captured row starts, unless the deck cuts
- *  it. */
+/** Check that the student's rows start where the captured rows start, unless
+ *  the deck says otherwise. */
 static rt_err check_length(rt_job *job, const char *folder)
 {
   const rt_deck *d = job->deck;
@@ -132,20 +131,20 @@ static rt_err check_length(rt_job *job, const char *folder)
            "must start where the captured row starts; set data.seq=%lld%s",
            folder, (long long)seq, (long long)job->seq, (long long)seq,
            job->seq > seq ? ", rows are not joined"
-                          : ", or let teacher.row_cut say how shorter rows are "
-                            "made");
+                          : ", or set teacher.row_cut to use shorter rows");
   RT_CHECK(!rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS), RT_ERR_CONFIG,
            "data.mask_documents needs whole rows, %s has %lld tokens in each "
            "and data.seq is %lld: set data.seq=%lld",
            folder, (long long)seq, (long long)job->seq, (long long)seq);
   job->pieces = pieces ? seq / job->seq : 1;
-  rt_info("%s: %lld rows of %lld tokens are made of each of %lld; %s", folder,
-          (long long)job->pieces, (long long)job->seq, (long long)seq,
+  rt_info("%s: %lld rows of %lld tokens are obtained from each row of %lld; %s",
+          folder, (long long)job->pieces, (long long)job->seq, (long long)seq,
           rt_job_cut_means(job));
   return RT_OK;
 }
 
-/** A dataset captured without data.vocab has the teacher's padding, too. */
+/** Set vocab_cut for a dataset that was captured without data.vocab and
+ *  contains padding. */
 static void cut_vocab(rt_job *job, const char *folder)
 {
   const int64_t stored = rt_logits_about(job->dataset)->vocab;
@@ -153,13 +152,11 @@ static void cut_vocab(rt_job *job, const char *folder)
   if (vocab == 0 || vocab >= stored)
     return;
   job->vocab_cut = vocab;
-  rt_info(
-      "%s has logits of %lld ids: those from data.vocab=%lld on are dropped "
-      "as padding, the others have their probability",
-      folder, (long long)stored, (long long)vocab);
+  rt_info("%s has logits of %lld ids: those from data.vocab=%lld on are "
+          "dropped as padding, and the others renormalised",
+          folder, (long long)stored, (long long)vocab);
 }
 
-/** What the deck asks of the dataset, it must be able to give. */
 rt_err rt_job_check_dataset(rt_job *job)
 {
   const rt_deck *d = job->deck;
@@ -177,7 +174,6 @@ rt_err rt_job_check_dataset(rt_job *job)
   return RT_OK;
 }
 
-/** Rows of the training stream in use: what is there, cut by data.rows. */
 rt_err rt_job_count_rows(rt_job *job)
 {
   const int64_t asked = rt_deck_int(job->deck, RT_KEY_DATA_ROWS);

@@ -1,12 +1,12 @@
 /** \file job_memory.c
- *  The memory plan of a rank, summed over those who share a limit. */
+ *  The memory plan of a rank, summed over the ranks that share a limit. */
 #include "distill/job/job_memory.h"
 
 #include "base/log.h"
 #include "par/node_limits.h"
 #include <string.h>
 
-/** What a process touches of its libraries after it has begun: code, stacks,
+/** Memory of libraries that a process touches after its start: code, stacks,
  *  buffers of BLAS and MPI.  Measured: 1.8 to 2.3 MiB on 1 and 2 ranks. */
 static const double touched_later = 0x1p20 * 3.0;
 
@@ -35,7 +35,7 @@ void rt_job_beside_shared(rt_job *job, const rt_comm *comm)
   job->memory.of_others += each * (rt_comm_size(comm) - 1);
 }
 
-/** The user's word goes before what the machine says. */
+/** Limits of the machine, overridden by the user's. */
 static void read_limits(const rt_deck *deck, rt_limits *limits)
 {
   const double gib = rt_deck_real(deck, RT_KEY_RUN_MEMORY_GIB);
@@ -58,7 +58,7 @@ rt_err rt_job_memory_bound(const rt_job *job, double need, rt_bound *hard,
   RT_TRY(rt_limits_total(job->world, &limits, need, total));
   for (int i = 0; i < limits.n; i++) {
     rt_bound *const b = limits.limit[i].soft ? soft : hard;
-    // total / amount, without dividing by a limit of 0
+    // compares total / amount without dividing by a limit of 0
     if (b->need == 0.0 ||
         total[i] * b->limit.amount > b->need * limits.limit[i].amount)
       *b = (rt_bound){limits.limit[i], total[i]};
@@ -80,7 +80,7 @@ static void print_plan(const rt_job *job, const rt_arena *const *plans,
           m->base * 0x1p-20);
 }
 
-/** The parts of a plan that fits, for who wants to see them. */
+/** Print the parts of a plan that fits, if requested. */
 static void show_parts(const rt_job *job, const rt_arena *const *plans,
                        int n_plans, rt_plan_show show)
 {
@@ -102,7 +102,7 @@ rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
     mine += (double)rt_arena_bytes(plans[i]);
   for (int i = 0; i < job->memory.n; i++)
     mine += job->memory.part[i].bytes;
-  // agrees with ranks that failed before, which the sum of all would not
+  // also agrees with ranks that failed before
   RT_TRY(rt_job_memory_bound(job, mine - job->memory.of_others, &hard, &soft));
   double most = mine;
   RT_TRY(rt_comm_allreduce_host(job->world, &most, 1, RT_F64, RT_MAX));
@@ -110,9 +110,9 @@ rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
   if (hard.need > hard.limit.amount)
     err = RT_FAIL(RT_ERR_MEM,
                   "the plan needs %.2f GiB (%.2f GiB on this rank), but %s "
-                  "allows %.2f GiB: fewer train.micro_rows, a smaller "
-                  "loss.chunk_mib, more tp or more nodes; `retort plan` shows "
-                  "the parts, run.memory_gib overrules the limit",
+                  "allows %.2f GiB: reduce train.micro_rows or loss.chunk_mib, "
+                  "or use more tp or more nodes; `retort plan` shows the "
+                  "parts, run.memory_gib overrides the limit",
                   hard.need * 0x1p-30, mine * 0x1p-30, hard.limit.name,
                   hard.limit.amount * 0x1p-30);
   if (err == RT_OK)
@@ -125,7 +125,7 @@ rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
             mine * 0x1p-20, most * 0x1p-20, hard.need * 0x1p-30,
             hard.limit.amount * 0x1p-30, hard.limit.name);
   if (err == RT_OK && soft.need > soft.limit.amount)
-    rt_warn("the plan needs %.2f GiB, above %.2f GiB (%s) the system slows "
+    rt_warn("the plan needs %.2f GiB; above %.2f GiB (%s) the system slows "
             "this run down",
             soft.need * 0x1p-30, soft.limit.amount * 0x1p-30, soft.limit.name);
   return rt_agree(job->world, err);

@@ -1,5 +1,5 @@
 /** \file job_models.c
- *  Shapes of the student and the teacher, from config.json or from keys. */
+ *  Shapes of student and teacher, from config.json or from keys. */
 #include "distill/job/job_models.h"
 
 #include "base/file.h"
@@ -41,9 +41,10 @@ static void arch_from_keys(const rt_deck *d, rt_arch *a)
                 .eos_id = rt_deck_int(d, RT_KEY_DATA_EOT)};
 }
 
-/** Keys that were given but that config.json overrules are told: the run's
- *  deck.yaml shows them as if they held. */
-static void tell_overruled(const rt_deck *d, const char *from, const rt_arch *a)
+/** Report keys that config.json overrides, since the run's deck.yaml shows
+ *  them. */
+static void report_overridden(const rt_deck *d, const char *from,
+                              const rt_arch *a)
 {
   rt_arch asked;
   arch_from_keys(d, &asked);
@@ -88,7 +89,7 @@ static void tell_overruled(const rt_deck *d, const char *from, const rt_arch *a)
     rt_warn("the student's shape is that of %s, not %s", from, text);
 }
 
-/** The config.json that \a path, a folder or the file, means. */
+/** Find the config.json that \a path, a folder or file, refers to. */
 static bool find_config(const char *path, struct stat *what)
 {
   char folder[RT_PATH_MAX], file[RT_PATH_MAX];
@@ -99,7 +100,8 @@ static bool find_config(const char *path, struct stat *what)
               : stat(folder, what) == 0);
 }
 
-/** Weights bring their shape: another one beside it would be passed over. */
+/** Reject a student.config of another model: weights come with their own shape.
+ */
 static rt_err check_one_config(const rt_deck *d)
 {
   const char *const weights = rt_deck_text(d, RT_KEY_STU_WEIGHTS);
@@ -110,14 +112,15 @@ static rt_err check_one_config(const rt_deck *d)
   RT_CHECK(find_config(weights, &a) && find_config(config, &b) &&
                a.st_dev == b.st_dev && a.st_ino == b.st_ino,
            RT_ERR_CONFIG,
-           "student.weights is %s and student.config is %s, another model's: "
-           "weights have the shape of their own config.json; leave one of the "
-           "two keys out",
+           "student.weights is %s and student.config is %s, which belongs to "
+           "another model: weights have the shape of their own config.json; "
+           "remove one of the two keys",
            weights, config);
   return RT_OK;
 }
 
-/** Both grids' models run rows of data.seq: said before a folder is made. */
+/** Check that the model supports rows of data.seq, before a folder is created.
+ */
 static rt_err check_positions(const rt_job *job, const rt_arch *arch,
                               const char *where)
 {
@@ -131,26 +134,26 @@ static rt_err check_positions(const rt_job *job, const rt_arch *arch,
                !rt_deck_bool(job->deck, RT_KEY_DATA_MASK_DOCS),
            RT_ERR_CONFIG,
            "%s: beyond %lld tokens dynamic rope scaling depends on the length "
-           "of what is read, which data.mask_documents cuts: choose data.seq "
-           "up to that, or do without data.mask_documents",
+           "of the text, which data.mask_documents changes: reduce data.seq to "
+           "that, or disable data.mask_documents",
            where, (long long)arch->max_positions);
   return RT_OK;
 }
 
-/** What is padding of the model's vocabulary, if the deck says. */
+/** Set the padding of the model's vocabulary, if the deck gives it. */
 static rt_err read_true_vocab(const rt_deck *d, rt_arch *arch,
                               const char *where)
 {
   const int64_t vocab = rt_deck_int(d, RT_KEY_DATA_VOCAB);
   RT_CHECK(vocab <= arch->vocab, RT_ERR_CONFIG,
-           "%s: the model has %lld ids, data.vocab is %lld: it cannot tell all "
-           "of the tokenizer's apart",
+           "%s: the model has %lld ids, but data.vocab is %lld: it lacks some "
+           "of the tokenizer's ids",
            where, (long long)arch->vocab, (long long)vocab);
   arch->vocab_true = vocab;
   return RT_OK;
 }
 
-/** A teacher that brings its tokenizer must have the corpus's. */
+/** Check that a teacher's tokenizer, if present, is that of the corpus. */
 static rt_err check_teacher_tokenizer(const rt_job *job, const char *folder)
 {
   char theirs[RT_SHA256_HEX];
@@ -158,18 +161,18 @@ static rt_err check_teacher_tokenizer(const rt_job *job, const char *folder)
     return RT_OK;
   const rt_err err = rt_tokenizer_hash(folder, theirs);
   if (err == RT_ERR_NOINPUT)
-    return RT_OK; // it holds none
+    return RT_OK; // it contains none
   RT_TRY(err);
   RT_CHECK(strcmp(theirs, job->tokenizer_hash) == 0, RT_ERR_CONFIG,
            "%s holds another tokenizer, %s, than data.tokenizer, %s: the "
-           "teacher would read other words than the corpus says; tokenise it "
-           "with the teacher's, or, where both are one in two spellings, name "
-           "the teacher's folder in data.tokenizer",
+           "teacher would misread the corpus; tokenise it with the teacher's "
+           "tokenizer, or, if both are the same in different files, set "
+           "data.tokenizer to the teacher's folder",
            folder, theirs, job->tokenizer_hash);
   return RT_OK;
 }
 
-/** The model that a key of the deck names. */
+/** Read the model named by a key of the deck. */
 static rt_err read_config(const rt_deck *d, rt_key key, rt_arch *arch)
 {
   const rt_err err = rt_hfconfig_read(rt_deck_text(d, key), arch);
@@ -181,8 +184,8 @@ rt_err rt_job_read_teacher(rt_job *job)
 {
   const char *folder = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
   RT_CHECK(folder[0] != '\0', RT_ERR_CONFIG,
-           "teacher.weights is not given: name the Hugging Face folder of the "
-           "teacher");
+           "teacher.weights is not set: set it to the Hugging Face folder of "
+           "the teacher");
   RT_TRY(read_config(job->deck, RT_KEY_TEA_WEIGHTS, &job->arch_t));
   RT_TRY(check_teacher_tokenizer(job, folder));
   RT_TRY(rt_arch_check(&job->arch_t, folder));
@@ -191,7 +194,8 @@ rt_err rt_job_read_teacher(rt_job *job)
   return rt_arch_check_tp(&job->arch_t, job->grid_t.tp, "teacher.tp");
 }
 
-/** What the student takes its vocabulary from when the deck does not say. */
+/** The vocabulary of the targets, which the student uses if the deck gives
+ *  none. */
 static int64_t vocab_of_targets(const rt_job *job)
 {
   if (job->dataset != NULL)
@@ -211,7 +215,7 @@ rt_err rt_job_read_student(rt_job *job)
   RT_TRY(check_one_config(d));
   if (from[0] != '\0') {
     RT_TRY(read_config(d, key, &job->arch_s));
-    tell_overruled(d, from, &job->arch_s);
+    report_overridden(d, from, &job->arch_s);
   } else
     arch_from_keys(d, &job->arch_s);
   const int64_t targets = vocab_of_targets(job);
@@ -234,8 +238,8 @@ rt_err rt_job_read_student(rt_job *job)
            (long long)mine);
   RT_CHECK(targets == 0 || targets == mine, RT_ERR_CONFIG,
            "the student's vocabulary has %lld ids, the teacher's %lld: "
-           "distillation needs one tokenizer for both; if they differ by "
-           "padding only, set data.vocab to the tokenizer's size",
+           "distillation needs one tokenizer for both; if they differ only in "
+           "padding, set data.vocab to the tokenizer's size",
            (long long)mine, (long long)targets);
   RT_TRY(rt_arch_check(&job->arch_s, where));
   RT_TRY(check_positions(job, &job->arch_s, where));

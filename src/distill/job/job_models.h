@@ -5,11 +5,12 @@
 
 #include "distill/job/job.h"
 
-/** job->arch_t from teacher.weights, checked against tokenizer, rows and tp. */
+/** Set job->arch_t from teacher.weights, checked against tokenizer, rows and
+ *  tp. */
 RT_MUST rt_err rt_job_read_teacher(rt_job *job);
-/** job->arch_s from student.weights, student.config or student.*; its
- *  vocabulary must be that of the targets, teacher or dataset, which are known
- *  by then. */
+/** Set job->arch_s from student.weights, student.config or student.*; its
+ *  vocabulary must be that of the targets (teacher or dataset), which must be
+ *  known. */
 RT_MUST rt_err rt_job_read_student(rt_job *job);
 
 #endif

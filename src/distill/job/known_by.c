@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "io/hf/safetensors.h"
 
-/** Rank 0 has read it all. */
+/** Broadcast a hash that rank 0 has computed. */
 static rt_err share(const rt_job *job, rt_err err, char hex[RT_SHA256_HEX])
 {
   RT_TRY(rt_agree(job->world, err));

@@ -1,6 +1,6 @@
 /** \file match.c
- *  Hashes that both sides know must be equal; where they are not, rows tell
- *  what that means. */
+ *  Compares a dataset with corpus and tokenizer by their hashes; if these
+ *  differ, by rows, to explain the difference. */
 #include "distill/job/match.h"
 
 #include "base/log.h"
@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_ROWS = 4096 }; // are compared: of text, enough to know it by
+// maximum number of rows compared, enough to identify a text
+enum { MAX_ROWS = 4096 };
 
 rt_err rt_match_row(const rt_logits *ds, int64_t i, const rt_logits_row *stored,
                     const rt_corpus *corpus, uint32_t *tok,
@@ -37,12 +38,13 @@ rt_err rt_match_row(const rt_logits *ds, int64_t i, const rt_logits_row *stored,
   return RT_OK;
 }
 
-/** The first row of \a corpus, cut as the dataset's, that differs. */
+/** Find the first row of \a corpus, with rows as in the dataset, that differs.
+ */
 static rt_err compare_rows(const rt_logits *ds, const rt_corpus *corpus,
                            char where[RT_MATCH_TEXT])
 {
   const rt_logits_info *const info = rt_logits_about(ds);
-  const int64_t n = info->n_rows < MOST_ROWS ? info->n_rows : MOST_ROWS;
+  const int64_t n = info->n_rows < MAX_ROWS ? info->n_rows : MAX_ROWS;
   rt_logits_row stored = {0};
   uint32_t *const tok = malloc((size_t)(info->seq + 1) * sizeof *tok);
   rt_err err = tok != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "no memory for a row");
@@ -60,10 +62,11 @@ static rt_err compare_rows(const rt_logits *ds, const rt_corpus *corpus,
   return err;
 }
 
-/** The first row that differs, or why none can be named. */
+/** Describe the first row that differs, or why none can be named. */
 static rt_err tell_difference(const rt_match_spec *m, char where[RT_MATCH_TEXT])
 {
-  rt_corpus *corpus = NULL; // the run's may have shorter rows
+  // opened separately, because the run may use shorter rows
+  rt_corpus *corpus = NULL;
   if (m->corpus == NULL) {
     snprintf(where, RT_MATCH_TEXT,
              "data.files is empty, so their ids were not compared");
@@ -99,9 +102,9 @@ static rt_err match_hash(const rt_match_spec *m)
   const rt_logits_info *const info = rt_logits_about(m->dataset);
   char where[RT_MATCH_TEXT];
   if (info->corpus_hash[0] == '\0') {
-    rt_warn("%s does not say of which corpus it is: each row is compared when "
-            "it is used, the whole is not",
-            m->folder);
+    rt_warn(
+        "%s does not record its corpus: only rows that are used are compared",
+        m->folder);
     return RT_OK;
   }
   if (strcmp(m->corpus_hash, info->corpus_hash) == 0)
@@ -114,7 +117,7 @@ static rt_err match_hash(const rt_match_spec *m)
                  m->folder, info->corpus_hash, m->corpus_hash, where);
 }
 
-/** The keys that make a stream of the files. */
+/** Compare the keys that determine the stream. */
 static rt_err match_keys(const rt_match_spec *m)
 {
   const rt_logits_info *const info = rt_logits_about(m->dataset);
@@ -131,8 +134,8 @@ static rt_err match_keys(const rt_match_spec *m)
   RT_TRY(tell_difference(m, where));
   return RT_FAIL(RT_ERR_CONFIG,
                  "%s was captured with data.eot=%lld data.bos=%lld%s%s "
-                 "data.valid_fraction=%s data.split_seed=%llu, this deck says "
-                 "otherwise; %s: set the same",
+                 "data.valid_fraction=%s data.split_seed=%llu, which differ in "
+                 "this deck; %s: use the same values",
                  m->folder, (long long)info->eot, (long long)info->bos,
                  info->bos_at[0] != '\0' ? " data.bos_at=" : "", info->bos_at,
                  held_out, (unsigned long long)info->split_seed, where);

@@ -1,7 +1,6 @@
 /** \file phases.c
- *  Exclusive time accounting.  A phase's seconds are without communication,
- *  which stands in two lines of its own, so that all lines add up to the whole.
- */
+ *  Exclusive time accounting.  The seconds of a phase exclude communication,
+ *  which has two lines of its own, so that all lines add up to the total. */
 #include "distill/job/phases.h"
 
 #include "base/clock.h"
@@ -32,11 +31,11 @@ void rt_phases_start(rt_phases *p, rt_phase first)
   p->began = p->since = rt_now_s();
 }
 
-/** Seconds of the open phase so far; *comm_s: those spent communicating. */
+/** Seconds of the current phase so far; *comm_s: those spent communicating. */
 static double open_seconds(const rt_phases *p, double now_s, double *comm_s)
 {
   const double whole = now_s - p->since;
-  // two clocks are read one after the other: never more than the whole
+  // the two clocks are not read simultaneously: limit to the total
   *comm_s = fmin(rt_ranks_seconds() - p->comm_since, whole);
   return whole - *comm_s;
 }
@@ -62,8 +61,8 @@ double rt_phases_seconds(const rt_phases *p, rt_phase phase)
   return p->seconds[phase] + open;
 }
 
-/** Tenths of per cent of each line, rounded so that they add up to 1000: the
- *  lines that lost most by rounding down get one more. */
+/** Shares of each line in tenths of a percent, rounded so that they add up to
+ *  1000: the lines that lost most by rounding down get one more. */
 static void shares(const double sum[RT_PHASE_LINES], int tenths[RT_PHASE_LINES])
 {
   double total = 0.0, lost[RT_PHASE_LINES];
@@ -88,7 +87,8 @@ static void shares(const double sum[RT_PHASE_LINES], int tenths[RT_PHASE_LINES])
 rt_err rt_phases_gather(rt_phases *p, const rt_comm *world, rt_phase_table *out)
 {
   const size_t n = RT_PHASE_LINES;
-  rt_phases_to(p, p->now); // close the books, stay where we are
+  // account for the time so far, without changing the phase
+  rt_phases_to(p, p->now);
   const double moved_s = rt_ranks_moved_seconds() - p->moved_before;
   memcpy(out->avg, p->seconds, sizeof p->seconds);
   out->avg[RT_PHASE_TRANSFER] = fmin(moved_s, p->comm_s);
@@ -114,7 +114,7 @@ void rt_phases_print(const rt_phase_table *t, FILE *to)
     all += tenths[i];
     total += t->avg[i];
     if (t->max[i] == 0.0)
-      continue; // a phase that never was
+      continue; // a phase that did not occur
     fprintf(to, "%-20s %10.3f %10.3f %10.3f %4d.%d %%\n", rt_phase_line_name(i),
             t->min[i], t->avg[i], t->max[i], tenths[i] / 10, tenths[i] % 10);
   }

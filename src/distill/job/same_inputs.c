@@ -1,6 +1,6 @@
 /** \file same_inputs.c
- *  Inputs may lie on each node's own disk: a copy that is old, cut or of
- *  something else must not pass for rank 0's. */
+ *  Inputs may be on node-local disks: detect copies that are outdated,
+ *  truncated or of other files. */
 #include "distill/job/same_inputs.h"
 
 #include "base/file.h"
@@ -10,19 +10,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_LOOKS = 256, LEAST_LOOKS = 3 }; // of 4 KiB, at all files of a kind
+// numbers of 4 KiB samples over all files of a kind
+enum { MOST_LOOKS = 256, LEAST_LOOKS = 3 };
 
 rt_err rt_job_same(const rt_comm *comm, uint64_t hash, const char *what)
 {
   uint64_t first = hash;
   RT_TRY(rt_comm_bcast(comm, &first, sizeof first, 0));
   const rt_err err =
-      hash == first
-          ? RT_OK
-          : RT_FAIL(RT_ERR_DATA,
-                    "%s has another content here than on rank 0: all ranks "
-                    "must read the same; copy it to this host anew",
-                    what);
+      hash == first ? RT_OK
+                    : RT_FAIL(RT_ERR_DATA,
+                              "%s differs from rank 0's file: all ranks must "
+                              "read the same data; copy it to this host again",
+                              what);
   return rt_agree(comm, err);
 }
 
@@ -38,7 +38,7 @@ static int looks(int n_files)
                                             : LEAST_LOOKS;
 }
 
-/** Each file by itself: the message then names it. */
+/** Compare each file separately, so that the message can name it. */
 static rt_err same_corpus(const rt_job *job)
 {
   const int n = rt_corpus_n_paths(job->corpus);
@@ -57,7 +57,8 @@ static rt_err sample_weights(const char *folder, uint64_t *hash)
 {
   rt_safetensors *st;
   rt_err err = rt_safetensors_open(folder, &st);
-  if (err == RT_ERR_NOINPUT) // who loads them says so; others may not need them
+  // reported by the rank that loads them; other ranks may not need them
+  if (err == RT_ERR_NOINPUT)
     return RT_OK;
   RT_TRY(err);
   const int n = rt_safetensors_n_files(st);
@@ -70,7 +71,7 @@ static rt_err sample_weights(const char *folder, uint64_t *hash)
   return err;
 }
 
-/** config.json, and the weights where they are read. */
+/** Sample config.json, and the weights if they are used. */
 static rt_err sample_model(const char *path, bool weights, uint64_t *hash)
 {
   char file[RT_PATH_MAX], *text;

@@ -5,9 +5,9 @@
 
 #include "distill/job/job.h"
 
-/** Compare what every rank sees of models, tokenizer and corpus: sizes, and
- *  blocks here and there.  (A dataset's rows are proved by hashes that all have
- *  from one rank.)  Collective. */
+/** Compare models, tokenizer and corpus as seen by every rank: sizes, and
+ *  samples of blocks.  (The rows of a dataset are verified by hashes that all
+ *  ranks received from one rank.)  Collective. */
 RT_MUST rt_err rt_job_same_inputs(const rt_job *job);
 
 #endif

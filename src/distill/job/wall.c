@@ -10,11 +10,11 @@
 #include <string.h>
 #include <time.h>
 
-/** squeue waits for slurmctld, which may be busy. */
+/** Time limit for squeue, which waits for slurmctld. */
 static const double ASK_S = 15.0;
 
-/** What squeue says is left of this job; 0: no limit.  Time that is left needs
- *  no time zone and no common clock. */
+/** The time left for this job according to squeue; 0: no limit.  A remaining
+ *  time needs neither time zone nor synchronised clocks. */
 static rt_err ask_squeue(const char *job_id, double *left_s)
 {
   char id[32], line[256];
@@ -28,11 +28,11 @@ static rt_err ask_squeue(const char *job_id, double *left_s)
     return RT_OK;
   RT_CHECK(rt_clock_parse(line, left_s), RT_ERR_NOINPUT,
            "squeue -j %s -o %%L says \"%s\"", id, line);
-  *left_s = fmax(*left_s, 1e-3); // over is no "no limit"
+  *left_s = fmax(*left_s, 1e-3); // 0 would mean "no limit"
   return RT_OK;
 }
 
-/** Seconds until Slurm ends this job; 0: no limit, or not known. */
+/** Seconds until Slurm ends this job; 0: no limit, or unknown. */
 static double slurm_left_s(void)
 {
   const char *end = getenv("SLURM_JOB_END_TIME"); // seconds since 1970
@@ -67,7 +67,7 @@ rt_err rt_wall_end(const rt_job *job, double *end_s)
   RT_TRY(rt_comm_bcast(job->world, &left_s, sizeof left_s, 0));
   if (left_s == 0.0)
     return RT_OK;
-  // a job of a minute (a test) shall use half of it
+  // a job of a minute (in tests) can use half of it
   const double before_s = wall_s > 0.0 ? margin_s : fmin(margin_s, left_s / 2);
   if (wall_s == 0.0)
     rt_info("wall limit %.0f s from now, by Slurm; the run stops %.0f s before",

@@ -1,6 +1,6 @@
 /** \file weights.c
- *  A model's weights from a Hugging Face folder.  What the folder says twice
- *  must agree: config.json and the tensors, both ways. */
+ *  Loads a model's weights from a Hugging Face folder.  Redundant information
+ *  in the folder must agree: config.json and the tensors, both ways. */
 #include "distill/job/job.h"
 #include "io/hf/safetensors.h"
 #include "model/rope.h"
@@ -22,7 +22,7 @@ static bool all_finite(rt_view v)
   return good;
 }
 
-/** One tensor's tile into \a tile on the host. */
+/** Read this rank's tile of a tensor to \a tile on the host. */
 static rt_err read_tile(const rt_safetensors *st, const char *folder,
                         const rt_param *p, rt_view tile)
 {
@@ -34,8 +34,8 @@ static rt_err read_tile(const rt_safetensors *st, const char *folder,
   return RT_OK;
 }
 
-/** One tensor's tile: straight to its place where the host can write there, so
- *  that loading takes no memory that the plan would have to count. */
+/** Load this rank's tile of a tensor, directly to its destination if the host
+ *  can write there, so that no additional memory is needed. */
 static rt_err load_tile(rt_dev *dev, const rt_safetensors *st,
                         const char *folder, const rt_param *p)
 {
@@ -44,7 +44,7 @@ static rt_err load_tile(rt_dev *dev, const rt_safetensors *st,
   RT_TRY(direct ? rt_dev_sync(dev) : RT_OK);
   void *const host = direct ? p->w.data : malloc(bytes);
   RT_CHECK(host != NULL, RT_ERR_MEM, "%zu bytes of %s", bytes, p->name);
-  memset(host, 0, bytes); // padding rows stay zero
+  memset(host, 0, bytes); // padding rows remain zero
   rt_err err = read_tile(st, folder, p,
                          rt_view_of(host, p->w.dtype, p->n_rows, p->n_cols));
   if (direct)
@@ -64,20 +64,21 @@ static void print_shape(char text[128], int n_dims, const int64_t *shape)
   snprintf(text + used, 128 - (size_t)used, "]");
 }
 
-/** The file's tensor must have the model's shape. */
+/** Check that the file's tensor has the model's shape. */
 static rt_err check_shape(const rt_safetensors *st, const char *folder,
                           const rt_param *p)
 {
   const rt_st_tensor *t = rt_safetensors_find(st, p->name);
   RT_CHECK(t != NULL, RT_ERR_DATA,
-           "%s: has no tensor %s, config.json asks for it", folder, p->name);
+           "%s: has no tensor %s, which config.json requires", folder, p->name);
   const int64_t want[2] = {p->vector ? p->cols : p->rows, p->cols};
   const int n_dims = p->vector ? 1 : 2;
   char is[128], makes[128];
   print_shape(is, t->n_dims, t->shape);
   print_shape(makes, n_dims, want);
   RT_CHECK(strcmp(is, makes) == 0, RT_ERR_DATA,
-           "%s: %s is %s, config.json makes it %s", folder, p->name, is, makes);
+           "%s: %s is %s, but config.json implies %s", folder, p->name, is,
+           makes);
   return RT_OK;
 }
 
@@ -95,15 +96,16 @@ static bool is_frequencies(const char *name)
   return ends_with(name, "rotary_emb.inv_freq");
 }
 
-/** Computed from config.json, or the embedding once more: some folders have
- *  them beside the weights.  They must say the same, see below. */
+/** Is the tensor redundant (computed from config.json, or a copy of the
+ *  embedding)?  Some folders contain such tensors, which must agree, see below.
+ */
 static bool is_derived(const char *name)
 {
   return is_frequencies(name) || strcmp(name, head_name) == 0;
 }
 
-/** No tensor may be left over: more blocks, or biases, than config.json says
- *  are another model than the one that it describes. */
+/** Check that no tensor is left over: further blocks or biases mean that
+ *  config.json describes another model. */
 static rt_err check_surplus(const rt_safetensors *st, const char *folder,
                             const rt_params *params)
 {
@@ -114,13 +116,13 @@ static rt_err check_surplus(const rt_safetensors *st, const char *folder,
       wanted = strcmp(params->item[i].name, name) == 0;
     RT_CHECK(wanted, RT_ERR_DATA,
              "%s: has a tensor %s that the model of config.json lacks: they "
-             "are of different models, or config.json is not complete",
+             "belong to different models, or config.json is incomplete",
              folder, name);
   }
   return RT_OK;
 }
 
-/** Values of a rank's rows of the embedding and the head, piece by piece.
+/** Compare a rank's rows of the embedding and the head, piece by piece.
  *  \param piece  [2][n_piece][p->cols] scratch */
 static rt_err compare_heads(const rt_safetensors *st, const char *folder,
                             const rt_param *p, double *piece, int64_t n_piece)
@@ -143,7 +145,8 @@ static rt_err compare_heads(const rt_safetensors *st, const char *folder,
   return RT_OK;
 }
 
-/** A tied model's folder may hold the head again, not another head. */
+/** A tied model's folder may contain a copy of the head, but not a different
+ *  head. */
 static rt_err check_tied_head(const rt_safetensors *st, const char *folder,
                               const rt_params *params)
 {
@@ -163,7 +166,7 @@ static rt_err check_tied_head(const rt_safetensors *st, const char *folder,
   return err;
 }
 
-/** Are these the frequencies of \a arch?  They may lie there in 16 bits. */
+/** Are these the frequencies of \a arch?  They may be stored in 16 bits. */
 static bool are_frequencies_of(const rt_arch *arch, const double *freq,
                                double *row)
 {
@@ -177,7 +180,8 @@ static bool are_frequencies_of(const rt_arch *arch, const double *freq,
   return same;
 }
 
-/** Old folders hold them, of each block, with or without the scaling. */
+/** Check the frequencies that old folders contain per block, with or without
+ *  the scaling. */
 static rt_err check_frequencies(const rt_safetensors *st, const char *folder,
                                 const rt_arch *arch, double *scratch)
 {
@@ -204,7 +208,7 @@ static rt_err check_frequencies(const rt_safetensors *st, const char *folder,
   return RT_OK;
 }
 
-/** What could be computed, but is there too, says the same. */
+/** Check redundant tensors. */
 static rt_err check_derived(const rt_safetensors *st, const char *folder,
                             const rt_arch *arch, const rt_params *params)
 {

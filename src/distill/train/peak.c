@@ -1,7 +1,7 @@
 /** \file peak.c
- *  The fastest of some square matrix products, while all ranks do the same: so
- *  ranks that share caches, memory and clock slow each other down as in a step.
- */
+ *  Measures the peak as the fastest of several square matrix products, on all
+ *  ranks at the same time, so that ranks that share caches, memory and clock
+ *  slow each other down as in a step. */
 #include "distill/train/peak.h"
 
 #include "base/clock.h"
@@ -16,7 +16,7 @@
 enum { KEY = 1024 };
 static const double enough_s = 0.25;
 
-/** "model name" of /proc/cpuinfo, else what uname says. */
+/** The "model name" of /proc/cpuinfo, or what uname says. */
 static void cpu_name(char *text, size_t n)
 {
   char line[256];
@@ -33,7 +33,7 @@ static void cpu_name(char *text, size_t n)
     snprintf(text, n, " %s", u.machine);
 }
 
-/** All that the number depends on, one line. */
+/** Everything that the result depends on, in one line. */
 static void key_of(const rt_job *job, const rt_hosts *hosts, char key[KEY])
 {
   char cpu[256];
@@ -46,15 +46,15 @@ static void key_of(const rt_job *job, const rt_hosts *hosts, char key[KEY])
            rt_dev_library());
 }
 
-/** Large enough to be near the peak, and small: all of it is gone before the
- *  job's own memory is there. */
+/** Size of the matrices: large enough to come near the peak, and small, as the
+ *  memory is freed before the job's own is allocated. */
 static int64_t side_of(int threads)
 {
   return threads < 4 ? 512 : threads < 32 ? 1024 : 2048;
 }
 
 typedef struct square {
-  rt_arena *arena; // owned: the three below
+  rt_arena *arena; // owned: memory of the three views below
   rt_view a, b, c; // [side, side]
 } square;
 
@@ -72,7 +72,7 @@ static rt_err make_square(const rt_job *job, int64_t side, square *s)
   return rt_dev_sync(job->dev);
 }
 
-/** Seconds of the fastest product; the first one, which wakes threads and
+/** Seconds of the fastest product.  The first one, which starts threads and
  *  fills the library's buffers, does not count. */
 static rt_err time_products(const rt_job *job, const square *s, double *best_s)
 {
@@ -96,7 +96,7 @@ static rt_err measure(const rt_job *job, double *out_gflops)
   square s = {0};
   const int64_t side = side_of(job->threads.n);
   double best_s = 0.0;
-  // none begins before all have their memory
+  // no rank starts before all have allocated their memory
   rt_err err = rt_agree(job->world, make_square(job, side, &s));
   if (err == RT_OK)
     err = rt_agree(job->world, time_products(job, &s, &best_s));

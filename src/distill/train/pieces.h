@@ -1,19 +1,20 @@
 /** \file pieces.h
- *  Parts of a model's state between the device and a checkpoint.
+ *  Transfers parts of a model's state between the device and a checkpoint.
  *  Layer: distill/train.  Not collective.
  *
- *  A tensor NAME is three datasets of its whole true shape, "w/NAME", "m/NAME"
- *  and "v/NAME".  Each rank writes the rows of its optimizer shard, of the
- *  weights too: over dp they differ, so the load is spread and every row is
- *  written once; of tp replicas only the first writes.  Vocabulary padding is
- *  not stored.  A reader asks for the rows that its own layout gives it. */
+ *  A tensor NAME is stored in three datasets with its full shape, "w/NAME",
+ *  "m/NAME" and "v/NAME".  Each rank writes the rows of its optimizer shard,
+ *  and the same rows of the weights: these differ over dp, so the work is
+ *  divided and every row is written once; of tp replicas only the first writes.
+ *  Vocabulary padding is not stored.  A reader requests the rows of its own
+ *  layout. */
 #ifndef RT_PIECES_H
 #define RT_PIECES_H
 
 #include "io/run/checkpoint.h"
 #include "optim/adamw.h"
 
-/** One slab, and where its rows lie on the device. */
+/** A slab, and the location of its rows on the device. */
 typedef struct rt_piece {
   char name[104];  // "w/" and an rt_param's name
   rt_view on_dev;  // borrowed, contiguous true rows
@@ -24,29 +25,30 @@ typedef struct rt_pieces {
   rt_dev *dev; // borrowed
   int n;
   rt_piece *piece; // owned [n]
-  rt_slab *slab;   /**< owned [n], what a checkpoint is told */
-  char *host;      // owned, NULL: the device's own memory is used
+  rt_slab *slab;   /**< owned [n], passed to the checkpoint */
+  char *host;      // owned; NULL: device memory is used directly
 } rt_pieces;
 
-/** Room for \a n_max; for rt_pieces_clear also after an error. */
+/** Allocate for \a n_max pieces; call rt_pieces_clear also after an error. */
 RT_MUST rt_err rt_pieces_init(rt_pieces *s, rt_dev *dev, int n_max);
 void rt_pieces_clear(rt_pieces *s);
 
-/** Weights and moments as this rank writes them. */
+/** Add the weights and moments that this rank writes. */
 void rt_pieces_add_written(rt_pieces *s, const rt_params *params,
                            rt_adamw *opt);
-/** Whole tiles of weights: every replica reads what it needs. */
+/** Add whole tiles of weights for reading: every replica reads what it needs.
+ */
 void rt_pieces_add_weights(rt_pieces *s, const rt_params *params);
-/** The moments of this rank's shards, for reading. */
+/** Add the moments of this rank's shards, for reading. */
 void rt_pieces_add_moments(rt_pieces *s, const rt_params *params,
                            rt_adamw *opt);
 
-/** Where the file's side of each slab lies: on the device itself when the host
- *  can reach it, else in one block of host memory. */
+/** Assign host memory to each slab: device memory itself if the host can access
+ *  it, otherwise part of one block. */
 RT_MUST rt_err rt_pieces_stage(rt_pieces *s);
-/** That, with what the device holds: to be written. */
+/** The same, filled with the device's data, for writing. */
 RT_MUST rt_err rt_pieces_from_device(rt_pieces *s);
-/** What was read to the device; padding becomes 0. */
+/** Copy what was read to the device; set padding to 0. */
 RT_MUST rt_err rt_pieces_to_device(rt_pieces *s);
 
 #endif

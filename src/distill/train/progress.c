@@ -15,13 +15,14 @@ double rt_progress_flops(const rt_job *job)
 {
   const double tokens = (double)(job->batch_rows * job->seq);
   const bool live = rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "live");
-  // backward is two GEMMs for each of forward's
+  // backward has two GEMMs per GEMM of the forward
   const double student = 3.0 * rt_arch_flops_fwd(&job->arch_s, job->seq);
   const double teacher = live ? rt_arch_flops_fwd(&job->arch_t, job->seq) : 0.0;
   return tokens * (student + teacher);
 }
 
-/** Once a start: who computes what follows. */
+/** Written once per start: describes the machine and layout for the lines that
+ *  follow. */
 static rt_err put_start(const rt_progress *p, const rt_hosts *hosts)
 {
   static const char *const jobs[] = {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID",
@@ -65,7 +66,7 @@ static rt_err open_metrics(rt_progress *p, const char *folder,
   return put_start(p, hosts);
 }
 
-/** Seconds of all starts. */
+/** Seconds over all starts. */
 static double time_of(const rt_progress *p)
 {
   return p->before_s + rt_now_s() - p->job->phases.began;
@@ -128,7 +129,7 @@ rt_err rt_progress_step(rt_progress *p, int64_t step, const rt_step_result *r)
   return rt_metrics_end(m);
 }
 
-/** 12331 as "12,331". */
+/** Format 12331 as "12,331". */
 static void with_commas(double x, char *text, size_t n)
 {
   char digits[32];
@@ -143,7 +144,7 @@ static void with_commas(double x, char *text, size_t n)
   text[at] = '\0';
 }
 
-/** "45s", "12m05s", "3h12m", "2d04h". */
+/** Format a duration: "45s", "12m05s", "3h12m", "2d04h". */
 static void duration(double s, char *text, size_t n)
 {
   const long long all = s < 0.0 ? 0 : (long long)(s + 0.5);
@@ -157,7 +158,8 @@ static void duration(double s, char *text, size_t n)
     snprintf(text, n, "%lldd%02lldh", all / 86400, all / 3600 % 24);
 }
 
-/** The line's middle: with a teacher, the loss has parts and alpha a place. */
+/** The middle of the line: with a teacher it shows the parts of the loss, and
+ *  alpha. */
 static void middle_of(const rt_job *job, const rt_step_result *r, char *text,
                       size_t n)
 {
@@ -168,7 +170,8 @@ static void middle_of(const rt_job *job, const rt_step_result *r, char *text,
              r->lr, r->alpha);
 }
 
-/** Achieved model FLOPs, and their share of the peak of all ranks (MFU). */
+/** Format the model FLOP/s achieved, and their fraction of the peak of all
+ *  ranks (MFU). */
 static void work_of(const rt_progress *p, double step_s, char *text, size_t n)
 {
   const double tflops = p->flops / step_s * 1e-12;
@@ -180,7 +183,7 @@ static void work_of(const rt_progress *p, double step_s, char *text, size_t n)
              100.0 * tflops / peak);
 }
 
-/** "57,573 tok/s (28,786 a rank)". */
+/** Format the speed: "57,573 tok/s (28,786 a rank)". */
 static void speed_of(const rt_job *job, double step_s, char *text, size_t n)
 {
   char all[32], each[32];
@@ -198,7 +201,7 @@ void rt_progress_line(rt_progress *p, int64_t step, const rt_step_result *r,
   const double n_steps = (double)(step - p->step);
   const double step_s = (now_s - p->since - p->paused) / n_steps;
   char speed[96], eta[32], middle[128], work[64];
-  // half of the past: follows a change of speed, yet does not jump about
+  // exponential average: follows changes of speed without jumping
   p->step_s = p->step_s > 0.0 ? 0.5 * (p->step_s + step_s) : step_s;
   speed_of(job, step_s, speed, sizeof speed);
   duration(p->step_s * (double)(job->n_steps - step), eta, sizeof eta);

@@ -1,5 +1,5 @@
 /** \file resume.c
- *  What a checkpoint of a run says beside its state, and going on from it. */
+ *  The metadata in a run's checkpoints, and resuming from them. */
 #include "distill/train/resume.h"
 
 #include "distill/train/run_folder.h"
@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** HDF5, MPI-IO and the seal: measured, 5.2 MiB on two ranks; no more for
- *  larger tensors, which are written from where they lie. */
+/** Memory of HDF5 and the seal: measured, 5.2 MiB on two ranks; independent of
+ *  the size of tensors, which are written directly from their location. */
 static const double writing_bytes = 0x1p20 * 6.0;
 
 double rt_resume_memory(const rt_job *job)
@@ -40,8 +40,8 @@ static rt_err fill_meta(const rt_trainer *t, int64_t step,
   return rt_agree(job->world, err);
 }
 
-/** Some rows of the corpus, others at each checkpoint, read by every rank: a
- *  copy that differs only here and there comes to light in time. */
+/** Compare some rows of the corpus, different ones at each checkpoint, read by
+ *  every rank, so that a copy with few differences is detected in time. */
 static rt_err audit_rows(const rt_job *job, int64_t step)
 {
   enum { N_LOOKS = 64 };
@@ -55,7 +55,7 @@ static rt_err audit_rows(const rt_job *job, int64_t step)
   for (int64_t i = 0; err == RT_OK && i < N_LOOKS && i < n_rows; i++) {
     const int64_t row = rt_corpus_order((uint64_t)step, n_rows, i);
     uint64_t part[] = {hash, 0};
-    // a damaged row is the matter of the step that comes to it
+    // a damaged row is reported by the step that uses it
     if (rt_corpus_row(job->corpus, RT_TRAIN, row, tok, NULL, NULL) == RT_OK)
       part[1] = rt_hash_xxh3(tok, ((size_t)job->seq + 1) * sizeof *tok);
     hash = rt_hash_xxh3(part, sizeof part);
@@ -113,7 +113,7 @@ static rt_err resume_from(rt_trainer *t, const char *folder, int64_t step)
   return err;
 }
 
-/** Newest step and the folder of checkpoints; -1 when there is none. */
+/** Newest step, and the folder of checkpoints; -1 if there is none. */
 static rt_err newest(const rt_job *job, const char *run_folder,
                      char folder[RT_PATH_MAX], int64_t *step)
 {

@@ -25,15 +25,15 @@ rt_err rt_run_folder_check(const char *folder)
   char path[RT_PATH_MAX];
   RT_TRY(rt_run_folder_checkpoints(path, folder));
   RT_CHECK(rt_folder_exists(path) || !rt_path_exists(path), RT_ERR_LOCKED,
-           "%s is no folder, so no checkpoint could be written: it is a file, "
-           "or a link to nothing; remove it, or choose another output.dir",
+           "%s is not a folder but a file or a dangling link, so no checkpoint "
+           "could be written; remove it, or choose another output.dir",
            path);
   if (holds(folder, "metrics.jsonl") || holds(folder, "checkpoints"))
     return RT_OK;
   for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
     RT_CHECK(!holds(folder, written[i]), RT_ERR_LOCKED,
-             "%s holds a %s that no training run wrote, and that this one "
-             "would overwrite; choose another output.dir",
+             "%s holds a %s that was not written by a training run and would "
+             "be overwritten; choose another output.dir",
              folder, written[i]);
   return RT_OK;
 }

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Tokens here and there in the training stream: other files under the same
- *  names have others. */
+/** Hash a sample of tokens of the training stream, to detect other files under
+ *  the same names. */
 static rt_err hash_rows(const rt_job *job, uint64_t *hash)
 {
   enum { N_LOOKS = 64 };
@@ -25,7 +25,7 @@ static rt_err hash_rows(const rt_job *job, uint64_t *hash)
     err = rt_batch_fill(b, RT_TRAIN, &row, 1, NULL);
     if (err == RT_OK)
       memcpy(tok + (size_t)i * n, b->tok, n * sizeof *tok);
-    else if (err == RT_ERR_DATA) // the matter of the step that comes to it
+    else if (err == RT_ERR_DATA) // reported by the step that uses the row
       err = RT_OK;
   }
   if (err == RT_OK)
@@ -35,7 +35,8 @@ static rt_err hash_rows(const rt_job *job, uint64_t *hash)
   return err;
 }
 
-/** The dataset's manifest, or the weights, by their hash.  Collective. */
+/** Identify the teacher: the dataset's manifest, or the hash of its weights.
+ *  Collective. */
 static rt_err know_teacher(const rt_job *job, rt_run_id *id)
 {
   char proof[17];
@@ -57,7 +58,7 @@ rt_err rt_run_id_read(const rt_job *job, rt_run_id *id)
   return know_teacher(job, id);
 }
 
-/** Did the user name a key of \a section among those that may change? */
+/** Has the user allowed a key of \a section to change? */
 static bool allows(const rt_deck *deck, const char *section)
 {
   for (int i = 0; i < rt_deck_n(deck, RT_KEY_CKPT_ALLOW); i++)
@@ -67,7 +68,7 @@ static bool allows(const rt_deck *deck, const char *section)
   return false;
 }
 
-/** The teacher may be another only by the user's word, as its name may. */
+/** The teacher may change only if the user allows it, like its name. */
 static rt_err compare_teachers(const rt_job *job, const rt_run_id *id,
                                const rt_checkpoint_meta *meta)
 {
@@ -75,7 +76,7 @@ static rt_err compare_teachers(const rt_job *job, const rt_run_id *id,
   const rt_key key =
       job->dataset != NULL ? RT_KEY_TEA_DATASET : RT_KEY_TEA_WEIGHTS;
   if (allows(deck, "teacher.") || meta->teacher[0] == '\0')
-    return RT_OK; // of a version that did not know, or without one
+    return RT_OK; // from a version that did not record it, or without a teacher
   RT_CHECK(strcmp(meta->teacher, id->teacher) == 0, RT_ERR_CONFIG,
            "the teacher is not the checkpoint's (step %lld of %s): %s was "
            "replaced under its name, %s (it has %s, the checkpoint's had %s).  "
@@ -118,8 +119,8 @@ static rt_err compare_decks(const rt_job *job, const rt_checkpoint_meta *meta)
   return RT_OK;
 }
 
-/** A window of logits that the run is in, or will come to, goes on: rows that
- *  pass unsaved cannot be had again. */
+/** A window of logits that has begun or lies ahead must continue: rows that
+ *  pass without being saved cannot be recovered. */
 static rt_err compare_windows(const rt_job *job, const rt_deck *old_deck,
                               int64_t step)
 {
@@ -164,7 +165,7 @@ rt_err rt_run_id_check(const rt_job *job, const rt_run_id *id,
   return compare_rows(job, id, meta);
 }
 
-/** Hashes of what a run begins with, into one. */
+/** Combine the hashes of what a run starts from. */
 static rt_err hash_beginning(const rt_job *job, char hex[RT_SHA256_HEX])
 {
   char student[RT_SHA256_HEX] = "", teacher[RT_SHA256_HEX] = "", proof[17] = "";
@@ -199,7 +200,7 @@ static rt_err hash_checkpoint(const rt_job *job, int64_t step,
 rt_err rt_run_id_origin(const rt_job *job, int64_t saved, rt_run_id *id)
 {
   rt_err err = RT_OK;
-  if (id->origin[0] != '\0') // of the checkpoint, on every rank
+  if (id->origin[0] != '\0') // set from the checkpoint, on every rank
     return RT_OK;
   if (rt_comm_rank(job->world) == 0)
     err = saved < 0 ? hash_beginning(job, id->origin)

@@ -1,29 +1,30 @@
 /** \file same_run.h
- *  Is this the run that a checkpoint is of?  Layer: distill/train.
- *  All are collective. */
+ *  Checks that a checkpoint belongs to this run.  Layer: distill/train.  All
+ *  functions are collective. */
 #ifndef RT_SAME_RUN_H
 #define RT_SAME_RUN_H
 
 #include "distill/job/job.h"
 
-/** What a run is made of, beyond its deck. */
+/** What identifies a run, in addition to its deck. */
 typedef struct rt_run_id {
-  uint64_t rows_xxh3;          /**< of the training stream, here and there */
-  char teacher[RT_SHA256_HEX]; /**< "" without one */
-  char origin[RT_SHA256_HEX];  /**< see rt_run_id_origin; "" not known */
+  uint64_t rows_xxh3;          /**< hash of a sample of the training stream */
+  char teacher[RT_SHA256_HEX]; /**< hash of the teacher; "" without one */
+  char origin[RT_SHA256_HEX];  /**< see rt_run_id_origin; "" if unknown */
 } rt_run_id;
 
-/** Rows and teacher of \a job. */
+/** Identify rows and teacher of \a job. */
 RT_MUST rt_err rt_run_id_read(const rt_job *job, rt_run_id *id);
-/** RT_ERR_CONFIG for a deck, a training stream, a teacher or a window of logits
- *  that is not the checkpoint's, unless the deck allows it. */
+/** RT_ERR_CONFIG if deck, training stream, teacher or window of logits differ
+ *  from the checkpoint's, unless the deck allows it. */
 RT_MUST rt_err rt_run_id_check(const rt_job *job, const rt_run_id *id,
                                const rt_checkpoint_meta *meta);
-/** Fill in id->origin, what the run began from, unless its checkpoint said so:
- *  SHA-256 over the hashes of the student's and the teacher's weights and of
- *  the dataset, or, of a run that was not asked at its beginning, over the seal
- *  of the checkpoint of step \a saved that it goes on from.  Equal decks and
- *  origins: one model.  Checkpoints keep it. */
+/** Set id->origin, which identifies what the run started from, unless the
+ *  checkpoint contains it: SHA-256 over the hashes of the student's and
+ *  teacher's weights and of the dataset; for a run that was not asked at its
+ *  start, over the seal of the checkpoint of step \a saved from which it
+ *  resumes.  Equal decks and origins give the same model.  Checkpoints store
+ *  it. */
 RT_MUST rt_err rt_run_id_origin(const rt_job *job, int64_t saved,
                                 rt_run_id *id);
 

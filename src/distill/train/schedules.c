@@ -1,5 +1,5 @@
 /** \file schedules.c
- *  Which key acts on which shape. */
+ *  The keys that each schedule uses. */
 #include "distill/train/schedules.h"
 
 #include "distill/job/job.h"
@@ -19,7 +19,7 @@ static rt_shape shape_of(const rt_deck *deck, rt_key key)
   const char *const word = rt_deck_text(deck, key);
   size_t i = 0;
   while (strcmp(shapes[i].word, word) != 0)
-    i++; // the deck's choices are among them
+    i++; // the deck's choices are a subset
   return shapes[i].shape;
 }
 

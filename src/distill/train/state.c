@@ -1,5 +1,5 @@
 /** \file state.c
- *  The student's state to and from checkpoints. */
+ *  Writes and reads the student's state in checkpoints. */
 #include "distill/train/state.h"
 
 static rt_err gather(const rt_state_spec *spec, rt_pieces *s)

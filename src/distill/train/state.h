@@ -1,26 +1,27 @@
 /** \file state.h
- *  Weights and moments of a model to and from checkpoints.
- *  Layer: distill/train.  All are collective. */
+ *  Writes and reads weights and moments of a model in checkpoints.  Layer:
+ *  distill/train.  All functions are collective. */
 #ifndef RT_STATE_H
 #define RT_STATE_H
 
 #include "distill/train/pieces.h"
 #include "par/comm.h"
 
-/** Whose state.  All borrowed. */
+/** The state to write or read.  All borrowed. */
 typedef struct rt_state_spec {
   const rt_comm *world;
   rt_dev *dev;
   rt_params *params;  /**< committed */
-  rt_adamw *opt;      /**< NULL: weights alone, for reading */
-  const char *folder; /**< of the checkpoints */
+  rt_adamw *opt;      /**< NULL: only weights, for reading */
+  const char *folder; /**< folder of the checkpoints */
 } rt_state_spec;
 
 /** Write the checkpoint of step meta->step. */
 RT_MUST rt_err rt_state_write(const rt_state_spec *spec,
                               const rt_checkpoint_meta *meta);
-/** Read that of \a meta.  On the layout that wrote it (ranks, tp) the same
- *  bits; on any other the same numbers where they belong there. */
+/** Read the checkpoint of \a meta.  On the layout that wrote it (ranks, tp) the
+ *  bits are identical; on any other, the same numbers are placed according to
+ *  that layout. */
 RT_MUST rt_err rt_state_read(const rt_state_spec *spec,
                              const rt_checkpoint_meta *meta);
 

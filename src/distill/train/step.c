@@ -1,5 +1,5 @@
 /** \file step.c
- *  One training step on one page. */
+ *  One training step. */
 #include "distill/train/step.h"
 
 #include <math.h>
@@ -15,7 +15,7 @@ static rt_err send_batch(rt_trainer *tr, const rt_batch *b, rt_tokens_in *in)
   return RT_OK;
 }
 
-/** Rows of the micro-batch, added to the hash of all that came before. */
+/** Add the rows of the micro-batch to the hash of all previous rows. */
 static void note_rows(rt_trainer *tr, const rt_batch *b)
 {
   const size_t bytes = (size_t)(b->n_rows * b->seq) * sizeof *b->tok;
@@ -24,7 +24,7 @@ static void note_rows(rt_trainer *tr, const rt_batch *b)
   tr->rows_seen = rt_hash_xxh3(part, sizeof part);
 }
 
-/** The tp ranks of a group compute parts of one model: of one text. */
+/** Check that the tp ranks of a group have read the same rows. */
 static rt_err check_rows(const rt_trainer *tr, int64_t step)
 {
   const rt_comm *const tp = tr->job->grid_s.comm_tp;
@@ -33,14 +33,15 @@ static rt_err check_rows(const rt_trainer *tr, int64_t step)
     return RT_OK;
   RT_TRY(rt_comm_allreduce_host(tp, most, 2, RT_U64, RT_MAX));
   RT_CHECK(most[0] == ~most[1], RT_ERR_DATA,
-           "step %lld: ranks of one tp group have read different rows: they "
-           "see different files under the names of data.files; copy them to "
-           "every node anew.  Nothing was updated in this step",
+           "step %lld: ranks of a tp group have read different rows: the files "
+           "in data.files differ between nodes; copy them to every node again. "
+           " Nothing was updated in this step",
            (long long)step + 1);
   return RT_OK;
 }
 
-/** One micro-step: gradients are added to; the last one starts their sum. */
+/** One micro-step: gradients are accumulated; the last one starts their sum
+ *  over dp. */
 static rt_err micro_step(rt_trainer *tr, double alpha, double weight_total,
                          bool last, rt_loss *loss)
 {
@@ -81,7 +82,7 @@ static void clear_gradients(rt_trainer *tr)
     RT_RUN(tr->job->dev, fill, .y = params->bucket_grad[i], .value = 0.0);
 }
 
-/** The parts of the loss over all rows of the step. */
+/** Sum the parts of the loss over all rows of the step. */
 static rt_err sum_loss(const rt_trainer *tr, rt_loss *loss)
 {
   double parts[3] = {loss->lm, loss->kd, loss->entries};
@@ -91,8 +92,8 @@ static rt_err sum_loss(const rt_trainer *tr, rt_loss *loss)
   return RT_OK;
 }
 
-/** NaN, Inf, or a norm far above its running mean: the same answer on every
- * rank, since loss and norm are the same bits everywhere. */
+/** Is there a NaN, Inf, or a norm far above its running mean?  The answer is
+ *  the same on every rank, since loss and norm are bitwise equal everywhere. */
 static bool looks_bad(const rt_trainer *tr, double loss, double norm)
 {
   const double spike = rt_deck_real(tr->job->deck, RT_KEY_TRAIN_SPIKE);
@@ -119,7 +120,7 @@ rt_err rt_trainer_step(rt_trainer *tr, int64_t step, rt_step_result *out)
   rt_phases *ph = &job->phases;
   const rt_phase was = ph->now;
   const int64_t n_micro = job->rows_per_rank / job->micro_rows;
-  // every token of a corpus row weighs 1
+  // every token of a row has weight 1
   const double weight_total = (double)(job->batch_rows * job->seq);
   rt_loss loss = {0};
   *out = (rt_step_result){.lr = rt_schedule_at(&tr->lr, step)};

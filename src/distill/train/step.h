@@ -9,10 +9,10 @@ typedef struct rt_step_result {
   double loss, lm, kd;
   double alpha, lr, grad_norm;
   double entries; /**< teacher entries per token */
-  bool bad;       /**< NaN, Inf or a spike: nothing was updated */
+  bool bad;       /**< NaN, Inf or a gradient spike: nothing was updated */
 } rt_step_result;
 
-/** Step number \a step: all micro-steps, reduction, update.  Collective. */
+/** Run step \a step: all micro-steps, reduction, update.  Collective. */
 RT_MUST rt_err rt_trainer_step(rt_trainer *trainer, int64_t step,
                                rt_step_result *out);
 

@@ -1,5 +1,5 @@
 /** \file trainer.c
- *  What a training step needs: planned, allocated, started. */
+ *  Plans, allocates and initialises what a training step needs. */
 #include "distill/train/trainer.h"
 
 #include "base/log.h"
@@ -72,7 +72,7 @@ int rt_trainer_arenas(const rt_trainer *tr, const rt_arena *plans[10])
   return n;
 }
 
-/** What needs no other rank. */
+/** The part of the commit that is local to this rank. */
 static rt_err commit_own(rt_trainer *tr)
 {
   RT_TRY(rt_adamw_commit(tr->opt));
@@ -96,7 +96,7 @@ rt_err rt_trainer_commit(rt_trainer *tr)
                   rt_params_random(rt_model_params(tr->model), job->dev, seed));
 }
 
-/** What is in no arena. */
+/** Plan the memory in addition to the arenas. */
 static void plan_beside(rt_trainer *tr)
 {
   rt_job *const job = tr->job;
