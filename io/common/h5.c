@@ -57,6 +57,7 @@ void rt_h5_close(rt_h5 **h5)
     return;
   if ((*h5)->file >= 0)
     H5Fclose((*h5)->file); // the file exists in memory only
+  rt_h5_memory_leave(&(*h5)->memory);
   if ((*h5)->memory.fd >= 0)
     close((*h5)->memory.fd);
   free(*h5);

@@ -140,7 +140,17 @@ herr_t rt_h5_memory_use(hid_t fapl, rt_h5_memory *m)
       .fl_map = H5FD_FLMAP_DICHOTOMY,
   };
   const hid_t id = H5FDregister(&driver);
-  const herr_t ok = id < 0 ? -1 : H5Pset_driver(fapl, id, &(memory_info){m});
-  // the property list keeps a reference
-  return ok < 0 || H5FDunregister(id) < 0 ? -1 : 0;
+  if (id < 0)
+    return -1;
+  // kept until the file is closed: H5FD_close releases the file's reference to
+  // the driver, and only then calls it
+  m->driver = id;
+  return H5Pset_driver(fapl, id, &(memory_info){m});
+}
+
+void rt_h5_memory_leave(rt_h5_memory *m)
+{
+  if (m->driver > 0)
+    H5FDunregister(m->driver);
+  m->driver = 0;
 }

@@ -10,6 +10,8 @@
 #include "support/rt_test.h"
 #include "support/scratch.h"
 
+#include <malloc.h>
+
 static char folder[RT_PATH_MAX], path[RT_PATH_MAX];
 static int my_rank, n_ranks;
 
@@ -393,8 +395,49 @@ static void test_dataset(void)
   scratch_remove(folder);
 }
 
+/** What is freed from now on goes past malloc's caches, and is overwritten. */
+static void fill_caches(void)
+{
+  enum { EACH = 8, LARGEST = 1024 };
+  void *block[LARGEST / 16][EACH];
+  for (size_t n = 0; n < LARGEST / 16; n++)
+    for (int i = 0; i < EACH; i++)
+      block[n][i] = malloc(16 * n + 8);
+  for (size_t n = 0; n < LARGEST / 16; n++)
+    for (int i = 0; i < EACH; i++)
+      free(block[n][i]);
+}
+
+/** HDF5 1.10 lets go of a file's driver, then calls it: it must be there
+ *  still. */
+static void test_driver_outlives_file(void)
+{
+  begin();
+  if (my_rank == 0) {
+    mallopt(M_PERTURB, 0x5A);
+    for (int i = 0; i < 3; i++) {
+      rt_h5 *h5;
+      rt_outfile *to;
+      RT_OKAY(rt_h5_create(path, &h5));
+      RT_OKAY(rt_h5_put_int(h5, "n", -7));
+      RT_OKAY(rt_outfile_create(path, &to));
+      fill_caches();
+      if (i < 2)
+        RT_OKAY(rt_outfile_finish(rt_h5_save(&h5, NULL, 0, to), &to));
+      else // left without a file
+        RT_OKAY(rt_outfile_finish(RT_OK, &to));
+      rt_h5_close(&h5);
+      CU_ASSERT_PTR_NULL(h5);
+      RT_OKAY(rt_path_remove(path));
+    }
+    mallopt(M_PERTURB, 0);
+  }
+  scratch_remove(folder);
+}
+
 RT_TEST_MAIN("h5", {"written together, read by anyone", test_together},
              {"extents", test_extents}, {"pieces", test_pieces},
              {"vectors", test_vectors}, {"attributes", test_attributes},
              {"what cannot be", test_refused}, {"odd files", test_odd},
+             {"its driver outlives a file", test_driver_outlives_file},
              {"a dataset for h5py", test_dataset})
