@@ -79,10 +79,9 @@ RT_MUST rt_err rt_deck_to_text(const rt_deck *deck, char **text);
 RT_MUST rt_err rt_deck_to_file_text(const rt_deck *deck, char **text);
 
 /** Differences that matter for a restart, one "key: old -> new" a line into a
- *  fresh string the caller frees; "" when none.  What does not change the
- * numbers may differ freely: run.* (but run.seed and run.real), output.*,
- * eval.*, capture.*, checkpoint.*, student.tp and teacher.tp.  A path that is
- * the end of the other is the same, seen from another folder. */
+ *  fresh string the caller frees; "" when none.  Keys that the table calls FREE
+ *  may differ.  A path that is the end of the other is the same, seen from
+ *  another folder. */
 RT_MUST rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
                             char **text);
 
@@ -93,8 +92,8 @@ RT_MUST rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
  *  \param folder  the key with which the user can choose another place */
 RT_MUST rt_err rt_deck_same_run(const rt_deck *deck, const char *text,
                                 const char *of, rt_key folder);
-/** Does the deck allow this key to change at a restart? */
-bool rt_deck_may_change(const rt_deck *deck, rt_key key);
+/** Does checkpoint.allow_change name this key? */
+bool rt_deck_allows(const rt_deck *deck, rt_key key);
 
 /** Generated texts: kind "markdown" (doc/parameters.md), "yaml"
  *  (inputs/all_parameters.yaml), "help" (for --help=keys). */

@@ -5,29 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Keys that may change at a restart, as they affect where and how often, not
- *  what.  A name ending in "." stands for a whole section. */
-static const char *const free_keys[] = {
-    "run.",        "output.",    "eval.",     "capture.",
-    "checkpoint.", "student.tp", "teacher.tp"};
-/** Keys of these sections that do affect results. */
-static const char *const bound_keys[] = {"run.seed", "run.real"};
-
-static bool is_free(const char *path)
-{
-  for (size_t i = 0; i < sizeof bound_keys / sizeof bound_keys[0]; i++) {
-    if (strcmp(path, bound_keys[i]) == 0)
-      return false;
-  }
-  for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++) {
-    const size_t n = strlen(free_keys[i]);
-    const bool section = free_keys[i][n - 1] == '.';
-    if (strncmp(path, free_keys[i], n) == 0 && (section || path[n] == '\0'))
-      return true;
-  }
-  return false;
-}
-
 /** Paths whose files are known by their hashes, if they matter, may be seen
  *  from another folder. */
 static bool same_paths(const rt_deck_value *a, const rt_deck_value *b)
@@ -55,8 +32,9 @@ bool rt_deck_is_set(const rt_deck *deck, rt_key key)
   rt_deck *plain = NULL;
   if (rt_deck_source(deck, key) == RT_FROM_DEFAULT)
     return false;
-  const bool set = rt_deck_parse("defaults", "", 0, NULL, &plain) != RT_OK ||
-                   !equal(&deck->values[key], &plain->values[key]);
+  const bool none =
+      rt_deck_parse("defaults", "", 0, NULL, &plain) != RT_OK || plain == NULL;
+  const bool set = none || !equal(&deck->values[key], &plain->values[key]);
   rt_deck_destroy(&plain);
   return set;
 }
@@ -71,8 +49,39 @@ static bool same_length(const rt_deck_value *a, const rt_deck_value *b)
          x_unit == y_unit;
 }
 
-rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
-                    char **text)
+static bool same_value(rt_key key, const rt_deck_value *a,
+                       const rt_deck_value *b)
+{
+  return equal(a, b) ||
+         (rt_key_row_of(key)->type == RT_KEY_TYPE_LENGTH &&
+          same_length(a, b)) ||
+         (rt_key_is_path(key) && same_paths(a, b));
+}
+
+bool rt_deck_allows(const rt_deck *deck, rt_key key)
+{
+  for (int i = 0; i < rt_deck_n(deck, RT_KEY_CKPT_ALLOW); i++)
+    if (strcmp(rt_key_path(key), rt_deck_text_at(deck, RT_KEY_CKPT_ALLOW, i)) ==
+        0)
+      return true;
+  return false;
+}
+
+static void print_difference(rt_key key, const rt_deck_value *a,
+                             const rt_deck_value *b, FILE *to)
+{
+  fprintf(to, "%s: ", rt_key_path(key));
+  rt_deck_value_print(key, a, to);
+  fputs(" -> ", to);
+  rt_deck_value_print(key, b, to);
+  fputc('\n', to);
+}
+
+enum listed { ALL, NOT_ALLOWED };
+
+/** The diff: of all keys, or without those that the new deck allows. */
+static rt_err differences(const rt_deck *old_deck, const rt_deck *new_deck,
+                          enum listed which, char **text)
 {
   *text = NULL;
   size_t n = 0;
@@ -81,16 +90,9 @@ rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
   for (int k = 0; k < RT_N_KEYS; k++) {
     const rt_key key = (rt_key)k;
     const rt_deck_value *a = &old_deck->values[k], *b = &new_deck->values[k];
-    const bool is_length = rt_key_row_of(key)->type == RT_KEY_TYPE_LENGTH;
-    if (is_free(rt_key_path(key)) || equal(a, b) ||
-        (is_length && same_length(a, b)) ||
-        (rt_key_is_path(key) && same_paths(a, b)))
-      continue;
-    fprintf(memory, "%s: ", rt_key_path(key));
-    rt_deck_value_print(key, a, memory);
-    fputs(" -> ", memory);
-    rt_deck_value_print(key, b, memory);
-    fputc('\n', memory);
+    if (rt_key_row_of(key)->restart == RT_KEY_KEPT && !same_value(key, a, b) &&
+        !(which == NOT_ALLOWED && rt_deck_allows(new_deck, key)))
+      print_difference(key, a, b, memory);
   }
   if (fclose(memory) != 0) {
     free(*text);
@@ -100,38 +102,10 @@ rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
   return RT_OK;
 }
 
-/** Keys that may differ at a restart in addition to those that rt_deck_diff
- *  ignores: the division of work, and what the user allows. */
-static bool is_allowed(const rt_deck *deck, const char *key)
+rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
+                    char **text)
 {
-  for (int i = 0; i < rt_deck_n(deck, RT_KEY_CKPT_ALLOW); i++)
-    if (strcmp(key, rt_deck_text_at(deck, RT_KEY_CKPT_ALLOW, i)) == 0)
-      return true;
-  return strcmp(key, rt_key_path(RT_KEY_TRAIN_MICRO)) == 0 ||
-         strcmp(key, rt_key_path(RT_KEY_LOSS_CHUNK_MIB)) == 0;
-}
-
-/** Remove the lines of \a diff ("key: old -> new") that are allowed, in place.
- */
-static void drop_free_lines(const rt_deck *deck, char *diff)
-{
-  char *to = diff, key[256];
-  for (char *line = diff, *next; *line != '\0'; line = next) {
-    const char *end = strchr(line, '\n');
-    next = end != NULL ? line + (end - line) + 1 : line + strlen(line);
-    const size_t n = strcspn(line, ":\n");
-    snprintf(key, sizeof key, "%.*s", (int)n, line);
-    if (is_allowed(deck, key))
-      continue;
-    memmove(to, line, (size_t)(next - line));
-    to += next - line;
-  }
-  *to = '\0';
-}
-
-bool rt_deck_may_change(const rt_deck *deck, rt_key key)
-{
-  return is_allowed(deck, rt_key_path(key));
+  return differences(old_deck, new_deck, ALL, text);
 }
 
 rt_err rt_deck_same_run(const rt_deck *deck, const char *text, const char *of,
@@ -141,16 +115,12 @@ rt_err rt_deck_same_run(const rt_deck *deck, const char *text, const char *of,
   char *diff = NULL;
   rt_err err = rt_deck_parse(of, text, 0, NULL, &old_deck);
   if (err == RT_OK)
-    err = rt_deck_diff(old_deck, deck, &diff);
-  if (err == RT_OK) {
-    drop_free_lines(deck, diff);
-    if (diff[0] != '\0')
-      err = RT_FAIL(RT_ERR_CONFIG,
-                    "the deck is not %s:\n%s%sRestore these keys, list them in "
-                    "checkpoint.allow_change, or choose another %s",
-                    of, diff, diff[strlen(diff) - 1] == '\n' ? "" : "\n",
-                    rt_key_path(folder));
-  }
+    err = differences(old_deck, deck, NOT_ALLOWED, &diff);
+  if (err == RT_OK && diff[0] != '\0')
+    err = RT_FAIL(RT_ERR_CONFIG,
+                  "the deck is not %s:\n%sRestore these keys, list them in "
+                  "checkpoint.allow_change, or choose another %s",
+                  of, diff, rt_key_path(folder));
   free(diff);
   rt_deck_destroy(&old_deck);
   return err;

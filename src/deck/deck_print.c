@@ -242,7 +242,8 @@ static void print_markdown_row(const rt_deck *deck, rt_key key, FILE *to)
   describe_limits(key, limits, sizeof limits);
   fprintf(to, "| `%s` | %s | `", row->path, rt_key_type_name(row->type));
   rt_deck_value_print(key, &deck->values[key], to);
-  fprintf(to, "` | %s | %s |\n", limits, row->help);
+  fprintf(to, "` | %s | %s | %s |\n", limits,
+          row->restart == RT_KEY_FREE ? "free" : "kept", row->help);
 }
 
 static rt_err print_yaml_row(const rt_deck *deck, rt_key key, FILE *to)
@@ -273,10 +274,11 @@ static void print_section_head(document_kind kind, const char *section,
                                const char *help, FILE *to)
 {
   if (kind == MARKDOWN)
-    fprintf(to,
-            "\n## %s\n\n%s.\n\n| key | type | default | limits | what |\n"
-            "|---|---|---|---|---|\n",
-            section, help);
+    fprintf(
+        to,
+        "\n## %s\n\n%s.\n\n| key | type | default | limits | restart | what |\n"
+        "|---|---|---|---|---|---|\n",
+        section, help);
   else if (kind == YAML)
     fprintf(to, "\n# %s\n%s:\n", help, section);
   else
@@ -302,7 +304,12 @@ static void print_preamble(document_kind kind, FILE *to)
           "`04:00:00`, `1-12:00:00`);\n"
           "so are numbers of seconds.  Paths in a deck are relative to the "
           "deck's folder, on the\n"
-          "command line to the working directory.\n",
+          "command line to the working directory.\n\n"
+          "`restart`: when a run is resumed from a checkpoint, `free` keys may "
+          "have other values,\n"
+          "as the model is the same up to rounding.  `kept` keys must not "
+          "change, unless\n"
+          "`checkpoint.allow_change` names them.\n",
           to);
   else if (kind == YAML)
     fputs("# Every deck key with its default.  Generated from\n"

@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#define KEY_ROW(id, path_, type_, dflt_, lo, hi, choices_, unit_, help_)       \
+#define KEY_ROW(id, path_, type_, dflt_, lo, hi, choices_, unit_, restart_,    \
+                help_)                                                         \
   [RT_KEY_##id] = {.path = (path_),                                            \
                    .type = RT_KEY_TYPE_##type_,                                \
                    .dflt = (dflt_),                                            \
@@ -15,6 +16,7 @@
                    .high_int = (int64_t)(hi),                                  \
                    .choices = (choices_),                                      \
                    .unit = (unit_),                                            \
+                   .restart = RT_KEY_##restart_,                               \
                    .help = (help_)},
 static const rt_key_row key_rows[RT_N_KEYS] = {RT_DECK_KEYS(KEY_ROW)};
 

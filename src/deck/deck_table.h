@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RT_KEY_ENUM(id, path, type, dflt, lo, hi, choices, unit, help)         \
+#define RT_KEY_ENUM(id, path, type, dflt, lo, hi, choices, unit, restart,      \
+                    help)                                                      \
   RT_KEY_##id,
 typedef enum rt_key { RT_DECK_KEYS(RT_KEY_ENUM) RT_N_KEYS } rt_key;
 #undef RT_KEY_ENUM
@@ -25,6 +26,12 @@ typedef enum rt_key_type {
   RT_KEY_TYPE_REALS   /**< list of numbers */
 } rt_key_type;
 
+/** Whether a key may change when a run is resumed. */
+typedef enum rt_key_restart {
+  RT_KEY_KEPT, /**< no, unless checkpoint.allow_change names it */
+  RT_KEY_FREE  /**< yes */
+} rt_key_restart;
+
 /** The row of a key in deck_keys.h. */
 typedef struct rt_key_row {
   const char *path; /**< "train.batch_rows" */
@@ -33,7 +40,9 @@ typedef struct rt_key_row {
   double low, high;          /**< low > high: no range */
   int64_t low_int, high_int; /**< the same, exact beyond 2^53 */
   const char *choices;       /**< words of a CHOICE; units of a LENGTH */
-  const char *unit, *help;
+  const char *unit;
+  rt_key_restart restart;
+  const char *help;
 } rt_key_row;
 const rt_key_row *rt_key_row_of(rt_key key);
 /** Name of a section ("train") and its title; NULL past the last. */

@@ -494,6 +494,46 @@ static void test_diff_of_decks(void)
   rt_deck_destroy(&b);
 }
 
+/** Each key by itself: FREE ones are passed over, KEPT ones are told unless
+ * they are allowed. */
+static void test_restart_of_every_key(void)
+{
+  static const char *const kept[] = {"run.seed", "run.real", "train.lr",
+                                     "data.files", "loss.tau"};
+  static const char *const free_ones[] = {
+      "run.threads", "student.tp",       "teacher.tp",   "train.micro_rows",
+      "output.dir",  "checkpoint.every", "eval.every",   "capture.dir",
+      "run.device",  "loss.chunk_mib",   "capture.top_k"};
+  for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+    CU_ASSERT_EQUAL(rt_key_row_of(rt_key_find(kept[i]))->restart, RT_KEY_KEPT);
+  for (size_t i = 0; i < sizeof free_ones / sizeof free_ones[0]; i++)
+    CU_ASSERT_EQUAL(rt_key_row_of(rt_key_find(free_ones[i]))->restart,
+                    RT_KEY_FREE);
+}
+
+static void test_same_run(void)
+{
+  rt_deck *deck;
+  const char *const old = "train: {lr: 1, micro_rows: 2, beta1: 0.5}\n"
+                          "run: {device: check, threads: 3}\n"
+                          "loss: {chunk_mib: 3}";
+  RT_OKAY(parse("train: {lr: 2, beta1: 0.5}", &deck));
+  RT_FAILS(rt_deck_same_run(deck, old, "the old one", RT_KEY_OUT_DIR),
+           RT_ERR_CONFIG,
+           "the deck is not the old one:\ntrain.lr: 1 -> 2\nRestore these "
+           "keys, list them in checkpoint.allow_change, or choose another "
+           "output.dir");
+  CU_ASSERT_FALSE(rt_deck_allows(deck, RT_KEY_TRAIN_LR));
+  rt_deck_destroy(&deck);
+  RT_OKAY(parse("train: {lr: 2, beta1: 0.5}\n"
+                "checkpoint: {allow_change: [train.lr]}",
+                &deck));
+  RT_OKAY(rt_deck_same_run(deck, old, "the old one", RT_KEY_OUT_DIR));
+  CU_ASSERT_TRUE(rt_deck_allows(deck, RT_KEY_TRAIN_LR));
+  CU_ASSERT_FALSE(rt_deck_allows(deck, RT_KEY_RUN_THREADS));
+  rt_deck_destroy(&deck);
+}
+
 static void test_every_key_is_described(void)
 {
   for (int k = 0; k < RT_N_KEYS; k++) {
@@ -762,6 +802,8 @@ RT_TEST_MAIN("deck", {"values of every type", test_values_of_every_type},
              {"paths seen from elsewhere", test_same_paths},
              {"printed decks read back", test_printed_decks_read_back},
              {"decks are compared", test_diff_of_decks},
+             {"keys that may change", test_restart_of_every_key},
+             {"the same run", test_same_run},
              {"every key is described", test_every_key_is_described},
              {"generated documents", test_documents},
              {"decks from files", test_files},

@@ -130,7 +130,7 @@ static rt_err compare_windows(const rt_job *job, const rt_deck *old_deck,
   RT_TRY(rt_window_read(job->deck, tokens, &now));
   RT_CHECK(step >= old.first + old.n_steps ||
                (now.first == old.first && now.n_steps == old.n_steps) ||
-               rt_deck_may_change(job->deck, RT_KEY_CAP_WINDOW_LENGTH),
+               rt_deck_allows(job->deck, RT_KEY_CAP_WINDOW_LENGTH),
            RT_ERR_CONFIG,
            "by its checkpoint of step %lld the run saves the logits of steps "
            "%lld to %lld (not in it) into %s; now capture.window_start and "
