@@ -5,6 +5,8 @@
 
 #include "par/comm.h"
 
+#include <sched.h>
+
 typedef struct rt_threads {
   int n;       /**< OpenMP threads of this rank */
   int n_least; /**< minimum and maximum over all ranks */
@@ -23,6 +25,25 @@ typedef struct rt_threads {
   int n_given_node; /**< number of cores that the ranks of this node may use */
   int n_node_cores; /**< number of cores of the node */
 } rt_threads;
+
+/** What threads are chosen from.  All borrowed. */
+typedef struct rt_threads_spec {
+  const cpu_set_t *sets; /**< [n_ranks] cores of the ranks of this node */
+  int n_ranks, me;
+  int asked;    /**< run.threads; 0: not said */
+  int from_env; /**< OMP_NUM_THREADS; 0: not said */
+  bool by_user; /**< OMP_PROC_BIND or OMP_PLACES say where threads go */
+  double quota; /**< cores' worth of time of this rank; 0: no limit */
+  const char *quota_of;
+} rt_threads_spec;
+/** How many threads rank \a me has, and its \a part of the cores, to which it
+ *  shall keep if out->bound.  Changes nothing. */
+void rt_threads_plan(const rt_threads_spec *spec, cpu_set_t *part,
+                     rt_threads *out);
+/** Of rank \a me, as planned: out->crowd, if threads outnumber cores, those of
+ *  the ranks that it meets counted.  \param n_threads  [n_ranks] */
+void rt_threads_crowd(const rt_threads_spec *spec, const int *n_threads,
+                      rt_threads *out);
 
 /** Divide the cores among the ranks of a node that may use the same ones, bind
  *  this process to its part (unless OMP_PROC_BIND or OMP_PLACES is set), and
