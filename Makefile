@@ -72,6 +72,7 @@ BENCHES = $(BUILD)/tests/bench_store $(BUILD)/tests/bench_read
 SUITES = $(wildcard tests/*/test_*.c)
 TESTS = $(patsubst %.c,$(BUILD)/tests/%,$(notdir $(SUITES)))
 LIB = $(BUILD)/libretort.a
+APP_LIB = $(BUILD)/libapp.a
 COMMIT := $(shell git describe --always --dirty=+ 2>/dev/null || echo unknown)
 
 
@@ -82,6 +83,9 @@ $(BUILD)/bin/retort: $(APP_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD $@)$(CC) $(LDFLAGS) -fopenmp -o $@ $(APP_OBJ) $(LIB) $(DEPS_LIBS)
 
+$(APP_LIB): $(filter-out %/main.o,$(APP_OBJ))
+	@rm -f $@
+	$(call say,AR $@)ar rcs $@ $^
 $(LIB): $(OBJ) $(KOBJ)
 	@rm -f $@
 	$(call say,AR $@)ar rcs $@ $^
@@ -132,9 +136,10 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	$(call say,CC $@)$(CC) $(CFLAGS) $(DEPS_CFLAGS) -c $< -o $@
 
 vpath test_%.c $(sort $(dir $(SUITES)))
-$(BUILD)/tests/%: %.c $(LIB)
+$(BUILD)/tests/%: %.c $(APP_LIB) $(LIB)
 	@mkdir -p $(@D)
-	$(call say,CC $@)$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) \
+	$(call say,CC $@)$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< \
+	  $(APP_LIB) $(LIB) \
 	  -lcunit $(DEPS_LIBS)
 $(BUILD)/tests/%: tests/%.c $(LIB)
 	@mkdir -p $(@D)

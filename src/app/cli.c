@@ -96,6 +96,7 @@ static rt_err refuse_option(const char *word)
 static rt_err read_options(int argc, char **argv, rt_cli *cli)
 {
   int letter;
+  optind = 0; // parse from the start, even in a second call
   // Retort prints the message itself: with the nearest option, and on one rank
   opterr = 0;
   while ((letter = getopt_long(argc, argv, "hVvq", options, NULL)) != -1) {
