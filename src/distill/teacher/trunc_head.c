@@ -173,18 +173,24 @@ void rt_trunc_head_destroy(rt_trunc_head **out)
   free(th);
 }
 
-/** A message of one rank about n tokens. */
+/** A message of one rank about n tokens: how it is written and read. */
 typedef struct message {
-  const double *stats; // [n, K_N_STAT]
-  const void *top;     // real [n, k]
-  const int32_t *ids;  // [n, k]
+  double *stats; // [n, K_N_STAT]
+  void *top;     // real [n, k]
+  int32_t *ids;  // [n, k]
 } message;
 
+/** The message that begins at \a at. */
+static message message_at(const rt_trunc_head *th, unsigned char *at, int64_t n)
+{
+  return (message){(double *)at, at + stats_bytes(n),
+                   (int32_t *)(at + stats_bytes(n) + top_bytes(th, n))};
+}
+
+/** That of a rank, once it was gathered. */
 static message message_of(const rt_trunc_head *th, int i_tp, int64_t n)
 {
-  const unsigned char *at = th->all + (size_t)i_tp * message_bytes(th, n);
-  return (message){(const double *)at, at + stats_bytes(n),
-                   (const int32_t *)(at + stats_bytes(n) + top_bytes(th, n))};
+  return message_at(th, th->all + (size_t)i_tp * message_bytes(th, n), n);
 }
 
 static double logit_at(const rt_trunc_head *th, const void *top, int64_t i)
@@ -241,11 +247,10 @@ static int64_t merge(const rt_trunc_head *th, int64_t n, int64_t i, double lse,
 /** Gather the candidates of one chunk from every shard in th->all. */
 static rt_err gather(rt_trunc_head *th, int64_t n)
 {
-  unsigned char *to = th->grid->tp > 1 ? th->mine : th->all;
-  RT_TRY(rt_dev_get(th->dev, to, rt_view_rows(th->stats, 0, n)));
-  RT_TRY(rt_dev_get(th->dev, to + stats_bytes(n), rt_view_rows(th->top, 0, n)));
-  RT_TRY(rt_dev_get(th->dev, to + stats_bytes(n) + top_bytes(th, n),
-                    rt_view_rows(th->ids, 0, n)));
+  const message m = message_at(th, th->grid->tp > 1 ? th->mine : th->all, n);
+  RT_TRY(rt_dev_get(th->dev, m.stats, rt_view_rows(th->stats, 0, n)));
+  RT_TRY(rt_dev_get(th->dev, m.top, rt_view_rows(th->top, 0, n)));
+  RT_TRY(rt_dev_get(th->dev, m.ids, rt_view_rows(th->ids, 0, n)));
   if (th->grid->tp == 1)
     return RT_OK;
   return rt_comm_allgather(th->grid->comm_tp, th->mine, message_bytes(th, n),
