@@ -6,16 +6,16 @@
 
 #include <stdint.h>
 
-typedef enum rt_shape {
+typedef enum rt_schedule_shape {
   RT_SHAPE_CONSTANT,
   RT_SHAPE_LINEAR_UP,   /**< floor -> max over the run */
   RT_SHAPE_LINEAR_DOWN, /**< max -> floor over the run */
   RT_SHAPE_COSINE,      /**< linear warm-up, then cosine max -> floor */
   RT_SHAPE_WSD          /**< linear warm-up, plateau, cosine max -> floor */
-} rt_shape;
+} rt_schedule_shape;
 
 typedef struct rt_schedule {
-  rt_shape shape;
+  rt_schedule_shape shape;
   double max, floor;
   int64_t n_steps, warmup, decay; /**< in steps */
 } rt_schedule;

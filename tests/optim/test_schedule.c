@@ -91,7 +91,7 @@ static void test_overlap(void)
 static void test_smooth(void)
 {
   for (int shape = RT_SHAPE_CONSTANT; shape <= RT_SHAPE_WSD; shape++) {
-    const rt_schedule s = {(rt_shape)shape, 1.0, 0.1, 1000, 100, 200};
+    const rt_schedule s = {(rt_schedule_shape)shape, 1.0, 0.1, 1000, 100, 200};
     double most = 0.0;
     for (int64_t i = 1; i < 1000; i++)
       most =

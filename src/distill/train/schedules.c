@@ -6,11 +6,11 @@
 
 #include <string.h>
 
-static rt_shape shape_of(const rt_deck *deck, rt_key key)
+static rt_schedule_shape shape_of(const rt_deck *deck, rt_key key)
 {
   static const struct {
     const char *word;
-    rt_shape shape;
+    rt_schedule_shape shape;
   } shapes[] = {{"constant", RT_SHAPE_CONSTANT},
                 {"linear_up", RT_SHAPE_LINEAR_UP},
                 {"linear_down", RT_SHAPE_LINEAR_DOWN},
