@@ -1,7 +1,7 @@
 /** \file test_evaluate.c
  *  Held-out measures against sums over written logits, on every layout.
  *  ranks: 1 2 4 */
-#include "distill/eval/evaluate.h"
+#include "distill/eval/logits_out.h"
 #include "support/scene.h"
 
 #include <math.h>
@@ -64,7 +64,13 @@ static rt_eval_result evaluate(const scene *s, const char *model, layout l,
     size_t n = 0;
     if (rt_comm_rank(s->world) == 0) // it is to be a new file
       RT_OKAY(rt_path_remove(s->logits));
-    RT_OKAY(rt_evaluator_write_logits(e, s->logits, RT_VALID, n_rows, &r));
+    RT_OKAY(rt_logits_out(&(rt_logits_out_spec){.job = &job,
+                                                .evaluator = e,
+                                                .student = m,
+                                                .path = s->logits,
+                                                .part = RT_VALID,
+                                                .n_rows = n_rows},
+                          &r));
     RT_OKAY(rt_file_slurp(s->logits, 1 << 26, &data, &n));
     CU_ASSERT_EQUAL_FATAL(n, (size_t)(n_rows * T * V) * sizeof(float));
     memcpy(z, data, n);

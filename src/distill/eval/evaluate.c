@@ -9,8 +9,6 @@
 
 #include "distill/data/job_data.h"
 #include "base/bundle.h"
-#include "base/draft.h"
-#include "base/outfile.h"
 #include "base/split.h"
 #include "distill/teacher/hidden_teacher.h"
 #include "distill/job/job_memory.h"
@@ -53,9 +51,8 @@ struct rt_evaluator {
   double *mine;                // [chunk, N_COLS]
   double *all;                 // [tp, chunk, N_COLS]
   double *column;              // [chunk, K_N_STAT]: copy from the device
-  rt_outfile *logits;          // owned; open while logits are written
-  void *tile;      // owned [chunk, V_pad / tp] real, NULL without that file
-  float *tile_f32; // owned: the tile in f32
+  rt_eval_tile_fn *show;       // called with each tile; NULL: none
+  void *shown_to;              // borrowed: its argument
 };
 
 static rt_err reserve_views(rt_evaluator *e)
@@ -177,9 +174,13 @@ void rt_evaluator_destroy(rt_evaluator **out)
   rt_batch_destroy(&e->batch);
   rt_arena_destroy(&e->arena);
   free(e->block);
-  free(e->tile);
-  free(e->tile_f32);
   free(e);
+}
+
+void rt_evaluator_show(rt_evaluator *e, rt_eval_tile_fn *fn, void *self)
+{
+  e->show = fn;
+  e->shown_to = self;
 }
 
 /** Read rows [first, first + n) of a part, copy them to the device, and compute
@@ -310,23 +311,6 @@ static rt_err add_chunk(rt_evaluator *e, const int32_t *label, int64_t n,
   return RT_OK;
 }
 
-/** Write this rank's columns of the chunk's logits to the file [rows, T, V]; \a
- *  tok0 is the position of the chunk's first token in the file. */
-static rt_err write_logits(rt_evaluator *e, rt_view z, int64_t tok0)
-{
-  const rt_head head = rt_model_head(e->student);
-  // the remaining columns are padding
-  const int64_t left = head.vocab - head.v0;
-  const int64_t n_cols = left < 0 ? 0 : left < z.cols ? left : z.cols;
-  RT_TRY(rt_dev_get(e->job->dev, e->tile, z));
-  rt_dtype_convert(e->tile_f32, RT_F32, e->tile, z.dtype, rt_view_size(&z));
-  for (int64_t i = 0; i < z.rows; i++)
-    RT_TRY(rt_outfile_put_at(
-        e->logits, e->tile_f32 + i * z.cols, (size_t)n_cols * sizeof(float),
-        ((tok0 + i) * head.vocab + head.v0) * (int64_t)sizeof(float)));
-  return RT_OK;
-}
-
 /** Evaluate tokens [tok0, tok0 + n) of the batch, whose first row is \a first.
  */
 static rt_err run_chunk(rt_evaluator *e, rt_view hidden_s, rt_view hidden_t,
@@ -342,9 +326,9 @@ static rt_err run_chunk(rt_evaluator *e, rt_view hidden_s, rt_view hidden_t,
   // find the best token first, because the statistics overwrite the logits
   launch_head(dev, &head, hidden_s, z_s, rt_view_rows(e->id_s, 0, n),
               rt_view_rows(e->best_s, 0, n));
-  if (e->logits != NULL)
+  if (e->show != NULL)
     RT_TRY(rt_agree(e->job->grid_s.comm_tp,
-                    write_logits(e, z_s, first * e->job->seq + tok0)));
+                    e->show(e->shown_to, z_s, first * e->job->seq + tok0)));
   if (e->teacher != NULL) {
     const rt_head head_t = rt_hidden_teacher_head(e->teacher);
     const rt_view z_t = rt_view_rows(e->z_t, 0, n);
@@ -431,49 +415,4 @@ rt_err rt_evaluate(rt_evaluator *e, rt_part part, int64_t n_rows,
     result_of(&sums, e->teacher != NULL, out);
   rt_phases_to(&job->phases, was);
   return err;
-}
-
-/** Open the file for logits of \a n_rows rows; rank 0 creates it with its final
- *  size. */
-static rt_err open_logits(rt_evaluator *e, const char *path, int64_t n_rows)
-{
-  const rt_head head = rt_model_head(e->student);
-  const int64_t bytes =
-      n_rows * e->job->seq * head.vocab * (int64_t)sizeof(float);
-  const size_t n = (size_t)e->chunk * (size_t)head.w.rows;
-  if (e->tile == NULL) {
-    e->tile = malloc(n * rt_dtype_size(e->z_s.dtype));
-    e->tile_f32 = malloc(n * sizeof *e->tile_f32);
-  }
-  RT_CHECK(e->tile && e->tile_f32, RT_ERR_MEM, "a tile of %zu logits", n);
-  RT_TRY(rt_outfile_open(path, &e->logits));
-  return rt_comm_rank(e->job->world) == 0 ? rt_outfile_resize(e->logits, bytes)
-                                          : RT_OK;
-}
-
-/** Write every rank's columns to the existing file \a path. */
-static rt_err write_all(rt_evaluator *e, const char *path, rt_part part,
-                        int64_t n_rows, rt_eval_result *out)
-{
-  const rt_comm *world = e->job->world;
-  const int64_t there = rt_corpus_n_rows(e->job->corpus, part);
-  const int64_t n = n_rows == 0 || n_rows > there ? there : n_rows;
-  rt_err err = rt_agree(world, open_logits(e, path, n));
-  if (err == RT_OK)
-    err = rt_evaluate(e, part, n_rows, out);
-  return rt_agree(world, rt_outfile_finish(err, &e->logits));
-}
-
-rt_err rt_evaluator_write_logits(rt_evaluator *e, const char *path,
-                                 rt_part part, int64_t n_rows,
-                                 rt_eval_result *out)
-{
-  const rt_comm *world = e->job->world;
-  const bool first = rt_comm_rank(world) == 0;
-  rt_draft draft = {.fd = -1};
-  RT_TRY(rt_agree(world, first ? rt_draft_file(path, &draft) : RT_OK));
-  rt_err err = rt_comm_bcast(world, draft.tmp, sizeof draft.tmp, 0);
-  if (err == RT_OK)
-    err = write_all(e, draft.tmp, part, n_rows, out);
-  return rt_agree(world, first ? rt_draft_conclude(err, &draft) : err);
 }

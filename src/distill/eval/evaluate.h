@@ -33,10 +33,10 @@ void rt_evaluator_destroy(rt_evaluator **e);
  *  Collective. */
 RT_MUST rt_err rt_evaluate(rt_evaluator *e, rt_part part, int64_t n_rows,
                            rt_eval_result *out);
-/** The same, and write raw f32 logits [rows, T, V] of the student to \a path in
- *  the machine's byte order; each rank writes its own part.  Collective. */
-RT_MUST rt_err rt_evaluator_write_logits(rt_evaluator *e, const char *path,
-                                         rt_part part, int64_t n_rows,
-                                         rt_eval_result *out);
+/** Called with each tile of the student's logits, [n, V_pad / tp], of the
+ * tokens from \a tok0 on, counted from the first row of the part. */
+typedef rt_err rt_eval_tile_fn(void *self, rt_view tile, int64_t tok0);
+/** From now on call \a fn with every tile (NULL: no longer). */
+void rt_evaluator_show(rt_evaluator *e, rt_eval_tile_fn *fn, void *self);
 
 #endif

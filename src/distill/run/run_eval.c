@@ -2,6 +2,7 @@
  *  Held-out quality of a finished student. */
 #include "base/log.h"
 #include "distill/eval/evaluate.h"
+#include "distill/eval/logits_out.h"
 #include "distill/run/run.h"
 #include "distill/job/job_memory.h"
 #include "distill/train/resume.h"
@@ -137,7 +138,13 @@ static rt_err evaluate(rt_eval_run *run)
   RT_TRY(rt_evaluator_commit(run->evaluator));
   RT_TRY(load(run));
   if (logits[0] != '\0')
-    RT_TRY(rt_evaluator_write_logits(run->evaluator, logits, part, n_rows, &r));
+    RT_TRY(rt_logits_out(&(rt_logits_out_spec){.job = job,
+                                               .evaluator = run->evaluator,
+                                               .student = run->model,
+                                               .path = logits,
+                                               .part = part,
+                                               .n_rows = n_rows},
+                         &r));
   else
     RT_TRY(rt_evaluate(run->evaluator, part, n_rows, &r));
   print_table(&r);
