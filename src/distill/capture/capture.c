@@ -109,21 +109,25 @@ void rt_capture_describe(const rt_job *job, const rt_capture_hashes *hashes,
   rt_clock_iso(info->created, sizeof info->created);
 }
 
-rt_err rt_capture_range(const rt_job *job, int64_t *first, int64_t *n)
+rt_err rt_capture_rows(int64_t there, int64_t seq, int64_t first, int64_t *n)
 {
-  const int64_t asked = rt_deck_int(job->deck, RT_KEY_CAP_ROWS);
-  *first = rt_deck_int(job->deck, RT_KEY_CAP_FIRST);
-  RT_CHECK(*first < job->n_rows, RT_ERR_CONFIG,
+  RT_CHECK(first < there, RT_ERR_CONFIG,
            "capture.first_row is %lld, the training stream has %lld rows of "
            "%lld tokens, the first is 0",
-           (long long)*first, (long long)job->n_rows, (long long)job->seq);
-  RT_CHECK(asked <= job->n_rows - *first, RT_ERR_CONFIG,
+           (long long)first, (long long)there, (long long)seq);
+  RT_CHECK(*n <= there - first, RT_ERR_CONFIG,
            "capture.rows is %lld from row %lld on, the training stream has "
            "%lld rows of %lld tokens",
-           (long long)asked, (long long)*first, (long long)job->n_rows,
-           (long long)job->seq);
-  *n = asked > 0 ? asked : job->n_rows - *first;
+           (long long)*n, (long long)first, (long long)there, (long long)seq);
+  *n = *n > 0 ? *n : there - first;
   return RT_OK;
+}
+
+rt_err rt_capture_range(const rt_job *job, int64_t *first, int64_t *n)
+{
+  *first = rt_deck_int(job->deck, RT_KEY_CAP_FIRST);
+  *n = rt_deck_int(job->deck, RT_KEY_CAP_ROWS);
+  return rt_capture_rows(job->n_rows, job->seq, *first, n);
 }
 
 /** Choose the number of rows per shard.  There should be enough shards for
@@ -247,20 +251,20 @@ static rt_err preflight(const char *folder, const rt_logits_info *info,
   return RT_OK;
 }
 
-rt_err rt_capture_begin(const rt_job *job, const char *folder,
+rt_err rt_capture_begin(const rt_deck *deck, const char *folder,
                         const rt_logits_info *info, bool *done, bool *finished)
 {
-  char *deck = NULL;
+  char *text = NULL;
   RT_TRY(rt_folder_create(folder));
   RT_TRY(rt_logits_look(folder, info, done, finished));
   if (*finished)
     return RT_OK;
   RT_TRY(preflight(folder, info, done));
-  RT_TRY(rt_deck_to_text(job->deck, &deck));
-  rt_err err = rt_logits_create(folder, info, deck);
+  RT_TRY(rt_deck_to_text(deck, &text));
+  rt_err err = rt_logits_create(folder, info, text);
   if (err == RT_OK)
     err = rt_logits_done(folder, info, done);
-  free(deck);
+  free(text);
   return err;
 }
 

@@ -26,6 +26,10 @@ RT_MUST rt_err rt_capture_hash(const rt_job *job, const char *folder,
  *  next. */
 void rt_capture_describe(const rt_job *job, const rt_capture_hashes *hashes,
                          rt_logits_info *info);
+/** Rows of a capture: [first, first + n) of a training stream of \a there rows
+ *  of \a seq tokens; *n 0: as many as there are. */
+RT_MUST rt_err rt_capture_rows(int64_t there, int64_t seq, int64_t first,
+                               int64_t *n);
 /** Rows [*first, *first + *n) of the training stream, as the deck asks. */
 RT_MUST rt_err rt_capture_range(const rt_job *job, int64_t *first, int64_t *n);
 /** Set what depends on rows and vocabulary: top_k for draws, and shard_rows if
@@ -43,7 +47,7 @@ double rt_capture_writer_bytes(const rt_logits_info *info);
  *  left: done [n_shards] are sealed; \a finished: the dataset is complete and
  *  unchanged.  Before anything is created, checks that the rest fits on the
  *  disk.  One rank. */
-RT_MUST rt_err rt_capture_begin(const rt_job *job, const char *folder,
+RT_MUST rt_err rt_capture_begin(const rt_deck *deck, const char *folder,
                                 const rt_logits_info *info, bool *done,
                                 bool *finished);
 

@@ -16,25 +16,32 @@ static rt_err check_alone(const rt_deck *d)
   return RT_OK;
 }
 
-rt_err rt_window_read(const rt_deck *d, int64_t tokens_per_step, rt_window *w)
+rt_err rt_window_init(int64_t first, int64_t n_steps, int64_t run_steps,
+                      rt_window *w)
 {
-  const int64_t tokens = tokens_per_step;
-  const int64_t run = rt_deck_steps(d, RT_KEY_TRAIN_LENGTH, tokens, 0);
-  *w = (rt_window){0};
-  const int64_t n = rt_deck_steps(d, RT_KEY_CAP_WINDOW_LENGTH, tokens, run);
-  w->first = rt_deck_steps(d, RT_KEY_CAP_WINDOW_START, tokens, run);
-  if (n == 0) {
-    RT_CHECK(w->first == 0, RT_ERR_CONFIG,
+  *w = (rt_window){.first = first};
+  if (n_steps == 0) {
+    RT_CHECK(first == 0, RT_ERR_CONFIG,
              "capture.window_start is set without capture.window_length: set "
              "the length, or remove window_start");
     return RT_OK;
   }
-  RT_TRY(check_alone(d));
-  RT_CHECK(w->first < run, RT_ERR_CONFIG,
+  RT_CHECK(first < run_steps, RT_ERR_CONFIG,
            "capture.window_start is step %lld, the run ends at step %lld",
-           (long long)w->first, (long long)run);
-  w->n_steps = n < run - w->first ? n : run - w->first;
+           (long long)first, (long long)run_steps);
+  w->n_steps = n_steps < run_steps - first ? n_steps : run_steps - first;
   return RT_OK;
+}
+
+rt_err rt_window_read(const rt_deck *d, int64_t tokens_per_step, rt_window *w)
+{
+  const int64_t tokens = tokens_per_step;
+  const int64_t run = rt_deck_steps(d, RT_KEY_TRAIN_LENGTH, tokens, 0);
+  const int64_t n = rt_deck_steps(d, RT_KEY_CAP_WINDOW_LENGTH, tokens, run);
+  if (n > 0)
+    RT_TRY(check_alone(d));
+  return rt_window_init(rt_deck_steps(d, RT_KEY_CAP_WINDOW_START, tokens, run),
+                        n, run, w);
 }
 
 void rt_window_cut(rt_window *w, int64_t most_steps)

@@ -14,6 +14,10 @@ typedef struct rt_window {
   int64_t left_out;    /**< steps dropped at the beginning by rt_window_cut */
 } rt_window;
 
+/** Limit \a n_steps steps from step \a first on to a run of \a run_steps steps.
+ *  RT_ERR_CONFIG if the window starts after its end. */
+RT_MUST rt_err rt_window_init(int64_t first, int64_t n_steps, int64_t run_steps,
+                              rt_window *out);
 /** Read the window from the deck, before rounding to shards.  RT_ERR_CONFIG for
  *  contradictory keys. */
 RT_MUST rt_err rt_window_read(const rt_deck *deck, int64_t tokens_per_step,

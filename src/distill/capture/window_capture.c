@@ -29,7 +29,7 @@ typedef struct lane {
   rt_logits_log *log;       // owned; on the first rank of a group
 } lane;
 
-struct rt_train_capture {
+struct rt_window_capture {
   rt_job *job;             // borrowed
   rt_objective *objective; // borrowed
   const char *folder;      // borrowed, capture.dir
@@ -48,30 +48,30 @@ struct rt_train_capture {
   double refreshed_s; // time of the last refresh of the lock
 };
 
-static bool is_writer(const rt_train_capture *tc)
+static bool is_writer(const rt_window_capture *tc)
 {
   return tc->job->grid_s.i_tp == 0;
 }
 
 /** R: rows per lane and step. */
-static int64_t lane_rows(const rt_train_capture *tc)
+static int64_t lane_rows(const rt_window_capture *tc)
 {
   return tc->job->batch_rows / tc->info.lanes;
 }
 
-static int64_t window_end(const rt_train_capture *tc)
+static int64_t window_end(const rt_window_capture *tc)
 {
   return tc->window.first + tc->window.n_steps;
 }
 
 /** Number of shards per lane. */
-static int64_t shards_of_lane(const rt_train_capture *tc)
+static int64_t shards_of_lane(const rt_window_capture *tc)
 {
   return tc->window.n_steps / tc->window.shard_steps;
 }
 
 /** Check the requirements of a window other than its steps. */
-static rt_err check_needs(const rt_train_capture *tc)
+static rt_err check_needs(const rt_window_capture *tc)
 {
   const rt_job *job = tc->job;
   RT_CHECK(tc->folder[0] != '\0', RT_ERR_CONFIG,
@@ -90,7 +90,7 @@ static rt_err check_needs(const rt_train_capture *tc)
 }
 
 /** Complete the description given by the deck. */
-static void complete_rule(rt_train_capture *tc)
+static void complete_rule(rt_window_capture *tc)
 {
   tc->info.vocab = rt_arch_true_vocab(&tc->job->arch_s);
   tc->info.vocab_padded = tc->job->arch_s.vocab;
@@ -99,7 +99,7 @@ static void complete_rule(rt_train_capture *tc)
   rt_capture_complete(&tc->info);
 }
 
-static rt_err plan_head(rt_train_capture *tc, rt_model *model)
+static rt_err plan_head(rt_window_capture *tc, rt_model *model)
 {
   rt_job *job = tc->job;
   const rt_logits_info *const info = &tc->info;
@@ -126,15 +126,16 @@ static rt_err plan_head(rt_train_capture *tc, rt_model *model)
   return RT_OK;
 }
 
-rt_err rt_train_capture_create(rt_job *job, rt_model *model,
-                               rt_objective *objective, rt_train_capture **out)
+rt_err rt_window_capture_create(rt_job *job, rt_model *model,
+                                rt_objective *objective,
+                                rt_window_capture **out)
 {
   rt_window window;
   *out = NULL;
   RT_TRY(rt_window_read(job->deck, job->batch_rows * job->seq, &window));
   if (window.n_steps == 0)
     return RT_OK;
-  rt_train_capture *tc = calloc(1, sizeof *tc);
+  rt_window_capture *tc = calloc(1, sizeof *tc);
   *out = tc;
   RT_CHECK(tc != NULL, RT_ERR_MEM, "a capture of the model in training");
   tc->job = job;
@@ -146,12 +147,12 @@ rt_err rt_train_capture_create(rt_job *job, rt_model *model,
   return plan_head(tc, model);
 }
 
-const rt_arena *rt_train_capture_arena(const rt_train_capture *tc)
+const rt_arena *rt_window_capture_arena(const rt_window_capture *tc)
 {
   return tc != NULL ? rt_trunc_head_arena(tc->head) : NULL;
 }
 
-rt_err rt_train_capture_commit(rt_train_capture *tc)
+rt_err rt_window_capture_commit(rt_window_capture *tc)
 {
   if (tc == NULL)
     return RT_OK;
@@ -169,9 +170,9 @@ static void close_lane(lane *l)
   rt_logits_log_close(&l->log);
 }
 
-void rt_train_capture_destroy(rt_train_capture **out)
+void rt_window_capture_destroy(rt_window_capture **out)
 {
-  rt_train_capture *tc = *out;
+  rt_window_capture *tc = *out;
   *out = NULL;
   if (tc == NULL)
     return;
@@ -188,7 +189,7 @@ void rt_train_capture_destroy(rt_train_capture **out)
 }
 
 /** Round the window to whole shards of at most capture.shard_rows rows. */
-static void cut_window(rt_train_capture *tc)
+static void cut_window(rt_window_capture *tc)
 {
   rt_window *const w = &tc->window;
   rt_window_cut(w, tc->info.shard_rows / lane_rows(tc));
@@ -198,7 +199,7 @@ static void cut_window(rt_train_capture *tc)
 
 /** All that is known of the dataset; \a lanes of an earlier run, or 0.  The
  *  teacher is known by where its run began. */
-static rt_err describe(rt_train_capture *tc, const rt_capture_hashes *hashes,
+static rt_err describe(rt_window_capture *tc, const rt_capture_hashes *hashes,
                        const char *origin, int64_t lanes)
 {
   const rt_job *job = tc->job;
@@ -223,7 +224,7 @@ static rt_err describe(rt_train_capture *tc, const rt_capture_hashes *hashes,
 
 /** On rank 0: the description of the dataset, taken from an earlier run if
  *  there is one. */
-static rt_err find_dataset(rt_train_capture *tc, int64_t step,
+static rt_err find_dataset(rt_window_capture *tc, int64_t step,
                            const rt_capture_hashes *hashes, const char *origin)
 {
   rt_logits_info old = {0};
@@ -253,7 +254,7 @@ static rt_err find_dataset(rt_train_capture *tc, int64_t step,
   return describe(tc, hashes, origin, old.lanes);
 }
 
-static rt_err make_lanes(rt_train_capture *tc)
+static rt_err make_lanes(rt_window_capture *tc)
 {
   const int dp = tc->job->grid_s.dp;
   const int64_t n_shards = rt_logits_n_shards(&tc->info);
@@ -274,7 +275,7 @@ static rt_err make_lanes(rt_train_capture *tc)
 
 /** Pass the rows of the current shard that an earlier run saw to the writer
  *  again. */
-static rt_err replay(rt_train_capture *tc, lane *l, int64_t n)
+static rt_err replay(rt_window_capture *tc, lane *l, int64_t n)
 {
   for (int64_t r = 0; r < n; r++) {
     const rt_err err = rt_logits_log_next(l->log, &tc->row);
@@ -291,7 +292,7 @@ static rt_err replay(rt_train_capture *tc, lane *l, int64_t n)
 }
 
 /** Start shard \a i of the lane, of which \a n rows were already seen. */
-static rt_err start_shard(rt_train_capture *tc, lane *l, int64_t i, int64_t n)
+static rt_err start_shard(rt_window_capture *tc, lane *l, int64_t i, int64_t n)
 {
   const int64_t per_lane = shards_of_lane(tc);
   l->i_shard = l->i_lane * per_lane + i;
@@ -309,7 +310,7 @@ static rt_err start_shard(rt_train_capture *tc, lane *l, int64_t i, int64_t n)
 }
 
 /** Check that the earlier shards exist. */
-static rt_err check_past(const rt_train_capture *tc, const lane *l, int64_t i)
+static rt_err check_past(const rt_window_capture *tc, const lane *l, int64_t i)
 {
   const int64_t per_lane = shards_of_lane(tc);
   for (int64_t s = 0; s < i; s++)
@@ -322,7 +323,7 @@ static rt_err check_past(const rt_train_capture *tc, const lane *l, int64_t i)
 }
 
 /** Position all lanes at \a step steps of the window. */
-static rt_err start_lanes(rt_train_capture *tc, int64_t step)
+static rt_err start_lanes(rt_window_capture *tc, int64_t step)
 {
   const int64_t i = step / tc->window.shard_steps;
   const int64_t n = step % tc->window.shard_steps * lane_rows(tc);
@@ -334,7 +335,7 @@ static rt_err start_lanes(rt_train_capture *tc, int64_t step)
   return RT_OK;
 }
 
-static rt_err finish(rt_train_capture *tc)
+static rt_err finish(rt_window_capture *tc)
 {
   const rt_job *job = tc->job;
   RT_TRY(rt_agree(job->world, rt_comm_rank(job->world) == 0
@@ -348,8 +349,8 @@ static rt_err finish(rt_train_capture *tc)
   return RT_OK;
 }
 
-rt_err rt_train_capture_begin(rt_train_capture *tc, int64_t step,
-                              const char *origin)
+rt_err rt_window_capture_begin(rt_window_capture *tc, int64_t step,
+                               const char *origin)
 {
   if (tc == NULL)
     return RT_OK;
@@ -363,10 +364,10 @@ rt_err rt_train_capture_begin(rt_train_capture *tc, int64_t step,
   RT_TRY(rt_comm_bcast(job->world, &tc->info, sizeof tc->info, 0));
   RT_TRY(rt_comm_bcast(job->world, &tc->window, sizeof tc->window, 0));
   RT_TRY(rt_agree(job->world, make_lanes(tc)));
-  RT_TRY(rt_agree(job->world, first
-                                  ? rt_capture_begin(job, tc->folder, &tc->info,
-                                                     tc->done, &finished)
-                                  : RT_OK));
+  RT_TRY(rt_agree(job->world,
+                  first ? rt_capture_begin(job->deck, tc->folder, &tc->info,
+                                           tc->done, &finished)
+                        : RT_OK));
   RT_TRY(rt_comm_bcast(job->world, &finished, sizeof finished, 0));
   RT_TRY(rt_comm_bcast(job->world, tc->done,
                        (size_t)rt_logits_n_shards(&tc->info) * sizeof *tc->done,
@@ -393,7 +394,7 @@ rt_err rt_train_capture_begin(rt_train_capture *tc, int64_t step,
 static rt_err show_tile(void *self, rt_view tile, const rt_batch *b,
                         int64_t tok0)
 {
-  rt_train_capture *tc = self;
+  rt_window_capture *tc = self;
   rt_phases *const ph = &tc->job->phases;
   const rt_phase was = rt_phases_to(ph, RT_PHASE_WRITE);
   for (int64_t r = 0; r < b->n_rows; r++)
@@ -410,7 +411,7 @@ static rt_err show_tile(void *self, rt_view tile, const rt_batch *b,
   return err;
 }
 
-void rt_train_capture_look(rt_train_capture *tc, int64_t step)
+void rt_window_capture_look(rt_window_capture *tc, int64_t step)
 {
   if (tc == NULL)
     return;
@@ -421,7 +422,7 @@ void rt_train_capture_look(rt_train_capture *tc, int64_t step)
 }
 
 /** Add row \a r of the batch to the lane; the last row of a shard seals it. */
-static rt_err add_row(rt_train_capture *tc, const rt_batch *b, int64_t r,
+static rt_err add_row(rt_window_capture *tc, const rt_batch *b, int64_t r,
                       lane *l)
 {
   const int64_t at = r * b->seq;
@@ -442,7 +443,7 @@ static rt_err add_row(rt_train_capture *tc, const rt_batch *b, int64_t r,
 }
 
 /** The lane for the next row of the step: they are filled in turn. */
-static lane *next_lane(const rt_train_capture *tc)
+static lane *next_lane(const rt_window_capture *tc)
 {
   const int64_t in_step = tc->step - tc->window.first;
   const int64_t full = (in_step % tc->window.shard_steps + 1) * lane_rows(tc);
@@ -452,7 +453,7 @@ static lane *next_lane(const rt_train_capture *tc)
   return &tc->lanes[i];
 }
 
-rt_err rt_train_capture_take(rt_train_capture *tc, const rt_batch *b)
+rt_err rt_window_capture_take(rt_window_capture *tc, const rt_batch *b)
 {
   if (tc == NULL || tc->step < 0)
     return RT_OK;
@@ -465,7 +466,7 @@ rt_err rt_train_capture_take(rt_train_capture *tc, const rt_batch *b)
   return RT_OK;
 }
 
-static void refresh_lock(rt_train_capture *tc)
+static void refresh_lock(rt_window_capture *tc)
 {
   if (tc->lock == NULL || rt_now_s() - tc->refreshed_s < 30.0)
     return;
@@ -473,7 +474,7 @@ static void refresh_lock(rt_train_capture *tc)
   tc->refreshed_s = rt_now_s();
 }
 
-rt_err rt_train_capture_end_step(rt_train_capture *tc)
+rt_err rt_window_capture_end_step(rt_window_capture *tc)
 {
   if (tc == NULL)
     return RT_OK;
@@ -496,7 +497,7 @@ rt_err rt_train_capture_end_step(rt_train_capture *tc)
   return RT_OK;
 }
 
-rt_err rt_train_capture_sync(rt_train_capture *tc)
+rt_err rt_window_capture_sync(rt_window_capture *tc)
 {
   if (tc == NULL || !tc->active)
     return RT_OK;

@@ -7,38 +7,38 @@
  *  unfinished shards are also written to a log (io/logits/logits_log.h), which
  *  a restarted run reads, so the dataset is the same with and without a
  *  restart. */
-#ifndef RT_TRAIN_CAPTURE_H
-#define RT_TRAIN_CAPTURE_H
+#ifndef RT_WINDOW_CAPTURE_H
+#define RT_WINDOW_CAPTURE_H
 
 #include "distill/loss/objective.h"
 
-typedef struct rt_train_capture rt_train_capture;
+typedef struct rt_window_capture rt_window_capture;
 
 /** Plan the capture; *out is NULL if the deck has no window.  \a model and \a
  *  objective (borrowed) provide the tiles.  Collective. */
-RT_MUST rt_err rt_train_capture_create(rt_job *job, rt_model *model,
-                                       rt_objective *objective,
-                                       rt_train_capture **out);
+RT_MUST rt_err rt_window_capture_create(rt_job *job, rt_model *model,
+                                        rt_objective *objective,
+                                        rt_window_capture **out);
 /** Plan of its memory; NULL without a capture. */
-const rt_arena *rt_train_capture_arena(const rt_train_capture *tc);
-RT_MUST rt_err rt_train_capture_commit(rt_train_capture *tc);
-void rt_train_capture_destroy(rt_train_capture **tc);
+const rt_arena *rt_window_capture_arena(const rt_window_capture *tc);
+RT_MUST rt_err rt_window_capture_commit(rt_window_capture *tc);
+void rt_window_capture_destroy(rt_window_capture **tc);
 
 /** Create the dataset, or continue that of an earlier run, whose rows from
  *  steps before \a step must exist.  \a origin: what the run started from
  *  (rt_run_id_origin); RT_ERR_LOCKED if the dataset has another one.
  *  Collective.  This and all functions below accept NULL. */
-RT_MUST rt_err rt_train_capture_begin(rt_train_capture *tc, int64_t step,
-                                      const char *origin);
+RT_MUST rt_err rt_window_capture_begin(rt_window_capture *tc, int64_t step,
+                                       const char *origin);
 /** Capture the tiles of the micro-steps of step \a step, if it is in the
  *  window. */
-void rt_train_capture_look(rt_train_capture *tc, int64_t step);
+void rt_window_capture_look(rt_window_capture *tc, int64_t step);
 /** The micro-batch is complete: add its rows to their lanes. */
-RT_MUST rt_err rt_train_capture_take(rt_train_capture *tc, const rt_batch *b);
+RT_MUST rt_err rt_window_capture_take(rt_window_capture *tc, const rt_batch *b);
 /** The step is complete: add full shards to the manifest; at the end of the
  *  window, finish the dataset.  Collective. */
-RT_MUST rt_err rt_train_capture_end_step(rt_train_capture *tc);
+RT_MUST rt_err rt_window_capture_end_step(rt_window_capture *tc);
 /** Make all rows so far durable.  Call before a checkpoint. */
-RT_MUST rt_err rt_train_capture_sync(rt_train_capture *tc);
+RT_MUST rt_err rt_window_capture_sync(rt_window_capture *tc);
 
 #endif

@@ -93,9 +93,10 @@ static rt_err open_dataset(rt_capture *c)
   if (c->done == NULL || c->mine == NULL)
     err = RT_FAIL(RT_ERR_MEM, "a list of %lld shards", (long long)c->n_shards);
   RT_TRY(rt_agree(job->world, err));
-  RT_TRY(rt_agree(job->world, first ? rt_capture_begin(job, c->folder, &c->info,
-                                                       c->done, &c->finished)
-                                    : RT_OK));
+  RT_TRY(rt_agree(job->world,
+                  first ? rt_capture_begin(job->deck, c->folder, &c->info,
+                                           c->done, &c->finished)
+                        : RT_OK));
   RT_TRY(rt_comm_bcast(job->world, &c->finished, sizeof c->finished, 0));
   RT_TRY(rt_comm_bcast(job->world, c->done,
                        (size_t)c->n_shards * sizeof *c->done, 0));

@@ -165,8 +165,8 @@ static rt_err prepare(rt_train_run *run)
   run->checkpoint_s = rt_deck_seconds(job->deck, RT_KEY_CKPT_EVERY);
   if (run->trainer->capture != NULL)
     RT_TRY(rt_run_id_origin(run->job, run->saved, &run->trainer->id));
-  RT_TRY(rt_train_capture_begin(run->trainer->capture, run->step,
-                                run->trainer->id.origin));
+  RT_TRY(rt_window_capture_begin(run->trainer->capture, run->step,
+                                 run->trainer->id.origin));
   if (run->step < job->n_steps)
     RT_TRY(rt_agree(job->world, rt_trainer_seek(run->trainer, run->step)));
   RT_TRY(rt_agree(job->world, run->lock != NULL ? keep_log(run) : RT_OK));
@@ -214,7 +214,7 @@ static rt_err checkpoint(rt_train_run *run)
     return RT_OK;
   const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_CHECKPOINT);
   job->hooks->beat(run->step, "checkpoint");
-  RT_TRY(rt_agree(job->world, rt_train_capture_sync(run->trainer->capture)));
+  RT_TRY(rt_agree(job->world, rt_window_capture_sync(run->trainer->capture)));
   RT_TRY(rt_resume_save(run->trainer, run->step));
   run->saved = run->step;
   run->saved_s = rt_now_s();

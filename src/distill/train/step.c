@@ -7,7 +7,7 @@
 /** Send a micro-batch's token arrays to the device. */
 static rt_err send_batch(rt_trainer *tr, const rt_batch *b, rt_tokens_in *in)
 {
-  rt_dev *dev = tr->job->dev;
+  rt_dev *dev = tr->spec.dev;
   RT_TRY(rt_dev_put(dev, tr->tok, b->tok));
   RT_TRY(rt_dev_put(dev, tr->pos, b->pos));
   RT_TRY(rt_dev_put(dev, tr->doc_start, b->doc_start));
@@ -27,7 +27,7 @@ static void note_rows(rt_trainer *tr, const rt_batch *b)
 /** Check that the tp ranks of a group have read the same rows. */
 static rt_err check_rows(const rt_trainer *tr, int64_t step)
 {
-  const rt_comm *const tp = tr->job->grid_s.comm_tp;
+  const rt_comm *const tp = tr->spec.tp;
   uint64_t most[2] = {tr->rows_seen, ~tr->rows_seen};
   if (rt_comm_size(tp) == 1)
     return RT_OK;
@@ -45,8 +45,7 @@ static rt_err check_rows(const rt_trainer *tr, int64_t step)
 static rt_err micro_step(rt_trainer *tr, double alpha, double weight_total,
                          bool last, rt_loss *loss)
 {
-  rt_job *job = tr->job;
-  rt_phases *ph = &job->phases;
+  rt_phases *ph = tr->spec.phases;
   const rt_batch *b;
   rt_tokens_in in;
   rt_view hidden;
@@ -58,7 +57,7 @@ static rt_err micro_step(rt_trainer *tr, double alpha, double weight_total,
   note_rows(tr, b);
   rt_phases_to(ph, RT_PHASE_FORWARD);
   if (tr->teacher != NULL)
-    RT_TRY(rt_teacher_begin(tr->teacher, job, b));
+    RT_TRY(rt_teacher_begin(tr->teacher, tr->job, b));
   RT_TRY(send_batch(tr, b, &in));
   RT_TRY(rt_model_forward(tr->model, &in, &hidden));
   rt_phases_to(ph, RT_PHASE_LOSS);
@@ -69,7 +68,7 @@ static rt_err micro_step(rt_trainer *tr, double alpha, double weight_total,
                                    .alpha = alpha,
                                    .weight_total = weight_total};
   RT_TRY(rt_objective_run(tr->objective, tr->teacher, &loss_in, loss));
-  RT_TRY(rt_train_capture_take(tr->capture, b));
+  RT_TRY(rt_window_capture_take(tr->capture, b));
   rt_phases_to(ph, RT_PHASE_BACKWARD);
   return rt_model_backward(tr->model, &in, d_hidden,
                            last ? rt_gradsync_bucket : NULL, tr->sync);
@@ -79,15 +78,14 @@ static void clear_gradients(rt_trainer *tr)
 {
   const rt_params *params = rt_model_params(tr->model);
   for (int i = 0; i < params->n_buckets; i++)
-    RT_RUN(tr->job->dev, fill, .y = params->bucket_grad[i], .value = 0.0);
+    RT_RUN(tr->spec.dev, fill, .y = params->bucket_grad[i], .value = 0.0);
 }
 
 /** Sum the parts of the loss over all rows of the step. */
 static rt_err sum_loss(const rt_trainer *tr, rt_loss *loss)
 {
   double parts[3] = {loss->lm, loss->kd, loss->entries};
-  RT_TRY(rt_comm_allreduce_host(tr->job->grid_s.comm_dp, parts, 3, RT_F64,
-                                RT_SUM));
+  RT_TRY(rt_comm_allreduce_host(tr->spec.dp, parts, 3, RT_F64, RT_SUM));
   *loss = (rt_loss){parts[0], parts[1], parts[2]};
   return RT_OK;
 }
@@ -96,7 +94,7 @@ static rt_err sum_loss(const rt_trainer *tr, rt_loss *loss)
  *  the same on every rank, since loss and norm are bitwise equal everywhere. */
 static bool looks_bad(const rt_trainer *tr, double loss, double norm)
 {
-  const double spike = rt_deck_real(tr->job->deck, RT_KEY_TRAIN_SPIKE);
+  const double spike = tr->spec.spike;
   if (!isfinite(loss) || !isfinite(norm))
     return true;
   return spike > 0.0 && tr->norm_mean > 0.0 && norm > spike * tr->norm_mean;
@@ -104,7 +102,7 @@ static bool looks_bad(const rt_trainer *tr, double loss, double norm)
 
 static rt_err update(rt_trainer *tr, const rt_step_result *r)
 {
-  const double clip = rt_deck_real(tr->job->deck, RT_KEY_TRAIN_CLIP);
+  const double clip = tr->spec.clip;
   const double scale =
       clip > 0.0 && r->grad_norm > clip ? clip / r->grad_norm : 1.0;
   tr->n_updates++;
@@ -116,12 +114,12 @@ static rt_err update(rt_trainer *tr, const rt_step_result *r)
 
 rt_err rt_trainer_step(rt_trainer *tr, int64_t step, rt_step_result *out)
 {
-  rt_job *job = tr->job;
-  rt_phases *ph = &job->phases;
+  const rt_step_spec *const spec = &tr->spec;
+  rt_phases *ph = spec->phases;
   const rt_phase was = ph->now;
-  const int64_t n_micro = job->rows_per_rank / job->micro_rows;
+  const int64_t n_micro = spec->rows_per_rank / spec->micro_rows;
   // every token of a row has weight 1
-  const double weight_total = (double)(job->batch_rows * job->seq);
+  const double weight_total = (double)(spec->batch_rows * spec->seq);
   rt_loss loss = {0};
   *out = (rt_step_result){.lr = rt_schedule_at(&tr->lr, step)};
   if (tr->teacher != NULL)
@@ -129,7 +127,7 @@ rt_err rt_trainer_step(rt_trainer *tr, int64_t step, rt_step_result *out)
 
   rt_phases_to(ph, RT_PHASE_BACKWARD);
   clear_gradients(tr);
-  rt_train_capture_look(tr->capture, step);
+  rt_window_capture_look(tr->capture, step);
   for (int64_t i = 0; i < n_micro; i++)
     RT_TRY(micro_step(tr, out->alpha, weight_total, i == n_micro - 1, &loss));
   rt_phases_to(ph, RT_PHASE_REDUCE);
@@ -147,7 +145,7 @@ rt_err rt_trainer_step(rt_trainer *tr, int64_t step, rt_step_result *out)
     tr->n_skipped++;
   else
     RT_TRY(update(tr, out));
-  RT_TRY(rt_train_capture_end_step(tr->capture));
+  RT_TRY(rt_window_capture_end_step(tr->capture));
   rt_phases_to(ph, was);
   return RT_OK;
 }

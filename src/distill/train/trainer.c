@@ -66,7 +66,7 @@ int rt_trainer_arenas(const rt_trainer *tr, const rt_arena *plans[10])
   plans[n++] = rt_objective_arena(tr->objective);
   plans[n++] = tr->input;
   if (tr->capture != NULL)
-    plans[n++] = rt_train_capture_arena(tr->capture);
+    plans[n++] = rt_window_capture_arena(tr->capture);
   if (tr->teacher != NULL)
     n += rt_teacher_arenas(tr->teacher, plans + n);
   return n;
@@ -77,7 +77,7 @@ static rt_err commit_own(rt_trainer *tr)
 {
   RT_TRY(rt_adamw_commit(tr->opt));
   RT_TRY(rt_objective_commit(tr->objective));
-  RT_TRY(rt_train_capture_commit(tr->capture));
+  RT_TRY(rt_window_capture_commit(tr->capture));
   return rt_arena_commit(tr->input, rt_dev_memory(tr->job->dev));
 }
 
@@ -122,6 +122,17 @@ rt_err rt_trainer_create(rt_job *job, rt_trainer **out)
             "without dropout",
             job->arch_s.dropout);
   tr->job = job;
+  tr->spec =
+      (rt_step_spec){.dev = job->dev,
+                     .tp = job->grid_s.comm_tp,
+                     .dp = job->grid_s.comm_dp,
+                     .phases = &job->phases,
+                     .batch_rows = job->batch_rows,
+                     .rows_per_rank = job->rows_per_rank,
+                     .micro_rows = job->micro_rows,
+                     .seq = job->seq,
+                     .clip = rt_deck_real(job->deck, RT_KEY_TRAIN_CLIP),
+                     .spike = rt_deck_real(job->deck, RT_KEY_TRAIN_SPIKE)};
   const int64_t tokens = job->batch_rows * job->seq;
   rt_schedules_tell_unused(job->deck);
   tr->lr = rt_lr_schedule(job->deck, tokens, job->n_steps);
@@ -130,7 +141,7 @@ rt_err rt_trainer_create(rt_job *job, rt_trainer **out)
   RT_TRY(rt_teacher_create(job, &tr->teacher));
   RT_TRY(plan_objective(tr));
   RT_TRY(plan_input(tr));
-  RT_TRY(rt_train_capture_create(job, tr->model, tr->objective, &tr->capture));
+  RT_TRY(rt_window_capture_create(job, tr->model, tr->objective, &tr->capture));
   plan_beside(tr);
   return RT_OK;
 }
@@ -142,7 +153,7 @@ void rt_trainer_destroy(rt_trainer **out)
   if (tr == NULL)
     return;
   rt_feed_destroy(&tr->feed);
-  rt_train_capture_destroy(&tr->capture);
+  rt_window_capture_destroy(&tr->capture);
   rt_objective_destroy(&tr->objective);
   rt_teacher_destroy(&tr->teacher);
   rt_gradsync_destroy(&tr->sync);

@@ -10,12 +10,26 @@
 #include "optim/gradsync.h"
 #include "optim/schedule.h"
 
+/** How a step goes.  All borrowed. */
+typedef struct rt_step_spec {
+  rt_dev *dev;
+  const rt_comm *tp, *dp; /**< of the student */
+  rt_phases *phases;
+  int64_t batch_rows;    /**< B, of a step over all ranks */
+  int64_t rows_per_rank; /**< B / dp */
+  int64_t micro_rows;    /**< of a micro-step, divides rows_per_rank */
+  int64_t seq;           /**< T */
+  double clip;           /**< largest norm of the gradient; 0: any */
+  double spike; /**< a norm above this times its running mean is bad; 0: none */
+} rt_step_spec;
+
 typedef struct rt_trainer {
-  rt_job *job;         // borrowed
+  rt_job *job; // borrowed; the step needs it for a teacher only
+  rt_step_spec spec;
   rt_model *model;     // owned, like everything below
   rt_teacher *teacher; /**< NULL: language modelling only */
   rt_objective *objective;
-  rt_train_capture *capture; /**< NULL: no window capture in this run */
+  rt_window_capture *capture; /**< NULL: no window capture in this run */
   rt_adamw *opt;
   rt_gradsync *sync;
   rt_feed *feed;

@@ -1,0 +1,198 @@
+/** \file test_state.c
+ *  Weights and moments to checkpoints and back, on the layout that wrote them
+ *  and on any other.
+ *  ranks: 1 2 4 */
+#include "base/rng.h"
+#include "distill/train/state.h"
+#include "support/param_set.h"
+#include "support/scratch.h"
+
+static const rt_adamw_spec adamw = {
+    .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1};
+
+static char folder[RT_PATH_MAX];
+
+/** A model's tensors and their optimizer. */
+typedef struct run {
+  set s;
+  rt_adamw *opt;
+} run;
+
+static double element(int i, int64_t row, int64_t col, int salt)
+{
+  return rt_rng_normal(3, RT_RNG_TEST,
+                       (uint64_t)salt << 48 | (uint64_t)i << 24 | (uint64_t)row,
+                       (uint64_t)col);
+}
+
+static void run_start(run *x, MPI_Comm comm, int tp, const char *device)
+{
+  set_start(&x->s, (set_spec){comm, tp, device, RT_F64, 1, true});
+  RT_OKAY(rt_adamw_create(&x->s.p, x->s.dev, &adamw, &x->opt));
+  RT_OKAY(rt_adamw_commit(x->opt));
+  for (int i = 0; i < x->s.p.n; i++)
+    set_put(&x->s, i, x->s.p.item[i].w, element, 0, 1.0);
+}
+
+static void run_finish(run *x)
+{
+  rt_adamw_destroy(&x->opt);
+  set_finish(&x->s);
+}
+
+static void update(run *x, int t)
+{
+  for (int i = 0; i < x->s.p.n; i++)
+    set_put(&x->s, i, x->s.p.item[i].g, element, t, 1.0);
+  RT_OKAY(rt_adamw_update(x->opt, t, 0.01 / t, 1.0));
+}
+
+static rt_state_spec state_of(run *x)
+{
+  return (rt_state_spec){.world = x->s.comm,
+                         .dev = x->s.dev,
+                         .params = &x->s.p,
+                         .opt = x->opt,
+                         .folder = folder};
+}
+
+static void write_at(run *x, int64_t step)
+{
+  const rt_state_spec spec = state_of(x);
+  rt_checkpoint_meta meta = {
+      .step = step, .deck = strdup("a: 1\n"), .arch = strdup("{\"a\": 1}\n")};
+  RT_OKAY(rt_state_write(&spec, &meta));
+  rt_checkpoint_meta_clear(&meta);
+}
+
+static rt_err read_at(const rt_state_spec *spec, int64_t step)
+{
+  rt_checkpoint_meta meta = {0};
+  rt_err err =
+      rt_checkpoint_read_meta(rt_comm_mpi(spec->world), folder, step, &meta);
+  if (err == RT_OK)
+    err = rt_state_read(spec, &meta);
+  rt_checkpoint_meta_clear(&meta);
+  return err;
+}
+
+/** What nobody wrote: into every tile, padding too. */
+static void poison(run *x)
+{
+  for (int i = 0; i < x->s.p.n; i++) {
+    const rt_view w = x->s.p.item[i].w;
+    double *const bad = malloc((rt_view_size(&w) + 1) * sizeof *bad);
+    for (size_t k = 0; k < rt_view_size(&w); k++)
+      bad[k] = 1e9;
+    RT_OKAY(rt_dev_put(x->s.dev, w, bad));
+    free(bad);
+  }
+}
+
+/** Elements of x's tiles that differ from the whole tensors of \a alone;
+ *  padding must be 0. */
+static int n_different(const run *alone, const run *x)
+{
+  int n_bad = 0;
+  for (int i = 0; i < x->s.p.n; i++) {
+    const rt_param *t = &x->s.p.item[i];
+    double *whole = set_get(&alone->s, alone->s.p.item[i].w);
+    double *tile = set_get(&x->s, t->w);
+    for (int64_t r = 0; r < t->n_rows + t->pad_rows; r++)
+      for (int64_t c = 0; c < t->n_cols; c++)
+        n_bad +=
+            tile[r * t->n_cols + c] !=
+            (r < t->n_rows ? whole[(t->row0 + r) * t->cols + t->col0 + c] : 0);
+    free(whole);
+    free(tile);
+  }
+  return n_bad;
+}
+
+/** Written after two updates on \a tp_from, read on \a tp_to, gone on: the same
+ *  bits as a rank alone that never stopped. */
+static void check_layouts(int tp_from, int tp_to, const char *device)
+{
+  run alone, from, to;
+  run_start(&alone, MPI_COMM_SELF, 1, "cpu");
+  run_start(&from, MPI_COMM_WORLD, tp_from, device);
+  run_start(&to, MPI_COMM_WORLD, tp_to, device);
+  for (int t = 1; t <= 2; t++) {
+    update(&alone, t);
+    update(&from, t);
+  }
+  write_at(&from, 2);
+  poison(&to);
+  const rt_state_spec spec = state_of(&to);
+  RT_OKAY(read_at(&spec, 2));
+  CU_ASSERT_EQUAL(n_different(&alone, &to), 0);
+  update(&alone, 3); // moments, too
+  update(&to, 3);
+  CU_ASSERT_EQUAL(n_different(&alone, &to), 0);
+  run_finish(&to);
+  run_finish(&from);
+  run_finish(&alone);
+}
+
+static void test_layouts(void)
+{
+  int n;
+  MPI_Comm_size(MPI_COMM_WORLD, &n);
+  for (int from = 1; from <= n; from *= 2)
+    for (int to = 1; to <= n; to *= 2) {
+      scratch_create(folder);
+      check_layouts(from, to, from == to ? "check" : "cpu");
+      scratch_remove(folder);
+    }
+}
+
+/** For an evaluation: no optimizer is there. */
+static void test_weights_alone(void)
+{
+  run alone, x;
+  int n;
+  MPI_Comm_size(MPI_COMM_WORLD, &n);
+  scratch_create(folder);
+  run_start(&alone, MPI_COMM_SELF, 1, "cpu");
+  run_start(&x, MPI_COMM_WORLD, n, "cpu");
+  write_at(&x, 7);
+  poison(&x);
+  rt_state_spec spec = state_of(&x);
+  spec.opt = NULL;
+  RT_OKAY(read_at(&spec, 7));
+  CU_ASSERT_EQUAL(n_different(&alone, &x), 0);
+  run_finish(&x);
+  run_finish(&alone);
+  scratch_remove(folder);
+}
+
+/** What was not written, or by a model of other tensors, is refused on all
+ *  ranks; the newest is found. */
+static void test_refused(void)
+{
+  run x;
+  int64_t step;
+  scratch_create(folder);
+  run_start(&x, MPI_COMM_WORLD, 1, "cpu");
+  rt_state_spec spec = state_of(&x);
+  CU_ASSERT_NOT_EQUAL(read_at(&spec, 5), RT_OK);
+  write_at(&x, 5);
+  write_at(&x, 6);
+  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  CU_ASSERT_EQUAL(step, 6);
+  char name[sizeof x.s.p.item[1].name];
+  memcpy(name, x.s.p.item[1].name, sizeof name);
+  snprintf(x.s.p.item[1].name, sizeof name, "another.tensor");
+  RT_FAILS(read_at(&spec, 6), RT_ERR_DATA, "another.tensor");
+  memcpy(x.s.p.item[1].name, name, sizeof name);
+  x.s.p.item[1].rows++;
+  RT_FAILS(read_at(&spec, 6), RT_ERR_DATA, name);
+  x.s.p.item[1].rows--;
+  RT_OKAY(read_at(&spec, 6));
+  run_finish(&x);
+  scratch_remove(folder);
+}
+
+RT_TEST_MAIN("state", {"any layout to any other", test_layouts},
+             {"weights alone", test_weights_alone},
+             {"what is not there", test_refused})
