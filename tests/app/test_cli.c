@@ -102,7 +102,7 @@ static void test_refused(void)
   static const struct {
     const char *line, *says;
   } row[] = {
-      {"", "no verb: what shall be done?"},
+      {"", "no verb"},
       {"--quiet", "no verb"},
       {"trian d.yaml", "unknown verb \"trian\", did you mean train?"},
       {"zzzzzzzz", "unknown verb \"zzzzzzzz\""},
