@@ -1,18 +1,20 @@
 /** \file blend.c
- *  Exact integer arithmetic throughout, so that every rank and every machine
- *  finds the same file for a row. */
+ *  Uses exact integer arithmetic, so that every rank and machine finds the same
+ *  file for a row. */
 #include "io/corpus/blend.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define WEIGHT_SLOTS (INT64_C(1) << 20)
-/** Rows of an epoch; beyond it doubles and cursors in tokens would overflow. */
+/** Maximum rows of an epoch; beyond it doubles and token positions would
+ *  overflow. */
 #define MAX_ROWS (INT64_C(1) << 53)
 
 __extension__ typedef unsigned __int128 u128;
 
-/** A file's slot at odd / (2 * slots) of the pattern, odd = 2 k + 1. */
+/** A file's slot, at position odd / (2 * slots) of the pattern, odd = 2 k + 1.
+ */
 typedef struct slot {
   uint64_t odd, slots;
   int i_file;
@@ -27,7 +29,8 @@ static int by_place(const void *a, const void *b)
   return x->i_file - y->i_file;
 }
 
-/** How many of \a slots slots stand before \a place / \a of of the pattern. */
+/** Number of a file's \a slots slots that precede \a place / \a of of the
+ *  pattern. */
 static uint64_t count_before(uint64_t slots, uint64_t place, uint64_t of)
 {
   const u128 x = (u128)slots * place; // (2 k + 1) of < 2 x
@@ -35,7 +38,7 @@ static uint64_t count_before(uint64_t slots, uint64_t place, uint64_t of)
   return k < slots ? (uint64_t)k : slots;
 }
 
-/** Place in the pattern of the \a k-th slot of file \a f. */
+/** Position in the pattern of the \a k-th slot of file \a f. */
 static int64_t place_of(const rt_blend *b, int f, int64_t k)
 {
   const slot s = {2 * (uint64_t)k + 1, (uint64_t)b->slots[f], f};
@@ -45,13 +48,14 @@ static int64_t place_of(const rt_blend *b, int f, int64_t k)
       continue;
     uint64_t n = count_before((uint64_t)b->slots[g], s.odd, 2 * s.slots);
     const slot tie = {2 * n + 1, (uint64_t)b->slots[g], g};
-    n += n < tie.slots && by_place(&tie, &s) < 0; // at the same place, g < f
+    // at the same position, files g < f come first
+    n += n < tie.slots && by_place(&tie, &s) < 0;
     place += (int64_t)n;
   }
   return place;
 }
 
-/** Rows until every file has been seen whole. */
+/** Number of rows until every file has been used completely. */
 static rt_err count_rows(rt_blend *b)
 {
   for (int f = 0; f < b->n_files; f++) {
@@ -62,8 +66,8 @@ static rt_err count_rows(rt_blend *b)
     RT_CHECK(!__builtin_mul_overflow(last / b->slots[f], b->n_slots, &end) &&
                  end < MAX_ROWS,
              RT_ERR_CONFIG,
-             "file %d of data.files has so small a weight that an epoch would "
-             "have more than 2^53 rows; give it more weight",
+             "file %d of data.files has such a small weight that an epoch "
+             "would have more than 2^53 rows; increase its weight",
              f);
     end += place_of(b, f, last % b->slots[f]) + 1;
     b->n_rows = end > b->n_rows ? end : b->n_rows;
@@ -71,7 +75,7 @@ static rt_err count_rows(rt_blend *b)
   return RT_OK;
 }
 
-/** Share \a n_slots out by weight, largest remainder first.
+/** Divide \a n_slots by weight, with the largest-remainder method.
  *  \param rest  [n_files] scratch */
 static void share_out(rt_blend *b, const double *weights, double sum,
                       double *rest)
@@ -84,7 +88,7 @@ static void share_out(rt_blend *b, const double *weights, double sum,
     rest[f] = w > 0.0 ? share - (double)b->slots[f] : -1.0;
     left -= b->slots[f];
   }
-  for (; left > 0; left--) { // fewer than n_files are left
+  for (; left > 0; left--) { // fewer than n_files remain
     int best = 0;
     for (int f = 1; f < b->n_files; f++)
       if (rest[f] > rest[best])
@@ -100,7 +104,7 @@ static rt_err share_by_weight(rt_blend *b, const double *weights)
   for (int f = 0; f < b->n_files; f++)
     sum += b->rows[f] > 0 ? weights[f] : 0.0;
   if (sum <= 0.0)
-    return RT_OK; // no rows to share
+    return RT_OK; // no rows to divide
   double *rest = calloc((size_t)b->n_files, sizeof *rest);
   RT_CHECK(rest != NULL, RT_ERR_MEM, "weights of %d files", b->n_files);
   b->n_slots = WEIGHT_SLOTS;
@@ -109,8 +113,8 @@ static rt_err share_by_weight(rt_blend *b, const double *weights)
   for (int f = 0; f < b->n_files; f++)
     RT_CHECK(b->slots[f] > 0 || b->rows[f] == 0 || weights[f] <= 0.0,
              RT_ERR_CONFIG,
-             "data.weights: %g of file %d is less than 2^-20 of all; give it "
-             "more, or 0",
+             "data.weights: %g of file %d is less than 2^-20 of the sum; "
+             "increase it, or set it to 0",
              weights[f], f);
   return RT_OK;
 }
@@ -142,9 +146,9 @@ void rt_blend_clear(rt_blend *b)
   *b = (rt_blend){0};
 }
 
-/** Slots of all files that may stand at \a place, those before them in *before;
- *  a file's count up to any place is its share to within 1/2, so n_files either
- *  way is ample. */
+/** Collect the slots of all files that may be at \a place, with the number of
+ *  slots before them in *before.  A file's count up to any position is its
+ *  share to within 1/2, so a margin of n_files either way is sufficient. */
 static int gather(const rt_blend *b, int64_t place, slot *to, int64_t *before)
 {
   const uint64_t of = (uint64_t)b->n_slots;

@@ -1,5 +1,5 @@
 /** \file corpus.c
- *  The corpus: files opened, checked, blended, hashed. */
+ *  A corpus: opens, checks, blends and hashes its files. */
 #include "io/corpus/source.h"
 
 #include "base/rng.h"
@@ -13,7 +13,7 @@
 
 struct rt_corpus {
   rt_corpus_spec spec; // without files
-  double *weights;     // owned, of the spec
+  double *weights;     // owned copy of the spec's weights
   int n_files;
   rt_source *source; // owned [n_files]
   rt_blend blend[RT_N_PARTS];
@@ -32,8 +32,6 @@ rt_bos_at rt_bos_at_parse(const char *name)
     at++;
   return (rt_bos_at)at;
 }
-
-/* ---- opening ----------------------------------------------------------- */
 
 static rt_err check_weights(const rt_corpus_spec *spec)
 {
@@ -78,7 +76,7 @@ static rt_err check_spec(const rt_corpus_spec *spec)
   return check_weights(spec);
 }
 
-/** Blend the files' rows of one part.  \a rows [n_files] is scratch. */
+/** Interleave the files' rows of one part.  \a rows [n_files] is scratch. */
 static rt_err blend_part(rt_corpus *c, const rt_corpus_spec *spec, rt_part part,
                          int64_t *rows)
 {
@@ -188,8 +186,6 @@ rt_err rt_corpus_reopen(const rt_corpus *c, int64_t seq, rt_corpus **out)
   return err;
 }
 
-/* ---- rows -------------------------------------------------------------- */
-
 int64_t rt_corpus_n_rows(const rt_corpus *c, rt_part part)
 {
   return c->blend[part].n_rows;
@@ -222,9 +218,7 @@ int64_t rt_corpus_order(uint64_t seed, int64_t n_rows, int64_t consumed)
                                  (uint64_t)(consumed % n_rows));
 }
 
-/* ---- for people -------------------------------------------------------- */
-
-/** Rows are shared out by data.weights. */
+/** Are rows blended by data.weights? */
 static bool is_by_weight(const rt_corpus *c)
 {
   return c->spec.weights != NULL && c->n_files > 1;
@@ -236,7 +230,8 @@ static void hash_count(rt_sha256 *h, size_t n)
   rt_sha256_update(h, &count, sizeof count);
 }
 
-/** Its length first: no two lists of files join to the same bytes. */
+/** Hash a mapping, preceded by its length, so that different lists of files
+ *  never give the same bytes. */
 static void hash_map(rt_sha256 *h, const rt_map *map)
 {
   hash_count(h, map->bytes);
@@ -259,7 +254,7 @@ rt_err rt_corpus_hash(const rt_corpus *c, char hex[RT_SHA256_HEX])
   return RT_OK;
 }
 
-/** The text of rt_corpus_digest. */
+/** Print the text that rt_corpus_digest hashes. */
 static void print_digests(const rt_corpus *c, const char (*each)[RT_SHA256_HEX],
                           FILE *to)
 {
@@ -328,7 +323,7 @@ const char *rt_corpus_path(const rt_corpus *c, int i)
   return i % 2 == 0 ? f->path : f->index_path;
 }
 
-/** How the documents begin and end: is there bos, eot already? */
+/** Count how documents begin and end, to detect existing bos and eot tokens. */
 static void count_ends(const rt_tokfile *f, rt_corpus_info *info)
 {
   if (f->n_docs == 0)

@@ -24,7 +24,7 @@ static int by_bytes(const void *a, const void *b)
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/** A pattern's names may be those of files, as they are. */
+/** Is it a pattern?  An existing file with that exact name takes precedence. */
 static bool is_pattern(const char *name)
 {
   char bin[RT_PATH_MAX];
@@ -33,7 +33,7 @@ static bool is_pattern(const char *name)
          (n >= RT_PATH_MAX || !rt_path_exists(bin));
 }
 
-/** The index of a pair that is named as well. */
+/** Is it the index of a Megatron pair whose .bin is also listed? */
 static bool is_index(const char *name, char *const *names, size_t n)
 {
   char bin[RT_PATH_MAX];
@@ -57,7 +57,7 @@ static rt_err append_all(rt_names *list, const char *pattern, const glob_t *g)
       RT_TRY(append(list, g->gl_pathv[i]));
   RT_CHECK(list->n > before, RT_ERR_NOINPUT, "no file matches %s", pattern);
   qsort(list->at + before, (size_t)(list->n - before), sizeof *list->at,
-        by_bytes); // whatever the locale
+        by_bytes); // independent of the locale
   return RT_OK;
 }
 

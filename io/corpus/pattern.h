@@ -1,20 +1,20 @@
 /** \file pattern.h
- *  Names of corpora with * ? [ in them, as llm.c names its shards.  Layer: io.
- */
+ *  Patterns with * ? [ in names of corpora, as llm.c names its shards.  Layer:
+ *  io. */
 #ifndef RT_CORPUS_PATTERN_H
 #define RT_CORPUS_PATTERN_H
 
 #include "base/err.h"
 
-/** Names of files; strings and list are owned. */
+/** A list of file names; strings and list are owned. */
 typedef struct rt_names {
   char **at; // owned [n]
   int n;
 } rt_names;
 
-/** Append \a name to \a list, or the files that it stands for, in the order of
- *  their bytes; of a Megatron pair the .bin.  RT_ERR_NOINPUT when there is
- * none. The caller clears the list, also after an error. */
+/** Append \a name to \a list, or the files that match it in byte order; for a
+ *  Megatron pair, only the .bin.  RT_ERR_NOINPUT if there is none.  The caller
+ *  clears the list, also after an error. */
 RT_MUST rt_err rt_names_add(rt_names *list, const char *name);
 void rt_names_clear(rt_names *list);
 

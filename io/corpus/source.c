@@ -1,12 +1,13 @@
 /** \file source.c
- *  Splitting documents into parts, packing them into rows. */
+ *  Splits documents into parts and packs them into rows. */
 #include "io/corpus/source.h"
 
 #include "base/rng.h"
 
 #include <stdlib.h>
 
-/** Tokens of the file [begin, begin + n), and what is put around them. */
+/** Add tokens [begin, begin + n) of the file, and what is inserted around them.
+ */
 static void add_span(rt_stream *s, int64_t begin, int64_t n, int add)
 {
   s->span[s->n_spans++] = (rt_span){s->n, RT_ADD_STEP * begin + add};
@@ -14,8 +15,8 @@ static void add_span(rt_stream *s, int64_t begin, int64_t n, int add)
   s->span[s->n_spans].place = s->n;
 }
 
-/** A single document: the tail is held out.  The cut is neither the end nor the
- *  beginning of a document and gets nothing. */
+/** Split a single document: its tail is held out.  Nothing is inserted at the
+ *  cut, which is neither the end nor the beginning of a document. */
 static void split_tokens(rt_source *s, double valid_fraction, int add)
 {
   const int64_t n = s->file.n_tokens;
@@ -27,8 +28,8 @@ static void split_tokens(rt_source *s, double valid_fraction, int add)
     add_span(&s->stream[RT_VALID], n - n_valid, n_valid, add & RT_ADD_EOT);
 }
 
-/** What document \a d lacks: looks at its first and last token, one page of the
- *  file for each document. */
+/** Determine whether document \a d lacks bos or eot, from its first and last
+ *  token; touches one page of the file per document. */
 static int lacks(const rt_tokfile *f, const rt_corpus_spec *spec, int64_t d)
 {
   const bool eot =
@@ -75,7 +76,7 @@ rt_err rt_source_split(rt_source *s, const rt_corpus_spec *spec, int i_file)
     rt_stream *st = &s->stream[p];
     st->n_rows = st->n > 0 ? (st->n - 1) / rt_source_stride(spec) : 0;
     rt_span *less = realloc(st->span, ((size_t)st->n_spans + 1) * sizeof *less);
-    st->span = less != NULL ? less : st->span; // shrinking may fail: no harm
+    st->span = less != NULL ? less : st->span; // a failed shrink is harmless
   }
   return RT_OK;
 }
@@ -88,7 +89,7 @@ void rt_source_clear(rt_source *s)
   *s = (rt_source){0};
 }
 
-/** The span that holds place \a at < n. */
+/** The span that contains stream position \a at < n. */
 static int64_t find_span(const rt_stream *s, int64_t at)
 {
   int64_t low = 0, high = s->n_spans;
@@ -102,7 +103,7 @@ static int64_t find_span(const rt_stream *s, int64_t at)
   return low;
 }
 
-/** Put \a n tokens of span \a k, from its \a skip-th, at to->tok[t]. */
+/** Copy \a n tokens of span \a k, starting at its \a skip-th, to to->tok[t]. */
 static rt_err copy_span(const rt_source *s, const rt_span *k, int64_t skip,
                         int64_t n, const rt_row *to, int64_t t)
 {
@@ -114,7 +115,7 @@ static rt_err copy_span(const rt_source *s, const rt_span *k, int64_t skip,
     to->tok[t] = (uint32_t)to->bos;
     return n > 1 ? copy_span(s, k, skip + 1, n - 1, to, t + 1) : RT_OK;
   }
-  const int64_t from = skip - n_bos; // of the file's tokens
+  const int64_t from = skip - n_bos; // offset in the file's tokens
   const int64_t n_real = k[1].place - k->place - n_eot - n_bos - from;
   const int64_t n_copy = n < n_real ? n : n_real;
   RT_TRY(
@@ -139,7 +140,8 @@ rt_err rt_source_row(const rt_source *s, rt_part part, int64_t i,
                      const rt_row *to)
 {
   const rt_stream *st = &s->stream[part];
-  const int64_t own = to->begins ? 1 : 0; // tokens that are not the stream's
+  // number of tokens that do not belong to the stream
+  const int64_t own = to->begins ? 1 : 0;
   const int64_t first = i * (to->seq - own);
   const rt_span *k = &st->span[find_span(st, first)];
   if (to->begins)
@@ -150,7 +152,8 @@ rt_err rt_source_row(const rt_source *s, rt_part part, int64_t i,
     const int64_t n = rest < room ? rest : room;
     RT_TRY(copy_span(s, k, at - k->place, n, to, t));
     if (t == own)
-      mark_span(to, 0, n + own); // the row's bos goes with what it precedes
+      // the row's bos belongs to the document that follows it
+      mark_span(to, 0, n + own);
     else
       mark_span(to, t, n);
     t += n;

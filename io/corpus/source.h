@@ -1,10 +1,10 @@
 /** \file source.h
- *  One corpus file as two streams, and rows cut from them.  For tokens*.c only.
- *  Layer: io.
+ *  One corpus file as two streams, and rows taken from them.  For the files of
+ *  io/corpus only.  Layer: io.
  *
- *  A stream joins the documents of one part, each closed by end-of-text.  A
- *  file of a single document cannot be split by documents: its last
- *  valid_fraction of tokens is the validation part. */
+ *  A stream concatenates the documents of one part, each followed by
+ *  end-of-text.  A file with a single document cannot be split by documents:
+ *  its last valid_fraction of tokens is the validation part. */
 #ifndef RT_TOKENS_ROWS_H
 #define RT_TOKENS_ROWS_H
 
@@ -12,21 +12,21 @@
 #include "io/corpus/blend.h"
 #include "io/corpus/tokfile.h"
 
-/** A run of tokens of one document. */
+/** A contiguous range of tokens of one document. */
 typedef struct rt_span {
-  int64_t place;     /**< of its first token in the stream */
-  int64_t begin_add; /**< first token in the file, times 4; plus RT_ADD_EOT when
-                          an eot is put after the run, RT_ADD_BOS when a bos
-                          before it */
+  int64_t place;     /**< position of its first token in the stream */
+  int64_t begin_add; /**< position of its first token in the file, times 4; plus
+                        RT_ADD_EOT if an eot is appended, RT_ADD_BOS if a bos is
+                        prepended */
 } rt_span;
 
 enum { RT_ADD_EOT = 1, RT_ADD_BOS = 2, RT_ADD_ALL = 3, RT_ADD_STEP = 4 };
 
 typedef struct rt_stream {
-  rt_span *span; // owned [n_spans + 1]; the last has place n
+  rt_span *span; // owned [n_spans + 1]; the last one has place n
   int64_t n_spans;
-  int64_t n;      /**< tokens, with what is put in */
-  int64_t n_rows; /**< whole rows, each sharing one token with the next */
+  int64_t n;      /**< number of tokens, including inserted ones */
+  int64_t n_rows; /**< whole rows; each shares one token with the next */
 } rt_stream;
 
 typedef struct rt_source {
@@ -34,21 +34,21 @@ typedef struct rt_source {
   rt_stream stream[RT_N_PARTS];
 } rt_source;
 
-/** Fill both streams of an opened file, the \a i_file-th of the corpus. */
+/** Set up both streams of an opened file, the \a i_file-th of the corpus. */
 RT_MUST rt_err rt_source_split(rt_source *s, const rt_corpus_spec *spec,
                                int i_file);
 void rt_source_clear(rt_source *s);
 
-/** Where a row goes, and what it needs to know. */
+/** Destination and parameters of a row. */
 typedef struct rt_row {
   int64_t seq, vocab, eot, bos;
-  bool begins;              /**< with bos, which is not of the stream */
-  uint32_t *tok;            // borrowed [seq + 1]
+  bool begins;   /**< with a bos that does not belong to the stream */
+  uint32_t *tok; // borrowed [seq + 1]
   int32_t *pos, *doc_start; // borrowed [seq], or NULL
 } rt_row;
-/** Tokens of the stream from one row to the next. */
+/** Number of stream tokens from the start of one row to that of the next. */
 int64_t rt_source_stride(const rt_corpus_spec *spec);
-/** Row \a i < n_rows of a part. */
+/** Get row \a i < n_rows of a part. */
 RT_MUST rt_err rt_source_row(const rt_source *s, rt_part part, int64_t i,
                              const rt_row *to);
 

@@ -1,5 +1,5 @@
 /** \file tokfile.c
- *  Opening the corpus formats as hostile input. */
+ *  Opens the corpus formats, treating files as untrusted. */
 #include "io/corpus/tokfile.h"
 
 #include "io/common/foreign.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-               "token files are little-endian and mapped as they are");
+               "token files are little-endian and mapped without conversion");
 
 enum { LLMC_HEADER = 1024, IDX_HEADER = 9 + 8 + 1 + 8 + 8 };
 
@@ -22,8 +22,6 @@ static bool ends_with(const char *text, const char *end)
   const size_t n = strlen(text), m = strlen(end);
   return n >= m && strcmp(text + n - m, end) == 0;
 }
-
-/* ---- ids --------------------------------------------------------------- */
 
 int64_t rt_tokfile_at(const rt_tokfile *f, int64_t i)
 {
@@ -88,8 +86,6 @@ rt_err rt_tokfile_copy(const rt_tokfile *f, int64_t i, int64_t n, int64_t vocab,
   return RT_OK;
 }
 
-/* ---- documents --------------------------------------------------------- */
-
 static rt_err alloc_begin(rt_tokfile *f, int64_t n_docs)
 {
   f->begin = calloc((size_t)n_docs + 1, sizeof *f->begin);
@@ -99,11 +95,11 @@ static rt_err alloc_begin(rt_tokfile *f, int64_t n_docs)
   return RT_OK;
 }
 
-/** First position from \a i that holds \a eot, or n_tokens.  Whole files are
- *  searched at open, so the loop must not switch on the type. */
+/** First position from \a i on that contains \a eot, or n_tokens.  Whole files
+ *  are searched on opening, so the inner loop does not branch on the type. */
 static int64_t find_eot(const rt_tokfile *f, int64_t i, int64_t eot)
 {
-  const void *tok = f->tok; // mapped, so aligned
+  const void *tok = f->tok; // mapped, therefore aligned
   if (eot < 0)
     return f->n_tokens;
   if (f->type == RT_TOK_U16)
@@ -115,11 +111,11 @@ static int64_t find_eot(const rt_tokfile *f, int64_t i, int64_t eot)
   return i;
 }
 
-/** Documents of a file without an index (u16 or u32): all up to and including
- *  an eot; the last may lack it. */
+/** Documents of a file without an index (u16 or u32): each ends with an eot;
+ *  the last one may lack it. */
 static rt_err split_at_eot(rt_tokfile *f, int64_t eot)
 {
-  int64_t n = 0; // two passes: memory for the documents there are, no more
+  int64_t n = 0; // two passes, to allocate exactly what is needed
   for (int64_t i = 0; i < f->n_tokens; n++)
     i = find_eot(f, i, eot) + 1;
   RT_TRY(alloc_begin(f, n));
@@ -130,14 +126,14 @@ static rt_err split_at_eot(rt_tokfile *f, int64_t eot)
   return RT_OK;
 }
 
-/** What people name before it is tokenised. */
+/** Report text files that have not been tokenised. */
 static rt_err refuse_text(const char *name)
 {
   const char *kind = rt_file_exists(name) ? rt_foreign_file(name) : NULL;
   const bool text = kind != NULL && strcmp(kind, "text") == 0;
   RT_CHECK(!text, RT_ERR_DATA,
-           "%s is text: make tokens of it first, with "
-           "inputs/prepare/tokenize.py --tokenizer FOLDER --out PREFIX%s %s",
+           "%s is text: tokenise it first, with inputs/prepare/tokenize.py "
+           "--tokenizer FOLDER --out PREFIX%s %s",
            name,
            ends_with(name, ".jsonl") || ends_with(name, ".json")
                ? " --json-key KEY"
@@ -147,15 +143,13 @@ static rt_err refuse_text(const char *name)
   return RT_OK;
 }
 
-/* ---- raw and llm.c ----------------------------------------------------- */
-
-/** All of the file from byte \a offset are tokens of \a type. */
+/** All bytes of the file from \a offset on are tokens of \a type. */
 static rt_err take_tokens(rt_tokfile *f, size_t offset, rt_tok_type type)
 {
   const size_t bytes = f->data.bytes - offset;
   const size_t size = (size_t)type_bytes[type];
   RT_CHECK(bytes % size == 0, RT_ERR_DATA,
-           "%s is truncated: %zu bytes of tokens are no multiple of %zu",
+           "%s is truncated: %zu bytes of tokens are not a multiple of %zu",
            f->path, bytes, size);
   f->type = type;
   f->tok = bytes == 0 ? NULL : f->data.data + offset;
@@ -163,8 +157,9 @@ static rt_err take_tokens(rt_tokfile *f, size_t offset, rt_tok_type type)
   return RT_OK;
 }
 
-/** Nothing in a raw file tells its width.  Read as u16, ids of u32 leave their
- *  upper halves between them: small where V is. */
+/** Check the width of ids, which a raw file does not record.  If u32 ids are
+ *  read as u16, every second one is the upper half of an id, which is small if
+ *  V is. */
 static rt_err check_width(const rt_tokfile *f)
 {
   enum { LOOK_AT = 4096, AT_LEAST = 64, SMALL = 16 };
@@ -211,7 +206,7 @@ static rt_err open_llmc(rt_tokfile *f, const char *name, int64_t eot)
   if (h[0] != kinds[kind].magic)
     RT_TRY(refuse_text(name));
   RT_CHECK(h[0] == kinds[kind].magic, RT_ERR_DATA,
-           "%s: no .idx lies beside it and it does not start with the header "
+           "%s: there is no .idx for it, and it does not start with the header "
            "of llm.c (magic %d or %d, got %d); name raw tokens *.u16 or *.u32, "
            "or give the prefix of a Megatron pair",
            name, kinds[0].magic, kinds[1].magic, h[0]);
@@ -226,9 +221,7 @@ static rt_err open_llmc(rt_tokfile *f, const char *name, int64_t eot)
   return split_at_eot(f, eot);
 }
 
-/* ---- Megatron ---------------------------------------------------------- */
-
-/** The parts of an index, unaligned as they lie in the file. */
+/** Pointers to the parts of an index, which are unaligned. */
 typedef struct idx {
   const char *path;
   uint64_t n_seqs, n_marks;
@@ -263,12 +256,13 @@ static rt_err read_idx_type(const idx *x, int code, rt_tok_type *type)
       *type = codes[i].type;
       return RT_OK;
     }
-  return RT_FAIL(RT_ERR_DATA,
-                 "%s: type code %d is no integer, expected 1, 2, 3, 4, 5 or 8",
-                 x->path, code);
+  return RT_FAIL(
+      RT_ERR_DATA,
+      "%s: type code %d is not an integer type, expected 1, 2, 3, 4, 5 or 8",
+      x->path, code);
 }
 
-/** Header and sizes: the arrays must fill the file exactly. */
+/** Read the header, and check that the arrays fill the file exactly. */
 static rt_err read_idx_header(rt_tokfile *f, idx *x)
 {
   static const char magic[9] = "MMIDIDX\0";
@@ -277,7 +271,7 @@ static rt_err read_idx_header(rt_tokfile *f, idx *x)
   uint64_t version, need = IDX_HEADER, part;
   RT_CHECK(bytes >= IDX_HEADER && memcmp(p, magic, sizeof magic) == 0,
            RT_ERR_DATA,
-           "%s: %zu bytes that do not start with MMIDIDX: no Megatron index, "
+           "%s: its %zu bytes do not start with MMIDIDX: not a Megatron index, "
            "or truncated",
            x->path, bytes);
   memcpy(&version, p + 9, 8);
@@ -303,7 +297,7 @@ static rt_err read_idx_header(rt_tokfile *f, idx *x)
   return RT_OK;
 }
 
-/** Sequences must follow each other in the .bin without holes, to its end. */
+/** Check that sequences are contiguous in the .bin, up to its end. */
 static rt_err check_sequences(const rt_tokfile *f, const idx *x)
 {
   const int64_t size = type_bytes[f->type];
@@ -330,7 +324,8 @@ static rt_err check_sequences(const rt_tokfile *f, const idx *x)
   return RT_OK;
 }
 
-/** From marks to first tokens.  Marks must rise from 0 to all sequences. */
+/** Convert marks to first tokens.  Marks must ascend from 0 to the number of
+ *  sequences. */
 static rt_err read_marks(rt_tokfile *f, const idx *x)
 {
   RT_CHECK(x->n_marks >= 1, RT_ERR_DATA, "%s: no document marks", x->path);
@@ -349,7 +344,7 @@ static rt_err read_marks(rt_tokfile *f, const idx *x)
         (uint64_t)mark == x->n_seqs
             ? f->n_tokens
             : load_i64(x->offset, (uint64_t)mark) / type_bytes[f->type];
-    if (begin > f->begin[f->n_docs]) // else it would be empty
+    if (begin > f->begin[f->n_docs]) // skips empty documents
       f->begin[++f->n_docs] = begin;
     before = mark;
   }
@@ -376,9 +371,7 @@ static rt_err open_megatron(rt_tokfile *f, const char *prefix)
   return read_marks(f, &x);
 }
 
-/* ---- which format ------------------------------------------------------ */
-
-/** Is there a PREFIX.idx?  \a prefix is \a name without \a n bytes. */
+/** Does PREFIX.idx exist?  \a prefix is \a name without its last \a n bytes. */
 static bool has_index(const char *name, size_t n, char prefix[RT_PATH_MAX])
 {
   char index_path[RT_PATH_MAX];

@@ -99,7 +99,7 @@ static void test_lying_index(void)
   }
   check_lie(folder, &x, 0, "X", 1, "MMIDIDX");
   check_lie(folder, &x, 9, "\2", 1, "version 2, expected 1");
-  check_lie(folder, &x, 17, "\7", 1, "type code 7 is no integer");
+  check_lie(folder, &x, 17, "\7", 1, "type code 7 is not an integer");
   check_lie(folder, &x, 17, "\5", 1, ".idx");
   check_lie(folder, &x, 34, &minus, 4, "sequence 0 has -1");
   check_lie(folder, &x, 34, &top, 4, "truncated");
@@ -145,11 +145,11 @@ static void test_bad_files(void)
   rt_put_text(rt_in(folder, "x.txt", path), "In the beginning");
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "is text");
   rt_put_text(rt_in(folder, "only.bin", path), "\x01\x02\x80");
-  RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "no .idx lies beside it");
+  RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "there is no .idx for it");
   rt_put_text(rt_in(folder, "only.idx", path), "abc");
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "MMIDIDX");
   rt_put_text(rt_in(folder, "odd.u16", path), "abc");
-  RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "no multiple of 2");
+  RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "not a multiple of 2");
   rt_put_text(rt_in(folder, "empty.u32", path), "");
   RT_FAILS(rt_corpus_open(&spec, &c), RT_ERR_DATA, "holds no tokens");
   uint32_t wide[100]; // as a user may name it

@@ -25,7 +25,7 @@ says out.txt "is of version 3: one rank reads the whole corpus"
 expect 78 2 "${learn[@]}" data.files=[other.u16]
 says err.txt "was captured from corpus d7783d35"
 expect 0 1 "${again[@]}"
-says out.txt "nothing to do, this capture is finished"
+says out.txt "nothing to do: this capture is finished"
 rm old/shard-*
 expect 0 2 "${again[@]}"
 said() { grep -oE '"(version|corpus_hash|teacher_hash)": [^,]*' "$1"; }

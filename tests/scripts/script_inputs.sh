@@ -57,7 +57,7 @@ printf 'In the beginning God created the heaven and the earth.\n' >text.txt
 printf '{"text": "In the beginning"}\n' >text.jsonl
 cp text.txt text.bin
 expect 65 2 train deck.yaml data.files=text.txt
-says err.txt "text.txt is text: make tokens of it first, with inputs/prepare/tokenize.py"
+says err.txt "text.txt is text: tokenise it first, with inputs/prepare/tokenize.py"
 expect 65 1 data check text.jsonl
 says err.txt "--json-key KEY text.jsonl"
 expect 65 1 data check text.bin

@@ -184,7 +184,7 @@ PY
 
 # --- refusals
 expect 73 1 logits select all all/
-says err.txt "is the dataset that rows are taken from"
+says err.txt "is the source dataset"
 expect 0 1 capture "${from[@]}" capture.dir=warned capture.rows=4 capture.draws=9
 says err.txt "capture.draws is given, but not used"
 expect 0 1 capture "${from[@]}" capture.dir=warned-2 capture.rows=4 \

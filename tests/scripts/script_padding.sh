@@ -63,7 +63,7 @@ expect 0 1 capture deck.yaml teacher.weights=wide.hf capture.dir=all-padded \
   "${all[@]}"
 says all-padded/manifest.json '"vocab": 88'
 expect 0 2 logits select all-padded all-cut "${true_v[@]}"
-says err.txt "it is left out"
+says err.txt "includes padding and is omitted"
 says all-cut/manifest.json '"vocab": 64'
 says all-cut/manifest.json '"vocab_padded": 88'
 expect 0 1 logits verify all-cut

@@ -207,7 +207,7 @@ long_shards() {
   code=$?
   [ "$code" = 85 ] || fail "TERM in a long shard: exit $code, expected 85"
   says err.txt "stopped by a signal: finished shards are kept"
-  says err.txt "no shard was finished this time, and a smaller capture.shard_rows"
+  says err.txt "no shard was finished this time: a smaller capture.shard_rows"
   [ $((SECONDS - since)) -le 30 ] || fail "it took $((SECONDS - since)) s"
   since=$SECONDS
   expect 85 2 "${long[@]}" capture.dir=long run.wall_s=5 run.wall_margin_s=1

@@ -265,6 +265,6 @@ expect 0 2 train deck.yaml "${live[@]}" data.tokenizer=words \
 # --- without a folder nothing is kept
 before=$(ls)
 expect 0 1 train deck.yaml train.length=2
-says out.txt "output.dir is empty"
+says out.txt "output.dir is not set"
 [ "$before" = "$(ls)" ] || fail "a run without output.dir left files"
 finish

@@ -17,8 +17,7 @@ typedef struct rt_rows {
   int64_t first_row;   /**< first row in the training stream */
   int64_t pieces; /**< rows obtained from each row of the dataset; 0: rows are
                      used whole */
-  int64_t
-      vocab_cut; /**< ids of the dataset from here on are padding; 0: none */
+  int64_t vocab_cut; /**< ids from here on are padding; 0: none */
 } rt_rows;
 
 /** The row of the dataset that corresponds to row \a row of RT_TRAIN, or

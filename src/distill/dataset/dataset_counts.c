@@ -1,5 +1,5 @@
 /** \file dataset_counts.c
- *  What `retort logits info` says of the entries of a dataset. */
+ *  `retort logits info`: numbers of entries of a dataset. */
 #include "distill/dataset/dataset.h"
 #include "base/log.h"
 #include "distill/capture/entry_counts.h"
@@ -13,8 +13,8 @@ static void add_row(const rt_logits_row *row, rt_entry_counts *c)
   }
 }
 
-/** This rank's share of \a n_sample rows, spread evenly over those that are
- *  there. */
+/** Count this rank's share of \a n_sample rows, evenly spaced over those
+ *  available. */
 static rt_err count_share(const rt_logits *ds, int64_t n_sample,
                           const rt_comm *world, rt_entry_counts *c)
 {
@@ -22,7 +22,8 @@ static rt_err count_share(const rt_logits *ds, int64_t n_sample,
   const int rank = rt_comm_rank(world), n_ranks = rt_comm_size(world);
   rt_logits_row row = {0};
   rt_err err = RT_OK;
-  int64_t i = 0, taken = 0; // rows that are there, and in the sample, so far
+  // number of rows available, and in the sample, so far
+  int64_t i = 0, taken = 0;
   for (int64_t r = 0; err == RT_OK && i < n_there; r++) {
     if (!rt_logits_has(ds, r))
       continue;

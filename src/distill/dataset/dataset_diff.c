@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/** F(field, what it is called): numbers of a token besides its entries. */
+/** F(field, name): numbers of a token other than its entries. */
 #define FIELDS(F)                                                              \
   F(lse, "log-sum-exp")                                                        \
   F(label_logp, "text's log-prob")                                             \
@@ -16,34 +16,37 @@ static const char *const field_names[] = {FIELDS(FIELD_NAME)};
 #undef FIELD_NAME
 enum { N_FIELDS = sizeof field_names / sizeof field_names[0] };
 
-/** How two datasets differ: sums, then maxima (ranks add them up so). */
+/** The difference of two datasets: sums, then maxima (reduced over ranks
+ *  accordingly). */
 typedef struct difference {
-  double rows;            // whose token ids differ: not the same text
-  double steps;           // rows seen at another step, or another's
-  double tokens;          // whose kept ids, their order or number differ
-  double logp;            // largest, of entries at the same place
-  double mass;            // largest, of the mass that a token keeps
+  double rows;            // rows whose token ids differ, i.e. of different text
+  double steps;           // rows with a different step or stream row
+  double tokens;          // tokens whose kept ids, order or number differ
+  double logp;            // maximum over entries at the same position
+  double mass;            // maximum, of the mass that a token keeps
   double field[N_FIELDS]; // largest
-  double before_end;      // tokens from the first that differs on; 0: none
+  double before_end; // number of tokens from the first difference to the end;
+                     // 0: none
 } difference;
 enum { N_SUMS = 3, N_MAXIMA = 3 + N_FIELDS };
 
-/** Rows of the stream that both have: first_row + [begin, end). */
+/** Rows of the stream that both contain: first_row + [begin, end). */
 typedef struct overlap {
-  int64_t a, b; // where they begin in each
+  int64_t a, b; // index of the first such row in each dataset
   int64_t n;
 } overlap;
 
-/** Are they the same number? */
+/** Are the numbers equal?  Otherwise update the maximum difference. */
 static bool grow(double *most, double a, double b)
 {
   const double d = fabs(a - b);
-  if (a != b && !(d <= *most)) // NaN against a number is a difference, too
+  if (a != b && !(d <= *most)) // NaN and a number also differ
     *most = isnan(d) ? INFINITY : d;
   return a == b;
 }
 
-/** Of one token; a field that only one of them has is left out. */
+/** Compare the fields of one token; a field that only one dataset has is
+ *  skipped. */
 static bool compare_fields(const rt_logits_row *a, const rt_logits_row *b,
                            int64_t t, difference *d)
 {
@@ -90,7 +93,7 @@ static bool compare_entries(token_entries a, token_entries b, difference *d)
   return same;
 }
 
-/** The first token that differs, or the number of tokens. */
+/** Index of the first token that differs, or the number of tokens. */
 static int64_t compare_rows(const rt_logits_row *a, const rt_logits_row *b,
                             difference *d)
 {
@@ -114,7 +117,7 @@ static int64_t compare_rows(const rt_logits_row *a, const rt_logits_row *b,
   return first;
 }
 
-/** This rank's share of the rows. */
+/** Compare this rank's share of the rows. */
 static rt_err compare_share(const rt_comm *world, const rt_logits *a,
                             const rt_logits *b, overlap both, difference *d)
 {
@@ -141,7 +144,7 @@ static rt_err compare_share(const rt_comm *world, const rt_logits *a,
   return err;
 }
 
-/** Fields that only one dataset has cannot be compared: say so. */
+/** Report fields that only one dataset has, which cannot be compared. */
 static bool same_fields(const rt_logits_info *a, const rt_logits_info *b)
 {
   const struct {
@@ -198,7 +201,7 @@ static rt_err judge(const difference *d, bool all, char *const *paths)
   return RT_OK;
 }
 
-/** Rows of one text: the same in both, or of one stream. */
+/** Find the rows to compare: the same rows of both, or of a common stream. */
 static rt_err overlap_of(const rt_logits_info *a, const rt_logits_info *b,
                          char *const *paths, overlap *both)
 {
@@ -212,8 +215,8 @@ static rt_err overlap_of(const rt_logits_info *a, const rt_logits_info *b,
   RT_CHECK(a->seq == b->seq && both->n > 0 &&
                (same || (a->lanes == 0 && b->lanes == 0)),
            RT_ERR_DATA,
-           "%s holds %lld rows of %lld tokens from row %lld on%s, %s %lld of "
-           "%lld from %lld%s: they cannot be compared row by row",
+           "%s holds %lld rows of %lld tokens from row %lld on%s, %s %lld rows "
+           "of %lld from %lld on%s: they cannot be compared row by row",
            paths[0], (long long)a->n_rows, (long long)a->seq,
            (long long)a->first_row, a->lanes > 0 ? " (in order of steps)" : "",
            paths[1], (long long)b->n_rows, (long long)b->seq,

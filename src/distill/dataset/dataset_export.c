@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Arrays of all rows, one behind the other.  X(member, numpy's type, elements
- *  of a row of T tokens and n entries); of a teacher in training first the step
- *  and the row of the stream, one of each */
+/** Arrays of all rows, concatenated.  X(member, numpy type, elements of a row
+ *  of T tokens and n entries); for a teacher captured during its training also
+ *  step and stream row, one element each per row. */
 #define ARRAYS(X)                                                              \
   X(tok, "<u4", T + 1)                                                         \
   X(count, "<u4", T)                                                           \
@@ -20,9 +20,9 @@
   X(ids, "<u4", n)                                                             \
   X(logp, "<f4", n)
 
-/** A file of one array that grows; its header is written last. */
+/** A file with an array that grows; its header is written last. */
 typedef struct npy {
-  rt_outfile *file; // owned; NULL: the dataset has no such field
+  rt_outfile *file; // owned; NULL: the dataset does not have this field
   int64_t n;        // elements
 } npy;
 
@@ -34,7 +34,7 @@ static const char *const types[] = {ARRAYS(TYPE) "<i8", "<i8"};
 #undef TYPE
 enum { N_ARRAYS = sizeof names / sizeof names[0], NPY_HEADER = 128 };
 
-/** Has the dataset that array? */
+/** Does the dataset have this array? */
 static bool has(const rt_logits_info *info, const char *name)
 {
   if (strcmp(name, "entropy") == 0)
@@ -46,7 +46,8 @@ static bool has(const rt_logits_info *info, const char *name)
   return true;
 }
 
-/** Version 1.0 of the format: magic, length, a Python dict padded by blanks. */
+/** Format the header, version 1.0: magic, length, a Python dict padded with
+ *  blanks. */
 static void make_header(const char *type, int64_t n, char out[NPY_HEADER])
 {
   static const unsigned char magic[10] = {0x93, 'N', 'U', 'M',  'P',
@@ -114,15 +115,16 @@ static rt_err write_arrays(const rt_logits *ds, int64_t begin, int64_t end,
   return err;
 }
 
-/** What the arrays are, and whose: the terms of use go where they go. */
+/** Write a description of the arrays and the dataset, since terms of use must
+ *  accompany the data. */
 static void print_card(const rt_logits_info *info, int64_t begin, int64_t end,
                        FILE *to)
 {
   fprintf(to,
-          "# Teacher logits as arrays\n\nRows %lld to %lld (not in it) of a "
-          "dataset that Retort made, exported by `retort\nlogits export`: "
-          "each array has all rows, one behind the other.  A row of T "
-          "tokens\nwith n entries has\n\n| file | type | elements |\n"
+          "# Teacher logits as arrays\n\nRows %lld to %lld (exclusive) of a "
+          "dataset written by Retort, exported by `retort\nlogits export`. "
+          "Each array contains all rows, concatenated. A row of T tokens with "
+          "n\nentries contributes\n\n| file | type | elements |\n"
           "|---|---|---|\n",
           (long long)begin, (long long)end);
 #define LINE(member, type, elements)                                           \
@@ -132,8 +134,8 @@ static void print_card(const rt_logits_info *info, int64_t begin, int64_t end,
 #undef LINE
   if (info->step)
     fputs("| step.npy | <i8 | 1 |\n| stream_row.npy | <i8 | 1 |\n", to);
-  fputs("\n`count` is the number of entries of each token: they stand in ids "
-        "and logp, most\nprobable first.\n\nThe dataset:\n\n| key | value "
+  fputs("\n`count` is the number of entries of each token, which are stored in "
+        "ids and logp, most\nprobable first.\n\nThe dataset:\n\n| key | value "
         "|\n|---|---|\n",
         to);
   rt_logits_info_print(info, to);
@@ -155,7 +157,7 @@ static rt_err write_card(const rt_logits_info *info, int64_t begin, int64_t end,
   return err;
 }
 
-/** Arrays in the folder \a folder, which is there. */
+/** Write arrays to the existing \a folder. */
 static rt_err export_numpy(const rt_logits *ds, int64_t begin, int64_t end,
                            const char *folder)
 {
@@ -172,7 +174,7 @@ static rt_err export_numpy(const rt_logits *ds, int64_t begin, int64_t end,
   return err;
 }
 
-/** [id, log-prob] of entries [begin, end). */
+/** Print [id, log-prob] for entries [begin, end). */
 static void print_entries(const rt_logits_row *row, int64_t begin, int64_t end,
                           FILE *to)
 {
@@ -181,7 +183,7 @@ static void print_entries(const rt_logits_row *row, int64_t begin, int64_t end,
             (unsigned long)row->ids[e], (double)row->logp[e]);
 }
 
-/** One token a line. */
+/** Print one line per token. */
 static void print_row(int64_t i_row, bool with_step, const rt_logits_row *row,
                       FILE *to)
 {
@@ -206,7 +208,7 @@ static void print_row(int64_t i_row, bool with_step, const rt_logits_row *row,
   }
 }
 
-/** Lines of one row to the end of \a to. */
+/** Append the lines of one row to \a to. */
 static rt_err put_lines(int64_t i_row, bool with_step, const rt_logits_row *row,
                         rt_outfile *to)
 {
@@ -243,7 +245,7 @@ static rt_err export_lines(const rt_logits *ds, int64_t begin, int64_t end,
   return rt_outfile_finish(err, &to);
 }
 
-/** Under another name until all is there: what bears the name is whole. */
+/** Export under a temporary name that is renamed when complete. */
 static rt_err export(const rt_deck *deck, const rt_logits *ds, const char *out)
 {
   rt_draft draft;

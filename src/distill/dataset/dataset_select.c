@@ -1,5 +1,5 @@
 /** \file dataset_select.c
- *  `retort logits select`: a dataset made from another. */
+ *  `retort logits select`: derives a dataset from another. */
 #include "distill/dataset/dataset.h"
 #include "base/build_info.h"
 #include "base/clock.h"
@@ -25,17 +25,17 @@ rt_err rt_logits_range(const rt_logits *ds, const rt_deck *deck, int64_t *begin,
   const int64_t n = asked > 0 ? asked : last - first;
   RT_CHECK(first >= info->first_row && n > 0 && first + n <= last,
            RT_ERR_CONFIG,
-           "rows [%lld, %lld) are asked for, the dataset holds [%lld, %lld): "
-           "other capture.first_row or capture.rows",
+           "rows [%lld, %lld) were requested, but the dataset holds [%lld, "
+           "%lld): change capture.first_row or capture.rows",
            (long long)first, (long long)(first + n), (long long)info->first_row,
            (long long)last);
   *begin = first - info->first_row;
   *end = *begin + n;
   for (int64_t i = *begin; i < *end; i++)
     RT_CHECK(rt_logits_has(ds, i), RT_ERR_DATA,
-             "row %lld is not there: %s; choose rows that are, by "
+             "row %lld is not available: %s; select available rows with "
              "capture.first_row and capture.rows, or run the same capture "
-             "again, which goes on",
+             "again to complete it",
              (long long)(info->first_row + i),
              rt_logits_n_left_out(ds) > 0
                  ? "its shard is missing or damaged"
@@ -43,14 +43,14 @@ rt_err rt_logits_range(const rt_logits *ds, const rt_deck *deck, int64_t *begin,
   return RT_OK;
 }
 
-/** What is being made. */
+/** State of a selection. */
 typedef struct selection {
   const rt_comm *world;  // borrowed
   const rt_deck *deck;   // borrowed
   const rt_logits *from; // borrowed
   const char *folder;    // borrowed
-  rt_logits_info info;   // of the new dataset
-  int64_t begin;         // its first row in \a from
+  rt_logits_info info;   // description of the new dataset
+  int64_t begin;         // index of its first row in \a from
 } selection;
 
 static bool given(const rt_deck *deck, rt_key key)
@@ -58,7 +58,8 @@ static bool given(const rt_deck *deck, rt_key key)
   return rt_deck_source(deck, key) != RT_FROM_DEFAULT;
 }
 
-/** Only less than there is can be chosen. */
+/** Apply the deck's truncation, which must not be wider than that of the
+ *  source. */
 static rt_err narrow(const rt_deck *deck, rt_logits_info *info)
 {
   if (given(deck, RT_KEY_CAP_TOP_P)) {
@@ -79,7 +80,7 @@ static rt_err narrow(const rt_deck *deck, rt_logits_info *info)
   return RT_OK;
 }
 
-/** Ids that are padding of a dataset captured without data.vocab. */
+/** Set the padding of a dataset that was captured without data.vocab. */
 static rt_err cut_vocab(const rt_deck *deck, rt_logits_info *info)
 {
   const int64_t vocab = rt_deck_int(deck, RT_KEY_DATA_VOCAB);
@@ -89,11 +90,12 @@ static rt_err cut_vocab(const rt_deck *deck, rt_logits_info *info)
            "data.vocab is %lld, the dataset has the logits of %lld ids",
            (long long)vocab, (long long)info->vocab);
   RT_CHECK(info->draws == 0, RT_ERR_CONFIG,
-           "data.vocab: draws of padding cannot be drawn again; train with "
-           "data.vocab=%lld, which drops them there",
+           "data.vocab: draws of padding cannot be replaced; set "
+           "data.vocab=%lld in training instead, which drops them",
            (long long)vocab);
   if (info->deviation)
-    rt_warn("the deviation of the logits counted the padding: it is left out");
+    rt_warn(
+        "the standard deviation of the logits includes padding and is omitted");
   info->deviation = false;
   if (info->vocab_padded == 0)
     info->vocab_padded = info->vocab;
@@ -113,8 +115,8 @@ static rt_err encode_as(const rt_deck *deck, rt_logits_info *info)
            "draws need the teacher's whole softmax: capture again with "
            "capture.encoding=sampled");
   if (strcmp(info->encoding, "packed") == 0 && strcmp(encoding, "exact") == 0)
-    rt_warn("what is packed was rounded: the new dataset has its log-probs, "
-            "not the teacher's");
+    rt_warn("packed log-probs are rounded: the new dataset has these, not the "
+            "teacher's original ones");
   snprintf(info->encoding, sizeof info->encoding, "%s", encoding);
   return RT_OK;
 }
@@ -127,8 +129,8 @@ static rt_err describe(selection *s)
   rt_logits_info *const info = &s->info;
   *info = *rt_logits_about(s->from);
   info->first_row += s->begin;
-  if (info->lanes > 0) { // what is chosen need not be whole ones; rows say
-    info->lanes = 1;     // themselves which they are
+  if (info->lanes > 0) { // a selection need not consist of whole lanes; rows
+    info->lanes = 1;     // identify themselves
     info->first_row = 0;
   }
   info->n_rows = end - s->begin;
@@ -148,8 +150,8 @@ static rt_err describe(selection *s)
   return RT_OK;
 }
 
-/** Keep of each token what the narrower rule keeps, in place.  The p of the
- *  capture is not asked for again: rounded log-probs would reach it sooner. */
+/** Truncate the entries of each token in place.  The p of the capture is not
+ *  applied again, because rounded log-probs would reach it earlier. */
 static void truncate_row(const selection *s, rt_logits_row *row)
 {
   const rt_logits_info *info = &s->info;
@@ -192,7 +194,7 @@ static rt_err make_shard(const selection *s, rt_logits_writer *w, int64_t i,
   return rt_logits_writer_seal(w);
 }
 
-/** This rank's shards that are not there yet. */
+/** Write this rank's missing shards. */
 static rt_err make_share(const selection *s, const bool *done, rt_lock *lock)
 {
   const rt_comm *world = s->world;
@@ -234,7 +236,7 @@ static rt_err make(const selection *s, bool *done, rt_lock *lock)
   RT_TRY(rt_agree(world, first ? create(s, done) : RT_OK));
   RT_TRY(rt_comm_bcast(world, done, n * sizeof *done, 0));
   const rt_err err = make_share(s, done, lock);
-  RT_TRY(rt_comm_meet(world, refresh, lock)); // others may have more to do
+  RT_TRY(rt_comm_meet(world, refresh, lock)); // other ranks may take longer
   RT_TRY(rt_agree(world, err));
   return rt_agree(world, first ? rt_logits_finish(s->folder) : RT_OK);
 }
@@ -252,15 +254,15 @@ static rt_err report(const selection *s)
           (double)n.bytes / (double)n.tokens, s->info.encoding);
   if (s->info.top_p < rt_logits_about(s->from)->top_p &&
       strcmp(rt_logits_about(s->from)->encoding, "packed") == 0)
-    rt_info("top-p %g was cut by rounded log-probs: tokens may have some "
-            "entries more or less than in a capture with it (doc/formats.md, "
-            "3.2, Narrower rules)",
+    rt_info("top-p %g was cut by rounded log-probs: tokens may have a few "
+            "entries more or fewer than in a capture with it (doc/formats.md, "
+            "3.2, Narrower truncation)",
             s->info.top_p);
   rt_logits_close(&made);
   return RT_OK;
 }
 
-/** One rank locks the folder for all; its outcome is everyone's. */
+/** Lock the folder, on one rank for all; the outcome is agreed upon. */
 static rt_err lock_folder(const selection *s, rt_lock **lock)
 {
   rt_err err = RT_OK;
@@ -269,18 +271,18 @@ static rt_err lock_folder(const selection *s, rt_lock **lock)
   return rt_agree(s->world, err);
 }
 
-/** Rank 0, whose file system the others share. */
+/** Check, on rank 0, that source and destination differ. */
 static rt_err check_other(const rt_comm *world, char *const *paths)
 {
   struct stat a, b;
   const bool same = rt_comm_rank(world) == 0 && stat(paths[0], &a) == 0 &&
                     stat(paths[1], &b) == 0 && a.st_dev == b.st_dev &&
                     a.st_ino == b.st_ino;
-  return rt_agree(world, same ? RT_FAIL(RT_ERR_LOCKED,
-                                        "%s is the dataset that rows are taken "
-                                        "from: name a new folder",
-                                        paths[1])
-                              : RT_OK);
+  return rt_agree(
+      world,
+      same ? RT_FAIL(RT_ERR_LOCKED,
+                     "%s is the source dataset: choose a new folder", paths[1])
+           : RT_OK);
 }
 
 static rt_err run(selection *s)

@@ -1,6 +1,6 @@
 /** \file dataset_verify.c
- *  `retort logits verify`: every hash, every rule, and if asked, every id
- *  against the corpus. */
+ *  `retort logits verify`: checks every hash and rule, and, if requested, every
+ *  id against the corpus. */
 #include "distill/dataset/dataset.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -9,19 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_TOLD = 20 }; // damaged rows that a rank names one by one
+// maximum number of damaged rows that a rank lists individually
+enum { MAX_REPORTED = 20 };
 
-/** What a dataset is compared with, and what is wrong with it so far. */
+/** State of a verification. */
 typedef struct check {
   const rt_logits *ds;     // borrowed
-  int64_t n_files, n_rows; // damaged, found by this rank
-  rt_err first;            // of those errors
-  rt_corpus *corpus;       // owned; NULL: data.files is not given
+  int64_t n_files, n_rows; // damaged ones found by this rank
+  rt_err first;            // first of these errors
+  rt_corpus *corpus;       // owned; NULL: data.files is not set
   uint32_t *tok;           // owned [T + 1]
   rt_logits_row row;       // owned
 } check;
 
-/** data.files of the command line, cut into rows as the dataset says. */
+/** Open data.files of the command line, with rows as in the dataset. */
 static rt_err open_check(const rt_deck *deck, const rt_logits *ds, check *c)
 {
   const rt_logits_info *const info = rt_logits_about(ds);
@@ -48,13 +49,12 @@ static void close_check(check *c)
   free(c->tok);
 }
 
-/** An error that says what is wrong with the dataset is counted in \a n; others
- *  are this program's. */
+/** Count an error caused by the dataset in \a n; forward any other error. */
 static rt_err note(check *c, rt_err err, int64_t *n)
 {
   if (err == RT_OK || err == RT_ERR_MEM)
     return err;
-  if (++*n <= MOST_TOLD)
+  if (++*n <= MAX_REPORTED)
     rt_found("%s", rt_err_text());
   c->first = c->first == RT_OK ? err : c->first;
   return RT_OK;
@@ -75,13 +75,13 @@ static rt_err verify_row(check *c, int64_t i)
   char where[RT_MATCH_TEXT];
   RT_TRY(rt_match_row(c->ds, i, &c->row, c->corpus, c->tok, where));
   RT_CHECK(where[0] == '\0', RT_ERR_DATA,
-           "the dataset is not of data.files: %s; name the files of the "
-           "capture, in its order, with its data.weights",
+           "the dataset does not belong to data.files: %s; give the files of "
+           "the capture, in its order, with its data.weights",
            where);
   return RT_OK;
 }
 
-/** This rank's share of the files and rows. */
+/** Verify this rank's share of files and rows. */
 static rt_err verify_share(check *c, const rt_comm *world)
 {
   const rt_logits_info *const info = rt_logits_about(c->ds);
@@ -96,7 +96,7 @@ static rt_err verify_share(check *c, const rt_comm *world)
   return RT_OK;
 }
 
-/** What all ranks have found. */
+/** Combine the findings of all ranks. */
 static rt_err judge(const check *c, const rt_comm *world)
 {
   const rt_logits_info *const info = rt_logits_about(c->ds);
@@ -111,9 +111,9 @@ static rt_err judge(const check *c, const rt_comm *world)
            "%.0f files are missing or damaged, and %.0f rows in files that "
            "open (lines above, up to %d rows a rank); restore the files from a "
            "copy%s",
-           files, n[1], MOST_TOLD,
-           again ? ", or remove the shards named and run the same capture "
-                   "again: it makes what is missing"
+           files, n[1], MAX_REPORTED,
+           again ? ", or remove the shards listed above and run the same "
+                   "capture again to recreate them"
                  : "");
   return RT_OK;
 }
@@ -140,6 +140,6 @@ rt_err rt_logits_verify(const rt_comm *world, const rt_deck *deck,
           (double)n.bytes * 1e-9 / (s > 0.0 ? s : 1e-9),
           rt_logits_is_finished(ds)
               ? ""
-              : "; the capture is unfinished: run it again to go on");
+              : "; the capture is unfinished: run it again to resume");
   return RT_OK;
 }

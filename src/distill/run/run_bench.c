@@ -1,5 +1,5 @@
 /** \file run_bench.c
- *  Parts of a training step, each alone. */
+ *  Times parts of a training step in isolation. */
 #include "distill/run/run_bench.h"
 
 #include "distill/data/job_data.h"
@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_PASSES = 3 }; // timed ones, after one that warms up
+enum { N_PASSES = 3 }; // timed passes, after one warm-up pass
 
-/** Rows of a step on this rank in units of what the bench runs at once. */
+/** Number of micro-batches of a step on this rank. */
 static int64_t n_micro(const rt_job *job)
 {
   return job->rows_per_rank / job->micro_rows;
@@ -29,10 +29,10 @@ static int compare_times(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-/** What is timed. */
+/** A function to time. */
 typedef rt_err pass_fn(void *self, rt_job *job);
 
-/** Median seconds of a pass, of the slowest rank.  Collective. */
+/** Median seconds of a pass, on the slowest rank.  Collective. */
 static rt_err time_passes(rt_job *job, pass_fn *pass, void *self, double *out_s)
 {
   double seconds[N_PASSES];
@@ -50,20 +50,18 @@ static rt_err time_passes(rt_job *job, pass_fn *pass, void *self, double *out_s)
   return rt_comm_allreduce_host(job->world, out_s, 1, RT_F64, RT_MAX);
 }
 
-/** ---- matrix products ---- */
-
 typedef struct gemm_bench {
-  rt_model *model; // owned; planned only, for the shapes of its tiles
-  rt_arena *arena; // owned: the three below
-  rt_view x, w, y; // flat, of the largest product
+  rt_model *model; // owned; only planned, for the shapes of its tiles
+  rt_arena *arena; // owned: memory of the three views below
+  rt_view x, w, y; // flat, as large as the largest product needs
   int64_t n;       // tokens
-  double flops;    // of one pass
+  double flops;    // per pass
 } gemm_bench;
 
-/** Is it a matrix that tokens are multiplied with? */
+/** Is it a matrix with which tokens are multiplied? */
 static bool is_factor(const gemm_bench *g, const rt_param *p)
 {
-  // an untied embedding is only looked up; the head's tile is head.w
+  // an untied embedding is only a lookup; the head's tile is head.w
   const rt_head head = rt_model_head(g->model);
   return !p->vector && (p->bucket != 0 || p->w.rows != head.w.rows ||
                         rt_model_arch(g->model)->tied);
@@ -97,7 +95,8 @@ static rt_err plan_gemm(gemm_bench *g, const rt_job *job)
   return rt_arena_reserve(g->arena, "y", real, 1, g->n * out, &g->y);
 }
 
-/** All numbers stay near 1, whatever the number of products. */
+/** Initialise such that all numbers remain near 1, for any number of products.
+ */
 static rt_err start_gemm(gemm_bench *g, rt_job *job)
 {
   RT_TRY(rt_arena_commit(g->arena, rt_dev_memory(job->dev)));
@@ -107,7 +106,7 @@ static rt_err start_gemm(gemm_bench *g, rt_job *job)
   return RT_OK;
 }
 
-/** y = x w^T, dx = dy w and dw += dy^T x of every matrix. */
+/** Compute y = x w^T, dx = dy w and dw += dy^T x for every matrix. */
 static rt_err gemm_pass(void *self, rt_job *job)
 {
   gemm_bench *g = self;
@@ -148,13 +147,11 @@ rt_err rt_run_bench_gemm(rt_job *job)
   return err;
 }
 
-/** ---- one micro-batch and its teacher ---- */
-
 typedef struct taught {
   rt_teacher *teacher; // owned
   rt_batch *batch;     // owned; the first rows of the training stream
-  rt_arena *arena;     // owned: what the caller reserves
-  rt_view tile;        // [chunk, V_pad / tp] of a dense teacher
+  rt_arena *arena;     // owned: ranges reserved by the caller
+  rt_view tile;        // [chunk, V_pad / tp] for a dense teacher
 } taught;
 
 static rt_err make_taught(taught *t, const rt_job *job)
@@ -182,7 +179,7 @@ static rt_err fill_rows(taught *t, const rt_job *job)
   return err;
 }
 
-/** Check that all fits, allocate, load weights, read rows.  Collective. */
+/** Check the memory plan, allocate, load weights, read rows.  Collective. */
 static rt_err start_taught(taught *t, rt_job *job, const rt_arena *more)
 {
   const rt_arena *plans[6];
@@ -204,8 +201,6 @@ static void clear_taught(taught *t)
   rt_batch_destroy(&t->batch);
   rt_arena_destroy(&t->arena);
 }
-
-/** ---- the teacher ---- */
 
 static rt_err plan_teacher(taught *t, const rt_job *job)
 {
@@ -257,8 +252,6 @@ rt_err rt_run_bench_teacher(rt_job *job)
   return err;
 }
 
-/** ---- the loss ---- */
-
 typedef struct loss_bench {
   taught with;
   rt_objective *objective;    // owned
@@ -271,7 +264,7 @@ static rt_err plan_loss(loss_bench *b, const rt_job *job)
 {
   RT_TRY(make_taught(&b->with, job));
   RT_CHECK(!rt_teacher_dense(b->with.teacher), RT_ERR_CONFIG,
-           "`retort bench loss` wants teacher.target=sparse");
+           "`retort bench loss` requires teacher.target=sparse");
   const int64_t n = job->micro_rows * job->seq, d = job->arch_s.width;
   const int64_t tp = job->grid_s.tp;
   const int64_t v = rt_round_up(job->arch_s.vocab, tp) / tp;
@@ -292,7 +285,8 @@ static rt_err plan_loss(loss_bench *b, const rt_job *job)
   return rt_objective_create(&spec, &b->objective);
 }
 
-/** Bytes of resident memory: the peak since the last reset, or now. */
+/** Resident memory in bytes: the peak since the last reset, or the current
+ *  value. */
 static rt_err resident(const char *field, double *out_b)
 {
   char line[128];
@@ -304,12 +298,13 @@ static rt_err resident(const char *field, double *out_b)
       kib = strtod(line + n, NULL);
   if (f != NULL)
     fclose(f);
-  RT_CHECK(kib >= 0.0, RT_ERR_IO, "/proc/self/status does not tell %s", field);
+  RT_CHECK(kib >= 0.0, RT_ERR_IO, "/proc/self/status does not contain %s",
+           field);
   *out_b = kib * 1024.0;
   return RT_OK;
 }
 
-/** Let the peak of resident memory start anew at what it is now. */
+/** Reset the peak of resident memory to the current value. */
 static rt_err reset_peak(void)
 {
   FILE *f = fopen("/proc/self/clear_refs", "w");
@@ -320,8 +315,8 @@ static rt_err reset_peak(void)
   return RT_OK;
 }
 
-/** Touch all that a run has before its first loss: inputs, outputs, targets,
- *  and the buffers that a BLAS keeps for itself. */
+/** Touch everything that a run has allocated before its first loss: inputs,
+ *  outputs, targets, and the buffers that a BLAS keeps. */
 static rt_err touch(loss_bench *b, rt_job *job)
 {
   const int64_t d = b->w.cols, v = b->w.rows;

@@ -1,10 +1,10 @@
 /** \file run_capture.c
- *  A teacher over a corpus, into a dataset of truncated logits.
+ *  Runs a teacher over a corpus and writes a dataset of truncated logits.
  *
- *  Missing shards are dealt to the dp groups in turn and computed row by row,
- * so that its bits depend on the teacher's tp and the logit tile's size only.
- * Groups never wait for each other.  The first rank of a group writes its
- * shards. */
+ *  Missing shards are assigned to the dp groups in turn and computed row by
+ *  row, so that the bits of the dataset depend only on the teacher's tp and the
+ *  size of the logit tile.  Groups never wait for each other.  The first rank
+ *  of a group writes its shards. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -21,18 +21,20 @@ typedef struct rt_capture {
   const char *folder;  // borrowed, capture.dir
   rt_logits_info info; // the same on every rank
   int64_t n_shards;
-  bool *done;                   // owned [n_shards]: sealed by an earlier run
-  bool *mine;                   // owned [n_shards]: missing, and this group's
-  bool finished;                // so were all of them, and the manifest
-  rt_capture_teacher teacher;   // owned
-  rt_logits_row row;            // owned arrays: one row on its way
-  rt_logits_writer *writer;     // owned; the first rank of a group's
-  double entered_s, enter_s;    // when, and how long, the manifest was written
-  int64_t rows_mine, rows_done; // of this group, in this run
-  double began_s, said_s;       // first forward, last progress line
-  double wall_end_s;            // on the clock of rt_now_s, 0: no limit
-  rt_last_run kept;             // rows, as rank 0 knows
-  bool recorded;                // there is a last_run of this run
+  bool *done;    // owned [n_shards]: sealed by an earlier run
+  bool *mine;    // owned [n_shards]: missing, and assigned to this group
+  bool finished; // all shards and the manifest were finished by an earlier run
+  rt_capture_teacher teacher; // owned
+  rt_logits_row row;          // owned arrays: buffer for one row
+  rt_logits_writer *writer;   // owned; on the first rank of a group
+  double entered_s,
+      enter_s; // time and duration of the last update of the manifest
+  int64_t rows_mine, rows_done; // rows of this group in this run
+  double began_s,
+      said_s;        // time of the first forward, and of the last progress line
+  double wall_end_s; // as rt_now_s(); 0: no limit
+  rt_last_run kept;  // rows, as known to rank 0
+  bool recorded;     // last_run has been written for this run
 } rt_capture;
 
 static bool is_writer(const rt_capture *c)
@@ -40,7 +42,7 @@ static bool is_writer(const rt_capture *c)
   return c->job->grid_t.i_tp == 0;
 }
 
-/** All that is known of the dataset before it exists. */
+/** Describe the dataset, before it exists. */
 static rt_err fill_info(rt_capture *c)
 {
   const rt_job *job = c->job;
@@ -60,7 +62,7 @@ static rt_err fill_info(rt_capture *c)
   return rt_agree(job->world, rt_capture_check(info));
 }
 
-/** Rows of this group's shards. */
+/** Number of rows of this group's missing shards. */
 static int64_t missing_rows(const rt_capture *c)
 {
   int64_t n = 0;
@@ -70,8 +72,8 @@ static int64_t missing_rows(const rt_capture *c)
   return n;
 }
 
-/** Missing shards to the groups in turn: after an interruption, too, none has
- *  more than one shard more than another. */
+/** Assign missing shards to the groups in turn, so that also after an
+ *  interruption the numbers of shards differ by at most one. */
 static void deal_shards(rt_capture *c)
 {
   int64_t n_missing = 0;
@@ -104,8 +106,9 @@ static rt_err open_dataset(rt_capture *c)
   return RT_OK;
 }
 
-/** How far the capture came, for who may start it again.  Rank 0: other groups
- *  seal shards that it does not hear of before the end, or the next start. */
+/** Record the progress of the capture for scripts that may start it again.  On
+ *  rank 0, which learns of shards of other groups only at the end or at the
+ *  next start. */
 static rt_err record(rt_capture *c)
 {
   if (rt_comm_rank(c->job->world) != 0)
@@ -115,7 +118,7 @@ static rt_err record(rt_capture *c)
   return rt_last_run_goes(c->folder, &c->kept);
 }
 
-/** Rows that earlier runs left. */
+/** Count the rows kept from earlier runs. */
 static void count_kept(rt_capture *c)
 {
   for (int64_t s = 0; s < c->n_shards; s++)
@@ -147,7 +150,7 @@ static rt_err prepare(rt_capture *c)
                              rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
 }
 
-/** Row \a r of the micro-batch to the writer. */
+/** Pass row \a r of the micro-batch to the writer. */
 static rt_err take_row(rt_capture *c, int64_t r)
 {
   const int64_t seq = c->job->seq, at = r * seq;
@@ -157,7 +160,7 @@ static rt_err take_row(rt_capture *c, int64_t r)
   return rt_logits_writer_add(c->writer, &c->row);
 }
 
-/** The manifest follows the shards, at a tenth of a percent of the time. */
+/** Update the manifest, using at most a tenth of a percent of the time. */
 static rt_err enter(rt_capture *c)
 {
   const double now_s = rt_now_s();
@@ -178,13 +181,15 @@ static rt_err seal_shard(rt_capture *c, int64_t s)
   return record(c);
 }
 
-/** Why a capture ends early; ranks agree on the largest. */
+/** Reasons to end a capture early; ranks agree on the maximum. */
 enum { GO_ON, STOP_WALL, STOP_ASKED };
-/** A shard that is done so soon is sealed before a stop. */
+/** A shard that can be finished within this many seconds is sealed before a
+ *  stop. */
 static const double soon_s = 5.0;
 
-/** Why this rank would not go on in a shard of which \a done of \a n rows took
- *  \a took_s.  Those rows are lost then, and made again. */
+/** The reason, if any, for which this rank would abandon a shard of which \a
+ *  done of \a n rows took \a took_s; these rows are lost and computed again
+ *  later. */
 static int32_t wish_inside(const rt_capture *c, double took_s, int64_t done,
                            int64_t n)
 {
@@ -199,7 +204,7 @@ static int32_t wish_inside(const rt_capture *c, double took_s, int64_t done,
              : GO_ON;
 }
 
-/** The tp ranks of a group agree on a stop; other groups get the signal
+/** The tp ranks of a group agree on a stop; other groups receive the signal
  *  themselves. */
 static rt_err agree_to_stop(const rt_capture *c, int32_t wish, int32_t *stop)
 {
@@ -208,13 +213,13 @@ static rt_err agree_to_stop(const rt_capture *c, int32_t wish, int32_t *stop)
                                 RT_MAX);
 }
 
-/** Shard \a s, unless the group agrees on a \a stop. */
+/** Compute shard \a s, unless the group agrees on a \a stop. */
 static rt_err run_shard(rt_capture *c, int64_t s, int32_t *stop)
 {
   const double since = rt_now_s();
   const int64_t first = s * c->info.shard_rows;
   const int64_t n = rt_logits_shard_rows(&c->info, s);
-  const int64_t micro = c->teacher.micro_rows; // between two beats
+  const int64_t micro = c->teacher.micro_rows; // rows between two beats
   if (is_writer(c))
     RT_TRY(rt_logits_writer_begin(c->writer, s));
   for (int64_t r = 0; r < n; r += micro) {
@@ -234,7 +239,8 @@ static rt_err run_shard(rt_capture *c, int64_t s, int32_t *stop)
   return is_writer(c) ? seal_shard(c, s) : RT_OK;
 }
 
-/** Rank 0 speaks of its own group, about once a second: groups do not meet. */
+/** Rank 0 reports the progress of its own group about once a second, as groups
+ *  do not communicate. */
 static void progress(rt_capture *c)
 {
   const double now_s = rt_now_s(), s = now_s - c->began_s;
@@ -249,8 +255,8 @@ static void progress(rt_capture *c)
           (double)(dp * c->rows_done * c->info.seq) / s, s / share - s);
 }
 
-/** Why this rank would not begin another shard, when there is one; the last
- *  took \a shard_s. */
+/** The reason, if any, for which this rank would not start another shard; the
+ *  last one took \a shard_s. */
 static int32_t wish(const rt_capture *c, double shard_s)
 {
   if (c->rows_done == c->rows_mine)
@@ -262,7 +268,7 @@ static int32_t wish(const rt_capture *c, double shard_s)
              : GO_ON;
 }
 
-/** This group's shards, until done or told to stop. */
+/** Compute this group's shards, until done or told to stop. */
 static rt_err run_share(rt_capture *c, int32_t *stop)
 {
   rt_job *job = c->job;
@@ -288,8 +294,8 @@ static void say_waiting(void *capture)
   c->job->hooks->waits("done, waiting for other groups");
 }
 
-/** Groups that are done may wait for hours for one that is slow, or that has
- *  more to do: not in a collective where they would look like hung ones. */
+/** Meet the other groups, for which finished groups may wait for hours: not in
+ *  a collective, where they would look hung. */
 static rt_err meet(rt_capture *c, int32_t *stop)
 {
   const rt_comm *world = c->job->world;
@@ -301,7 +307,7 @@ static rt_err meet(rt_capture *c, int32_t *stop)
   return rt_comm_allreduce_host(world, stop, 1, RT_I32, RT_MAX);
 }
 
-/** The finished dataset is opened as a reader would, and counted. */
+/** Open the finished dataset as a reader would, and report its counts. */
 static rt_err look_back(const rt_capture *c, const char *how)
 {
   rt_logits *ds = NULL;
@@ -317,7 +323,7 @@ static rt_err look_back(const rt_capture *c, const char *how)
   return RT_OK;
 }
 
-/** The final manifest. */
+/** Write the final manifest. */
 static rt_err finish(rt_capture *c)
 {
   const rt_comm *world = c->job->world;
@@ -337,9 +343,9 @@ static rt_err run(rt_capture *c)
   int32_t stop = 0;
   RT_TRY(prepare(c));
   if (c->finished)
-    return look_back(c, "nothing to do, this capture is finished:");
+    return look_back(c, "nothing to do: this capture is finished:");
   const rt_err err = run_share(c, &stop);
-  if (err != RT_OK) // peers may be inside the teacher: they cannot be told
+  if (err != RT_OK) // the peers may be inside the teacher and cannot be told
     job->hooks->fatal(err);
   RT_TRY(err);
   RT_TRY(meet(c, &stop));
@@ -350,8 +356,8 @@ static rt_err run(rt_capture *c)
            c->folder,
            c->kept.saved > c->kept.first
                ? ""
-               : "; no shard was finished this time, and a smaller "
-                 "capture.shard_rows, in a new folder, loses less");
+               : "; no shard was finished this time: a smaller "
+                 "capture.shard_rows, in a new folder, would lose less");
   return finish(c);
 }
 
@@ -372,7 +378,8 @@ rt_err rt_run_capture(rt_job *job)
   if (c.recorded)
     rt_last_run_ends(c.folder, &c.kept, err);
   if (c.recorded && err == RT_OK)
-    rt_last_run_forget(c.folder); // a dataset goes on to others
+    // a dataset is passed on to others, without last_run
+    rt_last_run_forget(c.folder);
   clear(&c);
   return err;
 }

@@ -1,8 +1,8 @@
 /** \file run_count.c
- *  A teacher over a corpus, to learn how many entries a dataset would have.
+ *  Runs a teacher over a corpus to count the entries that a dataset would have.
  *
- *  Micro-batches are dealt to the dp groups in turn; groups never wait for each
- *  other before the end. */
+ *  Micro-batches are assigned to the dp groups in turn; groups never wait for
+ *  each other before the end. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -16,18 +16,19 @@
 #include <stdlib.h>
 
 typedef struct count {
-  rt_job *job;                // borrowed
-  rt_logits_info info;        // of the widest dataset: all p, k up to a cap
-  int64_t first, n_rows;      // of the stream
+  rt_job *job;           // borrowed
+  rt_logits_info info;   // of the widest dataset: all p, and k up to a limit
+  int64_t first, n_rows; // rows of the stream
   rt_capture_teacher teacher; // owned
   rt_entry_counts *counts;    // owned
   double wall_end_s;          // on the clock of rt_now_s, 0: no limit
-  double drawn;               // sum over tokens: ids that N draws would give
-  int64_t draws;              // N
+  double drawn;  // sum over tokens: expected number of distinct ids of N draws
+  int64_t draws; // N
 } count;
 
-/** The cap: top_k when it was chosen, else SLIM's 5 % of V (as wide as anybody
- *  keeps); the head gives the k largest, in memory of k entries a token. */
+/** Set the limit of k: top_k if set, otherwise 5 % of V (as in SLIM; nobody
+ *  keeps more); the head returns the k largest, in memory for k entries per
+ *  token. */
 static void describe(count *c)
 {
   const rt_job *job = c->job;
@@ -44,8 +45,9 @@ static void describe(count *c)
   c->draws = rt_deck_int(job->deck, RT_KEY_CAP_DRAWS);
 }
 
-/** Different ids among N draws, on average: each entry is drawn at all with
- *  1 - (1 - p)^N; what lies beyond them, once each. */
+/** Expected number of distinct ids among N draws: each entry is drawn at least
+ *  once with probability 1 - (1 - p)^N; the remaining mass counts as ids drawn
+ *  once. */
 static double expected_ids(const float *logp, int64_t n, int64_t draws)
 {
   double mass = 0.0, ids = 0.0;
@@ -60,7 +62,7 @@ static double expected_ids(const float *logp, int64_t n, int64_t draws)
 static void add_rows(count *c, int64_t n_rows)
 {
   const rt_entries *e = &c->teacher.entries;
-  if (c->job->grid_t.i_tp != 0) // its group's ranks have the same entries
+  if (c->job->grid_t.i_tp != 0) // the ranks of a group have the same entries
     return;
   for (int64_t t = 0; t < n_rows * c->job->seq; t++) {
     const float *const logp = e->logp + t * e->k;
@@ -69,10 +71,11 @@ static void add_rows(count *c, int64_t n_rows)
   }
 }
 
-/** Why counting ends early; ranks agree on the largest. */
+/** Reasons to end counting early; ranks agree on the maximum. */
 enum { GO_ON, STOP_WALL, STOP_ASKED };
 
-/** Why this rank would not begin another micro-batch; the last took \a s. */
+/** The reason, if any, for which this rank would not start another micro-batch;
+ *  the last one took \a s seconds. */
 static int32_t wish(const count *c, double s)
 {
   if (c->job->hooks->stop_asked())
@@ -81,7 +84,7 @@ static int32_t wish(const count *c, double s)
                                                                 : GO_ON;
 }
 
-/** This group's rows, until done or told to stop. */
+/** Count this group's rows, until done or told to stop. */
 static rt_err count_share(count *c, int32_t *stop)
 {
   rt_job *job = c->job;
@@ -102,7 +105,7 @@ static rt_err count_share(count *c, int32_t *stop)
   return RT_OK;
 }
 
-/** Bytes a token of a cell's dataset. */
+/** Bytes per token of the dataset of a cell. */
 static double bytes_of(const count *c, const char *encoding, double entries)
 {
   rt_logits_info info = c->info;
@@ -180,15 +183,16 @@ static void print_table(const count *c)
   const double ids = c->drawn / tokens;
   int n_p, n_k;
   rt_entry_counts_shape(c->counts, &n_p, &n_k);
-  rt_info("counted %.0f tokens in %lld rows; k up to %lld of %lld: wider ones "
-          "are not told apart",
+  rt_info("counted %.0f tokens in %lld rows; k up to %lld of %lld: larger k "
+          "are not distinguished",
           tokens, (long long)c->n_rows,
           (long long)rt_capture_max_entries(&c->info),
           (long long)c->info.vocab);
   rt_entry_counts_print_grid(c->counts);
   char line[256];
   for (int p = 0; p < n_p; p++) {
-    int n = snprintf(line, sizeof line, "packed  p %5.2f ", // under the grid
+    int n = snprintf(line, sizeof line,
+                     "packed  p %5.2f ", // printed below the grid
                      rt_entry_counts_cell(c->counts, p, 0).top_p);
     for (int k = 0; k < n_k; k++)
       n += snprintf(
@@ -196,8 +200,8 @@ static void print_table(const count *c)
           bytes_of(c, "packed", rt_entry_counts_cell(c->counts, p, k).entries));
     rt_info("%s", line);
   }
-  rt_info("exact: %.0f bytes a token and %.0f an entry; %lld draws: about %.1f "
-          "ids and %.1f bytes a token",
+  rt_info("exact: %.0f bytes per token and %.0f per entry; %lld draws: about "
+          "%.1f ids and %.1f bytes per token",
           bytes_of(c, "exact", 0.0),
           bytes_of(c, "exact", 1.0) - bytes_of(c, "exact", 0.0),
           (long long)c->draws, ids, bytes_of(c, "sampled", ids));

@@ -1,5 +1,5 @@
 /** \file run_eval.c
- *  Held-out quality of a finished student. */
+ *  Evaluates a finished student on held-out rows. */
 #include "base/log.h"
 #include "distill/eval/evaluate.h"
 #include "distill/eval/logits_out.h"
@@ -14,7 +14,7 @@ typedef struct rt_eval_run {
   rt_job *job;             // borrowed
   rt_model *model;         // owned
   rt_evaluator *evaluator; // owned
-  int64_t step;            // of the checkpoint, -1: student.weights
+  int64_t step;            // step of the checkpoint; -1: student.weights
 } rt_eval_run;
 
 static rt_err plan(rt_eval_run *run)
@@ -37,7 +37,8 @@ static rt_err plan(rt_eval_run *run)
   return rt_job_check_memory(job, plans, n, RT_PLAN_SUM);
 }
 
-/** A run's own checkpoint says more than the weights it began with. */
+/** Load the model: a run's checkpoint takes precedence over the weights it
+ *  started from. */
 static rt_err load(rt_eval_run *run)
 {
   rt_job *job = run->job;
@@ -72,7 +73,7 @@ static void print_table(const rt_eval_result *r)
   rt_info("%-22s %.2f %%", "top-1 agreement", 100.0 * r->agree);
 }
 
-/** One member; JSON knows no NaN and no Inf. */
+/** Print a member; JSON has no NaN and Inf. */
 static void put_real(FILE *to, const char *name, double x)
 {
   if (isfinite(x))
@@ -110,7 +111,8 @@ static rt_err write_json(const rt_eval_run *run, const rt_eval_result *r)
   return err;
 }
 
-/** Said before the model is read, and another's file is not written over. */
+/** Check eval.logits_out before the model is read; an existing file is not
+ *  overwritten. */
 static rt_err check_logits_out(const rt_job *job)
 {
   const char *path = rt_deck_text(job->deck, RT_KEY_EVAL_LOGITS);

@@ -1,8 +1,9 @@
 /** \file run_export.c
- *  A checkpoint as a Hugging Face folder.
+ *  Writes a checkpoint as a Hugging Face folder.
  *
- *  Rank 0 does it, tensor by tensor: a model never has to fit twice, and the
- *  folder appears under its name only when all of it is on disk. */
+ *  Rank 0 does this tensor by tensor, so that the model need not fit into
+ *  memory, and the folder gets its final name only when it is completely on
+ *  disk. */
 #include "base/log.h"
 #include "base/draft.h"
 #include "distill/run/run.h"
@@ -12,14 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** The newest checkpoint, described. */
+/** The newest checkpoint. */
 typedef struct rt_export {
-  char checkpoints[RT_PATH_MAX]; // folder of them
+  char checkpoints[RT_PATH_MAX]; // folder of the checkpoints
   int64_t step;
   rt_checkpoint_meta meta; // owned
-  rt_deck *deck;           // owned, the checkpoint's
+  rt_deck *deck;           // owned: deck of the checkpoint
   rt_arch arch;
-  // the tensors' names and shapes: a layout of one rank that holds no memory
+  // names and shapes of the tensors: a layout of one rank without memory
   rt_comm *self;    // owned
   rt_grid grid;     // owned
   rt_arena *arena;  // owned, never committed
@@ -42,7 +43,8 @@ static rt_err find_checkpoint(rt_export *x, const char *run_folder)
                        &x->deck);
 }
 
-/** config.json as the checkpoint keeps it, and the shape it tells. */
+/** Write config.json as stored in the checkpoint, and read the shape from it.
+ */
 static rt_err put_config(rt_export *x, const char *to)
 {
   char path[RT_PATH_MAX];
@@ -57,8 +59,8 @@ static rt_err put_config(rt_export *x, const char *to)
                         false);
 }
 
-/** One tensor from the checkpoint into the writer's place \a i; it lies there
- *  in the run's type. */
+/** Copy a tensor from the checkpoint, where it has the run's type, to position
+ *  \a i of the writer. */
 static rt_err copy_tensor(const rt_export *x, rt_st_writer *writer, int i)
 {
   const rt_param *p = &x->params.item[i];
@@ -104,7 +106,7 @@ static rt_err put_weights(const rt_export *x, const char *to)
   return err;
 }
 
-/** From the first folder that the deck names. */
+/** Copy the tokenizer files from the first folder that the deck names. */
 static rt_err put_tokenizer(const rt_export *x, const char *to)
 {
   static const rt_key keys[] = {RT_KEY_DATA_TOKENIZER, RT_KEY_STU_WEIGHTS,
@@ -122,8 +124,8 @@ static rt_err put_tokenizer(const rt_export *x, const char *to)
   return RT_OK;
 }
 
-/** generation_config.json comes with the tokenizer, config.json from the run:
- *  they may end a text differently, and generation goes by the former. */
+/** Compare the end-of-text ids: generation_config.json comes with the
+ *  tokenizer, config.json from the run, and generation uses the former. */
 static rt_err tell_ends(const rt_export *x, const char *to)
 {
   int64_t eos = -1;

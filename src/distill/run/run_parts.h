@@ -1,5 +1,6 @@
 /** \file run_parts.h
- *  What a training run is made of, planned together.  Layer: distill/run. */
+ *  Trainer and evaluator of a training run, planned together.  Layer:
+ *  distill/run. */
 #ifndef RT_RUN_PARTS_H
 #define RT_RUN_PARTS_H
 
@@ -10,11 +11,11 @@
 typedef struct rt_run_parts {
   rt_trainer *trainer;     // owned
   rt_evaluator *evaluator; // owned, NULL without evaluation
-  int64_t eval_rows;       /**< held-out rows it takes */
+  int64_t eval_rows;       /**< held-out rows per evaluation */
 } rt_run_parts;
-/** Plan them together, print of it what \a show says, refuse what cannot fit.
- * Nothing is allocated; *out is to be cleared also after an error.  Collective.
- */
+/** Plan both, print what \a show says, and reject a plan that cannot fit.
+ *  Nothing is allocated; the caller clears *out, also after an error.
+ *  Collective. */
 RT_MUST rt_err rt_run_parts_plan(rt_job *job, rt_plan_show show,
                                  rt_run_parts *out);
 void rt_run_parts_clear(rt_run_parts *parts);

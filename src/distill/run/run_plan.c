@@ -1,5 +1,5 @@
 /** \file run_plan.c
- *  What a run would need: memory, work, disk, communication. */
+ *  Predicts what a run needs: memory, work, disk, communication. */
 #include "base/log.h"
 #include "distill/capture/capture.h"
 #include "distill/capture/capture_size.h"
@@ -36,7 +36,8 @@ static void print_work(const rt_job *job)
             rt_comm_size(job->world));
 }
 
-/** Weights and both moments, once; those kept at the same time. */
+/** Print the size of a checkpoint (weights and both moments), and of those kept
+ *  at the same time. */
 static void print_checkpoints(const rt_job *job)
 {
   const double one = 3.0 * (double)rt_arch_n_params(&job->arch_s) *
@@ -48,8 +49,8 @@ static void print_checkpoints(const rt_job *job)
           one * 0x1p-30, one * (kept + 1.0 + (double)for_ever) * 0x1p-30);
 }
 
-/** Bytes that one rank sends in a step; a ring moves 2 (n - 1) / n of what it
- *  reduces and (n - 1) / n of what it gathers. */
+/** Print the bytes that one rank sends per step; a ring moves 2 (n - 1) / n of
+ *  what it reduces and (n - 1) / n of what it gathers. */
 static void print_communication(const rt_job *job, rt_trainer *t)
 {
   const rt_grid *g = &job->grid_s;
@@ -60,7 +61,7 @@ static void print_communication(const rt_job *job, rt_trainer *t)
   const double ring_tp = (double)(g->tp - 1) / g->tp;
   const double hidden = (double)(job->rows_per_rank * job->seq) *
                         (double)job->arch_s.width * real;
-  // two sums forward and two backward in a block; embedding and d_hidden
+  // two sums in forward and two in backward per block; embedding and d_hidden
   const double sums = 4.0 * (double)job->arch_s.n_blocks + 2.0;
   rt_info("communication    a step and rank: %.2f MiB gradients and weights "
           "over dp %d, %.2f MiB activations over tp %d",
@@ -68,8 +69,8 @@ static void print_communication(const rt_job *job, rt_trainer *t)
           2.0 * ring_tp * sums * hidden * 0x1p-20, g->tp);
 }
 
-/** Tokens x entries x encoding, should every token have that many: top-p keeps
- *  fewer of most tokens. */
+/** Print tokens x entries x encoding, if every token had the maximum number of
+ *  entries: top-p keeps fewer of most tokens. */
 static void print_sizes(const rt_logits_info *info, double tokens)
 {
   const int64_t most = rt_capture_max_entries(info);
@@ -90,7 +91,8 @@ static void print_sizes(const rt_logits_info *info, double tokens)
   }
 }
 
-/** Logits of the student itself: no work besides. */
+/** Print the window capture of the student itself, which needs no additional
+ *  work. */
 static void print_window(const rt_job *job, rt_window w)
 {
   const int64_t lane_rows = job->batch_rows / job->grid_s.dp;

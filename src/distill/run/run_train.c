@@ -1,5 +1,5 @@
 /** \file run_train.c
- *  The loop around a training step. */
+ *  The training loop. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "distill/eval/evaluate.h"
@@ -19,25 +19,26 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/** Why a run ends; ranks agree on the largest. */
+/** Reasons to end a run; ranks agree on the maximum. */
 typedef enum rt_stop { GO_ON, STOP_WALL, STOP_FILE, STOP_ASKED } rt_stop;
 
 typedef struct rt_train_run {
   rt_job *job;                          // borrowed
   rt_trainer *trainer;                  // owned
-  rt_evaluator *evaluator;              // owned, NULL: no evaluation
+  rt_evaluator *evaluator;              // owned; NULL: no evaluation
   rt_progress progress;                 // owned
   rt_lock *lock;                        // owned, rank 0 of a run with a folder
-  const char *folder;                   // output.dir, "" without one
-  int64_t first, step;                  // updates done when it began, and now
-  int64_t saved;                        // step of the last checkpoint, -1 none
+  const char *folder;                   // output.dir; "" if not set
+  int64_t first, step;                  // steps completed at the start, and now
+  int64_t saved;                        // step of the last checkpoint; -1: none
   int64_t checkpoint_every, eval_every; // steps, 0: only at the end
-  double checkpoint_s, saved_s;         // or so many seconds after that time
-  bool recorded;                        // there is a last_run of this run
+  double checkpoint_s,
+      saved_s;   // alternative interval in seconds; time of the last checkpoint
+  bool recorded; // last_run has been written for this run
   int64_t eval_rows;
-  double peak_gflops; // of one rank
-  double wall_end_s;  // on the clock of rt_now_s, 0: no limit
-  double refreshed_s; // the lock was, last
+  double peak_gflops; // peak of one rank
+  double wall_end_s;  // as rt_now_s(); 0: no limit
+  double refreshed_s; // time of the last refresh of the lock
 } rt_train_run;
 
 static int64_t interval(const rt_job *job, rt_key key)
@@ -46,7 +47,7 @@ static int64_t interval(const rt_job *job, rt_key key)
                        job->n_steps);
 }
 
-/** Keep what rank 0 says, over all starts. */
+/** Keep the log of rank 0 over all starts. */
 static rt_err keep_log(const rt_train_run *run)
 {
   char path[RT_PATH_MAX];
@@ -54,8 +55,8 @@ static rt_err keep_log(const rt_train_run *run)
   return rt_log_keep(path);
 }
 
-/** A log that is there tells why a start was refused, too; a first start that
- *  is refused leaves no file. */
+/** Append to an existing log, so that it shows why a start was refused; a first
+ *  start that is refused leaves no file. */
 static rt_err go_on_with_log(const rt_train_run *run)
 {
   char path[RT_PATH_MAX];
@@ -67,7 +68,8 @@ static rt_err open_folder(rt_train_run *run)
 {
   rt_err err = RT_OK;
   if (run->folder[0] == '\0') {
-    rt_info("output.dir is empty: no checkpoints and no metrics are kept");
+    rt_info(
+        "output.dir is not set: neither checkpoints nor metrics are written");
     return RT_OK;
   }
   if (rt_comm_rank(run->job->world) == 0) {
@@ -109,9 +111,9 @@ static rt_err put_deck(const rt_train_run *run)
   return rt_run_card_write(run->job, run->folder);
 }
 
-/** The resolved deck, with the source of each value, the model, and what its
- *  dataset is.  Not before there are metrics: they tell rt_run_folder_check
- *  whose it is. */
+/** Write the resolved deck with the source of each value, the model, and a
+ *  description of its dataset.  Only once there are metrics, by which
+ *  rt_run_folder_check recognises a run's folder. */
 static rt_err keep_deck(const rt_train_run *run)
 {
   const bool writes = run->lock != NULL && !is_told(run);
@@ -123,7 +125,7 @@ static rt_err make_parts(rt_train_run *run)
 {
   rt_run_parts parts;
   const rt_err err = rt_run_parts_plan(run->job, RT_PLAN_SUM, &parts);
-  run->trainer = parts.trainer; // ours to destroy, also after an error
+  run->trainer = parts.trainer; // owned from here on, also after an error
   run->evaluator = parts.evaluator;
   run->eval_rows = parts.eval_rows;
   RT_TRY(err);
@@ -132,7 +134,7 @@ static rt_err make_parts(rt_train_run *run)
   return run->evaluator != NULL ? rt_evaluator_commit(run->evaluator) : RT_OK;
 }
 
-/** How far the run came, for who may start it again.  Rank 0. */
+/** The progress of the run for scripts that may start it again.  Rank 0. */
 static rt_last_run progress_of(const rt_train_run *run)
 {
   return (rt_last_run){.first = run->first,
@@ -194,7 +196,7 @@ static bool due(int64_t step, int64_t every)
   return every > 0 && step % every == 0;
 }
 
-/** An evaluation that a stop left out, or a kill, is made up for. */
+/** Make up for an evaluation that was skipped because of a stop or kill. */
 static rt_err evaluate_owed(rt_train_run *run)
 {
   const rt_job *const job = run->job;
@@ -226,7 +228,7 @@ static rt_err checkpoint(rt_train_run *run)
   return RT_OK;
 }
 
-/** Rows of a bad step by number, so that a person can look at them. */
+/** List the rows of a bad step, so that a user can examine them. */
 static void rows_text(const rt_job *job, int64_t step, char *text, size_t n)
 {
   const uint64_t seed = (uint64_t)rt_deck_int(job->deck, RT_KEY_RUN_SEED);
@@ -241,7 +243,7 @@ static void rows_text(const rt_job *job, int64_t step, char *text, size_t n)
              (long long)(job->batch_rows - most));
 }
 
-/** Nothing was updated: skip the step while the deck allows it. */
+/** A bad step, in which nothing was updated: skip it if the deck allows. */
 static rt_err judge_bad_step(const rt_train_run *run, const rt_step_result *r)
 {
   const rt_job *job = run->job;
@@ -252,13 +254,13 @@ static rt_err judge_bad_step(const rt_train_run *run, const rt_step_result *r)
   rows_text(job, run->step, rows, sizeof rows);
   RT_CHECK(skip, RT_ERR_NUMBER,
            "step %lld: loss %g, gradient norm %g (running mean %g); nothing "
-           "was updated, the last checkpoint is untouched.  Its rows of the "
-           "training stream:%s.  train.on_bad_step=skip would pass over it",
+           "was updated, and the last checkpoint is intact.  Its rows of the "
+           "training stream:%s.  train.on_bad_step=skip would skip it",
            (long long)run->step + 1, r->loss, r->grad_norm,
            run->trainer->norm_mean, rows);
   RT_CHECK(skipped <= most, RT_ERR_NUMBER,
-           "step %lld: loss %g, gradient norm %g, and %lld steps were skipped "
-           "already (train.max_skips): the run has gone bad.  Rows:%s",
+           "step %lld: loss %g, gradient norm %g, and %lld steps have already "
+           "been skipped (train.max_skips): the run has diverged.  Rows:%s",
            (long long)run->step + 1, r->loss, r->grad_norm,
            (long long)skipped - 1, rows);
   rt_warn("step %lld skipped: loss %g, gradient norm %g; rows:%s",
@@ -266,30 +268,30 @@ static rt_err judge_bad_step(const rt_train_run *run, const rt_step_result *r)
   return RT_OK;
 }
 
-/** Why this rank would stop now. */
+/** The reason, if any, for which this rank would stop now. */
 static rt_stop wish(const rt_train_run *run, double step_s)
 {
   char path[RT_PATH_MAX];
   if (run->job->hooks->stop_asked())
     return STOP_ASKED;
-  if (run->lock != NULL && // rank 0 looks for all
+  if (run->lock != NULL && // rank 0 checks for all
       rt_path_join(path, run->folder, "stop") == RT_OK && rt_file_exists(path))
     return STOP_FILE;
-  // one more step must still fit
+  // there must be time for one more step
   if (run->wall_end_s > 0.0 && rt_now_s() + step_s >= run->wall_end_s)
     return STOP_WALL;
   return GO_ON;
 }
 
-/** Peak resident bytes of this process. */
+/** Peak resident memory of this process in bytes. */
 static double peak_rss(void)
 {
   struct rusage use;
   getrusage(RUSAGE_SELF, &use);
-  return (double)use.ru_maxrss * 1024.0; // Linux counts in KiB
+  return (double)use.ru_maxrss * 1024.0; // Linux reports KiB
 }
 
-/** Is it time for a checkpoint, by this rank's clock or by the step? */
+/** Is a checkpoint due, by this rank's clock or by the step? */
 static bool is_due(const rt_train_run *run)
 {
   return due(run->step, run->checkpoint_every) ||
@@ -297,14 +299,15 @@ static bool is_due(const rt_train_run *run)
           rt_now_s() - run->saved_s >= run->checkpoint_s);
 }
 
-/** What ranks tell each other after a step: the largest of each. */
+/** What ranks exchange after a step: the maximum of each member. */
 typedef struct rt_meeting {
   rt_stop stop;
-  bool save; // clocks differ: all save when one would
+  bool save; // clocks differ, so all save if one would
   double rss_bytes, wait;
 } rt_meeting;
 
-/** The one collective of the loop, after each step, in four numbers. */
+/** The only collective of the loop itself, after each step, with four numbers.
+ */
 static rt_err meet(const rt_train_run *run, double step_s, rt_meeting *m)
 {
   double v[] = {(double)wish(run, step_s), is_due(run), peak_rss(),
@@ -317,7 +320,7 @@ static rt_err meet(const rt_train_run *run, double step_s, rt_meeting *m)
   return RT_OK;
 }
 
-/** Metrics, and a line when it is time.  Rank 0 alone writes. */
+/** Write metrics, and a progress line if due.  Only rank 0 writes. */
 static rt_err report(rt_train_run *run, const rt_step_result *r,
                      const rt_meeting *m)
 {
@@ -337,9 +340,9 @@ static rt_err report(rt_train_run *run, const rt_step_result *r,
   return RT_OK;
 }
 
-/** One step and what belongs to it.  The checkpoint comes before the
- *  evaluation, and a stop before both: it is given little time, and the end
- *  saves. */
+/** One step with everything that belongs to it.  A checkpoint precedes an
+ *  evaluation, and a stop precedes both: there may be little time, and the end
+ *  writes a checkpoint. */
 static rt_err advance(rt_train_run *run, rt_stop *stop)
 {
   rt_job *job = run->job;
@@ -362,12 +365,13 @@ static rt_err advance(rt_train_run *run, rt_stop *stop)
 }
 
 /** Steps until the end or a stop.  A rank that fails alone would leave its
- *  peers waiting: its error ends the job.  A bad step is seen by all alike. */
+ *  peers waiting, so its error ends the job; a bad step is detected by all
+ *  ranks alike. */
 static rt_err loop(rt_train_run *run, rt_stop *stop)
 {
   *stop = GO_ON;
-  // a signal that came during set-up: it may be followed by a SIGKILL before a
-  // step of minutes is over
+  // a signal received during set-up may be followed by SIGKILL before a step of
+  // minutes completes
   int32_t asked = run->job->hooks->stop_asked();
   RT_TRY(rt_comm_allreduce_host(run->job->world, &asked, 1, RT_I32, RT_MAX));
   if (asked != 0)
@@ -415,7 +419,7 @@ static rt_err finish(rt_train_run *run, rt_stop stop)
   const rt_job *job = run->job;
   char path[RT_PATH_MAX];
   const bool trained = run->step >= job->n_steps;
-  // an evaluation that there is no time for is the next start's
+  // an evaluation for which there is no time is left to the next start
   const bool complete = trained && (stop == GO_ON || run->evaluator == NULL);
   RT_TRY(checkpoint(run));
   if (complete && run->first < job->n_steps)
@@ -424,13 +428,14 @@ static rt_err finish(rt_train_run *run, rt_stop stop)
   if (complete)
     return RT_OK;
   if (run->lock != NULL && rt_path_join(path, run->folder, "stop") == RT_OK)
-    unlink(path); // it has done its work; the next run shall go on
-  return RT_FAIL(stop == STOP_FILE ? RT_ERR_HALTED : RT_ERR_STOPPED,
-                 "%s at step %lld of %lld: %s", reason(stop),
-                 (long long)run->step, (long long)job->n_steps,
-                 run->folder[0] != '\0'
-                     ? "a checkpoint is written, the same command goes on"
-                     : "output.dir is empty, so nothing is kept");
+    unlink(path); // the stop file has been obeyed; the next run should continue
+  return RT_FAIL(
+      stop == STOP_FILE ? RT_ERR_HALTED : RT_ERR_STOPPED,
+      "%s at step %lld of %lld: %s", reason(stop), (long long)run->step,
+      (long long)job->n_steps,
+      run->folder[0] != '\0'
+          ? "a checkpoint was written, and the same command resumes it"
+          : "output.dir is not set, so nothing is kept");
 }
 
 rt_err rt_run_train(rt_job *job)
