@@ -26,7 +26,7 @@ typedef struct k_ctx {
 /** K(name, modes, shapes).  modes has one letter per view, in order: i input, o
  *  output (written completely), b both.  shapes has three characters per view:
  *  type (r real, i i32, d f64; upper case: the view may be absent), rows,
- *  columns. A letter stands for the same size throughout a call, * for any
+ *  columns.  A letter stands for the same size throughout a call, * for any
  *  size, a digit for itself.  Every call is checked against modes and shapes.
  */
 #define K_LIST(K)                                                              \

@@ -18,7 +18,8 @@
 
 enum { PIECE = 4 << 20, HEX = RT_SHA256_HEX - 1 };
 
-/** One file; the first rank's of a group that sees the same. */
+/** A file, as seen by the first rank of a group of ranks that see the same one.
+ */
 typedef struct source {
   rt_stamp stamp;
   int64_t first, n; // its blocks in the list; none if its digest is cached
@@ -34,7 +35,8 @@ typedef struct work {
   char *blocks; // owned [n_blocks][HEX]; zeros for blocks that other ranks read
 } work;
 
-/** Collective calls for other files would wait for each other for ever. */
+/** Check that all ranks passed the same names; otherwise they would wait for
+ *  each other forever. */
 static rt_err compare_names(MPI_Comm comm, const work *w)
 {
   uint64_t mine = (uint64_t)w->n, first;
@@ -49,8 +51,8 @@ static rt_err compare_names(MPI_Comm comm, const work *w)
       comm, mine == first
                 ? RT_OK
                 : RT_FAIL(RT_ERR_DATA,
-                          "rank %d finds other files than rank 0 (%d, %s "
-                          "...): the ranks see different folders",
+                          "rank %d finds other files than rank 0 (%d, %s ...): "
+                          "the ranks see different folders",
                           w->rank, w->n, w->n > 0 ? w->paths[0] : "none"));
 }
 

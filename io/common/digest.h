@@ -17,11 +17,12 @@
 
 #define RT_DIGEST_BLOCK (INT64_C(64) << 20)
 
-/** Of \a n files, the same list on every rank.  Ranks that see the same files
- *  (inode, size, times) share the reading; others, with copies on their nodes,
- *  read their own, and one that is not rank 0's is RT_ERR_DATA.  What an
- *  earlier process has read, and what has not changed since, is not read again.
- *  \param what  they are, for the user ("corpus")
+/** Digests of \a n files, the same list on every rank.  Ranks that see the same
+ *  files (inode, size, times) divide the reading; others, with node-local
+ *  copies, read their own, and a file that differs from rank 0's is
+ *  RT_ERR_DATA.  Files whose digest is cached and that have not changed since
+ *  are not read.
+ *  \param what  what the files are, for the user ("corpus")
  *  \param[out] hex  [n]
  *
  *  Collective; every rank gets the same result. */

@@ -433,7 +433,7 @@ rt_err rt_seal_proof_covers(const rt_seal_proof *proof, const char *path,
   if (n > 0)
     memcpy(sorted, extents, (size_t)n * sizeof *sorted);
   qsort(sorted, (size_t)n, sizeof *sorted, by_offset);
-  int64_t j = 0, bare = -1; // bare: where a byte is that nobody checks
+  int64_t j = 0, bare = -1; // bare: position of a byte that nothing checks
   for (int64_t i = 0; i < proof->n_raw && bare < 0; i++) {
     int64_t at = proof->raw[i].offset;
     const int64_t end = at + proof->raw[i].bytes;
@@ -441,7 +441,7 @@ rt_err rt_seal_proof_covers(const rt_seal_proof *proof, const char *path,
       const int64_t to = sorted[j].offset + sorted[j].bytes;
       at = to > at ? to : at;
       if (at > end)
-        break; // the next one may lie here, too
+        break; // the next one may start here, too
     }
     bare = at < end ? at : -1;
   }

@@ -1,15 +1,14 @@
 /** \file user_cache.h
- *  The user's cache folder, and numbers kept in it.  Layer: io.
+ *  The user's cache folder, and numbers cached in it.  Layer: io.
  *
- *  It may be absent, unwritable or damaged: then nothing is known, and nothing
- *  else happens.  Not collective: for one rank. */
+ *  If it is absent, unwritable or damaged, the cache is simply empty. */
 #ifndef RT_USER_CACHE_H
 #define RT_USER_CACHE_H
 
 #include "base/err.h"
 #include "base/file.h"
 
-/** $XDG_CACHE_HOME/retort, else ~/.cache/retort; made when absent. */
+/** $XDG_CACHE_HOME/retort, or else ~/.cache/retort; created if absent. */
 RT_MUST rt_err rt_user_cache_folder(char folder[RT_PATH_MAX]);
 
 /** The number kept under \a key, a line of text; \a path is the file that has

@@ -51,8 +51,8 @@ static void print(const rt_logits_manifest *m, FILE *to)
              (long long)m->info.draws);
   else
     snprintf(what, sizeof what,
-             "the smallest set with mass top_p, then at most top_k, most "
-             "probable first");
+             "the smallest set of ids with mass top_p, at most top_k of them, "
+             "most probable first");
   fprintf(to, text_before, (long long)m->info.version,
           m->info.step ? "the row of the corpus that it names"
                        : "row first_row + i of the corpus",

@@ -13,7 +13,8 @@
 
 #define RT_LOGITS_FORMAT "retort-logits"
 #define RT_LOGITS_VERSION 4
-/** Read, and written where a capture or a selection of it goes on. */
+/** Versions that are read; an older one is also written when a capture or
+ *  selection of it is resumed. */
 #define RT_LOGITS_OLDEST 3
 /** From here on corpus_hash and teacher_hash are made of digests of files, and
  *  there may be a bos. */
@@ -22,7 +23,7 @@
 /** Metadata of a dataset; texts are "" if unknown. */
 typedef struct rt_logits_info {
   int64_t version;      /**< of the format */
-  int64_t seq;          /**< T: tokens of a row, at most */
+  int64_t seq;          /**< T: maximum tokens per row */
   int64_t vocab;        /**< V, true */
   int64_t vocab_padded; /**< rows of the teacher's output head; 0: unknown */
   int64_t first_row;    /**< first row in the training stream */

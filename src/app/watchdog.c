@@ -291,7 +291,7 @@ static void say(const verdict *v)
   // without stdio, because the main thread may hang while holding stderr's lock
   rt_log_copy(text);
   if (write(STDERR_FILENO, text, n) < 0)
-    return; // stderr is closed; the exit code still tells
+    return; // stderr is closed; the exit code remains
 }
 
 /** The rank that prints: the first that is over its limit and does not wait

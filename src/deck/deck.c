@@ -71,7 +71,8 @@ static void refuse_words(rt_key key, const rt_deck_item *item,
   }
 }
 
-/** What a deck names lies beside it, wherever the program is started. */
+/** Paths in a deck are relative to its folder, wherever the program is started.
+ */
 static rt_err join_paths(const rt_deck *deck, rt_deck_value *value)
 {
   if (value->text != NULL)
@@ -81,7 +82,7 @@ static rt_err join_paths(const rt_deck *deck, rt_deck_value *value)
   return RT_OK;
 }
 
-/** Set the value of \a key; its source is noted when all went well. */
+/** Set the value of \a key, and record its source on success. */
 static rt_err set_value(rt_deck *deck, rt_key key, const rt_deck_item *item,
                         rt_source source, rt_deck_issues *issues)
 {
@@ -273,7 +274,7 @@ void rt_deck_destroy(rt_deck **deck)
 /** What rt_deck_parse and the like take. */
 typedef struct source_text {
   const char *name;
-  const char *path; // of the file; "": it lies nowhere
+  const char *path; // folder of the file; "": not from a file
   const char *text; // [n], NULL: none
   size_t n;
 } source_text;

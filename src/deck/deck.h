@@ -28,17 +28,17 @@ typedef struct rt_deck rt_deck;
 
 /** Read \a path (NULL: defaults only), then apply \a overrides ("a.b=value").
  *  Paths in the file are relative to its folder, those of overrides to the
- *  working directory.
- *  RT_ERR_CONFIG with every error, a line each; RT_ERR_NOINPUT when the file
- *  cannot be read.  Not collective: app reads on rank 0 and broadcasts text. */
+ *  working directory.  RT_ERR_CONFIG with one line per error; RT_ERR_NOINPUT if
+ *  the file cannot be read.  Not collective: app reads on rank 0 and broadcasts
+ *  the text. */
 RT_MUST rt_err rt_deck_read(const char *path, int n_overrides,
                             char *const *overrides, rt_deck **out);
 /** The same from \a text, which is that of the file \a path. */
 RT_MUST rt_err rt_deck_parse_file(const char *path, const char *text,
                                   int n_overrides, char *const *overrides,
                                   rt_deck **out);
-/** The same from text that lies nowhere: its paths are taken as they are.
- *  \a name stands for the file in messages. */
+/** The same from a text that does not come from a file: its paths are used
+ *  unchanged.  \a name stands for the file in messages. */
 RT_MUST rt_err rt_deck_parse(const char *name, const char *text,
                              int n_overrides, char *const *overrides,
                              rt_deck **out);
@@ -75,7 +75,7 @@ void rt_deck_real_text(double x, char out[32]);
 RT_MUST rt_err rt_deck_print(const rt_deck *deck, FILE *to);
 /** Like rt_deck_print, to a new string that the caller frees. */
 RT_MUST rt_err rt_deck_to_text(const rt_deck *deck, char **text);
-/** The same with absolute paths, for a file that may lie anywhere. */
+/** The same with absolute paths, for a file that may be stored anywhere. */
 RT_MUST rt_err rt_deck_to_file_text(const rt_deck *deck, char **text);
 
 /** Differences that matter for a restart, one "key: old -> new" a line into a

@@ -98,7 +98,7 @@ RT_MUST rt_err rt_deck_path_join(const char *folder, char **path);
 /** The folder of the deck \a path into \a out; "" for the working directory,
  *  also of what is no file of a folder (a pipe). */
 RT_MUST rt_err rt_deck_path_folder(const char *path, char **out);
-/** Are they the same but for the folder that they are seen from? */
+/** Are the paths equal, except for the folder that they are relative to? */
 bool rt_deck_path_same(const char *a, const char *b);
 
 typedef enum rt_length_unit {

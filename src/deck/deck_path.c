@@ -1,7 +1,7 @@
 /** \file deck_path.c
- *  "~" and "${NAME}" in paths: no shell sees a deck, nor what follows the "="
- *  of an override, and a folder named "~" is nobody's wish.  Whence paths are
- *  seen. */
+ *  Expands "~" and "${NAME}" in paths: a shell does not do so in a deck or
+ *  after the "=" of an override, and a folder named "~" is never intended.
+ *  Also resolves relative paths. */
 #include "deck/deck_parts.h"
 
 #include <ctype.h>

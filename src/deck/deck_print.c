@@ -217,7 +217,7 @@ rt_err rt_deck_to_file_text(const rt_deck *deck, char **text)
   return to_text(deck, here, text);
 }
 
-/** "range 1 to 8 rows", or the choices, or the unit. */
+/** Describe the range "range 1 to 8 rows", or the choices, or the unit. */
 static void describe_limits(rt_key key, char *out, size_t n)
 {
   const rt_key_row *row = rt_key_row_of(key);

@@ -51,7 +51,7 @@ const char *rt_deck_section(int i, const char **help);
 const char *rt_key_path(rt_key key); /**< "train.batch_rows" */
 /** Is it a path, or a list of them? */
 bool rt_key_is_path(rt_key key);
-/** The key of this path, or RT_N_KEYS. */
+/** The key with this path, or RT_N_KEYS. */
 rt_key rt_key_find(const char *path);
 /** The key that was probably intended, or RT_N_KEYS: a few typing errors away,
  *  or the right word in the wrong section. */

@@ -363,7 +363,7 @@ static bool read_scalar(rt_key key, const rt_deck_scalar *s,
   return false;
 }
 
-/** A copy of a text; a path is expanded.  What is wrong becomes an issue. */
+/** Copy a text, expanding a path; errors become issues. */
 static rt_err copy_text(rt_key key, const rt_deck_scalar *s,
                         rt_deck_issues *issues, char **out)
 {

@@ -167,7 +167,7 @@ static rt_err take_list(reader *r, rt_deck_item *item)
     } else if (r->event.type == YAML_SCALAR_EVENT) {
       RT_TRY(take_scalar(r, item));
     } else {
-      if (r->event.type != YAML_ALIAS_EVENT) // skip_node tells of that one
+      if (r->event.type != YAML_ALIAS_EVENT) // skip_node reports it
         rt_deck_issue(r->issues, place_of(r->event.start_mark),
                       "%s: got a list or section inside a list, expected "
                       "single values",
@@ -200,7 +200,7 @@ static rt_err add_item(rt_deck_items *items, const char *path,
 static rt_err read_mapping(reader *r, const char *prefix, rt_place place,
                            int depth);
 
-/** Read the value of \a path, whose key stands at \a place. */
+/** Read the value of \a path, whose key is at \a place. */
 static rt_err read_node(reader *r, const char *path, rt_place place, int depth)
 {
   rt_deck_item *item;

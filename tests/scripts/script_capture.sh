@@ -86,7 +86,7 @@ says err.txt "differs from token"
 state() { (cd a && stat -c '%n %i %Y %s' ./*); }
 before=$(state)
 expect 0 2 capture deck.yaml "${from[@]}" capture.dir=a
-says out.txt "nothing to do, this capture is finished: 88 rows"
+says out.txt "nothing to do: this capture is finished: 88 rows"
 [ "$(state)" = "$before" ] || fail "a finished dataset was changed"
 expect 73 2 capture deck.yaml "${from[@]}" capture.dir=a capture.top_k=3
 says err.txt "a holds a finished capture of something else: top_k is"

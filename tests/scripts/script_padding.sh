@@ -91,7 +91,7 @@ says err.txt "all-plain has the logits of 64 ids, data.vocab is 70"
 expect 0 1 capture deck.yaml teacher.weights=wide.hf capture.dir=drawn \
   "${keep[@]}" capture.encoding=sampled capture.draws=400
 expect 78 1 logits select drawn drawn-cut "${true_v[@]}"
-says err.txt "train with data.vocab=64"
+says err.txt "set data.vocab=64 in training instead"
 expect 0 1 train deck.yaml "${stored[@]}" teacher.dataset=drawn "${true_v[@]}"
 
 # --- evaluated beside a teacher of another width, of any tp

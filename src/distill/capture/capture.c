@@ -58,7 +58,7 @@ static void report_unused(const rt_job *job)
                        "only capture.encoding=sampled uses draws");
 }
 
-/** Of the dataset that is there; else the newest. */
+/** The version of the existing dataset, or else the newest. */
 static rt_err find_version(const char *folder, int64_t *version)
 {
   rt_logits_info old = {.version = RT_LOGITS_VERSION};

@@ -1,7 +1,7 @@
 /** \file capture.h
- *  What `retort capture` and the capture of a teacher in training share: the
- *  dataset's description, its folder, sealing.
- *  Layer: distill.  Not collective, but for rt_capture_hash. */
+ *  Code shared by `retort capture` and the capture of a teacher during its
+ *  training: the description of the dataset, its folder, sealing.  Layer:
+ *  distill.  Not collective, except for rt_capture_hash. */
 #ifndef RT_CAPTURE_H
 #define RT_CAPTURE_H
 
@@ -13,17 +13,19 @@
 void rt_capture_rule(const rt_job *job, rt_logits_info *info);
 /** What large files are known by. */
 typedef struct rt_capture_hashes {
-  int64_t version; /**< of the dataset, which says how they are made */
+  int64_t version; /**< version of the dataset, which determines how they are
+                      computed */
   char corpus[RT_SHA256_HEX];
   char teacher[RT_SHA256_HEX]; /**< of teacher.weights; "" without them */
 } rt_capture_hashes;
-/** As the dataset in \a folder has them, if there is one, so that an older
- *  capture goes on.  Reads corpus and \a weights (NULL: none).  Collective. */
+/** The hashes in the version of the dataset in \a folder, if there is one, so
+ *  that an older capture can be resumed.  Reads corpus and \a weights (NULL:
+ *  none).  Collective. */
 RT_MUST rt_err rt_capture_hash(const rt_job *job, const char *folder,
                                const char *weights, rt_capture_hashes *out);
-/** The rule, and all that deck, corpus and \a hashes say of a dataset before it
- *  exists.  Rows, vocabulary and teacher are the caller's to fill in; then the
- *  next. */
+/** The truncation rule, and everything else that deck, corpus and \a hashes
+ *  determine.  The caller sets rows, vocabulary and teacher, then calls
+ *  rt_capture_complete. */
 void rt_capture_describe(const rt_job *job, const rt_capture_hashes *hashes,
                          rt_logits_info *info);
 /** Rows of a capture: [first, first + n) of a training stream of \a there rows

@@ -125,7 +125,7 @@ static rt_err match_weights(const rt_job *job)
   return RT_OK;
 }
 
-/** The dataset must be of the run's corpus and tokenizer. */
+/** Check that the dataset belongs to the run's corpus and tokenizer. */
 static rt_err match_dataset(const rt_job *job)
 {
   const rt_logits_info *const info = rt_logits_about(job->dataset);

@@ -236,7 +236,7 @@ static rt_err run(count *c)
   int32_t stop = GO_ON;
   RT_TRY(prepare(c));
   const rt_err err = count_share(c, &stop);
-  if (err != RT_OK) // peers may be inside the teacher: they cannot be told
+  if (err != RT_OK) // the peers may be inside the teacher and cannot be told
     job->hooks->fatal(err);
   RT_TRY(err);
   RT_TRY(rt_comm_meet(world, say_waiting, job));

@@ -90,8 +90,8 @@ static rt_err put_text(const char *folder, const char *name, const char *text)
   return rt_file_put(path, text, strlen(text));
 }
 
-/** Nothing is left to train by this start's deck: the folder tells by which
- *  it was. */
+/** Is nothing left to train with this start's deck?  The folder contains the
+ *  deck that was used. */
 static bool is_told(const rt_train_run *run)
 {
   char path[RT_PATH_MAX];
