@@ -25,7 +25,7 @@ rm -rf "$out"/{logits,lm,vanilla,pd_star,teacher} "$out"/{log,*.log,result.*}
 say "1. capture: the teacher's top-0.95-100 log-probs of the training text"
 on2 capture inputs/demo/student.yaml teacher.weights=$teacher \
   capture.dir="$out/logits" capture.license="public domain" | tee "$out/log" |
-  grep -E "^(captured|capture 100)"
+  grep -E "^(captured|20[^ ]+ capture 100)"
 
 train() { # name, keys...
   local name=$1

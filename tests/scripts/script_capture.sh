@@ -13,6 +13,8 @@ from=(teacher.weights=teacher.hf capture.rows=88 capture.shard_rows=16
 expect 0 1 capture deck.yaml "${from[@]}" capture.dir=a
 says out.txt "captured 88 rows, 1408 tokens"
 says out.txt "entries"
+grep -qE '^20[0-9]{2}-[0-9-]{5}T[0-9:]{8} capture 100\.0%' out.txt ||
+  fail "no time in a line of progress"
 expect 0 2 capture deck.yaml "${from[@]}" capture.dir=b
 expect 0 1 logits verify b
 # --- tp: the same to rounding
@@ -22,6 +24,9 @@ for d in a b c; do
   expect 0 2 train deck.yaml output.dir="run-$d" "${stored[@]}" \
     teacher.dataset="$d"
 done
+# no teacher runs forward there
+says out.txt "stored logits"
+grep -q "teacher forward" out.txt && fail "stored logits are called forward"
 same_bits run-a run-b
 close_to run-a run-c
 
@@ -60,7 +65,7 @@ says out.txt "all: 2 rows of 8 tokens are made of each of 16"
 # --- the same files in another stream: what to set is said in few digits
 expect 78 1 train deck.yaml "${stored[@]}" teacher.dataset=all output.dir=other \
   teacher.top_k=64 data.valid_fraction=0.1
-says err.txt "captured with data.eot=0 data.valid_fraction=0.05 data.split_seed="
+says err.txt "captured with data.eot=0 data.bos=-1 data.valid_fraction=0.05 data.split_seed="
 says err.txt "the ids of its first 88 rows are equal"
 expect 78 1 train deck.yaml "${stored[@]}" teacher.dataset=all output.dir=other \
   teacher.top_k=64 data.split_seed=3

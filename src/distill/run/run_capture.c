@@ -249,10 +249,11 @@ static void progress(rt_capture *c)
   if (now_s - c->said_s < 1.0 && c->rows_done < c->rows_mine)
     return;
   c->said_s = now_s;
-  rt_info("capture %.1f%%: %lld of %lld rows in group 1 of %d, %.0f tok/s of "
-          "all groups, ETA %.0f s",
-          100.0 * share, (long long)c->rows_done, (long long)c->rows_mine, dp,
-          (double)(dp * c->rows_done * c->info.seq) / s, s / share - s);
+  rt_info_now(
+      "capture %.1f%%: %lld of %lld rows in group 1 of %d, %.0f tok/s of "
+      "all groups, ETA %.0f s",
+      100.0 * share, (long long)c->rows_done, (long long)c->rows_mine, dp,
+      (double)(dp * c->rows_done * c->info.seq) / s, s / share - s);
 }
 
 /** The reason, if any, for which this rank would not start another shard; the
