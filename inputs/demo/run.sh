@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The demo: capture a teacher's logits once, train the same student three ways
-# on the same tokens, compare.   inputs/demo/run.sh RETORT OUT
+# The demo: capture a teacher's logits once, train the same student in three ways
+# on the same tokens, and compare them.   inputs/demo/run.sh RETORT OUT
 set -euo pipefail
 retort=$(realpath "${1:?usage: run.sh RETORT OUT}")
 out=$(realpath -m "${2:?usage: run.sh RETORT OUT}")

@@ -1,9 +1,9 @@
-"""Text as people have it: plain UTF-8, with a BOM, or JSON lines.  Whatever is
-no text is refused by name, for it would be learned as if it were."""
+"""Reads text: plain UTF-8, with or without a BOM, or JSON lines.  Files that are not
+text are rejected by name, because they would be learned as if they were."""
 import json
 import sys
 
-# first bytes of what is no text, and what to do
+# first bytes of files that are not text, and the remedy
 FOREIGN = [
     (b"version https://git-lfs", "a Git LFS pointer: git lfs pull"),
     (b"\x1f\x8b", "compressed: unpack it first (gunzip)"),
@@ -29,7 +29,7 @@ def json_object(line):
 
 
 def check(path, json_key, plain):
-    """Exit when the file is not what it will be read as."""
+    """Exit if the file is not of the expected kind."""
     with open(path, "rb") as f:
         head = f.read(1 << 16)
     for first, what in FOREIGN:
@@ -53,7 +53,7 @@ def check(path, json_key, plain):
 
 
 def lines_of(path, json_key=None, plain=False):
-    """Its lines, with their ends."""
+    """The lines of the file, including line ends."""
     try:
         check(path, json_key, plain)
         newline = "\n" if json_key is not None else None
@@ -66,7 +66,7 @@ def lines_of(path, json_key=None, plain=False):
 
 
 def json_texts(path, key):
-    """The text of each line, also when it is empty."""
+    """The text of each line, including empty ones."""
     for n, line in enumerate(lines_of(path, key), 1):
         if not line.strip():
             continue
@@ -78,5 +78,5 @@ def json_texts(path, key):
             sys.exit(f"{path}:{n}: the key {key!r} is "
                      f"{'absent' if text is None else 'no text'}; keys here: "
                      f"{', '.join(value)}")
-        # half a pair of surrogates is no character
+        # a lone surrogate is not a character
         yield text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

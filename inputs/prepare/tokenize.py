@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Text files into a corpus that retort reads: Megatron's OUT.bin and OUT.idx.
+"""Tokenise text files to a corpus for retort: Megatron's OUT.bin and OUT.idx.
 
 Each document becomes its token ids and the id of end-of-text.  Needs the
 `tokenizers` package (inputs/prepare/venv.sh FOLDER tokenizers).
@@ -9,7 +9,7 @@ Each document becomes its token ids and the id of end-of-text.  Needs the
 """
 import sys
 
-# this folder last: this file would hide the standard tokenize
+# this folder last, because this file would hide the standard module tokenize
 sys.path.append(sys.path.pop(0))
 
 import argparse
@@ -28,7 +28,7 @@ except ImportError:
 
 from text_files import json_texts, lines_of
 
-# Megatron's type codes, array's, bytes, and how many ids fit
+# Megatron type code, array type code, bytes, number of ids that fit
 U16 = (8, "H", 2, 1 << 16)
 I32 = (4, "i", 4, 1 << 31)
 BATCH = 1000  # documents encoded at a time
@@ -45,10 +45,10 @@ def arguments():
     p.add_argument("--documents", choices=["blank-line", "line", "file"],
                    help="what separates documents (default: a blank line)")
     p.add_argument("--json-key", "--json-keys", metavar="KEY",
-                   help="the files are JSON lines: each is a document, whose "
-                        "text this key has")
+                   help="the files are JSON lines: each line is a document, "
+                        "whose text is the value of KEY")
     p.add_argument("--plain", action="store_true",
-                   help="take what looks like JSON as text all the same")
+                   help="accept files that look like JSON as plain text")
     p.add_argument("--bos", metavar="TOKEN", nargs="?", const="",
                    help="put the begin-of-text token before each document "
                         "(default: the bos_token of tokenizer_config.json)")
@@ -111,7 +111,7 @@ def find_id(tokenizer, folder, wanted, option, key):
 
 
 def paragraphs(lines):
-    """What stands between blank lines."""
+    """The blocks of lines between blank lines."""
     held = []
     for line in lines:
         if line.strip():
@@ -123,7 +123,7 @@ def paragraphs(lines):
 
 
 def documents_of(path, args):
-    """The documents of one file; empty ones are passed over."""
+    """The documents of one file, without empty ones."""
     if args.json_key is not None:
         yield from (t for t in json_texts(path, args.json_key) if t.strip())
         return
@@ -158,7 +158,7 @@ def batches(things, n):
 
 
 def write_bin(f, tokenizer, documents, ends, typecode):
-    """All ids; returns the length of each document and the bytes of text."""
+    """Write all ids; returns the length of each document and the bytes of text."""
     lengths, text_bytes = array.array("i"), 0
     for batch in batches(documents, BATCH):
         for text, encoded in zip(batch, tokenizer.encode_batch(

@@ -8,7 +8,7 @@ Needs the `tokenizers` package (inputs/prepare/venv.sh FOLDER tokenizers).
 """
 import sys
 
-# this folder last: tokenize.py would hide the standard module
+# this folder last, because tokenize.py would hide the standard module
 sys.path.append(sys.path.pop(0))
 
 import argparse
@@ -39,11 +39,11 @@ def arguments():
                    help="gets tokenizer.json, tokenizer_config.json and "
                         "special_tokens_map.json")
     p.add_argument("--split-digits", action="store_true",
-                   help="every digit is a token of its own")
+                   help="make every digit a separate token")
     p.add_argument("--json-key", "--json-keys", metavar="KEY",
-                   help="the files are JSON lines, whose text this key has")
+                   help="the files are JSON lines; KEY contains the text")
     p.add_argument("--plain", action="store_true",
-                   help="take what looks like JSON as text all the same")
+                   help="accept files that look like JSON as plain text")
     p.add_argument("text", nargs="+", help="UTF-8 text or JSON lines")
     args = p.parse_args()
     if args.vocab < LEAST:
@@ -69,7 +69,7 @@ def train(args):
     trainer = trainers.BpeTrainer(
         vocab_size=args.vocab, special_tokens=[EOT], show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-    # read first: an error inside the trainer's thread would be swallowed
+    # read first, because errors inside the trainer's thread would be lost
     tokenizer.train_from_iterator(list(all_lines(args)), trainer)
     got = tokenizer.get_vocab_size()
     if got != args.vocab:

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# A Python environment for preparation, parity and rivals; never for a run.
+# A Python environment for preparing data, parity tests and benchmarks; runs do not
+# need it.
 #   inputs/prepare/venv.sh FOLDER tokenizers   (to tokenise: 15 s and 72 MB)
 #   inputs/prepare/venv.sh FOLDER              (all: 90 s and 5 GB)
-# Once; then a no-op.
+# Does nothing if it already exists.
 set -euo pipefail
 folder=${1:?usage: venv.sh FOLDER [PACKAGE...]}
 shift

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the runs with SmolLM2 need, made once:
+# Prepares the inputs of the SmolLM2 runs, once:
 #   inputs/smollm2/prepare.sh VENV OUT teacher|corpus...
 # teacher: OUT/teacher, a Hugging Face folder (20 s).  corpus: OUT/docs.bin/.idx,
 # about 7 M tokens of English from Debian documentation packages (2 min).

