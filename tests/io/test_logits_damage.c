@@ -32,7 +32,7 @@ static void test_lying_manifest(void)
     const char *from, *to, *part;
   } lies[] = {
       {"\"retort-logits\"", "\"other\"", "is not a retort-logits"},
-      {"\"version\": 3", "\"version\": 2", "of version 3"},
+      {"\"version\": 4", "\"version\": 2", "of version 3 to 4"},
       {"\"seq\": 5", "\"seq\": 6", "seq is 5, not 6"},
       {"\"exact\"", "\"sometimes\"", "sometimes"},
       {"\"exact\"", "\"packed\"", "encoding is \"exact\", not \"packed\""},
