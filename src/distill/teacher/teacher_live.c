@@ -182,17 +182,32 @@ static rt_err forward_dense(live *l, const rt_batch *b)
   return rt_hidden_teacher_forward(l->dense, b, &in, &l->hidden);
 }
 
+/** The entries of n tokens as a teacher group sends them: how its message is
+ *  written and read. */
+typedef struct message {
+  int32_t *count;    // [n]
+  float *label_logp; // [n]
+  int32_t *ids;      // [n, k]
+  float *logp;       // [n, k]
+} message;
+
+static message message_at(const live *l, unsigned char *at, int64_t n)
+{
+  const size_t each = (size_t)n * 4, all = each * (size_t)l->mine.k;
+  return (message){(int32_t *)at, (float *)(at + each),
+                   (int32_t *)(at + 2 * each), (float *)(at + 2 * each + all)};
+}
+
 /** Send the entries of this teacher group's rows to the whole circle. */
 static rt_err share_entries(live *l)
 {
-  const size_t n =
-      (size_t)(rt_circle_count(&l->circle, l->circle.i_teacher) * l->seq);
-  const size_t nk = n * (size_t)l->mine.k;
-  unsigned char *at = l->sent;
-  memcpy(at, l->mine.count, n * 4);
-  memcpy(at + n * 4, l->mine.label_logp, n * 4);
-  memcpy(at + n * 8, l->mine.ids, nk * 4);
-  memcpy(at + n * 8 + nk * 4, l->mine.logp, nk * 4);
+  const int64_t n = rt_circle_count(&l->circle, l->circle.i_teacher) * l->seq;
+  const size_t each = (size_t)n * 4, all = each * (size_t)l->mine.k;
+  const message m = message_at(l, l->sent, n);
+  memcpy(m.count, l->mine.count, each);
+  memcpy(m.label_logp, l->mine.label_logp, each);
+  memcpy(m.ids, l->mine.ids, all);
+  memcpy(m.logp, l->mine.logp, all);
   return rt_circle_share(&l->circle, l->sent, message_bytes(l, l->seq),
                          l->received);
 }
@@ -201,14 +216,12 @@ static rt_err share_entries(live *l)
 static void take_entry(live *l, int g, int64_t i, int64_t to)
 {
   const int64_t n = rt_circle_count(&l->circle, g) * l->seq, k = l->mine.k;
-  const unsigned char *at =
-      l->received + message_bytes(l, rt_circle_first(&l->circle, g) * l->seq);
-  const int32_t *count = (const int32_t *)at;
-  const float *label_logp = (const float *)(at + n * 4);
-  const int32_t *ids = (const int32_t *)(at + n * 8);
-  const float *logp = (const float *)(at + n * 8 + n * k * 4);
-  rt_target_store_set(&l->store, to, count[i], ids + i * k, logp + i * k,
-                      label_logp[i]);
+  const message m = message_at(
+      l,
+      l->received + message_bytes(l, rt_circle_first(&l->circle, g) * l->seq),
+      n);
+  rt_target_store_set(&l->store, to, m.count[i], m.ids + i * k, m.logp + i * k,
+                      m.label_logp[i]);
 }
 
 static void take_my_rows(live *l)
