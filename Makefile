@@ -135,15 +135,23 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC $@)$(CC) $(CFLAGS) $(DEPS_CFLAGS) -c $< -o $@
 
+# what suites share
+SUPPORT = $(BUILD)/libsupport.a
+SUPPORT_OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/support/*.c))
+$(SUPPORT_OBJ): private CFLAGS += -Itests
+$(SUPPORT): $(SUPPORT_OBJ)
+	@rm -f $@
+	$(call say,AR $@)ar rcs $@ $^
+
 vpath test_%.c $(sort $(dir $(SUITES)))
-$(BUILD)/tests/%: %.c $(APP_LIB) $(LIB)
+$(BUILD)/tests/%: %.c $(SUPPORT) $(APP_LIB) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC $@)$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< \
-	  $(APP_LIB) $(LIB) \
+	  $(SUPPORT) $(APP_LIB) $(LIB) \
 	  -lcunit $(DEPS_LIBS)
-$(BUILD)/tests/%: tests/%.c $(LIB)
+$(BUILD)/tests/%: tests/%.c $(SUPPORT) $(LIB)
 	@mkdir -p $(@D)
-	$(call say,CC $@)$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< $(LIB) \
+	$(call say,CC $@)$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< $(SUPPORT) $(LIB) \
 	  -lcunit $(DEPS_LIBS)
 
 .PHONY: tests
@@ -240,7 +248,8 @@ FUZZERS = codec manifest shard
 FUZZ_CC = $(firstword $(wildcard /usr/bin/clang-14) clang)
 FUZZ_FLAGS = -std=c17 -D_GNU_SOURCE -O1 -g -fno-sanitize-recover=undefined \
   -fsanitize=fuzzer,address,undefined $(CFLAGS_WARN) -Isrc -I. -Itests -Itests/fuzz
-FUZZ_SRC = $(filter-out %/build_info.c,$(filter io/% src/base/% src/ranks/%,$(SRC)))
+FUZZ_SRC = $(filter-out %/build_info.c,$(filter io/% src/base/% src/ranks/%,$(SRC))) \
+  tests/support/codec_case.c tests/support/h5_file.c
 .PHONY: fuzz fuzz-seeds
 fuzz: $(FUZZERS:%=$(BUILD)/fuzz/fuzz_%) ## damaged datasets for the readers (SECONDS=60 each)
 	@for f in $(FUZZERS); do \

@@ -9,6 +9,7 @@ below app, sizes of files and functions.  Prints one
 line per breach, "file:line: what", and ends 1 when there is any.
 """
 import fnmatch
+import glob
 import os
 import re
 import sys
@@ -182,6 +183,13 @@ def check_circles(texts, breaches):
                         + ", ".join(ties))
 
 
+def check_header(path, text, breaches):
+    """Of tests: none of their functions is worth inlining."""
+    for found in DEFINITION.finditer(text):
+        line = text.count("\n", 0, found.start()) + 1
+        breaches.append(f"{path}:{line}: {found[2]} is a function in a header")
+
+
 def check_file(root, path, text, layers, lengths, breaches):
     n = text.count("\n")
     limit = MAX_HEADER if path.endswith(".h") else MAX_FILE
@@ -213,6 +221,9 @@ def main():
                         texts[path] = file.read()
                     check_file(root, path, texts[path], layers, lengths,
                                breaches)
+    for path in sorted(glob.glob(f"{root}/tests/**/*.h", recursive=True)):
+        with open(path, encoding="utf-8") as file:
+            check_header(os.path.relpath(path, root), file.read(), breaches)
     lengths.sort()
     p90 = lengths[len(lengths) * 9 // 10] if lengths else 0
     if p90 > MAX_P90 and len(lengths) >= 100:

@@ -2,7 +2,7 @@
  *  Tables and records of logits from arbitrary bytes, for libFuzzer: refused,
  * or a row that keeps every rule and comes back when it is encoded anew. `make
  * fuzz` builds and runs it; `make fuzz-seeds` makes what it starts from. */
-#include "codec_case.h"
+#include "support/codec_case.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  *  Writes what fuzz_codec.c starts from, into the folder given: small rows of
  *  every kind and vocabulary, with tables learnt from them and with blank ones.
  */
-#include "codec_case.h"
+#include "support/codec_case.h"
 
 #include "base/rng.h"
 #include <math.h>

@@ -5,11 +5,6 @@
 
 #include "io/common/h5.h"
 
-static inline rt_err h5_save(rt_h5 **h5, const char *path)
-{
-  rt_outfile *to;
-  RT_TRY(rt_outfile_create(path, &to));
-  return rt_outfile_finish(rt_h5_save(h5, NULL, 0, to), &to);
-}
+rt_err h5_save(rt_h5 **h5, const char *path);
 
 #endif

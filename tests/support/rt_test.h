@@ -43,13 +43,7 @@
   } while (0)
 
 /** Says what failed on a rank whose standard output is not shown. */
-static inline void rt_test_tell(int rank)
-{
-  for (CU_pFailureRecord f = CU_get_failure_list(); f != NULL; f = f->pNext)
-    fprintf(stderr, "rank %d: %s: %s:%u: %s\n", rank,
-            f->pTest != NULL ? f->pTest->pName : "suite", f->strFileName,
-            f->uiLineNumber, f->strCondition);
-}
+void rt_test_tell(int rank);
 
 /** Runs the tests on every rank; exit status 1 everywhere on any failure. */
 #define RT_TEST_MAIN(suite_name, ...)                                          \
