@@ -247,13 +247,13 @@ static rt_err write_seal(MPI_Comm comm, const source *from, seal *s,
 }
 
 rt_err rt_seal_write(MPI_Comm comm, const char *path, const rt_extent *raw,
-                     int n_raw, bool whole)
+                     int n_raw, rt_seal_hashes hashes)
 {
   seal s = {0};
   source from = {-1, path};
   rt_err err = rt_group_agree(comm, rt_file_open(path, &from.fd));
   if (err == RT_OK)
-    err = write_seal(comm, &from, &s, raw, n_raw, whole);
+    err = write_seal(comm, &from, &s, raw, n_raw, hashes == RT_SEAL_SHA256);
   if (from.fd >= 0)
     close(from.fd);
   clear(&s);

@@ -25,12 +25,18 @@ typedef struct rt_extent {
 /** PATH.seal */
 RT_MUST rt_err rt_seal_path(char out[RT_PATH_MAX], const char *path);
 
+/** What a seal stores of a file. */
+typedef enum rt_seal_hashes {
+  RT_SEAL_BLOCKS, /**< a hash per block */
+  RT_SEAL_SHA256  /**< also the SHA-256 of the whole, computed by rank 0 */
+} rt_seal_hashes;
+
 /** Write PATH.seal for a closed file.  \a raw [n_raw]: sorted extents that
- *  readers verify themselves (n_raw may be 0: everything is checked).  \a
- *  whole: also store its SHA-256, computed by rank 0.  Collective over \a comm:
- *  each rank hashes a share of the blocks. */
+ *  readers verify themselves (n_raw may be 0: everything is checked).
+ *  Collective over \a comm: each rank hashes a share of the blocks. */
 RT_MUST rt_err rt_seal_write(MPI_Comm comm, const char *path,
-                             const rt_extent *raw, int n_raw, bool whole);
+                             const rt_extent *raw, int n_raw,
+                             rt_seal_hashes hashes);
 /** What is known about a file that matches its seal. */
 typedef struct rt_seal_proof {
   uint64_t hash;              /**< hash at the end of PATH.seal */

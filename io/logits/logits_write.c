@@ -309,7 +309,7 @@ static rt_err write_sealed(const char *tmp, rt_logits_writer *w)
   if (err == RT_OK)
     err = read_back(tmp, w, raw);
   if (err == RT_OK)
-    err = rt_seal_write(MPI_COMM_SELF, tmp, raw, (int)n_raw, true);
+    err = rt_seal_write(MPI_COMM_SELF, tmp, raw, (int)n_raw, RT_SEAL_SHA256);
   free(raw);
   return err;
 }

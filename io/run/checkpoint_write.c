@@ -306,7 +306,7 @@ static rt_err write_checkpoint(MPI_Comm comm, const char *folder,
   RT_TRY(rt_group_agree(comm, err));
   err = write_file(comm, path, meta, p);
   if (err == RT_OK)
-    err = rt_seal_write(comm, path, NULL, 0, false);
+    err = rt_seal_write(comm, path, NULL, 0, RT_SEAL_BLOCKS);
   if (rank == 0)
     err = conclude(err, folder, tmp, meta->step);
   err = rt_group_agree(comm, err);

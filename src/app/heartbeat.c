@@ -110,11 +110,16 @@ bool rt_heartbeat_read(const rt_heartbeat *h, rt_pulse *all)
   return !gone;
 }
 
-bool rt_heartbeat_close(rt_heartbeat *h, bool remove)
+void rt_heartbeat_close(rt_heartbeat *h)
 {
-  if (!h->open)
-    return true;
-  close(h->fd);
+  if (h->open)
+    close(h->fd);
   h->open = false;
-  return !remove || unlink(h->path) == 0 || errno != ENOENT;
+}
+
+bool rt_heartbeat_remove(rt_heartbeat *h)
+{
+  const bool was_open = h->open;
+  rt_heartbeat_close(h);
+  return !was_open || unlink(h->path) == 0 || errno != ENOENT;
 }

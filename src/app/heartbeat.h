@@ -52,8 +52,9 @@ void rt_heartbeat_write(rt_heartbeat *h, bool surely);
  *  Returns false if the file was removed, which the rank that ends the job
  *  does. */
 bool rt_heartbeat_read(const rt_heartbeat *h, rt_pulse *all);
-/** Close the file; \a remove: also delete it.  False: another rank had deleted
- *  it. */
-bool rt_heartbeat_close(rt_heartbeat *h, bool remove);
+/** Close the file, if it is open. */
+void rt_heartbeat_close(rt_heartbeat *h);
+/** Close and delete it.  False: another rank had deleted it. */
+bool rt_heartbeat_remove(rt_heartbeat *h);
 
 #endif

@@ -318,7 +318,7 @@ static void end_job(const verdict *v)
   if (dog.rank != speaker(v))
     nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
   // the others see that the file is gone
-  if (rt_heartbeat_close(&dog.beats, true))
+  if (rt_heartbeat_remove(&dog.beats))
     say(v);
   else // another rank prints
     nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
@@ -418,7 +418,7 @@ static void open_or_move(bool doubt)
   if (h->run == 0)
     return;
   if (h->open && !h->in_folder && has_begun() && rt_folder_exists(h->folder))
-    rt_heartbeat_close(h, true);
+    rt_heartbeat_remove(h);
   if (!h->open && (doubt || has_begun() || rt_heartbeat_calls(h)))
     rt_heartbeat_open(h);
 }
@@ -552,5 +552,8 @@ void rt_watchdog_stop(void)
   dog.running = false;
   pthread_cond_destroy(&dog.wake);
   pthread_mutex_destroy(&dog.lock);
-  rt_heartbeat_close(&dog.beats, dog.rank == 0);
+  if (dog.rank == 0)
+    rt_heartbeat_remove(&dog.beats);
+  else
+    rt_heartbeat_close(&dog.beats);
 }

@@ -146,11 +146,12 @@ static void test_lines(void)
   rt_heartbeat_write(&h[1], false);
   CU_ASSERT_TRUE(rt_heartbeat_read(&h[0], all));
   CU_ASSERT_STRING_EQUAL(all[1].doing, h[1].mine.doing);
-  CU_ASSERT_TRUE(rt_heartbeat_close(&h[1], true)); // it ends the job
+  CU_ASSERT_TRUE(rt_heartbeat_remove(&h[1])); // it ends the job
   CU_ASSERT_FALSE(rt_heartbeat_read(&h[0], all));
-  CU_ASSERT_FALSE(rt_heartbeat_close(&h[0], true)); // somebody else had
-  CU_ASSERT_TRUE(rt_heartbeat_close(&h[2], false));
-  CU_ASSERT_TRUE(rt_heartbeat_close(&h[2], true)); // not open
+  CU_ASSERT_FALSE(rt_heartbeat_remove(&h[0])); // somebody else had
+  rt_heartbeat_close(&h[2]);
+  CU_ASSERT_FALSE(h[2].open);
+  CU_ASSERT_TRUE(rt_heartbeat_remove(&h[2])); // not open
   RT_OKAY(rt_path_remove(folder));
 }
 

@@ -247,7 +247,7 @@ static rt_err write_shard(const edit *e, int n)
   RT_TRY(put_attributes(h5, e, n));
   RT_TRY(put_sets(h5, e, n));
   RT_TRY(h5_save(&h5, path));
-  RT_TRY(rt_seal_write(MPI_COMM_SELF, path, NULL, 0, true));
+  RT_TRY(rt_seal_write(MPI_COMM_SELF, path, NULL, 0, RT_SEAL_SHA256));
   rt_logits_shard s;
   RT_TRY(rt_file_size(path, &s.bytes));
   RT_TRY(rt_seal_hash(path, &s.seal, s.sha256));

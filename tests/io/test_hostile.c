@@ -106,7 +106,7 @@ static rt_logits_info hostile_info; // of the dataset
 static rt_err seal_shard(const char *own, const char *path)
 {
   rt_logits_shard s;
-  RT_TRY(rt_seal_write(MPI_COMM_SELF, path, NULL, 0, true));
+  RT_TRY(rt_seal_write(MPI_COMM_SELF, path, NULL, 0, RT_SEAL_SHA256));
   RT_TRY(rt_file_size(path, &s.bytes));
   RT_TRY(rt_seal_hash(path, &s.seal, s.sha256));
   rt_logits_manifest m = {hostile_info, true, "", &s, 1, ""};
@@ -282,7 +282,7 @@ static void make_slabs(float *w, char names[N_SLABS][16],
 static rt_err seal_state(const char *own, const char *path)
 {
   (void)own;
-  return rt_seal_write(MPI_COMM_SELF, path, NULL, 0, false);
+  return rt_seal_write(MPI_COMM_SELF, path, NULL, 0, RT_SEAL_BLOCKS);
 }
 
 static rt_err read_state(const char *own)

@@ -201,7 +201,7 @@ static void write_lie(const char *path, const rt_logits_info *info,
                         rt_view_of(data, s->dtype, s->rows, s->cols)));
   }
   RT_OKAY(h5_save(&h5, path));
-  RT_OKAY(rt_seal_write(MPI_COMM_SELF, path, NULL, 0, true));
+  RT_OKAY(rt_seal_write(MPI_COMM_SELF, path, NULL, 0, RT_SEAL_SHA256));
 }
 
 static void test_lying_shard(void)
@@ -263,7 +263,7 @@ static void test_unhashed(void)
     write_lie(path, &info, &good);
     RT_OKAY(rt_file_size(path, &s.bytes));
     const rt_extent all = {0, s.bytes};
-    RT_OKAY(rt_seal_write(MPI_COMM_SELF, path, &all, 1, true));
+    RT_OKAY(rt_seal_write(MPI_COMM_SELF, path, &all, 1, RT_SEAL_SHA256));
     RT_OKAY(rt_seal_hash(path, &s.seal, s.sha256));
     rt_logits_manifest m = {info, true, "", &s, 1, ""};
     memset(m.readme_sha256, '0', RT_SHA256_HEX - 1);

@@ -37,7 +37,7 @@ static void test_sizes(void)
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
     char path[RT_PATH_MAX];
     begin(path, sizes[i]);
-    RT_OKAY(rt_seal_write(MPI_COMM_WORLD, path, NULL, 0, false));
+    RT_OKAY(rt_seal_write(MPI_COMM_WORLD, path, NULL, 0, RT_SEAL_BLOCKS));
     RT_OKAY(rt_seal_check(MPI_COMM_WORLD, path));
     RT_OKAY(rt_seal_check(MPI_COMM_SELF, path)); // by any number of ranks
     uint64_t together, alone;
@@ -45,7 +45,7 @@ static void test_sizes(void)
     RT_OKAY(rt_seal_hash(path, &together, sha256));
     MPI_Barrier(MPI_COMM_WORLD);
     if (my_rank == 0) {
-      RT_OKAY(rt_seal_write(MPI_COMM_SELF, path, NULL, 0, false));
+      RT_OKAY(rt_seal_write(MPI_COMM_SELF, path, NULL, 0, RT_SEAL_BLOCKS));
       RT_OKAY(rt_seal_hash(path, &alone, sha256));
       CU_ASSERT_EQUAL(together, alone);
     }
@@ -58,7 +58,7 @@ static void test_any_byte(void)
   const int64_t bytes = 4 * BLOCK + 999;
   char path[RT_PATH_MAX];
   begin(path, bytes);
-  RT_OKAY(rt_seal_write(MPI_COMM_WORLD, path, NULL, 0, false));
+  RT_OKAY(rt_seal_write(MPI_COMM_WORLD, path, NULL, 0, RT_SEAL_BLOCKS));
   for (int i = 0; i < 40; i++) {
     const int64_t at = i == 0   ? 0
                        : i == 1 ? bytes - 1
@@ -84,7 +84,7 @@ static void test_raw(void)
                            {7 * BLOCK, BLOCK - 1}};
   char path[RT_PATH_MAX];
   begin(path, 8 * BLOCK - 1);
-  RT_OKAY(rt_seal_write(MPI_COMM_WORLD, path, raw, 4, false));
+  RT_OKAY(rt_seal_write(MPI_COMM_WORLD, path, raw, 4, RT_SEAL_BLOCKS));
   for (int block = 0; block < 8; block++) {
     const int64_t at = (int64_t)block * BLOCK + BLOCK / 2 + 9;
     flip(path, at, 16);
@@ -95,10 +95,10 @@ static void test_raw(void)
     flip(path, at, 16);
   }
   const rt_extent wrong[] = {{BLOCK, BLOCK}, {BLOCK, 5}};
-  RT_FAILS(rt_seal_write(MPI_COMM_WORLD, path, wrong, 2, false),
+  RT_FAILS(rt_seal_write(MPI_COMM_WORLD, path, wrong, 2, RT_SEAL_BLOCKS),
            RT_ERR_INTERNAL, "out of order");
   const rt_extent outside[] = {{7 * BLOCK, BLOCK}};
-  RT_FAILS(rt_seal_write(MPI_COMM_WORLD, path, outside, 1, false),
+  RT_FAILS(rt_seal_write(MPI_COMM_WORLD, path, outside, 1, RT_SEAL_BLOCKS),
            RT_ERR_INTERNAL, "outside");
   scratch_remove(folder);
 }
@@ -108,7 +108,7 @@ static void test_absent(void)
   char path[RT_PATH_MAX];
   begin(path, 100);
   RT_FAILS(rt_seal_check(MPI_COMM_WORLD, path), RT_ERR_DATA, "not sealed");
-  RT_OKAY(rt_seal_write(MPI_COMM_WORLD, path, NULL, 0, false));
+  RT_OKAY(rt_seal_write(MPI_COMM_WORLD, path, NULL, 0, RT_SEAL_BLOCKS));
   MPI_Barrier(MPI_COMM_WORLD);
   if (my_rank == 0)
     CU_ASSERT_EQUAL(truncate(path, 99), 0);
@@ -128,7 +128,7 @@ static void test_seal_damaged(void)
 {
   char path[RT_PATH_MAX], seal[RT_PATH_MAX];
   begin(path, BLOCK + 1);
-  RT_OKAY(rt_seal_write(MPI_COMM_WORLD, path, NULL, 0, false));
+  RT_OKAY(rt_seal_write(MPI_COMM_WORLD, path, NULL, 0, RT_SEAL_BLOCKS));
   RT_OKAY(rt_path_join(seal, folder, "data.seal"));
   int64_t bytes;
   RT_OKAY(rt_file_size(seal, &bytes));
