@@ -1,11 +1,12 @@
 /** \file bench_read.c
- *  Random rows by the library against pread of the same bytes, as JSON:
+ *  Compares reading rows in random order by the library with pread of the same
+ *  bytes; prints JSON:
  *    mpirun -n N bench_read FOLDER...
- *  The folders are copies of one dataset, so that together they are larger than
- *  a processor's cache, as real ones are.  All ranks at once, each through all
- *  rows in an order of its own.  The sides alternate over the same rows and the
- *  same buffer, in a warm page cache; a side takes as long as its slowest rank.
- */
+ *  The folders are copies of one dataset, so that together they exceed the
+ *  processor's cache, like real datasets.  All ranks run at the same time, each
+ *  over all rows in its own order.  The two sides alternate over the same rows
+ *  and the same buffer, with a warm page cache; a side takes as long as its
+ *  slowest rank. */
 #include "base/clock.h"
 #include "base/rng.h"
 #include "io/common/h5_child.h"
@@ -17,9 +18,9 @@
 #include <unistd.h>
 
 enum { N_ROUNDS = 9 };
-static const int64_t round_bytes = (int64_t)1 << 30; // of a rank and a side
+static const int64_t round_bytes = (int64_t)1 << 30; // bytes per rank and side
 
-/** Bytes that lie together in a file. */
+/** A contiguous range of bytes in a file. */
 typedef struct piece {
   int fd; // owned by the bench
   int64_t offset;
@@ -44,7 +45,8 @@ static int by_size(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-/** --- where the rows lie, found as a stranger would by doc/formats.md --- */
+/** Locate the rows from the description in doc/formats.md, independently of the
+ *  library. */
 
 static rt_err add_piece(bench *b, int fd, uint64_t offset, uint64_t n)
 {
@@ -158,7 +160,7 @@ static rt_err prepare(bench *b, char **folders, int64_t n_sets)
   return RT_OK;
 }
 
-/** --- the two sides: all rows once --- */
+/** The two sides, each over all rows once. */
 
 static rt_err read_row(bench *b, int64_t row)
 {
@@ -205,7 +207,7 @@ static rt_err time_side(bench *b, rt_err (*side)(bench *), double *seconds)
   return RT_OK;
 }
 
-/** What pread of the pieces gives must be the record. */
+/** Check that pread of the pieces gives the record. */
 static rt_err compare(bench *b)
 {
   for (int64_t r = 0; r < b->n_rows; r++) {
@@ -258,7 +260,7 @@ int main(int argc, char **argv)
   MPI_Init(&argc, &argv);
   if (err == RT_OK)
     err = run(argc, argv, &b);
-  if (err != RT_OK) { // peers may wait at a barrier
+  if (err != RT_OK) { // the other ranks may wait at a barrier
     fprintf(stderr, "bench_read: %s\n", rt_err_text());
     MPI_Abort(MPI_COMM_WORLD, 1);
   }

@@ -1,7 +1,8 @@
 /** \file bench_store.c
- *  Sizes and speeds of the encodings over rows of an exact dataset, as JSON:
+ *  Sizes and speeds of the encodings for the rows of an exact dataset, as JSON:
  *    bench_store FOLDER KIND TOP_K [N_DRAWS]
- *  Everything is counted: records, tables, offsets and hashes; one core. */
+ *  All bytes are counted: records, tables, offsets and hashes.  Uses one core.
+ */
 #include "base/clock.h"
 #include "base/rng.h"
 #include "distill/teacher/truncate.h"
@@ -39,7 +40,7 @@ static double median(double *x)
   return x[N_TIMES / 2];
 }
 
-/** Draws from the kept entries, renormalised: near enough for sizes. */
+/** Draw from the kept entries, renormalised, which is sufficient for sizes. */
 static void draw(const bench *b, int64_t r, rt_logits_row *row)
 {
   int64_t from = 0, to = 0;
@@ -114,8 +115,8 @@ static rt_err read_rows(bench *b)
   return RT_OK;
 }
 
-/** Where \a id is in \a ids [n]: near \a from, as only entries of nearly the
- * same log-prob change places; n if nowhere. */
+/** Position of \a id in \a ids [n], searched near \a from, because only entries
+ *  with similar log-probs change places; n if absent. */
 static uint32_t find_near(const uint32_t *ids, uint32_t n, uint32_t from,
                           uint32_t id)
 {
@@ -128,8 +129,8 @@ static uint32_t find_near(const uint32_t *ids, uint32_t n, uint32_t from,
   return n;
 }
 
-/** KL of one token's exact entries against the decoded, both renormalised; the
- *  ids may be in another order where log-probs are close. */
+/** KL of one token's exact from its decoded entries, both renormalised; ids may
+ *  be in a different order where log-probs are close. */
 static double kl_of(const uint32_t *ids, const float *logp,
                     const uint32_t *ids_d, const float *logp_d, uint32_t n)
 {

@@ -1,7 +1,7 @@
 /** \file count_reads.c
- *  A library to preload: a line in COUNT_TO for each pread of a file whose path
- *  contains COUNT_IN, by any program, "PROCESS OFFSET BYTES PATH"; not by the
- *  processes that it forks to open HDF5 files, which may not write.
+ *  A preload library that appends a line "PROCESS OFFSET BYTES PATH" to
+ *  COUNT_TO for each pread of a file whose path contains COUNT_IN, by any
+ *  process except those forked to open HDF5 files, which may not write.
  *    COUNT_IN=PART COUNT_TO=FILE LD_PRELOAD=... program */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static pid_t born; // process that loaded this
+static pid_t born; // process that loaded this library
 
 __attribute__((constructor)) static void remember(void)
 {
@@ -33,7 +33,7 @@ static void note(int fd, size_t n, off_t at)
   const int n_line = snprintf(line, sizeof line, "%ld %lld %zu %s\n",
                               (long)getpid(), (long long)at, n, path);
   if (out < 0 || write(out, line, (size_t)n_line) != n_line)
-    abort(); // a count that misses some would pass for fewer
+    abort(); // an incomplete count must not be mistaken for a smaller one
   close(out);
 }
 

@@ -1,11 +1,12 @@
 /** \file fail_call.c
- *  A library to preload: one call of the program itself fails, once, on one
- *  rank.  Calls of libraries (MPI, HDF5, ...) are left alone: the return
- * address says whose it is.  A place is a call with the callers above it.
- *    FAIL_RANK=1 FAIL_LIST=FILE  write the places that were passed, a line
- * each: "key function offset" FAIL_RANK=1 FAIL_KEY=key    the first call at
- * that place fails FAIL_DEPTH=4                how many calls above make places
- * differ */
+ *  A preload library that lets one call of the program fail, once, on one rank.
+ *  Calls by libraries (MPI, HDF5, ...) are not affected: the return address
+ *  tells them apart.  A place is a call together with its callers.
+ *
+ *    FAIL_RANK=1 FAIL_LIST=FILE  write the places passed, one line each:
+ *                                "key function offset"
+ *    FAIL_RANK=1 FAIL_KEY=key    the first call at that place fails
+ *    FAIL_DEPTH=4                number of callers that distinguish places */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -34,7 +35,7 @@ extern void *__libc_realloc(void *p, size_t n);
 extern void *__libc_memalign(size_t alignment, size_t n);
 // NOLINTEND(bugprone-reserved-identifier)
 
-// A preloaded library has no other place for it.
+// static, because a preload library has no other place for it
 static struct {
   bool on;
   uintptr_t base, begin, end; // of the program's code
@@ -57,7 +58,7 @@ static int look(struct dl_phdr_info *info, size_t size, void *unused)
     us.begin = us.base + p->p_vaddr;
     us.end = us.begin + p->p_memsz;
   }
-  return 1; // the first is the program
+  return 1; // the first entry is the program
 }
 
 __attribute__((constructor)) static void start(void)
@@ -72,7 +73,7 @@ __attribute__((constructor)) static void start(void)
   us.depth = depth != NULL ? atoi(depth) : 4;
   us.key = key != NULL ? strtoull(key, NULL, 16) : 0;
   us.list = list != NULL ? open(list, O_WRONLY | O_CREAT | O_TRUNC, 0644) : -1;
-  backtrace(warm, 1); // it allocates the first time
+  backtrace(warm, 1); // its first call allocates
   us.on = true;
 }
 
@@ -102,7 +103,8 @@ static bool is_ours(const void *address)
   return (uintptr_t)address >= us.begin && (uintptr_t)address < us.end;
 }
 
-/** The place by the program's own addresses, nearest first. */
+/** Identify the place by the return addresses in the program, innermost first.
+ */
 static uint64_t place(const char *name)
 {
   void *frames[FRAMES];
@@ -118,7 +120,7 @@ static uint64_t place(const char *name)
   return key;
 }
 
-/** Does this call fail?  \a from: its return address. */
+/** Should this call fail?  \a from: its return address. */
 static bool fails(const char *name, const void *from)
 {
   char line[128];
@@ -149,7 +151,7 @@ static bool fails(const char *name, const void *from)
 #define NEXT(type, name) ((type)dlsym(RTLD_NEXT, name))
 
 // NOLINTBEGIN(bugprone-macro-parentheses): these are types
-/** A call that fails with \a code and \a result, else goes on as \a real. */
+/** A wrapper that fails with \a code and \a result, or calls \a real. */
 #define CALL(result_type, name, parameters, arguments, types, result, code)    \
   result_type name parameters                                                  \
   {                                                                            \

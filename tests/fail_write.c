@@ -1,14 +1,17 @@
 /** \file fail_write.c
- *  A library to preload: the file system under a folder fails at the n-th call
- *  that changes it (open to create, write and its kin, ftruncate, fsync,
+ *  A preload library in which the file system below a folder fails at the n-th
+ *  call that changes it (open to create, write and variants, ftruncate, fsync,
  *  fdatasync, close, rename, link, unlink, remove, mkdir, rmdir).
+ *
  *    FAIL_IN=PART FAIL_AT=N FAIL_HOW=HOW LD_PRELOAD=... program
- *  PART is part of the path; N 1 is the first call; HOW is an errno (5: EIO),
- * or short (a write of half of it) or lie (a write that says it is done and did
- *  nothing).  The n-th call fails and all after it, with FAIL_ONCE only that
- *  one; with FAIL_RANK=R only on that rank of Open MPI.  With FAIL_SLOW_S=S no
- *  call fails: that one takes S seconds.  With FAIL_COUNT=FILE a process adds a
- *  line when it ends: its rank and how many calls there were. */
+ *
+ *  PART is part of the path; N = 1 is the first call.  HOW is an errno (5:
+ *  EIO), or short (half of the data is written), or lie (the write reports
+ *  success but does nothing).  The n-th and all later calls fail; with
+ *  FAIL_ONCE only that one; with FAIL_RANK=R only on that rank of Open MPI.
+ *  With FAIL_SLOW_S=S no call fails, but that one takes S seconds.  With
+ *  FAIL_COUNT=FILE a process appends its rank and number of calls when it ends.
+ */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +26,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static _Atomic long n_calls; // a preloaded library has no other place for it
+static _Atomic long
+    n_calls; // static, because a preload library has no other place for it
 
 #define NEXT(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
 
@@ -50,7 +54,7 @@ static bool is_our_file(int fd)
   return is_ours(path);
 }
 
-/** Count a call: is it one that fails? */
+/** Count a call; should it fail? */
 static bool strikes(void)
 {
   const char *const rank = option("FAIL_RANK");
@@ -65,7 +69,7 @@ static bool strikes(void)
   return false;
 }
 
-/** The same, but only writes can be short, or lie; sets errno. */
+/** The same, but only writes can be short or lie; sets errno. */
 static bool fails(void)
 {
   const int reason = atoi(option("FAIL_HOW"));
@@ -85,9 +89,8 @@ __attribute__((destructor)) static void tell(void)
   fclose(f);
 }
 
-/** --- writes --- */
-
-/** How much of n bytes is written: none and an answer at once, or a number. */
+/** How many of n bytes to write: none, with an immediate result, or a number.
+ */
 static bool answered(int fd, size_t *n, ssize_t *answer)
 {
   if (!is_our_file(fd) || !strikes())
@@ -138,8 +141,6 @@ ssize_t pwritev64(int fd, const struct iovec *from, int n, off_t at)
   return pwritev(fd, from, n, at);
 }
 
-/** --- open files --- */
-
 int ftruncate(int fd, off_t n)
 {
   return is_our_file(fd) && fails() ? -1 : NEXT(ftruncate)(fd, n);
@@ -160,7 +161,7 @@ int fdatasync(int fd)
   return is_our_file(fd) && fails() ? -1 : NEXT(fdatasync)(fd);
 }
 
-/** Of a file that was written; it is closed all the same. */
+/** Fails for a written file, which is nevertheless closed. */
 int close(int fd)
 {
   const int flags = fcntl(fd, F_GETFL);
@@ -171,8 +172,6 @@ int close(int fd)
     errno = reason;
   return bad ? -1 : answer;
 }
-
-/** --- names --- */
 
 int open(const char *path, int flags, ...)
 {

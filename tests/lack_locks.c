@@ -1,6 +1,6 @@
 /** \file lack_locks.c
- *  A library to preload: a file system without flock, fcntl's locks, hard
- *  links and fsync of folders.
+ *  A preload library that imitates a file system without flock, fcntl locks and
+ *  hard links.
  *    LACK_ERRNO=38 LD_PRELOAD=... program */
 #include <dlfcn.h>
 #include <errno.h>

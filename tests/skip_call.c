@@ -1,7 +1,7 @@
 /** \file skip_call.c
- *  A library to preload: one rank skips one collective, as if its program had
- *  forgotten it.
- *    SKIP_RANK=1 SKIP_CALL=MPI_Allgather   the first of this name
+ *  A preload library with which one rank skips one collective, as if the
+ *  program had forgotten it.
+ *    SKIP_RANK=1 SKIP_CALL=MPI_Allgather   the first call of this name
  *    SKIP_AT=3                             the third one
  *    SKIP_STOP=1                           the process stops there instead */
 #include <mpi.h>
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** The call \a name of this rank is not to be made. */
+/** Should this call of \a name be skipped? */
 static bool skips(const char *name)
 {
   static int n; // a preloaded library has no other place for it

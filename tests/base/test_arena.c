@@ -1,5 +1,5 @@
 /** \file test_arena.c
- *  Planned memory.
+ *  Memory that is planned before it is allocated.
  *  ranks: 1 */
 #include "base/arena.h"
 #include "base/bundle.h"
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Counts what is open, and fails when told to. */
+/** An allocator that counts open blocks and fails on request. */
 typedef struct place {
   int n_open;
   size_t bytes;
@@ -135,7 +135,7 @@ static void test_print(void)
   rt_arena_destroy(&a);
 }
 
-/** The same calls count and hand out. */
+/** The same calls count bytes and return addresses. */
 static void test_bundle(void)
 {
   rt_bundle b = {0};

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/** A fresh folder; the test removes it. */
+/** A new folder, which the test removes. */
 static void make_scratch(char folder[RT_PATH_MAX])
 {
   const char *root = getenv("TMPDIR");
@@ -234,7 +234,7 @@ static void test_dtype_known_values(void)
   CU_ASSERT_STRING_EQUAL(rt_dtype_name(RT_F16), "f16");
 }
 
-/** Every 16-bit number but NaN is itself after f64 and back. */
+/** Every 16-bit number except NaN survives the conversion to f64 and back. */
 static void test_dtype_every_16_bits(void)
 {
   const rt_dtype types[] = {RT_BF16, RT_F16};

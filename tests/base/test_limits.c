@@ -11,7 +11,7 @@
 
 static char root[RT_PATH_MAX];
 
-/** A file of the tree; its folder is made. */
+/** Write a file of the tree, creating its folder. */
 static void put(const char *path, const char *text)
 {
   char full[RT_PATH_MAX], folder[RT_PATH_MAX];
@@ -38,7 +38,7 @@ static void end(void)
   scratch_remove(root);
 }
 
-/** The first limit whose name holds \a part; NULL without one. */
+/** The first limit whose name contains \a part; NULL if there is none. */
 static const rt_limit *find(const rt_limits *l, const char *part)
 {
   for (int i = 0; i < l->n; i++)
@@ -155,7 +155,7 @@ static void test_hybrid(void)
 }
 
 /** A container sees its part of the tree under the whole tree's name (Docker,
- *  v1), or under "/" (a cgroup namespace), or another part (bind mounts). */
+ *  v1), as "/" (cgroup namespace), or another part (bind mounts). */
 static void test_containers(void)
 {
   rt_limits l;
@@ -226,7 +226,7 @@ static void test_slurm(void)
   end();
 }
 
-/** In a process of its own, as the limit stays. */
+/** In a separate process, because the limit is permanent. */
 static void test_rlimits(void)
 {
   begin();

@@ -1,5 +1,6 @@
 /** \file test_outfile.c
- *  What is written is read back; drafts come to their names once. */
+ *  Written data is read back; drafts get their names only once.
+ *  ranks: 1 */
 #include "base/outfile.h"
 #include "base/draft.h"
 
@@ -25,7 +26,7 @@ static void check_contents(const char *file, const void *want, size_t n)
   free(got);
 }
 
-/** Appended in small and large pieces behind a header that comes last. */
+/** Append in small and large pieces after a header that is written last. */
 static void test_pieces(void)
 {
   enum { HEAD = 100, N = 3 << 20 };
@@ -51,7 +52,7 @@ static void test_pieces(void)
   scratch_remove(folder);
 }
 
-/** A byte that the file lost, before and after the disk has it. */
+/** A byte is lost, before and after the sync to disk. */
 static void test_lost(void)
 {
   begin();
@@ -68,7 +69,7 @@ static void test_lost(void)
     RT_FAILS(rt_outfile_finish(RT_OK, &f), RT_ERR_IO, "do not read back");
     CU_ASSERT_PTR_NOT_NULL(strstr(rt_err_text(), at == 0 ? "5..21" : "100.."));
   }
-  // a failure before comes first; what is not open is nobody's matter
+  // an earlier failure takes precedence; a file that is not open is ignored
   RT_OKAY(rt_outfile_create(path, &f));
   RT_FAILS(rt_outfile_finish(RT_FAIL(RT_ERR_DATA, "first"), &f), RT_ERR_DATA,
            "first");
@@ -84,7 +85,7 @@ static void write_draft(const rt_draft *d, const char *text)
   RT_OKAY(rt_outfile_finish(RT_OK, &f));
 }
 
-/** Nothing is there under the name before the end, or when it fails. */
+/** The final name does not exist before the end, or after a failure. */
 static void test_draft(void)
 {
   begin();
@@ -105,7 +106,7 @@ static void test_draft(void)
   scratch_remove(folder);
 }
 
-/** Of two that make one name the first that is done wins. */
+/** If two processes create the same name, the first to finish wins. */
 static void test_two(void)
 {
   begin();
@@ -129,8 +130,8 @@ static void test_two(void)
   scratch_remove(folder);
 }
 
-/** A draft of another process: of a killed one it goes, of a live one it
- *  stays; what only looks like one stays, too. */
+/** A killed process's draft is removed, a live one's is kept, and so are files
+ *  with similar names. */
 static void test_left_over(void)
 {
   begin();

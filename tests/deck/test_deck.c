@@ -1,5 +1,5 @@
 /** \file test_deck.c
- *  The reader of decks: good ones, bad ones, and what is printed.
+ *  Reading and printing of decks, valid and invalid.
  *  ranks: 1 */
 #include "support/rt_test.h"
 
@@ -115,7 +115,7 @@ static void test_empty_decks(void)
   }
 }
 
-/** Decks with one error, and what must be said of it. */
+/** Decks with one error, and the expected message. */
 static const struct {
   const char *text, *message;
 } bad[] = {
@@ -367,7 +367,7 @@ static void test_paths(void)
     RT_FAILS(rt_deck_parse("d", "", 1, override, &deck), RT_ERR_CONFIG,
              wrong[i].why);
   }
-  // texts that are no paths are taken as they are
+  // texts that are not paths are used unchanged
   snprintf(text, sizeof text, "capture.license=~ ${X} $Y");
   RT_OKAY(rt_deck_parse("d", "", 1, override, &deck));
   CU_ASSERT_STRING_EQUAL(rt_deck_text(deck, RT_KEY_CAP_LICENSE), "~ ${X} $Y");
@@ -450,7 +450,7 @@ static void test_printed_decks_read_back(void)
   CU_ASSERT_STRING_EQUAL(rt_deck_text(again, RT_KEY_TEA_WEIGHTS), "null");
   CU_ASSERT(rt_deck_real(again, RT_KEY_TRAIN_LR) == 0.1234567890123456789);
   RT_OKAY(rt_deck_to_text(again, &text_again));
-  // but for the sources the two texts are the same
+  // except for the sources, the two texts are the same
   const char *a = text, *b = text_again;
   while (*a != '\0' && *b != '\0') {
     const size_t n_a = strcspn(a, "#\n"), n_b = strcspn(b, "#\n");
@@ -495,7 +495,7 @@ static void test_diff_of_decks(void)
 }
 
 /** Each key by itself: FREE ones are passed over, KEPT ones are told unless
- * they are allowed. */
+ *  they are allowed. */
 static void test_restart_of_every_key(void)
 {
   static const char *const kept[] = {"run.seed", "run.real", "train.lr",
@@ -687,7 +687,7 @@ static void test_same_paths(void)
   }
 }
 
-/** A broken deck is read or refused as a bad deck, never anything else. */
+/** A corrupted deck is either read or rejected as an invalid deck. */
 static void read_hostile(const char *text)
 {
   rt_deck *deck;
@@ -723,7 +723,8 @@ static void test_truncated_and_flipped(void)
   }
 }
 
-/** The largest deck of one repeated piece must not take for ever. */
+/** The largest deck, made of one repeated piece, must not take excessive time.
+ */
 static void test_large_and_hostile(void)
 {
   static const char *const pieces[] = {"[",

@@ -33,7 +33,7 @@ static void finish(scene *s)
   CU_ASSERT_PTR_NULL(s->dev);
 }
 
-/** Is every element \a want now, without any wait? */
+/** Is every element equal to \a want now, without any wait? */
 static bool now(rt_view v, float want)
 {
   const float *x = v.data;
@@ -112,7 +112,7 @@ static void test_lazy(void)
   finish(&s);
 }
 
-/** More launches than the queue first has room for, waited for in parts. */
+/** More launches than the queue's initial capacity, waited for in parts. */
 static void test_many(void)
 {
   scene s;
@@ -131,7 +131,7 @@ static void test_many(void)
   finish(&s);
 }
 
-/** Copies keep their place in the queue, and take the host's bytes at once. */
+/** Copies keep their order in the queue, and read the host's bytes at once. */
 static void copies(const char *kind)
 {
   scene s;
@@ -157,8 +157,8 @@ static void test_copies(void)
   copies("check");
 }
 
-/** A host that reads without a wait sees another number under check only: this
- *  is what the device is for. */
+/** A host that reads without waiting gets another number, but only with check:
+ *  this is the purpose of that device. */
 static void test_missing_wait(void)
 {
   for (int lazy = 0; lazy < 2; lazy++) {
@@ -174,8 +174,8 @@ static void test_missing_wait(void)
   }
 }
 
-/** sumsq refuses rows with gaps and writes nothing: its output is then what the
- *  device made of it. */
+/** sumsq rejects rows with gaps and writes nothing, so its output shows what
+ *  the device put there. */
 static void refused(const scene *s, rt_view out)
 {
   const rt_view gaps = {s->x.data, RT_F32, 2, 2, 3};
@@ -229,7 +229,7 @@ static void test_errors_stick(void)
   }
 }
 
-/** One launch under check that must be refused with these words. */
+/** A launch with check that must be rejected with this message. */
 static void refuse(const scene *s, k_id kernel, const void *args,
                    const char *why)
 {

@@ -1,6 +1,6 @@
 /** \file test_draws.c
- *  Capture by draws: the same on any layout, as often as the teacher says, and
- *  a gradient that is right on average.  Statistics of the whole softmax.
+ *  Capture by random draws: independent of the layout, with the teacher's
+ *  frequencies, and an unbiased gradient.  Statistics of the whole softmax.
  *  ranks: 1 2 4 */
 #include "support/scene.h"
 
@@ -8,7 +8,7 @@
 
 enum { N_ROWS = 12, N_DRAWS = 50, N_SEEDS = 20, N_TOKENS = N_ROWS * SCENE_T };
 
-// A run's hooks have no argument of ours.
+// Static, because a run's hooks have no argument for it.
 static void beat(int64_t step, const char *phase)
 {
   (void)step;
@@ -74,7 +74,7 @@ static double *new_rows(void)
   return p;
 }
 
-/** Tokens whose draws differ. */
+/** Number of tokens whose draws differ. */
 static int n_different(const double *a, const double *b)
 {
   int n = 0;
@@ -124,8 +124,8 @@ static void test_layouts(void)
   scene_clear(&s);
 }
 
-/** Pearson's statistic of a token's draws over its ids of 5 or more to expect
- *  and the rest; *dof its degrees of freedom. */
+/** Pearson's chi-squared of a token's draws over its ids with an expectation of
+ *  5 or more, and the rest; *dof: degrees of freedom. */
 static double pearson(const double *p, const double *mean, double n, int *dof)
 {
   double sum = 0.0, rest = n, rest_got = n;
@@ -143,7 +143,7 @@ static double pearson(const double *p, const double *mean, double n, int *dof)
                     : ((*dof)--, sum);
 }
 
-/** By one rank: draws of many seeds against the whole softmax. */
+/** On one rank: draws of many seeds against the whole softmax. */
 static void compare_with_full(const scene *s, const rt_comm *self)
 {
   double *const p = new_rows(), *const mean = new_rows();
@@ -169,7 +169,7 @@ static void compare_with_full(const scene *s, const rt_comm *self)
     all += dof;
   }
   for (int i = 0; i < N_TOKENS * SCENE_V; i++) {
-    // the gradient of a student that knows nothing: 1 / V - target
+    // the gradient of an untrained student: 1 / V - target
     const double g = 1.0 / SCENE_V - p[i], h = 1.0 / SCENE_V - mean[i];
     dot += g * h;
     full += g * g;
@@ -183,7 +183,7 @@ static void compare_with_full(const scene *s, const rt_comm *self)
   free(mean);
 }
 
-/** Entropy and standard deviation against those of all logits. */
+/** Compare entropy and standard deviation with those of all logits. */
 static void check_statistics(const char *folder)
 {
   rt_logits *ds = NULL;

@@ -1,5 +1,5 @@
 /** \file test_evaluate.c
- *  Held-out measures against sums over written logits, on every layout.
+ *  Evaluation results against sums over written logits, on every layout.
  *  ranks: 1 2 4 */
 #include "distill/eval/logits_out.h"
 #include "support/scene.h"
@@ -9,7 +9,7 @@
 
 enum { V = SCENE_V, T = SCENE_T, N_BINS = 15 };
 
-/** How an evaluation is laid out. */
+/** The layout of an evaluation. */
 typedef struct layout {
   int tp;
   int micro_rows;
@@ -122,7 +122,7 @@ static int best_of(const float *z)
   return best;
 }
 
-/** The definitions, written as they stand. */
+/** The definitions, implemented directly. */
 static rt_eval_result reference(const float *z_s, const float *z_t,
                                 const uint32_t *label, int64_t n)
 {
@@ -208,7 +208,7 @@ static void test_measures(void)
   scene_clear(&s);
 }
 
-/** A teacher agrees with itself. */
+/** A teacher compared with itself. */
 static void test_itself(void)
 {
   scene s;

@@ -12,7 +12,7 @@
 enum { ROWS = 2, SEQ = 7, N = ROWS * SEQ, V = 37, D = 6, K = 5 };
 static const double alpha = 0.7, tau = 2.0;
 
-/** Random data and the reference's answers, the same on every rank. */
+/** Random data and the reference results, the same on every rank. */
 typedef struct problem {
   double h[N][D], w[V][D];
   int32_t tok[N], label[N];
@@ -56,7 +56,7 @@ static void make_problem(problem *p)
   }
 }
 
-/** Loss and gradients of one token, written as the formulas stand. */
+/** Loss and gradients of one token, directly from the formulas. */
 static void reference_token(problem *p, int n, int at)
 {
   double z[V], q[V], t[K], sum = 0.0, t_sum = 0.0;
@@ -116,7 +116,7 @@ static rt_batch batch_of(problem *p, rt_logits_row rows[ROWS], float *weight)
                     .logits = rows};
 }
 
-/** Largest difference over the reference's largest value. */
+/** Largest difference relative to the largest reference value. */
 static double error_of(const void *got, rt_dtype real, const double *want,
                        size_t n)
 {
@@ -130,7 +130,7 @@ static double error_of(const void *got, rt_dtype real, const double *want,
   return worst / scale;
 }
 
-/** Everything on one device type; chunk: bytes for the tile. */
+/** All checks on one type of device; chunk: bytes for the tile. */
 static void run(const char *kind, rt_dtype real, double chunk, double bar)
 {
   static problem p;

@@ -39,7 +39,8 @@ static void test_exclusive(void)
   CU_ASSERT_DOUBLE_EQUAL(sum_of(&p), p.since - p.began, 1e-9);
 }
 
-/** The late rank's peers wait in a collective: that is communication. */
+/** The peers of a late rank wait in a collective, which counts as
+ *  communication. */
 static void test_communication(void)
 {
   rt_comm *world = NULL;
@@ -60,7 +61,7 @@ static void test_communication(void)
   rt_comm_destroy(&world);
 }
 
-/** Shares of the lines of a printed table, in tenths of per cent. */
+/** Shares in a printed table, in tenths of a percent. */
 static int sum_of_shares(char *text, int *total)
 {
   int sum = 0, whole, tenth, n_lines = 0;

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-/** A deck's keys, and what they make of some steps of a run. */
+/** A deck's keys, and the expected values at some steps of a run. */
 typedef struct line {
   const char *keys;
   int64_t n_steps, step;
@@ -38,7 +38,7 @@ static void check(make_fn *make, const char *section, const line *lines,
 #define CHECK(make, section, lines)                                            \
   check(make, section, lines, sizeof(lines) / sizeof(lines)[0])
 
-/** constant is loss.alpha throughout, whatever wsd's lengths are. */
+/** constant is loss.alpha throughout, regardless of wsd's lengths. */
 static void test_alpha_constant(void)
 {
   static const line lines[] = {
@@ -101,7 +101,8 @@ static void test_alpha_wsd(void)
   CHECK(rt_alpha_schedule, "loss", lines);
 }
 
-/** The rate warms up whatever its shape: 1 % of the run, at least a step. */
+/** The learning rate warms up with every schedule: 1 % of the run, at least one
+ *  step. */
 static void test_rate_constant(void)
 {
 #define FLAT "lr: 1, lr_schedule: constant"

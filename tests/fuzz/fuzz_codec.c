@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-/** What the fuzzer is to find. */
+/** Report a finding to the fuzzer. */
 static void must(bool holds, const char *what)
 {
   if (holds)
@@ -58,7 +58,7 @@ static void check_record(const rt_codec *codec, const uint8_t *record, size_t n)
   rt_logits_row_clear(&row);
 }
 
-/** Tables that are taken must be stored as bytes that are taken. */
+/** Tables that are accepted must be stored as bytes that are accepted. */
 static void check_tables(const rt_codec *codec)
 {
   rt_bytes tables = {0};

@@ -1,7 +1,7 @@
 /** \file fuzz_manifest.c
- *  manifest.json of a logit dataset from arbitrary bytes (the proof that closes
- *  a real one is taken for granted), for libFuzzer: refused, or what is said of
- *  a dataset that can be: it is written and read back the same. */
+ *  libFuzzer target: manifest.json of a logit dataset from arbitrary bytes (its
+ *  hash is assumed to match) is rejected, or describes a possible dataset,
+ *  which is then written and read back unchanged. */
 #include "io/logits/logits_manifest.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-/** What the fuzzer is to find. */
+/** Report a finding to the fuzzer. */
 static void must(bool holds, const char *what)
 {
   if (holds)
@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
   rt_logits_manifest m;
   if (rt_logits_manifest_parse("m", (const char *)data, n, &m) == RT_OK) {
-    if (m.n_shards < 100) // more take their time, and nothing else
+    if (m.n_shards < 100) // more would only take longer
       check(&m);
     rt_logits_manifest_clear(&m);
   }

@@ -1,8 +1,8 @@
 /** \file fuzz_shard.c
- *  A shard whose seal is right and whose contents are not, for libFuzzer: the
- *  bytes say how it differs from a good one.  Opening and reading it must
- *  refuse it, or give rows that keep every rule.  Damaged metadata is
- *  test_hostile's part. */
+ *  libFuzzer target: a shard with a valid seal but invalid contents; the bytes
+ *  say how it differs from a valid one.  Opening and reading must reject it, or
+ *  give rows that satisfy every invariant.  Damaged metadata is tested by
+ *  test_hostile. */
 #include "support/h5_file.h"
 #include "io/logits/logits_manifest.h"
 
@@ -91,7 +91,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
   return 0;
 }
 
-/** The fuzzer's bytes, 0 when they are used up. */
+/** The fuzzer's bytes; 0 after the last. */
 typedef struct source {
   const uint8_t *data;
   size_t n;
@@ -105,7 +105,7 @@ static unsigned take(source *s)
   return *s->data++;
 }
 
-/** Small numbers around what is right, and any others. */
+/** Small numbers around the valid value, or arbitrary ones. */
 static int64_t take_number(source *s, int64_t right)
 {
   const unsigned how = take(s);
@@ -117,7 +117,7 @@ static int64_t take_number(source *s, int64_t right)
   return (int64_t)(x >> (how % 64));
 }
 
-/** One way in which the shard differs. */
+/** A modification of the shard. */
 typedef struct edit {
   enum {
     NONE,
@@ -134,7 +134,7 @@ typedef struct edit {
   int64_t value;
 } edit;
 
-/** What the attributes of a good shard say, in this order. */
+/** The attributes of a valid shard, in this order. */
 enum { VERSION, ROW0, TOKENS, ENTRIES, SEQ, VOCAB, ROWS, TOP_K, DRAWS, LANES };
 static const int64_t good[] = {
     RT_LOGITS_VERSION, 0, 12, 18, 4, 50, N_ROWS, 8, 0, 0};
@@ -213,7 +213,7 @@ static rt_err put_sets(rt_h5 *h5, const edit *e, int n)
     if (e[i].what == RECORDS)
       r[at % records.n] = (unsigned char)e[i].value;
   }
-  for (int i = 0; i < N_ROWS; i++) // else no record gets past its hash
+  for (int i = 0; i < N_ROWS; i++) // otherwise no record would pass its hash
     if (p[i] <= p[i + 1] && p[i + 1] <= records.n)
       x[i] = rt_hash_xxh3(r + p[i], p[i + 1] - p[i]);
   for (int i = 0; i < n; i++)
@@ -237,7 +237,7 @@ static rt_err put_sets(rt_h5 *h5, const edit *e, int n)
   return RT_OK;
 }
 
-/** The shard, its seal, and a manifest that names it. */
+/** Write the shard, its seal, and a manifest that lists it. */
 static rt_err write_shard(const edit *e, int n)
 {
   char path[RT_PATH_MAX];
@@ -295,8 +295,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                         : x->what == POINTER ? (int64_t)ptr[at % 4]
                                              : 64);
   }
-  // LeakSanitizer does not get on with MPI's threads; HDF5 keeps some memory
-  // for the next time, but not each time
+  // LeakSanitizer conflicts with MPI's threads; HDF5 keeps some memory for
+  // reuse, but not every time
   int times = 0;
   while (times < 5 && try(e, n_edits) > 0)
     times++;

@@ -1,6 +1,6 @@
 /** \file seed_codec.c
- *  Writes what fuzz_codec.c starts from, into the folder given: small rows of
- *  every kind and vocabulary, with tables learnt from them and with blank ones.
+ *  Writes the initial corpus of fuzz_codec.c to the given folder: small rows of
+ *  every kind and vocabulary, with tables built from them and with empty ones.
  */
 #include "support/codec_case.h"
 

@@ -1,9 +1,9 @@
 /** \file test_hostile.c
- *  Shards and checkpoints whose every hash is right and whose HDF5 metadata is
- *  not, as somebody makes them who wants a crash: refused, or read as far as
- *  the rules allow; no crash, no hang, no memory used up.
+ *  Shards and checkpoints with valid hashes but invalid HDF5 metadata, as
+ *  crafted to provoke a crash: they are rejected, or read as far as the rules
+ *  allow, without crash, hang or excessive memory.
  *
- *  HOSTILE=N: so many of them (2,000); SEED=N: others.
+ *  HOSTILE=N: number of files (2,000); SEED=N: select others.
  *  ranks: 2 */
 #include "io/common/h5_reader.h"
 #include "io/run/checkpoint.h"
@@ -12,7 +12,7 @@
 #include <hdf5.h>
 #include <sys/resource.h>
 
-/** What came of it. */
+/** Results. */
 typedef struct tally {
   int64_t n, read, crashed, slow;
 } tally;
@@ -22,7 +22,7 @@ static int64_t n_trials, seed;
 static void prepare(void)
 {
   const char *const n = getenv("HOSTILE"), *const s = getenv("SEED");
-  // thousands of files that need no disk
+  // thousands of files that need not be synced to disk
   if (access("/dev/shm", W_OK) == 0)
     setenv("TMPDIR", "/dev/shm", 0);
   begin();
@@ -30,7 +30,7 @@ static void prepare(void)
   seed = s != NULL ? atoll(s) : 1;
 }
 
-/** Nothing but these may be said of a file that somebody else made. */
+/** The only errors allowed for a file from an untrusted source. */
 static void count(rt_err err, int64_t trial, tally *t)
 {
   const char *const text = rt_err_text();
@@ -89,7 +89,7 @@ static void damage(const h5_image *good, const char *own, const char *path,
   CU_ASSERT_TRUE(t.read < t.n);
   put(path, good->data, good->n);
   RT_OKAY(seal(own, path));
-  RT_OKAY(read(own)); // it was the damage
+  RT_OKAY(read(own)); // the undamaged file is still readable
   free(x.data);
   MPI_Allreduce(MPI_IN_PLACE, &t, 4, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
   printf("\n    %lld files of %d blocks: %lld read, HDF5 crashed on %lld, was "
@@ -98,11 +98,9 @@ static void damage(const h5_image *good, const char *own, const char *path,
          (long long)t.crashed, (long long)t.slow);
 }
 
-/** --- shards --- */
-
 static rt_logits_info hostile_info; // of the dataset
 
-/** Seal and manifest of the only shard, as if all were well. */
+/** Write a valid seal and manifest for the only shard. */
 static rt_err seal_shard(const char *own, const char *path)
 {
   rt_logits_shard s;
@@ -114,7 +112,7 @@ static rt_err seal_shard(const char *own, const char *path)
   return rt_logits_manifest_write(own, &m);
 }
 
-/** Open, and every row that can be had. */
+/** Open, and read every row that can be read. */
 static rt_err read_dataset(const char *own)
 {
   rt_logits *ds;
@@ -172,8 +170,7 @@ static void test_chunks(void)
   damage_shard(80, "exact", 1);
 }
 
-/** --- shards as the first versions of HDF5 would have written them: nothing
- *  has a checksum --- */
+/** Shards in the oldest HDF5 format, which has no checksums. */
 
 static void copy_set(hid_t from, hid_t to, const char *name)
 {
@@ -216,7 +213,7 @@ static herr_t copy_attribute(hid_t from, const char *name,
   return 0;
 }
 
-/** The file anew, in the oldest format; all of it but the records' bytes is one
+/** Rewrite the file in the oldest format; everything except the records is one
  *  block. */
 static h5_image make_old(const char *path)
 {
@@ -264,11 +261,9 @@ static void test_old(void)
   scratch_remove(folder);
 }
 
-/** --- checkpoints --- */
-
 enum { W_ROWS = 30, W_COLS = 7, N_SLABS = 12 };
 
-/** So many that their group has an index of its own. */
+/** Enough that their group has an index of its own. */
 static void make_slabs(float *w, char names[N_SLABS][16],
                        rt_slab slabs[N_SLABS])
 {

@@ -17,8 +17,8 @@
 
 static char folder[RT_PATH_MAX], path[RT_PATH_MAX];
 
-/** --- a file system that lacks some calls: errno of each, 0 when it has it. It
- *  stands before the system's own. --- */
+/** A file system that lacks some calls: errno of each, 0 if supported.  These
+ *  functions take precedence over the system's. */
 static int no_flock, no_fcntl, no_link;
 
 static int fails(int reason)
@@ -58,7 +58,7 @@ static void begin(void)
   RT_OKAY(rt_path_join(path, folder, "lock"));
 }
 
-/** A lock as another owner left it \a age_s seconds ago. */
+/** A lock as left by another owner \a age_s seconds ago. */
 static void leave(const char *text, int age_s)
 {
   RT_OKAY(rt_file_put(path, text, strlen(text)));
@@ -123,7 +123,7 @@ static void test_held(void)
   scratch_remove(folder);
 }
 
-/** However old: a process that lives keeps its lock. */
+/** A live process keeps its lock, however old. */
 static void test_alive(void)
 {
   begin();
@@ -166,8 +166,8 @@ static void test_other_host(void)
   scratch_remove(folder);
 }
 
-/** The same number in another table of processes, or before the host was
- *  started again, is another process. */
+/** The same process number in another PID namespace, or before a reboot, is
+ *  another process. */
 static void test_other_space(void)
 {
   begin();
@@ -216,7 +216,7 @@ static void test_silence(void)
   scratch_remove(folder);
 }
 
-/** Requeued after its node died: no need to wait for 10 minutes. */
+/** Requeued after its node failed: no need to wait for 10 minutes. */
 static void test_requeued(void)
 {
   begin();
@@ -253,7 +253,7 @@ static void test_refresh(void)
   scratch_remove(folder);
 }
 
-/** A killed owner whose parent has not looked yet holds nothing. */
+/** A zombie owner does not hold the lock. */
 static void test_zombie(void)
 {
   begin();
@@ -272,8 +272,9 @@ static void test_zombie(void)
   scratch_remove(folder);
 }
 
-/** Many at once find a dead owner's lock: one gets it.  It lives until all
- *  have tried: a lock whose process is gone may be taken over. */
+/** Many processes find a dead owner's lock at the same time; one gets it.  It
+ *  lives until all have tried, because a lock whose process has ended may be
+ *  taken over. */
 static void test_race(void)
 {
   enum { N = 16 };
@@ -348,7 +349,7 @@ static void test_churn(void)
   scratch_remove(folder);
 }
 
-/** A judge takes the lock over at the moment when its owner lets go. */
+/** A process takes the lock over at the moment when its owner releases it. */
 static void test_release_waits(void)
 {
   begin();
@@ -378,7 +379,7 @@ static void test_release_waits(void)
   scratch_remove(folder);
 }
 
-/** The door of a judge who was killed stands open. */
+/** The door of a killed process is open. */
 static void test_door(void)
 {
   begin();
@@ -436,7 +437,8 @@ static void test_lacking_race(void)
   set_lacking(0, 0, 0);
 }
 
-/** What stands for the lock of a door is left by a judge who was killed. */
+/** The file that represents the lock of a door is left behind by a killed
+ *  process. */
 static void test_left_name(void)
 {
   begin();

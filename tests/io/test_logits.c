@@ -1,5 +1,5 @@
 /** \file test_logits.c
- *  Logit datasets: written by many, read at random.
+ *  Logit datasets: written by several ranks, read at random.
  *  ranks: 1 2 4 */
 #include "io/common/h5.h"
 #include "io/logits/logits_manifest.h"
@@ -53,7 +53,7 @@ static void test_many_shards(void)
   scratch_remove(folder);
 }
 
-/** No entry at all, in the whole dataset. */
+/** A dataset without any entry. */
 static void test_no_entries(void)
 {
   begin();
@@ -119,7 +119,7 @@ static void test_threads(void)
   scratch_remove(folder);
 }
 
-/** Of small, only shard 1 is there. */
+/** Of dataset small, only shard 1 exists. */
 static void check_partial(void)
 {
   rt_logits *ds;
@@ -139,7 +139,7 @@ static void check_partial(void)
   rt_logits_close(&ds);
 }
 
-/** Killed at any moment, a capture goes on with what is sealed. */
+/** A capture killed at any moment resumes with the shards that are sealed. */
 static void test_resume(void)
 {
   begin();
@@ -153,7 +153,7 @@ static void test_resume(void)
     CU_ASSERT_FALSE(done[0] || done[1] || done[2]);
     RT_OKAY(write_shard(folder, &info, 1));
     RT_OKAY(write_shard(folder, &info, 2));
-    // what a killed writer leaves
+    // leftovers of a killed writer
     RT_OKAY(rt_path_join(path, folder, "shard-000000.h5.tmp"));
     scratch_fill(path, 100);
     RT_OKAY(rt_path_join(path, folder, "manifest.json.tmp.123"));
@@ -225,7 +225,7 @@ static void test_other_captures(void)
              "but no manifest.json");
     other.seq = 0;
     RT_FAILS(rt_logits_create(folder, &other, ""), RT_ERR_DATA, "seq 0");
-    // a deck that no JSON can hold is found now, not by the reader
+    // a deck that JSON cannot represent is detected now, not by the reader
     RT_OKAY(rt_path_join(path, folder, "new"));
     RT_FAILS(rt_logits_create(path, &small, "\xff"), RT_ERR_DATA,
              "decode byte 0xff");
@@ -233,8 +233,8 @@ static void test_other_captures(void)
   scratch_remove(folder);
 }
 
-/** Rows that break a rule are not written: neither those that tables are learnt
- *  from, nor later ones. */
+/** Invalid rows are not written: neither among those from which tables are
+ *  built, nor later. */
 static void test_bad_rows(void)
 {
   begin();

@@ -1,5 +1,6 @@
 /** \file test_logits_cache.c
- *  Decoders: the right one, a bounded number, the least recently used one goes.
+ *  The cache of decoders: returns the right one, is bounded, evicts the least
+ *  recently used.
  *  ranks: 1 */
 #include "io/logits/logits_cache.h"
 
@@ -22,7 +23,8 @@ typedef struct scene {
   rt_logits_cache *cache; // owned
 } scene;
 
-/** Each has tables of its own: another's give another row, or none. */
+/** Each shard has its own tables; with another's, a row decodes differently or
+ *  not at all. */
 static void create_shard(const rt_codec_spec *spec, int64_t i, shard *out)
 {
   rt_codec *codec;
@@ -115,7 +117,7 @@ static void test_least_recent_goes(void)
   clear(&s);
 }
 
-/** What is lent stays, however many others are asked for. */
+/** A decoder that is lent remains, however many others are requested. */
 static void test_all_lent(void)
 {
   scene s;
@@ -132,7 +134,7 @@ static void test_all_lent(void)
   clear(&s);
 }
 
-/** What a damaged shard says is the error; nothing is kept of it. */
+/** The error of a damaged shard is returned, and nothing is cached. */
 static void test_damaged(void)
 {
   scene s;

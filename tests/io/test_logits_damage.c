@@ -1,5 +1,5 @@
 /** \file test_logits_damage.c
- *  Logit datasets that lie, lack something or were damaged: never believed.
+ *  Inconsistent, incomplete and damaged logit datasets are detected.
  *  ranks: 1 2 4 */
 #include "io/common/h5.h"
 
@@ -106,7 +106,8 @@ static void test_missing(void)
   write_together(a, &small);
   write_together(b, &other);
   RT_OKAY(rt_logits_shard_path(to, a, 2));
-  for (int k = 0; k < 2; k++) { // the seal speaks before HDF5 sees the file
+  // the seal is checked before HDF5 opens the file
+  for (int k = 0; k < 2; k++) {
     MPI_Barrier(MPI_COMM_WORLD);
     if (my_rank == 0)
       scratch_flip(to, 40, 4);
@@ -165,7 +166,7 @@ static void test_not_adopted(void)
   scratch_remove(folder);
 }
 
-/** What a lying shard says; sealed and listed as if all were well. */
+/** Contents of an inconsistent shard, which is sealed and listed correctly. */
 typedef struct lie {
   uint64_t ptr[3];
   int64_t n_records, row0, n_tables, n_tokens, n_entries;
@@ -288,7 +289,7 @@ static bool survives(const char *from, const rt_logits_row *expected)
   return wrong == 0;
 }
 
-/** Do all hashes of whole files hold? */
+/** Do all hashes of whole files match? */
 static bool is_verified(const char *from)
 {
   rt_logits *ds;

@@ -1,5 +1,5 @@
 /** \file test_seal.c
- *  Seals: what they notice, and what they leave to others.
+ *  Seals: what they detect, and what they leave to others.
  *  ranks: 1 2 4 */
 #include "io/common/seal.h"
 
@@ -21,7 +21,7 @@ static void begin(char path[RT_PATH_MAX], int64_t bytes)
   MPI_Barrier(MPI_COMM_WORLD);
 }
 
-/** One my_rank damages a file while the others wait. */
+/** One rank damages a file while the others wait. */
 static void flip(const char *path, int64_t offset, int mask)
 {
   MPI_Barrier(MPI_COMM_WORLD);
@@ -123,7 +123,7 @@ static void test_absent(void)
   scratch_remove(folder);
 }
 
-/** Every bit of the seal itself, and every length. */
+/** Every bit of the seal itself, and every truncation. */
 static void test_seal_damaged(void)
 {
   char path[RT_PATH_MAX], seal[RT_PATH_MAX];
@@ -151,7 +151,7 @@ static void test_seal_damaged(void)
   scratch_remove(folder);
 }
 
-/** Seals whose own hash is right and whose contents are not. */
+/** Seals with a valid hash but invalid contents. */
 static void test_seal_lies(void)
 {
   static const struct {

@@ -1,6 +1,6 @@
 /** \file test_kernels_real.c
  *  The small kernels of a block and of the optimizer against plain loops in
- *  double, both types; backward against finite differences.
+ *  double, for both types; backward against finite differences.
  *  ranks: 1 */
 #include "support/tensor.h"
 
@@ -313,7 +313,7 @@ static void test_swiglu_in_place(void)
   }
 }
 
-/** 200 003 numbers are four chunks; any number of threads adds them alike. */
+/** 200 003 numbers are four chunks, which any number of threads sums alike. */
 static void test_sumsq(void)
 {
   tensor_reset();
@@ -365,7 +365,7 @@ static void test_adamw_f32(void)
   tensor_check(&p, RT_F32, want, "adamw");
 }
 
-/** A wrong type or shape is refused by name, and nothing runs after it. */
+/** A wrong type or shape is rejected by name, and no later kernel runs. */
 static void test_misuse(void)
 {
   tensor_reset();

@@ -26,7 +26,7 @@ static void statistics(const double *z, int64_t n, double *s)
   }
 }
 
-/** The row cut into tp shards of equal width, the last ones padded. */
+/** The row divided into tp shards of equal width, the last ones padded. */
 static void test_spread(void)
 {
   double z[V], whole[COLS];
@@ -69,7 +69,7 @@ static void test_spread(void)
   }
 }
 
-/** One shard: nothing is added or scaled. */
+/** One shard: nothing is summed or rescaled. */
 static void test_one(void)
 {
   const double at[COLS] = {3.0, 2.0, -1.5, 0.25};

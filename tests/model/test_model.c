@@ -162,7 +162,7 @@ static void test_reference(void)
   check_reference(rich(), true);
 }
 
-/** Against the closed formula in double, where rounding allows. */
+/** Compare with the closed formula in double, where rounding allows it. */
 static void test_rope(void)
 {
   const rt_arch a = rich();
@@ -273,7 +273,7 @@ static void test_gradients(void)
   check_gradients(rich(), true);
 }
 
-/** A micro-batch smaller than the plan sees the same rows alike. */
+/** A micro-batch smaller than planned gives the same results for its rows. */
 static void test_fewer_rows(void)
 {
   const rt_arch arch = plain();

@@ -100,7 +100,7 @@ static void check_bits(const side *a, rt_view x, const side *b, rt_view y)
   free(q);
 }
 
-/** A queue that runs late gives the same bits: no wait is missing. */
+/** Deferred execution gives the same bits, so no wait is missing. */
 static void test_lazy(void)
 {
   const rt_arch arch = rich();
@@ -124,7 +124,7 @@ static void test_lazy(void)
   finish(&now);
 }
 
-/** What the listener saw. */
+/** What the bucket callback recorded. */
 typedef struct seen {
   side *s;
   int order[8], n;

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/** What most tests need: all ranks, and a device. */
+/** Common to most tests: all ranks, and a device. */
 typedef struct scene {
   rt_comm *world;
   int rank, size;
@@ -155,7 +155,7 @@ static void test_refused(void)
   finish(&s);
 }
 
-/** Ranks that enter with other sizes or types must not hang. */
+/** Ranks that enter with different sizes or types must not hang. */
 static void test_mismatch(void)
 {
   for (int kind = 0; kind < 3; kind++) {
@@ -262,7 +262,8 @@ static void test_progress(void)
   progress_moves(false);
 }
 
-/** Two groups with open sums: a rank that waits for one moves the other. */
+/** Two groups with open sums: a rank that waits for one makes the other
+ *  progress. */
 static void test_two_groups(void)
 {
   scene s;
@@ -324,7 +325,7 @@ static void test_missing_wait(void)
     }
 }
 
-/** Only what stands before the event is waited for. */
+/** Only work before the event is waited for. */
 static void test_start_waits_for_event_only(void)
 {
   scene s;
@@ -466,7 +467,7 @@ static void test_wide_gather(void)
   finish(&s);
 }
 
-/** A barrier lets nobody through before all are there. */
+/** No rank leaves a barrier before all have entered. */
 static void test_barrier(void)
 {
   scene s;
@@ -571,7 +572,8 @@ static void note_waiting(void *with)
   w->last_s = rt_now_s();
 }
 
-/** The last rank comes late; nobody leaves before, and who waits is told. */
+/** The last rank arrives late; no rank leaves before, and waiting ranks call
+ *  back. */
 static void test_meet(void)
 {
   scene s;

@@ -1,5 +1,5 @@
 /** \file test_agree.c
- *  Agreements that ranks reach by other ways.
+ *  Agreements that ranks reach along different paths.
  *  ranks: 1 2 4 */
 #include "ranks/agree.h"
 #include "support/rt_test.h"
@@ -31,7 +31,7 @@ static rt_err agree_there(rt_err err)
   return rt_agree_ranks(MPI_COMM_WORLD, err, RT_SOON, RT_HERE);
 }
 
-/** What \a rank fails at before an agreement of its own, as all code does. */
+/** \a rank fails before an agreement, as in all code. */
 static rt_err work(int rank)
 {
   RT_CHECK(my_rank() != rank, RT_ERR_MEM, "no memory");
@@ -40,8 +40,8 @@ static rt_err work(int rank)
   return RT_OK;
 }
 
-/** Who fails skips agreements; the others hear of it in the first, and nobody
- *  waits in the later ones. */
+/** A rank that fails skips agreements; the others learn of it in the first one,
+ *  and no rank waits in later ones. */
 static void test_skipped(void)
 {
   for (int rank = 0; rank < n_ranks(); rank++) {
@@ -55,7 +55,7 @@ static void test_skipped(void)
   }
 }
 
-/** Another collective of the same communicator is not taken for one. */
+/** Another collective on the same communicator does not match an agreement. */
 static void test_apart(void)
 {
   MPI_Request request;
@@ -84,7 +84,7 @@ static void test_different(void)
   RT_OKAY(agree_there(RT_OK));
 }
 
-/** What a part has agreed upon is news to the whole. */
+/** An error agreed upon by a subset is passed on to all ranks. */
 static void test_parts(void)
 {
   MPI_Comm part;
@@ -101,7 +101,7 @@ static void test_parts(void)
   MPI_Comm_free(&part);
 }
 
-/** A rank that outlives an error waits for those who have more to do. */
+/** A rank that survives an error waits for ranks that have more to report. */
 static void test_late(void)
 {
   rt_err err = RT_OK;
@@ -115,8 +115,8 @@ static void test_late(void)
   RT_OKAY(agree_here(RT_OK));
 }
 
-/** Who fails while its peers stand elsewhere does not wait for them; the last
- *  test, as no collective may follow. */
+/** A rank that fails while its peers are elsewhere does not wait for them; the
+ *  last test, as no collective may follow. */
 static void test_alone(void)
 {
   const double since = MPI_Wtime();

@@ -1,5 +1,5 @@
 /** \file h5_damage.h
- *  HDF5 metadata that is wrong under checksums that are right. */
+ *  Invalid HDF5 metadata with valid checksums. */
 #ifndef RT_H5_DAMAGE_H
 #define RT_H5_DAMAGE_H
 
