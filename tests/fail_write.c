@@ -26,8 +26,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static _Atomic long
-    n_calls; // static, because a preload library has no other place for it
+// static, because a preload library has no other place for it
+static _Atomic long n_calls;
 
 #define NEXT(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
 

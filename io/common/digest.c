@@ -239,7 +239,7 @@ static rt_err look_here(MPI_Comm comm, work *w, uint64_t *sees)
     if (err == RT_OK && first != w->source[i].stamp.bytes)
       err = RT_FAIL(RT_ERR_DATA,
                     "%s has %lld bytes here and %lld on rank 0: the ranks see "
-                    "different files; copy it to this host anew",
+                    "different files; copy it to this host again",
                     w->paths[i], (long long)w->source[i].stamp.bytes,
                     (long long)first);
   }
@@ -256,8 +256,8 @@ static rt_err compare(MPI_Comm comm, const work *w)
     RT_TRY(rt_group_bcast(comm, first, sizeof first));
     if (err == RT_OK && strcmp(first, w->source[i].hex) != 0)
       err = RT_FAIL(RT_ERR_DATA,
-                    "%s has another content here than on rank 0: all ranks "
-                    "must read the same; copy it to this host anew",
+                    "%s differs from rank 0's file: all ranks must read the "
+                    "same data; copy it to this host again",
                     w->paths[i]);
   }
   return rt_group_agree(comm, err);

@@ -56,7 +56,7 @@ for cut in beginning pieces; do
     teacher.row_cut="$cut"
   says "short-$cut/deck.yaml" "row_cut: $cut"
 done
-says out.txt "all: 2 rows of 8 tokens are made of each of 16"
+says out.txt "all: 2 rows of 8 tokens are obtained from each row of 16"
 "$PYTHON" -c 'import sys; a, b = map(float, sys.argv[1:]); sys.exit(
   not (abs(a) < 1e-6 and b > 1e-3))' "$(kd short-beginning)" \
   "$(kd short-pieces)" ||

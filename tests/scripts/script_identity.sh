@@ -65,7 +65,7 @@ both() {
   done
 }
 differs() { # WHAT: on rank 1, as the message says
-  grep -qE "rank 1 on [^ ]+: $1 has another content here than on rank 0" \
+  grep -qE "rank 1 on [^ ]+: $1 differs from rank 0's file" \
     err.txt || fail "not told of $1: $(grep retort: err.txt)"
 }
 run=(train deck.yaml "output.dir=$work/apart" train.length=4 eval.rows=0

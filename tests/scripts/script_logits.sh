@@ -337,7 +337,7 @@ says err.txt "all/shard-00000"
 expect 0 1 logits select all sound capture.rows=16
 expect 0 1 logits export all sound.npy capture.first_row=64 capture.rows=24
 expect 65 1 logits export all unsound.npy
-says err.txt "row 16 is not there: its shard is missing or damaged"
+says err.txt "row 16 is not available: its shard is missing or damaged"
 rm all/shard-00000[23].h5
 expect 0 2 capture "${from[@]}" capture.dir=all capture.rows=88 \
   capture.top_p=0.99 capture.top_k=40 capture.encoding=exact
