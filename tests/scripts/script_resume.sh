@@ -96,7 +96,7 @@ says err.txt "checkpoint.resume"
 mkdir stopped
 touch stopped/stop
 expect 86 2 train deck.yaml output.dir=stopped
-says err.txt "the same command goes on"
+says err.txt "the same command resumes it"
 [ -e stopped/stop ] && fail "the stop file is still there"
 expect 0 2 train deck.yaml output.dir=stopped
 same_bits lm stopped
