@@ -21,13 +21,13 @@ typedef struct id_set {
 static rt_err make_set(const rt_codec_spec *spec, const rt_logits_row *row,
                        id_set *out)
 {
-  uint32_t most = 0;
+  uint32_t max = 0;
   size_t n = 16;
   for (int64_t t = 0; t < row->n_tokens; t++)
-    most = row->count[t] > most ? row->count[t] : most;
-  if (most > spec->max_entries)
-    most = (uint32_t)spec->max_entries;
-  while (n < 2 * (size_t)most)
+    max = row->count[t] > max ? row->count[t] : max;
+  if (max > spec->max_entries)
+    max = (uint32_t)spec->max_entries;
+  while (n < 2 * (size_t)max)
     n *= 2;
   out->slot = calloc(n, sizeof *out->slot);
   out->mask = n - 1;
@@ -73,11 +73,11 @@ static rt_err check_entries(const rt_codec_spec *spec, const char *name,
              (double)logp);
     mass += exp((double)logp);
   }
-  const double most = row->stored ? RT_CODEC_MAX_STORED : RT_CODEC_MAX_MASS;
-  RT_CHECK(mass <= most, RT_ERR_DATA,
+  const double max = row->stored ? RT_CODEC_MAX_STORED : RT_CODEC_MAX_MASS;
+  RT_CHECK(mass <= max, RT_ERR_DATA,
            "%s, token %lld: %lu entries have mass %g, expected at most 1 (%g, "
            "rounded)",
-           name, (long long)t, (unsigned long)row->count[t], mass, most);
+           name, (long long)t, (unsigned long)row->count[t], mass, max);
   return RT_OK;
 }
 

@@ -197,15 +197,15 @@ static void weigh(rt_id_order *o, const uint8_t *class_of, const counted *x)
 
 static rt_err order_counted(const counted *x, rt_id_order *o)
 {
-  uint32_t most = 0;
+  uint32_t max = 0;
   RT_TRY(allocate(o, x->n));
   uint8_t *const class_of = malloc((size_t)x->n + 1);
   RT_CHECK(class_of != NULL, RT_ERR_MEM, "classes of %u ids", x->n);
   o->n_classes = 1;
   for (uint32_t i = 0; i < x->n; i++)
-    most = x->times[i] > most ? x->times[i] : most;
+    max = x->times[i] > max ? x->times[i] : max;
   for (uint32_t i = 0; i < x->n; i++) {
-    const double c = 4.0 * log2((double)most / (double)x->times[i]);
+    const double c = 4.0 * log2((double)max / (double)x->times[i]);
     o->sorted[i] = x->id[i];
     class_of[i] = (uint8_t)fmin(c + 0.5, RT_ORDER_CLASSES - 2);
     if (class_of[i] + 2 > o->n_classes)

@@ -43,7 +43,7 @@ static rt_err room_for(decoder *e, size_t n)
 /** Expected entries of one token. */
 typedef struct wanted {
   size_t n;
-  uint64_t most,
+  uint64_t max,
       span; // upper halves of their keys are most - v, with v at most span
   int context_of_range;
 } wanted;
@@ -85,7 +85,7 @@ static inline bool take_entries(decoder *e, wanted w, bool sure)
     good = v <= w.span && (next < vocab || i + 1 == w.n);
     const uint32_t id =
         rank < o->n_seen ? o->id[rank] : rt_id_order_id(o, (uint32_t)rank);
-    e->key[i] = (w.most - v) << 32 | id;
+    e->key[i] = (w.max - v) << 32 | id;
   }
   in.x[in.turn] = a;
   in.x[in.turn ^ 1] = b;

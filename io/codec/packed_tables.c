@@ -61,8 +61,8 @@ int rt_packed_range_context(int range)
 
 int64_t rt_packed_steps(float x, float per_unit)
 {
-  const float most = 0x1p28F;
-  return lrintf(fmaxf(-most, fminf(most, x * per_unit)));
+  const float max = 0x1p28F;
+  return lrintf(fmaxf(-max, fminf(max, x * per_unit)));
 }
 
 static void fill_constants(rt_packed *k)

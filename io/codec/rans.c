@@ -26,7 +26,7 @@ void rt_rans_learn(const uint32_t count[RT_RANS_SYMBOLS], rt_rans_model *out)
   double total = 0.0;
   for (int s = 0; s < RT_RANS_ESCAPE; s++)
     total += count[s];
-  int most = RT_RANS_ESCAPE;
+  int max = RT_RANS_ESCAPE;
   freq[RT_RANS_ESCAPE] = RT_RANS_LEAST;
   for (int s = 0; s < RT_RANS_ESCAPE; s++) {
     if (count[s] == 0)
@@ -34,12 +34,12 @@ void rt_rans_learn(const uint32_t count[RT_RANS_SYMBOLS], rt_rans_model *out)
     const double share =
         (double)count[s] / total * (RT_RANS_SCALE - 255 - RT_RANS_LEAST);
     freq[s] = (uint32_t)(1.0 + share);
-    if (most == RT_RANS_ESCAPE || count[s] > count[most])
-      most = s;
+    if (max == RT_RANS_ESCAPE || count[s] > count[max])
+      max = s;
   }
   for (int s = 0; s < RT_RANS_SYMBOLS; s++)
     used += freq[s];
-  freq[most] += RT_RANS_SCALE - used;
+  freq[max] += RT_RANS_SCALE - used;
   fill_slots(freq, out);
 }
 
@@ -185,11 +185,11 @@ rt_err rt_rans_finish(rt_rans_out *out, rt_bytes *to)
 {
   if (out->n_pending > 0) // pad to a whole byte
     RT_TRY(put_bits(out, 0, 8 - out->n_pending));
-  const size_t most = 2 * out->n_op + 8;
-  unsigned char *const words = malloc(most);
-  RT_CHECK(words != NULL, RT_ERR_MEM, "%zu bytes of a record", most);
-  const unsigned char *const begin = encode(out, words + most);
-  const size_t n = (size_t)(words + most - begin);
+  const size_t max = 2 * out->n_op + 8;
+  unsigned char *const words = malloc(max);
+  RT_CHECK(words != NULL, RT_ERR_MEM, "%zu bytes of a record", max);
+  const unsigned char *const begin = encode(out, words + max);
+  const size_t n = (size_t)(words + max - begin);
   rt_err err = rt_bytes_put_u32(to, (uint32_t)n);
   if (err == RT_OK)
     err = rt_bytes_put(to, begin, n);

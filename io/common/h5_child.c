@@ -57,7 +57,7 @@ static struct {
   pid_t keeper;
   unsigned n_asked;
   board *board;
-} us;
+} self;
 
 /** Limit the child: no core dump, no new files, bounded memory and time,
  *  default signal handling. */
@@ -199,7 +199,7 @@ _Noreturn static void keep(int fd, board *b, pid_t asker)
 rt_err rt_h5_child_start(void)
 {
   int end[2] = {-1, -1};
-  RT_CHECK(us.socket == 0, RT_ERR_INTERNAL, "the HDF5 process is there");
+  RT_CHECK(self.socket == 0, RT_ERR_INTERNAL, "the HDF5 process is there");
   void *const shared = mmap(NULL, sizeof(board), PROT_READ | PROT_WRITE,
                             MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   const pid_t asker = getpid();
@@ -219,21 +219,21 @@ rt_err rt_h5_child_start(void)
                    "cannot start the process that opens HDF5 files: %s",
                    strerror(reason));
   }
-  us.socket = end[0] + 1;
-  us.keeper = keeper;
-  us.board = shared;
+  self.socket = end[0] + 1;
+  self.keeper = keeper;
+  self.board = shared;
   return RT_OK;
 }
 
 void rt_h5_child_stop(void)
 {
-  if (us.socket == 0)
+  if (self.socket == 0)
     return;
-  close(us.socket - 1);
-  while (waitpid(us.keeper, NULL, 0) < 0 && errno == EINTR)
+  close(self.socket - 1);
+  while (waitpid(self.keeper, NULL, 0) < 0 && errno == EINTR)
     ;
-  munmap(us.board, sizeof(board));
-  us.socket = 0;
+  munmap(self.board, sizeof(board));
+  self.socket = 0;
 }
 
 static bool put_question(int fd, const question *q, int file)
@@ -305,9 +305,9 @@ static rt_err child_killed(const char *path, int signal_number)
 static rt_err complaint(rt_err err, const char *path)
 {
   char text[MAX_WORDS + 1];
-  const uint64_t said = us.board->n;
+  const uint64_t said = self.board->n;
   const size_t n = said < MAX_WORDS ? (size_t)said : MAX_WORDS;
-  memcpy(text, us.board->answer, n);
+  memcpy(text, self.board->answer, n);
   text[n] = '\0';
   for (size_t i = 0; i < n; i++)
     if ((unsigned char)text[i] < ' ')
@@ -320,18 +320,18 @@ rt_err rt_h5_child_ask(int fd, const char *path, rt_bytes *out)
 {
   question q;
   answer a = {0};
-  RT_CHECK(us.socket > 0, RT_ERR_INTERNAL,
+  RT_CHECK(self.socket > 0, RT_ERR_INTERNAL,
            "%s: no process was started to open HDF5 files", path);
-  q.number = ++us.n_asked;
+  q.number = ++self.n_asked;
   snprintf(q.path, sizeof q.path, "%s", path);
-  RT_CHECK(put_question(us.socket - 1, &q, fd), RT_ERR_IO,
+  RT_CHECK(put_question(self.socket - 1, &q, fd), RT_ERR_IO,
            "%s: the process that opens HDF5 files has ended: %s", path,
            strerror(errno));
-  RT_TRY(take_answer(us.socket - 1, &q, &a));
+  RT_TRY(take_answer(self.socket - 1, &q, &a));
   if (a.signal != 0)
     return child_killed(path, a.signal);
-  const rt_err err = us.board->err;
-  const uint64_t n = us.board->n;
+  const rt_err err = self.board->err;
+  const uint64_t n = self.board->n;
   if (err != RT_OK)
     return complaint(err, path);
   RT_CHECK(n <= RT_H5_MAX_RECORDS, RT_ERR_DATA,
@@ -339,7 +339,7 @@ rt_err rt_h5_child_ask(int fd, const char *path, rt_bytes *out)
            "damaged or crafted",
            path);
   RT_TRY(rt_bytes_fit(out, (size_t)n + 1));
-  memcpy(out->data, us.board->answer, (size_t)n);
+  memcpy(out->data, self.board->answer, (size_t)n);
   out->data[n] = '\0';
   out->n = (size_t)n;
   return RT_OK;

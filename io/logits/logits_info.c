@@ -288,9 +288,8 @@ rt_err rt_logits_spec(const char *name, const rt_logits_info *info,
            "%s: encoding \"%s\" is unknown; a newer version of retort may "
            "support it",
            name, info->encoding);
-  const int64_t most =
-      out->kind == RT_CODEC_SAMPLED ? info->draws : info->top_k;
-  out->max_entries = most < info->vocab ? most : info->vocab;
+  const int64_t max = out->kind == RT_CODEC_SAMPLED ? info->draws : info->top_k;
+  out->max_entries = max < info->vocab ? max : info->vocab;
   return rt_codec_spec_check(out, name);
 }
 

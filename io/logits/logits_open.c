@@ -104,19 +104,19 @@ static rt_err check_pointers(const char *path, const uint64_t *ptr, int64_t n)
 static rt_err add_contents(const rt_h5_reader *h5, const char *path,
                            const rt_codec_spec *spec, int64_t n_rows, table *t)
 {
-  const int64_t most = spec->max_entries;
+  const int64_t max = spec->max_entries;
   int64_t count[2];
   uint64_t *at = NULL;
   RT_TRY(rt_h5_reader_int(h5, "n_tokens", &count[0]));
   RT_TRY(rt_h5_reader_int(h5, "n_entries", &count[1]));
   RT_CHECK(count[0] >= 0 && count[0] <= n_rows * spec->max_tokens &&
                count[1] >= 0 && count[1] <= max_shard_entries &&
-               count[1] / most + (count[1] % most != 0) <= count[0],
+               count[1] / max + (count[1] % max != 0) <= count[0],
            RT_ERR_DATA,
            "%s: %lld tokens and %lld entries in %lld rows of at most %lld "
            "tokens, %lld entries each",
            path, (long long)count[0], (long long)count[1], (long long)n_rows,
-           (long long)spec->max_tokens, (long long)most);
+           (long long)spec->max_tokens, (long long)max);
   RT_TRY(extend(t, 2, &at));
   memcpy(at, count, sizeof count);
   const int64_t ptr = t->n;

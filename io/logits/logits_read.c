@@ -47,26 +47,26 @@ rt_logits_totals rt_logits_count(const rt_logits *ds)
 int64_t rt_logits_memory(const rt_logits *ds)
 {
   const int64_t n = ds->manifest.n_shards;
-  size_t most = 0;
+  size_t max = 0;
   for (int64_t i = 0; i < n; i++) {
     const rt_logits_place *const p = &ds->places[i];
     const size_t bytes = rt_codec_bytes(&ds->spec, p->tables, p->n_table_bytes);
-    most = bytes > most ? bytes : most;
+    max = bytes > max ? bytes : max;
   }
   return 8 * ds->n_words + (int64_t)sizeof *ds->places * n +
-         (int64_t)most * (n < RT_LOGITS_DECODERS ? n : RT_LOGITS_DECODERS);
+         (int64_t)max * (n < RT_LOGITS_DECODERS ? n : RT_LOGITS_DECODERS);
 }
 
 /** Size of the longest record, and of all records. */
-static void measure_records(const rt_logits *ds, int64_t *most, int64_t *all)
+static void measure_records(const rt_logits *ds, int64_t *max, int64_t *all)
 {
-  *most = *all = 0;
+  *max = *all = 0;
   for (int64_t i = 0; i < ds->manifest.n_shards; i++) {
     const int64_t n = rt_logits_shard_rows(&ds->manifest.info, i);
     const uint64_t *const ptr = ds->places[i].record_ptr;
     for (int64_t r = 0; ptr != NULL && r < n; r++) {
       const int64_t bytes = (int64_t)(ptr[r + 1] - ptr[r]);
-      *most = bytes > *most ? bytes : *most;
+      *max = bytes > *max ? bytes : *max;
       *all += bytes;
     }
   }

@@ -66,12 +66,12 @@ static rt_err check_together(MPI_Comm comm, int64_t step, const plan *p)
   const rt_slab *const slabs = p->slabs;
   int *const dtypes = p->dtypes;
   RT_ASSERT(dtypes != NULL && p->where != NULL && p->elements != NULL);
-  uint64_t mine[2], most[2];
+  uint64_t mine[2], max[2];
   mine[0] = signature(step, slabs, n);
   mine[1] = ~mine[0];
   RT_TRY_MEETING("all-reduce",
-                 MPI_Allreduce(mine, most, 2, MPI_UINT64_T, MPI_MAX, comm));
-  RT_CHECK(most[0] == ~most[1], RT_ERR_INTERNAL,
+                 MPI_Allreduce(mine, max, 2, MPI_UINT64_T, MPI_MAX, comm));
+  RT_CHECK(max[0] == ~max[1], RT_ERR_INTERNAL,
            "checkpoint of step %lld: ranks pass different tensors or shapes",
            (long long)step);
   int64_t *const elements = p->elements;
@@ -116,11 +116,11 @@ static rt_err prepare(const char *folder, const char *tmp, const plan *p)
            "no room for a checkpoint: %.1f MiB needed in %s, %.1f MiB free; "
            "free some or lower checkpoint.keep_last",
            (double)bytes / 1048576, folder, (double)room / 1048576);
-  const int64_t most = rt_file_most_bytes();
-  RT_CHECK(bytes - slack_bytes <= most, RT_ERR_IO,
+  const int64_t max = rt_file_most_bytes();
+  RT_CHECK(bytes - slack_bytes <= max, RT_ERR_IO,
            "a checkpoint has %.1f MiB, and files of this process may have at "
            "most %.1f MiB: raise the limit (ulimit -f)",
-           (double)bytes / 1048576, (double)most / 1048576);
+           (double)bytes / 1048576, (double)max / 1048576);
   RT_TRY(rt_path_remove(tmp)); // left by a run that was killed here
   return rt_folder_create(tmp);
 }

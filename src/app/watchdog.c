@@ -49,40 +49,40 @@ static struct {
   _Atomic double beat_s; // time of the last beat, as by rt_now_s()
   _Atomic uint64_t n_beats;
   _Atomic bool waits; // waits for other ranks deliberately
-} dog;
+} watchdog;
 
 void rt_watchdog_beat(int64_t step, const char *phase)
 {
-  atomic_store_explicit(&dog.step, step, memory_order_relaxed);
-  atomic_store_explicit(&dog.phase, phase, memory_order_relaxed);
-  atomic_store_explicit(&dog.beat_s, rt_now_s(), memory_order_relaxed);
-  atomic_store_explicit(&dog.waits, false, memory_order_relaxed);
-  atomic_fetch_add_explicit(&dog.n_beats, 1, memory_order_release);
+  atomic_store_explicit(&watchdog.step, step, memory_order_relaxed);
+  atomic_store_explicit(&watchdog.phase, phase, memory_order_relaxed);
+  atomic_store_explicit(&watchdog.beat_s, rt_now_s(), memory_order_relaxed);
+  atomic_store_explicit(&watchdog.waits, false, memory_order_relaxed);
+  atomic_fetch_add_explicit(&watchdog.n_beats, 1, memory_order_release);
 }
 
 void rt_watchdog_wait(const char *phase)
 {
-  atomic_store_explicit(&dog.phase, phase, memory_order_relaxed);
-  atomic_store_explicit(&dog.waits, true, memory_order_relaxed);
+  atomic_store_explicit(&watchdog.phase, phase, memory_order_relaxed);
+  atomic_store_explicit(&watchdog.waits, true, memory_order_relaxed);
 }
 
 static double age_s(void)
 {
-  return rt_now_s() - atomic_load(&dog.beat_s);
+  return rt_now_s() - atomic_load(&watchdog.beat_s);
 }
 
 /** Seconds between two lines of a rank. */
 static double every_s(void)
 {
-  const double limit_s = atomic_load(&dog.limit_s);
-  const double every = 1.0 + (double)dog.n_ranks / RANKS_A_SECOND;
+  const double limit_s = atomic_load(&watchdog.limit_s);
+  const double every = 1.0 + (double)watchdog.n_ranks / RANKS_A_SECOND;
   return limit_s > 0.0 && every > limit_s / 8.0 ? limit_s / 8.0 : every;
 }
 
 /** Is the run past its set-up? */
 static bool has_begun(void)
 {
-  return atomic_load(&dog.n_beats) > 0 || atomic_load(&dog.waits);
+  return atomic_load(&watchdog.n_beats) > 0 || atomic_load(&watchdog.waits);
 }
 
 /** State of the main thread according to the system: 'R' running (MPI polls),
@@ -106,25 +106,25 @@ static char state_of_main(int pid)
  *  which is otherwise done only occasionally. */
 static void stamp(bool doubt)
 {
-  rt_pulse *p = &dog.beats.mine;
-  const bool late = rt_now_s() - dog.flushed_s > dog.limit_s / 8.0;
-  const bool surely = doubt || (dog.limit_s > 0.0 && late);
+  rt_pulse *p = &watchdog.beats.mine;
+  const bool late = rt_now_s() - watchdog.flushed_s > watchdog.limit_s / 8.0;
+  const bool surely = doubt || (watchdog.limit_s > 0.0 && late);
   if (surely)
-    dog.flushed_s = rt_now_s();
+    watchdog.flushed_s = rt_now_s();
   p->tick++;
-  p->main = atomic_load(&dog.waits) ? 'W'
-            : doubt                 ? state_of_main(p->pid)
-                                    : 'R'; // determined only when in doubt
+  p->main = atomic_load(&watchdog.waits) ? 'W'
+            : doubt                      ? state_of_main(p->pid)
+                                         : 'R'; // determined only when in doubt
   p->age_s = age_s();
   p->n_collectives = rt_ranks_count(); // an aligned word, read without a lock
-  p->step = atomic_load(&dog.step);
+  p->step = atomic_load(&watchdog.step);
   const char *const where = rt_ranks_where();
   snprintf(p->where, sizeof p->where, "%s", where != NULL ? where : "-");
-  const rt_phases *const phases = atomic_load(&dog.phases);
-  const bool told = has_begun() && phases != NULL;
-  snprintf(p->doing, sizeof p->doing, "%s%s%s", atomic_load(&dog.phase),
-           told ? ", " : "", told ? rt_phase_name(phases->now) : "");
-  rt_heartbeat_write(&dog.beats, surely);
+  const rt_phases *const phases = atomic_load(&watchdog.phases);
+  const bool reported = has_begun() && phases != NULL;
+  snprintf(p->doing, sizeof p->doing, "%s%s%s", atomic_load(&watchdog.phase),
+           reported ? ", " : "", reported ? rt_phase_name(phases->now) : "");
+  rt_heartbeat_write(&watchdog.beats, surely);
 }
 
 /** Sleep \a s seconds; false: told to stop. */
@@ -137,12 +137,12 @@ static bool wait_s(double s)
   until.tv_nsec += (long)((s - whole) * 1e9);
   until.tv_sec += until.tv_nsec / 1000000000L;
   until.tv_nsec %= 1000000000L;
-  pthread_mutex_lock(&dog.lock);
+  pthread_mutex_lock(&watchdog.lock);
   int code = 0;
-  while (!dog.stop && code != ETIMEDOUT)
-    code = pthread_cond_timedwait(&dog.wake, &dog.lock, &until);
-  const bool go_on = !dog.stop;
-  pthread_mutex_unlock(&dog.lock);
+  while (!watchdog.stop && code != ETIMEDOUT)
+    code = pthread_cond_timedwait(&watchdog.wake, &watchdog.lock, &until);
+  const bool go_on = !watchdog.stop;
+  pthread_mutex_unlock(&watchdog.lock);
   return go_on;
 }
 
@@ -168,7 +168,7 @@ typedef struct verdict {
  *  in a collective. */
 static bool is_stuck(const rt_pulse *p)
 {
-  return p->tick > 0 && p->main != 'W' && p->age_s > 0.5 * dog.limit_s;
+  return p->tick > 0 && p->main != 'W' && p->age_s > 0.5 * watchdog.limit_s;
 }
 
 static bool is_waiting(const rt_pulse *before, const rt_pulse *now)
@@ -181,7 +181,7 @@ static bool is_waiting(const rt_pulse *before, const rt_pulse *now)
  *  are not visible, and during set-up not all may be in doubt. */
 static bool all_are_seen(void)
 {
-  return dog.beats.everyone && (!dog.beats.in_folder || has_begun());
+  return watchdog.beats.everyone && (!watchdog.beats.in_folder || has_begun());
 }
 
 static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen,
@@ -189,10 +189,10 @@ static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen,
 {
   verdict v = {
       .now = now, .frozen = frozen, .least = UINT64_MAX, .all_wait = seen};
-  for (int r = 0; r < dog.n_ranks; r++) {
+  for (int r = 0; r < watchdog.n_ranks; r++) {
     v.all_wait = v.all_wait && is_waiting(&before[r], &now[r]);
     v.apart = v.apart || strcmp(now[r].where, now[0].where) != 0;
-    frozen[r] = seen && r != dog.rank && now[r].tick == before[r].tick &&
+    frozen[r] = seen && r != watchdog.rank && now[r].tick == before[r].tick &&
                 (now[r].tick > 0 || all_are_seen());
     v.n_frozen += frozen[r];
     v.n_known += now[r].tick > 0;
@@ -267,10 +267,10 @@ static void say(const verdict *v)
   size_t at = (size_t)snprintf(
       text, sizeof text,
       "retort: error: no progress for %.0f s (run.watchdog_s is %g)%s: %s",
-      age_s(), dog.limit_s,
-      atomic_load(&dog.waits) ? " where others are waited for" : "",
+      age_s(), watchdog.limit_s,
+      atomic_load(&watchdog.waits) ? " where others are waited for" : "",
       what_hangs(v));
-  for (int r = 0; r < dog.n_ranks && at < sizeof text; r++) {
+  for (int r = 0; r < watchdog.n_ranks && at < sizeof text; r++) {
     if (!is_suspect(v, r))
       continue;
     n_suspects++;
@@ -299,10 +299,10 @@ static void say(const verdict *v)
  *  same time. */
 static int speaker(const verdict *v)
 {
-  int first_waiting = dog.rank;
-  for (int r = 0; r < dog.n_ranks; r++) {
+  int first_waiting = watchdog.rank;
+  for (int r = 0; r < watchdog.n_ranks; r++) {
     const rt_pulse *p = &v->now[r];
-    if (v->frozen[r] || p->tick == 0 || p->age_s <= dog.limit_s)
+    if (v->frozen[r] || p->tick == 0 || p->age_s <= watchdog.limit_s)
       continue;
     if (p->main != 'W')
       return r;
@@ -315,10 +315,10 @@ static int speaker(const verdict *v)
  *  including frozen ones.  If it does not, they exit by themselves. */
 static void end_job(const verdict *v)
 {
-  if (dog.rank != speaker(v))
+  if (watchdog.rank != speaker(v))
     nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
   // the others see that the file is gone
-  if (rt_heartbeat_remove(&dog.beats))
+  if (rt_heartbeat_remove(&watchdog.beats))
     say(v);
   else // another rank prints
     nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
@@ -330,7 +330,7 @@ static void end_job(const verdict *v)
  *  beats only before and after, and the others wait. */
 static bool some_write(const verdict *v)
 {
-  for (int r = 0; r < dog.n_ranks; r++)
+  for (int r = 0; r < watchdog.n_ranks; r++)
     if (v->now[r].tick > 0 &&
         (strstr(v->now[r].doing, rt_phase_name(RT_PHASE_CHECKPOINT)) != NULL ||
          strstr(v->now[r].doing, rt_phase_name(RT_PHASE_WRITE)) != NULL))
@@ -344,14 +344,14 @@ static bool some_write(const verdict *v)
  *  read for hours. */
 static bool is_patient(const verdict *v, bool began)
 {
-  const bool waits = atomic_load(&dog.waits);
+  const bool waits = atomic_load(&watchdog.waits);
   const double silent_s = waits ? v->oldest_s : age_s();
   const bool slow = !v->all_wait && (some_write(v) || !(began || waits));
-  const bool beats = atomic_load(&dog.phases) != NULL;
-  const double patience = !slow                         ? 1.0
-                          : beats || dog.beats.run == 0 ? RT_PATIENCE
-                                                        : INFINITY;
-  return silent_s <= patience * dog.limit_s;
+  const bool beats = atomic_load(&watchdog.phases) != NULL;
+  const double patience = !slow                              ? 1.0
+                          : beats || watchdog.beats.run == 0 ? RT_PATIENCE
+                                                             : INFINITY;
+  return silent_s <= patience * watchdog.limit_s;
 }
 
 /** Number of comparisons of lines.  Healthy ranks make their lines visible to
@@ -359,32 +359,32 @@ static bool is_patient(const verdict *v, bool began)
  *  that. */
 static int rounds(void)
 {
-  const double long_enough = 0.5 * dog.limit_s / every_s();
-  return atomic_load(&dog.waits) && long_enough > ROUNDS ? (int)long_enough
-                                                         : ROUNDS;
+  const double long_enough = 0.5 * watchdog.limit_s / every_s();
+  return atomic_load(&watchdog.waits) && long_enough > ROUNDS ? (int)long_enough
+                                                              : ROUNDS;
 }
 
 /** The limit has passed: find out which ranks are alive, and end the job unless
  *  a beat arrives. */
 static void suspect(void)
 {
-  const uint64_t n_beats = atomic_load(&dog.n_beats);
-  const size_t n = (size_t)dog.n_ranks;
+  const uint64_t n_beats = atomic_load(&watchdog.n_beats);
+  const size_t n = (size_t)watchdog.n_ranks;
   const int n_rounds = rounds();
   rt_pulse *before = calloc(n, sizeof *before);
   rt_pulse *now = calloc(n, sizeof *now);
   bool *frozen = calloc(n, sizeof *frozen);
   bool judged = before != NULL && now != NULL && frozen != NULL;
   if (judged) {
-    rt_heartbeat_read(&dog.beats, before);
+    rt_heartbeat_read(&watchdog.beats, before);
     for (int i = 0; judged && i < n_rounds; i++) {
-      stamp(!atomic_load(&dog.waits));
-      judged = wait_s(every_s()) && atomic_load(&dog.n_beats) == n_beats;
+      stamp(!atomic_load(&watchdog.waits));
+      judged = wait_s(every_s()) && atomic_load(&watchdog.n_beats) == n_beats;
     }
   }
   if (judged) {
     stamp(true);
-    const bool seen = rt_heartbeat_read(&dog.beats, now);
+    const bool seen = rt_heartbeat_read(&watchdog.beats, now);
     if (!seen) // another rank has printed the message and ends the job
       nanosleep(&(struct timespec){SPEAKER_S, 0}, NULL);
     const verdict v = judge(before, now, frozen, seen);
@@ -401,9 +401,9 @@ static void suspect(void)
 static void look_at_set_up(void)
 {
   const uint64_t n = rt_ranks_count();
-  if (n != dog.n_entered && !has_begun())
-    atomic_store(&dog.beat_s, rt_now_s());
-  dog.n_entered = n;
+  if (n != watchdog.n_entered && !has_begun())
+    atomic_store(&watchdog.beat_s, rt_now_s());
+  watchdog.n_entered = n;
 }
 
 /** Use the file of this node while one of its ranks is in doubt, and the file
@@ -411,10 +411,10 @@ static void look_at_set_up(void)
  *  locked. */
 static void open_or_move(bool doubt)
 {
-  rt_heartbeat *h = &dog.beats;
-  h->run = atomic_load(&dog.run);
-  h->one_node = atomic_load(&dog.one_node);
-  h->folder = has_begun() || !h->one_node ? atomic_load(&dog.folder) : "";
+  rt_heartbeat *h = &watchdog.beats;
+  h->run = atomic_load(&watchdog.run);
+  h->one_node = atomic_load(&watchdog.one_node);
+  h->folder = has_begun() || !h->one_node ? atomic_load(&watchdog.folder) : "";
   if (h->run == 0)
     return;
   if (h->open && !h->in_folder && has_begun() && rt_folder_exists(h->folder))
@@ -431,11 +431,11 @@ static void *watch(void *unused)
     // a process that was itself stopped and continued knows nothing about the
     // others
     if (rt_now_s() - since > 2.0 * every_s() + 1.0)
-      atomic_store(&dog.beat_s, rt_now_s());
+      atomic_store(&watchdog.beat_s, rt_now_s());
     look_at_set_up();
-    const double limit_s = atomic_load(&dog.limit_s);
-    const bool doubt =
-        limit_s > 0.0 && age_s() > 0.5 * limit_s && !atomic_load(&dog.waits);
+    const double limit_s = atomic_load(&watchdog.limit_s);
+    const bool doubt = limit_s > 0.0 && age_s() > 0.5 * limit_s &&
+                       !atomic_load(&watchdog.waits);
     open_or_move(doubt);
     stamp(doubt);
     if (limit_s > 0.0 && age_s() > limit_s)
@@ -451,7 +451,7 @@ static int start_thread(void)
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  const int code = pthread_create(&dog.thread, NULL, watch, NULL);
+  const int code = pthread_create(&watchdog.thread, NULL, watch, NULL);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return code;
 }
@@ -480,45 +480,45 @@ static rt_err share(MPI_Comm world)
 {
   const int64_t here = place();
   const int64_t run = (int64_t)time(NULL) << 20 ^ (int64_t)getpid();
-  int64_t least[3] = {here, -here, dog.rank == 0 ? run : INT64_MAX};
+  int64_t least[3] = {here, -here, watchdog.rank == 0 ? run : INT64_MAX};
   RT_TRY_MEETING("all-reduce", MPI_Allreduce(MPI_IN_PLACE, least, 3,
                                              MPI_INT64_T, MPI_MIN, world));
-  atomic_store(&dog.one_node, least[0] == -least[1]);
+  atomic_store(&watchdog.one_node, least[0] == -least[1]);
   if (least[2] != INT64_MAX) // otherwise this rank skipped it
-    atomic_store(&dog.run, (uint64_t)least[2]);
+    atomic_store(&watchdog.run, (uint64_t)least[2]);
   return RT_OK;
 }
 
 static void init(double limit_s)
 {
-  rt_heartbeat_init(&dog.beats, "", 0, dog.rank, dog.n_ranks);
-  dog.flushed_s = 0.0;
-  dog.n_entered = 0;
-  atomic_store(&dog.limit_s, limit_s);
-  atomic_store(&dog.run, 0);
-  atomic_store(&dog.folder, "");
-  atomic_store(&dog.phases, NULL);
-  atomic_store(&dog.step, 0);
-  atomic_store(&dog.phase, "set-up");
-  atomic_store(&dog.n_beats, 0);
-  atomic_store(&dog.waits, false);
-  atomic_store(&dog.beat_s, rt_now_s());
-  dog.stop = false;
+  rt_heartbeat_init(&watchdog.beats, "", 0, watchdog.rank, watchdog.n_ranks);
+  watchdog.flushed_s = 0.0;
+  watchdog.n_entered = 0;
+  atomic_store(&watchdog.limit_s, limit_s);
+  atomic_store(&watchdog.run, 0);
+  atomic_store(&watchdog.folder, "");
+  atomic_store(&watchdog.phases, NULL);
+  atomic_store(&watchdog.step, 0);
+  atomic_store(&watchdog.phase, "set-up");
+  atomic_store(&watchdog.n_beats, 0);
+  atomic_store(&watchdog.waits, false);
+  atomic_store(&watchdog.beat_s, rt_now_s());
+  watchdog.stop = false;
   pthread_condattr_t monotonic;
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-  pthread_mutex_init(&dog.lock, NULL);
-  pthread_cond_init(&dog.wake, &monotonic);
+  pthread_mutex_init(&watchdog.lock, NULL);
+  pthread_cond_init(&watchdog.wake, &monotonic);
   pthread_condattr_destroy(&monotonic);
 }
 
 rt_err rt_watchdog_begin(MPI_Comm world, double limit_s)
 {
-  RT_TRY_MPI(MPI_Comm_rank(world, &dog.rank));
-  RT_TRY_MPI(MPI_Comm_size(world, &dog.n_ranks));
+  RT_TRY_MPI(MPI_Comm_rank(world, &watchdog.rank));
+  RT_TRY_MPI(MPI_Comm_size(world, &watchdog.n_ranks));
   init(limit_s);
   const int code = start_thread();
-  dog.running = code == 0;
+  watchdog.running = code == 0;
   RT_TRY(share(world));
   RT_CHECK(code == 0, RT_ERR_MEM, "no thread to watch: %s", strerror(code));
   return RT_OK;
@@ -526,34 +526,34 @@ rt_err rt_watchdog_begin(MPI_Comm world, double limit_s)
 
 void rt_watchdog_limit(double limit_s)
 {
-  atomic_store(&dog.limit_s, limit_s);
+  atomic_store(&watchdog.limit_s, limit_s);
 }
 
 rt_err rt_watchdog_start(const rt_comm *world, const char *folder,
                          double limit_s, const rt_phases *phases)
 {
-  if (!dog.running)
+  if (!watchdog.running)
     RT_TRY(rt_agree(world, rt_watchdog_begin(rt_comm_mpi(world), limit_s)));
-  atomic_store(&dog.folder, folder);
-  atomic_store(&dog.phases, phases);
-  atomic_store(&dog.limit_s, limit_s);
+  atomic_store(&watchdog.folder, folder);
+  atomic_store(&watchdog.phases, phases);
+  atomic_store(&watchdog.limit_s, limit_s);
   return RT_OK;
 }
 
 void rt_watchdog_stop(void)
 {
-  if (!dog.running)
+  if (!watchdog.running)
     return;
-  pthread_mutex_lock(&dog.lock);
-  dog.stop = true;
-  pthread_cond_signal(&dog.wake);
-  pthread_mutex_unlock(&dog.lock);
-  pthread_join(dog.thread, NULL);
-  dog.running = false;
-  pthread_cond_destroy(&dog.wake);
-  pthread_mutex_destroy(&dog.lock);
-  if (dog.rank == 0)
-    rt_heartbeat_remove(&dog.beats);
+  pthread_mutex_lock(&watchdog.lock);
+  watchdog.stop = true;
+  pthread_cond_signal(&watchdog.wake);
+  pthread_mutex_unlock(&watchdog.lock);
+  pthread_join(watchdog.thread, NULL);
+  watchdog.running = false;
+  pthread_cond_destroy(&watchdog.wake);
+  pthread_mutex_destroy(&watchdog.lock);
+  if (watchdog.rank == 0)
+    rt_heartbeat_remove(&watchdog.beats);
   else
-    rt_heartbeat_close(&dog.beats);
+    rt_heartbeat_close(&watchdog.beats);
 }

@@ -224,8 +224,6 @@ rt_err rt_file_read_at(int fd, const char *path, void *to, size_t n,
   return RT_OK;
 }
 
-/** --- writing --- */
-
 rt_err rt_file_open_output(const char *path, int flags, int *fd)
 {
   do
@@ -393,22 +391,22 @@ rt_err rt_path_remove(const char *path)
 
 int64_t rt_file_most_bytes(void)
 {
-  struct rlimit most;
-  if (getrlimit(RLIMIT_FSIZE, &most) != 0 || most.rlim_cur == RLIM_INFINITY ||
-      most.rlim_cur > INT64_MAX)
+  struct rlimit max;
+  if (getrlimit(RLIMIT_FSIZE, &max) != 0 || max.rlim_cur == RLIM_INFINITY ||
+      max.rlim_cur > INT64_MAX)
     return INT64_MAX;
-  return (int64_t)most.rlim_cur;
+  return (int64_t)max.rlim_cur;
 }
 
 const char *rt_write_reason(int reason, char *text)
 {
-  const int64_t most = rt_file_most_bytes();
-  const bool limited = most < INT64_MAX && (reason == 0 || reason == EFBIG);
+  const int64_t max = rt_file_most_bytes();
+  const bool limited = max < INT64_MAX && (reason == 0 || reason == EFBIG);
   const int n = snprintf(text, 160, "%s", reason != 0 ? strerror(reason) : "");
   if (limited && n >= 0 && n < 160)
     snprintf(text + n, 160 - (size_t)n,
              "; files of this process may have at most %.3f MiB (ulimit -f)",
-             (double)most * 0x1p-20);
+             (double)max * 0x1p-20);
   return text;
 }
 

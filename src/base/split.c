@@ -18,12 +18,12 @@ int64_t rt_round_up(int64_t n, int64_t step)
   return (n + step - 1) / step * step;
 }
 
-int64_t rt_chunk_rows(int64_t n, double most)
+int64_t rt_chunk_rows(int64_t n, double max)
 {
   enum { STEP = 16 };
-  if (most >= (double)n)
+  if (max >= (double)n)
     return n;
-  int64_t room = most < 1.0 ? 1 : (int64_t)most;
+  int64_t room = max < 1.0 ? 1 : (int64_t)max;
   const int64_t step = room < STEP ? 1 : STEP;
   room -= room % step;
   const int64_t n_chunks = (n + room - 1) / room;

@@ -15,7 +15,7 @@ static rt_err allocate(rt_comm **out)
   *out = c;
   RT_CHECK(c != NULL, RT_ERR_MEM, "a communicator");
   c->comm = MPI_COMM_NULL;
-  c->most = RT_COMM_MOST;
+  c->max = RT_COMM_MOST;
   c->lane = calloc(1, sizeof *c->lane);
   RT_CHECK(c->lane != NULL, RT_ERR_MEM, "a communicator");
   c->lane->n_due = 2;
@@ -92,9 +92,9 @@ void rt_comm_destroy(rt_comm **comm)
   free(c);
 }
 
-void rt_comm_limit(rt_comm *comm, size_t most, bool shared_memory)
+void rt_comm_limit(rt_comm *comm, size_t max, bool shared_memory)
 {
-  comm->most = most;
+  comm->max = max;
   comm->lane->known = !shared_memory;
 }
 
@@ -118,8 +118,8 @@ rt_err rt_comm_bcast(const rt_comm *comm, void *data, size_t bytes, int root)
   if (comm->size == 1)
     return RT_OK;
   const double since = rt_ranks_enter("broadcast");
-  for (size_t at = 0; at < bytes; at += comm->most) {
-    const size_t part = bytes - at < comm->most ? bytes - at : comm->most;
+  for (size_t at = 0; at < bytes; at += comm->max) {
+    const size_t part = bytes - at < comm->max ? bytes - at : comm->max;
     RT_TRY_MPI(
         MPI_Bcast((char *)data + at, (int)part, MPI_BYTE, root, comm->comm));
   }
@@ -145,7 +145,7 @@ rt_err rt_comm_allgather(const rt_comm *comm, const void *mine, size_t bytes,
                          void *out)
 {
   char *const place = (char *)out + (size_t)comm->rank * bytes;
-  if (comm->size == 1 || bytes > comm->most) {
+  if (comm->size == 1 || bytes > comm->max) {
     if (place != mine)
       memcpy(place, mine, bytes);
     return comm->size == 1 ? RT_OK : gather_by_bcast(comm, NULL, bytes, out);

@@ -26,7 +26,7 @@ struct rt_comm {
   int rank, size;
   rt_quorum quorum;   /**< for its agreements */
   rt_comm_lane *lane; // owned
-  size_t most;        /**< maximum elements, or bytes, per MPI call */
+  size_t max;         /**< maximum elements, or bytes, per MPI call */
 };
 
 /** An operation of all ranks that was entered at \a since is over, which had
@@ -46,6 +46,6 @@ RT_MUST rt_err rt_comm_shm_run(const rt_comm *comm, rt_shm *shm, rt_shm_op *op);
 
 /** For tests: limit elements per MPI call, and enable or disable shared memory.
  *  Call before the first operation, on all ranks alike. */
-void rt_comm_limit(rt_comm *comm, size_t most, bool shared_memory);
+void rt_comm_limit(rt_comm *comm, size_t max, bool shared_memory);
 
 #endif

@@ -62,8 +62,8 @@ rt_err rt_comm_allreduce_host(const rt_comm *comm, void *data, size_t n,
   if (comm->size == 1)
     return RT_OK;
   const double since = rt_ranks_enter("all-reduce");
-  for (size_t at = 0; at < n; at += comm->most) {
-    const size_t part = n - at < comm->most ? n - at : comm->most;
+  for (size_t at = 0; at < n; at += comm->max) {
+    const size_t part = n - at < comm->max ? n - at : comm->max;
     RT_TRY_MPI(MPI_Allreduce(
         MPI_IN_PLACE, (char *)data + at * rt_dtype_size(type), (int)part,
         rt_comm_mpi_type(type), rt_comm_mpi_op(op), comm->comm));

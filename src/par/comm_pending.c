@@ -151,8 +151,8 @@ static void give_back(rt_pending *p)
 static rt_err start_mpi(const rt_comm *comm, rt_view x, rt_op op, rt_pending *p)
 {
   const size_t n = rt_view_size(&x), each = rt_dtype_size(x.dtype);
-  for (size_t at = 0; at < n; at += comm->most) {
-    const size_t part = n - at < comm->most ? n - at : comm->most;
+  for (size_t at = 0; at < n; at += comm->max) {
+    const size_t part = n - at < comm->max ? n - at : comm->max;
     RT_TRY_MPI(MPI_Iallreduce(MPI_IN_PLACE, (char *)x.data + at * each,
                               (int)part, rt_comm_mpi_type(x.dtype),
                               rt_comm_mpi_op(op), comm->comm,
@@ -173,7 +173,7 @@ rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
   RT_TRY(rt_dev_event_wait(dev, ready)); // explicit wait, only for this event
   RT_TRY(rt_comm_shm(comm, &shm));
   const size_t n = rt_view_size(&x);
-  const size_t parts = shm != NULL ? 0 : (n + comm->most - 1) / comm->most;
+  const size_t parts = shm != NULL ? 0 : (n + comm->max - 1) / comm->max;
   RT_TRY(take((int)parts, out));
   rt_pending *p = *out;
   p->comm = comm;

@@ -38,7 +38,7 @@ static struct {
   // not on the stack: MPI may still write here after we have left
   MPI_Request request;
   vote mine, all;
-} us;
+} self;
 
 rt_err rt_mpi_error(int code, const char *call, const char *file, int line)
 {
@@ -53,45 +53,45 @@ rt_err rt_mpi_error(int code, const char *call, const char *file, int line)
 
 double rt_ranks_enter(const char *where)
 {
-  atomic_fetch_add_explicit(&us.count, 1, memory_order_relaxed);
-  atomic_store_explicit(&us.where, where, memory_order_relaxed);
+  atomic_fetch_add_explicit(&self.count, 1, memory_order_relaxed);
+  atomic_store_explicit(&self.where, where, memory_order_relaxed);
   return rt_now_s();
 }
 
 void rt_ranks_leave(double since)
 {
-  atomic_store_explicit(&us.where, NULL, memory_order_relaxed);
-  us.seconds += rt_now_s() - since;
+  atomic_store_explicit(&self.where, NULL, memory_order_relaxed);
+  self.seconds += rt_now_s() - since;
 }
 
 double rt_ranks_seconds(void)
 {
-  return us.seconds;
+  return self.seconds;
 }
 
 void rt_ranks_moved(double s)
 {
-  us.moved += s;
+  self.moved += s;
 }
 
 double rt_ranks_moved_seconds(void)
 {
-  return us.moved;
+  return self.moved;
 }
 
 uint64_t rt_ranks_count(void)
 {
-  return atomic_load_explicit(&us.count, memory_order_relaxed);
+  return atomic_load_explicit(&self.count, memory_order_relaxed);
 }
 
 const char *rt_ranks_where(void)
 {
-  return atomic_load_explicit(&us.where, memory_order_relaxed);
+  return atomic_load_explicit(&self.where, memory_order_relaxed);
 }
 
 bool rt_agree_alone(void)
 {
-  return us.alone;
+  return self.alone;
 }
 
 /** A number that differs between processes. */
@@ -102,16 +102,16 @@ static uint64_t identity(void)
     int64_t pid, s, ns;
   } me;
   struct timespec now;
-  if (us.identity == 0) {
+  if (self.identity == 0) {
     memset(&me, 0, sizeof me);
     clock_gettime(CLOCK_REALTIME, &now);
     gethostname(me.host, sizeof me.host - 1);
     me.pid = getpid();
     me.s = now.tv_sec;
     me.ns = now.tv_nsec;
-    us.identity = rt_hash_xxh3(&me, sizeof me) | 1;
+    self.identity = rt_hash_xxh3(&me, sizeof me) | 1;
   }
-  return us.identity;
+  return self.identity;
 }
 
 /** MPI calls this when the caller's communicator is freed. */
@@ -121,7 +121,7 @@ static int forget(MPI_Comm comm, int key, void *value, void *extra)
   int over = 0;
   (void)comm, (void)key, (void)extra;
   MPI_Finalized(&over);
-  if (!over && !us.alone) // otherwise an agreement may still be pending on it
+  if (!over && !self.alone) // otherwise an agreement may still be pending on it
     MPI_Comm_free(&q->comm);
   if (q->owned)
     free(q);
@@ -134,15 +134,15 @@ static rt_err init(MPI_Comm comm, int number, bool owned, rt_quorum *q)
   *q = (rt_quorum){.comm = MPI_COMM_NULL, .number = number, .owned = owned};
   RT_TRY_MPI(MPI_Comm_rank(comm, &q->rank));
   RT_TRY_MPI(MPI_Comm_size(comm, &q->size));
-  if (!us.has_key)
+  if (!self.has_key)
     RT_TRY_MPI(
-        MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, forget, &us.key, NULL));
-  us.has_key = true;
+        MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, forget, &self.key, NULL));
+  self.has_key = true;
   RT_TRY_MPI(MPI_Comm_dup(comm, &q->comm));
   RT_TRY_MPI(MPI_Comm_set_errhandler(q->comm, MPI_ERRORS_RETURN));
   RT_TRY_MPI(MPI_Allreduce(&id, &q->group, 1, MPI_UINT64_T, MPI_SUM, q->comm));
   q->group |= 1;
-  RT_TRY_MPI(MPI_Comm_set_attr(comm, us.key, q));
+  RT_TRY_MPI(MPI_Comm_set_attr(comm, self.key, q));
   return RT_OK;
 }
 
@@ -154,8 +154,8 @@ rt_err rt_quorum_init(MPI_Comm comm, int number, rt_quorum *q)
 static rt_err quorum_of(MPI_Comm comm, rt_quorum **out)
 {
   int found = 0, rank;
-  if (us.has_key)
-    RT_TRY_MPI(MPI_Comm_get_attr(comm, us.key, out, &found));
+  if (self.has_key)
+    RT_TRY_MPI(MPI_Comm_get_attr(comm, self.key, out, &found));
   if (found)
     return RT_OK;
   RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
@@ -180,7 +180,7 @@ static rt_err await(double limit_s, bool *came)
   long nap_ns = 1000;
   int done = 0;
   for (int tries = 0; !done; tries++) {
-    RT_TRY_MPI(MPI_Test(&us.request, &done, MPI_STATUS_IGNORE));
+    RT_TRY_MPI(MPI_Test(&self.request, &done, MPI_STATUS_IGNORE));
     if (limit_s > 0.0 && rt_now_s() - since > limit_s)
       break;
     if (tries < yields) {
@@ -221,12 +221,12 @@ static rt_err ask(const rt_quorum *q, rt_err err, double limit_s,
 {
   const int64_t place =
       (int64_t)(rt_hash_xxh3(where, strlen(where)) & INT64_MAX);
-  us.mine = (vote){.first = err == RT_OK ? q->size : q->rank,
-                   .succeeded = err != RT_OK,
-                   .place = place,
-                   .minus_place = -place};
-  RT_TRY_MPI(MPI_Iallreduce(&us.mine, &us.all, N_VOTE, MPI_INT64_T, MPI_MIN,
-                            q->comm, &us.request));
+  self.mine = (vote){.first = err == RT_OK ? q->size : q->rank,
+                     .succeeded = err != RT_OK,
+                     .place = place,
+                     .minus_place = -place};
+  RT_TRY_MPI(MPI_Iallreduce(&self.mine, &self.all, N_VOTE, MPI_INT64_T, MPI_MIN,
+                            q->comm, &self.request));
   return await(err == RT_OK ? 0.0 : limit_s, came);
 }
 
@@ -234,18 +234,18 @@ static rt_err agree(const rt_quorum *q, rt_err err, double limit_s,
                     const char *where)
 {
   bool came = false;
-  RT_CHECK(err != RT_OK || !us.alone, RT_ERR_INTERNAL,
+  RT_CHECK(err != RT_OK || !self.alone, RT_ERR_INTERNAL,
            "%s: continued after an error that the other ranks do not know of",
            where);
-  if (err != RT_OK && (us.alone || rt_err_shared_by() == q->group))
+  if (err != RT_OK && (self.alone || rt_err_shared_by() == q->group))
     return err;
   RT_TRY(ask(q, err, limit_s, where, &came));
-  us.alone = !came;
+  self.alone = !came;
   if (!came)
     return rt_err_forward(err, __FILE__, __LINE__);
-  if (us.all.first < q->size)
-    return hear(q, (int)us.all.first, us.all.succeeded == 0, err);
-  if (us.all.place == -us.all.minus_place)
+  if (self.all.first < q->size)
+    return hear(q, (int)self.all.first, self.all.succeeded == 0, err);
+  if (self.all.place == -self.all.minus_place)
     return RT_OK;
   err = RT_FAIL(RT_ERR_INTERNAL,
                 "ranks are in different agreements, this one in that of %s",

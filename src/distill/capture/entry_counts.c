@@ -21,28 +21,28 @@ struct rt_entry_counts {
   int n_p, n_k;
   double p[MAX_P];  // ascending; the last keeps all entries given
   int64_t k[MAX_K]; // ascending; the last is \a most
-  int64_t most;
+  int64_t max;
   double *tokens; // owned [n_p, most + 1]: tokens per number of entries
   double *mass;   // owned [n_p, n_k]: mass kept, summed over tokens
 };
 
-rt_err rt_entry_counts_create(double top_p, int64_t most, rt_entry_counts **out)
+rt_err rt_entry_counts_create(double top_p, int64_t max, rt_entry_counts **out)
 {
   *out = NULL;
   rt_entry_counts *const c = calloc(1, sizeof *c);
   RT_CHECK(c != NULL, RT_ERR_MEM, "counters of %zu bytes", sizeof *c);
   *out = c;
-  c->most = most;
+  c->max = max;
   for (int i = 0; i < MAX_P - 1 && narrower_p[i] < top_p; i++)
     c->p[c->n_p++] = narrower_p[i];
   c->p[c->n_p++] = top_p;
-  for (int i = 0; i < MAX_K - 1 && narrower_k[i] < most && top_p > 0.0; i++)
+  for (int i = 0; i < MAX_K - 1 && narrower_k[i] < max && top_p > 0.0; i++)
     c->k[c->n_k++] = narrower_k[i];
-  c->k[c->n_k++] = most;
-  c->tokens = calloc((size_t)c->n_p * ((size_t)most + 1), sizeof *c->tokens);
+  c->k[c->n_k++] = max;
+  c->tokens = calloc((size_t)c->n_p * ((size_t)max + 1), sizeof *c->tokens);
   c->mass = calloc((size_t)c->n_p * (size_t)c->n_k, sizeof *c->mass);
   RT_CHECK(c->tokens != NULL && c->mass != NULL, RT_ERR_MEM,
-           "counters of up to %lld entries", (long long)most);
+           "counters of up to %lld entries", (long long)max);
   return RT_OK;
 }
 
@@ -73,7 +73,7 @@ static int close_columns(rt_entry_counts *c, int i_p, int i_k, int64_t n,
 static void close_row(rt_entry_counts *c, int i_p, int i_k, int64_t n,
                       double mass)
 {
-  c->tokens[i_p * (c->most + 1) + n]++;
+  c->tokens[i_p * (c->max + 1) + n]++;
   for (; i_k < c->n_k; i_k++)
     c->mass[i_p * c->n_k + i_k] += mass;
 }
@@ -97,7 +97,7 @@ void rt_entry_counts_add(rt_entry_counts *c, const float *logp, int64_t n)
 rt_err rt_entry_counts_sum(rt_entry_counts *c, const rt_comm *comm)
 {
   RT_TRY(rt_comm_allreduce_host(
-      comm, c->tokens, (size_t)c->n_p * ((size_t)c->most + 1), RT_F64, RT_SUM));
+      comm, c->tokens, (size_t)c->n_p * ((size_t)c->max + 1), RT_F64, RT_SUM));
   return rt_comm_allreduce_host(comm, c->mass, (size_t)c->n_p * (size_t)c->n_k,
                                 RT_F64, RT_SUM);
 }
@@ -105,7 +105,7 @@ rt_err rt_entry_counts_sum(rt_entry_counts *c, const rt_comm *comm)
 int64_t rt_entry_counts_tokens(const rt_entry_counts *c)
 {
   double n = 0.0;
-  for (int64_t i = 0; i <= c->most; i++)
+  for (int64_t i = 0; i <= c->max; i++)
     n += c->tokens[i];
   return (int64_t)n;
 }
@@ -118,7 +118,7 @@ void rt_entry_counts_shape(const rt_entry_counts *c, int *n_p, int *n_k)
 
 rt_entry_cell rt_entry_counts_cell(const rt_entry_counts *c, int i_p, int i_k)
 {
-  const double *const with = c->tokens + i_p * (c->most + 1);
+  const double *const with = c->tokens + i_p * (c->max + 1);
   const double all = (double)rt_entry_counts_tokens(c);
   const int64_t k = c->k[i_k];
   rt_entry_cell cell = {.top_p = c->p[i_p],
@@ -128,7 +128,7 @@ rt_entry_cell rt_entry_counts_cell(const rt_entry_counts *c, int i_p, int i_k)
                         .most95 = -1,
                         .most99 = -1};
   double seen = 0.0;
-  for (int64_t n = 0; n <= c->most; n++) {
+  for (int64_t n = 0; n <= c->max; n++) {
     const int64_t kept = n < k ? n : k;
     seen += with[n];
     cell.entries += with[n] * (double)kept / all;
@@ -144,17 +144,17 @@ rt_entry_cell rt_entry_counts_cell(const rt_entry_counts *c, int i_p, int i_k)
 
 void rt_entry_counts_print_histogram(const rt_entry_counts *c)
 {
-  const double *const with = c->tokens + (c->n_p - 1) * (c->most + 1);
+  const double *const with = c->tokens + (c->n_p - 1) * (c->max + 1);
   const double all = (double)rt_entry_counts_tokens(c);
   int64_t least = 0; // 0, 1, 2, 3-4, 5-8, ... entries
-  for (int64_t most = 0; least <= c->most; most = most == 0 ? 1 : 2 * most) {
+  for (int64_t max = 0; least <= c->max; max = max == 0 ? 1 : 2 * max) {
     double n = 0.0;
-    for (int64_t i = least; i <= most && i <= c->most; i++)
+    for (int64_t i = least; i <= max && i <= c->max; i++)
       n += with[i];
     if (n > 0.0)
       rt_info("%10lld to %lld entries: %5.1f%% of the tokens", (long long)least,
-              (long long)most, 100.0 * n / all);
-    least = most + 1;
+              (long long)max, 100.0 * n / all);
+    least = max + 1;
   }
 }
 

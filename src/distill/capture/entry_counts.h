@@ -12,10 +12,10 @@
  *  Opaque, heap. */
 typedef struct rt_entry_counts rt_entry_counts;
 
-/** For tokens with at most \a most entries, truncated by \a top_p (1: by \a
+/** For tokens with at most \a max entries, truncated by \a top_p (1: by \a
  *  most only; 0: not by probability, in which case entries are only counted).
  */
-RT_MUST rt_err rt_entry_counts_create(double top_p, int64_t most,
+RT_MUST rt_err rt_entry_counts_create(double top_p, int64_t max,
                                       rt_entry_counts **out);
 void rt_entry_counts_destroy(rt_entry_counts **c);
 /** Add a token with log-probs \a logp [n] in descending order. */

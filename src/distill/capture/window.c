@@ -47,10 +47,10 @@ rt_err rt_window_read(const rt_deck *d, int64_t tokens_per_step, rt_window *w)
 void rt_window_cut(rt_window *w, int64_t most_steps)
 {
   const int64_t end = w->first + w->n_steps;
-  int64_t most = most_steps < w->n_steps ? most_steps : w->n_steps;
-  most = most < 1 ? 1 : most;
-  w->shard_steps = most;
-  for (int64_t s = most - 1; s >= (most + 1) / 2; s--)
+  int64_t max = most_steps < w->n_steps ? most_steps : w->n_steps;
+  max = max < 1 ? 1 : max;
+  w->shard_steps = max;
+  for (int64_t s = max - 1; s >= (max + 1) / 2; s--)
     if (w->n_steps % s < w->n_steps % w->shard_steps)
       w->shard_steps = s;
   w->left_out = w->n_steps % w->shard_steps;

@@ -37,11 +37,11 @@ typedef struct overlap {
 } overlap;
 
 /** Are the numbers equal?  Otherwise update the maximum difference. */
-static bool grow(double *most, double a, double b)
+static bool grow(double *max, double a, double b)
 {
   const double d = fabs(a - b);
-  if (a != b && !(d <= *most)) // NaN and a number also differ
-    *most = isnan(d) ? INFINITY : d;
+  if (a != b && !(d <= *max)) // NaN and a number also differ
+    *max = isnan(d) ? INFINITY : d;
   return a == b;
 }
 
@@ -190,12 +190,12 @@ static void print(const difference *d, const rt_logits_info *a,
 
 static rt_err judge(const difference *d, bool all, char *const *paths)
 {
-  double most = fmax(d->tokens + d->steps, d->logp);
+  double max = fmax(d->tokens + d->steps, d->logp);
   for (int f = 0; f < N_FIELDS; f++)
-    most = fmax(most, d->field[f]);
+    max = fmax(max, d->field[f]);
   RT_CHECK(d->rows == 0.0, RT_ERR_DATA, "%.0f rows are of another text",
            d->rows);
-  RT_CHECK(most == 0.0, RT_ERR_DATA, "%s and %s differ", paths[0], paths[1]);
+  RT_CHECK(max == 0.0, RT_ERR_DATA, "%s and %s differ", paths[0], paths[1]);
   rt_info("the same, bit for bit%s",
           all ? "" : ", in all that both of them have");
   return RT_OK;

@@ -104,8 +104,8 @@ rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
     mine += job->memory.part[i].bytes;
   // also agrees with ranks that failed before
   RT_TRY(rt_job_memory_bound(job, mine - job->memory.of_others, &hard, &soft));
-  double most = mine;
-  RT_TRY(rt_comm_allreduce_host(job->world, &most, 1, RT_F64, RT_MAX));
+  double max = mine;
+  RT_TRY(rt_comm_allreduce_host(job->world, &max, 1, RT_F64, RT_MAX));
   rt_err err = RT_OK;
   if (hard.need > hard.limit.amount)
     err = RT_FAIL(RT_ERR_MEM,
@@ -122,7 +122,7 @@ rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
   if (show != RT_PLAN_NOTHING)
     rt_info("memory plan: %.1f MiB on this rank, %.1f MiB on the rank that "
             "needs most; %.2f of %.2f GiB (%s)",
-            mine * 0x1p-20, most * 0x1p-20, hard.need * 0x1p-30,
+            mine * 0x1p-20, max * 0x1p-20, hard.need * 0x1p-30,
             hard.limit.amount * 0x1p-30, hard.limit.name);
   if (err == RT_OK && soft.need > soft.limit.amount)
     rt_warn("the plan needs %.2f GiB; above %.2f GiB (%s) the system slows "

@@ -124,11 +124,11 @@ static rt_err check_one_config(const rt_deck *d)
 static rt_err check_positions(const rt_job *job, const rt_arch *arch,
                               const char *where)
 {
-  const int64_t most = rt_rope_max_seq(arch);
-  RT_CHECK(job->seq <= most, RT_ERR_CONFIG,
+  const int64_t max = rt_rope_max_seq(arch);
+  RT_CHECK(job->seq <= max, RT_ERR_CONFIG,
            "%s: rows of %lld tokens (data.seq), but the model has %lld "
            "positions; choose shorter rows",
-           where, (long long)job->seq, (long long)most);
+           where, (long long)job->seq, (long long)max);
   RT_CHECK(job->seq <= arch->max_positions ||
                arch->rope_scaling.kind != RT_ROPE_DYNAMIC ||
                !rt_deck_bool(job->deck, RT_KEY_DATA_MASK_DOCS),

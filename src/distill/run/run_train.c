@@ -232,22 +232,22 @@ static rt_err checkpoint(rt_train_run *run)
 static void rows_text(const rt_job *job, int64_t step, char *text, size_t n)
 {
   const uint64_t seed = (uint64_t)rt_deck_int(job->deck, RT_KEY_RUN_SEED);
-  const int64_t most = 32;
+  const int64_t max = 32;
   size_t at = 0;
-  for (int64_t i = 0; i < job->batch_rows && i < most && at < n; i++)
+  for (int64_t i = 0; i < job->batch_rows && i < max && at < n; i++)
     at += (size_t)snprintf(text + at, n - at, " %lld",
                            (long long)rt_corpus_order(
                                seed, job->n_rows, step * job->batch_rows + i));
-  if (job->batch_rows > most && at < n)
+  if (job->batch_rows > max && at < n)
     snprintf(text + at, n - at, " and %lld more",
-             (long long)(job->batch_rows - most));
+             (long long)(job->batch_rows - max));
 }
 
 /** A bad step, in which nothing was updated: skip it if the deck allows. */
 static rt_err judge_bad_step(const rt_train_run *run, const rt_step_result *r)
 {
   const rt_job *job = run->job;
-  const int64_t most = rt_deck_int(job->deck, RT_KEY_TRAIN_MAX_SKIPS);
+  const int64_t max = rt_deck_int(job->deck, RT_KEY_TRAIN_MAX_SKIPS);
   const int64_t skipped = run->trainer->n_skipped;
   const bool skip = rt_deck_is(job->deck, RT_KEY_TRAIN_ON_BAD, "skip");
   char rows[1024] = "";
@@ -258,7 +258,7 @@ static rt_err judge_bad_step(const rt_train_run *run, const rt_step_result *r)
            "training stream:%s.  train.on_bad_step=skip would skip it",
            (long long)run->step + 1, r->loss, r->grad_norm,
            run->trainer->norm_mean, rows);
-  RT_CHECK(skipped <= most, RT_ERR_NUMBER,
+  RT_CHECK(skipped <= max, RT_ERR_NUMBER,
            "step %lld: loss %g, gradient norm %g, and %lld steps have already "
            "been skipped (train.max_skips): the run has diverged.  Rows:%s",
            (long long)run->step + 1, r->loss, r->grad_norm,

@@ -8,16 +8,16 @@
 
 int64_t rt_truncate_count(const float *logp, int64_t n, rt_truncation rule)
 {
-  const int64_t most = n < rule.top_k ? n : rule.top_k;
+  const int64_t max = n < rule.top_k ? n : rule.top_k;
   if (rule.top_p >= 1.0)
-    return most;
+    return max;
   double mass = 0.0;
-  for (int64_t i = 0; i < most; i++) {
+  for (int64_t i = 0; i < max; i++) {
     mass += exp((double)logp[i]);
     if (mass >= rule.top_p)
       return i + 1; // includes the token that crosses p
   }
-  return most;
+  return max;
 }
 
 double rt_truncate_target(const float *logp, int64_t n, double tau, double *t)

@@ -28,11 +28,11 @@ static void note_rows(rt_trainer *tr, const rt_batch *b)
 static rt_err check_rows(const rt_trainer *tr, int64_t step)
 {
   const rt_comm *const tp = tr->spec.tp;
-  uint64_t most[2] = {tr->rows_seen, ~tr->rows_seen};
+  uint64_t max[2] = {tr->rows_seen, ~tr->rows_seen};
   if (rt_comm_size(tp) == 1)
     return RT_OK;
-  RT_TRY(rt_comm_allreduce_host(tp, most, 2, RT_U64, RT_MAX));
-  RT_CHECK(most[0] == ~most[1], RT_ERR_DATA,
+  RT_TRY(rt_comm_allreduce_host(tp, max, 2, RT_U64, RT_MAX));
+  RT_CHECK(max[0] == ~max[1], RT_ERR_DATA,
            "step %lld: ranks of a tp group have read different rows: the files "
            "in data.files differ between nodes; copy them to every node again. "
            " Nothing was updated in this step",
