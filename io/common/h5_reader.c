@@ -208,6 +208,7 @@ rt_err rt_h5_reader_open_sealed(const char *path, rt_seal_proof *proof,
 /** Each rank a share, of the file that it has open. */
 static rt_err prove_all(MPI_Comm comm, const rt_h5_reader *r)
 {
+  RT_ASSERT(r != NULL); // the ranks have agreed that all have it open
   rt_seal_proof proof;
   rt_err err = rt_seal_check_open(comm, r->fd, r->path, &proof);
   if (err == RT_OK)
@@ -220,7 +221,7 @@ static rt_err prove_all(MPI_Comm comm, const rt_h5_reader *r)
 static rt_err share_records(MPI_Comm comm, rt_h5_reader *r)
 {
   int rank;
-  RT_ASSERT(r != NULL); // the ranks have agreed
+  RT_ASSERT(r != NULL); // as above
   RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
   rt_err err = RT_OK;
   if (rank == 0)

@@ -17,9 +17,9 @@ RT_MUST rt_err rt_arch_check(const rt_arch *arch, const char *where);
  *  heads or be a multiple of them (which are then replicated).  The vocabulary
  *  is padded. */
 RT_MUST rt_err rt_arch_check_tp(const rt_arch *arch, int tp, const char *what);
-/** Number of parameters, counting a tied head once. */
 /** Number of ids that are not padding. */
 int64_t rt_arch_true_vocab(const rt_arch *arch);
+/** Number of parameters, counting a tied head once. */
 int64_t rt_arch_n_params(const rt_arch *arch);
 /** FLOPs of the forward pass per token at sequence length T: 2 per multiply-add
  *  of every GEMM including the head; attention as computed (causal half).

@@ -32,9 +32,9 @@ typedef struct rt_objective_spec {
 RT_MUST rt_err rt_objective_create(const rt_objective_spec *spec,
                                    rt_objective **out);
 const rt_arena *rt_objective_arena(const rt_objective *o);
-/** Memory in bytes: the arena and the arrays on the host. */
-/** Memory in bytes on the host, in addition to the arenas. */
+/** Memory in bytes on the host, in addition to the arena. */
 size_t rt_objective_host_bytes(const rt_objective *o);
+/** Memory in bytes: the arena and the arrays on the host. */
 size_t rt_objective_bytes(const rt_objective *o);
 RT_MUST rt_err rt_objective_commit(rt_objective *o);
 void rt_objective_destroy(rt_objective **o);
