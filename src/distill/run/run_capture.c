@@ -197,7 +197,7 @@ static int32_t wish_inside(const rt_capture *c, double took_s, int64_t done,
   const double micro_s = row_s * (double)c->teacher.micro_rows;
   if (done >= n)
     return GO_ON;
-  if (c->job->hooks->stop_asked() && row_s * (double)(n - done) > soon_s)
+  if (row_s * (double)(n - done) > soon_s && c->job->hooks->stop_asked())
     return STOP_ASKED;
   return c->wall_end_s > 0.0 && rt_now_s() + micro_s >= c->wall_end_s
              ? STOP_WALL
