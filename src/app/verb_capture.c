@@ -44,8 +44,11 @@ static rt_err take_folder(const rt_app *app, const char *folder)
 {
   const rt_comm *world = app->world;
   rt_err err = RT_OK;
-  if (rt_comm_rank(world) == 0 && folder[0] != '\0')
-    err = rt_lock_take(folder, rt_job_silence_s(app->deck), &held.lock);
+  if (rt_comm_rank(world) == 0 && folder[0] != '\0') {
+    err = rt_job_check_place(app->deck, RT_KEY_CAP_DIR, "manifest.json");
+    if (err == RT_OK)
+      err = rt_lock_take(folder, rt_job_silence_s(app->deck), &held.lock);
+  }
   held.refreshed_s = rt_now_s();
   return rt_agree(world, err);
 }

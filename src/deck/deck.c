@@ -73,12 +73,15 @@ static void refuse_words(rt_key key, const rt_deck_item *item,
 
 /** Paths in a deck are relative to its folder, wherever the program is started.
  */
-static rt_err join_paths(const rt_deck *deck, rt_deck_value *value)
+static rt_err join_paths(const rt_deck *deck, rt_key key, rt_deck_value *value)
 {
-  if (value->text != NULL)
-    RT_TRY(rt_deck_path_join(deck->folder, &value->text));
+  if (value->text != NULL) {
+    value->written = strdup(value->text);
+    RT_CHECK(value->written != NULL, RT_ERR_MEM, "no memory for a path");
+    RT_TRY(rt_deck_path_join(deck->folder, key, &value->text));
+  }
   for (int i = 0; value->texts != NULL && i < value->n; i++)
-    RT_TRY(rt_deck_path_join(deck->folder, &value->texts[i]));
+    RT_TRY(rt_deck_path_join(deck->folder, key, &value->texts[i]));
   return RT_OK;
 }
 
@@ -94,7 +97,7 @@ static rt_err set_value(rt_deck *deck, rt_key key, const rt_deck_item *item,
     return RT_OK;
   deck->values[key].source = source;
   return source == RT_FROM_DECK && rt_key_is_path(key)
-             ? join_paths(deck, &deck->values[key])
+             ? join_paths(deck, key, &deck->values[key])
              : RT_OK;
 }
 

@@ -66,16 +66,20 @@ double rt_deck_seconds(const rt_deck *deck, rt_key key);
  *  gives all keys. */
 bool rt_deck_is_set(const rt_deck *deck, rt_key key);
 rt_source rt_deck_source(const rt_deck *deck, rt_key key);
+/** The path of \a key as written in the deck, before the deck's folder was put
+ *  in front; NULL if it was not given in a deck. */
+const char *rt_deck_written(const rt_deck *deck, rt_key key);
 /** Format \a x with the fewest digits that read back exactly, with "." in every
  *  locale. */
 void rt_deck_real_text(double x, char out[32]);
 
 /** Print the deck with every key, its value, and "# default | deck:line |
- *  command line"; the output is a valid deck. */
+ *  command line"; paths are absolute, so that the output is a valid deck
+ *  wherever it is stored. */
 RT_MUST rt_err rt_deck_print(const rt_deck *deck, FILE *to);
-/** Like rt_deck_print, to a new string that the caller frees. */
+/** The same with paths as they are, to a new string that the caller frees. */
 RT_MUST rt_err rt_deck_to_text(const rt_deck *deck, char **text);
-/** The same with absolute paths, for a file that may be stored anywhere. */
+/** Like rt_deck_print, to a new string that the caller frees. */
 RT_MUST rt_err rt_deck_to_file_text(const rt_deck *deck, char **text);
 
 /** Differences that matter for a restart, one "key: old -> new" a line into a

@@ -95,6 +95,12 @@ double rt_deck_seconds(const rt_deck *deck, rt_key key)
              : 0.0;
 }
 
+const char *rt_deck_written(const rt_deck *deck, rt_key key)
+{
+  RT_ASSERT((int)key >= 0 && key < RT_N_KEYS);
+  return deck->values[key].written;
+}
+
 rt_source rt_deck_source(const rt_deck *deck, rt_key key)
 {
   RT_ASSERT((int)key >= 0 && key < RT_N_KEYS);

@@ -75,6 +75,7 @@ typedef struct rt_deck_value {
   int64_t whole; // INT, BOOL
   double real;   // REAL
   char *text;    // owned; TEXT, CHOICE, LENGTH
+  char *written; // owned; the path before the deck's folder was put in front
   int n;         // TEXTS, REALS
   char **texts;  // owned [n]
   double *reals; // owned [n]
@@ -93,8 +94,9 @@ void rt_deck_value_clear(rt_deck_value *value);
 RT_MUST rt_err rt_deck_path_expand(const char *text, char **out,
                                    char why[RT_DECK_ISSUE_BYTES]);
 
-/** \a *path, owned, of a file in \a folder: relative ones are joined to it. */
-RT_MUST rt_err rt_deck_path_join(const char *folder, char **path);
+/** Put \a folder in front of \a *path, owned, if that is relative.  In front of
+ *  a pattern ("*", "?", "[") of files, the folder is not one. */
+RT_MUST rt_err rt_deck_path_join(const char *folder, rt_key key, char **path);
 /** The folder of the deck \a path into \a out; "" for the working directory,
  *  also of what is no file of a folder (a pipe). */
 RT_MUST rt_err rt_deck_path_folder(const char *path, char **out);

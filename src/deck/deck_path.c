@@ -108,14 +108,30 @@ rt_err rt_deck_path_expand(const char *text, char **out,
   return err;
 }
 
-rt_err rt_deck_path_join(const char *folder, char **path)
+/** Copy \a folder to \a to, the characters of patterns with a backslash. */
+static void put_escaped(const char *folder, FILE *to)
+{
+  for (const char *p = folder; *p != '\0'; p++) {
+    if (strchr("*?[\\", *p) != NULL)
+      fputc('\\', to);
+    fputc(*p, to);
+  }
+}
+
+rt_err rt_deck_path_join(const char *folder, rt_key key, char **path)
 {
   char *full = NULL;
+  size_t n = 0;
   if (folder[0] == '\0' || (*path)[0] == '\0' || (*path)[0] == '/')
     return RT_OK;
-  const char *const slash = folder[strlen(folder) - 1] == '/' ? "" : "/";
-  const int n = asprintf(&full, "%s%s%s", folder, slash, *path);
-  RT_CHECK(n >= 0, RT_ERR_MEM, "no memory for a path");
+  FILE *const to = open_memstream(&full, &n);
+  RT_CHECK(to != NULL, RT_ERR_MEM, "no memory for a path");
+  if (key == RT_KEY_DATA_FILES && strpbrk(*path, "*?[") != NULL)
+    put_escaped(folder, to);
+  else
+    fputs(folder, to);
+  fprintf(to, "%s%s", folder[strlen(folder) - 1] == '/' ? "" : "/", *path);
+  RT_TRY(finish(to, &full));
   free(*path);
   *path = full;
   return RT_OK;
@@ -123,8 +139,9 @@ rt_err rt_deck_path_join(const char *folder, char **path)
 
 rt_err rt_deck_path_folder(const char *path, char **out)
 {
-  const bool none =
-      strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0;
+  const bool none = strcmp(path, "/dev/stdin") == 0 ||
+                    strncmp(path, "/dev/fd/", 8) == 0 ||
+                    strncmp(path, "/proc/", 6) == 0;
   const char *const slash = none ? NULL : strrchr(path, '/');
   const size_t n = slash == NULL   ? 0
                    : slash == path ? 1

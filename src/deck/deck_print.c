@@ -129,14 +129,14 @@ static rt_err print_pair(rt_key key, const rt_deck_value *value, FILE *to)
 
 /** A copy of a path, or of a list of them, joined to \a folder.  The caller
  *  clears it, also after an error. */
-static rt_err copy_from(const rt_deck_value *value, const char *folder,
-                        rt_deck_value *out)
+static rt_err copy_from(const rt_deck_value *value, rt_key key,
+                        const char *folder, rt_deck_value *out)
 {
   *out = (rt_deck_value){.source = value->source, .line = value->line};
   if (value->text != NULL) {
     out->text = strdup(value->text);
     RT_CHECK(out->text != NULL, RT_ERR_MEM, "no memory for a path");
-    RT_TRY(rt_deck_path_join(folder, &out->text));
+    RT_TRY(rt_deck_path_join(folder, key, &out->text));
   }
   out->texts = calloc((size_t)value->n + 1, sizeof *out->texts);
   RT_CHECK(out->texts != NULL, RT_ERR_MEM, "a list of %d paths", value->n);
@@ -144,7 +144,7 @@ static rt_err copy_from(const rt_deck_value *value, const char *folder,
     out->texts[i] = strdup(value->texts[i]);
     RT_CHECK(out->texts[i] != NULL, RT_ERR_MEM, "no memory for a path");
     out->n++;
-    RT_TRY(rt_deck_path_join(folder, &out->texts[i]));
+    RT_TRY(rt_deck_path_join(folder, key, &out->texts[i]));
   }
   return RT_OK;
 }
@@ -156,7 +156,7 @@ static rt_err print_line(const rt_deck *deck, rt_key key, const char *folder,
   const rt_deck_value *const value = &deck->values[key];
   rt_deck_value copy = {0};
   const bool joins = folder[0] != '\0' && rt_key_is_path(key);
-  rt_err err = joins ? copy_from(value, folder, &copy) : RT_OK;
+  rt_err err = joins ? copy_from(value, key, folder, &copy) : RT_OK;
   if (err == RT_OK)
     err = print_pair(key, joins ? &copy : value, to);
   rt_deck_value_clear(&copy);
@@ -181,9 +181,19 @@ static rt_err print_deck(const rt_deck *deck, const char *folder, FILE *to)
   return RT_OK;
 }
 
+/** The working directory, in front of relative paths. */
+static rt_err find_here(char here[RT_PATH_MAX])
+{
+  RT_CHECK(getcwd(here, RT_PATH_MAX) != NULL, RT_ERR_IO,
+           "cannot tell the working directory: %s", strerror(errno));
+  return RT_OK;
+}
+
 rt_err rt_deck_print(const rt_deck *deck, FILE *to)
 {
-  return print_deck(deck, "", to);
+  char here[RT_PATH_MAX];
+  RT_TRY(find_here(here));
+  return print_deck(deck, here, to);
 }
 
 static rt_err to_text(const rt_deck *deck, const char *folder, char **text)
@@ -212,8 +222,7 @@ rt_err rt_deck_to_file_text(const rt_deck *deck, char **text)
 {
   char here[RT_PATH_MAX];
   *text = NULL;
-  RT_CHECK(getcwd(here, sizeof here) != NULL, RT_ERR_IO,
-           "cannot tell the working directory: %s", strerror(errno));
+  RT_TRY(find_here(here));
   return to_text(deck, here, text);
 }
 

@@ -467,6 +467,7 @@ void rt_deck_value_clear(rt_deck_value *value)
   free(value->texts);
   free(value->reals);
   free(value->text);
+  free(value->written);
   *value = (rt_deck_value){0};
 }
 

@@ -628,7 +628,7 @@ static void test_whence(void)
       {"/x.yaml", "c", "/c"},           {"./x.yaml", "../c", "./../c"},
       {"/a/x.yaml", "/c", "/c"},        {"/a/x.yaml", "~/c", "/home/me/c"},
       {"/a/x.yaml", "''", ""},          {"/dev/stdin", "c", "c"},
-      {"/proc/self/fd/63", "c", "c"}};
+      {"/proc/self/fd/63", "c", "c"},   {"/dev/shm/x.yaml", "c", "/dev/shm/c"}};
   char home[4096], here[4096], want[9000], text[200];
   char *override[] = {"output.dir=o"};
   snprintf(home, sizeof home, "%s", getenv("HOME"));
@@ -646,6 +646,7 @@ static void test_whence(void)
     CU_ASSERT_STRING_EQUAL(path, cases[i].path);
     CU_ASSERT_STRING_EQUAL(rt_deck_text_at(deck, RT_KEY_DATA_FILES, 1), path);
     CU_ASSERT_STRING_EQUAL(rt_deck_text(deck, RT_KEY_OUT_DIR), "o");
+    CU_ASSERT_PTR_NULL(rt_deck_written(deck, RT_KEY_OUT_DIR));
     CU_ASSERT_STRING_EQUAL(rt_deck_text(deck, RT_KEY_CAP_LICENSE), "a/b");
     RT_OKAY(rt_deck_to_file_text(deck, &saved));
     const bool joins = path[0] != '\0' && path[0] != '/';
@@ -659,6 +660,22 @@ static void test_whence(void)
     rt_deck_destroy(&deck);
   }
   setenv("HOME", home, 1);
+}
+
+/** A folder that reads like a pattern is none, in front of one. */
+static void test_brackets(void)
+{
+  rt_deck *deck;
+  RT_OKAY(rt_deck_parse_file(
+      "a[1]*/x.yaml", "data: {files: [p_*.bin, q.bin]}\noutput: {dir: 'r*'}", 0,
+      NULL, &deck));
+  CU_ASSERT_STRING_EQUAL(rt_deck_text_at(deck, RT_KEY_DATA_FILES, 0),
+                         "a\\[1]\\*/p_*.bin");
+  CU_ASSERT_STRING_EQUAL(rt_deck_text_at(deck, RT_KEY_DATA_FILES, 1),
+                         "a[1]*/q.bin");
+  CU_ASSERT_STRING_EQUAL(rt_deck_text(deck, RT_KEY_OUT_DIR), "a[1]*/r*");
+  CU_ASSERT_STRING_EQUAL(rt_deck_written(deck, RT_KEY_OUT_DIR), "r*");
+  rt_deck_destroy(&deck);
 }
 
 /** Of two decks only what may be another file differs. */
@@ -800,6 +817,7 @@ RT_TEST_MAIN("deck", {"values of every type", test_values_of_every_type},
              {"bad overrides", test_bad_overrides},
              {"~ and variables in paths", test_paths},
              {"whence paths are seen", test_whence},
+             {"brackets in a folder", test_brackets},
              {"paths seen from elsewhere", test_same_paths},
              {"printed decks read back", test_printed_decks_read_back},
              {"decks are compared", test_diff_of_decks},

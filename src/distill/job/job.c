@@ -3,6 +3,7 @@
  *  that they fit together. */
 #include "distill/job/job.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/split.h"
 #include "distill/job/job_inputs.h"
@@ -14,6 +15,24 @@
 #include "io/hf/hfconfig.h"
 #include <stdlib.h>
 #include <string.h>
+
+rt_err rt_job_check_place(const rt_deck *deck, rt_key key, const char *mark)
+{
+  char meant[RT_PATH_MAX], other[RT_PATH_MAX];
+  const char *const folder = rt_deck_text(deck, key);
+  const char *const written = rt_deck_written(deck, key);
+  if (written == NULL || strcmp(written, folder) == 0)
+    return RT_OK;
+  RT_TRY(rt_path_join(meant, folder, mark));
+  RT_TRY(rt_path_join(other, written, mark));
+  RT_CHECK(rt_path_exists(meant) || !rt_path_exists(other), RT_ERR_CONFIG,
+           "%s: %s is relative to the deck's folder, where it is %s, which "
+           "has nothing to resume; but %s exists in the working directory.  "
+           "To continue there, give %s=%s on the command line; otherwise "
+           "start from another working directory",
+           rt_key_path(key), written, folder, other, rt_key_path(key), written);
+  return RT_OK;
+}
 
 double rt_job_silence_s(const rt_deck *deck)
 {

@@ -34,6 +34,15 @@ enum { RT_PATIENCE = 10 };
 /** How long a healthy rank may give no sign of life; a day without a watchdog.
  */
 double rt_job_silence_s(const rt_deck *deck);
+/** Reject a folder to create of which another meaning exists: written relative
+ *  in the deck, it is in the deck's folder, and has no \a mark yet, but the
+ *  folder of that name in the working directory has.  Before 0.1.0 was out, and
+ *  in other programs, the latter was meant; a run must not begin anew in
+ *  silence.
+ *  \param mark  file or folder that any run or dataset has
+ *  \return RT_ERR_CONFIG that names both */
+RT_MUST rt_err rt_job_check_place(const rt_deck *deck, rt_key key,
+                                  const char *mark);
 
 enum { /**< parts of a job, or'ed */
        RT_NEED_STUDENT = 1,

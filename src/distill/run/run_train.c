@@ -74,7 +74,9 @@ static rt_err open_folder(rt_train_run *run)
   }
   if (rt_comm_rank(run->job->world) == 0) {
     const double silence_s = rt_job_silence_s(run->job->deck);
-    err = rt_lock_take(run->folder, silence_s, &run->lock);
+    err = rt_job_check_place(run->job->deck, RT_KEY_OUT_DIR, "checkpoints");
+    if (err == RT_OK)
+      err = rt_lock_take(run->folder, silence_s, &run->lock);
     if (err == RT_OK)
       err = rt_run_folder_check(run->folder);
     if (err == RT_OK)

@@ -35,7 +35,7 @@ static rt_err fill_meta(const rt_trainer *t, int64_t step,
   memcpy(meta->teacher, t->id.teacher, sizeof meta->teacher);
   meta->arch = strdup(job->config);
   const rt_err err = meta->arch != NULL
-                         ? rt_deck_to_text(job->deck, &meta->deck)
+                         ? rt_deck_to_file_text(job->deck, &meta->deck)
                          : RT_FAIL(RT_ERR_MEM, "a config.json");
   return rt_agree(job->world, err);
 }

@@ -4,6 +4,7 @@
 #include "distill/capture/window.h"
 #include "distill/data/job_data.h"
 #include "distill/train/run_folder.h"
+#include "io/hf/hfconfig.h"
 #include "io/hf/safetensors.h"
 
 #include <stdlib.h>
@@ -43,7 +44,7 @@ static rt_err know_teacher(const rt_job *job, rt_run_id *id)
   if (job->dataset != NULL) {
     rt_logits_proof(job->dataset, proof);
     snprintf(id->teacher, sizeof id->teacher, "%s", proof);
-  } else if ((job->needs & RT_NEED_TEACHER) != 0)
+  } else if (rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "live"))
     return rt_safetensors_digest(rt_comm_mpi(job->world),
                                  rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS),
                                  id->teacher);
@@ -75,8 +76,9 @@ static rt_err compare_teachers(const rt_job *job, const rt_run_id *id,
   const rt_deck *const deck = job->deck;
   const rt_key key =
       job->dataset != NULL ? RT_KEY_TEA_DATASET : RT_KEY_TEA_WEIGHTS;
-  if (allows(deck, "teacher.") || meta->teacher[0] == '\0')
-    return RT_OK; // from a version that did not record it, or without a teacher
+  if (allows(deck, "teacher.") || meta->teacher[0] == '\0' ||
+      rt_deck_is(deck, RT_KEY_TEA_SOURCE, "none"))
+    return RT_OK; // not recorded, or only used in evaluations
   RT_CHECK(strcmp(meta->teacher, id->teacher) == 0, RT_ERR_CONFIG,
            "the teacher is not the checkpoint's (step %lld of %s): %s was "
            "replaced under its name, %s (it has %s, the checkpoint's had %s).  "
@@ -103,6 +105,61 @@ static rt_err compare_rows(const rt_job *job, const rt_run_id *id,
            (long long)meta->rows, (long long)job->n_rows,
            meta->rows == job->n_rows ? " with other tokens" : "");
   return RT_OK;
+}
+
+/** The lines of a config.json that shape the computation, without ids and
+ *  rates that are only passed on to an export. */
+static rt_err shape_text(rt_arch arch, char **text)
+{
+  arch.dropout = arch.attention_dropout = arch.init_std = 0.0;
+  arch.bos_id = arch.eos_id = arch.pad_id = -1;
+  arch.n_more_eos = 0;
+  return rt_hfconfig_text(&arch, "the checkpoint", text);
+}
+
+/** The first line in which two texts differ, without its blanks and comma. */
+static void find_difference(const char *a, const char *b, char line[2][128])
+{
+  size_t n_a, n_b;
+  for (;;) {
+    n_a = strcspn(a, "\n");
+    n_b = strcspn(b, "\n");
+    if (n_a != n_b || memcmp(a, b, n_a) != 0 || a[n_a] == '\0')
+      break;
+    a += n_a + 1;
+    b += n_b + 1;
+  }
+  const size_t skip_a = strspn(a, " "), skip_b = strspn(b, " ");
+  snprintf(line[0], 128, "%.*s", (int)(n_a - skip_a), a + skip_a);
+  snprintf(line[1], 128, "%.*s", (int)(n_b - skip_b), b + skip_b);
+}
+
+/** Paths are compared by name, and a config.json of the same name may contain
+ *  another model. */
+static rt_err compare_shapes(const rt_job *job, const rt_checkpoint_meta *meta)
+{
+  rt_arch arch;
+  char *old = NULL, *now = NULL, line[2][128];
+  if (allows(job->deck, "student."))
+    return RT_OK;
+  RT_TRY(rt_hfconfig_parse("the checkpoint's model", meta->arch,
+                           strlen(meta->arch), &arch));
+  rt_err err = shape_text(arch, &old);
+  if (err == RT_OK)
+    err = shape_text(job->arch_s, &now);
+  if (err == RT_OK && strcmp(old, now) != 0) {
+    find_difference(old, now, line);
+    err = RT_FAIL(RT_ERR_CONFIG,
+                  "the student differs from that of the checkpoint (step %lld "
+                  "of %s): its config.json had %s, now it is %s.  Restore "
+                  "student.config or student.weights, or choose another "
+                  "output.dir",
+                  (long long)meta->step,
+                  rt_deck_text(job->deck, RT_KEY_OUT_DIR), line[0], line[1]);
+  }
+  free(old);
+  free(now);
+  return err;
 }
 
 static rt_err compare_decks(const rt_job *job, const rt_checkpoint_meta *meta)
@@ -160,6 +217,7 @@ rt_err rt_run_id_check(const rt_job *job, const rt_run_id *id,
                        const rt_checkpoint_meta *meta)
 {
   RT_TRY(rt_agree(job->world, compare_decks(job, meta)));
+  RT_TRY(rt_agree(job->world, compare_shapes(job, meta)));
   RT_TRY(rt_agree(job->world, check_window(job, meta)));
   RT_TRY(compare_teachers(job, id, meta));
   return compare_rows(job, id, meta);
