@@ -72,7 +72,7 @@ static void test_refusals(void)
   const int wrong[] = {0, -1, 3, n_ranks() + 1, 2 * n_ranks()};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     snprintf(want, sizeof want,
-             "student.tp is %d, which does not divide the %d ranks: take one "
+             "student.tp is %d, which does not divide the %d ranks: use one "
              "of %s, or",
              wrong[i], n_ranks(), valid[n_ranks()]);
     RT_FAILS(rt_grid_init(&g, world, wrong[i], "student.tp"), RT_ERR_CONFIG,
