@@ -36,6 +36,10 @@ expect 0 2 "${learn[@]}"
 # --- what was read once is remembered, and told; a change is seen
 expect 0 2 "${again[@]}" capture.dir=new
 says new/manifest.json '"version": 4'
+# hashes of different kinds do not mean different teachers
+expect 0 1 logits diff old new
+says out.txt "versions 3 and 4, which hash the teacher's weights differently"
+grep -q "teachers' weights differ" err.txt out.txt && fail "the same teacher differs"
 sleep 2.2
 expect 0 2 "${again[@]}" capture.dir=new2
 expect 0 1 "${learn[@]}" teacher.dataset=new
