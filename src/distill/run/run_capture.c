@@ -23,6 +23,7 @@ typedef struct rt_capture {
   int64_t n_shards;
   bool *done;    // owned [n_shards]: sealed by an earlier run
   bool *mine;    // owned [n_shards]: missing, and assigned to this group
+  int n_busy;    // number of groups that have missing shards
   bool finished; // all shards and the manifest were finished by an earlier run
   rt_capture_teacher teacher; // owned
   rt_logits_row row;          // owned arrays: buffer for one row
@@ -76,10 +77,12 @@ static int64_t missing_rows(const rt_capture *c)
  *  interruption the numbers of shards differ by at most one. */
 static void deal_shards(rt_capture *c)
 {
+  const int dp = c->job->grid_t.dp;
   int64_t n_missing = 0;
   for (int64_t s = 0; s < c->n_shards; s++)
     if (!c->done[s])
-      c->mine[s] = n_missing++ % c->job->grid_t.dp == c->job->grid_t.i_dp;
+      c->mine[s] = n_missing++ % dp == c->job->grid_t.i_dp;
+  c->n_busy = (int)(n_missing < dp ? n_missing : dp);
 }
 
 static rt_err open_dataset(rt_capture *c)
@@ -253,7 +256,7 @@ static void progress(rt_capture *c)
       "capture %.1f%%: %lld of %lld rows in group 1 of %d, %.0f tok/s of "
       "all groups, ETA %.0f s",
       100.0 * share, (long long)c->rows_done, (long long)c->rows_mine, dp,
-      (double)(dp * c->rows_done * c->info.seq) / s, s / share - s);
+      (double)(c->n_busy * c->rows_done * c->info.seq) / s, s / share - s);
 }
 
 /** The reason, if any, for which this rank would not start another shard; the
