@@ -3,6 +3,7 @@
 #include "app/cli.h"
 
 #include "base/nearest.h"
+#include "deck/deck.h"
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,4 +229,22 @@ void rt_cli_print_help(const rt_verb *verb, FILE *to)
 #define PRINT_CODE(name, code, text) fprintf(to, "  %2d  %s\n", (code), (text));
   RT_ERROR_LIST(PRINT_CODE)
 #undef PRINT_CODE
+}
+
+double rt_cli_watchdog_s(const rt_cli *cli)
+{
+  const rt_key_row *const row = rt_key_row_of(RT_KEY_RUN_WATCHDOG_S);
+  const size_t n = strlen(row->path);
+  double limit_s = strtod(row->dflt, NULL);
+  rt_deck *deck = NULL;
+  int last = -1;
+  for (int i = 0; i < cli->n_overrides; i++)
+    if (strncmp(cli->overrides[i], row->path, n) == 0 &&
+        cli->overrides[i][n] == '=')
+      last = i;
+  // alone in a deck: it may be a time, and other keys may be wrong
+  if (last >= 0 && rt_deck_read(NULL, 1, &cli->overrides[last], &deck) == RT_OK)
+    limit_s = rt_deck_real(deck, RT_KEY_RUN_WATCHDOG_S);
+  rt_deck_destroy(&deck);
+  return limit_s;
 }

@@ -89,6 +89,11 @@ typedef struct rt_cli {
 RT_MUST rt_err rt_cli_parse(int argc, char **argv, rt_cli *cli);
 void rt_cli_clear(rt_cli *cli);
 
+/** run.watchdog_s before the deck is read: from the command line (the last one
+ *  wins), otherwise, and if that is invalid, the default.  Invalid values are
+ *  reported with the deck. */
+double rt_cli_watchdog_s(const rt_cli *cli);
+
 /** Print the general help, or that of \a verb if it is not NULL. */
 void rt_cli_print_help(const rt_verb *verb, FILE *to);
 

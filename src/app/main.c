@@ -109,28 +109,14 @@ static rt_err run_verb(const rt_cli *cli, const rt_comm *world)
   return err;
 }
 
-/** run.watchdog_s before the deck is read: from the command line, or a default.
- *  Invalid values are reported with the deck. */
-static double first_limit_s(const rt_cli *cli)
-{
-  const rt_key_row *const row = rt_key_row_of(RT_KEY_RUN_WATCHDOG_S);
-  const size_t n = strlen(row->path);
-  const char *text = row->dflt;
-  for (int i = 0; i < cli->n_overrides; i++)
-    if (strncmp(cli->overrides[i], row->path, n) == 0 &&
-        cli->overrides[i][n] == '=')
-      text = cli->overrides[i] + n + 1;
-  const double limit_s = strtod(text, NULL);
-  return limit_s >= row->low && limit_s <= row->high ? limit_s : 0.0;
-}
-
 /** Everything between MPI_Init and MPI_Finalize; returns the exit code.  \a
  *  ready: error of this rank before MPI started. */
 static int run(const rt_cli *cli, rt_err ready)
 {
   rt_comm *world = NULL;
   rt_fatal_setup(cli->debug);
-  const rt_err watched = rt_watchdog_begin(MPI_COMM_WORLD, first_limit_s(cli));
+  const rt_err watched =
+      rt_watchdog_begin(MPI_COMM_WORLD, rt_cli_watchdog_s(cli));
   rt_err err = rt_comm_create(MPI_COMM_WORLD, &world);
   if (err != RT_OK)
     rt_fatal_abort(err);

@@ -156,6 +156,39 @@ static void test_verbs(void)
   }
 }
 
+/** The watchdog's first limit is what the deck will say: a number or a time. */
+static void test_watchdog_s(void)
+{
+  static const struct {
+    const char *text;
+    double limit_s;
+  } row[] = {{"7", 7.0},
+             {"0", 0.0},
+             {"2 h", 7200.0},
+             {"30 min", 1800.0},
+             {"00:30:00", 1800.0},
+             {"1-00:00:00", 86400.0},
+             {"1-00:00:00x", 600.0},
+             {"-1", 600.0},
+             {"2 steps", 600.0},
+             {"", 600.0}};
+  for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+    rt_cli cli;
+    char name[] = "retort", verb[] = "train", deck[] = "deck.yaml";
+    char other[] = "train.length=nonsense", first[] = "run.watchdog_s=3";
+    char last[64];
+    snprintf(last, sizeof last, "run.watchdog_s=%s", row[i].text);
+    char *argv[] = {name, verb, deck, first, other, last, NULL};
+    RT_OKAY(rt_cli_parse(6, argv, &cli));
+    CU_ASSERT_EQUAL(rt_cli_watchdog_s(&cli), row[i].limit_s);
+    rt_cli_clear(&cli);
+  }
+  rt_cli cli;
+  RT_OKAY(parse("train deck.yaml", &cli));
+  CU_ASSERT_EQUAL(rt_cli_watchdog_s(&cli), 600.0);
+  rt_cli_clear(&cli);
+}
+
 /** Help names every verb, option and exit code; a verb's, its arguments. */
 static void test_help(void)
 {
@@ -185,4 +218,5 @@ static void test_help(void)
 
 RT_TEST_MAIN("cli", {"what is understood", test_understood},
              {"what is refused", test_refused}, {"verbs", test_verbs},
+             {"the first limit of the watchdog", test_watchdog_s},
              {"help", test_help})
