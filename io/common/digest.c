@@ -1,6 +1,7 @@
 /** \file digest.c
- *  The blocks of all files form one list, of which each rank reads a contiguous
- *  part. */
+ *  The blocks of all files form one list, which the ranks hash in rounds: each
+ *  reads a contiguous part, then the digests of files that are complete are
+ *  cached.  A job that is ended meanwhile has to hash the rest only. */
 #include "io/common/digest.h"
 
 #include "base/clock.h"
@@ -16,7 +17,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PIECE = 4 << 20, HEX = RT_SHA256_HEX - 1 };
+enum {
+  PIECE = 4 << 20,
+  HEX = RT_SHA256_HEX - 1,
+  ROUND = 4 // blocks that a rank hashes in a round
+};
 
 /** A file, as seen by the first rank of a group of ranks that see the same one.
  */
@@ -68,8 +73,6 @@ static rt_err look(work *w, const rt_digest_cache *cache)
     s->first = w->n_blocks;
     w->n_blocks += s->n;
   }
-  RT_CHECK(w->n_blocks < INT_MAX / HEX, RT_ERR_DATA,
-           "more than %d blocks to hash", INT_MAX / HEX);
   return RT_OK;
 }
 
@@ -85,6 +88,7 @@ static rt_err hash_block(const char *path, int fd, int64_t begin, int64_t end,
     err = rt_file_read_at(fd, path, piece, n, at);
     if (err == RT_OK)
       rt_sha256_update(h, piece, n);
+    rt_ranks_alive();
   }
   if (h != NULL)
     rt_sha256_finish(&h, hex);
@@ -117,13 +121,12 @@ static rt_err hash_file(work *w, int i, int64_t begin, int64_t end)
   return err;
 }
 
-static rt_err hash_share(work *w)
+/** Hash this rank's share of the blocks [first, end) of the list. */
+static rt_err hash_share(work *w, int64_t first, int64_t end)
 {
-  const int64_t begin = rt_split_begin(w->n_blocks, w->n_ranks, w->rank);
-  const int64_t n = rt_split_count(w->n_blocks, w->n_ranks, w->rank);
-  w->blocks = calloc((size_t)w->n_blocks + 1, HEX);
-  RT_CHECK(w->blocks != NULL, RT_ERR_MEM, "hashes of %lld blocks",
-           (long long)w->n_blocks);
+  const int64_t begin =
+      first + rt_split_begin(end - first, w->n_ranks, w->rank);
+  const int64_t n = rt_split_count(end - first, w->n_ranks, w->rank);
   for (int i = 0; i < w->n; i++)
     RT_TRY(hash_file(w, i, begin, begin + n));
   return RT_OK;
@@ -146,14 +149,15 @@ static rt_err combine(const work *w, source *s)
   return RT_OK;
 }
 
-/** On rank 0, which now has the hashes of all blocks: compute and cache the
- *  digests. */
-static rt_err finish(work *w, rt_digest_cache *cache, int64_t began_ns)
+/** On rank 0, which now has the hashes of the first \a n_known blocks: compute
+ *  and cache the digests of files that are complete. */
+static rt_err finish(work *w, rt_digest_cache *cache, int64_t began_ns,
+                     int64_t n_known)
 {
   for (int i = 0; i < w->n; i++) {
     source *const s = &w->source[i];
     rt_stamp now;
-    if (s->hex[0] != '\0')
+    if (s->hex[0] != '\0' || s->first + s->n > n_known)
       continue;
     RT_TRY(combine(w, s));
     RT_TRY(rt_stamp_of(w->paths[i], &now));
@@ -161,6 +165,30 @@ static rt_err finish(work *w, rt_digest_cache *cache, int64_t began_ns)
              "%s changed while it was hashed: run again when it is complete",
              w->paths[i]);
     rt_digest_cache_put(cache, w->paths[i], &s->stamp, began_ns, s->hex);
+  }
+  return RT_OK;
+}
+
+/** Hash all blocks, in rounds.  There is at least one, as empty files have a
+ *  digest too. */
+static rt_err hash_rounds(work *w, rt_digest_cache *cache, int64_t began_ns)
+{
+  const int64_t n_round = (int64_t)ROUND * w->n_ranks;
+  w->blocks = calloc((size_t)w->n_blocks + 1, HEX);
+  RT_TRY(rt_group_agree(
+      w->comm, w->blocks != NULL ? RT_OK
+                                 : RT_FAIL(RT_ERR_MEM, "hashes of %lld blocks",
+                                           (long long)w->n_blocks)));
+  for (int64_t at = 0; at == 0 || at < w->n_blocks; at += n_round) {
+    const int64_t left = w->n_blocks - at;
+    const int64_t n = left < n_round ? left : n_round;
+    char *const here = w->blocks + at * HEX;
+    RT_TRY(rt_group_agree(w->comm, hash_share(w, at, at + n)));
+    RT_TRY_MEETING("reduce",
+                   MPI_Reduce(w->rank == 0 ? MPI_IN_PLACE : here, here,
+                              (int)(n * HEX), MPI_BYTE, MPI_BOR, 0, w->comm));
+    RT_TRY(rt_group_agree(
+        w->comm, w->rank == 0 ? finish(w, cache, began_ns, at + n) : RT_OK));
   }
   return RT_OK;
 }
@@ -209,12 +237,7 @@ static rt_err run(work *w, const char *what, rt_digest_cache *cache)
   RT_TRY(rt_group_bcast(w->comm, &w->n_blocks, sizeof w->n_blocks));
   if (w->rank == 0)
     tell(w, what, cache);
-  RT_TRY(rt_group_agree(w->comm, hash_share(w)));
-  RT_TRY_MEETING("reduce", MPI_Reduce(w->rank == 0 ? MPI_IN_PLACE : w->blocks,
-                                      w->blocks, (int)(w->n_blocks * HEX),
-                                      MPI_BYTE, MPI_BOR, 0, w->comm));
-  RT_TRY(rt_group_agree(w->comm,
-                        w->rank == 0 ? finish(w, cache, began_ns) : RT_OK));
+  RT_TRY(hash_rounds(w, cache, began_ns));
   if (w->n_blocks > 0 && rt_now_s() - since > 1.0)
     rt_info("%s: hashed in %.1f s", what, rt_now_s() - since);
   return rt_group_bcast(w->comm, w->source, (size_t)w->n * sizeof *w->source);

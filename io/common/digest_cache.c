@@ -80,6 +80,19 @@ static rt_err read_lines(rt_digest_cache *c)
   return err;
 }
 
+/** Keep the newer half.  Files whose lines are dropped are hashed again when
+ *  needed.  Only right after reading: lines appended since would be lost. */
+static void shorten(const rt_digest_cache *c)
+{
+  if (c->n <= MAX_BYTES)
+    return;
+  const char *const half = c->text + c->n / 2, *const stop = c->text + c->n;
+  const char *const from = memchr(half, '\n', (size_t)(stop - half));
+  if (from != NULL &&
+      rt_file_put(c->path, from + 1, (size_t)(stop - from - 1)) != RT_OK)
+    rt_debug("%s is not shortened: %s", c->path, rt_err_text());
+}
+
 static rt_err find_file(rt_digest_cache *c)
 {
   char folder[RT_PATH_MAX];
@@ -95,6 +108,8 @@ rt_digest_cache *rt_digest_cache_open(void)
     rt_digest_cache_close(&c);
   } else if (c != NULL && read_lines(c) != RT_OK)
     rt_debug("no cached digest is used: %s", rt_err_text());
+  if (c != NULL)
+    shorten(c);
   return c;
 }
 
@@ -161,19 +176,6 @@ bool rt_digest_cache_get(const rt_digest_cache *cache, const char *path,
   return false;
 }
 
-/** Keep the newer half.  Files whose lines are dropped are hashed again when
- *  needed. */
-static void shorten(const rt_digest_cache *c)
-{
-  if (c->n <= MAX_BYTES)
-    return;
-  const char *const half = c->text + c->n / 2, *const stop = c->text + c->n;
-  const char *const from = memchr(half, '\n', (size_t)(stop - half));
-  if (from != NULL &&
-      rt_file_put(c->path, from + 1, (size_t)(stop - from - 1)) != RT_OK)
-    rt_debug("%s is not shortened: %s", c->path, rt_err_text());
-}
-
 static void append(const rt_digest_cache *c, const char *line)
 {
   char text[LINE_MAX_BYTES + 20];
@@ -198,6 +200,5 @@ void rt_digest_cache_put(rt_digest_cache *cache, const char *path,
       began_ns - stamp->ctime_ns < settled_ns ||
       !line_of(path, stamp, hex, line))
     return;
-  shorten(cache);
   append(cache, line);
 }

@@ -234,9 +234,13 @@ static void hash_count(rt_sha256 *h, size_t n)
  *  never give the same bytes. */
 static void hash_map(rt_sha256 *h, const rt_map *map)
 {
+  const size_t piece = (size_t)4 << 20;
   hash_count(h, map->bytes);
-  if (map->bytes > 0)
-    rt_sha256_update(h, map->data, map->bytes);
+  for (size_t at = 0; at < map->bytes; at += piece) {
+    const size_t left = map->bytes - at;
+    rt_sha256_update(h, map->data + at, left < piece ? left : piece);
+    rt_ranks_alive();
+  }
 }
 
 rt_err rt_corpus_hash(const rt_corpus *c, char hex[RT_SHA256_HEX])

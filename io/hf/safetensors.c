@@ -420,6 +420,7 @@ static rt_err hash_shard(const shard *s, rt_sha256 *h, void *piece)
     const size_t n = (size_t)(left < PIECE_BYTES ? left : PIECE_BYTES);
     RT_TRY(rt_file_read_at(s->fd, s->path, piece, n, at));
     rt_sha256_update(h, piece, n);
+    rt_ranks_alive();
   }
   return RT_OK;
 }

@@ -26,6 +26,9 @@ enum {
   NAMED = 8       // maximum number of ranks named in the message
 };
 
+/** What a rank is doing before its first beat. */
+#define SET_UP "set-up"
+
 // Static, because the beat hook has no argument for it and a process has one
 // watchdog.
 static struct {
@@ -37,7 +40,7 @@ static struct {
   double flushed_s; // time of the last flush for other nodes
   int rank, n_ranks;
   rt_heartbeat beats; // used by the watchdog thread only, as is
-  uint64_t n_entered; // number of collectives when last checked
+  uint64_t n_signs;   // signs of life in set-up when last checked
   // written by the main thread, read by the watchdog thread
   _Atomic double limit_s;
   _Atomic uint64_t run;              // identifies the run; 0: not known yet
@@ -153,6 +156,7 @@ typedef struct verdict {
   int n_frozen, n_known;
   double oldest_s; // age of the oldest beat of a rank that does not wait
                    // deliberately
+  double set_up_s; // age of the latest sign of life of a rank in set-up
   int n_stuck;     // number of stuck ranks (see is_stuck)
   int n_idle;      // of these, those whose main thread does not run
   uint64_t least;  // minimum number of collectives among these
@@ -171,6 +175,12 @@ static bool is_stuck(const rt_pulse *p)
   return p->tick > 0 && p->main != 'W' && p->age_s > 0.5 * watchdog.limit_s;
 }
 
+/** Has this rank not beaten yet? */
+static bool is_in_set_up(const rt_pulse *p)
+{
+  return p->tick > 0 && strcmp(p->doing, SET_UP) == 0;
+}
+
 static bool is_waiting(const rt_pulse *before, const rt_pulse *now)
 {
   return before->tick > 0 && now->tick > 0 && strcmp(now->where, "-") != 0 &&
@@ -187,8 +197,11 @@ static bool all_are_seen(void)
 static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen,
                      bool seen)
 {
-  verdict v = {
-      .now = now, .frozen = frozen, .least = UINT64_MAX, .all_wait = seen};
+  verdict v = {.now = now,
+               .frozen = frozen,
+               .set_up_s = age_s(),
+               .least = UINT64_MAX,
+               .all_wait = seen};
   for (int r = 0; r < watchdog.n_ranks; r++) {
     v.all_wait = v.all_wait && is_waiting(&before[r], &now[r]);
     v.apart = v.apart || strcmp(now[r].where, now[0].where) != 0;
@@ -198,6 +211,8 @@ static verdict judge(const rt_pulse *before, const rt_pulse *now, bool *frozen,
     v.n_known += now[r].tick > 0;
     if (now[r].tick > 0 && now[r].main != 'W' && now[r].age_s > v.oldest_s)
       v.oldest_s = now[r].age_s;
+    if (is_in_set_up(&now[r]) && now[r].age_s < v.set_up_s)
+      v.set_up_s = now[r].age_s;
     if (!is_stuck(&now[r]))
       continue;
     v.n_stuck++;
@@ -339,13 +354,14 @@ static bool some_write(const verdict *v)
 }
 
 /** Should the watchdog wait longer?  A rank that waits deliberately judges by
- *  the others only.  If all ranks wait in collectives, none of them reads or
- *  writes, and none is in set-up.  Verbs without a job never beat: they may
- *  read for hours. */
+ *  the others only.  One in set-up may wait for a rank that hashes a corpus for
+ *  all: it judges by whichever gave the latest sign of life.  If all ranks wait
+ *  in collectives, none of them reads or writes, and none is in set-up.  Verbs
+ *  without a job never beat: they may read for hours. */
 static bool is_patient(const verdict *v, bool began)
 {
   const bool waits = atomic_load(&watchdog.waits);
-  const double silent_s = waits ? v->oldest_s : age_s();
+  const double silent_s = waits ? v->oldest_s : began ? age_s() : v->set_up_s;
   const bool slow = !v->all_wait && (some_write(v) || !(began || waits));
   const bool beats = atomic_load(&watchdog.phases) != NULL;
   const double patience = !slow                              ? 1.0
@@ -397,13 +413,13 @@ static void suspect(void)
 }
 
 /** During set-up there are no beats: entering a collective counts as a sign of
- *  life. */
+ *  life, and so does each piece of a file that is hashed. */
 static void look_at_set_up(void)
 {
-  const uint64_t n = rt_ranks_count();
-  if (n != watchdog.n_entered && !has_begun())
+  const uint64_t n = rt_ranks_count() + rt_ranks_signs();
+  if (n != watchdog.n_signs && !has_begun())
     atomic_store(&watchdog.beat_s, rt_now_s());
-  watchdog.n_entered = n;
+  watchdog.n_signs = n;
 }
 
 /** Use the file of this node while one of its ranks is in doubt, and the file
@@ -493,13 +509,13 @@ static void init(double limit_s)
 {
   rt_heartbeat_init(&watchdog.beats, "", 0, watchdog.rank, watchdog.n_ranks);
   watchdog.flushed_s = 0.0;
-  watchdog.n_entered = 0;
+  watchdog.n_signs = 0;
   atomic_store(&watchdog.limit_s, limit_s);
   atomic_store(&watchdog.run, 0);
   atomic_store(&watchdog.folder, "");
   atomic_store(&watchdog.phases, NULL);
   atomic_store(&watchdog.step, 0);
-  atomic_store(&watchdog.phase, "set-up");
+  atomic_store(&watchdog.phase, SET_UP);
   atomic_store(&watchdog.n_beats, 0);
   atomic_store(&watchdog.waits, false);
   atomic_store(&watchdog.beat_s, rt_now_s());

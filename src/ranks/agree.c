@@ -29,7 +29,7 @@ enum { N_VOTE = sizeof(vote) / sizeof(int64_t) };
 // most one collective at a time, and a watchdog thread that reads this.
 static struct {
   double seconds, moved;
-  _Atomic uint64_t count;
+  _Atomic uint64_t count, signs;
   _Atomic(const char *) where;
   int key;           // MPI attribute key, if has_key
   bool has_key;      //
@@ -82,6 +82,16 @@ double rt_ranks_moved_seconds(void)
 uint64_t rt_ranks_count(void)
 {
   return atomic_load_explicit(&self.count, memory_order_relaxed);
+}
+
+void rt_ranks_alive(void)
+{
+  atomic_fetch_add_explicit(&self.signs, 1, memory_order_relaxed);
+}
+
+uint64_t rt_ranks_signs(void)
+{
+  return atomic_load_explicit(&self.signs, memory_order_relaxed);
 }
 
 const char *rt_ranks_where(void)

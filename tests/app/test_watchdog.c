@@ -83,6 +83,20 @@ static void sets_up(void)
   sleep_s(2.5);
 }
 
+/** Reads for longer than set-up may be silent, and hashes what it reads. */
+static void hashes(void)
+{
+  for (int i = 0; i < 40; i++) {
+    rt_ranks_alive();
+    sleep_s(0.1);
+  }
+}
+
+static void reads_in_silence(void)
+{
+  sleep_s(15.0);
+}
+
 static void test_beats(void)
 {
   char said[4096];
@@ -107,6 +121,15 @@ static void test_patience(void)
   char said[4096];
   CU_ASSERT_EQUAL(end_of(sets_up, limit_s, said, sizeof said), 0);
   CU_ASSERT_EQUAL(end_of(beats, 0.0, said, sizeof said), 0);
+}
+
+/** In set-up, hashing is a sign of life. */
+static void test_signs(void)
+{
+  char said[4096];
+  CU_ASSERT_EQUAL(end_of(hashes, 0.25, said, sizeof said), 0);
+  CU_ASSERT_STRING_EQUAL(said, "");
+  CU_ASSERT_EQUAL(end_of(reads_in_silence, 0.25, said, sizeof said), HUNG);
 }
 
 /** Lines of three ranks, one of which has none, one of another run. */
@@ -157,4 +180,5 @@ static void test_lines(void)
 
 RT_TEST_MAIN("watchdog", {"lines", test_lines},
              {"a process that beats", test_beats},
-             {"a process that hangs", test_hang}, {"patience", test_patience})
+             {"a process that hangs", test_hang}, {"patience", test_patience},
+             {"signs of life in set-up", test_signs})

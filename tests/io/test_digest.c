@@ -4,6 +4,7 @@
  *  ranks: 1 2 4 */
 #include "io/common/digest.h"
 #include "io/common/digest_cache.h"
+#include "ranks/agree.h"
 
 #include "support/rt_test.h"
 #include "support/scratch.h"
@@ -212,6 +213,63 @@ static void test_many_writers(void)
   scratch_remove(folder);
 }
 
+/** A cache that has grown too long loses its older lines once, and no line that
+ *  is put after that. */
+static void test_shortened(void)
+{
+  enum { N = 5, TOO_LONG = (1 << 20) + 4096 };
+  char a[RT_PATH_MAX], b[RT_PATH_MAX], hex[RT_SHA256_HEX], got[RT_SHA256_HEX];
+  rt_stamp s;
+  int64_t bytes = 0;
+  begin(a, b);
+  put(a, 10, 0);
+  RT_OKAY(rt_stamp_of(a, &s));
+  s.mtime_ns = s.ctime_ns = 0;
+  RT_OKAY(rt_hash_text("x", 1, hex));
+  rt_digest_cache *cache = my_rank == 0 ? rt_digest_cache_open() : NULL;
+  for (int64_t n = 0; cache != NULL && n < TOO_LONG; s.inode++) {
+    rt_digest_cache_put(cache, a, &s, rt_stamp_now(), hex);
+    RT_OKAY(rt_file_size(rt_digest_cache_path(cache), &n));
+  }
+  rt_digest_cache_close(&cache);
+  const uint64_t first = s.inode;
+  cache = my_rank == 0 ? rt_digest_cache_open() : NULL;
+  for (; cache != NULL && s.inode < first + N; s.inode++)
+    rt_digest_cache_put(cache, a, &s, rt_stamp_now(), hex);
+  rt_digest_cache_close(&cache);
+  cache = my_rank == 0 ? rt_digest_cache_open() : NULL;
+  for (s.inode = first - N; cache != NULL && s.inode < first + N; s.inode++)
+    CU_ASSERT(rt_digest_cache_get(cache, a, &s, got));
+  if (cache != NULL)
+    RT_OKAY(rt_file_size(rt_digest_cache_path(cache), &bytes));
+  CU_ASSERT(bytes < TOO_LONG / 2 + 4096);
+  rt_digest_cache_close(&cache);
+  scratch_remove(folder);
+}
+
+/** A start that ends in the middle has cached the files it was done with, and
+ *  given signs of life. */
+static void test_interrupted(void)
+{
+  enum { ROUND = 4 }; // blocks of a rank, as in digest.c
+  char a[RT_PATH_MAX], b[RT_PATH_MAX], got[2][RT_SHA256_HEX],
+      known[RT_SHA256_HEX];
+  int n_ranks;
+  begin(a, b);
+  MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
+  put(a, n_ranks * ROUND * RT_DIGEST_BLOCK, 5);
+  if (my_rank == 0) // cannot be read
+    CU_ASSERT_FATAL(mkdir(b, 0700) == 0);
+  settle();
+  const char *const paths[] = {a, b};
+  const uint64_t signs = rt_ranks_signs();
+  CU_ASSERT_NOT_EQUAL(rt_files_digest(MPI_COMM_WORLD, "test", paths, 2, got),
+                      RT_OK);
+  CU_ASSERT(rt_ranks_signs() >= signs + ROUND);
+  CU_ASSERT(is_known(a, known));
+  scratch_remove(folder);
+}
+
 /** No place for a cache: the digest is what it is. */
 static void test_nowhere(void)
 {
@@ -232,5 +290,6 @@ static void test_nowhere(void)
 RT_TEST_MAIN("digest", {"its definition", test_definition},
              {"other sizes on other ranks", test_other_sizes},
              {"remembered, and forgotten", test_remembered},
-             {"many writers", test_many_writers},
+             {"many writers", test_many_writers}, {"shortened", test_shortened},
+             {"interrupted", test_interrupted},
              {"nowhere to remember", test_nowhere})
