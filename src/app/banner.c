@@ -20,13 +20,6 @@ static void mpi_version(char *text, size_t n)
   snprintf(text, n, "%.*s", (int)strcspn(all, ",\n"), all);
 }
 
-/** The MPI-IO component in use. */
-static const char *mpi_io(void)
-{
-  const char *chosen = getenv("OMPI_MCA_io"); // mpirun --mca io NAME sets it
-  return chosen != NULL ? chosen : "the library's choice";
-}
-
 void rt_banner_version(FILE *to)
 {
   char mpi[128];
@@ -109,9 +102,8 @@ rt_err rt_banner_print(const rt_job *job, const char *verb)
   rt_info("retort %s (%s): %s, %s", RT_VERSION, rt_build_commit(), verb, when);
   rt_info("compiler   %s", rt_build_compiler());
   rt_info("libraries  %s, HDF5 %s, %s", mpi, rt_h5_version(), rt_dev_library());
-  rt_info("ranks      %d on %d host%s (%s); MPI-IO by %s",
-          rt_comm_size(job->world), hosts.n, hosts.n == 1 ? "" : "s",
-          hosts.names, mpi_io());
+  rt_info("ranks      %d on %d host%s (%s)", rt_comm_size(job->world), hosts.n,
+          hosts.n == 1 ? "" : "s", hosts.names);
   print_threads(&job->threads);
   RT_TRY(print_limits(job));
   rt_info("device     %s, %s", rt_dev_name(job->dev),

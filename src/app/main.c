@@ -83,12 +83,12 @@ static bool answer_early(const rt_cli *cli, rt_err err, const rt_launcher *l,
   return true;
 }
 
-/** Run the verb, with its deck. */
 #define RUN_OF(name, takes_deck, stops, arguments, summary, help)              \
   [RT_VERB_##name] = rt_verb_##name,
 static rt_err (*const run_of[RT_N_VERBS])(const rt_app *app) = {
     RT_VERBS(RUN_OF)};
 
+/** Run the verb, with its deck. */
 static rt_err run_verb(const rt_cli *cli, const rt_comm *world)
 {
   rt_deck *deck = NULL;
@@ -182,10 +182,6 @@ int main(int argc, char **argv)
   if (ready == RT_OK && cli.verb->stops)
     ready = rt_signals_install();
   rt_launcher_free_shell(&launcher);
-  // Open MPI 4.1 formats a file's path into 256 bytes while it selects a
-  // component for shared file pointers, which Retort does not use; the other
-  // components have no such limit.  A user's choice is kept.
-  setenv("OMPI_MCA_sharedfp", "^lockedfile", 0);
   // Return large blocks to the system when they are freed, as the memory plan
   // assumes; glibc would raise the threshold.
   mallopt(M_MMAP_THRESHOLD, 4 << 20);

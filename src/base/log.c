@@ -51,16 +51,12 @@ static void append(const char *text, size_t n)
   }
 }
 
-void rt_log_copy(const char *text)
+/** Append a line of \a length characters after its time. */
+static void copy_line(const char *when, const char *text, size_t length)
 {
-  char line[8192 + 64], when[32];
-  if (!log_speaks)
-    return;
-  rt_clock_local(when, sizeof when);
-  const int length = (int)strlen(text);
-  const bool ended = length > 0 && text[length - 1] == '\n';
+  char line[8192 + 64];
   const int all =
-      snprintf(line, sizeof line, "%s %.*s\n", when, length - ended, text);
+      snprintf(line, sizeof line, "%s %.*s\n", when, (int)length, text);
   const size_t n = (size_t)all < sizeof line ? (size_t)all : sizeof line - 1;
   line[n - 1] = '\n';
   if (copy.fd >= 0) {
@@ -69,6 +65,19 @@ void rt_log_copy(const char *text)
     memcpy(copy.early + copy.n, line, n);
     copy.n += n;
   }
+}
+
+void rt_log_copy(const char *text)
+{
+  char when[32];
+  if (!log_speaks)
+    return;
+  rt_clock_local(when, sizeof when);
+  do {
+    const size_t n = strcspn(text, "\n");
+    copy_line(when, text, n);
+    text += n + (text[n] == '\n');
+  } while (*text != '\0');
 }
 
 rt_err rt_log_keep(const char *path)

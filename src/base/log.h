@@ -42,7 +42,8 @@ void rt_found(const char *fmt, ...) RT_PRINTF(1, 2);
 /** Append all lines of the printing rank to \a path, too, each preceded by its
  *  time; this includes lines printed so far. */
 RT_MUST rt_err rt_log_keep(const char *path);
-/** Append \a text, which the caller prints itself, to that copy; any thread. */
+/** Append \a text, which the caller prints itself, to that copy, each of its
+ *  lines with the time; any thread. */
 void rt_log_copy(const char *text);
 void rt_log_release(void);
 /** Like rt_info, at level RT_LOG_DEBUG only. */

@@ -1,8 +1,8 @@
 /** \file model_shape.h
  *  The shape of a model as plain data, which io fills from config.json and from
  *  which model builds.  Layer: base. */
-#ifndef RT_SHAPE_H
-#define RT_SHAPE_H
+#ifndef RT_MODEL_SHAPE_H
+#define RT_MODEL_SHAPE_H
 
 #include <stdbool.h>
 #include <stdint.h>
