@@ -6,8 +6,8 @@
  *  quarter of an octave), and within a class by id; all other ids follow by id.
  *  The position of an id in this order is its rank, in [0, V).  Format:
  *  doc/formats.md, "Tables". */
-#ifndef RT_CODEC_ORDER_H
-#define RT_CODEC_ORDER_H
+#ifndef RT_ID_ORDER_H
+#define RT_ID_ORDER_H
 
 #include "io/codec/rans.h"
 

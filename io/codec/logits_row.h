@@ -1,8 +1,8 @@
 /** \file logits_row.h
  *  One row of teacher logits in memory.  Layer: io.  Independent of file
  *  formats. */
-#ifndef RT_LOGITS_BUFFER_H
-#define RT_LOGITS_BUFFER_H
+#ifndef RT_LOGITS_ROW_H
+#define RT_LOGITS_ROW_H
 
 #include "base/err.h"
 #include <stdbool.h>

@@ -214,7 +214,7 @@ static double count(const work *w, bool read, char text[COUNT_TEXT])
   return bytes;
 }
 
-/** Hashes that are taken on trust, and hours of reading, are no secret. */
+/** Report digests taken from the cache, and long reads. */
 static void tell(const work *w, const char *what, const rt_digest_cache *cache)
 {
   const double many = 0x1p28; // a second
@@ -243,7 +243,8 @@ static rt_err run(work *w, const char *what, rt_digest_cache *cache)
   return rt_group_bcast(w->comm, w->source, (size_t)w->n * sizeof *w->source);
 }
 
-/** What this rank sees; a copy that was cut is found before all is read. */
+/** Get this rank's stamps, and reject copies of another size before anything is
+ *  read. */
 static rt_err look_here(MPI_Comm comm, work *w, uint64_t *sees)
 {
   rt_err err = RT_OK;
@@ -269,7 +270,7 @@ static rt_err look_here(MPI_Comm comm, work *w, uint64_t *sees)
   return rt_group_agree(comm, err);
 }
 
-/** Every group has read its own copy. */
+/** Compare the digests of all groups with rank 0's. */
 static rt_err compare(MPI_Comm comm, const work *w)
 {
   rt_err err = RT_OK;

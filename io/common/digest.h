@@ -5,8 +5,8 @@
  *  The digest of a file is the SHA-256 of a text: the file's size in decimal
  *  and a newline, then, for each block of 64 MiB, its SHA-256 in hex and a
  *  newline.
- *    (stat -c %s F; split -b 64M --filter='sha256sum' F | cut -c -64) |
- * sha256sum
+ *
+ *    (stat -c %s F; split -b 64M --filter=sha256sum F | cut -c -64) | sha256sum
  */
 #ifndef RT_DIGEST_H
 #define RT_DIGEST_H

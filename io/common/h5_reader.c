@@ -178,7 +178,8 @@ static rt_err open_file(const char *path, rt_h5_reader **out)
   return rt_file_size_of(r->fd, path, &r->bytes);
 }
 
-/** \a err of what came before, or what is in the file. */
+/** Unless \a err is set, get and parse the description; close the reader after
+ *  any error. */
 static rt_err look(rt_err err, rt_h5_reader **r)
 {
   if (err == RT_OK)
@@ -205,7 +206,7 @@ rt_err rt_h5_reader_open_sealed(const char *path, rt_seal_proof *proof,
   return look(err, out);
 }
 
-/** Each rank a share, of the file that it has open. */
+/** Each rank checks a share of the blocks through its own descriptor. */
 static rt_err prove_all(MPI_Comm comm, const rt_h5_reader *r)
 {
   RT_ASSERT(r != NULL); // the ranks have agreed that all have it open

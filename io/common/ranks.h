@@ -3,8 +3,8 @@
  *
  *  Everything is collective over \a comm; rank 0 is the root.  Messages beyond
  *  2^31 bytes are split. */
-#ifndef RT_GROUP_H
-#define RT_GROUP_H
+#ifndef RT_RANKS_H
+#define RT_RANKS_H
 
 #include "ranks/agree.h"
 #include <stddef.h>

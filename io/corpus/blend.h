@@ -10,8 +10,8 @@
  *  contains each row once.  By weight: 2^20 slots are divided by the
  *  largest-remainder method; a file's rows start again when they are used up,
  *  and an epoch ends when every file has been used completely. */
-#ifndef RT_TOKENS_BLEND_H
-#define RT_TOKENS_BLEND_H
+#ifndef RT_BLEND_H
+#define RT_BLEND_H
 
 #include "base/err.h"
 #include <stdint.h>

@@ -16,8 +16,8 @@
  *  file with a single document gives the last valid_fraction of its tokens to
  *  validation.  Opening examines the last token of every document (it may lack
  *  eot). */
-#ifndef RT_TOKENS_H
-#define RT_TOKENS_H
+#ifndef RT_CORPUS_H
+#define RT_CORPUS_H
 
 #include "base/err.h"
 #include "base/hash.h"

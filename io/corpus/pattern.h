@@ -1,8 +1,8 @@
 /** \file pattern.h
  *  Patterns with * ? [ in names of corpora, as llm.c names its shards.  Layer:
  *  io. */
-#ifndef RT_CORPUS_PATTERN_H
-#define RT_CORPUS_PATTERN_H
+#ifndef RT_PATTERN_H
+#define RT_PATTERN_H
 
 #include "base/err.h"
 

@@ -5,8 +5,8 @@
  *  A stream concatenates the documents of one part, each followed by
  *  end-of-text.  A file with a single document cannot be split by documents:
  *  its last valid_fraction of tokens is the validation part. */
-#ifndef RT_TOKENS_ROWS_H
-#define RT_TOKENS_ROWS_H
+#ifndef RT_SOURCE_H
+#define RT_SOURCE_H
 
 #include "io/corpus/corpus.h"
 #include "io/corpus/blend.h"

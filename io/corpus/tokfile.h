@@ -8,8 +8,8 @@
  *  document; the last mark ends the last document).  llm.c: i32 header[256]
  *  (magic, version, tokens), then u16 (20240520) or u32 (20240801) tokens.
  *  Raw: only u16 or u32 tokens.  All little-endian. */
-#ifndef RT_TOKENS_FORMATS_H
-#define RT_TOKENS_FORMATS_H
+#ifndef RT_TOKFILE_H
+#define RT_TOKFILE_H
 
 #include "base/err.h"
 #include "base/file.h"

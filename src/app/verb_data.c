@@ -39,7 +39,7 @@ static rt_err open_corpus(const rt_deck *deck, char *const *files, int n,
   return rt_open_corpus(deck, spec, out);
 }
 
-/** What data.bos and data.eot would add is seen here. */
+/** Shows whether data.bos and data.eot would add tokens. */
 static void print_ends(const rt_corpus *corpus)
 {
   for (int i = 0; i < rt_corpus_n_files(corpus); i++) {

@@ -422,9 +422,10 @@ static void look_at_set_up(void)
   watchdog.n_signs = n;
 }
 
-/** Use the file of this node while one of its ranks is in doubt, and the file
- *  in the run's folder from the first beat on, when the folder exists and is
- *  locked. */
+/** Open the file when a rank of this node is in doubt, and from the first beat
+ *  on in any case.  From then on it is in the run's folder, which is locked,
+ *  and during set-up also if there are several nodes and the folder exists;
+ *  otherwise it is the file of this node. */
 static void open_or_move(bool doubt)
 {
   rt_heartbeat *h = &watchdog.beats;

@@ -1,10 +1,13 @@
 /** \file watchdog.h
  *  A thread on every rank that ends a hung job and reports which rank hangs.
  *
- *  Layer: app.  A beat only stores two numbers in the main thread.  The
- *  watchdog thread never calls MPI: about once per second it writes this rank's
- *  line of the file FOLDER/heartbeat, so that a frozen process is recognised by
- *  its outdated line, and a waiting process by how far it came. */
+ *  Layer: app.  A beat only stores five values in the main thread.  The
+ *  watchdog thread never calls MPI: every 1 + n/64 s with n ranks, but at least
+ *  eight times in the limit, it writes this rank's line of the heartbeat file,
+ *  so that a frozen process is recognised by its outdated line, and a waiting
+ *  process by how far it came.  The file is FOLDER/heartbeat, or one in TMPDIR
+ *  for each node if there is no folder.  Before the first beat there is none
+ *  unless a rank is in doubt; ranks on one node then use that in TMPDIR. */
 #ifndef RT_WATCHDOG_H
 #define RT_WATCHDOG_H
 

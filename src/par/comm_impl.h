@@ -29,10 +29,10 @@ struct rt_comm {
   size_t max;         /**< maximum elements, or bytes, per MPI call */
 };
 
-/** An operation of all ranks that was entered at \a since is over, which had
- *  the error \a err on this rank: the result, too.  Who came
- *  last did not wait: the shortest time of all ranks was spent on moving data.
- *  Now and then they compare.  Collective. */
+/** Leave an operation entered at \a since; \a err is its error on this rank,
+ *  and is returned.  The rank that arrived last did not wait, so the minimum
+ *  over ranks of the time spent counts as data transfer.  Ranks exchange these
+ *  times now and then.  Collective. */
 RT_MUST rt_err rt_comm_left(const rt_comm *comm, double since, rt_err err);
 
 MPI_Datatype rt_comm_mpi_type(rt_dtype type);

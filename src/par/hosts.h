@@ -6,7 +6,7 @@
 #include "par/comm.h"
 
 typedef struct rt_hosts {
-  int n;           /**< different ones */
+  int n;           /**< number of distinct hosts */
   int n_ranks;     /**< ranks on the host of rank 0 */
   char names[320]; /**< "a, b", the first few */
 } rt_hosts;

@@ -229,7 +229,7 @@ static rt_err look(const rt_comm *world, const rt_comm *node, cpu_set_t **sets,
   return RT_OK;
 }
 
-/** Let it be so. */
+/** Apply the plan: bind this process and set the number of threads. */
 static void settle(const rt_threads_spec *spec, const cpu_set_t *part,
                    rt_threads *out)
 {

@@ -40,8 +40,8 @@ typedef struct rt_threads_spec {
  *  shall keep if out->bound.  Changes nothing. */
 void rt_threads_plan(const rt_threads_spec *spec, cpu_set_t *part,
                      rt_threads *out);
-/** Of rank \a me, as planned: out->crowd, if threads outnumber cores, those of
- *  the ranks that it meets counted.  \param n_threads  [n_ranks] */
+/** Set out->crowd for rank \a me if threads outnumber cores, counting all ranks
+ *  that share its cores.  \param n_threads  [n_ranks] */
 void rt_threads_crowd(const rt_threads_spec *spec, const int *n_threads,
                       rt_threads *out);
 

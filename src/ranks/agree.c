@@ -225,7 +225,7 @@ static rt_err hear(const rt_quorum *q, int first, bool some, rt_err err)
   return err;
 }
 
-/** Ask all ranks; false: they do not come. */
+/** Ask all ranks; *came: false if they did not arrive in time. */
 static rt_err ask(const rt_quorum *q, rt_err err, double limit_s,
                   const char *where, bool *came)
 {

@@ -1,4 +1,5 @@
-/** Every moment belongs to one phase, and the end table adds up.
+/** \file test_phases.c
+ *  Every moment belongs to one phase, and the end table adds up.
  *  ranks: 1 2 */
 #include "distill/job/phases.h"
 #include "support/rt_test.h"

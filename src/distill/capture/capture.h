@@ -11,7 +11,7 @@
 /** The part of the description given by the deck: length of rows, truncation
  *  rule, encoding, rows per shard (0: see rt_capture_complete). */
 void rt_capture_rule(const rt_job *job, rt_logits_info *info);
-/** What large files are known by. */
+/** Hashes that identify the large inputs. */
 typedef struct rt_capture_hashes {
   int64_t version; /**< version of the dataset, which determines how they are
                       computed */

@@ -20,9 +20,9 @@ enum {
 struct rt_entry_counts {
   int n_p, n_k;
   double p[MAX_P];  // ascending; the last keeps all entries given
-  int64_t k[MAX_K]; // ascending; the last is \a most
+  int64_t k[MAX_K]; // ascending; the last is \a max
   int64_t max;
-  double *tokens; // owned [n_p, most + 1]: tokens per number of entries
+  double *tokens; // owned [n_p, max + 1]: tokens per number of entries
   double *mass;   // owned [n_p, n_k]: mass kept, summed over tokens
 };
 

@@ -13,7 +13,7 @@
 typedef struct rt_entry_counts rt_entry_counts;
 
 /** For tokens with at most \a max entries, truncated by \a top_p (1: by \a
- *  most only; 0: not by probability, in which case entries are only counted).
+ *  max only; 0: not by probability, in which case entries are only counted).
  */
 RT_MUST rt_err rt_entry_counts_create(double top_p, int64_t max,
                                       rt_entry_counts **out);

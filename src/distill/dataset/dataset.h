@@ -2,8 +2,8 @@
  *  Actions of `retort logits`.  Layer: distill.  Collective over \a world;
  *  ranks divide the rows.  \a deck: the keys of the command line.  \a paths:
  *  folders, borrowed. */
-#ifndef RT_LOGITS_TOOLS_H
-#define RT_LOGITS_TOOLS_H
+#ifndef RT_DATASET_H
+#define RT_DATASET_H
 
 #include "deck/deck.h"
 #include "io/logits/logits.h"

@@ -30,7 +30,7 @@ static rt_err fit(logits_file *f, const rt_view *z)
   return RT_OK;
 }
 
-/** This rank's columns of a tile to their places in [rows, T, V]. */
+/** Write this rank's columns of a tile to their places in [rows, T, V]. */
 static rt_err put_tile(void *self, rt_view z, int64_t tok0)
 {
   logits_file *const f = self;
@@ -46,7 +46,7 @@ static rt_err put_tile(void *self, rt_view z, int64_t tok0)
   return RT_OK;
 }
 
-/** Rank 0 makes the file as long as it will be. */
+/** Open the file; rank 0 sets its final size. */
 static rt_err open_file(const rt_logits_out_spec *s, const char *path,
                         logits_file *f)
 {
@@ -59,7 +59,7 @@ static rt_err open_file(const rt_logits_out_spec *s, const char *path,
              : RT_OK;
 }
 
-/** Every rank's columns into \a path, which is there. */
+/** Each rank writes its columns to the existing file \a path. */
 static rt_err write_all(const rt_logits_out_spec *s, const char *path,
                         rt_eval_result *out)
 {

@@ -33,7 +33,7 @@ typedef enum rt_phase { RT_PHASE_LIST(RT_PHASE_ENUM) RT_N_PHASES } rt_phase;
 typedef struct rt_phases {
   double seconds[RT_N_PHASES];
   double comm_s;
-  double moved_before; // rt_ranks_moved_seconds() when the phase began
+  double moved_before; // rt_ranks_moved_seconds() at rt_phases_start
   rt_phase now;
   double since, comm_since, began;
 } rt_phases;

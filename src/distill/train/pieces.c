@@ -21,8 +21,9 @@ void rt_pieces_clear(rt_pieces *s)
   *s = (rt_pieces){0};
 }
 
-/** Rows [row0, row0 + rows.rows) of \a p's tile; those that are padding stay
- *  away from the file.  \a mine: no replica takes care of them. */
+/** Rows [row0, row0 + rows.rows) of \a p's tile; padding rows are not
+ *  stored.  \a mine: this rank writes or reads the rows (otherwise a replica
+ *  does). */
 static void add(rt_pieces *s, char kind, const rt_param *p, int64_t row0,
                 rt_view rows, bool mine)
 {

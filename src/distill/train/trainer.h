@@ -10,7 +10,7 @@
 #include "optim/gradsync.h"
 #include "optim/schedule.h"
 
-/** How a step goes.  All borrowed. */
+/** Parameters of a step.  All borrowed. */
 typedef struct rt_step_spec {
   rt_dev *dev;
   const rt_comm *tp, *dp; /**< of the student */
