@@ -220,8 +220,8 @@ static void tell(const work *w, const char *what, const rt_digest_cache *cache)
   const double many = 0x1p28; // a second
   char text[COUNT_TEXT];
   if (count(w, false, text) > 0.0)
-    rt_info("%s: the hash of %s, is remembered from an earlier start: size and "
-            "times are as they were (remove %s to have all read again)",
+    rt_info("%s: using the cached hash of %s; size and time stamps are "
+            "unchanged (delete %s to hash again)",
             what, text, rt_digest_cache_path(cache));
   if (count(w, true, text) > many)
     rt_info("%s: hashing %s, on %d rank%s", what, text, w->n_ranks,

@@ -189,8 +189,8 @@ int main(int argc, char **argv)
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   if (level < MPI_THREAD_FUNNELED)
-    rt_warn("MPI does not allow threads beside the one that calls it "
-            "(MPI_THREAD_FUNNELED): expect trouble");
+    rt_warn("MPI does not support MPI_THREAD_FUNNELED: the run may crash or "
+            "hang");
   // 3. The verb.
   code = run_or_refuse(&cli, &launcher, ready);
   // 4. The end, with one exit code for all.

@@ -70,8 +70,7 @@ static void print_info(const rt_logits *ds, const char *path)
   rt_info("rows        %lld of %lld, %s, up to %lld tokens (%lld tokens), %lld "
           "a shard",
           (long long)n.rows, (long long)i->n_rows,
-          i->step ? "each says its row of the stream and the step that saw it"
-                  : from,
+          i->step ? "each row records its stream row and training step" : from,
           (long long)i->seq, (long long)n.tokens, (long long)i->shard_rows);
   rt_info("entries     %.0f, %.2f per token", entries, entries * per);
   rt_info("size        %.0f bytes, %.2f per token, %.3f per entry", bytes,

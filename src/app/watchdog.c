@@ -248,13 +248,14 @@ static const char *what_hangs(const verdict *v)
   if (v->n_frozen > 0)
     return "frozen (stopped, or its node is gone):";
   if (v->all_wait && v->apart)
-    return "ranks wait for each other in different places:";
+    return "the ranks wait in different collectives:";
   if (some_idle(v))
     return "its main thread sleeps where the others wait:";
   if (v->least < v->most)
     return "furthest behind, the others wait for it:";
-  return v->n_stuck < v->n_known ? "others are done or go on, but not:"
-                                 : "all ranks are at the same place:";
+  return v->n_stuck < v->n_known
+             ? "all ranks have finished or make progress, except:"
+             : "all ranks are at the same place:";
 }
 
 /** Describe a rank in \a text: "rank 1 on host x, pid 12 (step 17, ...)". */
@@ -283,7 +284,7 @@ static void say(const verdict *v)
       text, sizeof text,
       "retort: error: no progress for %.0f s (run.watchdog_s is %g)%s: %s",
       age_s(), watchdog.limit_s,
-      atomic_load(&watchdog.waits) ? " where others are waited for" : "",
+      atomic_load(&watchdog.waits) ? " while waiting for other ranks" : "",
       what_hangs(v));
   for (int r = 0; r < watchdog.n_ranks && at < sizeof text; r++) {
     if (!is_suspect(v, r))
@@ -300,7 +301,7 @@ static void say(const verdict *v)
   if (at < sizeof text)
     at += (size_t)snprintf(text + at, sizeof text - at,
                            "\n  the job ends with exit code %d; the same "
-                           "command goes on from the last checkpoint\n",
+                           "command resumes from the last checkpoint\n",
                            rt_err_exit_code(RT_ERR_HANG));
   const size_t n = at < sizeof text ? at : sizeof text - 1;
   // without stdio, because the main thread may hang while holding stderr's lock

@@ -197,7 +197,8 @@ static void test_go_on(void)
   const int n = rt_comm_size(s.world);
   capture_alone(&s, alone);
   RT_OKAY(rt_path_join(folder, s.folder, "halves"));
-  RT_FAILS(capture(&s, s.world, folder, n, 2), RT_ERR_STOPPED, "goes on");
+  RT_FAILS(capture(&s, s.world, folder, n, 2), RT_ERR_STOPPED,
+           "the same command resumes the capture");
   const int first = n_beats;
   RT_OKAY(capture(&s, s.world, folder, n, N_SHARDS));
   CU_ASSERT_EQUAL(first, 3 * 2); // stop_asked said no twice: three shards

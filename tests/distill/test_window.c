@@ -18,7 +18,7 @@ static void test_within_run(void)
   RT_OKAY(rt_window_init(99, 1, 100, &w));
   CU_ASSERT(w.first == 99 && w.n_steps == 1);
   RT_FAILS(rt_window_init(100, 1, 100, &w), RT_ERR_CONFIG,
-           "capture.window_start is step 100, the run ends at step 100");
+           "capture.window_start is step 100, but the run ends at step 100");
   RT_FAILS(rt_window_init(5, 0, 100, &w), RT_ERR_CONFIG,
            "capture.window_start is set without capture.window_length");
 }

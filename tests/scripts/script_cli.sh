@@ -146,7 +146,7 @@ says out.txt "ranges below"
 once out.txt "program, MPI, HDF5, BLAS"
 expect 0 2 plan deck.yaml capture.window_length=4 capture.window_start=7 \
   capture.dir=window
-says out.txt "of the model in training: $((3 * 8 * 16)) tokens of steps 7 to 10"
+says out.txt "of the model in training: $((3 * 8 * 16)) tokens of steps [7, 10)"
 expect 0 1 --quiet data check corpus.u16 data.vocab=64
 [ -s out.txt ] && fail "lines in spite of --quiet"
 # ... of any verb; warnings and errors remain

@@ -21,7 +21,7 @@ again=(capture "${old[@]}" teacher.weights=gqa capture.dir=old
   capture.rows=6 capture.shard_rows=6 capture.top_k=4 capture.license=CC0)
 expect 0 1 logits verify old
 expect 0 2 "${learn[@]}"
-says out.txt "is of version 3: one rank reads the whole corpus"
+says out.txt "has format version 3: one rank hashes the whole corpus"
 expect 78 2 "${learn[@]}" data.files=[other.u16]
 says err.txt "was captured from corpus d7783d35"
 expect 0 1 "${again[@]}"
@@ -43,14 +43,13 @@ grep -q "teachers' weights differ" err.txt out.txt && fail "the same teacher dif
 sleep 2.2
 expect 0 2 "${again[@]}" capture.dir=new2
 expect 0 1 "${learn[@]}" teacher.dataset=new
-says out.txt "corpus: the hash of 1 file, 800 bytes, is remembered from an \
-earlier start"
-says out.txt "(remove $XDG_CACHE_HOME/retort/digests to have all read again)"
+says out.txt "corpus: using the cached hash of 1 file, 800 bytes; size"
+says out.txt "(delete $XDG_CACHE_HOME/retort/digests to hash again)"
 touch -r old.u16 when
 cp other.u16 old.u16
 touch -r when old.u16
 expect 78 2 "${learn[@]}" teacher.dataset=new
-grep -q "is remembered" out.txt && fail "a changed corpus was taken on trust"
+grep -q "cached hash" out.txt && fail "a changed corpus was taken on trust"
 says err.txt "was captured from corpus 4bd1592a"
 
 # --- beginning-of-text is part of what rows are
@@ -81,7 +80,7 @@ with open("gqa2/model.safetensors", "r+b") as f:
     f.write(bytes([byte[0] ^ 1]))
 PY
 expect 78 2 "${learn[@]}" "${seen[@]}" teacher.weights=gqa2
-says err.txt "eval.teacher: gqa2 has weights"
+says err.txt "eval.teacher: the weights in gqa2 have hash"
 expect 0 2 "${learn[@]}" "${seen[@]}" teacher.weights=gqa
 
 # --- a clone without Git LFS

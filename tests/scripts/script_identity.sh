@@ -32,7 +32,7 @@ for kind in hf logits; do
   rm -r "half.$kind"/checkpoints/step-00000010
   change "$kind" teacher2
   expect 78 2 train deck.yaml "${args[@]}" "output.dir=half.$kind"
-  says err.txt "the teacher is not the checkpoint's (step 5 of half.$kind)"
+  says err.txt "the teacher differs from that of the checkpoint (step 5 of half.$kind)"
   says err.txt "changing.$kind"
   [ -d "half.$kind/checkpoints/step-00000010" ] && fail "$kind: it went on"
   change "$kind" teacher

@@ -112,7 +112,7 @@ expect 0 2 train deck.yaml output.dir=own data.files=own.u16 "${every[@]}"
 cut own own-5 5
 head -c 79000 corpus.u16 >own.u16
 expect 78 2 train deck.yaml output.dir=own-5 data.files=own.u16 "${every[@]}"
-says err.txt "the training stream is not the checkpoint's (step 5 of own-5)"
+says err.txt "the training stream differs from that of the checkpoint (step 5 of own-5)"
 LC_ALL=C tr '\001\002' '\002\001' <corpus.u16 >own.u16
 expect 78 2 train deck.yaml output.dir=own-5 data.files=own.u16 "${every[@]}"
 says err.txt "with other tokens"

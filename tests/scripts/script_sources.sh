@@ -78,10 +78,10 @@ mkdir words
 echo '{"model": {"vocab": {"a": 0, "b": 69}}}' >words/tokenizer.json
 echo '{"eos_token_id": [3, 5]}' >words/generation_config.json
 expect 0 1 train deck.yaml data.tokenizer=words train.length=1 output.dir=spoken
-says err.txt "words has ids up to 69, the model has 64 ids"
+says err.txt "words has ids up to 69, but the model has 64 ids"
 expect 0 1 train deck.yaml data.tokenizer=words train.length=1 eval.rows=0 \
   student.vocab=80 data.vocab=64
-says err.txt "words has ids up to 69, data.vocab is 64"
+says err.txt "words has ids up to 69, but data.vocab is 64"
 expect 0 1 export spoken spoken.hf
 says err.txt "eos_token_id is 0 in config.json"
 finish

@@ -63,18 +63,18 @@ cp first.txt out.txt
 
 # --- speed: of all and of a rank, achieved FLOPs, and their share of a peak that
 # is measured once for a machine and layout, or given
-says out.txt "a rank by GEMM, measured now; without this file"
+says out.txt "per rank by GEMM, measured now, cached in $XDG_CACHE_HOME/retort/number-"
 expect 0 1 train deck.yaml train.length=1 eval.rows=0
-says out.txt "a rank by GEMM, measured before; without this file"
+says out.txt "per rank by GEMM, measured before, cached in $XDG_CACHE_HOME/retort/number-"
 for number in "$XDG_CACHE_HOME"/retort/number-*; do
   printf 'damaged' >"$number"
 done
 expect 0 1 train deck.yaml train.length=1 eval.rows=0
-says out.txt "a rank by GEMM, measured now"
+says out.txt "per rank by GEMM, measured now"
 expect 0 2 plan deck.yaml
 grep "^work" out.txt >work.txt
 expect 0 2 train deck.yaml train.length=4 eval.rows=0 run.peak_gflops=10
-says out.txt "peak       10.0 GFLOP/s a rank (run.peak_gflops)"
+says out.txt "peak       10.0 GFLOP/s per rank (run.peak_gflops)"
 "$PYTHON" - <<'PY' || fail "the numbers of a line do not fit together"
 import re
 flop = float(re.search(r"work +([\d.e+]+) FLOP a step", open("work.txt").read())[1])

@@ -77,7 +77,7 @@ skip() {
     fail "a heartbeat stayed here"
 }
 forgetful() {
-  local words="ranks wait for each other in different places:"
+  local words="the ranks wait in different collectives:"
   skip 1 MPI_Allgather 1 "$words" train deck.yaml output.dir=run
   skip 0 MPI_Allreduce 2 "$words" "${small[@]}" capture.dir=o
   skip 1 MPI_Bcast 4 "$words" train deck.yaml output.dir=run
@@ -125,7 +125,7 @@ far_apart() {
   wait "$job"
   code=$?
   [ "$code" = 75 ] || fail "a group is frozen: exit $code, expected 75"
-  says err.txt "where others are waited for: frozen"
+  says err.txt "while waiting for other ranks: frozen"
   says err.txt "rank 0 on host $(hostname), pid $pid"
 }
 

@@ -52,7 +52,7 @@ expect 0 2 train deck.yaml "${still[@]}" capture.dir=tp student.tp=2
 for d in dp tp; do
   expect 0 1 logits verify "$d"
   says out.txt "in training, steps 3 to 9 of 10"
-  says out.txt "each says its row of the stream and the step that saw it"
+  says out.txt "each row records its stream row and training step"
   says "$d/README.md" "the row of the corpus that it names"
   expect 0 1 logits export "$d" "$d.jsonl"
   same_entries "$d.jsonl" whole.jsonl
@@ -146,7 +146,7 @@ for keys in "" "capture.window_start=3 capture.window_length=3"; do
   # shellcheck disable=SC2086
   expect 78 2 train deck.yaml "${kept[@]}" student.width=16 output.dir=often \
     capture.dir=often/logits capture.shard_rows=16 $keys
-  says err.txt "saves the logits of steps 3 to 9 (not in it) into often/logits"
+  says err.txt "captures the logits of steps [3, 9) to often/logits"
 done
 cp -r often given-up
 expect 0 2 train deck.yaml student.width=16 output.dir=given-up \
@@ -179,11 +179,11 @@ says out.txt "steps 0 to 1 of 10"
 part=(train.length=25 capture.window_start=2 capture.window_length=23
   capture.shard_rows=40)
 expect 0 2 plan deck.yaml "${part[@]}" capture.dir=rest
-says out.txt "of steps 4 to 25 (not in it), 6 files"
+says out.txt "of steps [4, 25), 6 files"
 [ -e rest ] && fail "a plan left a folder"
 expect 0 2 train deck.yaml "${part[@]}" capture.dir=rest
 says out.txt "the first 2 steps of the window are left out"
-says out.txt "logits of steps 4 to 25 (not in it)"
+says out.txt "logits of steps [4, 25)"
 expect 0 1 logits info rest
 says out.txt "168 of 168"
 
@@ -221,14 +221,14 @@ expect 78 2 train deck.yaml "${window[@]}" capture.dir=same output.dir=same
 says err.txt "such as same/logits"
 expect 78 2 train deck.yaml "${window[@]}" capture.dir=late \
   capture.window_start=10
-says err.txt "the run ends at step 10"
+says err.txt "but the run ends at step 10"
 expect 78 1 train deck.yaml capture.window_start=3
 says err.txt "without capture.window_length"
 expect 78 1 train deck.yaml "${window[@]}" capture.dir=late \
   capture.count_only=true
 says err.txt "capture.count_only"
 expect 78 1 train deck.yaml "${window[@]}" capture.dir=late capture.rows=9
-says err.txt "capture.rows is for"
+says err.txt "capture.rows applies to"
 # a run that is past the window's start and saved nothing of it
 expect 78 2 train deck.yaml "${moving[@]}" output.dir=once capture.dir=late
 says err.txt "the run is at step 10, the window began at step 3"

@@ -7,12 +7,12 @@ static rt_err check_alone(const rt_deck *d)
   static const rt_key others[] = {RT_KEY_CAP_FIRST, RT_KEY_CAP_ROWS};
   for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
     RT_CHECK(rt_deck_int(d, others[i]) == 0, RT_ERR_CONFIG,
-             "%s is for `retort capture`: a window of a training run has the "
-             "rows of its steps; leave it out",
+             "%s applies to `retort capture` only; a window of a training run "
+             "consists of the rows of its steps. Remove the key",
              rt_key_path(others[i]));
   RT_CHECK(!rt_deck_bool(d, RT_KEY_CAP_COUNT), RT_ERR_CONFIG,
-           "capture.count_only is for `retort capture`: a window of a training "
-           "run is stored, then `retort logits info` counts");
+           "capture.count_only applies to `retort capture` only. Let the run "
+           "store its window, then count entries with `retort logits info`");
   return RT_OK;
 }
 
@@ -27,7 +27,8 @@ rt_err rt_window_init(int64_t first, int64_t n_steps, int64_t run_steps,
     return RT_OK;
   }
   RT_CHECK(first < run_steps, RT_ERR_CONFIG,
-           "capture.window_start is step %lld, the run ends at step %lld",
+           "capture.window_start is step %lld, but the run ends at step %lld: "
+           "choose an earlier start or a longer train.length",
            (long long)first, (long long)run_steps);
   w->n_steps = n_steps < run_steps - first ? n_steps : run_steps - first;
   return RT_OK;

@@ -239,8 +239,8 @@ static rt_err find_dataset(rt_window_capture *tc, int64_t step,
   else if (step > tc->window.first)
     err = RT_FAIL(RT_ERR_CONFIG,
                   "the run is at step %lld, the window began at step %lld and "
-                  "%s holds nothing of it: let capture.window_start be step "
-                  "%lld or later, or restore the folder",
+                  "%s has no rows of it: set capture.window_start to %lld or "
+                  "later, or restore the folder",
                   (long long)step, (long long)tc->window.first, tc->folder,
                   (long long)step);
   free(deck);
@@ -376,12 +376,12 @@ rt_err rt_window_capture_begin(rt_window_capture *tc, int64_t step,
     rt_info("the first %lld steps of the window are left out, so that all "
             "shards are whole",
             (long long)tc->window.left_out);
-  rt_info("logits of steps %lld to %lld (not in it) go into %s: %lld rows in "
+  rt_info("logits of steps [%lld, %lld) go into %s: %lld rows in "
           "%lld lanes, %lld steps a shard%s",
           (long long)tc->window.first, (long long)window_end(tc), tc->folder,
           (long long)tc->info.n_rows, (long long)tc->info.lanes,
           (long long)tc->window.shard_steps,
-          finished ? "; all of it is there already" : "");
+          finished ? "; the dataset is already complete" : "");
   if (finished)
     return RT_OK;
   tc->active = true;

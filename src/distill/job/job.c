@@ -69,7 +69,8 @@ static rt_err plan_batches(rt_job *job)
            (long long)job->batch_rows, dp);
   job->n_steps =
       rt_deck_steps(d, RT_KEY_TRAIN_LENGTH, job->batch_rows * job->seq, 0);
-  RT_CHECK(job->n_steps > 0, RT_ERR_CONFIG, "train.length gives no step");
+  RT_CHECK(job->n_steps > 0, RT_ERR_CONFIG,
+           "train.length is shorter than one step");
   return RT_OK;
 }
 
@@ -84,13 +85,14 @@ static void tell_vocab(const rt_job *job, int64_t n_words)
   if (n_words == 0)
     return;
   if (said > 0 && said != n_words)
-    rt_warn("%s has ids up to %lld, data.vocab is %lld: ids of the tokenizer "
-            "from data.vocab on would have no probability, ids beyond the "
-            "tokenizer's have some",
-            folder, (long long)n_words - 1, (long long)said);
+    rt_warn("%s has ids up to %lld, but data.vocab is %lld: %s", folder,
+            (long long)n_words - 1, (long long)said,
+            said < n_words ? "the ids from data.vocab on have no probability"
+                           : "ids that the tokenizer lacks have some "
+                             "probability");
   else if (vocab < n_words)
-    rt_warn("%s has ids up to %lld, the model has %lld ids: text with the "
-            "others cannot be learned, and is refused where it comes",
+    rt_warn("%s has ids up to %lld, but the model has %lld ids: text that "
+            "contains other ids is rejected",
             folder, (long long)n_words - 1, (long long)vocab);
 }
 
@@ -137,8 +139,9 @@ static rt_err match_weights(const rt_job *job)
     return RT_OK; // of a teacher in training
   RT_TRY(rt_job_weights_hash(job, info->version, folder, hex));
   RT_CHECK(strcmp(hex, info->teacher_hash) == 0, RT_ERR_CONFIG,
-           "eval.teacher: %s has weights %s, %s was captured from %s: name the "
-           "folder of that teacher, or leave eval.teacher out",
+           "eval.teacher: the weights in %s have hash %s, but %s was captured "
+           "from weights %s: set teacher.weights to that teacher, or "
+           "eval.teacher=false",
            folder, hex, rt_deck_text(job->deck, RT_KEY_TEA_DATASET),
            info->teacher_hash);
   return RT_OK;
@@ -185,7 +188,7 @@ rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,
   if ((needs & RT_NEED_DATASET) != 0) {
     const char *folder = rt_deck_text(deck, RT_KEY_TEA_DATASET);
     RT_CHECK(folder[0] != '\0', RT_ERR_CONFIG,
-             "teacher.source is dataset, but teacher.dataset names no folder");
+             "teacher.source is dataset, but teacher.dataset is empty");
     RT_TRY(rt_logits_open(rt_comm_mpi(world), folder, RT_LOGITS_FINISHED,
                           &job->dataset));
     rt_job_beside(job, "dataset",

@@ -184,7 +184,7 @@ rt_err rt_job_count_rows(rt_job *job)
   } else
     job->n_rows = rt_corpus_n_rows(job->corpus, RT_TRAIN);
   RT_CHECK(asked <= job->n_rows, RT_ERR_CONFIG,
-           "data.rows is %lld, but only %lld rows are there", (long long)asked,
+           "data.rows is %lld, but only %lld rows exist", (long long)asked,
            (long long)job->n_rows);
   if (asked > 0)
     job->n_rows = asked;

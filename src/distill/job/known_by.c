@@ -16,10 +16,11 @@ rt_err rt_job_corpus_hash(const rt_job *job, int64_t version,
 {
   if (version >= RT_LOGITS_DIGESTS)
     return rt_corpus_digest(rt_comm_mpi(job->world), job->corpus, hex);
-  rt_info("the dataset is of version %lld: one rank reads the whole corpus at "
-          "each start (the hash of a dataset captured anew is shared out and "
-          "remembered)",
-          (long long)version);
+  rt_info(
+      "the dataset has format version %lld: one rank hashes the whole corpus "
+      "at every start. Capture it again in the current version, where all "
+      "ranks share this work and the hashes are cached",
+      (long long)version);
   const bool reads = rt_comm_rank(job->world) == 0;
   return share(job, reads ? rt_corpus_hash(job->corpus, hex) : RT_OK, hex);
 }

@@ -355,7 +355,7 @@ static rt_err run(rt_capture *c)
   RT_TRY(meet(c, &stop));
   RT_CHECK(stop == GO_ON, RT_ERR_STOPPED,
            "capture stopped %s: finished shards are kept in %s, the same "
-           "command goes on%s",
+           "command resumes the capture%s",
            stop == STOP_WALL ? "before the wall limit" : "by a signal",
            c->folder,
            c->kept.saved > c->kept.first

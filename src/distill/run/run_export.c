@@ -133,7 +133,7 @@ static rt_err tell_ends(const rt_export *x, const char *to)
   if (eos != x->arch.eos_id)
     rt_warn("%s: eos_token_id is %lld in config.json (data.eot, or the "
             "student's) and %lld in the generation_config.json of its "
-            "tokenizer: texts would be ended by the latter",
+            "tokenizer: generation will stop at the latter",
             to, (long long)x->arch.eos_id, (long long)eos);
   return RT_OK;
 }

@@ -106,8 +106,8 @@ static void print_window(const rt_job *job, rt_window w)
   info.n_rows = w.n_steps * job->batch_rows;
   const double tokens = (double)(info.n_rows * job->seq);
   rt_info(
-      "capture          of the model in training: %.4g tokens of steps %lld "
-      "to %lld (not in it), %lld files, %s, top-p %g",
+      "capture          of the model in training: %.4g tokens of steps [%lld, "
+      "%lld), %lld files, %s, top-p %g",
       tokens, (long long)w.first, (long long)(w.first + w.n_steps),
       (long long)rt_logits_n_shards(&info), info.encoding, info.top_p);
   print_sizes(&info, tokens);

@@ -412,7 +412,7 @@ static rt_err summary(rt_train_run *run, rt_stop stop)
           "skipped%s%s",
           reason(stop), (long long)run->step, (long long)job->n_steps, tokens,
           s, (long long)run->trainer->n_skipped,
-          run->folder[0] != '\0' ? "; all of it is in " : "", run->folder);
+          run->folder[0] != '\0' ? "; output in " : "", run->folder);
   return RT_OK;
 }
 

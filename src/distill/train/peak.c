@@ -117,7 +117,7 @@ rt_err rt_peak_find(const rt_job *job, double *out_gflops)
   double known = 0.0;
   *out_gflops = rt_deck_real(job->deck, RT_KEY_RUN_PEAK_GFLOPS);
   if (*out_gflops > 0.0) {
-    rt_info("peak       %.1f GFLOP/s a rank (run.peak_gflops)", *out_gflops);
+    rt_info("peak       %.1f GFLOP/s per rank (run.peak_gflops)", *out_gflops);
     return RT_OK;
   }
   RT_TRY(rt_hosts_find(job->world, &hosts));
@@ -131,9 +131,9 @@ rt_err rt_peak_find(const rt_job *job, double *out_gflops)
     RT_TRY(measure(job, out_gflops));
   const bool kept =
       known > 0.0 || (asks && rt_user_cache_put(key, *out_gflops));
-  rt_info("peak       %.1f GFLOP/s a rank by GEMM, %s%s%s", *out_gflops,
+  rt_info("peak       %.1f GFLOP/s per rank by GEMM, %s%s%s%s", *out_gflops,
           known > 0.0 ? "measured before" : "measured now",
-          kept ? "; without this file it is measured anew: " : "",
-          kept ? path : "");
+          kept ? ", cached in " : "", kept ? path : "",
+          kept ? " (delete to measure again)" : "");
   return RT_OK;
 }

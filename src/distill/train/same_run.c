@@ -80,9 +80,9 @@ static rt_err compare_teachers(const rt_job *job, const rt_run_id *id,
       rt_deck_is(deck, RT_KEY_TEA_SOURCE, "none"))
     return RT_OK; // not recorded, or only used in evaluations
   RT_CHECK(strcmp(meta->teacher, id->teacher) == 0, RT_ERR_CONFIG,
-           "the teacher is not the checkpoint's (step %lld of %s): %s was "
-           "replaced under its name, %s (it has %s, the checkpoint's had %s).  "
-           "Bring it back, choose another output.dir, or name %s in "
+           "the teacher differs from that of the checkpoint (step %lld of %s): "
+           "the contents of %s=%s changed (hash %s, in the checkpoint %s). "
+           "Restore it, choose another output.dir, or list %s in "
            "checkpoint.allow_change",
            (long long)meta->step, rt_deck_text(deck, RT_KEY_OUT_DIR),
            rt_key_path(key), rt_deck_text(deck, key), id->teacher,
@@ -97,13 +97,13 @@ static rt_err compare_rows(const rt_job *job, const rt_run_id *id,
     return RT_OK;
   RT_CHECK(meta->rows == job->n_rows && meta->rows_xxh3 == id->rows_xxh3,
            RT_ERR_CONFIG,
-           "the training stream is not the checkpoint's (step %lld of %s): "
-           "%lld rows, now %lld%s; the files of the corpus, or the dataset, "
-           "were changed under their names.  Bring them back, choose another "
-           "output.dir, or name data.files in checkpoint.allow_change",
+           "the training stream differs from that of the checkpoint (step %lld "
+           "of %s): %lld rows then, %lld now%s. The corpus files or the "
+           "dataset have changed. Restore them, choose another output.dir, or "
+           "list data.files in checkpoint.allow_change",
            (long long)meta->step, rt_deck_text(job->deck, RT_KEY_OUT_DIR),
            (long long)meta->rows, (long long)job->n_rows,
-           meta->rows == job->n_rows ? " with other tokens" : "");
+           meta->rows == job->n_rows ? ", with other tokens" : "");
   return RT_OK;
 }
 
@@ -168,11 +168,12 @@ static rt_err compare_decks(const rt_job *job, const rt_checkpoint_meta *meta)
   snprintf(of, sizeof of, "the checkpoint's (step %lld of %s)",
            (long long)meta->step, rt_deck_text(job->deck, RT_KEY_OUT_DIR));
   RT_TRY(rt_deck_same_run(job->deck, meta->deck, of, RT_KEY_OUT_DIR));
-  RT_CHECK(meta->consumed == meta->step * job->batch_rows, RT_ERR_CONFIG,
-           "the checkpoint consumed %lld rows in %lld steps; with "
-           "train.batch_rows %lld the next rows would not follow: set it back",
-           (long long)meta->consumed, (long long)meta->step,
-           (long long)job->batch_rows);
+  RT_CHECK(
+      meta->consumed == meta->step * job->batch_rows, RT_ERR_CONFIG,
+      "the checkpoint has consumed %lld rows in %lld steps, which does not "
+      "match train.batch_rows %lld: restore the earlier value",
+      (long long)meta->consumed, (long long)meta->step,
+      (long long)job->batch_rows);
   return RT_OK;
 }
 
@@ -182,23 +183,25 @@ static rt_err compare_windows(const rt_job *job, const rt_deck *old_deck,
                               int64_t step)
 {
   const int64_t tokens = job->batch_rows * job->seq;
+  char asked[64] = "no window";
   rt_window old, now;
   RT_TRY(rt_window_read(old_deck, tokens, &old));
   RT_TRY(rt_window_read(job->deck, tokens, &now));
+  if (now.n_steps > 0)
+    snprintf(asked, sizeof asked, "[%lld, %lld)", (long long)now.first,
+             (long long)(now.first + now.n_steps));
   RT_CHECK(step >= old.first + old.n_steps ||
                (now.first == old.first && now.n_steps == old.n_steps) ||
                rt_deck_allows(job->deck, RT_KEY_CAP_WINDOW_LENGTH),
            RT_ERR_CONFIG,
-           "by its checkpoint of step %lld the run saves the logits of steps "
-           "%lld to %lld (not in it) into %s; now capture.window_start and "
-           "capture.window_length %s %lld steps from %lld on, and steps that "
-           "pass unsaved are lost.  Set them back, or name "
-           "capture.window_length in checkpoint.allow_change",
+           "the run of this checkpoint (step %lld) captures the logits of "
+           "steps [%lld, %lld) to %s, but the deck now requests %s. Steps that "
+           "pass uncaptured cannot be recovered: restore capture.window_start "
+           "and capture.window_length, or list capture.window_length in "
+           "checkpoint.allow_change",
            (long long)step, (long long)old.first,
            (long long)(old.first + old.n_steps),
-           rt_deck_text(old_deck, RT_KEY_CAP_DIR),
-           now.n_steps > 0 ? "say" : "are absent:", (long long)now.n_steps,
-           (long long)now.first);
+           rt_deck_text(old_deck, RT_KEY_CAP_DIR), asked);
   return RT_OK;
 }
 
