@@ -159,6 +159,7 @@ static rt_err hash_blocks(const seal *s, const source *from, int64_t first,
     err = rt_file_read_at(from->fd, path, block, size, begin);
     if (err == RT_OK)
       hash[i] = rt_hash_xxh3(block, size);
+    rt_ranks_alive();
   }
   free(block);
   RT_TRY(err);

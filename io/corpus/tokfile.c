@@ -3,6 +3,7 @@
 #include "io/corpus/tokfile.h"
 
 #include "io/common/foreign.h"
+#include "io/common/ranks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,20 +96,32 @@ static rt_err alloc_begin(rt_tokfile *f, int64_t n_docs)
   return RT_OK;
 }
 
-/** First position from \a i on that contains \a eot, or n_tokens.  Whole files
- *  are searched on opening, so the inner loop does not branch on the type. */
-static int64_t find_eot(const rt_tokfile *f, int64_t i, int64_t eot)
+/** First position in [i, end) that contains \a eot, or \a end.  Whole files are
+ *  searched on opening, so the inner loop does not branch on the type. */
+static int64_t search(const rt_tokfile *f, int64_t i, int64_t end, int64_t eot)
 {
   const void *tok = f->tok; // mapped, therefore aligned
-  if (eot < 0)
-    return f->n_tokens;
   if (f->type == RT_TOK_U16)
-    while (i < f->n_tokens && ((const uint16_t *)tok)[i] != eot)
+    while (i < end && ((const uint16_t *)tok)[i] != eot)
       i++;
   else
-    while (i < f->n_tokens && ((const uint32_t *)tok)[i] != eot)
+    while (i < end && ((const uint32_t *)tok)[i] != eot)
       i++;
   return i;
+}
+
+/** First position from \a i on that contains \a eot, or n_tokens. */
+static int64_t find_eot(const rt_tokfile *f, int64_t i, int64_t eot)
+{
+  const int64_t piece = 1 << 20;
+  while (eot >= 0 && i < f->n_tokens) {
+    const int64_t end = f->n_tokens - i < piece ? f->n_tokens : i + piece;
+    i = search(f, i, end, eot);
+    rt_ranks_alive();
+    if (i < end)
+      return i;
+  }
+  return f->n_tokens;
 }
 
 /** Documents of a file without an index (u16 or u32): each ends with an eot;

@@ -405,6 +405,7 @@ rt_err rt_safetensors_read(const rt_safetensors *st, const char *name,
     const int64_t n = to.rows - r < run ? to.rows - r : run;
     const int64_t at = e->offset + ((row0 + r) * cols + col0) * size;
     err = read_run(s, t->dtype, at, rt_view_rows(to, r, n), piece);
+    rt_ranks_alive();
   }
   free(piece);
   RT_TRY(err);

@@ -355,7 +355,7 @@ static bool some_write(const verdict *v)
 }
 
 /** Should the watchdog wait longer?  A rank that waits deliberately judges by
- *  the others only.  One in set-up may wait for a rank that hashes a corpus for
+ *  the others only.  One in set-up may wait for a rank that reads a corpus for
  *  all: it judges by whichever gave the latest sign of life.  If all ranks wait
  *  in collectives, none of them reads or writes, and none is in set-up.  Verbs
  *  without a job never beat: they may read for hours. */
@@ -414,7 +414,7 @@ static void suspect(void)
 }
 
 /** During set-up there are no beats: entering a collective counts as a sign of
- *  life, and so does each piece of a file that is hashed. */
+ *  life, and so does each piece of a large file that is read. */
 static void look_at_set_up(void)
 {
   const uint64_t n = rt_ranks_count() + rt_ranks_signs();

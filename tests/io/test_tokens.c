@@ -4,6 +4,10 @@
  *  ranks: 1 */
 #include "support/corpus_files.h"
 
+#include "ranks/agree.h"
+
+#include <unistd.h>
+
 /* ---- rows as one would write them down --------------------------------- */
 
 typedef struct stream {
@@ -481,6 +485,31 @@ static void check_weights_in_hash(rt_corpus_spec spec, const char *by_size)
   CU_ASSERT_STRING_NOT_EQUAL(hex[0], by_size);
 }
 
+/** Opening and hashing read a whole file, each piece with a sign of life: of a
+ *  large file also where no document ends. */
+static void test_signs(void)
+{
+  enum { BYTES = 40 << 20, PIECE = 4 << 20 };
+  char folder[RT_PATH_MAX], path[RT_PATH_MAX], hex[RT_SHA256_HEX];
+  rt_corpus *c;
+  rt_scratch(folder);
+  rt_in(folder, "zeros.u16", path);
+  FILE *const f = fopen(path, "w");
+  CU_ASSERT_FATAL(f != NULL && ftruncate(fileno(f), BYTES) == 0);
+  fclose(f);
+  const char *const files[] = {path};
+  rt_corpus_spec spec = spec_of(files, 1);
+  spec.eot = 1;
+  const uint64_t before = rt_ranks_signs();
+  RT_OKAY(rt_corpus_open(&spec, &c));
+  const uint64_t opened = rt_ranks_signs();
+  CU_ASSERT(opened >= before + BYTES / PIECE);
+  RT_OKAY(rt_corpus_hash(c, hex));
+  CU_ASSERT(rt_ranks_signs() >= opened + BYTES / PIECE);
+  rt_corpus_close(&c);
+  RT_OKAY(rt_path_remove(folder));
+}
+
 static void test_hash(void)
 {
   char folder[RT_PATH_MAX], path[2][RT_PATH_MAX];
@@ -524,4 +553,5 @@ RT_TEST_MAIN("tokens", {"rows as written down plainly", test_packing},
              {"opened again in other rows", test_reopen},
              {"parts of several files", test_parts_of_files},
              {"order is a permutation", test_order},
-             {"bad spec", test_bad_spec}, {"hash of all bytes", test_hash})
+             {"bad spec", test_bad_spec}, {"signs of life", test_signs},
+             {"hash of all bytes", test_hash})
