@@ -10,7 +10,8 @@
  *  success but does nothing).  The n-th and all later calls fail; with
  *  FAIL_ONCE only that one; with FAIL_RANK=R only on that rank of Open MPI.
  *  With FAIL_SLOW_S=S no call fails, but that one takes S seconds.  With
- *  FAIL_COUNT=FILE a process appends its rank and number of calls when it ends.
+ *  FAIL_COUNT=FILE a process appends "RANK N CALL PATH" for each call, and
+ *  "RANK N" when it ends.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -28,6 +29,7 @@
 
 // static, because a preload library has no other place for it
 static _Atomic long n_calls;
+static _Thread_local char ours[PATH_MAX]; // path of the call being judged
 
 #define NEXT(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
 
@@ -40,7 +42,10 @@ static const char *option(const char *name)
 static bool is_ours(const char *path)
 {
   const char *const part = option("FAIL_IN");
-  return part[0] != '\0' && strstr(path, part) != NULL;
+  const bool is = part[0] != '\0' && strstr(path, part) != NULL;
+  if (is)
+    snprintf(ours, sizeof ours, "%s", path);
+  return is;
 }
 
 static bool is_our_file(int fd)
@@ -54,12 +59,25 @@ static bool is_our_file(int fd)
   return is_ours(path);
 }
 
+/** Add a line to the file of FAIL_COUNT: a rank and a number, with the name and
+ *  path of one call, or without for the end of a process. */
+static void tell(long n, const char *call, const char *path)
+{
+  const char *const to = option("FAIL_COUNT");
+  FILE *const f = to[0] != '\0' ? fopen(to, "a") : NULL;
+  if (f == NULL)
+    return;
+  fprintf(f, "%s %ld %s %s\n", option("OMPI_COMM_WORLD_RANK"), n, call, path);
+  fclose(f);
+}
+
 /** Count a call; should it fail? */
-static bool strikes(void)
+static bool strikes(const char *call)
 {
   const char *const rank = option("FAIL_RANK");
   const long n = atomic_fetch_add(&n_calls, 1) + 1,
              at = atol(option("FAIL_AT"));
+  tell(n, call, ours);
   if (at == 0 || n < at || (n > at && option("FAIL_ONCE")[0] != '\0') ||
       (rank[0] != '\0' && strcmp(rank, option("OMPI_COMM_WORLD_RANK")) != 0))
     return false;
@@ -70,30 +88,25 @@ static bool strikes(void)
 }
 
 /** The same, but only writes can be short or lie; sets errno. */
-static bool fails(void)
+static bool fails(const char *call)
 {
   const int reason = atoi(option("FAIL_HOW"));
-  if (!strikes() || reason == 0)
+  if (!strikes(call) || reason == 0)
     return false;
   errno = reason;
   return true;
 }
 
-__attribute__((destructor)) static void tell(void)
+__attribute__((destructor)) static void tell_end(void)
 {
-  const char *const to = option("FAIL_COUNT");
-  FILE *const f = to[0] != '\0' ? fopen(to, "a") : NULL;
-  if (f == NULL)
-    return;
-  fprintf(f, "%s %ld\n", option("OMPI_COMM_WORLD_RANK"), (long)n_calls);
-  fclose(f);
+  tell(n_calls, "", "");
 }
 
 /** How many of n bytes to write: none, with an immediate result, or a number.
  */
-static bool answered(int fd, size_t *n, ssize_t *answer)
+static bool answered(const char *call, int fd, size_t *n, ssize_t *answer)
 {
-  if (!is_our_file(fd) || !strikes())
+  if (!is_our_file(fd) || !strikes(call))
     return false;
   const char *const how = option("FAIL_HOW");
   if (strcmp(how, "short") == 0) {
@@ -108,13 +121,13 @@ static bool answered(int fd, size_t *n, ssize_t *answer)
 ssize_t write(int fd, const void *from, size_t n)
 {
   ssize_t r;
-  return answered(fd, &n, &r) ? r : NEXT(write)(fd, from, n);
+  return answered(__func__, fd, &n, &r) ? r : NEXT(write)(fd, from, n);
 }
 
 ssize_t pwrite(int fd, const void *from, size_t n, off_t at)
 {
   ssize_t r;
-  return answered(fd, &n, &r) ? r : NEXT(pwrite)(fd, from, n, at);
+  return answered(__func__, fd, &n, &r) ? r : NEXT(pwrite)(fd, from, n, at);
 }
 
 ssize_t pwrite64(int fd, const void *from, size_t n, off_t at)
@@ -124,14 +137,14 @@ ssize_t pwrite64(int fd, const void *from, size_t n, off_t at)
 
 ssize_t writev(int fd, const struct iovec *from, int n)
 {
-  if (is_our_file(fd) && fails())
+  if (is_our_file(fd) && fails(__func__))
     return -1;
   return NEXT(writev)(fd, from, n);
 }
 
 ssize_t pwritev(int fd, const struct iovec *from, int n, off_t at)
 {
-  if (is_our_file(fd) && fails())
+  if (is_our_file(fd) && fails(__func__))
     return -1;
   return NEXT(pwritev)(fd, from, n, at);
 }
@@ -143,7 +156,7 @@ ssize_t pwritev64(int fd, const struct iovec *from, int n, off_t at)
 
 int ftruncate(int fd, off_t n)
 {
-  return is_our_file(fd) && fails() ? -1 : NEXT(ftruncate)(fd, n);
+  return is_our_file(fd) && fails(__func__) ? -1 : NEXT(ftruncate)(fd, n);
 }
 
 int ftruncate64(int fd, off_t n)
@@ -153,12 +166,12 @@ int ftruncate64(int fd, off_t n)
 
 int fsync(int fd)
 {
-  return is_our_file(fd) && fails() ? -1 : NEXT(fsync)(fd);
+  return is_our_file(fd) && fails(__func__) ? -1 : NEXT(fsync)(fd);
 }
 
 int fdatasync(int fd)
 {
-  return is_our_file(fd) && fails() ? -1 : NEXT(fdatasync)(fd);
+  return is_our_file(fd) && fails(__func__) ? -1 : NEXT(fdatasync)(fd);
 }
 
 /** Fails for a written file, which is nevertheless closed. */
@@ -166,7 +179,7 @@ int close(int fd)
 {
   const int flags = fcntl(fd, F_GETFL);
   const bool bad = flags >= 0 && (flags & O_ACCMODE) != O_RDONLY &&
-                   is_our_file(fd) && fails();
+                   is_our_file(fd) && fails(__func__);
   const int reason = errno, answer = NEXT(close)(fd);
   if (bad)
     errno = reason;
@@ -179,7 +192,7 @@ int open(const char *path, int flags, ...)
   va_start(more, flags);
   const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(more, mode_t) : 0;
   va_end(more);
-  if ((flags & O_CREAT) != 0 && is_ours(path) && fails())
+  if ((flags & O_CREAT) != 0 && is_ours(path) && fails(__func__))
     return -1;
   return NEXT(open)(path, flags, mode);
 }
@@ -195,35 +208,37 @@ int open64(const char *path, int flags, ...)
 
 int rename(const char *from, const char *to)
 {
-  return is_ours(to) && fails() ? -1 : NEXT(rename)(from, to);
+  return is_ours(to) && fails(__func__) ? -1 : NEXT(rename)(from, to);
 }
 
 int renameat2(int a, const char *from, int b, const char *to, unsigned flags)
 {
-  return is_ours(to) && fails() ? -1 : NEXT(renameat2)(a, from, b, to, flags);
+  return is_ours(to) && fails(__func__)
+             ? -1
+             : NEXT(renameat2)(a, from, b, to, flags);
 }
 
 int link(const char *from, const char *to)
 {
-  return is_ours(to) && fails() ? -1 : NEXT(link)(from, to);
+  return is_ours(to) && fails(__func__) ? -1 : NEXT(link)(from, to);
 }
 
 int unlink(const char *path)
 {
-  return is_ours(path) && fails() ? -1 : NEXT(unlink)(path);
+  return is_ours(path) && fails(__func__) ? -1 : NEXT(unlink)(path);
 }
 
 int remove(const char *path)
 {
-  return is_ours(path) && fails() ? -1 : NEXT(remove)(path);
+  return is_ours(path) && fails(__func__) ? -1 : NEXT(remove)(path);
 }
 
 int mkdir(const char *path, mode_t mode)
 {
-  return is_ours(path) && fails() ? -1 : NEXT(mkdir)(path, mode);
+  return is_ours(path) && fails(__func__) ? -1 : NEXT(mkdir)(path, mode);
 }
 
 int rmdir(const char *path)
 {
-  return is_ours(path) && fails() ? -1 : NEXT(rmdir)(path);
+  return is_ours(path) && fails(__func__) ? -1 : NEXT(rmdir)(path);
 }

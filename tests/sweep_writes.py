@@ -2,7 +2,7 @@
 """Let one write fail, in every place; run by tests/scripts/script_write_sweep.sh.
 
   sweep_writes.py TRIALS SEED      TRIALS: how many, at random, of each case as
-                                   many; or "all"
+                                   many; or "all", or "chosen": below
 
 In a folder with deck.yaml, teacher.hf and fail.so.  Each trial is a command of
 which the n-th call that changes its output fails, once or from then on, on one
@@ -103,6 +103,30 @@ CASES = (
                   "eval.rows=4", "student.tp=2", "eval.logits_out={}"), files),
 )
 
+FIRST, MIDDLE = 0, 0.5
+# what has gone wrong before, in every build: case, file, rank, which of the
+# rank's writes to it, how
+CHOSEN = (
+    ("capture.1", "shard-000000.h5", 0, FIRST, "EIO"),
+    ("capture.1", "shard-000001.h5", 0, MIDDLE, "ENOSPC"),
+    ("capture.2", "shard-000001.h5", 1, FIRST, "short"),
+    ("capture.tp", "shard-000000.h5", 0, MIDDLE, "EINTR"),
+    ("select.1", "shard-000000.h5", 0, FIRST, "EIO"),
+    ("select.2", "shard-000001.h5", 1, MIDDLE, "ENOSPC"),
+    ("train.1", "state.h5", 0, FIRST, "EIO"),
+    ("train.1", "state.h5", 0, MIDDLE, "short"),
+    ("train.2", "state.h5", 0, FIRST, "ENOSPC"),
+    ("train.2", "state.h5", 1, MIDDLE, "EIO"),
+    ("train.tp", "state.h5", 1, FIRST, "EIO"),
+    ("train.tp", "state.h5", 0, MIDDLE, "ENOSPC"),
+    ("hf", "model.safetensors", 0, FIRST, "EIO"),
+    ("hf", "model.safetensors", 0, MIDDLE, "ENOSPC"),
+    ("window.2", "shard-000000.h5", 0, FIRST, "EIO"),
+    ("npy", "npy", 0, MIDDLE, "EIO"),
+    ("lines.jsonl", "lines.jsonl", 0, FIRST, "ENOSPC"),
+    ("z.f32", "z.f32", 1, MIDDLE, "EIO"),
+)
+
 
 def command(case):
     return [word.replace("{}", case[0]) for word in case[2]]
@@ -135,26 +159,33 @@ def undisturbed(case):
     status, err, seconds = tried(case, FAIL_COUNT=HERE + "/count")
     assert status == 0, err
     with open("count") as f:
-        counted = dict(map(int, line.split()) for line in f if line[0] != " ")
+        lines = [line.split() for line in f if line[0] != " "]
     os.remove("count")
+    counted = {int(x[0]): int(x[1]) for x in lines if len(x) == 2}
+    seen = [(int(x[0]), x[2], x[3]) for x in lines if len(x) > 2]
     if name[-4:] == ".f32":
         os.rename(name, "kept." + name)
     else:
         shutil.move(name, "kept." + name)
-    return counted, seconds
+    return counted, seen, seconds
 
 
-def trial(case, want, rank, n, how, once):
-    """True when it failed."""
+def trial(case, want, rank, n, how, once, part=""):
+    """True when it failed.  n counts the calls to paths with this part, or to
+    all of the output."""
     name, contents = case[0], case[3]
     options = {"FAIL_AT": str(n), "FAIL_RANK": str(rank),
                "FAIL_HOW": str(getattr(errno, how, how))}
     if once:
         options["FAIL_ONCE"] = "1"
-    what = f"{name}: call {n} of rank {rank}: {how}" + ("" if once else " on")
+    if part:
+        options["FAIL_IN"] = part
+    what = f"{name} {part}: call {n} of rank {rank}: {how}" + ("" if once else " on")
     remove(name)
     try:
         status, err, seconds = tried(case, **options)
+        assert status != 0 or not part or how not in FROM_THEN_ON, \
+            "ended with 0"
         if status != 0:
             trial.most_s = max(trial.most_s, seconds - want["seconds"])
             assert seconds < 10 + want["seconds"], \
@@ -193,17 +224,31 @@ def all_trials(wants):
                     yield case, rank, i + 1, how, False
 
 
+def chosen_trials(wants):
+    """The same for CHOSEN, with the path's part."""
+    cases = {case[0]: case for case in CASES}
+    for name, part, rank, where, how in CHOSEN:
+        calls = [call for r, call, path in wants[name]["seen"]
+                 if r == rank and part in path]
+        writes = [i for i, call in enumerate(calls) if "write" in call]
+        assert writes, f"{name}: rank {rank} does not write to {part}: {calls}"
+        at = writes[int(where * len(writes))]
+        yield cases[name], rank, at + 1, how, True, part
+
+
 def main():
     rng, began = random.Random(int(sys.argv[2])), time.monotonic()
     wants = {}
     for case in CASES:
-        calls, seconds = undisturbed(case)
+        calls, seen, seconds = undisturbed(case)
         kept = "kept." + case[0]
-        wants[case[0]] = {"calls": calls, "seconds": seconds,
+        wants[case[0]] = {"calls": calls, "seen": seen, "seconds": seconds,
                           "contents": case[3](kept)}
     trials = list(all_trials(wants))
     n_all = len(trials)
-    if sys.argv[1] != "all":
+    if sys.argv[1] == "chosen":
+        trials = list(chosen_trials(wants))
+    elif sys.argv[1] != "all":
         # each case as often, whatever the number of its calls
         rng.shuffle(trials)
         of = {case[0]: [t for t in trials if t[0] is case] for case in CASES}

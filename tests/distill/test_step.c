@@ -268,7 +268,8 @@ static void test_bad(void)
   finish(&x);
 }
 
-/** Ranks of a tp group whose files differ: all are told, before the update. */
+/** Ranks of a tp group whose files differ: all are told, before the update.  A
+ *  rank alone has none to differ from: the same step moves its weights. */
 static void test_other_text(void)
 {
   scene x;
@@ -284,9 +285,11 @@ static void test_other_text(void)
   if (n > 1)
     RT_FAILS(rt_trainer_step(&x.tr, 4, &r), RT_ERR_DATA,
              "tp group have read different rows");
+  else
+    RT_OKAY(rt_trainer_step(&x.tr, 4, &r));
   norm_weights(&x, after);
   for (int i = 0; i < 16; i++)
-    CU_ASSERT_EQUAL(before[i], after[i]);
+    CU_ASSERT((before[i] == after[i]) == (n > 1));
   finish(&x);
 }
 

@@ -115,13 +115,15 @@ static void plain_numbers(const double *z, double *lse, double *entropy,
 }
 
 /** How many of the sorted ids the rule keeps; *near: by rounding one more or
- *  less. */
+ *  less, which only a limit of the mass can cause. */
 static int plain_count(const double *z, const int *ids, double lse,
                        rt_truncation rule, bool *near)
 {
   double mass = 0.0;
   int n = 0;
   *near = false;
+  if (rule.top_p >= 1.0)
+    return rule.top_k < V ? (int)rule.top_k : V;
   while (n < V && n < rule.top_k && !(n > 0 && mass >= rule.top_p)) {
     mass += exp(z[ids[n++]] - lse);
     *near |= fabs(mass - rule.top_p) < 1e-5;

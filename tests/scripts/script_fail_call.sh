@@ -79,10 +79,9 @@ nothing() { rm -rf o o.tmp; }
 half() { rm -rf o && cp -r half o; }
 same_steps() { cmp -s <(metrics o) <(metrics whole); }
 sound() { "$RETORT" logits diff ds o >/dev/null 2>&1; }
-there() { [ -s "$1" ]; }
-exported() { there o/model.safetensors; }
-written() { there o; }
-always() { true; }
+exported() { cmp -s o/model.safetensors whole.hf/model.safetensors; }
+written() { cmp -s o whole.f32; }
+verified() { grep -q "all 24 rows are as they were written" out.txt; }
 
 taught=(train deck.yaml train.length=4 checkpoint.every=2 eval.every=2
   output.dir=o student.tp=2 teacher.tp=2 teacher.source=live
@@ -106,11 +105,14 @@ sweep 0 2 half same_steps "${plain[@]}"
 sweep 1 2 nothing sound "${small[@]}" capture.dir=o teacher.tp=2
 sweep 1 2 nothing sound "${small[@]}" capture.dir=o
 sweep 0 1 nothing sound "${small[@]}" capture.dir=o
-sweep 1 2 nothing written eval deck.yaml output.dir=teacher student.width=48 \
-  run.seed=7 train.length=30 student.tp=2 eval.logits_out=o
+seen=(eval deck.yaml output.dir=teacher student.width=48 run.seed=7
+  train.length=30 student.tp=2)
+expect 0 2 "${seen[@]}" eval.logits_out=whole.f32
+sweep 1 2 nothing written "${seen[@]}" eval.logits_out=o
+expect 0 2 export teacher whole.hf
 sweep 0 2 nothing exported export teacher o
 sweep 1 2 nothing sound logits select ds o
-sweep 1 1 nothing always logits verify ds
+sweep 1 1 nothing verified logits verify ds
 echo "$n_runs places"
 
 # --- a rank with too little memory for its part

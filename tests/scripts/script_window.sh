@@ -146,7 +146,8 @@ for keys in "" "capture.window_start=3 capture.window_length=3"; do
   # shellcheck disable=SC2086
   expect 78 2 train deck.yaml "${kept[@]}" student.width=16 output.dir=often \
     capture.dir=often/logits capture.shard_rows=16 $keys
-  says err.txt "captures the logits of steps [3, 9) to often/logits"
+  says err.txt "captures the logits of steps [3, 9) to "
+  says err.txt "/often/logits, but the deck now requests ${keys:+[3, 6)}"
 done
 cp -r often given-up
 expect 0 2 train deck.yaml student.width=16 output.dir=given-up \
