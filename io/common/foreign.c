@@ -39,7 +39,8 @@ static const struct {
     {"<html", "a page of HTML, as a failed download leaves"},
 };
 
-const char *rt_foreign_kind(const void *head, size_t n)
+/** What a file is by its first \a n bytes; NULL if not recognised. */
+static const char *kind_of(const void *head, size_t n)
 {
   for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
     if (n >= strlen(kinds[i].first) &&
@@ -73,7 +74,7 @@ const char *rt_foreign_file(const char *path)
   close(fd);
   if (!read)
     return NULL;
-  const char *kind = rt_foreign_kind(head, n);
+  const char *kind = kind_of(head, n);
   return kind == NULL && is_text(head, n) ? "text" : kind;
 }
 

@@ -5,14 +5,10 @@
 #define RT_FOREIGN_H
 
 #include "base/err.h"
-#include <stddef.h>
 
-/** Describe a file by its first \a n bytes, with a remedy: "a Git LFS pointer,
- *  not the file itself: fetch it with `git lfs pull`"; NULL if not recognised.
- */
-const char *rt_foreign_kind(const void *head, size_t n);
-/** The same for a file given by name; also "text" if it can be nothing else.
- *  NULL if it cannot be read. */
+/** Describe a file by its first bytes, with a remedy: "a Git LFS pointer, not
+ *  the file itself: fetch it with `git lfs pull`"; "text" if it can be nothing
+ *  else; NULL if not recognised, or if it cannot be read. */
 const char *rt_foreign_file(const char *path);
 /** RT_ERR_DATA if \a path is recognised as another kind of file. */
 RT_MUST rt_err rt_foreign_refuse(const char *path);

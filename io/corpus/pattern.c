@@ -2,6 +2,7 @@
 #include "io/corpus/pattern.h"
 
 #include "base/file.h"
+#include "base/text.h"
 
 #include <glob.h>
 #include <stdio.h>
@@ -17,11 +18,6 @@ static rt_err append(rt_names *list, const char *name)
   RT_CHECK(copy != NULL, RT_ERR_MEM, "%d names of corpora", list->n + 1);
   list->at[list->n++] = copy;
   return RT_OK;
-}
-
-static int by_bytes(const void *a, const void *b)
-{
-  return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 /** Is it a pattern?  An existing file with that exact name takes precedence. */
@@ -57,7 +53,7 @@ static rt_err append_all(rt_names *list, const char *pattern, const glob_t *g)
       RT_TRY(append(list, g->gl_pathv[i]));
   RT_CHECK(list->n > before, RT_ERR_NOINPUT, "no file matches %s", pattern);
   qsort(list->at + before, (size_t)(list->n - before), sizeof *list->at,
-        by_bytes); // independent of the locale
+        rt_text_compare); // independent of the locale
   return RT_OK;
 }
 

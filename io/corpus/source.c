@@ -56,7 +56,8 @@ static void split_documents(rt_source *s, const rt_corpus_spec *spec,
   }
 }
 
-int64_t rt_source_stride(const rt_corpus_spec *spec)
+/** Number of stream tokens from the start of one row to that of the next. */
+static int64_t stride_of(const rt_corpus_spec *spec)
 {
   return spec->bos_at == RT_BOS_ROWS ? spec->seq - 1 : spec->seq;
 }
@@ -74,7 +75,7 @@ rt_err rt_source_split(rt_source *s, const rt_corpus_spec *spec, int i_file)
   split_documents(s, spec, i_file);
   for (int p = 0; p < RT_N_PARTS; p++) {
     rt_stream *st = &s->stream[p];
-    st->n_rows = st->n > 0 ? (st->n - 1) / rt_source_stride(spec) : 0;
+    st->n_rows = st->n > 0 ? (st->n - 1) / stride_of(spec) : 0;
     rt_span *less = realloc(st->span, ((size_t)st->n_spans + 1) * sizeof *less);
     st->span = less != NULL ? less : st->span; // a failed shrink is harmless
   }

@@ -46,8 +46,6 @@ typedef struct rt_row {
   uint32_t *tok; // borrowed [seq + 1]
   int32_t *pos, *doc_start; // borrowed [seq], or NULL
 } rt_row;
-/** Number of stream tokens from the start of one row to that of the next. */
-int64_t rt_source_stride(const rt_corpus_spec *spec);
 /** Get row \a i < n_rows of a part. */
 RT_MUST rt_err rt_source_row(const rt_source *s, rt_part part, int64_t i,
                              const rt_row *to);

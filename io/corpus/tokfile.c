@@ -2,6 +2,7 @@
  *  Opens the corpus formats, treating files as untrusted. */
 #include "io/corpus/tokfile.h"
 
+#include "base/text.h"
 #include "io/common/foreign.h"
 #include "io/common/ranks.h"
 
@@ -17,12 +18,6 @@ enum { LLMC_HEADER = 1024, IDX_HEADER = 9 + 8 + 1 + 8 + 8 };
 static const int64_t type_bytes[] = {
     [RT_TOK_U8] = 1,  [RT_TOK_I8] = 1,  [RT_TOK_I16] = 2, [RT_TOK_U16] = 2,
     [RT_TOK_I32] = 4, [RT_TOK_U32] = 4, [RT_TOK_I64] = 8};
-
-static bool ends_with(const char *text, const char *end)
-{
-  const size_t n = strlen(text), m = strlen(end);
-  return n >= m && strcmp(text + n - m, end) == 0;
-}
 
 int64_t rt_tokfile_at(const rt_tokfile *f, int64_t i)
 {
@@ -55,7 +50,8 @@ int64_t rt_tokfile_at(const rt_tokfile *f, int64_t i)
   return -1;
 }
 
-int64_t rt_tokfile_doc_of(const rt_tokfile *f, int64_t i)
+/** The document that contains token \a i. */
+static int64_t doc_of(const rt_tokfile *f, int64_t i)
 {
   int64_t low = 0, high = f->n_docs; // begin[low] <= i < begin[high]
   while (high - low > 1) {
@@ -74,7 +70,7 @@ rt_err rt_tokfile_copy(const rt_tokfile *f, int64_t i, int64_t n, int64_t vocab,
   for (int64_t k = 0; k < n; k++) {
     const int64_t id = rt_tokfile_at(f, i + k);
     if (id < 0 || id >= vocab) {
-      const int64_t doc = rt_tokfile_doc_of(f, i + k);
+      const int64_t doc = doc_of(f, i + k);
       return RT_FAIL(RT_ERR_DATA,
                      "%s: id %lld at token %lld (document %lld, its token "
                      "%lld), expected 0..%lld; the corpus was made with "
@@ -148,7 +144,7 @@ static rt_err refuse_text(const char *name)
            "%s is text: tokenise it first, with inputs/prepare/tokenize.py "
            "--tokenizer FOLDER --out PREFIX%s %s",
            name,
-           ends_with(name, ".jsonl") || ends_with(name, ".json")
+           rt_text_ends_with(name, ".jsonl") || rt_text_ends_with(name, ".json")
                ? " --json-key KEY"
                : "",
            name);
@@ -193,7 +189,7 @@ static rt_err check_width(const rt_tokfile *f)
 
 static rt_err open_raw(rt_tokfile *f, const char *name, int64_t eot)
 {
-  const bool wide = ends_with(name, ".u32");
+  const bool wide = rt_text_ends_with(name, ".u32");
   f->format = wide ? "u32" : "u16";
   RT_TRY(rt_path_join(f->path, "", name));
   RT_TRY(rt_map_open(name, &f->data));
@@ -401,9 +397,9 @@ static rt_err open_any(const char *name, int64_t eot, rt_tokfile *f)
   RT_CHECK(n > 0 && n < RT_PATH_MAX - 8, RT_ERR_CONFIG,
            "name of a corpus of %zu bytes, expected 1..%d: \"%.80s\"", n,
            RT_PATH_MAX - 9, name);
-  if (ends_with(name, ".u16") || ends_with(name, ".u32"))
+  if (rt_text_ends_with(name, ".u16") || rt_text_ends_with(name, ".u32"))
     return open_raw(f, name, eot);
-  if (ends_with(name, ".bin") || ends_with(name, ".idx"))
+  if (rt_text_ends_with(name, ".bin") || rt_text_ends_with(name, ".idx"))
     return has_index(name, 4, prefix) ? open_megatron(f, prefix)
                                       : open_llmc(f, name, eot);
   if (has_index(name, 0, prefix))

@@ -49,7 +49,5 @@ int64_t rt_tokfile_at(const rt_tokfile *f, int64_t i);
  *  \param[out] to  [n] */
 RT_MUST rt_err rt_tokfile_copy(const rt_tokfile *f, int64_t i, int64_t n,
                                int64_t vocab, uint32_t *to);
-/** The document that contains token \a i. */
-int64_t rt_tokfile_doc_of(const rt_tokfile *f, int64_t i);
 
 #endif

@@ -4,18 +4,13 @@
 #include "io/hf/hffolder.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "io/common/foreign.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bool ends_with(const char *text, const char *end)
-{
-  const size_t n = strlen(text), m = strlen(end);
-  return n >= m && strcmp(text + n - m, end) == 0;
-}
 
 static bool begins_with(const char *text, const char *begin)
 {
@@ -37,7 +32,7 @@ static bool first_name(const char *folder, const char *begin, const char *end,
   const struct dirent *e;
   name[0] = '\0';
   while (dir != NULL && (e = readdir(dir)) != NULL)
-    if (begins_with(e->d_name, begin) && ends_with(e->d_name, end) &&
+    if (begins_with(e->d_name, begin) && rt_text_ends_with(e->d_name, end) &&
         e->d_name[0] != '.' && (name[0] == '\0' || strcmp(e->d_name, name) < 0))
       snprintf(name, 256, "%s", e->d_name);
   if (dir != NULL)

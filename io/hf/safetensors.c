@@ -3,6 +3,7 @@
 #include "io/hf/st_header.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "io/common/digest.h"
 #include "io/common/json.h"
 #include "io/common/ranks.h"
@@ -31,11 +32,6 @@ struct rt_safetensors {
   rt_st_entry *entry; // owned [n], sorted by name
   int n;
 };
-
-static int by_text(const void *a, const void *b)
-{
-  return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
 
 /** Check the name of a shard, which is untrusted: it must not lead out of the
  *  folder. */
@@ -84,7 +80,7 @@ static rt_err add_mapped_shards(rt_safetensors *st, const char *index_path,
     RT_TRY(check_shard_name(index_path, m.key, m.value));
     names[n++] = rt_json_text(m.value);
   }
-  qsort(names, n, sizeof *names, by_text);
+  qsort(names, n, sizeof *names, rt_text_compare);
   for (size_t i = 0; i < n; i++)
     if (i == 0 || strcmp(names[i], names[n_unique - 1]) != 0)
       names[n_unique++] = names[i];

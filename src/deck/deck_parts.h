@@ -112,9 +112,6 @@ typedef enum rt_length_unit {
 /** Split a LENGTH, or a time ("30 min", "04:00:00"); false if it is neither. */
 bool rt_deck_length_split(const char *text, double *amount,
                           rt_length_unit *unit);
-/** Parse a decimal number that is the whole of \a text, independent of the
- *  locale. */
-bool rt_deck_number(const char *text, double *x);
 /** Describe the range in \a out: "range 1 to 1024, rows" or "". */
 void rt_key_range(rt_key key, char *out, size_t n);
 /** Print a value as in a deck: [1, 2], "a text", 3. */

@@ -65,7 +65,9 @@ static bool number_is_well_formed(const char *text, bool *whole)
   return *p == '\0';
 }
 
-bool rt_deck_number(const char *text, double *x)
+/** Parse a decimal number that is the whole of \a text, independent of the
+ *  locale. */
+static bool parse_number(const char *text, double *x)
 {
   bool whole;
   if (!number_is_well_formed(text, &whole))
@@ -88,8 +90,7 @@ static bool parse_whole(const char *text, int64_t *x)
     return errno == 0;
   }
   double real;
-  if (!rt_deck_number(text, &real) || fabs(real) > 0x1p53 ||
-      real != floor(real))
+  if (!parse_number(text, &real) || fabs(real) > 0x1p53 || real != floor(real))
     return false;
   *x = (int64_t)real;
   return true;
@@ -134,7 +135,7 @@ bool rt_deck_length_split(const char *text, double *amount,
   memcpy(number, text, n);
   number[n] = '\0';
   const char *word = text + n + strspn(text + n, " ");
-  if (!rt_deck_number(number, amount))
+  if (!parse_number(number, amount))
     return false;
   for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
     if (strcmp(word, units[i].word) == 0) {
@@ -211,7 +212,7 @@ static bool parse_real(const rt_key_row *row, const rt_deck_scalar *s,
                        double *x)
 {
   rt_length_unit unit;
-  if (rt_deck_number(s->text, x))
+  if (parse_number(s->text, x))
     return !s->quoted;
   return takes_time(row) && rt_deck_length_split(s->text, x, &unit) &&
          unit == RT_LENGTH_TIME && isfinite(*x);

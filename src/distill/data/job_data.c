@@ -1,7 +1,8 @@
 /** \file job_data.c */
 #include "distill/data/job_data.h"
 
-rt_rows rt_job_rows(const rt_job *job)
+/** The rows of \a job. */
+static rt_rows rows_of(const rt_job *job)
 {
   return (rt_rows){.seq = job->seq,
                    .corpus = job->corpus,
@@ -16,7 +17,7 @@ rt_rows rt_job_rows(const rt_job *job)
 
 rt_feed_spec rt_job_feed(const rt_job *job, int64_t step)
 {
-  return (rt_feed_spec){.rows = rt_job_rows(job),
+  return (rt_feed_spec){.rows = rows_of(job),
                         .group = job->grid_s.comm_tp,
                         .seed =
                             (uint64_t)rt_deck_int(job->deck, RT_KEY_RUN_SEED),
@@ -31,12 +32,12 @@ rt_feed_spec rt_job_feed(const rt_job *job, int64_t step)
 
 size_t rt_job_batch_bytes(const rt_job *job, int64_t n_rows)
 {
-  const rt_rows rows = rt_job_rows(job);
+  const rt_rows rows = rows_of(job);
   return rt_batch_bytes(&rows, n_rows);
 }
 
 rt_err rt_job_batch(const rt_job *job, int64_t n_rows, rt_batch **out)
 {
-  const rt_rows rows = rt_job_rows(job);
+  const rt_rows rows = rows_of(job);
   return rt_batch_create(&rows, n_rows, out);
 }

@@ -7,8 +7,6 @@
 #include "distill/data/feed.h"
 #include "distill/job/job.h"
 
-/** The rows of \a job. */
-rt_rows rt_job_rows(const rt_job *job);
 /** The feed of this rank's rows from \a step on. */
 rt_feed_spec rt_job_feed(const rt_job *job, int64_t step);
 /** Memory in bytes of a batch of \a n_rows rows of \a job. */

@@ -2,6 +2,7 @@
  *  Loads a model's weights from a Hugging Face folder.  Redundant information
  *  in the folder must agree: config.json and the tensors, both ways. */
 #include "distill/job/job.h"
+#include "base/text.h"
 #include "io/hf/safetensors.h"
 #include "model/rope.h"
 
@@ -82,18 +83,12 @@ static rt_err check_shape(const rt_safetensors *st, const char *folder,
   return RT_OK;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-  const size_t n = strlen(text), m = strlen(end);
-  return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 static const char embed_name[] = "model.embed_tokens.weight";
 static const char head_name[] = "lm_head.weight";
 
 static bool is_frequencies(const char *name)
 {
-  return ends_with(name, "rotary_emb.inv_freq");
+  return rt_text_ends_with(name, "rotary_emb.inv_freq");
 }
 
 /** Is the tensor redundant (computed from config.json, or a copy of the
