@@ -102,6 +102,16 @@ _Noreturn static void look_into(const question *q, int file, board *to)
   _exit(0);
 }
 
+/** Close every descriptor that there may be but \a fd and the first three. */
+static void close_range_but(int fd)
+{
+  enum { MAX_OPEN = 1 << 16 }; // sysconf may say a billion in a container
+  const long limit = sysconf(_SC_OPEN_MAX);
+  for (int i = 3; i < (limit > 0 && limit < MAX_OPEN ? limit : MAX_OPEN); i++)
+    if (i != fd)
+      close(i);
+}
+
 /** Close all inherited descriptors: a launcher waits until its pipes are
  *  closed. */
 static void close_all_but(int fd)
@@ -110,13 +120,16 @@ static void close_all_but(int fd)
   for (int i = 0; i <= 2; i++)
     dup2(null, i);
   DIR *const dir = opendir("/proc/self/fd");
-  for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+  if (dir == NULL) { // no list of them
+    close_range_but(fd);
+    return;
+  }
+  for (const struct dirent *e; (e = readdir(dir)) != NULL;) {
     const int i = atoi(e->d_name);
     if (i > 2 && i != fd && i != dirfd(dir))
       close(i);
   }
-  if (dir != NULL)
-    closedir(dir);
+  closedir(dir);
 }
 
 /** Signals that ask a job to stop are sent to all its processes.  This one
