@@ -104,7 +104,7 @@ class Bench:
         self.venv, self.teacher = real or (None, None)
         self.work = tempfile.mkdtemp(prefix="retort_bench_")
         self.file = os.path.join(build, "bench.json")
-        self.made = set()
+        self.made, self.measured = set(), set()
         with open(os.path.join(self.work, "deck.yaml"), "w") as f:
             f.write(DECK)
         rng = random.Random(1)
@@ -118,6 +118,7 @@ class Bench:
     def put(self, key, value, unit, bar, at_least, holds=None):
         if not self.wants(key):
             return
+        self.measured.add(key)
         if holds is None:
             holds = value >= bar if at_least else value <= bar
             if unit == "ratio":  # within 3 % counts as equal
@@ -335,6 +336,10 @@ def main():
             store(b)
     finally:
         shutil.rmtree(b.work)
+    missing = [key for key in a.only or () if key not in b.measured]
+    if missing:
+        sys.exit(f"not measured: {', '.join(missing)}: no such key"
+                 + ("" if a.real else ", or one that needs REAL=1"))
 
 
 if __name__ == "__main__":

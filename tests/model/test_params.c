@@ -1,20 +1,10 @@
 /** \file test_params.c
  *  Tiles of tensors over tp.
  *  ranks: 1 2 4 */
-#include "model/params.h"
-#include "support/rt_test.h"
+#include "support/param_set.h"
 
 #include <math.h>
 #include <string.h>
-
-/** A parameter set of its own, with everything below it. */
-typedef struct set {
-  rt_comm *comm;
-  rt_grid grid;
-  rt_dev *dev;
-  rt_arena *arena;
-  rt_params p;
-} set;
 
 static rt_arch arch_of(int64_t n_kv_heads, bool tied)
 {
@@ -47,15 +37,6 @@ static void start(set *s, MPI_Comm comm, const rt_arch *arch)
   RT_OKAY(rt_arena_commit(s->arena, rt_dev_memory(s->dev)));
   rt_params_zero(&s->p, s->dev);
   RT_OKAY(rt_dev_sync(s->dev));
-}
-
-static void finish(set *s)
-{
-  rt_params_clear(&s->p);
-  rt_arena_destroy(&s->arena);
-  rt_dev_destroy(&s->dev);
-  rt_grid_clear(&s->grid);
-  rt_comm_destroy(&s->comm);
 }
 
 /** Add 1 to every element of the whole tensor that this rank's tile holds. */
@@ -100,7 +81,7 @@ static void check_cover_of(int64_t n_kv_heads, bool tied)
   CU_ASSERT_EQUAL(s.p.comm_kv != NULL, s.grid.tp > n_kv_heads);
   if (s.p.comm_kv != NULL)
     CU_ASSERT_EQUAL(rt_comm_size(s.p.comm_kv), s.grid.tp / (int)n_kv_heads);
-  finish(&s);
+  set_finish(&s);
 }
 
 static void test_cover(void)
@@ -129,7 +110,7 @@ static void test_names(void)
   CU_ASSERT(t->bucket == 3 && t->rows == 37 && t->cols == 8);
   CU_ASSERT_PTR_NULL(rt_params_find(&s.p, "model.layers.2.mlp.up_proj.weight"));
   CU_ASSERT_EQUAL(rt_params_n_local(&s.p), rt_arch_n_params(&arch));
-  finish(&s);
+  set_finish(&s);
 }
 
 /** Buckets are flat: each holds its tensors' gradients, in order, disjoint. */
@@ -155,7 +136,7 @@ static void test_buckets(void)
   for (int b = 0; b < s.p.n_buckets; b++)
     for (int64_t j = 0; j < s.p.bucket_grad[b].cols; j++)
       CU_ASSERT_EQUAL(((const double *)s.p.bucket_grad[b].data)[j], 0.0);
-  finish(&s);
+  set_finish(&s);
 }
 
 /** The tile of \a t equals that part of \a whole; padding is zero. */
@@ -204,8 +185,8 @@ static void test_random(void)
                                             "weight")
                          ->w.data;
   CU_ASSERT(q[0] != q1[0] && q[0] != q[1]);
-  finish(&many);
-  finish(&one);
+  set_finish(&many);
+  set_finish(&one);
 }
 
 static void test_bad_tp(void)
