@@ -4,6 +4,8 @@
 
 #include <cblas.h>
 #include <omp.h>
+#include <string.h>
+#include <strings.h>
 
 /** Rows of C per call.  OpenBLAS packs a panel whose size grows with the rows
  *  of C into memory that it never frees, up to 30 MiB per thread.  Splitting C
@@ -71,10 +73,37 @@ void k_gemm_cpu(k_ctx *ctx, const void *args)
   k_gemm_inside(g);
 }
 
-// only OpenBLAS defines this symbol
+// only OpenBLAS defines these symbols
 extern char *openblas_get_config(void) __attribute__((weak));
+extern char *openblas_get_corename(void) __attribute__((weak));
 
 const char *k_gemm_library(void)
 {
   return openblas_get_config != NULL ? openblas_get_config() : "CBLAS";
+}
+
+/** Kernels for AVX2 or newer that OpenBLAS 0.3 may choose by itself. */
+static bool is_modern(const char *core)
+{
+  static const char *const modern[] = {"haswell", "zen", "skylakex",
+                                       "cooperlake", "sapphirerapids"};
+  for (size_t i = 0; i < sizeof modern / sizeof modern[0]; i++)
+    if (strcasecmp(core, modern[i]) == 0)
+      return true;
+  return false;
+}
+
+const char *k_gemm_better_core(void)
+{
+#ifdef __x86_64__
+  if (openblas_get_corename == NULL || is_modern(openblas_get_corename()))
+    return NULL;
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+    return "SkylakeX";
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return "Haswell";
+#endif
+  return NULL;
 }

@@ -8,6 +8,7 @@
 #include "app/signals.h"
 #include "app/watchdog.h"
 #include "base/log.h"
+#include "dev/device.h"
 #include "io/common/h5_child.h"
 #include <malloc.h>
 #include <stdlib.h>
@@ -171,6 +172,7 @@ int main(int argc, char **argv)
     rt_cli_clear(&cli);
     return code;
   }
+  rt_dev_wake_library(argv);
   // 2.  Ranks.  Only the main thread calls MPI; other threads compute and read.
   // Signals are handled from here on if the verb can stop: starting many ranks
   // takes a while.

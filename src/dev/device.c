@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
 
@@ -63,6 +64,17 @@ rt_dtype rt_dev_real(const rt_dev *dev)
 const char *rt_dev_name(const rt_dev *dev)
 {
   return dev->backend->name;
+}
+
+void rt_dev_wake_library(char **argv)
+{
+  static const char variable[] = "OPENBLAS_CORETYPE";
+  const char *const core = k_gemm_better_core();
+  if (core == NULL || getenv(variable) != NULL ||
+      setenv(variable, core, 1) != 0)
+    return;
+  execv("/proc/self/exe", argv);
+  unsetenv(variable); // it could not be executed
 }
 
 const char *rt_dev_library(void)

@@ -26,6 +26,11 @@ void rt_dev_destroy(rt_dev **dev);
 
 rt_dtype rt_dev_real(const rt_dev *dev); /**< RT_F32 or RT_F64 */
 const char *rt_dev_name(const rt_dev *dev);
+/** Before MPI and threads start: if the BLAS library has chosen kernels far
+ *  below this processor, execute this program again with the variable that
+ *  makes it choose better.  Returns if nothing is to be gained, the user has
+ *  set that variable, or the program cannot be executed again. */
+void rt_dev_wake_library(char **argv);
 /** Name and version of the BLAS library. */
 const char *rt_dev_library(void);
 int rt_dev_threads(const rt_dev *dev);

@@ -70,4 +70,19 @@ unset SLURM_JOB_ID SLURM_STEP_NUM_TASKS SLURM_PROCID
 as "OMPI_MCA_ess=none" train --print-config deck.yaml
 [ "$code" = 0 ] || fail "--print-config ends with $code"
 says out.txt "batch_rows: 8"
+# --- an OpenBLAS older than the processor is told which kernels to take; the
+# choice of a user stands
+${CC:-cc} -std=c17 -fPIC -shared -o old.so "$here/old_blas.c" || exit 1
+if grep -qw avx2 /proc/cpuinfo && "$RETORT" --version | grep -q OpenBLAS; then
+  core=Haswell
+  grep -w avx512bw /proc/cpuinfo | grep -w avx512dq | grep -qw avx512vl &&
+    core=SkylakeX
+  as "LD_PRELOAD=$work/old.so" plan deck.yaml
+  [ "$(grep "core type" err.txt | uniq)" = "core type unset
+core type $core" ] || fail "kernels of the BLAS: $(cat err.txt)"
+  [ "$code" = 0 ] || fail "plan ends with $code"
+  as "LD_PRELOAD=$work/old.so OPENBLAS_CORETYPE=Haswell" plan deck.yaml
+  [ "$(grep "core type" err.txt | uniq)" = "core type Haswell" ] ||
+    fail "the user's choice: $(cat err.txt)"
+fi
 finish

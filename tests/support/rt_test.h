@@ -12,6 +12,7 @@
 #define RT_TEST_H
 
 #include "base/err.h"
+#include "dev/device.h"
 #include "io/common/h5_child.h"
 #include <CUnit/Basic.h>
 #include <CUnit/CUnit.h>
@@ -49,6 +50,7 @@ void rt_test_tell(int rank);
 #define RT_TEST_MAIN(suite_name, ...)                                          \
   int main(int argc, char **argv)                                              \
   {                                                                            \
+    rt_dev_wake_library(argv);                                                 \
     if (rt_h5_child_start() != RT_OK)                                          \
       return 1;                                                                \
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &(int){0});             \
