@@ -293,6 +293,8 @@ class Bench:
         run = self.start(1, 2, "train", "deck.yaml", *keys)
         with Peak(lambda: children(run.pid, "retort")) as ours:
             run.communicate()
+        if ours.mib < 4 * 48.8:  # the parameters alone
+            raise SystemExit(f"saw {ours.mib:.0f} MiB of retort: no process?")
         print(f"  {mode}: ours {N / ours_s:.0f} tokens/s, {ours.mib:.0f} MiB; "
               f"torch.compile {N / theirs_s:.0f}, {torch.mib:.0f}")
         return theirs_s / ours_s, ours.mib / torch.mib

@@ -3,6 +3,7 @@
 #include "dev/device_impl.h"
 
 #include "kernels/cpu/gemm.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -70,11 +71,15 @@ void rt_dev_wake_library(char **argv)
 {
   static const char variable[] = "OPENBLAS_CORETYPE";
   const char *const core = k_gemm_better_core();
+  char self[PATH_MAX] = "";
   if (core == NULL || getenv(variable) != NULL ||
       setenv(variable, core, 1) != 0)
     return;
-  execv("/proc/self/exe", argv);
-  unsetenv(variable); // it could not be executed
+  // by its path, so that ps and pkill still know the program by its name
+  if (readlink("/proc/self/exe", self, sizeof self - 1) > 0)
+    execv(self, argv);
+  execv("/proc/self/exe", argv); // replaced or removed since it was started
+  unsetenv(variable);            // it could not be executed
 }
 
 const char *rt_dev_library(void)

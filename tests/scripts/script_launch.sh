@@ -77,12 +77,13 @@ if grep -qw avx2 /proc/cpuinfo && "$RETORT" --version | grep -q OpenBLAS; then
   core=Haswell
   grep -w avx512bw /proc/cpuinfo | grep -w avx512dq | grep -qw avx512vl &&
     core=SkylakeX
+  name=$(basename "$(readlink -f "$RETORT")")
   as "LD_PRELOAD=$work/old.so" plan deck.yaml
-  [ "$(grep "core type" err.txt | uniq)" = "core type unset
-core type $core" ] || fail "kernels of the BLAS: $(cat err.txt)"
+  [ "$(grep ": $name\$" err.txt)" = "core type unset: $name
+core type $core: $name" ] || fail "kernels of the BLAS: $(cat err.txt)"
   [ "$code" = 0 ] || fail "plan ends with $code"
   as "LD_PRELOAD=$work/old.so OPENBLAS_CORETYPE=Haswell" plan deck.yaml
-  [ "$(grep "core type" err.txt | uniq)" = "core type Haswell" ] ||
+  [ "$(grep ": $name\$" err.txt)" = "core type Haswell: $name" ] ||
     fail "the user's choice: $(cat err.txt)"
 fi
 finish
