@@ -18,6 +18,7 @@
 /** Resources of a kernel.  One context per device queue. */
 typedef struct k_ctx {
   int n_threads;
+  void *backend;   // borrowed: what a backend keeps from call to call, or NULL
   void *workspace; // borrowed, workspace_bytes, 64-byte aligned
   size_t workspace_bytes;
   rt_err err; // sticky: the first error of any kernel on this queue
@@ -47,9 +48,9 @@ typedef struct k_ctx {
   K(swiglu_fwd, "iio", "rNF rNF rNF")                                          \
   K(swiglu_bwd, "iiioo", "rNF rNF rNF rNF rNF")                                \
   K(xent_stats, "biiiio", "rNV iN1 IN1 INK RNK dN6")                           \
-  K(xent_grad, "biiiii", "rNV iN1 IN1 INK RNK dN4")                            \
+  K(xent_grad, "iiiiiiio", "rNV iN1 IN1 INK RNK dN6 dN5 rNV")                  \
   K(dense_stats, "bbio", "rNV rNV iN1 dN6")                                    \
-  K(dense_grad, "biii", "rNV rNV iN1 dN5")                                     \
+  K(dense_grad, "iiiiio", "rNV rNV iN1 dN6 dN5 rNV")                           \
   K(topk, "iiooo", "rNV iN1 iNK rNK dN6")                                      \
   K(argmax, "ioo", "rNV iN1 dN1")                                              \
   K(draw, "iiio", "rNV dN6 dNK iNK")                                           \
@@ -72,8 +73,9 @@ typedef struct k_row {
 
 /** The CPU table, indexed by k_id.  Every row is present. */
 const k_row *k_table_cpu(void);
-/** Bytes of k_ctx.workspace that suffice for every CPU kernel. */
-size_t k_workspace_bytes(int n_threads);
+/** Bytes of k_ctx.workspace that a call of a CPU kernel needs.  The views of
+ *  \a args need no data. */
+size_t k_workspace_cpu(k_id kernel, const void *args, int n_threads);
 
 /** C = alpha op(A) op(B) + beta C.  c is [m, n]; a is [m, k], or [k, m] if
  *  trans_a; b is [k, n], or [n, k] if trans_b.  C is not read if beta is 0. */
@@ -186,23 +188,26 @@ enum {
   K_STAT_ZZ = K_STAT_T_SUM   /**< sum (z - max)^2 */
 };
 
-/** Columns of the coefficients of a row's gradient. */
-enum {
-  K_COEF_NORM,    /**< factor that turns the exponentials of this tile into the
-                     softmax */
-  K_COEF_SOFTMAX, /**< a: coefficient of the softmax, c_label + c_kd */
-  K_COEF_LABEL,   /**< c_label: coefficient of the one-hot label */
-  K_COEF_KD,      /**< c_kd: coefficient of the teacher's target */
-  K_N_COEF,
-  K_COEF_T_NORM = K_N_COEF, /**< dense: K_COEF_NORM of the teacher's tile */
-  K_N_COEF_DENSE
-};
+/** Coefficients of a row's gradient: one row of a view f64 [n, K_N_COEF]. */
+typedef struct k_coef {
+  double lse;     /**< log-sum-exp of z over all tiles */
+  double a;       /**< of the softmax: c_label + c_kd */
+  double c_label; /**< of the one-hot label */
+  double c_kd;    /**< of the teacher's target */
+  double t_lse;   /**< dense: log-sum-exp of z_t / tau over all tiles */
+} k_coef;
+enum { K_N_COEF = sizeof(k_coef) / sizeof(double) };
 
 /** First pass over a tile of student logits z with sparse targets: computes the
- *  statistics and replaces z in place by exp(z - max of this tile), padding by
- *  0. n is the number of rows of z.  Ids outside [v0, v0 + V) belong to other
- *  tp ranks and are ignored; columns with v0 + j >= v_true are padding and
- *  count as -inf. */
+ *  statistics.  n is the number of rows of z.  Ids outside [v0, v0 + V) belong
+ *  to other tp ranks and are ignored; columns with v0 + j >= v_true are padding
+ *  and count as -inf.
+ *
+ *  What z holds afterwards is the backend's own business, and only its
+ *  xent_grad may read it: the CPU leaves exp(z - max of this tile), and 0 in
+ *  padding, as exponentials are its largest cost; a backend that is bound by
+ *  memory would leave z and compute them again.  z_s and z_t of dense_stats
+ *  likewise. */
 typedef struct k_xent_stats_args {
   rt_view z;     /**< real [n, V] */
   rt_view label; /**< i32 [n, 1] */
@@ -212,21 +217,23 @@ typedef struct k_xent_stats_args {
   rt_view stats; /**< f64 [n, K_N_STAT] */
   int64_t v0, v_true;
 } k_xent_stats_args;
-/** Second pass, in place: dz_v = a softmax_v - c_label [v == label]
- *  - c_kd sum_i t_i [v == id_i], softmax_v = z_v * norm. */
+/** Second pass: dz_v = a softmax_v - c_label [v == label] - c_kd sum_i t_i [v
+ *  == id_i]; 0 in padding. */
 typedef struct k_xent_grad_args {
-  rt_view z;     /**< real [n, V]: in: exp(z - max); out: dz */
-  rt_view label; /**< as above */
+  rt_view z;     /**< as xent_stats left it */
+  rt_view label; /**< this and the next three as above */
   rt_view count, ids, t;
-  rt_view coef; /**< f64 [n, K_N_COEF] */
+  rt_view stats; /**< of this tile */
+  rt_view coef;  /**< f64 [n, K_N_COEF] */
+  rt_view dz;    /**< [n, V]; each row may begin where that of z does, and then
+                    z is lost */
   int64_t v0;
 } k_xent_grad_args;
 
-/** Like xent_stats, for a dense teacher tile z_t of the same shape.  z_t is
- *  replaced by exp(z_t / tau - t_max), and K_STAT_DOT = sum_v exp(z_t / tau -
- *  t_max) (z_t / tau - z_s), from which the KL divergence follows; without \a
- *  kl it is the same sum with -z_s in place of (z_t / tau - z_s), from which
- *  the soft cross-entropy follows. */
+/** Like xent_stats, for a dense teacher tile z_t of the same shape.  K_STAT_DOT
+ *  = sum_v exp(z_t / tau - t_max) (z_t / tau - z_s), from which the KL
+ *  divergence follows; without \a kl it is the same sum with -z_s in place of
+ *  (z_t / tau - z_s), from which the soft cross-entropy follows. */
 typedef struct k_dense_stats_args {
   rt_view z_s, z_t; /**< real [n, V] */
   rt_view label;    /**< i32 [n, 1] */
@@ -235,11 +242,11 @@ typedef struct k_dense_stats_args {
   double tau;
   bool kl;
 } k_dense_stats_args;
-/** dz = a softmax_s - c_label onehot - c_kd softmax_t, replacing z_s. */
+/** dz = a softmax_s - c_label onehot - c_kd softmax_t. */
 typedef struct k_dense_grad_args {
-  rt_view z_s, z_t; /**< as left by dense_stats */
-  rt_view label;
-  rt_view coef; /**< f64 [n, K_N_COEF_DENSE] */
+  rt_view z_s, z_t; /**< as dense_stats left them */
+  rt_view label, stats, coef;
+  rt_view dz; /**< as in xent_grad; may take the memory of z_s */
   int64_t v0;
 } k_dense_grad_args;
 

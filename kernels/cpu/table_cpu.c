@@ -35,7 +35,17 @@ const k_row *k_table_cpu(void)
   return table;
 }
 
-size_t k_workspace_bytes(int n_threads)
+size_t k_workspace_cpu(k_id kernel, const void *args, int n_threads)
 {
-  return (size_t)n_threads * K_THREAD_BYTES;
+  (void)args; // tiles, block maxima and partial sums have a fixed size
+  switch (kernel) {
+  case K_attn_fwd:
+  case K_attn_bwd:
+  case K_topk:
+    return (size_t)n_threads * K_THREAD_BYTES;
+  case K_sumsq:
+    return K_THREAD_BYTES;
+  default:
+    return 0;
+  }
 }

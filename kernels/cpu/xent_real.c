@@ -78,6 +78,18 @@ static void subtract(real *dz, int64_t cols, int64_t id, double value)
     dz[id] -= (real)value;
 }
 
+static const k_coef *coef_of(const rt_view *coef, int64_t r)
+{
+  return (const k_coef *)((const double *)coef->data + r * coef->ld);
+}
+
+/** The factor that turns the exponentials of this tile into the softmax. */
+static double to_softmax(const rt_view *stats, int64_t r, int col_max,
+                         double lse)
+{
+  return exp(((const double *)stats->data)[r * stats->ld + col_max] - lse);
+}
+
 K_KERNEL(k_xent_grad_cpu_f32, k_xent_grad_cpu_f64)
 {
   const k_xent_grad_args *a = args;
@@ -85,17 +97,20 @@ K_KERNEL(k_xent_grad_cpu_f32, k_xent_grad_cpu_f64)
   const int64_t cols = a->z.cols;
   K_PARALLEL_FOR
   for (int64_t r = 0; r < a->z.rows; r++) {
-    real *z = k_row_of(&a->z, r);
-    const double *c = (const double *)a->coef.data + r * a->coef.ld;
-    const real factor = (real)(c[K_COEF_NORM] * c[K_COEF_SOFTMAX]);
+    const real *z = k_row_of(&a->z, r);
+    real *dz = k_row_of(&a->dz, r);
+    const k_coef *c = coef_of(&a->coef, r);
+    const real factor =
+        (real)(to_softmax(&a->stats, r, K_STAT_MAX, c->lse) * c->a);
+#pragma omp simd // each element is read before it is written
     for (int64_t v = 0; v < cols; v++)
-      z[v] *= factor;
-    subtract(z, cols, label[r] - a->v0, c[K_COEF_LABEL]);
+      dz[v] = z[v] * factor;
+    subtract(dz, cols, label[r] - a->v0, c->c_label);
     const int32_t count = entries_of(&a->count, r);
     for (int32_t i = 0; i < count; i++)
-      subtract(z, cols,
+      subtract(dz, cols,
                ((const int32_t *)a->ids.data)[r * a->ids.ld + i] - a->v0,
-               c[K_COEF_KD] * (double)k_row_of(&a->t, r)[i]);
+               c->c_kd * (double)k_row_of(&a->t, r)[i]);
   }
 }
 
@@ -153,13 +168,16 @@ K_KERNEL(k_dense_grad_cpu_f32, k_dense_grad_cpu_f64)
   const int32_t *label = a->label.data;
   K_PARALLEL_FOR
   for (int64_t r = 0; r < a->z_s.rows; r++) {
-    real *z_s = k_row_of(&a->z_s, r);
-    const real *z_t = k_row_of(&a->z_t, r);
-    const double *c = (const double *)a->coef.data + r * a->coef.ld;
-    const real f_s = (real)(c[K_COEF_NORM] * c[K_COEF_SOFTMAX]),
-               f_t = (real)(c[K_COEF_KD] * c[K_COEF_T_NORM]);
+    const real *z_s = k_row_of(&a->z_s, r), *z_t = k_row_of(&a->z_t, r);
+    real *dz = k_row_of(&a->dz, r);
+    const k_coef *c = coef_of(&a->coef, r);
+    const real f_s =
+                   (real)(to_softmax(&a->stats, r, K_STAT_MAX, c->lse) * c->a),
+               f_t = (real)(c->c_kd *
+                            to_softmax(&a->stats, r, K_STAT_T_MAX, c->t_lse));
+#pragma omp simd
     for (int64_t v = 0; v < a->z_s.cols; v++)
-      z_s[v] = z_s[v] * f_s - z_t[v] * f_t;
-    subtract(z_s, a->z_s.cols, label[r] - a->v0, c[K_COEF_LABEL]);
+      dz[v] = z_s[v] * f_s - z_t[v] * f_t;
+    subtract(dz, a->z_s.cols, label[r] - a->v0, c->c_label);
   }
 }

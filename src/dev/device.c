@@ -6,10 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
-
-enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
 
 static const rt_dev_backend *find_backend(const char *kind)
 {
@@ -37,13 +34,7 @@ rt_err rt_dev_create(const char *kind, rt_dtype real, int n_threads,
   dev->backend = backend;
   dev->real = real;
   dev->ctx.n_threads = n_threads > 0 ? n_threads : 1;
-  dev->ctx.workspace_bytes = k_workspace_bytes(dev->ctx.n_threads);
-  dev->ctx.workspace = aligned_alloc(
-      ALIGN, (dev->ctx.workspace_bytes + ALIGN - 1) / ALIGN * ALIGN);
-  RT_CHECK(dev->ctx.workspace != NULL, RT_ERR_MEM,
-           "a workspace of %zu bytes for %d threads", dev->ctx.workspace_bytes,
-           dev->ctx.n_threads);
-  return RT_OK;
+  return backend->open(dev);
 }
 
 void rt_dev_destroy(rt_dev **out)
@@ -52,8 +43,9 @@ void rt_dev_destroy(rt_dev **out)
   *out = NULL;
   if (dev == NULL)
     return;
-  dev->backend->clear(dev);
-  free(dev->ctx.workspace);
+  if (dev->ctx.workspace != NULL)
+    dev->backend->release(dev, dev->ctx.workspace);
+  dev->backend->close(dev);
   free(dev);
 }
 
@@ -94,20 +86,14 @@ int rt_dev_threads(const rt_dev *dev)
 
 static void *alloc(void *self, size_t bytes)
 {
-  const rt_dev *dev = self;
-  const size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : ALIGN;
-  void *data = aligned_alloc(align, (bytes + align - 1) / align * align);
-  if (data != NULL && align == HUGE_PAGE)
-    madvise(data, bytes, MADV_HUGEPAGE); // fewer TLB misses; only a hint
-  if (data != NULL && dev->backend->poison != 0)
-    memset(data, dev->backend->poison, bytes);
-  return data;
+  rt_dev *dev = self;
+  return dev->backend->alloc(dev, bytes);
 }
 
 static void release(void *self, void *data)
 {
-  (void)self;
-  free(data);
+  rt_dev *dev = self;
+  dev->backend->release(dev, data);
 }
 
 rt_arena_memory rt_dev_memory(rt_dev *dev)
@@ -115,9 +101,17 @@ rt_arena_memory rt_dev_memory(rt_dev *dev)
   return (rt_arena_memory){alloc, release, dev};
 }
 
+void rt_dev_fail(rt_dev *dev, rt_err err, const char *name, const char *what)
+{
+  if (dev->ctx.err != RT_OK)
+    return;
+  dev->ctx.err = err;
+  snprintf(dev->error, sizeof dev->error, "kernel %s: %s", name, what);
+}
+
 void rt_dev_run(rt_dev *dev, k_id kernel, const void *args)
 {
-  const k_row *row = &k_table_cpu()[kernel];
+  const k_row *row = &dev->backend->table()[kernel];
   const rt_err before = dev->ctx.err;
   (dev->real == RT_F64 ? row->f64 : row->f32)(&dev->ctx, args);
   if (before == RT_OK && dev->ctx.err != RT_OK)
@@ -125,8 +119,46 @@ void rt_dev_run(rt_dev *dev, k_id kernel, const void *args)
              rt_err_text());
 }
 
+void rt_dev_plan(rt_dev *dev, k_id kernel, const void *args)
+{
+  const size_t bytes =
+      dev->backend->workspace(kernel, args, dev->ctx.n_threads);
+  dev->planned = bytes > dev->planned ? bytes : dev->planned;
+}
+
+size_t rt_dev_workspace(const rt_dev *dev)
+{
+  return dev->planned;
+}
+
+/** Give the kernels the planned workspace.  Those in the queue may use the one
+ *  that is there. */
+static void allocate_workspace(rt_dev *dev, const char *name)
+{
+  k_ctx *const ctx = &dev->ctx;
+  char what[80];
+  dev->backend->run_until(dev, dev->n_launched);
+  if (ctx->workspace != NULL)
+    dev->backend->release(dev, ctx->workspace);
+  ctx->workspace = dev->backend->alloc(dev, dev->planned);
+  ctx->workspace_bytes = ctx->workspace != NULL ? dev->planned : 0;
+  snprintf(what, sizeof what, "no memory for a workspace of %zu bytes",
+           dev->planned);
+  if (ctx->workspace == NULL)
+    rt_dev_fail(dev, RT_ERR_MEM, name, what);
+}
+
 void rt_launch(rt_dev *dev, k_id kernel, const void *args)
 {
+  const char *const name = dev->backend->table()[kernel].name;
+  const size_t need = dev->backend->workspace(kernel, args, dev->ctx.n_threads);
+  char what[80];
+  snprintf(what, sizeof what, "needs %zu bytes of workspace, planned are %zu",
+           need, dev->planned);
+  if (need > dev->planned)
+    rt_dev_fail(dev, RT_ERR_INTERNAL, name, what);
+  else if (need > dev->ctx.workspace_bytes)
+    allocate_workspace(dev, name);
   dev->backend->launch(dev, kernel, args);
   dev->n_launched++;
 }
@@ -172,6 +204,5 @@ rt_err rt_dev_get(rt_dev *dev, void *host, rt_view from)
 {
   RT_ASSERT(from.ld == from.cols || from.rows <= 1);
   RT_TRY(rt_dev_sync(dev));
-  memcpy(host, from.data, rt_view_bytes(&from));
-  return RT_OK;
+  return dev->backend->get(dev, host, &from);
 }

@@ -17,9 +17,8 @@
 typedef struct rt_dev rt_dev;
 
 /** Create a device.  \a kind is "cpu" or "check" ("cuda" is refused with a
- *  message until its backend exists), \a real is RT_F32 or RT_F64.  The
- *  workspace for kernels has k_workspace_bytes(n_threads).  The caller destroys
- *  *out, also after an error. */
+ *  message until its backend exists), \a real is RT_F32 or RT_F64.  The caller
+ *  destroys *out, also after an error. */
 RT_MUST rt_err rt_dev_create(const char *kind, rt_dtype real, int n_threads,
                              rt_dev **out);
 void rt_dev_destroy(rt_dev **dev);
@@ -38,6 +37,16 @@ int rt_dev_threads(const rt_dev *dev);
 /** Memory functions for arenas on this device ("check" fills new memory with
  *  NaN). */
 rt_arena_memory rt_dev_memory(rt_dev *dev);
+
+/** Plan the workspace of a launch; the views of \a args need no data.  A launch
+ *  that needs more than was planned fails, and the first one allocates what
+ *  is planned so far, once for all kernels. */
+void rt_dev_plan(rt_dev *dev, k_id kernel, const void *args);
+/** RT_PLAN(dev, topk, .z = z, .ids = ids, ...) */
+#define RT_PLAN(dev, op, ...)                                                  \
+  rt_dev_plan((dev), K_##op, &(k_##op##_args){__VA_ARGS__})
+/** The planned workspace in bytes. */
+size_t rt_dev_workspace(const rt_dev *dev);
 
 /** Append a kernel to the queue.  \a args is copied.  Never waits.  The first
  *  error is kept, returned by the next wait (sync, event_wait, get), and then

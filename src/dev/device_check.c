@@ -22,28 +22,43 @@ typedef struct queue {
   int64_t n_done;
 } queue;
 
-static queue *queue_of(rt_dev *dev)
+static rt_err open_queue(rt_dev *dev)
 {
-  if (dev->queue == NULL)
-    dev->queue = calloc(1, sizeof(queue));
-  return dev->queue;
+  dev->queue = calloc(1, sizeof(queue));
+  RT_CHECK(dev->queue != NULL, RT_ERR_MEM, "a queue");
+  return RT_OK;
 }
 
-static void fail(rt_dev *dev, const char *kernel, int i_view, const char *what)
+static void close_queue(rt_dev *dev)
 {
-  if (dev->ctx.err != RT_OK)
-    return;
-  dev->ctx.err = RT_ERR_INTERNAL;
-  snprintf(dev->error, sizeof dev->error, "kernel %s: view %d %s", kernel,
-           i_view, what);
+  queue *q = dev->queue;
+  for (int64_t i = 0; q != NULL && i < q->n_waiting; i++)
+    if (q->calls[i].kernel == K_COUNT)
+      free(q->calls[i].bytes);
+  if (q != NULL)
+    free(q->calls);
+  free(q);
+}
+
+static void *alloc(rt_dev *dev, size_t bytes)
+{
+  void *data = rt_dev_cpu_alloc(dev, bytes);
+  if (data != NULL)
+    memset(data, POISON, bytes);
+  return data;
+}
+
+static void fail(rt_dev *dev, const char *kernel, int i_view, const char *fault)
+{
+  char what[80];
+  snprintf(what, sizeof what, "view %d %s", i_view, fault);
+  rt_dev_fail(dev, RT_ERR_INTERNAL, kernel, what);
 }
 
 /** Append a call to the queue; NULL if out of memory. */
 static call *append(rt_dev *dev)
 {
-  queue *q = queue_of(dev);
-  if (q == NULL)
-    return NULL;
+  queue *q = dev->queue;
   if (q->n_waiting == q->room) {
     const int64_t room = q->room == 0 ? 256 : 2 * q->room;
     call *more = realloc(q->calls, (size_t)room * sizeof *more);
@@ -61,9 +76,7 @@ static void launch(rt_dev *dev, k_id kernel, const void *args)
   RT_ASSERT(row->args_bytes <= MAX_ARGS);
   call *c = append(dev);
   if (c == NULL) {
-    dev->ctx.err = RT_ERR_MEM;
-    snprintf(dev->error, sizeof dev->error, "kernel %s: no room in the queue",
-             row->name);
+    rt_dev_fail(dev, RT_ERR_MEM, row->name, "no room in the queue");
     return;
   }
   c->kernel = kernel;
@@ -147,9 +160,9 @@ static void run_kernel(rt_dev *dev, const call *c)
 
 static void run_until(rt_dev *dev, int64_t at)
 {
-  queue *q = queue_of(dev);
+  queue *q = dev->queue;
   int64_t n = 0;
-  for (; q != NULL && n < q->n_waiting && q->n_done < at; n++, q->n_done++) {
+  for (; n < q->n_waiting && q->n_done < at; n++, q->n_done++) {
     call *c = &q->calls[n];
     if (c->kernel != K_COUNT) {
       run_kernel(dev, c);
@@ -164,20 +177,14 @@ static void run_until(rt_dev *dev, int64_t at)
   memmove(q->calls, q->calls + n, (size_t)q->n_waiting * sizeof *q->calls);
 }
 
-static void clear(rt_dev *dev)
-{
-  queue *q = dev->queue;
-  for (int64_t i = 0; q != NULL && i < q->n_waiting; i++)
-    if (q->calls[i].kernel == K_COUNT)
-      free(q->calls[i].bytes);
-  if (q != NULL)
-    free(q->calls);
-  free(q);
-}
-
 const rt_dev_backend rt_dev_check_backend = {.name = "check",
-                                             .poison = POISON,
+                                             .table = k_table_cpu,
+                                             .workspace = k_workspace_cpu,
+                                             .open = open_queue,
+                                             .close = close_queue,
+                                             .alloc = alloc,
+                                             .release = rt_dev_cpu_release,
                                              .launch = launch,
                                              .put = put,
-                                             .run_until = run_until,
-                                             .clear = clear};
+                                             .get = rt_dev_cpu_get,
+                                             .run_until = run_until};

@@ -2,7 +2,38 @@
  *  The CPU device: a launch runs the kernel at once. */
 #include "dev/device_impl.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
+
+static rt_err open_nothing(rt_dev *dev)
+{
+  (void)dev;
+  return RT_OK;
+}
+
+static void close_nothing(rt_dev *dev)
+{
+  (void)dev;
+}
+
+void *rt_dev_cpu_alloc(rt_dev *dev, size_t bytes)
+{
+  (void)dev;
+  const size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : ALIGN;
+  void *data = aligned_alloc(align, (bytes + align - 1) / align * align);
+  if (data != NULL && align == HUGE_PAGE)
+    madvise(data, bytes, MADV_HUGEPAGE); // fewer TLB misses; only a hint
+  return data;
+}
+
+void rt_dev_cpu_release(rt_dev *dev, void *data)
+{
+  (void)dev;
+  free(data);
+}
 
 static void launch(rt_dev *dev, k_id kernel, const void *args)
 {
@@ -16,20 +47,28 @@ static rt_err put(rt_dev *dev, const rt_view *to, const void *host)
   return RT_OK;
 }
 
+rt_err rt_dev_cpu_get(rt_dev *dev, void *host, const rt_view *from)
+{
+  (void)dev;
+  memcpy(host, from->data, rt_view_bytes(from));
+  return RT_OK;
+}
+
 static void run_until(rt_dev *dev, int64_t at)
 {
   (void)dev; // all work is already complete
   (void)at;
 }
 
-static void clear(rt_dev *dev)
-{
-  (void)dev;
-}
-
 const rt_dev_backend rt_dev_cpu_backend = {.name = "cpu",
                                            .on_host = true,
+                                           .table = k_table_cpu,
+                                           .workspace = k_workspace_cpu,
+                                           .open = open_nothing,
+                                           .close = close_nothing,
+                                           .alloc = rt_dev_cpu_alloc,
+                                           .release = rt_dev_cpu_release,
                                            .launch = launch,
                                            .put = put,
-                                           .run_until = run_until,
-                                           .clear = clear};
+                                           .get = rt_dev_cpu_get,
+                                           .run_until = run_until};

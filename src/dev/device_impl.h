@@ -5,17 +5,26 @@
 
 #include "dev/device.h"
 
+/** What a backend provides.  All but \a table and \a workspace get the device,
+ *  whose \c queue and \c ctx.backend are theirs to use. */
 typedef struct rt_dev_backend {
   const char *name;
   bool on_host; /**< see rt_dev_on_host; false for check, which stands in for a
                    GPU */
-  unsigned char poison; /**< byte that fills new memory; 0: none */
+  const k_row *(*table)(void); /**< [K_COUNT], every row present */
+  /** Bytes that a call needs in ctx.workspace; without data in the views. */
+  size_t (*workspace)(k_id kernel, const void *args, int n_threads);
+  rt_err (*open)(rt_dev *dev); /**< the caller closes, also after an error */
+  void (*close)(rt_dev *dev);
+  void *(*alloc)(rt_dev *dev, size_t bytes); /**< not zeroed */
+  void (*release)(rt_dev *dev, void *data);
   void (*launch)(rt_dev *dev, k_id kernel, const void *args);
   /** Copy to the device in queue order; \a host is read before it returns. */
   rt_err (*put)(rt_dev *dev, const rt_view *to, const void *host);
+  /** Copy to the host; all work before it is complete. */
+  rt_err (*get)(rt_dev *dev, void *host, const rt_view *from);
   /** Execute everything up to launch number \a at. */
   void (*run_until)(rt_dev *dev, int64_t at);
-  void (*clear)(rt_dev *dev);
 } rt_dev_backend;
 
 extern const rt_dev_backend rt_dev_cpu_backend, rt_dev_check_backend;
@@ -23,13 +32,23 @@ extern const rt_dev_backend rt_dev_cpu_backend, rt_dev_check_backend;
 struct rt_dev {
   const rt_dev_backend *backend;
   rt_dtype real;
-  k_ctx ctx;          // its workspace is owned
+  k_ctx ctx;          // its workspace is owned: allocated when first needed
+  size_t planned;     // bytes of workspace
   int64_t n_launched; /**< number of kernels and copies since the start */
   void *queue;        // owned by the backend
   char error[1024];   // text of ctx.err
 };
 
-/** Run one kernel now.  The first error is kept, with its text. */
+/** Run one kernel of the backend's table now.  The first error is kept, with
+ *  its text. */
 void rt_dev_run(rt_dev *dev, k_id kernel, const void *args);
+/** Keep an error of kernel \a name, unless there is one already. */
+void rt_dev_fail(rt_dev *dev, rt_err err, const char *name, const char *what);
+
+/** Parts of "cpu" that "check" shares: memory, aligned to huge pages where it
+ *  is large, and a copy to the host. */
+void *rt_dev_cpu_alloc(rt_dev *dev, size_t bytes);
+void rt_dev_cpu_release(rt_dev *dev, void *data);
+rt_err rt_dev_cpu_get(rt_dev *dev, void *host, const rt_view *from);
 
 #endif

@@ -60,9 +60,9 @@ rt_acts rt_acts_of(const rt_acts *save, const rt_acts *shared, int64_t n)
 {
   rt_acts out = *shared;
   for (int i = 0; i < RT_N_ACTS; i++) {
-    if (save != NULL && save->v[i].data != NULL)
+    if (save != NULL && save->v[i].rows > 0)
       out.v[i] = save->v[i];
-    if (out.v[i].data != NULL)
+    if (out.v[i].rows > 0)
       out.v[i] = rt_view_rows(out.v[i], 0, n);
   }
   return out;

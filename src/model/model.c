@@ -98,6 +98,27 @@ static rt_err plan_activations(rt_model *m, const char *name)
                          &m->shared);
 }
 
+/** Plan the workspace of the kernels that need some. */
+static void plan_workspace(const rt_model *m)
+{
+  const rt_acts a = rt_acts_of(m->save, &m->shared, m->max_rows * m->seq);
+  const rt_view pos = rt_view_of(NULL, RT_I32, m->max_rows * m->seq, 1);
+  const rt_view *const v = a.v;
+  RT_PLAN(m->dev, attn_fwd, .q = v[RT_ACT_Q], .k = v[RT_ACT_K],
+          .v = v[RT_ACT_V], .doc_start = pos, .o = v[RT_ACT_O],
+          .lse = v[RT_ACT_LSE], .batch = m->max_rows, .t_q = m->seq,
+          .t_k = m->seq, .n_heads = m->arch.n_heads / m->grid->tp,
+          .n_kv_heads = local_kv_heads(m), .head_dim = m->arch.head_dim);
+  if (m->train)
+    RT_PLAN(m->dev, attn_bwd, .q = v[RT_ACT_Q], .k = v[RT_ACT_K],
+            .v = v[RT_ACT_V], .doc_start = pos, .o = v[RT_ACT_O],
+            .lse = v[RT_ACT_LSE], .d_o = v[RT_ACT_DO], .dq = v[RT_ACT_DQ],
+            .dk = v[RT_ACT_DK], .dv = v[RT_ACT_DV], .batch = m->max_rows,
+            .t_q = m->seq, .t_k = m->seq,
+            .n_heads = m->arch.n_heads / m->grid->tp,
+            .n_kv_heads = local_kv_heads(m), .head_dim = m->arch.head_dim);
+}
+
 rt_err rt_model_create(const char *name, const rt_model_spec *spec,
                        rt_model **out)
 {
@@ -121,7 +142,9 @@ rt_err rt_model_create(const char *name, const rt_model_spec *spec,
   RT_TRY(rt_params_init(&m->params, &m->arch, m->grid, m->arena[0],
                         rt_dev_real(m->dev), m->train));
   RT_TRY(rt_agree(m->grid->world, link_tensors(m)));
-  return rt_agree(m->grid->world, plan_activations(m, name));
+  RT_TRY(rt_agree(m->grid->world, plan_activations(m, name)));
+  plan_workspace(m);
+  return RT_OK;
 }
 
 const rt_arena *rt_model_arena(const rt_model *m, int which)

@@ -63,6 +63,7 @@ rt_err rt_adamw_create(rt_params *params, rt_dev *dev,
                             t->w.cols, &s->m));
     RT_TRY(rt_arena_reserve(o->arena, "second moment", t->w.dtype, s->n,
                             t->w.cols, &s->v));
+    RT_PLAN(dev, sumsq, .x = rt_view_of(NULL, t->g.dtype, s->n, t->g.cols));
   }
   RT_TRY(rt_arena_reserve(o->arena, "sums", RT_F64, params->n, 1, &o->sums));
   return rt_arena_reserve(o->arena, "step", RT_F64, 1, 5, &o->step);

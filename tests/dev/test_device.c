@@ -20,6 +20,7 @@ typedef struct scene {
 static void start(scene *s, const char *kind)
 {
   RT_OKAY(rt_dev_create(kind, RT_F32, 1, &s->dev));
+  RT_PLAN(s->dev, sumsq, .x = s->x);
   RT_OKAY(rt_arena_create("test", &s->arena));
   RT_OKAY(rt_arena_reserve(s->arena, "x", RT_F32, 1, N, &s->x));
   RT_OKAY(rt_arena_reserve(s->arena, "y", RT_F32, 1, N, &s->y));
@@ -229,6 +230,35 @@ static void test_errors_stick(void)
   }
 }
 
+/** A launch that needs more workspace than planned is a bug of the caller, on
+ *  every device. */
+static void test_workspace(void)
+{
+  for (int lazy = 0; lazy < 2; lazy++) {
+    rt_dev *dev;
+    float z[2] = {1, 3}, top;
+    double stats[K_N_STAT];
+    int32_t label = 0, id;
+    const k_topk_args args = {.z = rt_view_of(z, RT_F32, 1, 2),
+                              .label = rt_view_of(&label, RT_I32, 1, 1),
+                              .ids = rt_view_of(&id, RT_I32, 1, 1),
+                              .top = rt_view_of(&top, RT_F32, 1, 1),
+                              .stats = rt_view_of(stats, RT_F64, 1, K_N_STAT),
+                              .v_true = 2};
+    RT_OKAY(rt_dev_create(lazy ? "check" : "cpu", RT_F32, 3, &dev));
+    CU_ASSERT_EQUAL(rt_dev_workspace(dev), 0);
+    rt_launch(dev, K_topk, &args);
+    RT_FAILS(rt_dev_sync(dev), RT_ERR_INTERNAL,
+             "kernel topk: needs 786432 bytes of workspace, planned are 0");
+    rt_dev_plan(dev, K_topk, &args);
+    CU_ASSERT_EQUAL(rt_dev_workspace(dev), 3 * 256 * 1024);
+    rt_launch(dev, K_topk, &args);
+    RT_OKAY(rt_dev_sync(dev));
+    CU_ASSERT(id == 1 && top == 3.0f);
+    rt_dev_destroy(&dev);
+  }
+}
+
 /** A launch with check that must be rejected with this message. */
 static void refuse(const scene *s, k_id kernel, const void *args,
                    const char *why)
@@ -273,4 +303,5 @@ RT_TEST_MAIN("device", {"kinds and types", test_create},
              {"check poisons outputs", test_poison},
              {"outputs in an input's memory", test_in_place},
              {"a kernel's error sticks until a wait", test_errors_stick},
+             {"workspace is planned", test_workspace},
              {"check verifies views", test_views})

@@ -23,7 +23,7 @@ static void run(k_id kernel, bool f64, const void *args)
   k_ctx ctx = {.n_threads = 2,
                .workspace = workspace,
                .workspace_bytes = sizeof workspace};
-  CU_ASSERT_FATAL(k_workspace_bytes(2) <= sizeof workspace);
+  CU_ASSERT_FATAL(k_workspace_cpu(kernel, args, 2) <= sizeof workspace);
   const k_row *row = &k_table_cpu()[kernel];
   (f64 ? row->f64 : row->f32)(&ctx, args);
   CU_ASSERT_EQUAL(ctx.err, RT_OK);
@@ -186,7 +186,8 @@ static void test_dense_is_sparse(void)
   static double z_s[N * V], z_t[N * V], z[N * V], t[N * V];
   static int32_t ids[N * V];
   int32_t label[N], count[N];
-  double dense[N * K_N_STAT], sparse[N * K_N_STAT], coef[N * 5], coef4[N * 4];
+  double dense[N * K_N_STAT], sparse[N * K_N_STAT];
+  k_coef coef[N];
   const double tau = 1.7;
   for (int64_t r = 0; r < N; r++) {
     double sum = 0.0;
@@ -220,24 +221,29 @@ static void test_dense_is_sparse(void)
     const double *d = dense + r * K_N_STAT, *s = sparse + r * K_N_STAT;
     CU_ASSERT_DOUBLE_EQUAL(d[K_STAT_SUM], s[K_STAT_SUM], 1e-12);
     CU_ASSERT_EQUAL(d[K_STAT_LABEL], s[K_STAT_LABEL]);
-    coef[r * 5] = coef4[r * 4] = 1.0 / d[K_STAT_SUM];
-    coef[r * 5 + 1] = coef4[r * 4 + 1] = 1.0;
-    coef[r * 5 + 2] = coef4[r * 4 + 2] = 0.25;
-    coef[r * 5 + 3] = coef4[r * 4 + 3] = 0.75;
-    coef[r * 5 + 4] = 1.0 / d[K_STAT_T_SUM];
+    coef[r] = (k_coef){.lse = d[K_STAT_MAX] + log(d[K_STAT_SUM]),
+                       .a = 1.0,
+                       .c_label = 0.25,
+                       .c_kd = 0.75,
+                       .t_lse = d[K_STAT_T_MAX] + log(d[K_STAT_T_SUM])};
   }
+  const rt_view coefs = f64(&coef[0].lse, N, K_N_COEF);
   run(K_dense_grad, true,
       &(k_dense_grad_args){.z_s = f64(z_s, N, V),
                            .z_t = f64(z_t, N, V),
                            .label = i32(label, N, 1),
-                           .coef = f64(coef, N, 5)});
+                           .stats = f64(dense, N, K_N_STAT),
+                           .coef = coefs,
+                           .dz = f64(z_s, N, V)});
   run(K_xent_grad, true,
       &(k_xent_grad_args){.z = x.z,
                           .label = x.label,
                           .count = x.count,
                           .ids = x.ids,
                           .t = x.t,
-                          .coef = f64(coef4, N, 4)});
+                          .stats = x.stats,
+                          .coef = coefs,
+                          .dz = x.z});
   for (int64_t i = 0; i < N * V; i++)
     CU_ASSERT_DOUBLE_EQUAL(z_s[i], z[i], 1e-14);
 }

@@ -138,35 +138,42 @@ static double definition_of(void *user)
   return definition(user);
 }
 
-/** dz in place of z. */
-static void run_grad(loss *s, rt_dtype type, double stats[2][N * K_N_STAT])
+static void set_coefficients(const loss *s, double stats[2][N * K_N_STAT],
+                             k_coef *coef)
 {
+  for (int64_t r = 0; r < N; r++) {
+    const total a = combine(s, stats, r);
+    const double w = s->weight[r];
+    coef[r] = (k_coef){.lse = a.max + log(a.sum),
+                       .a = w * (1.0 - alpha + alpha * mass(s, r)),
+                       .c_label = w * (1.0 - alpha),
+                       .c_kd = w * alpha,
+                       .t_lse = a.t_max + log(a.t_sum)};
+  }
+}
+
+/** dz in a memory of its own, or in place of z. */
+static void run_grad(loss *s, rt_dtype type, double stats[2][N * K_N_STAT],
+                     const tensor *dz)
+{
+  k_coef coef[N];
+  set_coefficients(s, stats, coef);
+  const rt_view coefs = tensor_f64(&coef[0].lse, N, K_N_COEF);
   for (int i = 0; i < s->n_tiles; i++) {
-    double coef[N * 5];
-    const int64_t n = s->dense ? 5 : 4;
-    for (int64_t r = 0; r < N; r++) {
-      const total a = combine(s, stats, r);
-      const double *own = &stats[i][r * K_N_STAT];
-      const double w = s->weight[r];
-      coef[r * n] = exp(own[K_STAT_MAX] - a.max) / a.sum;
-      coef[r * n + 1] = w * (1.0 - alpha + alpha * mass(s, r));
-      coef[r * n + 2] = w * (1.0 - alpha);
-      coef[r * n + 3] = w * alpha;
-      if (s->dense)
-        coef[r * n + 4] = exp(own[K_STAT_T_MAX] - a.t_max) / a.t_sum;
-    }
+    const rt_view own = tensor_f64(stats[i], N, K_N_STAT);
     if (s->dense)
       TENSOR_RUN(type, dense_grad, .z_s = tile_of(s, &s->z, type, i),
                  .z_t = tile_of(s, &s->z_t, type, i),
-                 .label = tensor_ints(s->label, N, 1),
-                 .coef = tensor_f64(coef, N, n), .v0 = s->cuts[i]);
+                 .label = tensor_ints(s->label, N, 1), .stats = own,
+                 .coef = coefs, .dz = tile_of(s, dz, type, i),
+                 .v0 = s->cuts[i]);
     else
       TENSOR_RUN(type, xent_grad, .z = tile_of(s, &s->z, type, i),
                  .label = tensor_ints(s->label, N, 1),
                  .count = tensor_ints(s->count, N, 1),
                  .ids = tensor_ints(s->ids, N, K),
-                 .t = tensor_view(&s->t, type), .coef = tensor_f64(coef, N, n),
-                 .v0 = s->cuts[i]);
+                 .t = tensor_view(&s->t, type), .stats = own, .coef = coefs,
+                 .dz = tile_of(s, dz, type, i), .v0 = s->cuts[i]);
   }
 }
 
@@ -175,13 +182,16 @@ static void check_loss(loss s)
 {
   double stats[2][N * K_N_STAT];
   const double want = definition(&s);
+  const tensor apart = tensor_output(N, PADDED);
   double *dz = tensor_differences(&s.z, definition_of, &s);
   for (size_t i = 0; i < 2; i++) {
     const rt_dtype type = tensor_types[i];
     run_stats(&s, type, stats);
     CU_ASSERT_DOUBLE_EQUAL(value_of(&s, stats), want,
                            want * tensor_tolerance(type));
-    run_grad(&s, type, stats);
+    run_grad(&s, type, stats, &apart);
+    run_grad(&s, type, stats, &s.z);
+    CU_ASSERT(tensor_same(&apart, &s.z, type));
     for (int64_t r = 0; r < N; r++)
       for (int64_t v = V; v < PADDED; v++)
         CU_ASSERT_EQUAL(tensor_at(&s.z, type, r, v), 0.0);

@@ -77,6 +77,8 @@ static void print_plan(const rt_job *job, const rt_arena *const *plans,
     if (m->part[i].bytes > 0.0)
       fprintf(to, "%-31s %25.1f MiB\n", m->part[i].what,
               m->part[i].bytes * 0x1p-20);
+  fprintf(to, "%-31s %25.1f MiB\n", "workspace of kernels",
+          (double)rt_dev_workspace(job->dev) * 0x1p-20);
   fprintf(to, "%-31s %25.1f MiB\n", "program, MPI, HDF5, BLAS",
           m->base * 0x1p-20);
 }
@@ -97,7 +99,7 @@ static void show_parts(const rt_job *job, const rt_arena *const *plans,
 rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
                            int n_plans, rt_plan_show show)
 {
-  double mine = job->memory.base;
+  double mine = job->memory.base + (double)rt_dev_workspace(job->dev);
   rt_bound hard, soft;
   for (int i = 0; i < n_plans; i++)
     mine += (double)rt_arena_bytes(plans[i]);

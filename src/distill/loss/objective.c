@@ -24,9 +24,9 @@ struct rt_objective {
   rt_view tile, tile_t; // [n_chunk, V_pad / tp]; tile_t only when dense
   rt_view label;        // i32 [n_chunk, 1]
   rt_view stats;        // f64 [n_chunk, K_N_STAT]
-  rt_view coef;         // f64 [n_chunk, K_N_COEF], dense K_N_COEF_DENSE
+  rt_view coef;         // f64 [n_chunk, K_N_COEF]
   double *h_stats;      // owned [tp][n_chunk, K_N_STAT]
-  double *h_coef;       // owned, of the same shape
+  k_coef *h_coef;       // owned [n_chunk]
   rt_tile_fn *show;     // callback for tiles, or NULL
   void *shown_to;       // borrowed
 };
@@ -34,8 +34,7 @@ struct rt_objective {
 /** Bytes of host arrays per token of a chunk. */
 static size_t host_row_bytes(const rt_objective_spec *spec)
 {
-  return sizeof(double) *
-         (K_N_STAT * (size_t)(spec->grid->tp + 1) + K_N_COEF_DENSE);
+  return sizeof(double) * (K_N_STAT * (size_t)(spec->grid->tp + 1) + K_N_COEF);
 }
 
 /** Bytes in total per token of a chunk. */
@@ -44,7 +43,7 @@ static double row_bytes(const rt_objective_spec *spec)
   const size_t tile =
       (size_t)spec->vocab_local * rt_dtype_size(rt_dev_real(spec->dev));
   return (double)(tile * (spec->dense ? 2 : 1) + sizeof(int32_t) +
-                  (K_N_STAT + K_N_COEF_DENSE) * sizeof(double) +
+                  (K_N_STAT + K_N_COEF) * sizeof(double) +
                   host_row_bytes(spec));
 }
 
@@ -66,8 +65,8 @@ rt_err rt_objective_create(const rt_objective_spec *spec, rt_objective **out)
   RT_TRY(rt_arena_reserve(o->arena, "label", RT_I32, n, 1, &o->label));
   RT_TRY(rt_arena_reserve(o->arena, "row statistics", RT_F64, n, K_N_STAT,
                           &o->stats));
-  return rt_arena_reserve(o->arena, "row coefficients", RT_F64, n,
-                          spec->dense ? K_N_COEF_DENSE : K_N_COEF, &o->coef);
+  return rt_arena_reserve(o->arena, "row coefficients", RT_F64, n, K_N_COEF,
+                          &o->coef);
 }
 
 const rt_arena *rt_objective_arena(const rt_objective *o)
@@ -90,7 +89,7 @@ rt_err rt_objective_commit(rt_objective *o)
   const size_t n = (size_t)o->n_chunk;
   o->h_stats =
       malloc(n * K_N_STAT * sizeof(double) * (size_t)(o->spec.grid->tp + 1));
-  o->h_coef = malloc(n * K_N_COEF_DENSE * sizeof(double));
+  o->h_coef = malloc(n * sizeof *o->h_coef);
   RT_CHECK(o->h_stats && o->h_coef, RT_ERR_MEM, "statistics of %zu tokens", n);
   return rt_arena_commit(o->arena, rt_dev_memory(o->spec.dev));
 }
@@ -173,23 +172,18 @@ static double kd_of(const rt_objective *o, const chunk *c, int64_t i,
  */
 static void weigh(rt_objective *o, const chunk *c, rt_loss *loss)
 {
-  const int tp_mine = o->spec.grid->i_tp;
-  const int n_coef = c->targets.dense ? K_N_COEF_DENSE : K_N_COEF;
   for (int64_t i = 0; i < c->n; i++) {
     const row_stats r = combine(o, c->n, i);
-    const double *mine = o->h_stats + ((int64_t)tp_mine * c->n + i) * K_N_STAT;
     const double w = (double)c->b->weight[c->tok0 + i] / c->weight_total;
     const bool has_kd = c->targets.dense || (c->targets.h_count != NULL &&
                                              c->targets.h_count[i] > 0);
     const double c_kd = has_kd ? w * c->alpha : 0.0;
     const double c_label = w * (1.0 - c->alpha);
-    double *coef = o->h_coef + i * n_coef;
-    coef[K_COEF_NORM] = exp(mine[K_STAT_MAX] - r.lse);
-    coef[K_COEF_SOFTMAX] = c_label + c_kd;
-    coef[K_COEF_LABEL] = c_label;
-    coef[K_COEF_KD] = c_kd;
-    if (c->targets.dense)
-      coef[K_COEF_T_NORM] = exp(mine[K_STAT_T_MAX] - r.t_lse);
+    o->h_coef[i] = (k_coef){.lse = r.lse,
+                            .a = c_label + c_kd,
+                            .c_label = c_label,
+                            .c_kd = c_kd,
+                            .t_lse = r.t_lse};
     loss->lm += w * (r.lse - r.label);
     if (c->targets.h_count != NULL)
       loss->entries += w * c->targets.h_count[i];
@@ -213,18 +207,22 @@ static void launch_stats(rt_objective *o, const rt_head *head, const chunk *c,
            .stats = stats, .v0 = head->v0, .v_true = head->vocab);
 }
 
-static void launch_grad(rt_objective *o, const rt_head *head, const chunk *c,
-                        rt_view tile, rt_view tile_t)
+/** \return dz, which takes the memory of \a tile */
+static rt_view launch_grad(rt_objective *o, const rt_head *head, const chunk *c,
+                           rt_view tile, rt_view tile_t)
 {
   const rt_view label = rt_view_rows(o->label, 0, c->n);
+  const rt_view stats = rt_view_rows(o->stats, 0, c->n);
   const rt_view coef = rt_view_rows(o->coef, 0, c->n);
+  const rt_view dz = tile;
   if (c->targets.dense)
     RT_RUN(o->spec.dev, dense_grad, .z_s = tile, .z_t = tile_t, .label = label,
-           .coef = coef, .v0 = head->v0);
+           .stats = stats, .coef = coef, .dz = dz, .v0 = head->v0);
   else
     RT_RUN(o->spec.dev, xent_grad, .z = tile, .label = label,
            .count = c->targets.count, .ids = c->targets.ids, .t = c->targets.t,
-           .coef = coef, .v0 = head->v0);
+           .stats = stats, .coef = coef, .dz = dz, .v0 = head->v0);
+  return dz;
 }
 
 /** Compute logits, loss and both gradients of one chunk of tokens. */
@@ -249,9 +247,9 @@ static rt_err run_chunk(rt_objective *o, rt_teacher *teacher,
   RT_TRY(gather_stats(o, c->n));
   weigh(o, c, loss);
   RT_TRY(rt_dev_put(dev, rt_view_rows(o->coef, 0, c->n), o->h_coef));
-  launch_grad(o, head, c, tile, tile_t);
-  RT_RUN(dev, gemm, .a = tile, .b = head->w, .c = d_hidden, .alpha = 1.0);
-  RT_RUN(dev, gemm, .a = tile, .b = hidden, .c = head->g, .trans_a = true,
+  const rt_view dz = launch_grad(o, head, c, tile, tile_t);
+  RT_RUN(dev, gemm, .a = dz, .b = head->w, .c = d_hidden, .alpha = 1.0);
+  RT_RUN(dev, gemm, .a = dz, .b = hidden, .c = head->g, .trans_a = true,
          .alpha = 1.0, .beta = 1.0);
   return RT_OK;
 }

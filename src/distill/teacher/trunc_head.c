@@ -124,7 +124,11 @@ rt_err rt_trunc_head_create(const rt_trunc_spec *spec, rt_trunc_head **out)
     RT_TRY(rt_arena_reserve(th->arena, "teacher logit tile", real, th->n_chunk,
                             head.w.rows, &th->tile));
   }
-  return plan_candidates(th);
+  RT_TRY(plan_candidates(th));
+  RT_PLAN(th->dev, topk, .z = rt_view_of(NULL, real, th->n_chunk, head.w.rows),
+          .label = th->label, .ids = th->ids, .top = th->top,
+          .stats = th->stats);
+  return RT_OK;
 }
 
 const rt_arena *rt_trunc_head_arena(const rt_trunc_head *th)
