@@ -245,23 +245,37 @@ static void test_extremes(void)
   CU_ASSERT(isfinite(s.o.f[68 * s.o.ld]));
 }
 
-static void test_threads(void)
+/** One thread and \a n_threads of them, which share (sequence, kv head)s if
+ *  their number does not divide that of these. */
+static void check_threads(scene a, int n_threads)
 {
-  scene a = make(2, 200, 200, 4, 2, 8, true), b = a;
-  b.o = tensor_output(400, 32);
-  b.dq = tensor_output(400, 32);
-  b.dk = tensor_output(400, 16);
-  b.dv = tensor_output(400, 16);
+  const int64_t n_q = a.batch * a.t_q, n_k = a.batch * a.t_k;
+  scene b = a;
+  b.o = tensor_output(n_q, a.heads * a.hd);
+  b.dq = tensor_output(n_q, a.heads * a.hd);
+  b.dk = tensor_output(n_k, a.kv_heads * a.hd);
+  b.dv = tensor_output(n_k, a.kv_heads * a.hd);
   for (size_t i = 0; i < 2; i++) {
     const rt_dtype type = tensor_types[i];
     forward(&a, type, 1);
     backward(&a, type, 1);
-    forward(&b, type, 3);
-    backward(&b, type, 3);
+    forward(&b, type, n_threads);
+    backward(&b, type, n_threads);
     CU_ASSERT(tensor_same(&a.o, &b.o, type));
     CU_ASSERT(tensor_same(&a.dq, &b.dq, type));
     CU_ASSERT(tensor_same(&a.dk, &b.dk, type));
     CU_ASSERT(tensor_same(&a.dv, &b.dv, type));
+  }
+}
+
+static void test_threads(void)
+{
+  for (int documents = 0; documents < 2; documents++) {
+    check_threads(make(2, 200, 200, 4, 2, 8, documents), 4); // all whole
+    check_threads(make(2, 200, 200, 4, 2, 8, documents), 3); // one is shared
+    check_threads(make(1, 500, 500, 4, 1, 8, documents), 2);
+    check_threads(make(1, 500, 500, 6, 2, 8, documents), 5);
+    check_threads(make(1, 100, 450, 4, 2, 8, documents), 3);
   }
 }
 
