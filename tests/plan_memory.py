@@ -39,11 +39,14 @@ WIDE_CAPTURE = ["capture.top_k=6554", "capture.top_p=1"]
 DATASETS = {"dataset": ["capture.top_k=100"],
             "wide": ["capture.top_k=6554", "capture.encoding=exact"]}
 TP2 = ["student.tp=2", "teacher.tp=2"]
+DEEP = ["train", "deck.yaml", "student.blocks=8", "train.length=1 steps"]
 SHORT = ["train.length=1 steps"]
 RUNS = {  # name: ranks, arguments
     "lm": (1, ["train", "deck.yaml"]),
     "lm dp 2": (2, ["train", "deck.yaml"]),
     "lm tp 2": (2, ["train", "deck.yaml", "student.tp=2"]),
+    "lm deep": (1, DEEP),
+    "lm deep, recompute": (1, DEEP + ["train.recompute=block"]),
     "lm with checkpoint": (2, ["train", "deck.yaml", "output.dir=run"]),
     "live K 100": (1, LIVE + ["teacher.top_k=100", "teacher.top_p=1"]),
     "live K 6554": (1, LIVE + WIDE),

@@ -93,6 +93,7 @@
   K(TRAIN_LENGTH, "train.length", LENGTH, "100 steps", 1, 0, "steps tokens", "", KEPT, "length of the run") \
   K(TRAIN_BATCH, "train.batch_rows", INT, "8", 1, 100000000, "", "rows", KEPT, "rows per step, over all ranks") \
   K(TRAIN_MICRO, "train.micro_rows", INT, "0", 0, 100000000, "", "rows", FREE, "rows of a micro-step on one rank; 0: all its rows at once") \
+  K(TRAIN_RECOMPUTE, "train.recompute", CHOICE, "none", 1, 0, "none block", "", FREE, "block: save only the input of each transformer block, and compute its forward again in backward; less memory, about a quarter more work, the same bits") \
   K(TRAIN_LR, "train.lr", REAL, "6e-4", 0, 100, "", "", KEPT, "maximum learning rate") \
   K(TRAIN_LR_FLOOR, "train.lr_floor", REAL, "0.1", 0, 1, "", "", KEPT, "final learning rate of cosine and wsd, as a fraction of train.lr") \
   K(TRAIN_LR_SHAPE, "train.lr_schedule", CHOICE, "cosine", 1, 0, "constant cosine wsd", "", KEPT, "learning rate over the run, after the warm-up") \

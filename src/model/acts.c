@@ -25,35 +25,50 @@ static rt_err reserve(rt_arena *arena, const rt_acts_size *s, const row *r,
   return rt_arena_reserve(arena, r->name, s->real, s->n_tokens, r->cols, view);
 }
 
+static bool is_kept(const row *r, rt_keep keep)
+{
+  return keep != RT_KEEP_NOTHING &&
+         (r->life == RT_LIFE_INPUT ||
+          (r->life == RT_LIFE_SAVE && keep == RT_KEEP_SAVED));
+}
+
+/** Of a block that is computed again, both halves are needed at once. */
+static rt_half half_of(const row *r, rt_keep keep)
+{
+  return keep == RT_KEEP_INPUTS && r->life == RT_LIFE_SAVE ? RT_HALF_BOTH
+                                                           : r->half;
+}
+
 /** Reserve the shared activations of one half of a block. */
-static rt_err reserve_half(rt_arena *arena, const rt_acts_size *s, bool train,
+static rt_err reserve_half(rt_arena *arena, const rt_acts_size *s, rt_keep keep,
                            rt_half half, rt_acts *shared)
 {
   row r[RT_N_ACTS];
   rows_of(s, r);
   for (int i = 0; i < RT_N_ACTS; i++) {
-    const rt_life absent = train ? RT_LIFE_SAVE : RT_LIFE_SCRATCH;
-    if (r[i].half == half && r[i].life != absent)
+    const bool absent = is_kept(&r[i], keep) || (keep == RT_KEEP_NOTHING &&
+                                                 r[i].life == RT_LIFE_SCRATCH);
+    if (half_of(&r[i], keep) == half && !absent)
       RT_TRY(reserve(arena, s, &r[i], &shared->v[i]));
   }
   return RT_OK;
 }
 
-rt_err rt_acts_reserve(rt_arena *arena, const rt_acts_size *size, bool train,
+rt_err rt_acts_reserve(rt_arena *arena, const rt_acts_size *size, rt_keep keep,
                        int n_blocks, rt_acts *save, rt_acts *shared)
 {
   row r[RT_N_ACTS];
   rows_of(size, r);
-  for (int b = 0; train && b < n_blocks; b++)
+  for (int b = 0; keep != RT_KEEP_NOTHING && b < n_blocks; b++)
     for (int i = 0; i < RT_N_ACTS; i++)
-      if (r[i].life == RT_LIFE_SAVE)
+      if (is_kept(&r[i], keep))
         RT_TRY(reserve(arena, size, &r[i], &save[b].v[i]));
-  RT_TRY(reserve_half(arena, size, train, RT_HALF_BOTH, shared));
+  RT_TRY(reserve_half(arena, size, keep, RT_HALF_BOTH, shared));
   // the two halves of a block run one after the other and share memory
   const size_t mark = rt_arena_mark(arena);
-  RT_TRY(reserve_half(arena, size, train, RT_HALF_ATTN, shared));
+  RT_TRY(reserve_half(arena, size, keep, RT_HALF_ATTN, shared));
   rt_arena_rewind(arena, mark);
-  return reserve_half(arena, size, train, RT_HALF_MLP, shared);
+  return reserve_half(arena, size, keep, RT_HALF_MLP, shared);
 }
 
 rt_acts rt_acts_of(const rt_acts *save, const rt_acts *shared, int64_t n)

@@ -9,10 +9,18 @@
 
 /** Lifetime of an activation. */
 typedef enum rt_life {
-  RT_LIFE_SAVE,      /**< training: one per block, from forward to backward */
+  RT_LIFE_INPUT,     /**< training: one per block, from forward to backward */
+  RT_LIFE_SAVE,      /**< the same, unless whole blocks are recomputed */
   RT_LIFE_RECOMPUTE, /**< computed in forward, recomputed in backward */
   RT_LIFE_SCRATCH    /**< backward only */
 } rt_life;
+
+/** What is kept of each block. */
+typedef enum rt_keep {
+  RT_KEEP_NOTHING, /**< there is no backward */
+  RT_KEEP_INPUTS,  /**< INPUT: backward computes the block's forward again */
+  RT_KEEP_SAVED    /**< INPUT and SAVE */
+} rt_keep;
 
 /** The half of a block that uses it; the halves may share memory. */
 typedef enum rt_half { RT_HALF_BOTH, RT_HALF_ATTN, RT_HALF_MLP } rt_half;
@@ -22,7 +30,7 @@ typedef enum rt_half { RT_HALF_BOTH, RT_HALF_ATTN, RT_HALF_MLP } rt_half;
  *  rank: D width, Q query heads times head_dim, G kv heads times head_dim, H
  *  query heads, F ffn. */
 #define RT_ACT_LIST(A)                                                         \
-  A(X,         D, SAVE,      BOTH) /* the block's input                 */     \
+  A(X,         D, INPUT,     BOTH) /* the block's input                 */     \
   A(ATTN_RSTD, 1, SAVE,      BOTH)                                             \
   A(Q,         Q, SAVE,      ATTN) /* q, k after rope                   */     \
   A(K,         G, SAVE,      ATTN)                                             \
@@ -58,17 +66,16 @@ typedef struct rt_acts_size {
   rt_dtype real;
 } rt_acts_size;
 
-/** Reserve the activations of \a n_blocks blocks.  In training, SAVE
- *  activations of each block in \a save [n_blocks], all others in \a shared.
- *  Otherwise everything except SCRATCH once, in \a shared, regardless of the
- *  number of blocks; \a save is then unused.  Call this last for the arena,
+/** Reserve the activations of \a n_blocks blocks: what is kept of each block in
+ *  \a save [n_blocks], all others once, in \a shared.  With RT_KEEP_NOTHING \a
+ *  save is unused, and there is no SCRATCH.  Call this last for the arena,
  *  because it rewinds it.  The views must not move until the arena's commit. */
 RT_MUST rt_err rt_acts_reserve(rt_arena *arena, const rt_acts_size *size,
-                               bool train, int n_blocks, rt_acts *save,
+                               rt_keep keep, int n_blocks, rt_acts *save,
                                rt_acts *shared);
 
 /** The activations of the first \a n tokens: those of a block in \a save (NULL:
- *  not training) and those in \a shared. */
+ *  nothing is kept) and those in \a shared. */
 rt_acts rt_acts_of(const rt_acts *save, const rt_acts *shared, int64_t n);
 
 #endif

@@ -91,8 +91,9 @@ static rt_err attention(const rt_block *block, const rt_block_env *env,
                          a[RT_ACT_X], a[RT_ACT_MID]);
 }
 
-static rt_err mlp(const rt_block *block, const rt_block_env *env,
-                  const rt_view *a, rt_view out)
+/** The inputs of the feed-forward layer's nonlinearity. */
+static rt_err gate_and_up(const rt_block *block, const rt_block_env *env,
+                          const rt_view *a)
 {
   const rt_param *const *t = block->t;
   rt_dev *dev = env->dev;
@@ -101,17 +102,27 @@ static rt_err mlp(const rt_block *block, const rt_block_env *env,
   RT_TRY(rt_tp_enter(env->grid, dev, y, RT_PASS_FORWARD));
   linear(dev, y, t[RT_TENSOR_GATE], t[RT_TENSOR_GATE_BIAS], a[RT_ACT_GATE]);
   linear(dev, y, t[RT_TENSOR_UP], t[RT_TENSOR_UP_BIAS], a[RT_ACT_UP]);
-  RT_RUN(dev, swiglu_fwd, .gate = a[RT_ACT_GATE], .up = a[RT_ACT_UP],
-         .y = a[RT_ACT_S]);
-  return add_to_residual(env, a[RT_ACT_S], t[RT_TENSOR_DOWN],
-                         t[RT_TENSOR_DOWN_BIAS], a[RT_ACT_MID], out);
+  return RT_OK;
 }
 
 rt_err rt_block_forward(const rt_block *block, const rt_block_env *env,
                         const rt_acts *acts, rt_view out)
 {
+  const rt_param *const *t = block->t;
+  const rt_view *const a = acts->v;
+  RT_TRY(attention(block, env, a));
+  RT_TRY(gate_and_up(block, env, a));
+  RT_RUN(env->dev, swiglu_fwd, .gate = a[RT_ACT_GATE], .up = a[RT_ACT_UP],
+         .y = a[RT_ACT_S]);
+  return add_to_residual(env, a[RT_ACT_S], t[RT_TENSOR_DOWN],
+                         t[RT_TENSOR_DOWN_BIAS], a[RT_ACT_MID], out);
+}
+
+rt_err rt_block_recompute(const rt_block *block, const rt_block_env *env,
+                          const rt_acts *acts)
+{
   RT_TRY(attention(block, env, acts->v));
-  return mlp(block, env, acts->v, out);
+  return gate_and_up(block, env, acts->v);
 }
 
 /** Y holds this rank's part of the gradient with respect to the normed input of

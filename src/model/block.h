@@ -31,6 +31,11 @@ typedef struct rt_block_env {
 RT_MUST rt_err rt_block_forward(const rt_block *block, const rt_block_env *env,
                                 const rt_acts *acts, rt_view out);
 
+/** Compute again what rt_block_backward() reads, from activation X: the forward
+ *  without its last projection.  Collective over tp. */
+RT_MUST rt_err rt_block_recompute(const rt_block *block,
+                                  const rt_block_env *env, const rt_acts *acts);
+
 /** Backward.  In: activation DX is the gradient with respect to the block's
  *  output; out: with respect to its input.  Weight gradients are accumulated.
  *  Overwrites GATE and UP.  Collective over tp. */

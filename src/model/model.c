@@ -14,6 +14,7 @@ struct rt_model {
   rt_dev *dev;         // borrowed
   int64_t max_rows, seq;
   bool train;
+  rt_keep keep;
   rt_arena *arena[2]; // owned: parameters and gradients, activations
   rt_params params;
   rt_block *block; // owned [L]
@@ -69,19 +70,51 @@ static int64_t local_kv_heads(const rt_model *m)
   return n < tp ? 1 : n / tp;
 }
 
+static rt_acts_size acts_size(const rt_model *m)
+{
+  const rt_arch *a = &m->arch;
+  return (rt_acts_size){.n_tokens = m->max_rows * m->seq,
+                        .width = a->width,
+                        .n_heads = a->n_heads / m->grid->tp,
+                        .n_kv_heads = local_kv_heads(m),
+                        .head_dim = a->head_dim,
+                        .ffn = a->ffn / m->grid->tp,
+                        .real = rt_dev_real(m->dev)};
+}
+
+/** Bytes of the blocks' activations. */
+static rt_err acts_bytes(const rt_model *m, rt_keep keep, size_t *bytes)
+{
+  const int n_blocks = (int)m->arch.n_blocks;
+  const rt_acts_size size = acts_size(m);
+  rt_arena *arena = NULL;
+  rt_acts shared, *save = calloc((size_t)n_blocks, sizeof *save);
+  RT_CHECK(save, RT_ERR_MEM, "no memory for %d blocks", n_blocks);
+  rt_err err = rt_arena_create("activations", &arena);
+  if (err == RT_OK)
+    err = rt_acts_reserve(arena, &size, keep, n_blocks, save, &shared);
+  *bytes = err == RT_OK ? rt_arena_bytes(arena) : 0;
+  rt_arena_destroy(&arena);
+  free(save);
+  return err;
+}
+
+rt_err rt_model_recompute_saves(const rt_model *m, size_t *bytes)
+{
+  size_t all, inputs;
+  RT_TRY(acts_bytes(m, RT_KEEP_SAVED, &all));
+  RT_TRY(acts_bytes(m, RT_KEEP_INPUTS, &inputs));
+  *bytes = all > inputs ? all - inputs : 0; // with few blocks nothing
+  return RT_OK;
+}
+
 static rt_err plan_activations(rt_model *m, const char *name)
 {
   char text[96];
   snprintf(text, sizeof text, "%.60s activations", name);
   RT_TRY(rt_arena_create(text, &m->arena[1]));
   const rt_arch *a = &m->arch;
-  const rt_acts_size size = {.n_tokens = m->max_rows * m->seq,
-                             .width = a->width,
-                             .n_heads = a->n_heads / m->grid->tp,
-                             .n_kv_heads = local_kv_heads(m),
-                             .head_dim = a->head_dim,
-                             .ffn = a->ffn / m->grid->tp,
-                             .real = rt_dev_real(m->dev)};
+  const rt_acts_size size = acts_size(m);
   const int64_t n = size.n_tokens;
   rt_arena *arena = m->arena[1];
   RT_TRY(rt_arena_reserve(arena, "rope", size.real, m->seq, a->head_dim,
@@ -94,7 +127,7 @@ static rt_err plan_activations(rt_model *m, const char *name)
     RT_CHECK(m->save, RT_ERR_MEM, "no memory for %lld blocks",
              (long long)a->n_blocks);
   }
-  return rt_acts_reserve(arena, &size, m->train, (int)a->n_blocks, m->save,
+  return rt_acts_reserve(arena, &size, m->keep, (int)a->n_blocks, m->save,
                          &m->shared);
 }
 
@@ -136,6 +169,9 @@ rt_err rt_model_create(const char *name, const rt_model_spec *spec,
   m->max_rows = spec->max_rows;
   m->seq = spec->seq;
   m->train = spec->train;
+  m->keep = !spec->train      ? RT_KEEP_NOTHING
+            : spec->recompute ? RT_KEEP_INPUTS
+                              : RT_KEEP_SAVED;
   char text[96];
   snprintf(text, sizeof text, "%.60s parameters", name);
   RT_TRY(rt_agree(m->grid->world, rt_arena_create(text, &m->arena[0])));
@@ -314,6 +350,9 @@ rt_err rt_model_backward(rt_model *m, const rt_tokens_in *in, rt_view d_hidden,
   RT_TRY(report_bucket(done, self, n_blocks + 1));
   for (int64_t b = n_blocks - 1; b >= 0; b--) {
     const rt_acts acts = acts_of(m, b, n);
+    // those of the last block are still there from forward
+    if (m->keep == RT_KEEP_INPUTS && b < n_blocks - 1)
+      RT_TRY(rt_block_recompute(&m->block[b], &env, &acts));
     RT_TRY(rt_block_backward(&m->block[b], &env, &acts));
     RT_TRY(report_bucket(done, self, b + 1));
   }

@@ -26,6 +26,8 @@ typedef struct rt_model_spec {
   int64_t max_rows;    /**< maximum number of rows of a micro-batch */
   int64_t seq;         /**< T */
   bool train;          /**< with gradients and saved activations */
+  bool recompute; /**< training: save only the input of each block, and compute
+                     its forward again in backward; the same bits */
 } rt_model_spec;
 
 /** Plan a model.  Parameters and activations go into the model's own arenas,
@@ -36,6 +38,8 @@ RT_MUST rt_err rt_model_create(const char *name, const rt_model_spec *spec,
                                rt_model **out);
 /** The plans: [0] parameters and gradients, [1] activations. */
 const rt_arena *rt_model_arena(const rt_model *m, int which);
+/** Bytes of activations that recomputation saves in training, or would. */
+RT_MUST rt_err rt_model_recompute_saves(const rt_model *m, size_t *bytes);
 /** Allocate.  Gradients and vocabulary padding are set to 0; weights are
  *  undefined until rt_params_random or a reader sets them.  Collective. */
 RT_MUST rt_err rt_model_commit(rt_model *m);

@@ -50,8 +50,11 @@ static rt_eval_result evaluate(const scene *s, const char *model, layout l,
   RT_OKAY(rt_job_init(&job, deck, s->world, &scene_hooks,
                       RT_NEED_STUDENT | RT_NEED_CORPUS |
                           (l.with_teacher ? RT_NEED_TEACHER : 0)));
-  const rt_model_spec spec = {&job.arch_s,    &job.grid_s, job.dev,
-                              job.micro_rows, T,           false};
+  const rt_model_spec spec = {.arch = &job.arch_s,
+                              .grid = &job.grid_s,
+                              .dev = job.dev,
+                              .max_rows = job.micro_rows,
+                              .seq = T};
   RT_OKAY(rt_model_create("student", &spec, &m));
   RT_OKAY(rt_evaluator_create(&job, m, &e));
   RT_OKAY(rt_model_commit(m));

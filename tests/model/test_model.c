@@ -304,7 +304,12 @@ static void test_refused(void)
   rt_arch arch = plain();
   start(&s, &arch, ALONE);
   rt_model *m;
-  rt_model_spec spec = {&arch, &s.grid, s.dev, 1, 65, true};
+  rt_model_spec spec = {.arch = &arch,
+                        .grid = &s.grid,
+                        .dev = s.dev,
+                        .max_rows = 1,
+                        .seq = 65,
+                        .train = true};
   RT_FAILS(rt_model_create("student", &spec, &m), RT_ERR_CONFIG,
            "student: rows of 65 tokens, but the model has 64");
   spec.seq = 0;

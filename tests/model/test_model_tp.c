@@ -209,8 +209,48 @@ static void test_forward_only(void)
   finish(&plain_side);
 }
 
+/** Two passes that add to the gradients, of one model that saves and one that
+ *  recomputes. */
+static void check_recompute(const char *device, bool docs)
+{
+  rt_arch arch = rich();
+  arch.n_blocks = 5;
+  setup how = ALONE;
+  how.comm = MPI_COMM_WORLD;
+  how.real = RT_F32;
+  how.device = device;
+  how.docs = docs;
+  side saves, computes;
+  start(&saves, &arch, how);
+  how.recompute = true;
+  start(&computes, &arch, how);
+  for (int pass = 0; pass < 2; pass++) {
+    run(&saves, NULL, NULL);
+    run(&computes, NULL, NULL);
+  }
+  const rt_params *p = rt_model_params(saves.m),
+                  *q = rt_model_params(computes.m);
+  for (int i = 0; i < p->n; i++)
+    check_bits(&saves, p->item[i].g, &computes, q->item[i].g);
+  size_t less, said;
+  RT_OKAY(rt_model_recompute_saves(saves.m, &less));
+  RT_OKAY(rt_model_recompute_saves(computes.m, &said));
+  CU_ASSERT(less > 0 && less == said);
+  CU_ASSERT_EQUAL(rt_arena_bytes(rt_model_arena(computes.m, 1)) + less,
+                  rt_arena_bytes(rt_model_arena(saves.m, 1)));
+  finish(&computes);
+  finish(&saves);
+}
+
+static void test_recompute(void)
+{
+  check_recompute("cpu", true);
+  check_recompute("check", false);
+}
+
 RT_TEST_MAIN("model_tp", {"tp agrees with one rank", test_split},
              {"fp32 agrees with f64", test_f32},
              {"a lazy queue gives the same bits", test_lazy},
              {"buckets complete in order", test_buckets},
-             {"forward alone keeps nothing", test_forward_only})
+             {"forward alone keeps nothing", test_forward_only},
+             {"recomputation gives the same bits", test_recompute})

@@ -15,6 +15,30 @@ r = json.load(sys.stdin)
 sys.exit(not (r["least"] >= 0.97 and r["most"] <= 1.20))' ||
   fail "the plan is not what runs take"
 
+# --- recomputation: the same losses, less memory, as the plan says
+"$PYTHON" "$here/plan_memory.py" "$RETORT" \
+  --only "lm deep;lm deep, recompute" >deep.txt 2>&1 || fail "$(cat deep.txt)"
+cat deep.txt
+"$PYTHON" - <<'END' || fail "recomputation does not save what the plan says"
+import re
+text = open("deep.txt").read()
+(plan, peak), (plan_less, peak_less) = [
+    map(float, x) for x in re.findall(r"planned +(\S+) MiB, measured +(\S+)", text)]
+print(f"planned {plan - plan_less:.1f} MiB less, measured {peak - peak_less:.1f}")
+assert plan - plan_less > 20
+assert abs((peak - peak_less) / (plan - plan_less) - 1) < 0.1
+END
+for recompute in none block; do
+  rm -rf run
+  expect 0 1 train deck.yaml output.dir=run output.log_every=1 \
+    train.recompute=$recompute
+  grep '"train"' run/metrics.jsonl | grep -o '"loss":[^,]*' >losses.$recompute
+done
+[ -s losses.none ] || fail "no losses"
+cmp losses.none losses.block || fail "recomputation changes the losses"
+expect 0 1 plan deck.yaml
+says out.txt "train.recompute=block would save"
+
 # --- what evaluation takes is in the plan, too
 expect 0 1 plan deck.yaml eval.rows=9
 says out.txt "evaluation on the host"

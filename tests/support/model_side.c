@@ -106,7 +106,8 @@ void start(side *s, const rt_arch *arch, setup how)
   RT_OKAY(rt_grid_init(&s->grid, s->comm, rt_comm_size(s->comm), "tp"));
   RT_OKAY(rt_dev_create(how.device, how.real, 1, &s->dev));
   put_tokens(s, how.docs);
-  const rt_model_spec spec = {arch, &s->grid, s->dev, N_ROWS, T, how.train};
+  const rt_model_spec spec = {arch, &s->grid,  s->dev,       N_ROWS,
+                              T,    how.train, how.recompute};
   RT_OKAY(rt_model_create("m", &spec, &s->m));
   RT_OKAY(rt_model_commit(s->m));
   put_weights(s);

@@ -39,14 +39,14 @@ typedef struct setup {
   MPI_Comm comm;
   const char *device;
   rt_dtype real;
-  bool docs, train;
+  bool docs, train, recompute;
 } setup;
 
 void start(side *s, const rt_arch *arch, setup how);
 
 void finish(side *s);
 
-#define ALONE ((setup){MPI_COMM_SELF, "cpu", RT_F64, false, true})
+#define ALONE ((setup){MPI_COMM_SELF, "cpu", RT_F64, false, true, false})
 
 /** Fixed d loss / d hidden [N, D]; the loss is sum(hidden * this). */
 double slope(int64_t i);

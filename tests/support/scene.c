@@ -33,7 +33,11 @@ static void scene_write_model(const char *folder, uint64_t seed)
   RT_OKAY(rt_comm_create(MPI_COMM_SELF, &self));
   RT_OKAY(rt_grid_init(&grid, self, 1, "tp"));
   RT_OKAY(rt_dev_create("cpu", RT_F32, 1, &dev));
-  const rt_model_spec spec = {&scene_arch, &grid, dev, 1, SCENE_T, false};
+  const rt_model_spec spec = {.arch = &scene_arch,
+                              .grid = &grid,
+                              .dev = dev,
+                              .max_rows = 1,
+                              .seq = SCENE_T};
   RT_OKAY(rt_model_create("written", &spec, &m));
   RT_OKAY(rt_model_commit(m));
   const rt_params *p = rt_model_params(m);

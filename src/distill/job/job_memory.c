@@ -114,7 +114,8 @@ rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
     err = RT_FAIL(RT_ERR_MEM,
                   "the plan needs %.2f GiB (%.2f GiB on this rank), but %s "
                   "allows %.2f GiB: reduce train.micro_rows or loss.chunk_mib, "
-                  "or use more tp or more nodes; `retort plan` shows the "
+                  "set train.recompute=block, or use more tp or more nodes; "
+                  "`retort plan` shows the "
                   "parts, run.memory_gib overrides the limit",
                   hard.need * 0x1p-30, mine * 0x1p-30, hard.limit.name,
                   hard.limit.amount * 0x1p-30);

@@ -49,6 +49,18 @@ static void print_checkpoints(const rt_job *job)
           one * 0x1p-30, one * (kept + 1.0 + (double)for_ever) * 0x1p-30);
 }
 
+/** Print what train.recompute saves or would save. */
+static rt_err print_recompute(const rt_job *job, const rt_model *student)
+{
+  size_t bytes;
+  RT_TRY(rt_model_recompute_saves(student, &bytes));
+  const bool on = rt_deck_is(job->deck, RT_KEY_TRAIN_RECOMPUTE, "block");
+  rt_info("recomputation    train.recompute=block %s %.1f MiB of activations "
+          "per rank",
+          on ? "saves" : "would save", (double)bytes * 0x1p-20);
+  return RT_OK;
+}
+
 /** Print the bytes that one rank sends per step; a ring moves 2 (n - 1) / n of
  *  what it reduces and (n - 1) / n of what it gathers. */
 static void print_communication(const rt_job *job, rt_trainer *t)
@@ -171,8 +183,10 @@ rt_err rt_run_plan(rt_job *job)
     print_work(job);
     print_checkpoints(job);
     print_communication(job, parts.trainer);
-    err = print_capture(job);
+    err = print_recompute(job, parts.trainer->model);
   }
+  if (err == RT_OK)
+    err = print_capture(job);
   rt_run_parts_clear(&parts);
   return err;
 }

@@ -19,7 +19,9 @@ static rt_err plan_student(rt_trainer *tr)
                               .dev = job->dev,
                               .max_rows = job->micro_rows,
                               .seq = job->seq,
-                              .train = true};
+                              .train = true,
+                              .recompute = rt_deck_is(d, RT_KEY_TRAIN_RECOMPUTE,
+                                                      "block")};
   RT_TRY(rt_model_create("student", &spec, &tr->model));
   const rt_adamw_spec adamw = {
       .beta1 = rt_deck_real(d, RT_KEY_TRAIN_BETA1),
