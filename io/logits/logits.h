@@ -96,10 +96,10 @@ rt_logits_totals rt_logits_count(const rt_logits *ds);
  *  decoders of as many shards as io/logits/logits_cache.h keeps. */
 int64_t rt_logits_memory(const rt_logits *ds);
 /** Memory in bytes for a row: of the longest record, and of that record
- *  decoded, assuming that an entry takes as many of its bytes as on average
- *  over all records. */
-void rt_logits_row_memory(const rt_logits *ds, int64_t *record,
-                          int64_t *decoded);
+ *  decoded: arrays by token, and by entry, assuming that an entry takes as many
+ *  of its bytes as on average over all records. */
+void rt_logits_row_memory(const rt_logits *ds, int64_t *record, int64_t *tokens,
+                          int64_t *entries);
 
 /** Read one row by pread, check its XXH3 and decode it.  \a row counts from 0
  *  within the dataset.  Thread-safe, without HDF5 or MPI, for the read-ahead

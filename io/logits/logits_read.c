@@ -72,8 +72,8 @@ static void measure_records(const rt_logits *ds, int64_t *max, int64_t *all)
   }
 }
 
-void rt_logits_row_memory(const rt_logits *ds, int64_t *record,
-                          int64_t *decoded)
+void rt_logits_row_memory(const rt_logits *ds, int64_t *record, int64_t *tokens,
+                          int64_t *entries)
 {
   const rt_codec_spec *const spec = &ds->spec;
   // one element of ids and of logp
@@ -82,10 +82,10 @@ void rt_logits_row_memory(const rt_logits *ds, int64_t *record,
   const int64_t arrays = 4 + spec->entropy + spec->deviation;
   int64_t all;
   measure_records(ds, record, &all);
-  const double entries = (double)*record * (double)ds->totals.entries /
-                         (double)(all > 0 ? all : 1);
-  *decoded =
-      (int64_t)(bytes_of_entry * entries) + 4 * arrays * (spec->max_tokens + 1);
+  const double most = (double)*record * (double)ds->totals.entries /
+                      (double)(all > 0 ? all : 1);
+  *entries = (int64_t)(bytes_of_entry * most);
+  *tokens = 4 * arrays * (spec->max_tokens + 1);
 }
 
 /** The location of a row. */

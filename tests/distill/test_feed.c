@@ -7,6 +7,9 @@
 #include "support/damage_record.h"
 #include "support/scratch.h"
 
+#include <pthread.h>
+#include <string.h>
+
 enum { SEQ = 8, N_ROWS = 24, MICRO = 2, PER_RANK = 4, N_IDS = 400 };
 
 /** A dataset for each rank, in a folder of its own. */
@@ -265,12 +268,68 @@ static void test_leave(void)
   end(&s);
 }
 
+/** What on_row has seen. */
+typedef struct seen {
+  pthread_t step; // the thread that takes the batches
+  int64_t n, n_right, n_by_step;
+  bool had[RT_FEED_SLOTS];
+} seen;
+
+static rt_err see(void *self, const rt_batch *b, int64_t r)
+{
+  seen *const x = self;
+  const rt_logits_row *const row = &b->logits[r];
+  rt_logits_row want = make_row(rt_logits_about(b->from.dataset), b->row[r]);
+  const size_t n = (size_t)want.n_entries;
+  x->n++;
+  x->n_right += row->n_entries == want.n_entries &&
+                memcmp(row->ids, want.ids, n * sizeof *want.ids) == 0 &&
+                memcmp(row->logp, want.logp, n * sizeof *want.logp) == 0;
+  x->n_by_step += pthread_equal(pthread_self(), x->step) != 0;
+  x->had[b->slot] = true;
+  rt_logits_row_clear(&want);
+  return RT_OK;
+}
+
+/** Every row is shown once, by the feed's thread, and its entries are not kept.
+ */
+static void test_on_row(void)
+{
+  scene s;
+  begin(&s);
+  seen x = {.step = pthread_self()};
+  rt_feed_spec spec = split_of(&s);
+  spec.on_row = see;
+  spec.on_row_self = &x;
+  const int64_t per_step = spec.rows_per_rank / spec.micro_rows;
+  const int64_t n = (spec.n_steps - spec.first_step) * per_step;
+  const rt_batch *b;
+  rt_feed *feed = NULL;
+  RT_OKAY(rt_feed_create(&spec, &feed));
+  for (int64_t m = 0; m < n; m++) {
+    RT_OKAY(rt_feed_next(feed, &b));
+    int n_with_memory = 0;
+    for (int64_t r = 0; r < spec.micro_rows; r++)
+      n_with_memory += b->logits[r].ids != NULL;
+    CU_ASSERT(n_with_memory <= 1);
+  }
+  rt_feed_destroy(&feed);
+  CU_ASSERT_EQUAL(x.n, n * spec.micro_rows);
+  CU_ASSERT_EQUAL(x.n_right, x.n);
+  CU_ASSERT_EQUAL(x.n_by_step, 0);
+  CU_ASSERT(x.had[0] && x.had[1] && x.had[2]);
+  end(&s);
+}
+
 static void test_memory(void)
 {
   scene s;
   begin(&s);
   rt_feed_spec spec = split_of(&s);
   const double with = rt_feed_memory(&spec);
+  spec.on_row = see;
+  CU_ASSERT(rt_feed_memory(&spec) < with); // entries of one row a batch
+  spec.on_row = NULL;
   spec.rows.dataset = NULL;
   const double without = rt_feed_memory(&spec);
   CU_ASSERT_EQUAL(without, 3.0 * (double)rt_batch_bytes(&spec.rows, MICRO));
@@ -285,4 +344,5 @@ RT_TEST_MAIN("feed", {"rows in order", test_order},
              {"a group reads each record once", test_shared_reads},
              {"a damaged record", test_damage},
              {"a file cut on one rank", test_cut_file},
-             {"left while it reads", test_leave}, {"memory", test_memory})
+             {"left while it reads", test_leave},
+             {"a function for each row", test_on_row}, {"memory", test_memory})

@@ -186,6 +186,11 @@ static void run(const char *kind, rt_dtype real, double chunk, double bar)
   const rt_batch b = batch_of(&p, rows, weight);
   const rt_head head = {.w = w, .g = g, .v0 = v0, .vocab = V};
   rt_loss loss = {0};
+  for (int r = 0; r < ROWS; r++)
+    RT_OKAY(rt_teacher_on_row(teacher, &b, r));
+  // the step itself reads no stored entry
+  for (int i = 0; i < N * K; i++)
+    p.logp[i] = NAN;
   RT_OKAY(rt_teacher_begin(teacher, &job, &b));
   const rt_objective_in in = {&head, h, dh, &b, alpha, N};
   RT_OKAY(rt_objective_run(o, teacher, &in, &loss));

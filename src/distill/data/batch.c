@@ -149,16 +149,42 @@ static rt_err fill_row(rt_batch *b, rt_part part, int64_t r,
   return masked ? mask_documents(b, part, r, scratch) : RT_OK;
 }
 
+/** Row \a to gets the memory for entries of row \a from, which are done. */
+static void pass_memory(rt_logits_row *from, rt_logits_row *to)
+{
+  to->ids = from->ids;
+  to->logp = from->logp;
+  to->cap_entries = from->cap_entries;
+  from->ids = NULL;
+  from->logp = NULL;
+  from->cap_entries = from->n_entries = 0;
+}
+
+/** Fill row \a r of \a n. */
+static rt_err fill_and_tell(rt_batch *b, int64_t r, int64_t n,
+                            const rt_bytes *record, uint32_t *scratch)
+{
+  RT_TRY(fill_row(b, RT_TRAIN, r, record, scratch));
+  RT_TRY(b->on_row(b->on_row_self, b, r));
+  if (n > 1)
+    pass_memory(&b->logits[r], &b->logits[(r + 1) % n]);
+  return RT_OK;
+}
+
 rt_err rt_batch_fill(rt_batch *b, rt_part part, const int64_t *rows,
                      int64_t n_rows, const rt_bytes *records)
 {
+  const bool tell =
+      b->on_row != NULL && part == RT_TRAIN && b->from.dataset != NULL;
   uint32_t *scratch = malloc((size_t)(b->from.seq + 1) * sizeof *scratch);
   RT_CHECK(scratch != NULL, RT_ERR_MEM, "a row of %lld ids",
            (long long)b->from.seq);
   rt_err err = RT_OK;
   for (int64_t r = 0; err == RT_OK && r < n_rows; r++) {
     b->row[r] = rows[r];
-    err = fill_row(b, part, r, records != NULL ? &records[r] : NULL, scratch);
+    const rt_bytes *const record = records != NULL ? &records[r] : NULL;
+    err = tell ? fill_and_tell(b, r, n_rows, record, scratch)
+               : fill_row(b, part, r, record, scratch);
   }
   free(scratch);
   return err;

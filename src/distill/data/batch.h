@@ -5,8 +5,14 @@
 
 #include "distill/data/rows.h"
 
+typedef struct rt_batch rt_batch;
+
+/** Called with row \a r of a batch once it is filled, by the thread that fills
+ *  it. */
+typedef rt_err rt_row_fn(void *self, const rt_batch *b, int64_t r);
+
 /** Host arrays of one micro-batch, N = n_rows * seq. */
-typedef struct rt_batch {
+struct rt_batch {
   rt_rows from;
   int64_t n_rows, seq;
   void *block;           // owned: memory of the arrays below
@@ -17,7 +23,12 @@ typedef struct rt_batch {
   int32_t *doc_start;    /**< [N], 0 unless data.mask_documents */
   float *weight;         /**< [N] */
   rt_logits_row *logits; /**< [n_rows] with a dataset, else NULL */
-} rt_batch;
+  rt_row_fn *on_row; /**< for rows of the dataset; NULL: none.  All rows of the
+                        batch share memory for ids and logp, which are gone
+                        when it returns */
+  void *on_row_self; // borrowed
+  int slot;          /**< number of this batch among those of a feed */
+};
 
 /** Memory in bytes of a batch, without the rows of a dataset. */
 size_t rt_batch_bytes(const rt_rows *from, int64_t n_rows);

@@ -12,17 +12,16 @@
 #include <sched.h>
 #include <stdlib.h>
 
-enum { N_SLOTS = 3 }; // one in use, two ahead
-
 struct rt_feed {
   rt_feed_spec spec;
-  const rt_comm *sharers;    // borrowed; NULL: this rank does not share reads
-  rt_batch *batch[N_SLOTS];  // owned; micro-step m uses m % N_SLOTS
-  rt_bytes *record[N_SLOTS]; // owned [micro_rows] each; NULL without sharers
-  int64_t *rows;             // [micro_rows], used by the feed thread
-  int64_t end;               // number of micro-steps of the run
+  const rt_comm *sharers; // borrowed; NULL: this rank does not share reads
+  rt_batch *batch[RT_FEED_SLOTS]; // owned; micro-step m uses m % RT_FEED_SLOTS
+  rt_bytes
+      *record[RT_FEED_SLOTS]; // owned [micro_rows] each; NULL without sharers
+  int64_t *rows;              // [micro_rows], used by the feed thread
+  int64_t end;                // number of micro-steps of the run
   // numbers of micro-steps: taken <= filled <= shared; fetched <= filled +
-  // N_SLOTS
+  // RT_FEED_SLOTS
   int64_t taken;   // returned to the caller (the last one is still in use)
   int64_t filled;  // batches filled
   int64_t shared;  // records have been exchanged
@@ -96,8 +95,8 @@ static rt_err fill(rt_feed *feed, int64_t m)
   RT_CHECK(bad == RT_OK, bad, "%s", feed->bad_text);
   for (int64_t r = 0; r < spec->micro_rows; r++)
     feed->rows[r] = row_of(spec, m, r);
-  return rt_batch_fill(feed->batch[m % N_SLOTS], RT_TRAIN, feed->rows,
-                       spec->micro_rows, feed->record[m % N_SLOTS]);
+  return rt_batch_fill(feed->batch[m % RT_FEED_SLOTS], RT_TRAIN, feed->rows,
+                       spec->micro_rows, feed->record[m % RT_FEED_SLOTS]);
 }
 
 static rt_err fetch(rt_feed *feed, int64_t m)
@@ -109,7 +108,7 @@ static rt_err fetch(rt_feed *feed, int64_t m)
   for (int64_t r = 0; r < spec->micro_rows && err == RT_OK; r++)
     err = rt_logits_read_record(
         spec->rows.dataset, rt_rows_in_dataset(&spec->rows, row_of(spec, m, r)),
-        &feed->record[m % N_SLOTS][r]);
+        &feed->record[m % RT_FEED_SLOTS][r]);
   pthread_mutex_lock(&feed->lock);
   keep_error(feed, m, err, rt_err_text());
   pthread_mutex_unlock(&feed->lock);
@@ -125,14 +124,15 @@ static bool is_wanted(const rt_feed *feed, int64_t m)
 static bool can_fill(const rt_feed *feed)
 {
   // the step still reads the batch returned last: keep its slot
-  return feed->filled - feed->taken < N_SLOTS - 1 &&
+  return feed->filled - feed->taken < RT_FEED_SLOTS - 1 &&
          is_wanted(feed, feed->filled) &&
          (feed->sharers == NULL || feed->filled < feed->shared);
 }
 
 static bool can_fetch(const rt_feed *feed)
 {
-  return feed->sharers != NULL && feed->fetched - feed->filled < N_SLOTS &&
+  return feed->sharers != NULL &&
+         feed->fetched - feed->filled < RT_FEED_SLOTS &&
          is_wanted(feed, feed->fetched);
 }
 
@@ -175,8 +175,11 @@ static rt_err make_slots(rt_feed *feed)
   const size_t n = (size_t)spec->micro_rows;
   feed->rows = malloc(n * sizeof *feed->rows);
   RT_CHECK(feed->rows != NULL, RT_ERR_MEM, "a list of rows");
-  for (int i = 0; i < N_SLOTS; i++) {
+  for (int i = 0; i < RT_FEED_SLOTS; i++) {
     RT_TRY(rt_batch_create(&spec->rows, spec->micro_rows, &feed->batch[i]));
+    feed->batch[i]->slot = i;
+    feed->batch[i]->on_row = spec->on_row;
+    feed->batch[i]->on_row_self = spec->on_row_self;
     if (feed->sharers == NULL)
       continue;
     feed->record[i] = calloc(n, sizeof *feed->record[i]);
@@ -195,16 +198,19 @@ static const rt_comm *sharers_of(const rt_feed_spec *spec)
 
 double rt_feed_memory(const rt_feed_spec *spec)
 {
-  int64_t record, decoded;
+  int64_t record, tokens, entries;
   const double batches =
-      N_SLOTS * (double)rt_batch_bytes(&spec->rows, spec->micro_rows);
+      RT_FEED_SLOTS * (double)rt_batch_bytes(&spec->rows, spec->micro_rows);
   if (spec->rows.dataset == NULL)
     return batches;
-  rt_logits_row_memory(spec->rows.dataset, &record, &decoded);
-  const double rows = N_SLOTS * (double)spec->micro_rows;
+  rt_logits_row_memory(spec->rows.dataset, &record, &tokens, &entries);
+  const double rows = RT_FEED_SLOTS * (double)spec->micro_rows;
   // records held at the same time
   const double records = sharers_of(spec) != NULL ? rows : 1.0;
-  return batches + rows * (double)decoded + records * (double)record;
+  // rows that hold entries at the same time
+  const double full = spec->on_row != NULL ? RT_FEED_SLOTS : rows;
+  return batches + rows * (double)tokens + full * (double)entries +
+         records * (double)record;
 }
 
 rt_err rt_feed_create(const rt_feed_spec *spec, rt_feed **out)
@@ -248,7 +254,7 @@ void rt_feed_destroy(rt_feed **out)
     pthread_mutex_unlock(&feed->lock);
     pthread_join(feed->reader, NULL);
   }
-  for (int i = 0; i < N_SLOTS; i++)
+  for (int i = 0; i < RT_FEED_SLOTS; i++)
     clear_slot(feed, i);
   pthread_cond_destroy(&feed->changed);
   pthread_mutex_destroy(&feed->lock);
@@ -311,7 +317,7 @@ static rt_err share(rt_feed *feed)
   bool bad;
   RT_TRY(share_error(feed, m, from, &bad));
   for (int64_t r = 0; r < spec->micro_rows && !bad; r++) {
-    rt_bytes *const record = &feed->record[m % N_SLOTS][r];
+    rt_bytes *const record = &feed->record[m % RT_FEED_SLOTS][r];
     size_t n;
     RT_TRY(rt_logits_record_bytes(
         spec->rows.dataset, rt_rows_in_dataset(&spec->rows, row_of(spec, m, r)),
@@ -334,7 +340,7 @@ rt_err rt_feed_next(rt_feed *feed, const rt_batch **out)
   while (feed->sharers != NULL && feed->shared < want)
     RT_TRY(share(feed));
   RT_TRY(wait_past(feed, &feed->filled, m));
-  *out = feed->batch[m % N_SLOTS];
+  *out = feed->batch[m % RT_FEED_SLOTS];
   step_on(feed, &feed->taken);
   return RT_OK;
 }

@@ -15,6 +15,9 @@
 #include "distill/data/batch.h"
 #include "par/comm.h"
 
+/** Batches that exist at the same time: one in use, two ahead. */
+enum { RT_FEED_SLOTS = 3 };
+
 typedef struct rt_feed rt_feed;
 
 /** Rows and their order.  All borrowed. */
@@ -27,6 +30,8 @@ typedef struct rt_feed_spec {
   int64_t rows_per_rank; /**< B / dp */
   int64_t micro_rows;    /**< divides rows_per_rank */
   int i_dp;
+  rt_row_fn *on_row; /**< called by the feed thread, see rt_batch; or NULL */
+  void *on_row_self;
   int64_t first_step,
       n_steps; /**< first step of this start; length of the run */
 } rt_feed_spec;

@@ -160,6 +160,8 @@ static rt_err make_taught(taught *t, const rt_job *job)
   RT_CHECK(t->teacher != NULL, RT_ERR_CONFIG,
            "teacher.source is none: set it to live or dataset");
   RT_TRY(rt_job_batch(job, job->micro_rows, &t->batch));
+  t->batch->on_row = rt_teacher_on_row;
+  t->batch->on_row_self = t->teacher;
   return rt_arena_create("bench", &t->arena);
 }
 

@@ -1,5 +1,5 @@
 /** \file target_store.c
- *  Sparse targets of one micro-batch. */
+ *  Sparse targets of micro-batches. */
 #include "distill/teacher/target_store.h"
 
 #include "base/bundle.h"
@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-rt_err rt_target_store_init(rt_target_store *s, rt_dev *dev, int64_t n,
-                            int64_t k, double tau)
+rt_err rt_target_store_init(rt_target_store *s, rt_dev *dev)
 {
-  *s = (rt_target_store){.dev = dev, .n = n, .k = k, .tau = tau};
+  const int64_t n = s->n, k = s->k;
+  s->dev = dev;
   RT_TRY(rt_arena_create("targets", &s->arena));
   RT_TRY(rt_arena_reserve(s->arena, "count", RT_I32, n, 1, &s->count));
   RT_TRY(rt_arena_reserve(s->arena, "ids", RT_I32, n, k, &s->ids));
@@ -23,7 +23,7 @@ rt_err rt_target_store_init(rt_target_store *s, rt_dev *dev, int64_t n,
 /** The host arrays. */
 static void lay_out(rt_target_store *s, rt_bundle *bundle)
 {
-  const size_t n = (size_t)s->n, all = n * (size_t)s->k;
+  const size_t n = (size_t)s->n_slots * (size_t)s->n, all = n * (size_t)s->k;
   s->h_count = rt_bundle_take(bundle, n, sizeof *s->h_count);
   s->h_ids = rt_bundle_take(bundle, all, sizeof *s->h_ids);
   s->h_t = rt_bundle_take(bundle, all, rt_dtype_size(rt_dev_real(s->dev)));
@@ -35,7 +35,8 @@ static void lay_out(rt_target_store *s, rt_bundle *bundle)
 size_t rt_target_store_host_bytes(const rt_target_store *s)
 {
   rt_bundle bundle = {0};
-  lay_out(&(rt_target_store){.dev = s->dev, .n = s->n, .k = s->k}, &bundle);
+  rt_target_store counted = *s;
+  lay_out(&counted, &bundle);
   return bundle.bytes;
 }
 
@@ -69,20 +70,23 @@ void rt_target_store_set(rt_target_store *s, int64_t i, int64_t count,
                    real, s->row, RT_F64, (size_t)count);
 }
 
-rt_err rt_target_store_send(rt_target_store *s)
+rt_err rt_target_store_send(rt_target_store *s, int slot)
 {
-  RT_TRY(rt_dev_put(s->dev, s->count, s->h_count));
-  RT_TRY(rt_dev_put(s->dev, s->ids, s->h_ids));
-  return rt_dev_put(s->dev, s->t, s->h_t);
+  const int64_t at = slot * s->n;
+  RT_TRY(rt_dev_put(s->dev, s->count, s->h_count + at));
+  RT_TRY(rt_dev_put(s->dev, s->ids, s->h_ids + at * s->k));
+  return rt_dev_put(s->dev, s->t,
+                    (char *)s->h_t + (size_t)slot * rt_view_bytes(&s->t));
 }
 
-rt_targets rt_target_store_view(const rt_target_store *s, int64_t tok0,
-                                int64_t n)
+rt_targets rt_target_store_view(const rt_target_store *s, int slot,
+                                int64_t tok0, int64_t n)
 {
+  const int64_t at = slot * s->n + tok0;
   return (rt_targets){.count = rt_view_rows(s->count, tok0, n),
                       .ids = rt_view_rows(s->ids, tok0, n),
                       .t = rt_view_rows(s->t, tok0, n),
-                      .h_count = s->h_count + tok0,
-                      .entropy = s->entropy + tok0,
-                      .label_logp = s->label_logp + tok0};
+                      .h_count = s->h_count + at,
+                      .entropy = s->entropy + at,
+                      .label_logp = s->label_logp + at};
 }

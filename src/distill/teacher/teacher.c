@@ -105,6 +105,12 @@ bool rt_teacher_dense(const rt_teacher *t)
   return t->dense;
 }
 
+rt_err rt_teacher_on_row(void *teacher, const rt_batch *b, int64_t r)
+{
+  const rt_teacher *const t = teacher;
+  return t->kind->on_row != NULL ? t->kind->on_row(t->self, b, r) : RT_OK;
+}
+
 rt_err rt_teacher_begin(rt_teacher *t, rt_job *job, const rt_batch *b)
 {
   return t->kind->begin(t->self, job, b);

@@ -24,6 +24,10 @@ void rt_teacher_destroy(rt_teacher **t);
 /** Does it provide dense tiles (teacher.target: full)? */
 bool rt_teacher_dense(const rt_teacher *t);
 
+/** Make the targets of row \a r of a batch from its stored entries, into slot
+ *  b->slot.  An rt_row_fn, with the teacher as self: the thread that reads the
+ *  rows calls it before rt_teacher_begin().  Live teachers need none. */
+RT_MUST rt_err rt_teacher_on_row(void *teacher, const rt_batch *b, int64_t r);
 /** Start a micro-batch; a live teacher runs its forward.  Collective. */
 RT_MUST rt_err rt_teacher_begin(rt_teacher *t, rt_job *job, const rt_batch *b);
 /** Targets of a chunk of tokens.  Dense: \a tile [n, V_pad / tp] is filled with

@@ -1,6 +1,8 @@
 /** \file teacher_disk.c
- *  The offline teacher: entries of a captured dataset, already read and checked
- *  by the feed thread. */
+ *  The offline teacher: entries of a captured dataset.  The feed thread makes
+ *  the targets of each row that it has read, so that the step only sends them.
+ */
+#include "distill/data/feed.h"
 #include "distill/teacher/target_store.h"
 #include "distill/teacher/target_rule.h"
 #include "distill/teacher/teacher_kind.h"
@@ -10,6 +12,7 @@
 typedef struct disk {
   rt_truncation rule;
   rt_target_store store;
+  int slot; // of the micro-batch on the device
 } disk;
 
 rt_err rt_teacher_disk_create(const rt_job *job, void **self)
@@ -18,9 +21,11 @@ rt_err rt_teacher_disk_create(const rt_job *job, void **self)
   *self = d;
   RT_CHECK(d != NULL, RT_ERR_MEM, "a teacher from a dataset");
   d->rule = rt_target_rule(job);
-  return rt_target_store_init(&d->store, job->dev, job->micro_rows * job->seq,
-                              d->rule.top_k,
-                              rt_deck_real(job->deck, RT_KEY_LOSS_TAU));
+  d->store = (rt_target_store){.n_slots = RT_FEED_SLOTS,
+                               .n = job->micro_rows * job->seq,
+                               .k = d->rule.top_k,
+                               .tau = rt_deck_real(job->deck, RT_KEY_LOSS_TAU)};
+  return rt_target_store_init(&d->store, job->dev);
 }
 
 static int disk_arenas(void *self, const rt_arena *plans[4])
@@ -40,23 +45,29 @@ static rt_err disk_commit(void *self, rt_job *job)
   return rt_target_store_commit(&((disk *)self)->store);
 }
 
+static rt_err disk_on_row(void *self, const rt_batch *b, int64_t r)
+{
+  disk *d = self;
+  const rt_logits_row *const row = &b->logits[r];
+  const int64_t first = b->slot * d->store.n + r * b->seq;
+  int64_t at = 0;
+  for (int64_t t = 0; t < b->seq; t++) {
+    const int64_t count =
+        rt_truncate_count(row->logp + at, row->count[t], d->rule);
+    rt_target_store_set(&d->store, first + t, count,
+                        (const int32_t *)row->ids + at, row->logp + at,
+                        row->label_logp[t]);
+    at += row->count[t];
+  }
+  return RT_OK;
+}
+
 static rt_err disk_begin(void *self, rt_job *job, const rt_batch *b)
 {
   disk *d = self;
   const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_STORED);
-  for (int64_t r = 0; r < b->n_rows; r++) {
-    const rt_logits_row *row = &b->logits[r];
-    int64_t at = 0;
-    for (int64_t t = 0; t < b->seq; t++) {
-      const int64_t count =
-          rt_truncate_count(row->logp + at, row->count[t], d->rule);
-      rt_target_store_set(&d->store, r * b->seq + t, count,
-                          (const int32_t *)row->ids + at, row->logp + at,
-                          row->label_logp[t]);
-      at += row->count[t];
-    }
-  }
-  RT_TRY(rt_target_store_send(&d->store));
+  d->slot = b->slot;
+  RT_TRY(rt_target_store_send(&d->store, d->slot));
   rt_phases_to(&job->phases, was);
   return RT_OK;
 }
@@ -65,7 +76,8 @@ static rt_err disk_chunk(void *self, int64_t tok0, int64_t n, rt_view tile,
                          rt_targets *out)
 {
   (void)tile;
-  *out = rt_target_store_view(&((disk *)self)->store, tok0, n);
+  const disk *d = self;
+  *out = rt_target_store_view(&d->store, d->slot, tok0, n);
   return RT_OK;
 }
 
@@ -75,6 +87,10 @@ static void disk_destroy(void *self)
   free(self);
 }
 
-const rt_teacher_kind rt_teacher_disk_kind = {disk_arenas, disk_beside,
-                                              disk_commit, disk_begin,
-                                              disk_chunk,  disk_destroy};
+const rt_teacher_kind rt_teacher_disk_kind = {.arenas = disk_arenas,
+                                              .beside = disk_beside,
+                                              .commit = disk_commit,
+                                              .on_row = disk_on_row,
+                                              .begin = disk_begin,
+                                              .chunk = disk_chunk,
+                                              .destroy = disk_destroy};

@@ -11,6 +11,8 @@ typedef struct rt_teacher_kind {
   // bytes on the host, in addition to the arenas
   double (*beside)(const void *self);
   rt_err (*commit)(void *self, rt_job *job);
+  // with each row that the feed thread has read; NULL: not needed
+  rt_row_fn *on_row;
   rt_err (*begin)(void *self, rt_job *job, const rt_batch *b);
   rt_err (*chunk)(void *self, int64_t tok0, int64_t n, rt_view tile,
                   rt_targets *out);

@@ -64,9 +64,11 @@ static rt_err plan_entries(const rt_job *job, live *l)
   RT_TRY(rt_trunc_head_create(&spec, &l->head));
   l->mine.n = rt_circle_count(&l->circle, 0) * l->seq; // the first has the most
   l->mine.k = rule.top_k;
-  return rt_target_store_init(&l->store, job->dev, l->micro_rows * l->seq,
-                              rule.top_k,
-                              rt_deck_real(job->deck, RT_KEY_LOSS_TAU));
+  l->store = (rt_target_store){.n_slots = 1,
+                               .n = l->micro_rows * l->seq,
+                               .k = rule.top_k,
+                               .tau = rt_deck_real(job->deck, RT_KEY_LOSS_TAU)};
+  return rt_target_store_init(&l->store, job->dev);
 }
 
 rt_err rt_teacher_live_create(const rt_job *job, void **self)
@@ -293,7 +295,7 @@ static rt_err live_begin(void *self, rt_job *job, const rt_batch *b)
   else
     RT_TRY(begin_circle(l, b));
   if (l->dense == NULL)
-    RT_TRY(rt_target_store_send(&l->store));
+    RT_TRY(rt_target_store_send(&l->store, 0));
   rt_phases_to(&job->phases, was);
   return RT_OK;
 }
@@ -303,7 +305,7 @@ static rt_err live_chunk(void *self, int64_t tok0, int64_t n, rt_view tile,
 {
   live *l = self;
   if (l->dense == NULL) {
-    *out = rt_target_store_view(&l->store, tok0, n);
+    *out = rt_target_store_view(&l->store, 0, tok0, n);
     return RT_OK;
   }
   const rt_head head = rt_hidden_teacher_head(l->dense);
@@ -326,6 +328,9 @@ static void live_destroy(void *self)
   free(l);
 }
 
-const rt_teacher_kind rt_teacher_live_kind = {live_arenas, live_beside,
-                                              live_commit, live_begin,
-                                              live_chunk,  live_destroy};
+const rt_teacher_kind rt_teacher_live_kind = {.arenas = live_arenas,
+                                              .beside = live_beside,
+                                              .commit = live_commit,
+                                              .begin = live_begin,
+                                              .chunk = live_chunk,
+                                              .destroy = live_destroy};

@@ -14,14 +14,14 @@ static rt_err plan_student(rt_trainer *tr)
 {
   rt_job *job = tr->job;
   const rt_deck *d = job->deck;
-  const rt_model_spec spec = {.arch = &job->arch_s,
-                              .grid = &job->grid_s,
-                              .dev = job->dev,
-                              .max_rows = job->micro_rows,
-                              .seq = job->seq,
-                              .train = true,
-                              .recompute = rt_deck_is(d, RT_KEY_TRAIN_RECOMPUTE,
-                                                      "block")};
+  const rt_model_spec spec = {
+      .arch = &job->arch_s,
+      .grid = &job->grid_s,
+      .dev = job->dev,
+      .max_rows = job->micro_rows,
+      .seq = job->seq,
+      .train = true,
+      .recompute = rt_deck_is(d, RT_KEY_TRAIN_RECOMPUTE, "block")};
   RT_TRY(rt_model_create("student", &spec, &tr->model));
   const rt_adamw_spec adamw = {
       .beta1 = rt_deck_real(d, RT_KEY_TRAIN_BETA1),
@@ -98,11 +98,20 @@ rt_err rt_trainer_commit(rt_trainer *tr)
                   rt_params_random(rt_model_params(tr->model), job->dev, seed));
 }
 
+/** The feed from \a step on; its thread makes the teacher's targets. */
+static rt_feed_spec feed_of(const rt_trainer *tr, int64_t step)
+{
+  rt_feed_spec feed = rt_job_feed(tr->job, step);
+  feed.on_row = tr->teacher != NULL ? rt_teacher_on_row : NULL;
+  feed.on_row_self = tr->teacher;
+  return feed;
+}
+
 /** Plan the memory in addition to the arenas. */
 static void plan_beside(rt_trainer *tr)
 {
   rt_job *const job = tr->job;
-  const rt_feed_spec feed = rt_job_feed(job, 0);
+  const rt_feed_spec feed = feed_of(tr, 0);
   rt_job_beside(job, "rows read ahead", rt_feed_memory(&feed));
   rt_job_beside_shared(job, job->grid_s.comm_tp);
   rt_job_beside_shared(job, job->grid_s.comm_dp);
@@ -168,6 +177,6 @@ void rt_trainer_destroy(rt_trainer **out)
 rt_err rt_trainer_seek(rt_trainer *tr, int64_t step)
 {
   rt_feed_destroy(&tr->feed);
-  const rt_feed_spec spec = rt_job_feed(tr->job, step);
+  const rt_feed_spec spec = feed_of(tr, step);
   return rt_feed_create(&spec, &tr->feed);
 }
