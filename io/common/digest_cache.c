@@ -24,6 +24,8 @@ enum {
   DIGEST = RT_SHA256_HEX - 1
 };
 
+#define DIGESTS "digests" // the file's name
+
 struct rt_digest_cache {
   char path[RT_PATH_MAX];
   char *text; // owned [n]: contents at the time of opening, which may be any
@@ -80,14 +82,16 @@ static rt_err read_lines(rt_digest_cache *c)
   return err;
 }
 
-/** Keep the newer half.  Files whose lines are dropped are hashed again when
- *  needed.  Only right after reading: lines appended since would be lost. */
+/** Keep the newest lines, up to MAX_BYTES.  Files whose lines are dropped are
+ *  hashed again when needed.  Only right after reading: lines appended since
+ *  would be lost. */
 static void shorten(const rt_digest_cache *c)
 {
   if (c->n <= MAX_BYTES)
     return;
-  const char *const half = c->text + c->n / 2, *const stop = c->text + c->n;
-  const char *const from = memchr(half, '\n', (size_t)(stop - half));
+  // the byte before, so that a line that begins at the limit is kept
+  const char *const stop = c->text + c->n;
+  const char *const from = memchr(stop - MAX_BYTES - 1, '\n', MAX_BYTES + 1);
   if (from != NULL &&
       rt_file_put(c->path, from + 1, (size_t)(stop - from - 1)) != RT_OK)
     rt_debug("%s is not shortened: %s", c->path, rt_err_text());
@@ -97,7 +101,19 @@ static rt_err find_file(rt_digest_cache *c)
 {
   char folder[RT_PATH_MAX];
   RT_TRY(rt_user_cache_folder(folder));
-  return rt_path_join(c->path, folder, "digests");
+  return rt_path_join(c->path, folder, DIGESTS);
+}
+
+rt_err rt_digest_cache_check(void)
+{
+  char folder[RT_PATH_MAX], path[RT_PATH_MAX];
+  RT_TRY(rt_user_cache_folder(folder));
+  RT_TRY(rt_path_join(path, folder, DIGESTS));
+  RT_CHECK(access(folder, R_OK | W_OK | X_OK) == 0, RT_ERR_PERM,
+           "cannot write in %s: %s", folder, strerror(errno));
+  RT_CHECK(access(path, R_OK | W_OK) == 0 || errno == ENOENT, RT_ERR_PERM,
+           "cannot read and write %s: %s", path, strerror(errno));
+  return RT_OK;
 }
 
 rt_digest_cache *rt_digest_cache_open(void)

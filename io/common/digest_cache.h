@@ -21,6 +21,10 @@ bool rt_stamp_same(const rt_stamp *a, const rt_stamp *b);
 /** Current time in nanoseconds since 1970, as used in stamps. */
 int64_t rt_stamp_now(void);
 
+/** Can this user read and write the cache?  Says why not: for a warning, as the
+ *  functions below do without. */
+RT_MUST rt_err rt_digest_cache_check(void);
+
 typedef struct rt_digest_cache rt_digest_cache;
 /** Open the cache; NULL if there is none, which all functions below accept. */
 rt_digest_cache *rt_digest_cache_open(void);

@@ -5,6 +5,8 @@
 #include "app/banner.h"
 #include "app/watchdog.h"
 #include "base/file.h"
+#include "base/log.h"
+#include "io/common/digest_cache.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,10 +100,23 @@ rt_err rt_app_read_deck(const rt_comm *world, const rt_cli *cli,
   return err;
 }
 
+/** Whatever is wrong with the cache of hashes, a run goes on without. */
+static void tell_cache(const rt_comm *world)
+{
+  if (rt_comm_rank(world) != 0 || rt_digest_cache_check() == RT_OK)
+    return;
+  rt_warn("nothing is cached: %s.  Every start hashes its inputs and measures "
+          "the peak again; make the folder yours, or set XDG_CACHE_HOME to "
+          "another one",
+          rt_err_text());
+  rt_err_clear();
+}
+
 rt_err rt_app_start_job(const rt_app *app, int needs, const char *folder,
                         rt_job *job)
 {
   *job = (rt_job){0};
+  tell_cache(app->world);
   RT_TRY(rt_watchdog_start(app->world, folder,
                            rt_deck_real(app->deck, RT_KEY_RUN_WATCHDOG_S),
                            &job->phases));

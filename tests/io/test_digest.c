@@ -213,36 +213,41 @@ static void test_many_writers(void)
   scratch_remove(folder);
 }
 
-/** A cache that has grown too long loses its older lines once, and no line that
- *  is put after that. */
+/** A cache that has grown too long keeps its newest lines, as many as the limit
+ *  allows, and those that are put after that. */
 static void test_shortened(void)
 {
-  enum { N = 5, TOO_LONG = (1 << 20) + 4096 };
+  enum { N = 5, LIMIT = 1 << 20, TOO_LONG = 5 * LIMIT / 2 };
   char a[RT_PATH_MAX], b[RT_PATH_MAX], hex[RT_SHA256_HEX], got[RT_SHA256_HEX];
   rt_stamp s;
-  int64_t bytes = 0;
+  int64_t bytes = 0, line_bytes = 0;
   begin(a, b);
   put(a, 10, 0);
   RT_OKAY(rt_stamp_of(a, &s));
   s.mtime_ns = s.ctime_ns = 0;
+  s.inode = 1000000; // lines of one length
   RT_OKAY(rt_hash_text("x", 1, hex));
   rt_digest_cache *cache = my_rank == 0 ? rt_digest_cache_open() : NULL;
   for (int64_t n = 0; cache != NULL && n < TOO_LONG; s.inode++) {
     rt_digest_cache_put(cache, a, &s, rt_stamp_now(), hex);
     RT_OKAY(rt_file_size(rt_digest_cache_path(cache), &n));
+    line_bytes = line_bytes == 0 ? n : line_bytes;
   }
   rt_digest_cache_close(&cache);
-  const uint64_t first = s.inode;
-  cache = my_rank == 0 ? rt_digest_cache_open() : NULL;
-  for (; cache != NULL && s.inode < first + N; s.inode++)
+  const uint64_t end = s.inode;
+  cache = my_rank == 0 ? rt_digest_cache_open() : NULL; // shortens it
+  for (; cache != NULL && s.inode < end + N; s.inode++)
     rt_digest_cache_put(cache, a, &s, rt_stamp_now(), hex);
-  rt_digest_cache_close(&cache);
-  cache = my_rank == 0 ? rt_digest_cache_open() : NULL;
-  for (s.inode = first - N; cache != NULL && s.inode < first + N; s.inode++)
-    CU_ASSERT(rt_digest_cache_get(cache, a, &s, got));
   if (cache != NULL)
     RT_OKAY(rt_file_size(rt_digest_cache_path(cache), &bytes));
-  CU_ASSERT(bytes < TOO_LONG / 2 + 4096);
+  CU_ASSERT(cache == NULL || (bytes > LIMIT - line_bytes + N * line_bytes &&
+                              bytes <= LIMIT + N * line_bytes));
+  rt_digest_cache_close(&cache);
+  cache = my_rank == 0 ? rt_digest_cache_open() : NULL;
+  for (int i = 0; cache != NULL && i < LIMIT / line_bytes + N; i += 1 + i / 9) {
+    s.inode = end + N - 1 - (uint64_t)i;
+    CU_ASSERT(rt_digest_cache_get(cache, a, &s, got));
+  }
   rt_digest_cache_close(&cache);
   scratch_remove(folder);
 }

@@ -92,4 +92,8 @@ for file in shard-000000.h5 shard-000000.h5.seal manifest.json; do
   expect 65 1 "${learn[@]}" "${seen[@]}" teacher.dataset=clone
   says err.txt "clone/$file is a Git LFS pointer, not the file itself"
 done
+# --- a cache that cannot be written is no error, and is told once
+XDG_CACHE_HOME=/dev/null expect 0 2 train deck.yaml train.length=1 eval.rows=0
+[ "$(grep -c "nothing is cached: " err.txt)" = 1 ] || fail "$(cat err.txt)"
+says err.txt "set XDG_CACHE_HOME"
 finish
