@@ -177,7 +177,7 @@ sanitize: ## the C suites with sanitizers (ONLY="deck script_train": some)
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan \
 	  SANITIZE=address,undefined all tests
 	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	  ASAN_OPTIONS=detect_leaks=0 \
+	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	  tests/run.sh $(BUILD)/asan \
 	  $(or $(ONLY),$(patsubst test_%.c,%,$(notdir $(SUITES))))
 

@@ -130,6 +130,11 @@ rt_err rt_codec_check_row(const rt_codec_spec *spec, const char *name,
   RT_CHECK(row->n_tokens >= 0 && row->n_tokens <= spec->max_tokens, RT_ERR_DATA,
            "%s: %lld tokens, expected at most %lld", name,
            (long long)row->n_tokens, (long long)spec->max_tokens);
+  // records and their readers count entries in 32 bits
+  RT_CHECK(row->n_entries >= 0 && row->n_entries <= UINT32_MAX, RT_ERR_DATA,
+           "%s: %lld entries, expected fewer than 2^32: use shorter rows, or a "
+           "smaller top_k or top_p",
+           name, (long long)row->n_entries);
   RT_CHECK((!spec->entropy || row->entropy != NULL) &&
                (!spec->deviation || row->deviation != NULL),
            RT_ERR_DATA, "%s: entropy or standard deviation is missing", name);

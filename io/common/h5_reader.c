@@ -225,10 +225,11 @@ static rt_err share_records(MPI_Comm comm, rt_h5_reader *r)
   RT_ASSERT(r != NULL); // as above
   RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
   rt_err err = RT_OK;
+  rt_bytes records = {0};
   if (rank == 0)
-    err = rt_h5_child_ask(r->fd, r->path, &r->records);
-  char *text = (char *)r->records.data;
-  size_t n = r->records.n;
+    err = rt_h5_child_ask(r->fd, r->path, &records);
+  char *text = (char *)records.data;
+  size_t n = records.n;
   RT_TRY(rt_group_bcast_text(comm, err, &text, &n));
   r->records = (rt_bytes){(unsigned char *)text, n, n};
   return RT_OK;

@@ -23,7 +23,7 @@ rt_err rt_group_bcast(MPI_Comm comm, void *data, size_t bytes)
   return bcast(comm, data, bytes, 0);
 }
 
-rt_err rt_group_bcast_text(MPI_Comm comm, rt_err err, char **text, size_t *n)
+static rt_err bcast_text(MPI_Comm comm, rt_err err, char **text, size_t *n)
 {
   RT_TRY(rt_group_agree(comm, err));
   int rank;
@@ -36,6 +36,16 @@ rt_err rt_group_bcast_text(MPI_Comm comm, rt_err err, char **text, size_t *n)
   }
   RT_TRY(rt_group_agree(comm, err));
   return rt_group_bcast(comm, *text, *n + 1);
+}
+
+rt_err rt_group_bcast_text(MPI_Comm comm, rt_err err, char **text, size_t *n)
+{
+  err = bcast_text(comm, err, text, n);
+  if (err != RT_OK) {
+    free(*text);
+    *text = NULL;
+  }
+  return err;
 }
 
 /** Exchange the number of words of each rank, and allocate space for all. */

@@ -16,7 +16,8 @@
 #define rt_group_agree(comm, err) rt_agree_ranks(comm, err, RT_SOON, RT_HERE)
 RT_MUST rt_err rt_group_bcast(MPI_Comm comm, void *data, size_t bytes);
 /** Broadcast rank 0's \a err and, if that is RT_OK, its \a text: the other
- *  ranks receive a copy, which the caller frees. */
+ *  ranks receive a copy, which the caller frees.  After an error, also of
+ * another rank, *text is freed and NULL on every rank. */
 RT_MUST rt_err rt_group_bcast_text(MPI_Comm comm, rt_err err, char **text,
                                    size_t *n);
 /** Concatenate the ranks' words in rank order; the caller frees the array. */

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const size_t max_bytes = (size_t)256 << 20;
-
 void rt_logits_shard_name(char name[32], int64_t i_shard)
 {
   snprintf(name, 32, "shard-%06lld.h5", (long long)i_shard);
@@ -196,7 +194,7 @@ rt_err rt_logits_manifest_read(const char *folder, rt_logits_manifest *out)
   size_t n;
   *out = (rt_logits_manifest){0};
   RT_TRY(rt_logits_manifest_path(path, folder));
-  RT_TRY(rt_seal_text_get(path, max_bytes, &text, &n, NULL));
+  RT_TRY(rt_seal_text_get(path, RT_LOGITS_MANIFEST_MAX, &text, &n, NULL));
   const rt_err err = rt_logits_manifest_parse(path, text, n, out);
   free(text);
   RT_TRY(err);

@@ -9,6 +9,9 @@
 #include "io/logits/logits.h"
 #include <stdio.h>
 
+/** Limit of manifest.json in bytes: the largest number of shards fits. */
+enum { RT_LOGITS_MANIFEST_MAX = 1 << 28 };
+
 /** A shard as listed in the manifest. */
 typedef struct rt_logits_shard {
   int64_t bytes;              /**< 0: not sealed yet */

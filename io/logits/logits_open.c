@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const size_t max_manifest_bytes = (size_t)256 << 20;
 static const int64_t max_table_bytes = 64 << 20;
 /** Bound that keeps the sum over all shards from overflowing. */
 static const int64_t max_shard_entries = INT64_C(1) << 42;
@@ -225,7 +224,7 @@ static rt_err open_manifest(MPI_Comm comm, rt_logits_state state, rt_logits *ds)
                   "\"%s\" is not a logit dataset: it has no manifest.json",
                   ds->folder);
   else if (rank == 0)
-    err = rt_seal_text_get(path, max_manifest_bytes, &text, &n, &ds->proof);
+    err = rt_seal_text_get(path, RT_LOGITS_MANIFEST_MAX, &text, &n, &ds->proof);
   RT_TRY(rt_group_bcast_text(comm, err, &text, &n));
   err = rt_logits_manifest_parse(path, text, n, &ds->manifest);
   free(text);

@@ -78,6 +78,12 @@ static void test_exact(void)
   }
   RT_FAILS(rt_codec_decode(codec, bytes.data, bytes.n - 1, "record", &got),
            RT_ERR_DATA, "record: ");
+  // more than a record can count: refused before any entry is looked at
+  rt_logits_row row = make_row(&exact, 0);
+  row.n_entries = INT64_C(1) << 32;
+  RT_FAILS(rt_codec_encode(codec, &row, &bytes), RT_ERR_DATA,
+           "4294967296 entries, expected fewer than 2^32");
+  rt_logits_row_clear(&row);
   rt_logits_row_clear(&got);
   rt_bytes_clear(&bytes);
   rt_codec_destroy(&codec);

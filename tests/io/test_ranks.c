@@ -65,6 +65,23 @@ static void test_text_error(void)
   CU_ASSERT_PTR_NULL(text);
 }
 
+/** A text for which another rank lacks memory is no longer rank 0's either. */
+static void test_text_too_long(void)
+{
+  char *text = NULL;
+  size_t n = 0;
+  begin();
+  if (n_ranks == 1)
+    return;
+  if (my_rank == 0) {
+    text = strdup("short");
+    n = (size_t)1 << 62; // which is why the others have no room for it
+  }
+  RT_FAILS(rt_group_bcast_text(MPI_COMM_WORLD, RT_OK, &text, &n), RT_ERR_MEM,
+           "bytes for a text from rank 0");
+  CU_ASSERT_PTR_NULL(text);
+}
+
 /** Words of rank r: n of them, all different. */
 static uint64_t word(int r, int64_t i)
 {
@@ -116,4 +133,5 @@ static void test_agree(void)
 RT_TEST_MAIN("ranks", {"bytes of rank 0", test_bcast},
              {"a text of rank 0", test_text},
              {"a text that is not there", test_text_error},
+             {"a text too long for others", test_text_too_long},
              {"words of all", test_join}, {"the worst of all", test_agree})
