@@ -2,11 +2,14 @@
  *  The lock file of an output folder. */
 #include "io/common/lock.h"
 
+#include "base/draft.h"
 #include "base/log.h"
 #include "io/common/door.h"
 #include "io/common/lock_owner.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +183,44 @@ static rt_err take(rt_lock *lock, double silent_s)
                  lock->door.path);
 }
 
+/** Is \a name, "lock.HOST.PID.SPACE.BOOT", the name (own_name) of a process
+ * that was killed while it took the lock?  \a age_s: of the file. */
+static bool is_left(const rt_owner *me, const char *name, double age_s)
+{
+  const double day_s = 86400.0;
+  char start[128], end[48], *rest;
+  const int n = snprintf(start, sizeof start, "lock.%.100s.", me->host);
+  const int m =
+      snprintf(end, sizeof end, ".%.20s.%.8s", me->pid_space, me->boot);
+  int dots = 0;
+  for (const char *p = name; *p != '\0'; p++)
+    dots += *p == '.';
+  if (strncmp(name, "lock.", 5) != 0 || dots < 4) // "lock.takeover" is none
+    return false;
+  const long pid =
+      strncmp(name, start, (size_t)n) == 0 ? strtol(name + n, &rest, 10) : 0;
+  if (pid > 0 && strlen(rest) == (size_t)m && strcmp(rest, end) == 0)
+    return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+  return age_s > day_s;
+}
+
+/** Remove what runs that were killed left in the folder that is ours now. */
+static void sweep(const char *folder)
+{
+  const rt_owner me = rt_owner_myself(0.0);
+  char path[RT_PATH_MAX];
+  struct stat s;
+  DIR *const dir = opendir(folder);
+  for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;)
+    if (rt_path_join(path, folder, e->d_name) == RT_OK &&
+        lstat(path, &s) == 0 && S_ISREG(s.st_mode) &&
+        is_left(&me, e->d_name, difftime(time(NULL), s.st_mtime)))
+      unlink(path);
+  if (dir != NULL)
+    closedir(dir);
+  rt_drafts_sweep(folder);
+}
+
 static rt_err init_door(rt_lock *lock)
 {
   char path[RT_PATH_MAX + 16];
@@ -206,6 +247,7 @@ rt_err rt_lock_take(const char *folder, double silent_s, rt_lock **out)
     return rt_err_forward(err, __FILE__, __LINE__);
   }
   lock->made_folder = !was_there;
+  sweep(folder);
   *out = lock;
   return RT_OK;
 }

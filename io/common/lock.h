@@ -12,7 +12,8 @@ typedef struct rt_lock rt_lock;
  *  the owner.  The lock is taken over, with a warning, from a dead owner on
  *  this host (no such process, or its pid was reused), from an earlier start of
  *  this Slurm job (requeued), and from an owner on another host that was silent
- *  for longer than it announced.  Call on one rank.
+ *  for longer than it announced.  Drafts and names that killed runs left in the
+ *  folder are removed.  Call on one rank.
  *  \param silent_s  longest time between two refreshes; at least 600 is used */
 RT_MUST rt_err rt_lock_take(const char *folder, double silent_s, rt_lock **out);
 /** Show that the owner is alive; call regularly.  Warns if another run took

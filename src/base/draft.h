@@ -25,4 +25,10 @@ RT_MUST rt_err rt_draft_folder(const char *path, rt_draft *out);
  *  meanwhile. */
 RT_MUST rt_err rt_draft_conclude(rt_err err, rt_draft *d);
 
+/** Remove the drafts of files (rt_file_put ...) that killed processes left in
+ * \a folder: of ended processes of this host, and of others when they are older
+ *  than a day.  Call while the folder is locked.  What cannot be removed
+ *  stays. */
+void rt_drafts_sweep(const char *folder);
+
 #endif

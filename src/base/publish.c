@@ -7,11 +7,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char mark[] =
@@ -183,6 +185,51 @@ static rt_err sweep(const char *path)
   if (dir != NULL)
     closedir(dir);
   return err;
+}
+
+/** Does this host lack the process of the draft \a name?  It ends in HOST.PID,
+ *  and a host's name may have dots. */
+static bool is_orphan(const char *name)
+{
+  char host[65] = "", *end;
+  const char *from = NULL;
+  for (const char *p = strstr(name, mark); p != NULL; p = strstr(p + 1, mark))
+    from = p + sizeof mark - 1;
+  const char *const dot = from != NULL ? strrchr(from, '.') : NULL;
+  gethostname(host, sizeof host - 1);
+  if (dot == NULL || (size_t)(dot - from) != strlen(host) ||
+      strncmp(from, host, strlen(host)) != 0)
+    return false;
+  const long pid = strtol(dot + 1, &end, 10);
+  return pid > 0 && *end == '\0' && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
+/** Remove the file \a name of \a folder if it is a draft that no process is
+ *  writing. */
+static void sweep_one(const char *folder, const char *name)
+{
+  const double day_s = 86400.0;
+  char path[RT_PATH_MAX];
+  struct stat s;
+  if (strstr(name, mark) == NULL || rt_path_join(path, folder, name) != RT_OK ||
+      lstat(path, &s) != 0 || !S_ISREG(s.st_mode) ||
+      (!is_orphan(name) && difftime(time(NULL), s.st_mtime) < day_s))
+    return;
+  const int fd = open_locked(path);
+  if (fd >= 0 || (errno != EWOULDBLOCK && errno != ENOENT))
+    rt_debug("%s, left by a killed run, is %s", path,
+             unlink(path) == 0 ? "removed" : strerror(errno));
+  if (fd >= 0)
+    close(fd);
+}
+
+void rt_drafts_sweep(const char *folder)
+{
+  DIR *const dir = opendir(folder);
+  for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;)
+    sweep_one(folder, e->d_name);
+  if (dir != NULL)
+    closedir(dir);
 }
 
 static rt_err make_file(const char *path)

@@ -4,6 +4,7 @@
 #include "io/common/lock.h"
 
 #include "base/log.h"
+#include "io/common/lock_owner.h"
 #include "support/rt_test.h"
 #include "support/scratch.h"
 #include <errno.h>
@@ -464,6 +465,80 @@ static void test_cannot(void)
   scratch_remove(folder);
 }
 
+/** The number of a process that has ended. */
+static long dead_pid(void)
+{
+  const pid_t child = fork();
+  if (child == 0)
+    _exit(0);
+  waitpid(child, NULL, 0);
+  return (long)child;
+}
+
+/** Is there FOLDER/NAME after another run has taken the folder?  \a age_s: of
+ *  the file then. */
+static bool stays(const char *name, int age_s)
+{
+  rt_lock *lock = NULL;
+  char file[RT_PATH_MAX];
+  const struct timespec then[2] = {{time(NULL) - age_s, 0},
+                                   {time(NULL) - age_s, 0}};
+  RT_OKAY(rt_path_join(file, folder, name));
+  RT_OKAY(rt_file_put(file, "x", 1));
+  CU_ASSERT_EQUAL(utimensat(AT_FDCWD, file, then, 0), 0);
+  RT_OKAY(rt_lock_take(folder, 0.0, &lock));
+  rt_lock_release(&lock);
+  return rt_file_exists(file);
+}
+
+/** What a killed run was about to rename goes, but nothing of a living one. */
+static void test_leftovers(void)
+{
+  const rt_owner me = rt_owner_myself(0.0);
+  const long pid = (long)getpid(), dead = dead_pid();
+  char name[512];
+  begin();
+  snprintf(name, sizeof name, "README.md.tmp.%s.%ld", me.host, dead);
+  CU_ASSERT_FALSE(stays(name, 1));
+  snprintf(name, sizeof name, "README.md.tmp.%s.%ld", me.host, pid);
+  CU_ASSERT_TRUE(stays(name, 1));
+  snprintf(name, sizeof name, "shard-000001.h5.tmp.other.%s.%ld", me.host,
+           dead);
+  CU_ASSERT_TRUE(stays(name, 3600)); // of another host
+  CU_ASSERT_FALSE(stays(name, 100000));
+  CU_ASSERT_TRUE(stays("notes.tmp", 100000));
+  const char *const form = "lock.%s.%ld.%s.%.8s";
+  snprintf(name, sizeof name, form, me.host, dead, me.pid_space, me.boot);
+  CU_ASSERT_FALSE(stays(name, 1));
+  snprintf(name, sizeof name, form, me.host, (long)getppid(), me.pid_space,
+           me.boot);
+  CU_ASSERT_TRUE(stays(name, 1));
+  snprintf(name, sizeof name, form, me.host, dead, me.pid_space, "0123abcd");
+  CU_ASSERT_TRUE(stays(name, 3600)); // of another machine of this name
+  CU_ASSERT_FALSE(stays(name, 100000));
+  CU_ASSERT_TRUE(stays("lock.notes", 100000));
+  scratch_remove(folder);
+}
+
+/** The draft of a long export holds a lock. */
+static void test_leftover_in_use(void)
+{
+  const rt_owner me = rt_owner_myself(0.0);
+  char name[512], file[RT_PATH_MAX];
+  begin();
+  snprintf(name, sizeof name, "x.jsonl.tmp.%s.%ld", me.host, dead_pid());
+  RT_OKAY(rt_path_join(file, folder, name));
+  RT_OKAY(rt_file_put(file, "x", 1));
+  const int fd = open(file, O_RDONLY);
+  CU_ASSERT_EQUAL(flock(fd, LOCK_EX), 0);
+  rt_lock *lock = NULL;
+  RT_OKAY(rt_lock_take(folder, 0.0, &lock));
+  CU_ASSERT_TRUE(rt_file_exists(file));
+  rt_lock_release(&lock);
+  close(fd);
+  scratch_remove(folder);
+}
+
 RT_TEST_MAIN("lock", {"held and released", test_held},
              {"a living owner keeps it", test_alive},
              {"a dead owner loses it", test_dead},
@@ -479,4 +554,6 @@ RT_TEST_MAIN("lock", {"held and released", test_held},
              {"file systems without locks or links", test_lacking},
              {"one of many gets it there, too", test_lacking_race},
              {"a left door opens there after a minute", test_left_name},
-             {"where no lock can be", test_cannot})
+             {"where no lock can be", test_cannot},
+             {"what killed runs left", test_leftovers},
+             {"a draft in use", test_leftover_in_use})
