@@ -9,6 +9,10 @@ for _ in {1..30}; do cat corpus.u16; done >many.u16 # 1.2 M rows of a token
 from=(teacher.weights=teacher.hf capture.rows=88 capture.shard_rows=16
   capture.micro_rows=6 capture.encoding=exact)
 
+# --- refused for lack of memory: no dataset is left
+expect 71 2 capture deck.yaml "${from[@]}" capture.dir=none run.memory_gib=0.01
+[ -e none ] && fail "a refused capture left $(echo none/*)"
+
 # --- dp: the same entries, bit for bit
 expect 0 1 capture deck.yaml "${from[@]}" capture.dir=a
 says out.txt "captured 88 rows, 1408 tokens"

@@ -85,7 +85,8 @@ static void deal_shards(rt_capture *c)
   c->n_busy = (int)(n_missing < dp ? n_missing : dp);
 }
 
-static rt_err open_dataset(rt_capture *c)
+/** Describe the dataset, and look whether it is finished. */
+static rt_err look(rt_capture *c)
 {
   const rt_job *job = c->job;
   const bool first = rt_comm_rank(job->world) == 0;
@@ -98,6 +99,17 @@ static rt_err open_dataset(rt_capture *c)
   if (c->done == NULL || c->mine == NULL)
     err = RT_FAIL(RT_ERR_MEM, "a list of %lld shards", (long long)c->n_shards);
   RT_TRY(rt_agree(job->world, err));
+  RT_TRY(rt_agree(job->world, first ? rt_logits_look(c->folder, &c->info,
+                                                     c->done, &c->finished)
+                                    : RT_OK));
+  return rt_comm_bcast(job->world, &c->finished, sizeof c->finished, 0);
+}
+
+/** Create the dataset, or continue it. */
+static rt_err open_dataset(rt_capture *c)
+{
+  const rt_job *job = c->job;
+  const bool first = rt_comm_rank(job->world) == 0;
   RT_TRY(rt_agree(job->world,
                   first ? rt_capture_begin(job->deck, c->folder, &c->info,
                                            c->done, &c->finished)
@@ -136,15 +148,19 @@ static rt_err prepare(rt_capture *c)
   RT_CHECK(c->folder[0] != '\0', RT_ERR_CONFIG,
            "capture.dir is empty: name the folder of the dataset");
   RT_TRY(rt_wall_end(job, &c->wall_end_s));
+  RT_TRY(look(c));
+  if (c->finished)
+    return RT_OK;
+  // a capture that is refused for lack of memory leaves no dataset
+  if (is_writer(c))
+    rt_job_beside(job, "shard in writing", rt_capture_writer_bytes(&c->info));
+  RT_TRY(rt_capture_teacher_plan(job, &c->info, &c->teacher));
   RT_TRY(open_dataset(c));
   if (c->finished)
     return RT_OK;
   count_kept(c);
   RT_TRY(rt_agree(job->world, record(c)));
   c->rows_mine = missing_rows(c);
-  if (is_writer(c))
-    rt_job_beside(job, "shard in writing", rt_capture_writer_bytes(&c->info));
-  RT_TRY(rt_capture_teacher_plan(job, &c->info, &c->teacher));
   RT_TRY(rt_agree(job->world, is_writer(c)
                                   ? rt_logits_writer_open(c->folder, &c->writer)
                                   : RT_OK));
