@@ -20,13 +20,38 @@ static rt_err append(rt_names *list, const char *name)
   return RT_OK;
 }
 
-/** Is it a pattern?  An existing file with that exact name takes precedence. */
-static bool is_pattern(const char *name)
+/** Is there such a file, or a Megatron pair with this prefix? */
+static bool exists(const char *name)
 {
   char bin[RT_PATH_MAX];
   const int n = snprintf(bin, sizeof bin, "%s.bin", name);
-  return strpbrk(name, "*?[") != NULL && !rt_path_exists(name) &&
-         (n >= RT_PATH_MAX || !rt_path_exists(bin));
+  return rt_path_exists(name) || (n < RT_PATH_MAX && rt_path_exists(bin));
+}
+
+/** Copy \a name without the backslashes that escape characters.  True if no
+ *  character of a pattern stands without one. */
+static bool unescape(const char *name, char plain[RT_PATH_MAX])
+{
+  size_t n = 0;
+  bool literal = true;
+  for (const char *p = name; *p != '\0' && n + 1 < RT_PATH_MAX; p++) {
+    literal = literal && strchr("*?[", *p) == NULL;
+    if (p[0] == '\\' && p[1] != '\0')
+      p++;
+    plain[n++] = *p;
+  }
+  plain[n] = '\0';
+  return literal;
+}
+
+/** The name of one file that \a name stands for: \a name itself, or \a plain;
+ *  NULL if it is a pattern.  An existing file with the exact name takes
+ *  precedence. */
+static const char *one_file(const char *name, char plain[RT_PATH_MAX])
+{
+  if (strpbrk(name, "*?[") == NULL || exists(name))
+    return name;
+  return unescape(name, plain) || exists(plain) ? plain : NULL;
 }
 
 /** Is it the index of a Megatron pair whose .bin is also listed? */
@@ -60,8 +85,10 @@ static rt_err append_all(rt_names *list, const char *pattern, const glob_t *g)
 rt_err rt_names_add(rt_names *list, const char *name)
 {
   glob_t g = {0};
-  if (!is_pattern(name))
-    return append(list, name);
+  char plain[RT_PATH_MAX];
+  const char *const one = one_file(name, plain);
+  if (one != NULL)
+    return append(list, one);
   const int failed = glob(name, GLOB_NOSORT, NULL, &g);
   const rt_err err = failed == GLOB_NOSPACE
                          ? RT_FAIL(RT_ERR_MEM, "the files of %s", name)

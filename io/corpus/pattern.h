@@ -13,7 +13,9 @@ typedef struct rt_names {
 } rt_names;
 
 /** Append \a name to \a list, or the files that match it in byte order; for a
- *  Megatron pair, only the .bin.  RT_ERR_NOINPUT if there is none.  The caller
+ *  Megatron pair, only the .bin.  RT_ERR_NOINPUT if there is none.  A name
+ * whose characters of patterns are all escaped by backslashes, as the deck does
+ * with its folder, is that of one file, which need not exist.  The caller
  *  clears the list, also after an error. */
 RT_MUST rt_err rt_names_add(rt_names *list, const char *name);
 void rt_names_clear(rt_names *list);

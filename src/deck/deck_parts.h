@@ -94,8 +94,9 @@ void rt_deck_value_clear(rt_deck_value *value);
 RT_MUST rt_err rt_deck_path_expand(const char *text, char **out,
                                    char why[RT_DECK_ISSUE_BYTES]);
 
-/** Put \a folder in front of \a *path, owned, if that is relative.  In front of
- *  a pattern ("*", "?", "[") of files, the folder is not one. */
+/** Put \a folder in front of \a *path, owned, if that is relative.  The folder
+ *  is never part of a pattern ("*", "?", "[") of files: its characters that
+ *  would be are escaped with backslashes. */
 RT_MUST rt_err rt_deck_path_join(const char *folder, rt_key key, char **path);
 /** The folder of the deck \a path into \a out; "" for the working directory,
  *  also of what is no file of a folder (a pipe). */

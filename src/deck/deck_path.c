@@ -4,6 +4,8 @@
  *  Also resolves relative paths. */
 #include "deck/deck_parts.h"
 
+#include "base/file.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,11 +110,15 @@ rt_err rt_deck_path_expand(const char *text, char **out,
   return err;
 }
 
-/** Copy \a folder to \a to, the characters of patterns with a backslash. */
-static void put_escaped(const char *folder, FILE *to)
+// a character of these makes a name of data.files a pattern
+static const char patterns[] = "*?[";
+
+/** Copy \a text to \a to, characters of patterns with a backslash if \a
+ *  escapes. */
+static void put(const char *text, bool escapes, FILE *to)
 {
-  for (const char *p = folder; *p != '\0'; p++) {
-    if (strchr("*?[\\", *p) != NULL)
+  for (const char *p = text; *p != '\0'; p++) {
+    if (escapes && strchr("*?[\\", *p) != NULL)
       fputc('\\', to);
     fputc(*p, to);
   }
@@ -126,11 +132,12 @@ rt_err rt_deck_path_join(const char *folder, rt_key key, char **path)
     return RT_OK;
   FILE *const to = open_memstream(&full, &n);
   RT_CHECK(to != NULL, RT_ERR_MEM, "no memory for a path");
-  if (key == RT_KEY_DATA_FILES && strpbrk(*path, "*?[") != NULL)
-    put_escaped(folder, to);
-  else
-    fputs(folder, to);
-  fprintf(to, "%s%s", folder[strlen(folder) - 1] == '/' ? "" : "/", *path);
+  const bool files = key == RT_KEY_DATA_FILES;
+  const bool pattern = files && strpbrk(*path, patterns) != NULL;
+  const bool literal = files && !pattern && strpbrk(folder, patterns) != NULL;
+  put(folder, pattern || literal, to);
+  put(folder[strlen(folder) - 1] == '/' ? "" : "/", false, to);
+  put(*path, literal, to);
   RT_TRY(finish(to, &full));
   free(*path);
   *path = full;
@@ -164,10 +171,28 @@ static const char *without_dots(const char *path)
   }
 }
 
+/** \a path without the "./" and "../" that it may begin with, and without the
+ *  backslashes of rt_deck_path_join, which earlier decks lack. */
+static const char *plain(const char *path, char out[RT_PATH_MAX])
+{
+  size_t n = 0;
+  const bool escaped = strpbrk(path, patterns) != NULL;
+  path = without_dots(path);
+  for (const char *p = path; *p != '\0' && n + 1 < RT_PATH_MAX; p++) {
+    if (escaped && p[0] == '\\' && p[1] != '\0' &&
+        strchr("*?[\\", p[1]) != NULL)
+      p++;
+    out[n++] = *p;
+  }
+  out[n] = '\0';
+  return out;
+}
+
 bool rt_deck_path_same(const char *a, const char *b)
 {
-  a = without_dots(a);
-  b = without_dots(b);
+  char plain_a[RT_PATH_MAX], plain_b[RT_PATH_MAX];
+  a = plain(a, plain_a);
+  b = plain(b, plain_b);
   const char *const whole = strlen(a) > strlen(b) ? a : b;
   const char *const end = whole == a ? b : a;
   const size_t skip = strlen(whole) - strlen(end);

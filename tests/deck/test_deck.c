@@ -662,7 +662,7 @@ static void test_whence(void)
   setenv("HOME", home, 1);
 }
 
-/** A folder that reads like a pattern is none, in front of one. */
+/** A folder that reads like a pattern is none, in front of one or of a name. */
 static void test_brackets(void)
 {
   rt_deck *deck;
@@ -672,7 +672,7 @@ static void test_brackets(void)
   CU_ASSERT_STRING_EQUAL(rt_deck_text_at(deck, RT_KEY_DATA_FILES, 0),
                          "a\\[1]\\*/p_*.bin");
   CU_ASSERT_STRING_EQUAL(rt_deck_text_at(deck, RT_KEY_DATA_FILES, 1),
-                         "a[1]*/q.bin");
+                         "a\\[1]\\*/q.bin");
   CU_ASSERT_STRING_EQUAL(rt_deck_text(deck, RT_KEY_OUT_DIR), "a[1]*/r*");
   CU_ASSERT_STRING_EQUAL(rt_deck_written(deck, RT_KEY_OUT_DIR), "r*");
   rt_deck_destroy(&deck);
@@ -684,11 +684,20 @@ static void test_same_paths(void)
   static const struct {
     const char *a, *b;
     bool same;
-  } cases[] = {{"c/d", "c/d", true},        {"c/d", "/x/c/d", true},
-               {"../c/d", "c/d", true},     {"/x/c/d", "../../c/d", true},
-               {"./d", "d", true},          {"c/d", "c/e", false},
-               {"d", "xd", false},          {"/d", "/x/d", false},
-               {"/x/c/d", "/y/c/d", false}, {"''", "d", false}};
+  } cases[] = {{"c/d", "c/d", true},
+               {"c/d", "/x/c/d", true},
+               {"../c/d", "c/d", true},
+               {"/x/c/d", "../../c/d", true},
+               {"./d", "d", true},
+               {"c/d", "c/e", false},
+               {"'/a\\[1]/d'", "'/a[1]/d'", true},
+               {"'/a\\[1]/d'", "'[1]/d'", false},
+               {"'/a\\[1]/d*'", "'d*'", true},
+               {"'/a\\1/d'", "/a1/d", false},
+               {"d", "xd", false},
+               {"/d", "/x/d", false},
+               {"/x/c/d", "/y/c/d", false},
+               {"''", "d", false}};
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     rt_deck *a, *b;
     char text[200], *diff;

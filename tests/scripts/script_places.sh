@@ -72,4 +72,19 @@ expect 0 1 train 'exp[1]/deck.yaml' "${small[@]}" output.dir=bracket
 n_rows=$(sed -n 's/^rows  *\([0-9]*\) .*/\1/p' out.txt)
 [ "${n_rows:-0}" -gt 2000 ] || fail "$n_rows rows: the corpus of another folder"
 expect 0 1 train bracket/deck.yaml train.length=6 "${both[@]}"
+
+# --- nor do they turn the name of an absent file into one, here or later
+sed 's/corpus.u16/part_0.u16/' deck.yaml >'exp[1]/one.yaml'
+expect 0 1 train 'exp[1]/one.yaml' "${small[@]}" output.dir=one
+mv 'exp[1]/part_0.u16' exp.u16
+for deck in 'exp[1]/one.yaml' one/deck.yaml; do
+  expect 66 1 train "$deck" "${small[@]}" output.dir=one
+  says err.txt "exp[1]/part_0.u16"
+done
+mv exp.u16 'exp[1]/part_0.u16'
+# a saved deck of earlier versions does not escape it
+sed -i 's/\\\\\[1/[1/' one/deck.yaml
+grep -qF '/exp[1]/part_0.u16' one/deck.yaml || fail "$(grep files: one/deck.yaml)"
+expect 0 1 train one/deck.yaml "${small[@]}" train.length=6 "${both[@]}"
+says out.txt "resumed at step 4"
 finish
