@@ -71,6 +71,25 @@ for number in "$XDG_CACHE_HOME"/retort/number-*; do
 done
 expect 0 1 train deck.yaml train.length=1 eval.rows=0
 says out.txt "per rank by GEMM, measured now"
+
+# no run is faster than the peak: one that was measured on a busy machine is
+# measured again, once, and one that is given is not taken for true
+no_more() { # than 100 % MFU
+  grep -oE '[0-9.]+% MFU' "$1" | awk '$1 + 0 > 100 { exit 1 }' ||
+    fail "$(grep -m 1 MFU "$1")"
+}
+long=(train deck.yaml train.length=12 eval.rows=0)
+sed -i '2s/.*/1e-06/' "$XDG_CACHE_HOME"/retort/number-*
+expect 0 1 "${long[@]}"
+no_more out.txt
+[ "$(grep -c "measured again, because this run reached" out.txt)" = 1 ] ||
+  fail "$(grep peak out.txt)"
+expect 0 1 "${long[@]}"
+grep -q "measured again" out.txt && fail "what was measured again was not kept"
+expect 0 2 "${long[@]}" run.peak_gflops=1e-6
+no_more out.txt
+[ "$(grep -c "run.peak_gflops is 1e-06, but a rank of this run" err.txt)" = 1 ] ||
+  fail "$(grep peak_gflops err.txt)"
 expect 0 2 plan deck.yaml
 grep "^work" out.txt >work.txt
 expect 0 2 train deck.yaml train.length=4 eval.rows=0 run.peak_gflops=10

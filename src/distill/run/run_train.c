@@ -36,7 +36,7 @@ typedef struct rt_train_run {
       saved_s;   // alternative interval in seconds; time of the last checkpoint
   bool recorded; // last_run has been written for this run
   int64_t eval_rows;
-  double peak_gflops; // peak of one rank
+  rt_peak peak;       // of one rank
   double wall_end_s;  // as rt_now_s(); 0: no limit
   double refreshed_s; // time of the last refresh of the lock
 } rt_train_run;
@@ -131,7 +131,7 @@ static rt_err make_parts(rt_train_run *run)
   run->evaluator = parts.evaluator;
   run->eval_rows = parts.eval_rows;
   RT_TRY(err);
-  RT_TRY(rt_peak_find(run->job, &run->peak_gflops));
+  RT_TRY(rt_peak_find(run->job, &run->peak));
   RT_TRY(rt_trainer_commit(run->trainer));
   return run->evaluator != NULL ? rt_evaluator_commit(run->evaluator) : RT_OK;
 }
@@ -175,7 +175,7 @@ static rt_err prepare(rt_train_run *run)
     RT_TRY(rt_agree(job->world, rt_trainer_seek(run->trainer, run->step)));
   RT_TRY(rt_agree(job->world, run->lock != NULL ? keep_log(run) : RT_OK));
   RT_TRY(rt_progress_init(&run->progress, job, run->folder, run->step,
-                          run->peak_gflops));
+                          &run->peak));
   RT_TRY(keep_deck(run));
   run->saved_s = rt_now_s();
   return record(run);
@@ -306,19 +306,33 @@ typedef struct rt_meeting {
   rt_stop stop;
   bool save; // clocks differ, so all save if one would
   double rss_bytes, wait;
+  double gflops; // of a rank since the last line
 } rt_meeting;
 
-/** The only collective of the loop itself, after each step, with four numbers.
+/** The only collective of the loop itself, after each step, with five numbers.
  */
 static rt_err meet(const rt_train_run *run, double step_s, rt_meeting *m)
 {
   double v[] = {(double)wish(run, step_s), is_due(run), peak_rss(),
-                rt_progress_wait(&run->progress)};
-  RT_TRY(rt_comm_allreduce_host(run->job->world, v, 4, RT_F64, RT_MAX));
+                rt_progress_wait(&run->progress),
+                rt_progress_gflops(&run->progress, run->step)};
+  RT_TRY(rt_comm_allreduce_host(run->job->world, v, 5, RT_F64, RT_MAX));
   *m = (rt_meeting){.stop = (rt_stop)lrint(v[0]),
                     .save = v[1] > 0.0,
                     .rss_bytes = v[2],
-                    .wait = v[3]};
+                    .wait = v[3],
+                    .gflops = v[4]};
+  return RT_OK;
+}
+
+/** No run is faster than the peak.  All ranks pass the same number. */
+static rt_err correct_peak(rt_train_run *run, double gflops)
+{
+  const double since = rt_now_s();
+  if (gflops <= run->peak.gflops)
+    return RT_OK;
+  RT_TRY(rt_peak_exceeded(run->job, gflops, &run->peak));
+  rt_progress_pause(&run->progress, since);
   return RT_OK;
 }
 
@@ -332,6 +346,8 @@ static rt_err report(rt_train_run *run, const rt_step_result *r,
       run->step % rt_deck_int(job->deck, RT_KEY_OUT_LOG_EVERY) == 0 ||
       run->step == job->n_steps;
   RT_TRY(rt_progress_step(&run->progress, run->step, r));
+  if (now)
+    RT_TRY(correct_peak(run, m->gflops));
   if (now)
     rt_progress_line(&run->progress, run->step, r, m->rss_bytes, m->wait);
   if (run->lock != NULL && rt_now_s() - run->refreshed_s > 30.0) {

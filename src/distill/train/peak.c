@@ -110,30 +110,87 @@ static rt_err measure(const rt_job *job, double *out_gflops)
   return RT_OK;
 }
 
-rt_err rt_peak_find(const rt_job *job, double *out_gflops)
+/** The cached number, the same on all ranks; 0: none.  \a path: its file, for
+ *  the user. */
+static rt_err look_up(const rt_job *job, const char *key,
+                      char path[RT_PATH_MAX], double *gflops)
 {
-  char key[KEY], path[RT_PATH_MAX] = "";
+  path[0] = '\0';
+  *gflops = 0.0;
+  if (rt_comm_rank(job->world) == 0 &&
+      !(rt_user_cache_get(key, path, gflops) && *gflops > 0.0))
+    *gflops = 0.0;
+  return rt_comm_bcast(job->world, gflops, sizeof *gflops, 0);
+}
+
+static void say(double gflops, const char *how, const char *path)
+{
+  rt_info("peak       %.4g GFLOP/s per rank by GEMM, %s%s%s%s", gflops, how,
+          path[0] != '\0' ? ", cached in " : "", path,
+          path[0] != '\0' ? " (delete to measure again)" : "");
+}
+
+/** Measure, and cache the number if it is larger than \a known. */
+static rt_err measure_anew(const rt_job *job, const char *key, double known,
+                           double *gflops, bool *cached)
+{
+  RT_TRY(measure(job, gflops));
+  *gflops = fmax(*gflops, known);
+  *cached = rt_comm_rank(job->world) == 0 && rt_user_cache_put(key, *gflops);
+  return RT_OK;
+}
+
+rt_err rt_peak_find(const rt_job *job, rt_peak *peak)
+{
+  char key[KEY], path[RT_PATH_MAX];
   rt_hosts hosts;
-  double known = 0.0;
-  *out_gflops = rt_deck_real(job->deck, RT_KEY_RUN_PEAK_GFLOPS);
-  if (*out_gflops > 0.0) {
-    rt_info("peak       %.1f GFLOP/s per rank (run.peak_gflops)", *out_gflops);
+  bool cached = true;
+  *peak = (rt_peak){.gflops = rt_deck_real(job->deck, RT_KEY_RUN_PEAK_GFLOPS)};
+  peak->given = peak->gflops > 0.0;
+  if (peak->given) {
+    rt_info("peak       %.1f GFLOP/s per rank (run.peak_gflops)", peak->gflops);
     return RT_OK;
   }
   RT_TRY(rt_hosts_find(job->world, &hosts));
   key_of(job, &hosts, key);
-  const bool asks = rt_comm_rank(job->world) == 0;
-  if (asks && !(rt_user_cache_get(key, path, &known) && known > 0.0))
-    known = 0.0;
-  RT_TRY(rt_comm_bcast(job->world, &known, sizeof known, 0));
-  *out_gflops = known;
-  if (known == 0.0)
-    RT_TRY(measure(job, out_gflops));
-  const bool kept =
-      known > 0.0 || (asks && rt_user_cache_put(key, *out_gflops));
-  rt_info("peak       %.1f GFLOP/s per rank by GEMM, %s%s%s%s", *out_gflops,
-          known > 0.0 ? "measured before" : "measured now",
-          kept ? ", cached in " : "", kept ? path : "",
-          kept ? " (delete to measure again)" : "");
+  RT_TRY(look_up(job, key, path, &peak->gflops));
+  const bool known = peak->gflops > 0.0;
+  if (!known)
+    RT_TRY(measure_anew(job, key, 0.0, &peak->gflops, &cached));
+  say(peak->gflops, known ? "measured before" : "measured now",
+      cached ? path : "");
+  return RT_OK;
+}
+
+/** The machine was busy when the cached number was measured. */
+static rt_err correct(const rt_job *job, double gflops, rt_peak *peak)
+{
+  char key[KEY], path[RT_PATH_MAX], how[128];
+  rt_hosts hosts;
+  bool cached = false;
+  double known = 0.0;
+  RT_TRY(rt_hosts_find(job->world, &hosts));
+  key_of(job, &hosts, key);
+  RT_TRY(look_up(job, key, path, &known));
+  known = fmax(known, peak->gflops);
+  RT_TRY(measure_anew(job, key, known, &peak->gflops, &cached));
+  snprintf(how, sizeof how,
+           "measured again, because this run reached %.4g, more than the %.4g "
+           "known",
+           gflops, known);
+  say(peak->gflops, how, cached ? path : "");
+  return RT_OK;
+}
+
+rt_err rt_peak_exceeded(const rt_job *job, double gflops, rt_peak *peak)
+{
+  if (!peak->corrected && peak->given)
+    rt_warn("run.peak_gflops is %.4g, but a rank of this run reached %.4g "
+            "GFLOP/s: MFU is relative to the latter",
+            peak->gflops, gflops);
+  if (!peak->corrected && !peak->given)
+    RT_TRY(correct(job, gflops, peak));
+  peak->corrected = true;
+  peak->gflops = fmax(peak->gflops, gflops);
   return RT_OK;
 }

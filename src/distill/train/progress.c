@@ -73,13 +73,13 @@ static double time_of(const rt_progress *p)
 }
 
 rt_err rt_progress_init(rt_progress *p, const rt_job *job, const char *folder,
-                        int64_t step, double peak_gflops)
+                        int64_t step, const rt_peak *peak)
 {
   rt_hosts hosts;
   *p =
       (rt_progress){.job = job,
                     .flops = rt_progress_flops(job),
-                    .peak_gflops = peak_gflops,
+                    .peak = peak,
                     .step = step,
                     .since = rt_now_s(),
                     .input_s = rt_phases_seconds(&job->phases, RT_PHASE_INPUT)};
@@ -90,6 +90,13 @@ rt_err rt_progress_init(rt_progress *p, const rt_job *job, const char *folder,
 void rt_progress_clear(rt_progress *p)
 {
   rt_metrics_close(&p->metrics);
+}
+
+double rt_progress_gflops(const rt_progress *p, int64_t step)
+{
+  const double s = rt_now_s() - p->since - p->paused;
+  const double each = 1e-9 * p->flops / rt_comm_size(p->job->world);
+  return s > 0.0 ? each * (double)(step - p->step) / s : 0.0;
 }
 
 double rt_progress_wait(const rt_progress *p)
@@ -175,12 +182,12 @@ static void middle_of(const rt_job *job, const rt_step_result *r, char *text,
 static void work_of(const rt_progress *p, double step_s, char *text, size_t n)
 {
   const double tflops = p->flops / step_s * 1e-12;
-  const double peak = p->peak_gflops * 1e-3 * rt_comm_size(p->job->world);
+  const double peak = p->peak->gflops * 1e-3 * rt_comm_size(p->job->world);
   const int used = snprintf(
       text, n, tflops < 100.0 ? "%.3g TFLOP/s" : "%.0f TFLOP/s", tflops);
   if (peak > 0.0)
     snprintf(text + used, n - (size_t)used, " %.1f%% MFU",
-             100.0 * tflops / peak);
+             fmin(100.0 * tflops / peak, 100.0));
 }
 
 /** Format the speed: "57,573 tok/s (28,786 a rank)". */

@@ -5,6 +5,7 @@
 #define RT_PROGRESS_H
 
 #include "distill/eval/evaluate.h"
+#include "distill/train/peak.h"
 #include "distill/train/step.h"
 #include "io/run/metrics.h"
 
@@ -13,7 +14,7 @@ typedef struct rt_progress {
   const rt_job *job;   // borrowed
   rt_metrics *metrics; // owned; NULL except on rank 0 of a run with a folder
   double flops;        // of one step, over all ranks
-  double peak_gflops;  // of one rank; 0: unknown
+  const rt_peak *peak; // borrowed; of one rank
   int64_t step;        // step of the last line
   double since,
       paused;      // time of that line; seconds since then not spent training
@@ -26,7 +27,7 @@ typedef struct rt_progress {
  *  step, which will be written again, and records the start.  Collective. */
 RT_MUST rt_err rt_progress_init(rt_progress *p, const rt_job *job,
                                 const char *folder, int64_t step,
-                                double peak_gflops);
+                                const rt_peak *peak);
 void rt_progress_clear(rt_progress *p);
 
 /** Do the metrics lack an evaluation at \a step, from which the run resumes?
@@ -37,6 +38,9 @@ bool rt_progress_owes(const rt_progress *p, int64_t step);
  *  teacher's forward. */
 double rt_progress_flops(const rt_job *job);
 
+/** GFLOP/s of a rank since the last line, up to \a step completed steps; 0 if
+ *  there were none. */
+double rt_progress_gflops(const rt_progress *p, int64_t step);
 /** Fraction of time since the last line that this rank waited for input. */
 double rt_progress_wait(const rt_progress *p);
 /** The time from \a since until now was not spent training (evaluation,
