@@ -10,9 +10,18 @@
 #include "io/common/seal.h"
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/** A search for the newest valid checkpoint.  All borrowed. */
+typedef struct search {
+  MPI_Comm comm;
+  const char *folder;
+  rt_checkpoint_load *load;
+  void *context;
+} search;
 
 void rt_checkpoint_meta_clear(rt_checkpoint_meta *meta)
 {
@@ -77,47 +86,50 @@ static rt_err list_steps(const char *folder, int64_t **steps, int64_t *n)
   return err;
 }
 
-static rt_err check_step(MPI_Comm comm, const char *folder, int64_t step)
+/** Append the number of a damaged checkpoint to \a list [n]. */
+static void list_damaged(int64_t step, char *list, size_t n)
 {
-  char path[RT_PATH_MAX];
-  RT_TRY(rt_checkpoint_path(path, folder, "", step, "/state.h5"));
-  return rt_seal_check(comm, path);
+  const size_t used = strlen(list);
+  snprintf(list + used, n - used, "%s%lld", used > 0 ? ", " : "",
+           (long long)step);
 }
 
-/** Find the first valid checkpoint among \a steps [n] of rank 0. */
-static rt_err first_good(MPI_Comm comm, const char *folder,
-                         const int64_t *steps, int64_t n, int64_t *step)
+/** Load the first valid checkpoint among \a steps [n] of rank 0. */
+static rt_err first_good(const search *s, const int64_t *steps, int64_t n,
+                         int64_t *step)
 {
-  int rank;
-  RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
-  RT_TRY(rt_group_bcast(comm, &n, sizeof n));
-  char newest[512] = "";
+  RT_TRY(rt_group_bcast(s->comm, &n, sizeof n));
+  char newest[512] = "", damaged[512] = "";
   for (int64_t i = 0; i < n; i++) {
     int64_t tried = steps != NULL ? steps[i] : 0;
-    RT_TRY(rt_group_bcast(comm, &tried, sizeof tried));
-    const rt_err err = check_step(comm, folder, tried);
+    RT_TRY(rt_group_bcast(s->comm, &tried, sizeof tried));
+    const rt_err err = s->load(s->context, tried);
     *step = tried;
     if (err == RT_OK)
       return RT_OK;
-    // a disk error or lack of memory does not mean that the checkpoint is
-    // damaged
+    // a disk error, lack of memory or another deck does not mean that the
+    // checkpoint is damaged
     if (err != RT_ERR_DATA && err != RT_ERR_NOINPUT)
       return err;
-    rt_warn("checkpoint of step %lld is skipped: %s", (long long)tried,
-            rt_err_text());
+    rt_warn("the checkpoint of step %lld in %s is skipped: %s",
+            (long long)tried, s->folder, rt_err_text());
+    list_damaged(tried, damaged, sizeof damaged);
     if (i == 0)
       snprintf(newest, sizeof newest, "%s", rt_err_text());
   }
   RT_CHECK(n == 0, RT_ERR_DATA,
-           "none of the %lld checkpoints in %s is valid (%s); remove them to "
-           "start from the beginning",
-           (long long)n, folder, newest);
+           "none of the %lld checkpoints in %s is valid (steps %s; the newest: "
+           "%s); remove them to start from the beginning",
+           (long long)n, s->folder, damaged, newest);
   *step = -1;
   return RT_OK;
 }
 
-rt_err rt_checkpoint_newest(MPI_Comm comm, const char *folder, int64_t *step)
+rt_err rt_checkpoint_newest(MPI_Comm comm, const char *folder,
+                            rt_checkpoint_load *load, void *context,
+                            int64_t *step)
 {
+  const search s = {comm, folder, load, context};
   *step = -1;
   int64_t *steps = NULL, n = 0;
   int rank;
@@ -125,7 +137,7 @@ rt_err rt_checkpoint_newest(MPI_Comm comm, const char *folder, int64_t *step)
   rt_err err = rank == 0 ? list_steps(folder, &steps, &n) : RT_OK;
   err = rt_group_agree(comm, err);
   if (err == RT_OK)
-    err = first_good(comm, folder, steps, n, step);
+    err = first_good(&s, steps, n, step);
   free(steps);
   RT_TRY(err);
   return RT_OK;
@@ -141,6 +153,16 @@ static rt_err read_text(const rt_h5_reader *h5, const char *name, char **text)
   RT_CHECK(*text != NULL, RT_ERR_MEM, "%lld bytes of %s", (long long)s.rows,
            name);
   return rt_h5_reader_read(h5, name, 0, 0, rt_view_of(*text, RT_U8, s.rows, 1));
+}
+
+static rt_err read_hash(const rt_h5_reader *h5, const char *name,
+                        char hex[RT_SHA256_HEX])
+{
+  char *text;
+  RT_TRY(rt_h5_reader_text(h5, name, RT_SHA256_HEX, &text));
+  snprintf(hex, RT_SHA256_HEX, "%s", text);
+  free(text);
+  return RT_OK;
 }
 
 static rt_err read_meta(const rt_h5_reader *h5, const char *path,
@@ -165,18 +187,32 @@ static rt_err read_meta(const rt_h5_reader *h5, const char *path,
   RT_TRY(rt_h5_reader_int(h5, "rows_xxh3", &hash));
   meta->rows_xxh3 = (uint64_t)hash;
   RT_TRY(rt_h5_reader_real(h5, "norm_mean", &meta->norm_mean));
-  char *origin;
-  RT_TRY(rt_h5_reader_text(h5, "origin", sizeof meta->origin, &origin));
-  snprintf(meta->origin, sizeof meta->origin, "%s", origin);
-  free(origin);
-  if (version > 3) {
-    char *teacher;
-    RT_TRY(rt_h5_reader_text(h5, "teacher", sizeof meta->teacher, &teacher));
-    snprintf(meta->teacher, sizeof meta->teacher, "%s", teacher);
-    free(teacher);
-  }
+  RT_TRY(read_hash(h5, "origin", meta->origin));
+  if (version > 3)
+    RT_TRY(read_hash(h5, "teacher", meta->teacher));
+  if (version > 4)
+    RT_TRY(read_hash(h5, "tokenizer", meta->tokenizer));
   RT_TRY(read_text(h5, "deck", &meta->deck));
   return read_text(h5, "config", &meta->arch);
+}
+
+/** No run writes other numbers. */
+static rt_err check_numbers(const char *path, int64_t step,
+                            const rt_checkpoint_meta *meta)
+{
+  RT_CHECK(meta->step == step, RT_ERR_DATA,
+           "%s is of step %lld, its folder of step %lld", path,
+           (long long)meta->step, (long long)step);
+  RT_CHECK(meta->consumed >= 0 && meta->tokens >= 0 && meta->rows >= 0 &&
+               meta->skipped >= 0 && meta->skipped <= step &&
+               isfinite(meta->norm_mean) && meta->norm_mean >= 0.0,
+           RT_ERR_DATA,
+           "%s: %lld rows of %lld and %lld tokens consumed, %lld of %lld steps "
+           "skipped, mean gradient norm %g: no run writes such numbers",
+           path, (long long)meta->consumed, (long long)meta->rows,
+           (long long)meta->tokens, (long long)meta->skipped, (long long)step,
+           meta->norm_mean);
+  return RT_OK;
 }
 
 /** Broadcast rank 0's meta. */
@@ -197,6 +233,11 @@ static rt_err share_meta(MPI_Comm comm, rt_err err, rt_checkpoint_meta *meta)
   return RT_OK;
 }
 
+rt_err rt_checkpoint_text_error(rt_err err)
+{
+  return err == RT_ERR_CONFIG ? RT_FAIL(RT_ERR_DATA, "%s", rt_err_text()) : err;
+}
+
 rt_err rt_checkpoint_proof(const char *folder, int64_t step, uint64_t *hash)
 {
   char path[RT_PATH_MAX], sha256[RT_SHA256_HEX];
@@ -214,6 +255,8 @@ rt_err rt_checkpoint_read_meta(MPI_Comm comm, const char *folder, int64_t step,
   RT_TRY(rt_checkpoint_path(path, folder, "", step, "/state.h5"));
   RT_TRY(rt_h5_reader_open_all(comm, path, &meta->file));
   rt_err err = rank == 0 ? read_meta(meta->file, path, meta) : RT_OK;
+  if (rank == 0 && err == RT_OK)
+    err = check_numbers(path, step, meta);
   err = share_meta(comm, err, meta);
   if (err != RT_OK)
     rt_checkpoint_meta_clear(meta);
@@ -224,10 +267,7 @@ rt_err rt_checkpoint_read_meta(MPI_Comm comm, const char *folder, int64_t step,
 static rt_err read_slabs(const rt_h5_reader *h5, rt_slab *slabs, int n)
 {
   for (int i = 0; i < n; i++) {
-    rt_h5_shape s;
-    RT_TRY(rt_h5_reader_look(h5, slabs[i].name, &s));
-    const bool some = slabs[i].data.rows > 0;
-    const rt_h5_shape expected = {.dtype = some ? slabs[i].data.dtype : s.dtype,
+    const rt_h5_shape expected = {.dtype = slabs[i].data.dtype,
                                   .n_dims = 2,
                                   .rows = slabs[i].rows,
                                   .cols = slabs[i].cols};

@@ -32,6 +32,8 @@ typedef struct rt_checkpoint_meta {
   char origin[RT_SHA256_HEX]; /**< hash of what the run started from; "" if
                                  unknown */
   char teacher[RT_SHA256_HEX]; /**< hash of the teacher; "": none or unknown */
+  char tokenizer[RT_SHA256_HEX]; /**< hash of the tokenizer, or "none"; "":
+                                    unknown */
   char *deck; /**< resolved deck; owned, free by rt_checkpoint_meta_clear */
   char *arch; /**< config.json text; owned */
   struct rt_h5_reader *file; /**< proven and open, for rt_checkpoint_read;
@@ -48,20 +50,29 @@ RT_MUST rt_err rt_checkpoint_write(MPI_Comm comm, const char *folder,
                                    const rt_checkpoint_meta *meta,
                                    const rt_slab *slabs, int n_slabs);
 
-/** Find the newest checkpoint in \a folder that passes its seal, trying older
+/** Load the checkpoint of \a step.  RT_ERR_DATA or RT_ERR_NOINPUT: it is
+ *  damaged; any other error has another reason, such as a changed deck.
+ *  Collective; every rank returns the same. */
+typedef rt_err rt_checkpoint_load(void *context, int64_t step);
+/** Load the newest checkpoint in \a folder that is not damaged, trying older
  *  ones in turn with a warning that says what is wrong.  *step = -1 if there is
  *  none; RT_ERR_DATA if all are damaged.  Collective. */
 RT_MUST rt_err rt_checkpoint_newest(MPI_Comm comm, const char *folder,
+                                    rt_checkpoint_load *load, void *context,
                                     int64_t *step);
 /** Check the seal, read what is not a tensor.  The file stays open in \a meta:
- *  what is read from it is what was checked.  Collective. */
+ *  what is read from it is what was checked.  Numbers that no run can have
+ *  written are RT_ERR_DATA.  Collective. */
 RT_MUST rt_err rt_checkpoint_read_meta(MPI_Comm comm, const char *folder,
                                        int64_t step, rt_checkpoint_meta *meta);
+/** The outcome of parsing a text of a checkpoint: RT_ERR_CONFIG, a wrong
+ * setting where a user wrote the text, is RT_ERR_DATA here.  Not collective. */
+RT_MUST rt_err rt_checkpoint_text_error(rt_err err);
 /** The hash at the end of its seal.  Not collective. */
 RT_MUST rt_err rt_checkpoint_proof(const char *folder, int64_t step,
                                    uint64_t *hash);
-/** Fill every slab from the checkpoint of \a meta.  Unknown names, other
- *  shapes: RT_ERR_DATA.  Collective. */
+/** Fill every slab from the checkpoint of \a meta.  Unknown names, other types
+ *  or shapes: RT_ERR_DATA, also for slabs of zero rows.  Collective. */
 RT_MUST rt_err rt_checkpoint_read(MPI_Comm comm, const rt_checkpoint_meta *meta,
                                   rt_slab *slabs, int n_slabs);
 /** Rename checkpoints of steps later than \a step, which are damaged, so that

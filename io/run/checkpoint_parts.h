@@ -8,7 +8,7 @@
 
 #define RT_CHECKPOINT_FORMAT "retort-checkpoint"
 #define RT_CHECKPOINT_TMP ".tmp-"   /**< prefix of temporary folders */
-enum { RT_CHECKPOINT_VERSION = 4 }; // 3 lacks the teacher
+enum { RT_CHECKPOINT_VERSION = 5 }; // 4 lacks the tokenizer, 3 the teacher
 
 /** FOLDER/<before>step-00000100<after> */
 RT_MUST rt_err rt_checkpoint_path(char out[RT_PATH_MAX], const char *folder,

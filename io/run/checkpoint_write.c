@@ -150,6 +150,7 @@ static rt_err write_meta(rt_h5 *h5, const rt_checkpoint_meta *meta)
   RT_TRY(rt_h5_put_real(h5, "norm_mean", meta->norm_mean));
   RT_TRY(rt_h5_put_text(h5, "origin", meta->origin));
   RT_TRY(rt_h5_put_text(h5, "teacher", meta->teacher));
+  RT_TRY(rt_h5_put_text(h5, "tokenizer", meta->tokenizer));
   RT_TRY(write_text(h5, "deck", meta->deck ? meta->deck : ""));
   return write_text(h5, "config", meta->arch ? meta->arch : "");
 }

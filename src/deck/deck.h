@@ -84,8 +84,8 @@ RT_MUST rt_err rt_deck_to_file_text(const rt_deck *deck, char **text);
 
 /** Differences that matter for a restart, one "key: old -> new" a line into a
  *  fresh string the caller frees; "" when none.  Keys that the table calls FREE
- *  may differ.  A path that is the end of the other is the same, seen from
- *  another folder. */
+ *  or CONTENT may differ.  A path that is the end of the other is the same,
+ * seen from another folder. */
 RT_MUST rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
                             char **text);
 
@@ -96,6 +96,8 @@ RT_MUST rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
  *  \param folder  the key with which the user can choose another place */
 RT_MUST rt_err rt_deck_same_run(const rt_deck *deck, const char *text,
                                 const char *of, rt_key folder);
+/** Is the value the same?  A path that is the end of the other is. */
+bool rt_deck_same_value(const rt_deck *a, const rt_deck *b, rt_key key);
 /** Does checkpoint.allow_change name this key? */
 bool rt_deck_allows(const rt_deck *deck, rt_key key);
 

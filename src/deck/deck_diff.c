@@ -58,6 +58,11 @@ static bool same_value(rt_key key, const rt_deck_value *a,
          (rt_key_is_path(key) && same_paths(a, b));
 }
 
+bool rt_deck_same_value(const rt_deck *a, const rt_deck *b, rt_key key)
+{
+  return same_value(key, &a->values[key], &b->values[key]);
+}
+
 bool rt_deck_allows(const rt_deck *deck, rt_key key)
 {
   for (int i = 0; i < rt_deck_n(deck, RT_KEY_CKPT_ALLOW); i++)

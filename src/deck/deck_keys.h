@@ -8,7 +8,8 @@
  *  times ("30 min", 04:00:00).  In a TEXT with unit path, ~ and ${NAME} are
  *  expanded.  An empty TEXT default means "not set".  restart: FREE keys may
  *  change when a run is continued, because the model is the same up to
- *  rounding; KEPT keys must not, unless checkpoint.allow_change names them.
+ *  rounding; KEPT keys must not, unless checkpoint.allow_change names them; of
+ *  CONTENT keys, files with the same contents may be named instead.
  *  To add a key, add a row and run `make docs`. */
 #ifndef RT_DECK_KEYS_H
 #define RT_DECK_KEYS_H
@@ -56,7 +57,7 @@
   K(DATA_VALID, "data.valid_fraction", REAL, "0.01", 0, 0.9, "", "", KEPT, "fraction of documents held out for validation") \
   K(DATA_SPLIT_SEED, "data.split_seed", INT, "1", 0, 72057594037927935, "", "", KEPT, "seed for the selection of held-out documents") \
   K(DATA_ROWS, "data.rows", INT, "0", 0, 9000000000000000, "", "rows", KEPT, "use only this many rows from the beginning of the training stream; 0: all") \
-  K(DATA_TOKENIZER, "data.tokenizer", TEXT, "", 1, 0, "", "path", KEPT, "Hugging Face folder of the tokenizer that produced the corpus (hashed, and copied by export)") \
+  K(DATA_TOKENIZER, "data.tokenizer", TEXT, "", 1, 0, "", "path", CONTENT, "Hugging Face folder of the tokenizer that produced the corpus (hashed, and copied by export)") \
   K(STU_WEIGHTS, "student.weights", TEXT, "", 1, 0, "", "path", KEPT, "Hugging Face folder with initial weights; empty: random weights") \
   K(STU_CONFIG, "student.config", TEXT, "", 1, 0, "", "path", KEPT, "Hugging Face config.json (file or folder) that gives the shape; empty: the keys below") \
   K(STU_TP, "student.tp", INT, "1", 1, 1048576, "", "ranks", FREE, "tensor-parallel ranks of the student") \

@@ -247,12 +247,14 @@ static void describe_limits(rt_key key, char *out, size_t n)
 static void print_markdown_row(const rt_deck *deck, rt_key key, FILE *to)
 {
   const rt_key_row *row = rt_key_row_of(key);
+  static const char *const restart[] = {[RT_KEY_KEPT] = "kept",
+                                        [RT_KEY_FREE] = "free",
+                                        [RT_KEY_CONTENT] = "content"};
   char limits[160];
   describe_limits(key, limits, sizeof limits);
   fprintf(to, "| `%s` | %s | `", row->path, rt_key_type_name(row->type));
   rt_deck_value_print(key, &deck->values[key], to);
-  fprintf(to, "` | %s | %s | %s |\n", limits,
-          row->restart == RT_KEY_FREE ? "free" : "kept", row->help);
+  fprintf(to, "` | %s | %s | %s |\n", limits, restart[row->restart], row->help);
 }
 
 static rt_err print_yaml_row(const rt_deck *deck, rt_key key, FILE *to)
@@ -318,7 +320,9 @@ static void print_preamble(document_kind kind, FILE *to)
           "have other values,\n"
           "as the model is the same up to rounding.  `kept` keys must not "
           "change, unless\n"
-          "`checkpoint.allow_change` names them.\n",
+          "`checkpoint.allow_change` names them; of `content` keys, the path "
+          "may change, but not\n"
+          "what the files contain.\n",
           to);
   else if (kind == YAML)
     fputs("# Every deck key with its default.  Generated from\n"

@@ -28,8 +28,11 @@ typedef enum rt_key_type {
 
 /** Whether a key may change when a run is resumed. */
 typedef enum rt_key_restart {
-  RT_KEY_KEPT, /**< no, unless checkpoint.allow_change names it */
-  RT_KEY_FREE  /**< yes */
+  RT_KEY_KEPT,   /**< no, unless checkpoint.allow_change names it */
+  RT_KEY_FREE,   /**< yes */
+  RT_KEY_CONTENT /**< the path may change, but not what the files contain,
+                    unless checkpoint.allow_change names it; checked by hashes,
+                    not by rt_deck_diff */
 } rt_key_restart;
 
 /** The row of a key in deck_keys.h. */

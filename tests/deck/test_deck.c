@@ -509,6 +509,8 @@ static void test_restart_of_every_key(void)
   for (size_t i = 0; i < sizeof free_ones / sizeof free_ones[0]; i++)
     CU_ASSERT_EQUAL(rt_key_row_of(rt_key_find(free_ones[i]))->restart,
                     RT_KEY_FREE);
+  CU_ASSERT_EQUAL(rt_key_row_of(RT_KEY_DATA_TOKENIZER)->restart,
+                  RT_KEY_CONTENT);
 }
 
 static void test_same_run(void)
@@ -516,6 +518,7 @@ static void test_same_run(void)
   rt_deck *deck;
   const char *const old = "train: {lr: 1, micro_rows: 2, beta1: 0.5}\n"
                           "run: {device: check, threads: 3}\n"
+                          "data: {tokenizer: there}\n" // compared by hash
                           "loss: {chunk_mib: 3}";
   RT_OKAY(parse("train: {lr: 2, beta1: 0.5}", &deck));
   RT_FAILS(rt_deck_same_run(deck, old, "the old one", RT_KEY_OUT_DIR),

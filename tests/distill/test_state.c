@@ -4,6 +4,7 @@
  *  ranks: 1 2 4 */
 #include "base/rng.h"
 #include "distill/train/state.h"
+#include "support/newest.h"
 #include "support/param_set.h"
 #include "support/scratch.h"
 
@@ -178,7 +179,7 @@ static void test_refused(void)
   CU_ASSERT_NOT_EQUAL(read_at(&spec, 5), RT_OK);
   write_at(&x, 5);
   write_at(&x, 6);
-  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  RT_OKAY(newest_step(MPI_COMM_WORLD, folder, &step));
   CU_ASSERT_EQUAL(step, 6);
   char name[sizeof x.s.p.item[1].name];
   memcpy(name, x.s.p.item[1].name, sizeof name);

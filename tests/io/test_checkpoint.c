@@ -6,8 +6,10 @@
 
 #include "base/log.h"
 #include "io/common/seal.h"
+#include "support/newest.h"
 #include "support/rt_test.h"
 #include "support/scratch.h"
+#include <math.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -122,7 +124,7 @@ static rt_checkpoint_meta meta_of(int64_t step)
   return (rt_checkpoint_meta){.step = step,
                               .consumed = step * 8,
                               .tokens = step * 4096,
-                              .skipped = 3,
+                              .skipped = step / 2,
                               .rows = 1000,
                               .rows_xxh3 = UINT64_MAX - 7,
                               .norm_mean = 0.1,
@@ -188,7 +190,7 @@ static void test_meta(void)
   make_slabs(BY_ROWS, 0, slabs);
   RT_OKAY(rt_checkpoint_write(MPI_COMM_WORLD, folder, &meta, slabs, N_TENSORS));
   int64_t step;
-  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  RT_OKAY(newest_step(MPI_COMM_WORLD, folder, &step));
   CU_ASSERT_EQUAL(step, 12345678901);
   RT_OKAY(rt_checkpoint_read_meta(MPI_COMM_WORLD, folder, step, &got));
   CU_ASSERT_EQUAL(got.step, meta.step);
@@ -237,7 +239,7 @@ static void test_refused_writes(void)
         RT_ERR_INTERNAL, "of one type");
   }
   int64_t step;
-  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  RT_OKAY(newest_step(MPI_COMM_WORLD, folder, &step));
   CU_ASSERT_EQUAL(step, -1);
   free_slabs(slabs);
   scratch_remove(folder);
@@ -345,7 +347,7 @@ static void test_fall_back(void)
   begin();
   char path[RT_PATH_MAX], other[RT_PATH_MAX];
   int64_t step;
-  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, "/nonexistent/x", &step));
+  RT_OKAY(newest_step(MPI_COMM_WORLD, "/nonexistent/x", &step));
   CU_ASSERT_EQUAL(step, -1);
   for (int64_t s = 10; s <= 40; s += 10)
     RT_OKAY(write_step(s, BY_ROWS));
@@ -359,7 +361,7 @@ static void test_fall_back(void)
     RT_OKAY(rt_folder_create(path));
   }
   MPI_Barrier(MPI_COMM_WORLD);
-  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  RT_OKAY(newest_step(MPI_COMM_WORLD, folder, &step));
   CU_ASSERT_EQUAL(step, 20);
   MPI_Barrier(MPI_COMM_WORLD);
   if (my_rank == 0) {
@@ -368,12 +370,39 @@ static void test_fall_back(void)
         rename(file_of(10, "state.h5", path), file_of(10, "gone", other)), 0);
   }
   MPI_Barrier(MPI_COMM_WORLD);
-  RT_FAILS(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step), RT_ERR_DATA,
+  RT_FAILS(newest_step(MPI_COMM_WORLD, folder, &step), RT_ERR_DATA,
            "none of the 4 checkpoints");
   RT_OKAY(write_step(50, BY_ROWS)); // over what was left of the first try
-  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  RT_OKAY(newest_step(MPI_COMM_WORLD, folder, &step));
   CU_ASSERT_EQUAL(step, 50);
   CU_ASSERT_FALSE(rt_folder_exists(file_of(50, "junk", path)));
+  scratch_remove(folder);
+}
+
+/** Numbers that no run has written, under a right seal. */
+static void test_lying_numbers(void)
+{
+  begin();
+  char path[RT_PATH_MAX], to[RT_PATH_MAX];
+  int64_t step;
+  rt_slab slabs[N_TENSORS];
+  make_slabs(BY_ROWS, 0, slabs);
+  RT_OKAY(write_step(10, BY_ROWS));
+  for (int i = 0; i < 5; i++) {
+    rt_checkpoint_meta meta = meta_of(20);
+    meta.consumed = i == 0 ? -1 : meta.consumed;
+    meta.skipped = i == 1 ? 21 : meta.skipped;
+    meta.norm_mean = i == 2 ? -0.5 : i == 3 ? NAN : meta.norm_mean;
+    RT_OKAY(
+        rt_checkpoint_write(MPI_COMM_WORLD, folder, &meta, slabs, N_TENSORS));
+    if (i == 4 && my_rank == 0) // of another step than its folder
+      CU_ASSERT_EQUAL(rename(file_of(20, "", path), file_of(30, "", to)), 0);
+    MPI_Barrier(MPI_COMM_WORLD);
+    RT_OKAY(newest_step(MPI_COMM_WORLD, folder, &step));
+    CU_ASSERT_EQUAL(step, 10);
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+  free_slabs(slabs);
   scratch_remove(folder);
 }
 
@@ -419,16 +448,16 @@ static void test_damage(void)
     for (int i = my_rank; i < 2000; i += n_ranks) {
       const int64_t at = scratch_random(i, bytes);
       scratch_flip(path, at, 1 << i % 8);
-      taken += rt_checkpoint_newest(MPI_COMM_SELF, own, &step) == RT_OK;
+      taken += newest_step(MPI_COMM_SELF, own, &step) == RT_OK;
       rt_checkpoint_meta got;
       taken += rt_checkpoint_read_meta(MPI_COMM_SELF, own, 1, &got) == RT_OK;
       rt_checkpoint_meta_clear(&got);
       scratch_flip(path, at, 1 << i % 8);
     }
-    RT_OKAY(rt_checkpoint_newest(MPI_COMM_SELF, own, &step));
+    RT_OKAY(newest_step(MPI_COMM_SELF, own, &step));
     for (int64_t i = 99 - my_rank; i >= 0; i -= n_ranks) {
       CU_ASSERT_EQUAL(truncate(path, bytes * i / 100), 0);
-      taken += rt_checkpoint_newest(MPI_COMM_SELF, own, &step) == RT_OK;
+      taken += newest_step(MPI_COMM_SELF, own, &step) == RT_OK;
     }
     RT_OKAY(rt_checkpoint_write(MPI_COMM_SELF, own, &meta, &slab, 1));
   }
@@ -462,11 +491,11 @@ static void test_one_fails(void)
                  strstr(rt_err_text(), "the checkpoint needs 1.2 MiB") != NULL);
   setrlimit(RLIMIT_FSIZE, &old);
   int64_t step;
-  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  RT_OKAY(newest_step(MPI_COMM_WORLD, folder, &step));
   CU_ASSERT_EQUAL(step, -1);
   CU_ASSERT_TRUE(my_rank != 0 || rmdir(folder) == 0); // which is empty
   RT_OKAY(rt_checkpoint_write(MPI_COMM_WORLD, folder, &meta, &slab, 1));
-  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  RT_OKAY(newest_step(MPI_COMM_WORLD, folder, &step));
   CU_ASSERT_EQUAL(step, 1);
   free(x);
   scratch_remove(folder);
@@ -481,6 +510,7 @@ RT_TEST_MAIN("checkpoint", {"any layout reads any layout", test_layouts},
              {"the same state is the same file", test_same_bytes},
              {"a step is replaced", test_again},
              {"the newest whole one is taken", test_fall_back},
+             {"numbers that no run writes", test_lying_numbers},
              {"old ones are pruned", test_prune},
              {"flips and truncations", test_damage},
              {"one rank fails to write", test_one_fails})

@@ -9,6 +9,7 @@
 #include "io/run/checkpoint.h"
 #include "support/h5_damage.h"
 #include "support/logits_scene.h"
+#include "support/newest.h"
 #include <hdf5.h>
 #include <sys/resource.h>
 
@@ -288,7 +289,7 @@ static rt_err read_state(const char *own)
   rt_checkpoint_meta meta;
   int64_t step;
   make_slabs(w, names, slabs);
-  RT_TRY(rt_checkpoint_newest(MPI_COMM_SELF, own, &step));
+  RT_TRY(newest_step(MPI_COMM_SELF, own, &step));
   RT_TRY(rt_checkpoint_read_meta(MPI_COMM_SELF, own, step, &meta));
   const rt_err err = rt_checkpoint_read(MPI_COMM_SELF, &meta, slabs, N_SLABS);
   rt_checkpoint_meta_clear(&meta);

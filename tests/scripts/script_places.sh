@@ -44,6 +44,15 @@ cp out.txt other/printed.yaml
   fail "export from another folder: $(cat other/err.txt)"
 cmp words/tokenizer.json printed.hf/tokenizer.json
 
+# --- the same tokenizer may move; another one of the same name is refused
+mv words moved
+printed=(train deck.yaml "${small[@]}" train.length=6 "${both[@]}"
+  output.dir=printed)
+expect 78 1 "${printed[@]}" data.tokenizer=other/words
+says err.txt "the tokenizer differs from that of the checkpoint (step 4 of printed)"
+expect 0 1 "${printed[@]}" data.tokenizer=moved
+says out.txt "resumed at step 4"
+
 # --- a config.json of the same name and shape, but of another model
 cp -r teacher.hf shape
 model=(train deck.yaml "${small[@]}" student.config=shape output.dir=shaped)

@@ -349,6 +349,22 @@ static rt_err finish(rt_window_capture *tc)
   return RT_OK;
 }
 
+rt_err rt_window_capture_origin(const rt_window_capture *tc,
+                                char hex[RT_SHA256_HEX])
+{
+  const rt_comm *const world = tc->job->world;
+  rt_logits_info info = {0};
+  char *deck = NULL;
+  rt_err err = RT_OK;
+  if (rt_comm_rank(world) == 0)
+    err = rt_logits_peek(tc->folder, &info, &deck);
+  free(deck);
+  RT_TRY(rt_agree(world, err));
+  // a dataset of a teacher has no lanes
+  snprintf(hex, RT_SHA256_HEX, "%s", info.lanes > 0 ? info.teacher_hash : "");
+  return rt_comm_bcast(world, hex, RT_SHA256_HEX, 0);
+}
+
 rt_err rt_window_capture_begin(rt_window_capture *tc, int64_t step,
                                const char *origin)
 {

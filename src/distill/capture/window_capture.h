@@ -24,6 +24,10 @@ const rt_arena *rt_window_capture_arena(const rt_window_capture *tc);
 RT_MUST rt_err rt_window_capture_commit(rt_window_capture *tc);
 void rt_window_capture_destroy(rt_window_capture **tc);
 
+/** The origin of the run that has begun the dataset in capture.dir, "" if there
+ *  is none.  Collective. */
+RT_MUST rt_err rt_window_capture_origin(const rt_window_capture *tc,
+                                        char hex[RT_SHA256_HEX]);
 /** Create the dataset, or continue that of an earlier run, whose rows from
  *  steps before \a step must exist.  \a origin: what the run started from
  *  (rt_run_id_origin); RT_ERR_LOCKED if the dataset has another one.

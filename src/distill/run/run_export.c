@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/draft.h"
 #include "distill/run/run.h"
+#include "distill/train/pieces.h"
 #include "distill/train/run_folder.h"
 #include "io/hf/hfconfig.h"
 #include "io/hf/safetensors.h"
@@ -27,31 +28,25 @@ typedef struct rt_export {
   rt_params params; // owned
 } rt_export;
 
-static rt_err find_checkpoint(rt_export *x, const char *run_folder)
+static void forget(rt_export *x)
 {
-  RT_TRY(rt_run_folder_checkpoints(x->checkpoints, run_folder));
-  RT_CHECK(rt_folder_exists(x->checkpoints), RT_ERR_NOINPUT,
-           "%s: no such folder; the first argument is the output.dir of a run "
-           "that wrote a checkpoint",
-           x->checkpoints);
-  RT_TRY(rt_checkpoint_newest(MPI_COMM_SELF, x->checkpoints, &x->step));
-  RT_CHECK(x->step >= 0, RT_ERR_NOINPUT, "%s: holds no checkpoint",
-           x->checkpoints);
-  RT_TRY(rt_checkpoint_read_meta(MPI_COMM_SELF, x->checkpoints, x->step,
-                                 &x->meta));
-  return rt_deck_parse("the checkpoint's deck", x->meta.deck, 0, NULL,
-                       &x->deck);
+  rt_params_clear(&x->params);
+  rt_arena_destroy(&x->arena);
+  rt_grid_clear(&x->grid);
+  rt_comm_destroy(&x->self);
+  rt_deck_destroy(&x->deck);
+  rt_checkpoint_meta_clear(&x->meta);
 }
 
-/** Write config.json as stored in the checkpoint, and read the shape from it.
- */
-static rt_err put_config(rt_export *x, const char *to)
+/** Parse the texts of the checkpoint, and list the tensors of its model. */
+static rt_err parse(rt_export *x)
 {
-  char path[RT_PATH_MAX];
-  RT_TRY(rt_path_join(path, to, "config.json"));
-  RT_TRY(rt_file_put(path, x->meta.arch, strlen(x->meta.arch)));
-  RT_TRY(rt_hfconfig_read(path, &x->arch));
-  RT_TRY(rt_arch_check(&x->arch, path));
+  static const char config[] = "the checkpoint's config.json";
+  RT_TRY(rt_checkpoint_text_error(
+      rt_deck_parse("the checkpoint's deck", x->meta.deck, 0, NULL, &x->deck)));
+  RT_TRY(rt_checkpoint_text_error(
+      rt_hfconfig_parse(config, x->meta.arch, strlen(x->meta.arch), &x->arch)));
+  RT_TRY(rt_checkpoint_text_error(rt_arch_check(&x->arch, config)));
   RT_TRY(rt_comm_create(MPI_COMM_SELF, &x->self));
   RT_TRY(rt_grid_init(&x->grid, x->self, 1, "tp"));
   RT_TRY(rt_arena_create("export", &x->arena));
@@ -59,22 +54,69 @@ static rt_err put_config(rt_export *x, const char *to)
                         false);
 }
 
+/** The tensor \a i as it is in the checkpoint, without memory. */
+static rt_slab slab_of(const rt_export *x, int i, char name[104])
+{
+  const rt_param *const p = &x->params.item[i];
+  const rt_dtype type =
+      rt_deck_is(x->deck, RT_KEY_RUN_REAL, "f64") ? RT_F64 : RT_F32;
+  snprintf(name, 104, "w/%s", p->name);
+  return (rt_slab){.name = name,
+                   .rows = p->rows,
+                   .cols = p->cols,
+                   .data = rt_view_of(NULL, type, 0, p->cols)};
+}
+
+/** Load what is not a tensor, and check that the tensors are there. */
+static rt_err load(void *context, int64_t step)
+{
+  rt_export *const x = context;
+  char name[104];
+  forget(x); // of a damaged checkpoint
+  RT_TRY(
+      rt_checkpoint_read_meta(MPI_COMM_SELF, x->checkpoints, step, &x->meta));
+  RT_TRY(parse(x));
+  for (int i = 0; i < x->params.n; i++) {
+    rt_slab slab = slab_of(x, i, name);
+    RT_TRY(rt_checkpoint_read(MPI_COMM_SELF, &x->meta, &slab, 1));
+  }
+  return RT_OK;
+}
+
+static rt_err find_checkpoint(rt_export *x, const char *run_folder)
+{
+  RT_TRY(rt_run_folder_checkpoints(x->checkpoints, run_folder));
+  RT_CHECK(rt_folder_exists(x->checkpoints), RT_ERR_NOINPUT,
+           "%s: no such folder; the first argument is the output.dir of a run "
+           "that wrote a checkpoint",
+           x->checkpoints);
+  RT_TRY(
+      rt_checkpoint_newest(MPI_COMM_SELF, x->checkpoints, load, x, &x->step));
+  RT_CHECK(x->step >= 0, RT_ERR_NOINPUT, "%s: holds no checkpoint",
+           x->checkpoints);
+  return RT_OK;
+}
+
+/** Write config.json as stored in the checkpoint. */
+static rt_err put_config(const rt_export *x, const char *to)
+{
+  char path[RT_PATH_MAX];
+  RT_TRY(rt_path_join(path, to, "config.json"));
+  return rt_file_put(path, x->meta.arch, strlen(x->meta.arch));
+}
+
 /** Copy a tensor from the checkpoint, where it has the run's type, to position
  *  \a i of the writer. */
 static rt_err copy_tensor(const rt_export *x, rt_st_writer *writer, int i)
 {
-  const rt_param *p = &x->params.item[i];
-  const rt_dtype type =
-      rt_deck_is(x->deck, RT_KEY_RUN_REAL, "f64") ? RT_F64 : RT_F32;
   char name[104];
-  snprintf(name, sizeof name, "w/%s", p->name);
-  rt_slab slab = {.name = name,
-                  .rows = p->rows,
-                  .cols = p->cols,
-                  .data = rt_view_of(NULL, type, p->rows, p->cols)};
+  rt_slab slab = slab_of(x, i, name);
+  slab.data.rows = slab.rows;
   slab.data.data = malloc(rt_view_bytes(&slab.data));
-  RT_CHECK(slab.data.data != NULL, RT_ERR_MEM, "tensor %s", p->name);
+  RT_CHECK(slab.data.data != NULL, RT_ERR_MEM, "tensor %s", name);
   rt_err err = rt_checkpoint_read(MPI_COMM_SELF, &x->meta, &slab, 1);
+  if (err == RT_OK)
+    err = rt_pieces_check(&slab, 1);
   if (err == RT_OK)
     err = rt_st_writer_put(writer, i, 0, slab.data);
   free(slab.data.data);
@@ -165,12 +207,7 @@ rt_err rt_run_export(const rt_comm *world, const char *run_folder,
   if (rt_comm_rank(world) == 0) {
     rt_export x = {.step = -1};
     err = export(&x, run_folder, out_folder);
-    rt_params_clear(&x.params);
-    rt_arena_destroy(&x.arena);
-    rt_grid_clear(&x.grid);
-    rt_comm_destroy(&x.self);
-    rt_deck_destroy(&x.deck);
-    rt_checkpoint_meta_clear(&x.meta);
+    forget(&x);
   }
   return rt_agree(world, err);
 }

@@ -152,6 +152,18 @@ static rt_err record(rt_train_run *run)
                   run->recorded ? rt_last_run_goes(run->folder, &now) : RT_OK);
 }
 
+static rt_err begin_capture(rt_train_run *run)
+{
+  rt_window_capture *const capture = run->trainer->capture;
+  rt_run_id *const id = &run->trainer->id;
+  char known[RT_SHA256_HEX];
+  if (capture == NULL)
+    return RT_OK;
+  RT_TRY(rt_window_capture_origin(capture, known));
+  RT_TRY(rt_run_id_origin(run->job, run->saved, known, id));
+  return rt_window_capture_begin(capture, run->step, id->origin);
+}
+
 static rt_err prepare(rt_train_run *run)
 {
   rt_job *job = run->job;
@@ -167,10 +179,7 @@ static rt_err prepare(rt_train_run *run)
   run->checkpoint_every = interval(job, RT_KEY_CKPT_EVERY);
   run->eval_every = interval(job, RT_KEY_EVAL_EVERY);
   run->checkpoint_s = rt_deck_seconds(job->deck, RT_KEY_CKPT_EVERY);
-  if (run->trainer->capture != NULL)
-    RT_TRY(rt_run_id_origin(run->job, run->saved, &run->trainer->id));
-  RT_TRY(rt_window_capture_begin(run->trainer->capture, run->step,
-                                 run->trainer->id.origin));
+  RT_TRY(begin_capture(run));
   if (run->step < job->n_steps)
     RT_TRY(rt_agree(job->world, rt_trainer_seek(run->trainer, run->step)));
   RT_TRY(rt_agree(job->world, run->lock != NULL ? keep_log(run) : RT_OK));

@@ -1,6 +1,7 @@
 /** \file pieces.c */
 #include "distill/train/pieces.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -66,6 +67,44 @@ rt_err rt_pieces_from_device(rt_pieces *s)
   for (int i = 0; s->host != NULL && i < s->n; i++)
     if (s->piece[i].on_dev.rows > 0)
       RT_TRY(rt_dev_get(s->dev, s->slab[i].data.data, s->piece[i].on_dev));
+  return RT_OK;
+}
+
+/** Is it a value of a weight or first moment, or (\a squares) of a second
+ *  moment, which may overflow to infinity? */
+static bool is_value(double x, bool squares)
+{
+  return squares ? x >= 0.0 : isfinite(x);
+}
+
+/** The number of wrong values in row \a r of \a v. */
+static int64_t count_wrong(rt_view v, int64_t r, bool squares)
+{
+  int64_t n = 0;
+  if (v.dtype == RT_F32) {
+    const float *const x = (const float *)v.data + r * v.ld;
+    for (int64_t c = 0; c < v.cols; c++)
+      n += !is_value((double)x[c], squares);
+  } else {
+    const double *const x = (const double *)v.data + r * v.ld;
+    for (int64_t c = 0; c < v.cols; c++)
+      n += !is_value(x[c], squares);
+  }
+  return n;
+}
+
+rt_err rt_pieces_check(const rt_slab *slabs, int n)
+{
+  for (int i = 0; i < n; i++) {
+    const rt_view v = slabs[i].data;
+    int64_t n_wrong = 0;
+    for (int64_t r = 0; r < v.rows; r++)
+      n_wrong += count_wrong(v, r, slabs[i].name[0] == 'v');
+    RT_CHECK(n_wrong == 0, RT_ERR_DATA,
+             "the checkpoint's %s has %lld values that no run writes (NaN, "
+             "Inf, or a negative mean of squares)",
+             slabs[i].name, (long long)n_wrong);
+  }
   return RT_OK;
 }
 

@@ -48,6 +48,9 @@ void rt_pieces_add_moments(rt_pieces *s, const rt_params *params,
 RT_MUST rt_err rt_pieces_stage(rt_pieces *s);
 /** The same, filled with the device's data, for writing. */
 RT_MUST rt_err rt_pieces_from_device(rt_pieces *s);
+/** RT_ERR_DATA if what was read cannot be the state of a run: weights and first
+ *  moments are finite, second moments not negative. */
+RT_MUST rt_err rt_pieces_check(const rt_slab *slabs, int n);
 /** Copy what was read to the device; set padding to 0. */
 RT_MUST rt_err rt_pieces_to_device(rt_pieces *s);
 

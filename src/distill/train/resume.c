@@ -33,6 +33,7 @@ static rt_err fill_meta(const rt_trainer *t, int64_t step,
                                .norm_mean = t->norm_mean};
   memcpy(meta->origin, t->id.origin, sizeof meta->origin);
   memcpy(meta->teacher, t->id.teacher, sizeof meta->teacher);
+  memcpy(meta->tokenizer, t->id.tokenizer, sizeof meta->tokenizer);
   meta->arch = strdup(job->config);
   const rt_err err = meta->arch != NULL
                          ? rt_deck_to_file_text(job->deck, &meta->deck)
@@ -95,30 +96,57 @@ rt_err rt_resume_save(rt_trainer *t, int64_t step)
   return rt_agree(job->world, err);
 }
 
-static rt_err resume_from(rt_trainer *t, const char *folder, int64_t step)
+/** What is loaded from a checkpoint, for rt_checkpoint_newest. */
+typedef struct loading {
+  const rt_job *job;
+  const char *folder; // of the checkpoints
+  rt_trainer *t;      // NULL: weights only
+  rt_model *model;    // of weights only
+} loading;
+
+/** Take what the checkpoint says of the run, once its state is loaded. */
+static void take_meta(rt_trainer *t, const rt_checkpoint_meta *meta)
 {
-  const rt_state_spec state = state_of(t, folder);
+  t->n_skipped = meta->skipped;
+  t->n_updates = meta->step - meta->skipped;
+  t->norm_mean = meta->norm_mean;
+  memcpy(t->id.origin, meta->origin, sizeof t->id.origin);
+}
+
+static rt_err load_run(void *context, int64_t step)
+{
+  const loading *const l = context;
+  const rt_state_spec state = state_of(l->t, l->folder);
   rt_checkpoint_meta meta = {0};
-  rt_err err =
-      rt_checkpoint_read_meta(rt_comm_mpi(t->job->world), folder, step, &meta);
+  RT_CHECK(rt_deck_bool(l->job->deck, RT_KEY_CKPT_RESUME), RT_ERR_CONFIG,
+           "%s holds a checkpoint of step %lld, but checkpoint.resume is "
+           "false: choose another output.dir, remove the folder, or resume",
+           l->folder, (long long)step);
+  rt_err err = rt_checkpoint_read_meta(rt_comm_mpi(l->job->world), l->folder,
+                                       step, &meta);
   if (err == RT_OK)
-    err = rt_run_id_check(t->job, &t->id, &meta);
+    err = rt_run_id_check(l->job, &l->t->id, &meta);
   if (err == RT_OK)
     err = rt_state_read(&state, &meta);
-  t->n_skipped = meta.skipped;
-  t->n_updates = meta.step - meta.skipped;
-  t->norm_mean = meta.norm_mean;
-  memcpy(t->id.origin, meta.origin, sizeof t->id.origin);
+  if (err == RT_OK)
+    take_meta(l->t, &meta);
   rt_checkpoint_meta_clear(&meta);
   return err;
 }
 
-/** Newest step, and the folder of checkpoints; -1 if there is none. */
-static rt_err newest(const rt_job *job, const char *run_folder,
-                     char folder[RT_PATH_MAX], int64_t *step)
+static rt_err load_weights(void *context, int64_t step)
 {
-  RT_TRY(rt_run_folder_checkpoints(folder, run_folder));
-  return rt_checkpoint_newest(rt_comm_mpi(job->world), folder, step);
+  const loading *const l = context;
+  const rt_state_spec state = {.world = l->job->world,
+                               .dev = l->job->dev,
+                               .params = rt_model_params(l->model),
+                               .folder = l->folder};
+  rt_checkpoint_meta meta;
+  RT_TRY(rt_checkpoint_read_meta(rt_comm_mpi(l->job->world), l->folder, step,
+                                 &meta));
+  const rt_err err = rt_state_read(&state, &meta);
+  rt_checkpoint_meta_clear(&meta);
+  return err;
 }
 
 rt_err rt_resume_begin(rt_trainer *t, int64_t *step)
@@ -127,37 +155,25 @@ rt_err rt_resume_begin(rt_trainer *t, int64_t *step)
   const char *const run_folder = rt_deck_text(job->deck, RT_KEY_OUT_DIR);
   const bool first = rt_comm_rank(job->world) == 0;
   char folder[RT_PATH_MAX];
+  loading l = {.job = job, .folder = folder, .t = t};
   *step = -1;
   if (run_folder[0] == '\0')
     return RT_OK;
   RT_TRY(rt_run_id_read(job, &t->id));
-  RT_TRY(newest(job, run_folder, folder, step));
-  if (*step < 0)
-    return RT_OK;
-  RT_CHECK(rt_deck_bool(job->deck, RT_KEY_CKPT_RESUME), RT_ERR_CONFIG,
-           "%s holds a checkpoint of step %lld, but checkpoint.resume is "
-           "false: choose another output.dir, remove the folder, or resume",
-           folder, (long long)*step);
-  RT_TRY(resume_from(t, folder, *step));
-  return rt_agree(job->world,
-                  first ? rt_checkpoint_set_aside(folder, *step) : RT_OK);
+  RT_TRY(rt_run_folder_checkpoints(folder, run_folder));
+  RT_TRY(rt_checkpoint_newest(rt_comm_mpi(job->world), folder, load_run, &l,
+                              step));
+  return rt_agree(job->world, first && *step >= 0
+                                  ? rt_checkpoint_set_aside(folder, *step)
+                                  : RT_OK);
 }
 
 rt_err rt_resume_weights(const rt_job *job, rt_model *model,
                          const char *run_folder, int64_t *step)
 {
   char folder[RT_PATH_MAX];
-  RT_TRY(newest(job, run_folder, folder, step));
-  if (*step < 0)
-    return RT_OK;
-  const rt_state_spec state = {.world = job->world,
-                               .dev = job->dev,
-                               .params = rt_model_params(model),
-                               .folder = folder};
-  rt_checkpoint_meta meta;
-  RT_TRY(
-      rt_checkpoint_read_meta(rt_comm_mpi(job->world), folder, *step, &meta));
-  const rt_err err = rt_state_read(&state, &meta);
-  rt_checkpoint_meta_clear(&meta);
-  return err;
+  loading l = {.job = job, .folder = folder, .model = model};
+  RT_TRY(rt_run_folder_checkpoints(folder, run_folder));
+  return rt_checkpoint_newest(rt_comm_mpi(job->world), folder, load_weights, &l,
+                              step);
 }

@@ -56,6 +56,8 @@ rt_err rt_run_id_read(const rt_job *job, rt_run_id *id)
   const bool looks = rt_comm_rank(job->world) == 0;
   RT_TRY(rt_agree(job->world, looks ? hash_rows(job, &id->rows_xxh3) : RT_OK));
   RT_TRY(rt_comm_bcast(job->world, &id->rows_xxh3, sizeof id->rows_xxh3, 0));
+  snprintf(id->tokenizer, sizeof id->tokenizer, "%s",
+           job->tokenizer_hash[0] != '\0' ? job->tokenizer_hash : "none");
   return know_teacher(job, id);
 }
 
@@ -87,6 +89,27 @@ static rt_err compare_teachers(const rt_job *job, const rt_run_id *id,
            (long long)meta->step, rt_deck_text(deck, RT_KEY_OUT_DIR),
            rt_key_path(key), rt_deck_text(deck, key), id->teacher,
            meta->teacher, rt_key_path(key));
+  return RT_OK;
+}
+
+/** A checkpoint that does not record the tokenizer has its path.  \a old: the
+ *  checkpoint's deck. */
+static rt_err compare_tokenizers(const rt_job *job, const rt_run_id *id,
+                                 const rt_checkpoint_meta *meta,
+                                 const rt_deck *old)
+{
+  const rt_key key = RT_KEY_DATA_TOKENIZER;
+  const bool known = meta->tokenizer[0] != '\0';
+  const bool same = known ? strcmp(meta->tokenizer, id->tokenizer) == 0
+                          : rt_deck_same_value(old, job->deck, key);
+  RT_CHECK(same || rt_deck_allows(job->deck, key), RT_ERR_CONFIG,
+           "the tokenizer differs from that of the checkpoint (step %lld of "
+           "%s): data.tokenizer was \"%s\" (hash %s), now \"%s\" (hash %s). "
+           "Restore it, choose another output.dir, or list data.tokenizer in "
+           "checkpoint.allow_change",
+           (long long)meta->step, rt_deck_text(job->deck, RT_KEY_OUT_DIR),
+           rt_deck_text(old, key), known ? meta->tokenizer : "not recorded",
+           rt_deck_text(job->deck, key), id->tokenizer);
   return RT_OK;
 }
 
@@ -142,8 +165,8 @@ static rt_err compare_shapes(const rt_job *job, const rt_checkpoint_meta *meta)
   char *old = NULL, *now = NULL, line[2][128];
   if (allows(job->deck, "student."))
     return RT_OK;
-  RT_TRY(rt_hfconfig_parse("the checkpoint's model", meta->arch,
-                           strlen(meta->arch), &arch));
+  RT_TRY(rt_checkpoint_text_error(rt_hfconfig_parse(
+      "the checkpoint's model", meta->arch, strlen(meta->arch), &arch)));
   rt_err err = shape_text(arch, &old);
   if (err == RT_OK)
     err = shape_text(job->arch_s, &now);
@@ -168,12 +191,18 @@ static rt_err compare_decks(const rt_job *job, const rt_checkpoint_meta *meta)
   snprintf(of, sizeof of, "the checkpoint's (step %lld of %s)",
            (long long)meta->step, rt_deck_text(job->deck, RT_KEY_OUT_DIR));
   RT_TRY(rt_deck_same_run(job->deck, meta->deck, of, RT_KEY_OUT_DIR));
-  RT_CHECK(
-      meta->consumed == meta->step * job->batch_rows, RT_ERR_CONFIG,
-      "the checkpoint has consumed %lld rows in %lld steps, which does not "
-      "match train.batch_rows %lld: restore the earlier value",
-      (long long)meta->consumed, (long long)meta->step,
-      (long long)job->batch_rows);
+  const bool fits = meta->step == 0
+                        ? meta->consumed == 0
+                        : meta->consumed % meta->step == 0 &&
+                              meta->consumed / meta->step == job->batch_rows;
+  // the decks may differ in this key only if the user allows it
+  const bool changed = rt_deck_allows(job->deck, RT_KEY_TRAIN_BATCH);
+  RT_CHECK(fits, changed ? RT_ERR_CONFIG : RT_ERR_DATA,
+           "the checkpoint has consumed %lld rows in %lld steps, which does "
+           "not match train.batch_rows %lld%s",
+           (long long)meta->consumed, (long long)meta->step,
+           (long long)job->batch_rows,
+           changed ? ": restore the earlier value" : "");
   return RT_OK;
 }
 
@@ -205,11 +234,18 @@ static rt_err compare_windows(const rt_job *job, const rt_deck *old_deck,
   return RT_OK;
 }
 
-static rt_err check_window(const rt_job *job, const rt_checkpoint_meta *meta)
+/** Compare what the user may have changed since. */
+static rt_err compare_settings(const rt_job *job, const rt_run_id *id,
+                               const rt_checkpoint_meta *meta)
 {
   rt_deck *old = NULL;
-  rt_err err =
-      rt_deck_parse("the checkpoint's deck", meta->deck, 0, NULL, &old);
+  RT_TRY(rt_checkpoint_text_error(
+      rt_deck_parse("the checkpoint's deck", meta->deck, 0, NULL, &old)));
+  rt_err err = compare_decks(job, meta);
+  if (err == RT_OK)
+    err = compare_tokenizers(job, id, meta, old);
+  if (err == RT_OK)
+    err = compare_shapes(job, meta);
   if (err == RT_OK)
     err = compare_windows(job, old, meta->step);
   rt_deck_destroy(&old);
@@ -219,29 +255,55 @@ static rt_err check_window(const rt_job *job, const rt_checkpoint_meta *meta)
 rt_err rt_run_id_check(const rt_job *job, const rt_run_id *id,
                        const rt_checkpoint_meta *meta)
 {
-  RT_TRY(rt_agree(job->world, compare_decks(job, meta)));
-  RT_TRY(rt_agree(job->world, compare_shapes(job, meta)));
-  RT_TRY(rt_agree(job->world, check_window(job, meta)));
+  RT_TRY(rt_agree(job->world, compare_settings(job, id, meta)));
   RT_TRY(compare_teachers(job, id, meta));
   return compare_rows(job, id, meta);
 }
 
-/** Combine the hashes of what a run starts from. */
-static rt_err hash_beginning(const rt_job *job, char hex[RT_SHA256_HEX])
+/** Combine the hashes of what a run starts from.  \a head: tells the formats
+ *  apart. */
+static rt_err combine(const rt_job *job, const char *head, const char *student,
+                      const char *teacher, char hex[RT_SHA256_HEX])
 {
-  char student[RT_SHA256_HEX] = "", teacher[RT_SHA256_HEX] = "", proof[17] = "";
-  const char *const weights = rt_deck_text(job->deck, RT_KEY_STU_WEIGHTS);
-  if (weights[0] != '\0')
-    RT_TRY(rt_safetensors_hash(weights, student));
-  if ((job->needs & RT_NEED_TEACHER) != 0)
-    RT_TRY(rt_safetensors_hash(rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS),
-                               teacher));
+  char line[256], proof[17] = "";
   if (job->dataset != NULL)
     rt_logits_proof(job->dataset, proof);
-  char line[256];
-  const int n = snprintf(line, sizeof line, "student %s teacher %s dataset %s",
-                         student, teacher, proof);
+  const int n =
+      snprintf(line, sizeof line, "%sstudent %s teacher %s dataset %s", head,
+               student, teacher, proof);
   return rt_hash_text(line, (size_t)n, hex);
+}
+
+/** The weights that a run starts from; "" for none. */
+static void weights_of(const rt_job *job, const char *paths[2])
+{
+  const bool live = (job->needs & RT_NEED_TEACHER) != 0;
+  paths[0] = rt_deck_text(job->deck, RT_KEY_STU_WEIGHTS);
+  paths[1] = live ? rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS) : "";
+}
+
+/** By digests, which are cached.  Collective. */
+static rt_err digest_beginning(const rt_job *job, char hex[RT_SHA256_HEX])
+{
+  char of[2][RT_SHA256_HEX] = {"", ""};
+  const char *paths[2];
+  weights_of(job, paths);
+  for (int i = 0; i < 2; i++)
+    if (paths[i][0] != '\0')
+      RT_TRY(rt_safetensors_digest(rt_comm_mpi(job->world), paths[i], of[i]));
+  return rt_agree(job->world, combine(job, "digests of ", of[0], of[1], hex));
+}
+
+/** The format before digests: whole files are hashed, by this rank alone. */
+static rt_err hash_beginning(const rt_job *job, char hex[RT_SHA256_HEX])
+{
+  char of[2][RT_SHA256_HEX] = {"", ""};
+  const char *paths[2];
+  weights_of(job, paths);
+  for (int i = 0; i < 2; i++)
+    if (paths[i][0] != '\0')
+      RT_TRY(rt_safetensors_hash(paths[i], of[i]));
+  return combine(job, "", of[0], of[1], hex);
 }
 
 static rt_err hash_checkpoint(const rt_job *job, int64_t step,
@@ -258,14 +320,36 @@ static rt_err hash_checkpoint(const rt_job *job, int64_t step,
   return rt_hash_text(line, (size_t)n, hex);
 }
 
-rt_err rt_run_id_origin(const rt_job *job, int64_t saved, rt_run_id *id)
+/** If \a known is not \a hex, it may be the same in the earlier format; then
+ *  that one is kept. */
+static rt_err keep_known(const rt_job *job, const char *known,
+                         char hex[RT_SHA256_HEX])
+{
+  char old[RT_SHA256_HEX] = "";
+  rt_err err = RT_OK;
+  if (known[0] == '\0' || strcmp(known, hex) == 0)
+    return RT_OK;
+  if (rt_comm_rank(job->world) == 0)
+    err = hash_beginning(job, old);
+  RT_TRY(rt_agree(job->world, err));
+  RT_TRY(rt_comm_bcast(job->world, old, sizeof old, 0));
+  if (strcmp(known, old) == 0)
+    memcpy(hex, old, sizeof old);
+  return RT_OK;
+}
+
+rt_err rt_run_id_origin(const rt_job *job, int64_t saved, const char *known,
+                        rt_run_id *id)
 {
   rt_err err = RT_OK;
   if (id->origin[0] != '\0') // set from the checkpoint, on every rank
     return RT_OK;
+  if (saved < 0) {
+    RT_TRY(digest_beginning(job, id->origin));
+    return keep_known(job, known, id->origin);
+  }
   if (rt_comm_rank(job->world) == 0)
-    err = saved < 0 ? hash_beginning(job, id->origin)
-                    : hash_checkpoint(job, saved, id->origin);
+    err = hash_checkpoint(job, saved, id->origin);
   RT_TRY(rt_agree(job->world, err));
   return rt_comm_bcast(job->world, id->origin, sizeof id->origin, 0);
 }

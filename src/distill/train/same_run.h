@@ -8,24 +8,28 @@
 
 /** What identifies a run, in addition to its deck. */
 typedef struct rt_run_id {
-  uint64_t rows_xxh3;          /**< hash of a sample of the training stream */
-  char teacher[RT_SHA256_HEX]; /**< hash of the teacher; "" without one */
-  char origin[RT_SHA256_HEX];  /**< see rt_run_id_origin; "" if unknown */
+  uint64_t rows_xxh3;            /**< hash of a sample of the training stream */
+  char teacher[RT_SHA256_HEX];   /**< hash of the teacher; "" without one */
+  char tokenizer[RT_SHA256_HEX]; /**< hash of the tokenizer; "none" without */
+  char origin[RT_SHA256_HEX];    /**< see rt_run_id_origin; "" if unknown */
 } rt_run_id;
 
 /** Identify rows and teacher of \a job. */
 RT_MUST rt_err rt_run_id_read(const rt_job *job, rt_run_id *id);
 /** RT_ERR_CONFIG if deck, training stream, teacher or window of logits differ
- *  from the checkpoint's, unless the deck allows it. */
+ *  from the checkpoint's, unless the deck allows it; RT_ERR_DATA if the
+ *  checkpoint contradicts itself. */
 RT_MUST rt_err rt_run_id_check(const rt_job *job, const rt_run_id *id,
                                const rt_checkpoint_meta *meta);
 /** Set id->origin, which identifies what the run started from, unless the
- *  checkpoint contains it: SHA-256 over the hashes of the student's and
- *  teacher's weights and of the dataset; for a run that was not asked at its
- *  start, over the seal of the checkpoint of step \a saved from which it
- *  resumes.  Equal decks and origins give the same model.  Checkpoints store
- *  it. */
+ *  checkpoint contains it: SHA-256 over the digests of the student's and
+ *  teacher's weights and the seal of the dataset; for a run that was not asked
+ *  at its start, over the seal of the checkpoint of step \a saved (-1: none)
+ *  from which it resumes.  Equal decks and origins give the same model.
+ *  Checkpoints store it.
+ *  \param known  origin of the dataset that the run has begun, "" if none: kept
+ *                if it is the same in the format of earlier versions */
 RT_MUST rt_err rt_run_id_origin(const rt_job *job, int64_t saved,
-                                rt_run_id *id);
+                                const char *known, rt_run_id *id);
 
 #endif

@@ -39,6 +39,7 @@ static rt_err read_pieces(const rt_state_spec *spec,
 {
   RT_TRY(rt_agree(spec->world, place(spec, s)));
   RT_TRY(rt_checkpoint_read(rt_comm_mpi(spec->world), meta, s->slab, s->n));
+  RT_TRY(rt_agree(spec->world, rt_pieces_check(s->slab, s->n)));
   return rt_agree(spec->world, rt_pieces_to_device(s));
 }
 

@@ -21,7 +21,8 @@ RT_MUST rt_err rt_state_write(const rt_state_spec *spec,
                               const rt_checkpoint_meta *meta);
 /** Read the checkpoint of \a meta.  On the layout that wrote it (ranks, tp) the
  *  bits are identical; on any other, the same numbers are placed according to
- *  that layout. */
+ *  that layout.  RT_ERR_DATA: the checkpoint is damaged, and the state
+ *  undefined until another one is read. */
 RT_MUST rt_err rt_state_read(const rt_state_spec *spec,
                              const rt_checkpoint_meta *meta);
 

@@ -1,0 +1,300 @@
+/** \file test_resume.c
+ *  Checkpoints that pass their seal but whose contents no run has written: the
+ *  one before is taken.  What the user has changed is refused instead.  Runs of
+ *  earlier versions.
+ *  ranks: 1 2 */
+#include "base/log.h"
+#include "distill/train/resume.h"
+#include "io/logits/logits_manifest.h"
+#include "support/scene.h"
+
+#include <math.h>
+
+/** Train up to \a n_steps in \a folder; \a more: lines of the deck. */
+static rt_err train(const scene *s, const char *folder, int n_steps,
+                    const char *more)
+{
+  char text[3 * RT_PATH_MAX];
+  rt_deck *deck = NULL;
+  rt_job job;
+  snprintf(text, sizeof text,
+           "run: {threads: 1, peak_gflops: 1}\n"
+           "output: {dir: %s}\n"
+           "checkpoint: {every: 1, keep_last: 9}\n"
+           "data: {files: [%s], seq: %d, eot: 0}\n"
+           "student: {weights: %s}\n"
+           "train.batch_rows: 4\ntrain.length: %d\neval.rows: 0\n%s",
+           folder, s->corpus, SCENE_T, s->student, n_steps, more);
+  RT_OKAY(rt_deck_parse("test", text, 0, NULL, &deck));
+  rt_err err = rt_job_init(&job, deck, s->world, &scene_hooks,
+                           RT_NEED_STUDENT | RT_NEED_CORPUS);
+  if (err == RT_OK)
+    err = rt_run_train(&job);
+  rt_job_clear(&job);
+  rt_deck_destroy(&deck);
+  return err;
+}
+
+/** Is there FOLDER/checkpoints/step-..<step><after>? */
+static bool exists(const char *folder, int64_t step, const char *after)
+{
+  char path[RT_PATH_MAX];
+  snprintf(path, sizeof path, "%.3000s/checkpoints/step-%08lld%s", folder,
+           (long long)step, after);
+  return rt_folder_exists(path);
+}
+
+enum { STEP = 3 }; // of the checkpoint that lies
+
+/** What a checkpoint says that is not so. */
+typedef void lie_fn(rt_checkpoint_meta *meta, rt_slab *slab);
+
+static void lie_deck(rt_checkpoint_meta *meta, rt_slab *slab)
+{
+  (void)slab;
+  memset(meta->deck, '{', strlen(meta->deck) / 2);
+}
+
+static void lie_arch(rt_checkpoint_meta *meta, rt_slab *slab)
+{
+  (void)slab;
+  meta->arch[strlen(meta->arch) / 2] = '\0';
+}
+
+static void lie_consumed(rt_checkpoint_meta *meta, rt_slab *slab)
+{
+  (void)slab;
+  meta->consumed++;
+}
+
+static void lie_skipped(rt_checkpoint_meta *meta, rt_slab *slab)
+{
+  (void)slab;
+  meta->skipped = STEP + 1;
+}
+
+static void lie_norm(rt_checkpoint_meta *meta, rt_slab *slab)
+{
+  (void)slab;
+  meta->norm_mean = NAN;
+}
+
+static void lie_name(rt_checkpoint_meta *meta, rt_slab *slab)
+{
+  (void)meta;
+  slab->name = "w/another";
+}
+
+static void lie_shape(rt_checkpoint_meta *meta, rt_slab *slab)
+{
+  (void)meta;
+  slab->rows--;
+  slab->data.rows -= slab->data.rows > 0;
+}
+
+static void lie_value(rt_checkpoint_meta *meta, rt_slab *slab)
+{
+  (void)meta;
+  if (slab->data.rows > 0)
+    ((float *)slab->data.data)[0] = NAN;
+}
+
+/** All tensors of the checkpoint of \a step, each whole on rank 0 and absent
+ *  elsewhere; memory is owned by the slabs. */
+static int read_all(const rt_params *p, const rt_checkpoint_meta *meta,
+                    rt_slab *slabs, char (*names)[112])
+{
+  int n = 0, rank;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  for (int i = 0; i < p->n; i++)
+    for (int k = 0; k < 3; k++) {
+      const rt_param *const t = &p->item[i];
+      snprintf(names[n], sizeof names[n], "%c/%s", "wmv"[k], t -> name);
+      slabs[n] = (rt_slab){.name = names[n],
+                           .rows = t->rows,
+                           .cols = t->cols,
+                           .data = rt_view_of(NULL, RT_F32, 0, t->cols)};
+      slabs[n].data.rows = rank == 0 ? t->rows : 0;
+      slabs[n].data.data = calloc((size_t)(t->rows * t->cols), sizeof(float));
+      n++;
+    }
+  RT_OKAY(rt_checkpoint_read(MPI_COMM_WORLD, meta, slabs, n));
+  return n;
+}
+
+/** Write the checkpoint of STEP once more, with a lie in \a slabs[0] or in the
+ *  metadata; the seal is right. */
+static void rewrite(const char *folder, const rt_params *p, lie_fn *lie)
+{
+  enum { MOST = 128 };
+  char checkpoints[RT_PATH_MAX], names[MOST][112];
+  rt_slab slabs[MOST];
+  rt_checkpoint_meta meta;
+  RT_OKAY(rt_path_join(checkpoints, folder, "checkpoints"));
+  RT_OKAY(rt_checkpoint_read_meta(MPI_COMM_WORLD, checkpoints, STEP, &meta));
+  const int n = read_all(p, &meta, slabs, names);
+  lie(&meta, &slabs[0]);
+  RT_OKAY(rt_checkpoint_write(MPI_COMM_WORLD, checkpoints, &meta, slabs, n));
+  for (int i = 0; i < n; i++)
+    free(slabs[i].data.data);
+  rt_checkpoint_meta_clear(&meta);
+}
+
+/** The tensors of the student, as one rank has them. */
+typedef struct tensors {
+  rt_comm *self;
+  rt_grid grid;
+  rt_arena *arena;
+  rt_params p;
+} tensors;
+
+static void tensors_start(tensors *t)
+{
+  RT_OKAY(rt_comm_create(MPI_COMM_SELF, &t->self));
+  RT_OKAY(rt_grid_init(&t->grid, t->self, 1, "tp"));
+  RT_OKAY(rt_arena_create("test", &t->arena));
+  RT_OKAY(
+      rt_params_init(&t->p, &scene_arch, &t->grid, t->arena, RT_F32, false));
+}
+
+static void tensors_finish(tensors *t)
+{
+  rt_params_clear(&t->p);
+  rt_arena_destroy(&t->arena);
+  rt_grid_clear(&t->grid);
+  rt_comm_destroy(&t->self);
+}
+
+static void test_lies(void)
+{
+  static lie_fn *const lies[] = {lie_deck, lie_arch, lie_consumed, lie_skipped,
+                                 lie_norm, lie_name, lie_shape,    lie_value};
+  scene s;
+  tensors t;
+  char folder[RT_PATH_MAX];
+  scene_create(&s);
+  tensors_start(&t);
+  for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "run%zu", i);
+    RT_OKAY(rt_path_join(folder, s.folder, name));
+    RT_OKAY(train(&s, folder, STEP, ""));
+    rewrite(folder, &t.p, lies[i]);
+    RT_OKAY(train(&s, folder, STEP, ""));
+    CU_ASSERT_TRUE(exists(folder, STEP - 1, ""));
+    CU_ASSERT_TRUE(exists(folder, STEP, "")); // made again
+    CU_ASSERT_TRUE(exists(folder, STEP, ".damaged"));
+  }
+  tensors_finish(&t);
+  scene_clear(&s);
+}
+
+/** Keep only the checkpoint of STEP. */
+static void keep_newest(const char *folder)
+{
+  char path[RT_PATH_MAX];
+  int rank;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  for (int step = 1; rank == 0 && step < STEP; step++) {
+    snprintf(path, sizeof path, "%.3000s/checkpoints/step-%08d", folder, step);
+    RT_OKAY(rt_path_remove(path));
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
+static void test_all_lie(void)
+{
+  scene s;
+  tensors t;
+  char folder[RT_PATH_MAX];
+  scene_create(&s);
+  tensors_start(&t);
+  RT_OKAY(rt_path_join(folder, s.folder, "run"));
+  RT_OKAY(train(&s, folder, STEP, ""));
+  rewrite(folder, &t.p, lie_value);
+  keep_newest(folder);
+  RT_FAILS(train(&s, folder, STEP, ""), RT_ERR_DATA,
+           "none of the 1 checkpoints");
+  CU_ASSERT_PTR_NOT_NULL(strstr(rt_err_text(), "steps 3; the newest: "));
+  CU_ASSERT_TRUE(exists(folder, STEP, "")); // it is left as it is
+  tensors_finish(&t);
+  scene_clear(&s);
+}
+
+/** What the user changed is no damage: nothing is skipped or renamed. */
+static void test_changed(void)
+{
+  static const char *const changes[][2] = {
+      {"train.lr: 0.5\n", "train.lr"},
+      {"data.mask_documents: true\n", "data.mask_documents"},
+      {"checkpoint.resume: false\n", "checkpoint.resume"}};
+  scene s;
+  char folder[RT_PATH_MAX];
+  scene_create(&s);
+  RT_OKAY(rt_path_join(folder, s.folder, "run"));
+  RT_OKAY(train(&s, folder, STEP, ""));
+  for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+    RT_FAILS(train(&s, folder, STEP, changes[i][0]), RT_ERR_CONFIG,
+             changes[i][1]);
+    CU_ASSERT_FALSE(exists(folder, STEP, ".damaged"));
+  }
+  scene_clear(&s);
+}
+
+/** What a run of an earlier version has written into the dataset of its window:
+ *  hashes of whole files. */
+static void origin_of_old(const scene *s, char hex[RT_SHA256_HEX])
+{
+  char student[RT_SHA256_HEX], line[256];
+  RT_OKAY(rt_safetensors_hash(s->student, student));
+  const int n =
+      snprintf(line, sizeof line, "student %s teacher  dataset ", student);
+  RT_OKAY(rt_hash_text(line, (size_t)n, hex));
+}
+
+/** The dataset says that it is of a run that began from \a hex. */
+static void set_origin(const char *logits, const char hex[RT_SHA256_HEX])
+{
+  rt_logits_manifest m;
+  int rank;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank == 0) {
+    RT_OKAY(rt_logits_manifest_read(logits, &m));
+    memcpy(m.info.teacher_hash, hex, RT_SHA256_HEX);
+    RT_OKAY(rt_logits_manifest_write(logits, &m));
+    rt_logits_manifest_clear(&m);
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
+/** A run that an earlier version began, and that was killed before its first
+ *  checkpoint, still is that of its dataset; another one is not. */
+static void test_old_origin(void)
+{
+  scene s;
+  char logits[RT_PATH_MAX], folder[RT_PATH_MAX], more[2 * RT_PATH_MAX],
+      old[RT_SHA256_HEX];
+  scene_create(&s);
+  RT_OKAY(rt_path_join(logits, s.folder, "logits"));
+  snprintf(more, sizeof more,
+           "capture: {dir: %s, window_length: 2, shard_rows: 4, top_k: 5}\n",
+           logits);
+  RT_OKAY(rt_path_join(folder, s.folder, "run"));
+  RT_OKAY(train(&s, folder, STEP, more));
+  origin_of_old(&s, old);
+  set_origin(logits, old);
+  RT_OKAY(rt_path_join(folder, s.folder, "again"));
+  RT_OKAY(train(&s, folder, STEP, more));
+  old[0] = old[0] == 'a' ? 'b' : 'a';
+  set_origin(logits, old);
+  RT_OKAY(rt_path_join(folder, s.folder, "other"));
+  RT_FAILS(train(&s, folder, STEP, more), RT_ERR_LOCKED,
+           "holds logits of another run");
+  scene_clear(&s);
+}
+
+RT_TEST_MAIN("resume", {"contents that no run writes", test_lies},
+             {"all checkpoints lie", test_all_lie},
+             {"what the user changed", test_changed},
+             {"the origin of an old run", test_old_origin})
