@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The house rules that a compiler does not know.
+"""Check the rules of this project that a compiler does not check.
 
   python3 tests/lint_layers.py [ROOT]
 
-Which room may include which (doc/layers.txt), one owner per library, calls
-between files that go in a circle, no communicator and no end of the process
-below app, sizes of files and functions.  Prints one
-line per breach, "file:line: what", and ends 1 when there is any.
+Which room may include which (doc/layers.txt), one owner per library, no cycles of
+calls between files, no MPI_COMM_WORLD and no exit below app, sizes of files and
+functions (also of tests).  Prints one line per breach, "file:line: what", and
+exits with 1 if there is any.
 """
 import fnmatch
 import glob
@@ -37,7 +37,7 @@ LONGER = {
     "kernels/kernels.h": "the one table of kernels, each row with its formula",
 }
 MAX_FILE, MAX_HEADER, MAX_FUNCTION = 600, 200, 60
-MAX_P90 = 25  # lines of the longest of nine functions in ten
+MAX_P90 = 25  # nine functions in ten are at most this long
 MAX_PARAMETERS = 6
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
 FORBIDDEN = [
@@ -49,7 +49,7 @@ FORBIDDEN = [
 
 
 def read_layers(path, breaches):
-    """{layer: layers it may include}; they must be free of loops."""
+    """{layer: layers it may include}; there must be no cycle."""
     layers = {}
     with open(path, encoding="utf-8") as lines:
         for line in lines:
@@ -100,7 +100,7 @@ def check_include(root, path, kind, header, layers):
 
 
 def strip_comments(text):
-    """Comments and strings become blanks; lines stay where they are."""
+    """The text without comments and strings; line numbers stay the same."""
     pattern = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)
     return pattern.sub(lambda m: "\n" * m.group().count("\n"), text)
 
@@ -109,16 +109,15 @@ SIGNATURE = re.compile(r"^\w[\w \*]*?\b(\w+)\(((?:[^;{}()]|\([^()]*\))*)\)\n\{",
                        re.M)
 
 
-def check_code(path, text, lengths, breaches):
-    for found in SIGNATURE.finditer(text):
-        n = re.sub(r"\([^()]*\)", "", found[2]).count(",") + 1
-        if n > MAX_PARAMETERS:
-            line = text.count("\n", 0, found.start()) + 1
-            breaches.append(f"{path}:{line}: {found[1]} has {n} parameters, at "
-                            f"most {MAX_PARAMETERS}; then a struct")
+def check_sizes(path, text, lengths, breaches):
+    """Lengths of a file and its functions; the latter are added to lengths."""
+    n = text.count("\n")
+    limit = MAX_HEADER if path.endswith(".h") else MAX_FILE
+    if n > limit and path not in LONGER:
+        breaches.append(f"{path}:{n}: {n} lines, at most {limit}")
     begin = None
     for i, line in enumerate(text.split("\n"), 1):
-        if line == "{":  # Linux braces: only functions begin so
+        if line == "{":  # only functions start with "{" in column 1
             begin = i
         elif line == "}" and begin is not None:
             lengths.append(i - begin - 1)
@@ -126,6 +125,15 @@ def check_code(path, text, lengths, breaches):
                 breaches.append(f"{path}:{begin}: function of {i - begin - 1} "
                                 f"lines, at most {MAX_FUNCTION}")
             begin = None
+
+
+def check_code(path, text, breaches):
+    for found in SIGNATURE.finditer(text):
+        n = re.sub(r"\([^()]*\)", "", found[2]).count(",") + 1
+        if n > MAX_PARAMETERS:
+            line = text.count("\n", 0, found.start()) + 1
+            breaches.append(f"{path}:{line}: {found[1]} has {n} parameters, at "
+                            f"most {MAX_PARAMETERS}; then a struct")
     if room_of(path) == "app":
         return
     for i, line in enumerate(strip_comments(text).split("\n"), 1):
@@ -184,17 +192,14 @@ def check_circles(texts, breaches):
 
 
 def check_header(path, text, breaches):
-    """Of tests: none of their functions is worth inlining."""
+    """For tests: their headers hold no code."""
     for found in DEFINITION.finditer(text):
         line = text.count("\n", 0, found.start()) + 1
         breaches.append(f"{path}:{line}: {found[2]} is a function in a header")
 
 
 def check_file(root, path, text, layers, lengths, breaches):
-    n = text.count("\n")
-    limit = MAX_HEADER if path.endswith(".h") else MAX_FILE
-    if n > limit and path not in LONGER:
-        breaches.append(f"{path}:{n}: {n} lines, at most {limit}")
+    check_sizes(path, text, lengths, breaches)
     if room_of(path) not in layers:
         breaches.append(f"{path}:1: {room_of(path)} is not in doc/layers.txt")
         return
@@ -203,7 +208,7 @@ def check_file(root, path, text, layers, lengths, breaches):
         wrong = found and check_include(root, path, *found.groups(), layers)
         if wrong:
             breaches.append(f"{path}:{i}: {wrong}")
-    check_code(path, text, lengths, breaches)
+    check_code(path, text, breaches)
 
 
 def main():
@@ -221,9 +226,13 @@ def main():
                         texts[path] = file.read()
                     check_file(root, path, texts[path], layers, lengths,
                                breaches)
-    for path in sorted(glob.glob(f"{root}/tests/**/*.h", recursive=True)):
+    for path in sorted(glob.glob(f"{root}/tests/**/*.[ch]", recursive=True)):
         with open(path, encoding="utf-8") as file:
-            check_header(os.path.relpath(path, root), file.read(), breaches)
+            text = file.read()
+        path = os.path.relpath(path, root)
+        check_sizes(path, text, [], breaches)
+        if path.endswith(".h"):
+            check_header(path, text, breaches)
     lengths.sort()
     p90 = lengths[len(lengths) * 9 // 10] if lengths else 0
     if p90 > MAX_P90 and len(lengths) >= 100:

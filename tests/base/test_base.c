@@ -7,6 +7,7 @@
 #include "base/dtype.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/nearest.h"
 #include "base/rng.h"
 #include "base/spawn.h"
 #include "base/split.h"
@@ -358,6 +359,19 @@ static void test_spawn(void)
   CU_ASSERT(rt_now_s() - since < 30.0);
 }
 
+static void test_distances(void)
+{
+  CU_ASSERT_EQUAL(rt_nearest_distance("", ""), 0);
+  CU_ASSERT_EQUAL(rt_nearest_distance("abc", ""), 3);
+  CU_ASSERT_EQUAL(rt_nearest_distance("kitten", "sitting"), 3);
+  CU_ASSERT_EQUAL(rt_nearest_distance("train", "trian"), 1); // a swap
+  CU_ASSERT_EQUAL(rt_nearest_distance("Train", "train"), 0);
+  char longer[200];
+  memset(longer, 'x', sizeof longer - 1);
+  longer[sizeof longer - 1] = '\0';
+  CU_ASSERT_EQUAL(rt_nearest_distance(longer, "x"), 62);
+}
+
 RT_TEST_MAIN("base", {"hashes have their published values", test_hash_vectors},
              {"a file's hash", test_hash_of_file},
              {"small files are replaced whole", test_file_put_and_slurp},
@@ -373,4 +387,5 @@ RT_TEST_MAIN("base", {"hashes have their published values", test_hash_vectors},
              {"random numbers have their moments", test_rng_moments},
              {"random streams differ", test_rng_streams_differ},
              {"other programs are asked", test_spawn},
+             {"distances of words", test_distances},
              {"errors say what and where", test_error_record})

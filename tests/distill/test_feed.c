@@ -222,7 +222,7 @@ static void test_damage(void)
 
 /** The dataset's file is cut on one rank of the group alone, where its turn
  *  comes (by then at the latest: a shard has other rows, too): the others do
- * not wait. */
+ *  not wait. */
 static void test_cut_file(void)
 {
   scene s;

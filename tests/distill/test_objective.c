@@ -130,6 +130,34 @@ static double error_of(const void *got, rt_dtype real, const double *want,
   return worst / scale;
 }
 
+/** Hidden states [N, D], this rank's rows [local, D] of the output matrix, and
+ *  their gradients. */
+typedef struct operands {
+  rt_arena *arena; // owned
+  rt_view h, w, g, dh;
+} operands;
+
+static operands make_operands(rt_dev *dev, const problem *p, int64_t v0,
+                              int64_t local)
+{
+  const rt_dtype real = rt_dev_real(dev);
+  const int64_t true_rows = v0 + local <= V ? local : V - v0;
+  double host_h[N * D], host_w[V * D] = {0};
+  operands x = {0};
+  RT_OKAY(rt_arena_create("test", &x.arena));
+  RT_OKAY(rt_arena_reserve(x.arena, "h", real, N, D, &x.h));
+  RT_OKAY(rt_arena_reserve(x.arena, "w", real, local, D, &x.w));
+  RT_OKAY(rt_arena_reserve(x.arena, "g", real, local, D, &x.g));
+  RT_OKAY(rt_arena_reserve(x.arena, "dh", real, N, D, &x.dh));
+  RT_OKAY(rt_arena_commit(x.arena, rt_dev_memory(dev)));
+  rt_dtype_convert(host_h, real, p->h, RT_F64, N * D);
+  rt_dtype_convert(host_w, real, p->w[v0], RT_F64, (size_t)(true_rows * D));
+  RT_OKAY(rt_dev_put(dev, x.h, host_h));
+  RT_OKAY(rt_dev_put(dev, x.w, host_w));
+  RT_RUN(dev, fill, .y = x.g, .value = 0.0);
+  return x;
+}
+
 /** All checks on one type of device; chunk: bytes for the tile. */
 static void run(const char *kind, rt_dtype real, double chunk, double bar)
 {
@@ -155,21 +183,8 @@ static void run(const char *kind, rt_dtype real, double chunk, double bar)
 
   const int64_t local = rt_round_up(V, grid.tp) / grid.tp;
   const int64_t v0 = local * grid.i_tp;
-  rt_arena *arena = NULL;
-  rt_view h, w, g, dh;
-  RT_OKAY(rt_arena_create("test", &arena));
-  RT_OKAY(rt_arena_reserve(arena, "h", real, N, D, &h));
-  RT_OKAY(rt_arena_reserve(arena, "w", real, local, D, &w));
-  RT_OKAY(rt_arena_reserve(arena, "g", real, local, D, &g));
-  RT_OKAY(rt_arena_reserve(arena, "dh", real, N, D, &dh));
-  RT_OKAY(rt_arena_commit(arena, rt_dev_memory(job.dev)));
-  double host_h[N * D], host_w[V * D] = {0};
   const int64_t true_rows = v0 + local <= V ? local : V - v0;
-  rt_dtype_convert(host_h, real, p.h, RT_F64, N * D);
-  rt_dtype_convert(host_w, real, p.w[v0], RT_F64, (size_t)(true_rows * D));
-  RT_OKAY(rt_dev_put(job.dev, h, host_h));
-  RT_OKAY(rt_dev_put(job.dev, w, host_w));
-  RT_RUN(job.dev, fill, .y = g, .value = 0.0);
+  operands x = make_operands(job.dev, &p, v0, local);
 
   rt_objective *o = NULL;
   const rt_objective_spec spec = {.dev = job.dev,
@@ -184,7 +199,7 @@ static void run(const char *kind, rt_dtype real, double chunk, double bar)
   rt_logits_row rows[ROWS];
   float weight[N];
   const rt_batch b = batch_of(&p, rows, weight);
-  const rt_head head = {.w = w, .g = g, .v0 = v0, .vocab = V};
+  const rt_head head = {.w = x.w, .g = x.g, .v0 = v0, .vocab = V};
   rt_loss loss = {0};
   for (int r = 0; r < ROWS; r++)
     RT_OKAY(rt_teacher_on_row(teacher, &b, r));
@@ -192,20 +207,20 @@ static void run(const char *kind, rt_dtype real, double chunk, double bar)
   for (int i = 0; i < N * K; i++)
     p.logp[i] = NAN;
   RT_OKAY(rt_teacher_begin(teacher, &job, &b));
-  const rt_objective_in in = {&head, h, dh, &b, alpha, N};
+  const rt_objective_in in = {&head, x.h, x.dh, &b, alpha, N};
   RT_OKAY(rt_objective_run(o, teacher, &in, &loss));
-  RT_OKAY(rt_comm_allreduce(grid.comm_tp, job.dev, dh, RT_SUM));
+  RT_OKAY(rt_comm_allreduce(grid.comm_tp, job.dev, x.dh, RT_SUM));
   double got[V * D];
-  RT_OKAY(rt_dev_get(job.dev, got, dh));
+  RT_OKAY(rt_dev_get(job.dev, got, x.dh));
   CU_ASSERT(error_of(got, real, &p.dh[0][0], N * D) < bar);
-  RT_OKAY(rt_dev_get(job.dev, got, g));
+  RT_OKAY(rt_dev_get(job.dev, got, x.g));
   CU_ASSERT(error_of(got, real, p.dw[v0], (size_t)(true_rows * D)) < bar);
   CU_ASSERT_DOUBLE_EQUAL(loss.lm, p.lm, bar * p.lm);
   CU_ASSERT_DOUBLE_EQUAL(loss.kd, p.kd, bar * p.kd);
 
   rt_objective_destroy(&o);
   rt_teacher_destroy(&teacher);
-  rt_arena_destroy(&arena);
+  rt_arena_destroy(&x.arena);
   rt_deck_destroy(&deck);
   rt_dev_destroy(&job.dev);
   rt_grid_clear(&grid);

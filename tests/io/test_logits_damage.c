@@ -26,47 +26,48 @@ static void edit(const char *path, const char *from, const char *to)
   free(text);
 }
 
+/** Edits of a manifest, and what is said of each. */
+static const struct {
+  const char *from, *to, *part;
+} manifest_lies[] = {
+    {"\"retort-logits\"", "\"other\"", "is not a retort-logits"},
+    {"\"version\": 4", "\"version\": 2", "of version 3 to 4"},
+    {"\"seq\": 5", "\"seq\": 6", "seq is 5, not 6"},
+    {"\"exact\"", "\"sometimes\"", "sometimes"},
+    {"\"exact\"", "\"packed\"", "encoding is \"exact\", not \"packed\""},
+    {"\"seq\": 5", "\"seq\": -5", "out of range"},
+    {"\"seq\": 5", "\"seq\": 5.0", "seq is absent, of another type"},
+    {"\"vocab\": 70000", "\"vocab\": 5000000000", "out of range"},
+    {"\"vocab\": 70000", "\"vocab\": 60000", "vocab is 70000, not 60000"},
+    {"\"n_rows\": 23", "\"n_rows\": 24", "shard 2 of the list"},
+    {"\"n_rows\": 23", "\"n_rows\": 1000000000000", "expected at most 1048576"},
+    {"\"shard_rows\": 8", "\"shard_rows\": 0", "out of range"},
+    {"\"shard_rows\": 8", "\"shard_rows\": 9", "shard 0 of the list"},
+    {"\"shard_rows\": 8", "\"shard_rows\": 9223372036854775807",
+     "3 shards are listed, expected 1"},
+    {"\"license\": \"CC0\"", "\"license\": 7", "license is absent"},
+    {"\"license\": \"CC0\"",
+     "\"license\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+     "\"",
+     "license is absent"},
+    {"\"deck\": \"deck: 1\\u000a\"", "\"deck\": null", "deck or complete"},
+    {"\"complete\": true", "\"complete\": false",
+     "expected nothing before all is captured"},
+    {"\"readme_sha256\": \"", "\"readme_sha256\": \"0",
+     "expected 64 hex digits"},
+    {"\"readme_sha256\"", "\"readme\"", "readme_sha256 is \"absent\""},
+    {"\"shard-000001.h5\"", "\"../shard-000001.h5\"", "shard 1 of the list"},
+    {"\"row0\": 8", "\"row0\": 0", "shard 1 of the list"},
+    {"\"bytes\": ", "\"bytes\": 1", "it belongs to another dataset"},
+    {"\"seal\": \"", "\"seal\": \"G", "shard 0 of the list"},
+    {"\"sha256\": \"", "\"sha256\": \"0", "shard 0 of the list"},
+};
+
 static void test_lying_manifest(void)
 {
-  static const struct {
-    const char *from, *to, *part;
-  } lies[] = {
-      {"\"retort-logits\"", "\"other\"", "is not a retort-logits"},
-      {"\"version\": 4", "\"version\": 2", "of version 3 to 4"},
-      {"\"seq\": 5", "\"seq\": 6", "seq is 5, not 6"},
-      {"\"exact\"", "\"sometimes\"", "sometimes"},
-      {"\"exact\"", "\"packed\"", "encoding is \"exact\", not \"packed\""},
-      {"\"seq\": 5", "\"seq\": -5", "out of range"},
-      {"\"seq\": 5", "\"seq\": 5.0", "seq is absent, of another type"},
-      {"\"vocab\": 70000", "\"vocab\": 5000000000", "out of range"},
-      {"\"vocab\": 70000", "\"vocab\": 60000", "vocab is 70000, not 60000"},
-      {"\"n_rows\": 23", "\"n_rows\": 24", "shard 2 of the list"},
-      {"\"n_rows\": 23", "\"n_rows\": 1000000000000",
-       "expected at most 1048576"},
-      {"\"shard_rows\": 8", "\"shard_rows\": 0", "out of range"},
-      {"\"shard_rows\": 8", "\"shard_rows\": 9", "shard 0 of the list"},
-      {"\"shard_rows\": 8", "\"shard_rows\": 9223372036854775807",
-       "3 shards are listed, expected 1"},
-      {"\"license\": \"CC0\"", "\"license\": 7", "license is absent"},
-      {"\"license\": \"CC0\"",
-       "\"license\": \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-       "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-       "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-       "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-       "\"",
-       "license is absent"},
-      {"\"deck\": \"deck: 1\\u000a\"", "\"deck\": null", "deck or complete"},
-      {"\"complete\": true", "\"complete\": false",
-       "expected nothing before all is captured"},
-      {"\"readme_sha256\": \"", "\"readme_sha256\": \"0",
-       "expected 64 hex digits"},
-      {"\"readme_sha256\"", "\"readme\"", "readme_sha256 is \"absent\""},
-      {"\"shard-000001.h5\"", "\"../shard-000001.h5\"", "shard 1 of the list"},
-      {"\"row0\": 8", "\"row0\": 0", "shard 1 of the list"},
-      {"\"bytes\": ", "\"bytes\": 1", "it belongs to another dataset"},
-      {"\"seal\": \"", "\"seal\": \"G", "shard 0 of the list"},
-      {"\"sha256\": \"", "\"sha256\": \"0", "shard 0 of the list"},
-  };
   begin();
   char path[RT_PATH_MAX], *good;
   size_t n;
@@ -74,13 +75,13 @@ static void test_lying_manifest(void)
   RT_OKAY(rt_logits_manifest_path(path, folder));
   RT_OKAY(rt_file_slurp(path, 1 << 20, &good, &n));
   MPI_Barrier(MPI_COMM_WORLD);
-  for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+  for (size_t i = 0; i < sizeof manifest_lies / sizeof manifest_lies[0]; i++) {
     if (my_rank == 0)
-      edit(path, lies[i].from, lies[i].to);
+      edit(path, manifest_lies[i].from, manifest_lies[i].to);
     MPI_Barrier(MPI_COMM_WORLD);
     rt_logits *ds;
     RT_FAILS(rt_logits_open(MPI_COMM_WORLD, folder, RT_LOGITS_FINISHED, &ds),
-             RT_ERR_DATA, lies[i].part);
+             RT_ERR_DATA, manifest_lies[i].part);
     CU_ASSERT_PTR_NULL(ds);
     MPI_Barrier(MPI_COMM_WORLD);
     if (my_rank == 0)
@@ -316,7 +317,7 @@ static rt_logits_row *read_rows(const char *from, const rt_logits_info *info)
 /** Random flips in every file, and truncations: each rank its share, on its own
  *  dataset, with so much in one shard that some blocks are only behind row
  *  hashes.  Every flip must be noticed by who reads all rows, but in the
- * padding of the last chunk and in the card; and by who verifies in any case.
+ *  padding of the last chunk and in the card; and by who verifies in any case.
  */
 static void damage(const rt_logits_info *info)
 {

@@ -365,63 +365,64 @@ static void test_two_sets(void)
 
 /* ---- lies in the header ------------------------------------------------ */
 
-static void test_bad_header(void)
-{
 #define T(name, dtype, shape, offsets)                                         \
   "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape                     \
   ",\"data_offsets\":" offsets "}"
-  static const struct {
-    const char *header, *part;
-  } cases[] = {
-      {"{" T("a", "F32", "[2]", "[0,8]") "}", "tensors need 8 bytes"},
-      {"{" T("a", "F32", "[6]", "[0,24]") "}", "within the 16 bytes"},
-      {"{" T("a", "F32", "[4]", "[0,-16]") "}", "data_offsets are [0,-16]"},
-      {"{" T("a", "F32", "[4]", "[16,0]") "}", "data_offsets are [16,0]"},
-      {"{" T("a", "F32", "[4]", "[0]") "}", "data_offsets are [0]"},
-      {"{" T("a", "F32", "[4]", "[0,16.0]") "}", "data_offsets are"},
-      {"{" T("a", "F32", "[4]", "[0,99999999999999999999]") "}", "too big"},
-      {"{" T("a", "F32", "[3]", "[0,16]") "}", "need 96 bits"},
-      {"{" T("a", "F99", "[4]", "[0,16]") "}", "dtype is \"F99\""},
-      {"{" T("a", "f32", "[4]", "[0,16]") "}", "dtype is \"f32\""},
-      {"{" T("a", "F4", "[31]", "[0,16]") "}", "need 124 bits"},
-      {"{" T("a", "F32", "[-4]", "[0,16]") "}", "an invalid size"},
-      {"{" T("a", "F32", "4", "[0,16]") "}", "shape is 4"},
-      {"{" T("a", "F32", "[4294967296,4294967296]", "[0,16]") "}", "63"},
-      {"{" T("a", "F32", "[1,1,1,1,1,1,1,1,4]", "[0,16]") "}", "at most 8"},
-      {"{" T("a", "F32", "[2]", "[0,8]") "," T("b", "F32", "[2]", "[4,12]") "}",
-       "overlaps"},
-      {"{" T("a", "F32", "[1]", "[0,4]") "," T("b", "F32", "[2]", "[8,16]") "}",
-       "hole"},
-      {"{" T("a", "F32", "[2]", "[8,16]") "}", "hole"},
-      {"{" T("a", "F32", "[4]", "[0,16]") "," T("a", "F32", "[4]",
-                                                "[0,16]") "}",
-       "duplicate"},
-      {"{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[4],"
-       "\"data_offsets\":[0,16]}}",
-       "duplicate"},
-      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16],"
-       "\"more\":1}}",
-       "nothing else"},
-      {"{\"a\":4}", "nothing else"},
-      {"{\"__metadata__\":{\"format\":1}," T("a", "F32", "[4]", "[0,16]") "}",
-       "texts only"},
-      {"[]", "must start with '{'"},
-      {" {}", "must start with '{'"},
-      {"{}\n", "end with '}'"},
-      {"{}x}", "1:3"},
-      {"{\"a\\u0000b\":{}}", "\\u0000"},
-      {"{\"\xff\":{}}", "unable to decode byte 0xff"},
-      {"{}", "need 0 bytes"},
-      {"", "must start"},
-  };
+static const struct {
+  const char *header, *part;
+} bad_headers[] = {
+    {"{" T("a", "F32", "[2]", "[0,8]") "}", "tensors need 8 bytes"},
+    {"{" T("a", "F32", "[6]", "[0,24]") "}", "within the 16 bytes"},
+    {"{" T("a", "F32", "[4]", "[0,-16]") "}", "data_offsets are [0,-16]"},
+    {"{" T("a", "F32", "[4]", "[16,0]") "}", "data_offsets are [16,0]"},
+    {"{" T("a", "F32", "[4]", "[0]") "}", "data_offsets are [0]"},
+    {"{" T("a", "F32", "[4]", "[0,16.0]") "}", "data_offsets are"},
+    {"{" T("a", "F32", "[4]", "[0,99999999999999999999]") "}", "too big"},
+    {"{" T("a", "F32", "[3]", "[0,16]") "}", "need 96 bits"},
+    {"{" T("a", "F99", "[4]", "[0,16]") "}", "dtype is \"F99\""},
+    {"{" T("a", "f32", "[4]", "[0,16]") "}", "dtype is \"f32\""},
+    {"{" T("a", "F4", "[31]", "[0,16]") "}", "need 124 bits"},
+    {"{" T("a", "F32", "[-4]", "[0,16]") "}", "an invalid size"},
+    {"{" T("a", "F32", "4", "[0,16]") "}", "shape is 4"},
+    {"{" T("a", "F32", "[4294967296,4294967296]", "[0,16]") "}", "63"},
+    {"{" T("a", "F32", "[1,1,1,1,1,1,1,1,4]", "[0,16]") "}", "at most 8"},
+    {"{" T("a", "F32", "[2]", "[0,8]") "," T("b", "F32", "[2]", "[4,12]") "}",
+     "overlaps"},
+    {"{" T("a", "F32", "[1]", "[0,4]") "," T("b", "F32", "[2]", "[8,16]") "}",
+     "hole"},
+    {"{" T("a", "F32", "[2]", "[8,16]") "}", "hole"},
+    {"{" T("a", "F32", "[4]", "[0,16]") "," T("a", "F32", "[4]", "[0,16]") "}",
+     "duplicate"},
+    {"{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[4],"
+     "\"data_offsets\":[0,16]}}",
+     "duplicate"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16],"
+     "\"more\":1}}",
+     "nothing else"},
+    {"{\"a\":4}", "nothing else"},
+    {"{\"__metadata__\":{\"format\":1}," T("a", "F32", "[4]", "[0,16]") "}",
+     "texts only"},
+    {"[]", "must start with '{'"},
+    {" {}", "must start with '{'"},
+    {"{}\n", "end with '}'"},
+    {"{}x}", "1:3"},
+    {"{\"a\\u0000b\":{}}", "\\u0000"},
+    {"{\"\xff\":{}}", "unable to decode byte 0xff"},
+    {"{}", "need 0 bytes"},
+    {"", "must start"},
+};
 #undef T
+
+static void test_bad_header(void)
+{
   char folder[RT_PATH_MAX], path[RT_PATH_MAX];
   rt_safetensors *st;
   rt_scratch(folder);
   rt_in(folder, "model.safetensors", path);
-  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    put_image(path, cases[i].header, "0123456789abcdef", 16);
-    RT_FAILS(rt_safetensors_open(folder, &st), RT_ERR_DATA, cases[i].part);
+  for (size_t i = 0; i < sizeof bad_headers / sizeof bad_headers[0]; i++) {
+    put_image(path, bad_headers[i].header, "0123456789abcdef", 16);
+    RT_FAILS(rt_safetensors_open(folder, &st), RT_ERR_DATA,
+             bad_headers[i].part);
   }
   char deep[400];
   memset(deep, '[', sizeof deep);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tests/lint_layers.py finds each kind of breach, once.
+# tests/lint_layers.py reports each kind of breach, and reports it once.
 set -euo pipefail
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
@@ -40,6 +40,17 @@ rm "$file"
 printf 'int x;\n%.0s' {1..201} >"$root/src/base/x.h"
 expect '201 lines, at most 200'
 rm "$root/src/base/x.h"
+mkdir -p "$root/tests/base"
+file=$root/tests/base/test_x.c
+printf 'int x;\n%.0s' {1..601} >"$file"
+expect 'tests/base/test_x.c:601: 601 lines, at most 600'
+{ printf 'void f(void)\n{\n'; printf '  x++;\n%.0s' {1..61}; echo '}'; } >"$file"
+expect 'tests/base/test_x.c:2: function of 61 lines'
+rm "$file"
+printf 'int f(void)\n{\n}\n' >"${file%.c}.h"
+expect 'tests/base/test_x.h:1: f is a function in a header'
+rm "${file%.c}.h"
+file=$root/src/base/x.c
 echo 'base: par' >>"$root/doc/layers.txt"
 expect 'loop base -> par -> base'
 sed -i '$d' "$root/doc/layers.txt"

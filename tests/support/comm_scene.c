@@ -1,0 +1,86 @@
+/** \file comm_scene.c */
+#include "support/comm_scene.h"
+
+#include "par/comm_impl.h"
+#include "support/rt_test.h"
+#include <math.h>
+#include <string.h>
+
+void comm_scene_start(comm_scene *s, const char *device, bool shared)
+{
+  RT_OKAY(rt_comm_create(MPI_COMM_WORLD, &s->world));
+  RT_OKAY(rt_dev_create(device, RT_F64, 1, &s->dev));
+  s->rank = rt_comm_rank(s->world);
+  s->size = rt_comm_size(s->world);
+  if (!shared)
+    rt_comm_limit(s->world, 1000, false);
+}
+
+void comm_scene_finish(comm_scene *s)
+{
+  rt_dev_destroy(&s->dev);
+  rt_comm_destroy(&s->world);
+  CU_ASSERT_PTR_NULL(s->world);
+}
+
+/** Element \a i of rank \a r: signs and sizes mixed, so that order matters. */
+static double value(int r, size_t i)
+{
+  static const double size[] = {1e-3, 1.0, 30.0, 0.1, 1000.0, 7.0, 0.02};
+  const uint32_t bits =
+      (uint32_t)(i * 2654435761u + (size_t)r * 40503u) ^ (uint32_t)(i >> 5);
+  return ((double)bits / 0x1p31 - 1.0) * size[(i + (size_t)r) % 7];
+}
+
+rt_view comm_values(rt_dtype type, size_t n, int rank)
+{
+  const rt_view v = rt_view_of(malloc(n * 8 + 8), type, 1, (int64_t)n);
+  CU_ASSERT_PTR_NOT_NULL_FATAL(v.data);
+  for (size_t i = 0; i < n; i++)
+    if (type == RT_F32)
+      ((float *)v.data)[i] = (float)value(rank, i);
+    else
+      ((double *)v.data)[i] = value(rank, i);
+  return v;
+}
+
+double comm_value(const rt_view *v, size_t i)
+{
+  return v->dtype == RT_F32 ? (double)((float *)v->data)[i]
+                            : ((double *)v->data)[i];
+}
+
+double comm_serial(rt_dtype type, int size, size_t i, rt_op op)
+{
+  double all = 0.0;
+  for (int r = 0; r < size; r++) {
+    const double x = type == RT_F32 ? (double)(float)value(r, i) : value(r, i);
+    if (r == 0)
+      all = x;
+    else if (op == RT_SUM)
+      all = type == RT_F32 ? (double)(float)(all + x) : all + x;
+    else
+      all = op == RT_MAX ? fmax(all, x) : fmin(all, x);
+  }
+  return all;
+}
+
+void comm_check(const comm_scene *s, const rt_view *v, rt_op op, bool exact)
+{
+  const double tol = v->dtype == RT_F32 ? 1e-6 : 1e-15;
+  size_t n_bad = 0;
+  for (size_t i = 0; i < rt_view_size(v); i++) {
+    const double want = comm_serial(v->dtype, s->size, i, op);
+    const double got = comm_value(v, i);
+    // of numbers up to 1000
+    n_bad += exact ? got != want : fabs(got - want) > tol * 4000.0;
+  }
+  CU_ASSERT_EQUAL(n_bad, 0);
+  const size_t bytes = rt_view_bytes(v);
+  char *first = malloc(bytes + 1);
+  CU_ASSERT_PTR_NOT_NULL_FATAL(first);
+  memcpy(first, v->data, bytes);
+  MPI_Bcast(first, (int)bytes, MPI_BYTE, 0, MPI_COMM_WORLD);
+  CU_ASSERT_EQUAL(memcmp(first, v->data, bytes), 0);
+  free(first);
+}
