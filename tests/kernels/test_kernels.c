@@ -180,6 +180,20 @@ static void test_topk_spikes(void)
   }
 }
 
+/** Row \a r: random logits of student and teacher, [V], and the probabilities
+ * of the teacher at temperature \a tau. */
+static void make_row(int64_t r, double *z, double *z_t, double *t, double tau)
+{
+  double sum = 0.0;
+  for (int64_t v = 0; v < V; v++) {
+    z[v] = 3.0 * normal(2, r * V + v);
+    z_t[v] = 3.0 * normal(4, r * V + v);
+    sum += t[v] = exp(z_t[v] / tau);
+  }
+  for (int64_t v = 0; v < V; v++)
+    t[v] /= sum;
+}
+
 /** A dense teacher and the sparse kernel with all entries: one gradient. */
 static void test_dense_is_sparse(void)
 {
@@ -190,18 +204,13 @@ static void test_dense_is_sparse(void)
   k_coef coef[N];
   const double tau = 1.7;
   for (int64_t r = 0; r < N; r++) {
-    double sum = 0.0;
-    for (int64_t v = 0; v < V; v++) {
-      z[r * V + v] = z_s[r * V + v] = 3.0 * normal(2, r * V + v);
-      z_t[r * V + v] = 3.0 * normal(4, r * V + v);
-      sum += t[r * V + v] = exp(z_t[r * V + v] / tau);
-      ids[r * V + v] = (int32_t)v;
-    }
+    make_row(r, z + r * V, z_t + r * V, t + r * V, tau);
     for (int64_t v = 0; v < V; v++)
-      t[r * V + v] /= sum;
+      ids[r * V + v] = (int32_t)v;
     label[r] = (int32_t)(r * 31 % V);
     count[r] = V;
   }
+  memcpy(z_s, z, sizeof z);
   run(K_dense_stats, true,
       &(k_dense_stats_args){.z_s = f64(z_s, N, V),
                             .z_t = f64(z_t, N, V),
