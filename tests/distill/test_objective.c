@@ -135,15 +135,15 @@ static double error_of(const void *got, rt_dtype real, const double *want,
 typedef struct operands {
   rt_arena *arena; // owned
   rt_view h, w, g, dh;
+  int64_t v0, true_rows; // of the output matrix on this rank
 } operands;
 
 static operands make_operands(rt_dev *dev, const problem *p, int64_t v0,
                               int64_t local)
 {
   const rt_dtype real = rt_dev_real(dev);
-  const int64_t true_rows = v0 + local <= V ? local : V - v0;
   double host_h[N * D], host_w[V * D] = {0};
-  operands x = {0};
+  operands x = {.v0 = v0, .true_rows = v0 + local <= V ? local : V - v0};
   RT_OKAY(rt_arena_create("test", &x.arena));
   RT_OKAY(rt_arena_reserve(x.arena, "h", real, N, D, &x.h));
   RT_OKAY(rt_arena_reserve(x.arena, "w", real, local, D, &x.w));
@@ -151,11 +151,26 @@ static operands make_operands(rt_dev *dev, const problem *p, int64_t v0,
   RT_OKAY(rt_arena_reserve(x.arena, "dh", real, N, D, &x.dh));
   RT_OKAY(rt_arena_commit(x.arena, rt_dev_memory(dev)));
   rt_dtype_convert(host_h, real, p->h, RT_F64, N * D);
-  rt_dtype_convert(host_w, real, p->w[v0], RT_F64, (size_t)(true_rows * D));
+  rt_dtype_convert(host_w, real, p->w[v0], RT_F64, (size_t)(x.true_rows * D));
   RT_OKAY(rt_dev_put(dev, x.h, host_h));
   RT_OKAY(rt_dev_put(dev, x.w, host_w));
   RT_RUN(dev, fill, .y = x.g, .value = 0.0);
   return x;
+}
+
+/** Gradients and losses are those of the reference. */
+static void check(rt_dev *dev, const problem *p, const operands *x,
+                  const rt_loss *loss, double bar)
+{
+  const rt_dtype real = rt_dev_real(dev);
+  const size_t n_w = (size_t)(x->true_rows * D);
+  double got[V * D];
+  RT_OKAY(rt_dev_get(dev, got, x->dh));
+  CU_ASSERT(error_of(got, real, &p->dh[0][0], N * D) < bar);
+  RT_OKAY(rt_dev_get(dev, got, x->g));
+  CU_ASSERT(error_of(got, real, p->dw[x->v0], n_w) < bar);
+  CU_ASSERT_DOUBLE_EQUAL(loss->lm, p->lm, bar * p->lm);
+  CU_ASSERT_DOUBLE_EQUAL(loss->kd, p->kd, bar * p->kd);
 }
 
 /** All checks on one type of device; chunk: bytes for the tile. */
@@ -183,7 +198,6 @@ static void run(const char *kind, rt_dtype real, double chunk, double bar)
 
   const int64_t local = rt_round_up(V, grid.tp) / grid.tp;
   const int64_t v0 = local * grid.i_tp;
-  const int64_t true_rows = v0 + local <= V ? local : V - v0;
   operands x = make_operands(job.dev, &p, v0, local);
 
   rt_objective *o = NULL;
@@ -210,13 +224,7 @@ static void run(const char *kind, rt_dtype real, double chunk, double bar)
   const rt_objective_in in = {&head, x.h, x.dh, &b, alpha, N};
   RT_OKAY(rt_objective_run(o, teacher, &in, &loss));
   RT_OKAY(rt_comm_allreduce(grid.comm_tp, job.dev, x.dh, RT_SUM));
-  double got[V * D];
-  RT_OKAY(rt_dev_get(job.dev, got, x.dh));
-  CU_ASSERT(error_of(got, real, &p.dh[0][0], N * D) < bar);
-  RT_OKAY(rt_dev_get(job.dev, got, x.g));
-  CU_ASSERT(error_of(got, real, p.dw[v0], (size_t)(true_rows * D)) < bar);
-  CU_ASSERT_DOUBLE_EQUAL(loss.lm, p.lm, bar * p.lm);
-  CU_ASSERT_DOUBLE_EQUAL(loss.kd, p.kd, bar * p.kd);
+  check(job.dev, &p, &x, &loss, bar);
 
   rt_objective_destroy(&o);
   rt_teacher_destroy(&teacher);
