@@ -262,6 +262,19 @@ class Bench:
         print(f"  LM only {lm:.3f} s, offline top-50 {kd:.3f} s")
         self.put("train.offline_overhead", kd / lm, "ratio", 1.03, False)
 
+    def stall(self):
+        """A step with a checkpoint every 10 steps over one with none.  The mean
+        of 10 steps after a checkpoint is begun: a wait must not be lost."""
+        def period(every):
+            at = {x["step"]: x["time_s"] for x in self.train(
+                1, 2, "train.length=21 steps", f"checkpoint.every={every}")}
+            return (at[20] - at[10]) / 10
+
+        none, some = self.alternate(lambda: period("0"),
+                                    lambda: period("10 steps"))
+        print(f"  without checkpoints {none:.3f} s, with {some:.3f} s")
+        self.put("checkpoint.stall", some / none, "ratio", 1.05, False)
+
     def loss(self):
         self.make("dataset")
         numbers, line = self.bench(
@@ -322,6 +335,8 @@ def main():
             b.two_ranks()
         if b.wants("train.offline_overhead"):
             b.offline()
+        if b.wants("checkpoint.stall"):
+            b.stall()
         if b.wants("train.online_overhead"):
             b.online()
         if a.real and b.wants("train.lm.fp32.vs_torch_compile",

@@ -218,48 +218,119 @@ static rt_err put(const seal *s, const char *path)
   return RT_OK;
 }
 
-static rt_err write_seal(MPI_Comm comm, const source *from, seal *s,
-                         const rt_extent *raw, int n_raw, bool whole)
+struct rt_sealing {
+  MPI_Comm comm; // borrowed
+  seal s;
+  source from;      // opened here
+  bool whole;       // this rank hashes the whole file, too
+  int64_t first, n; // checked blocks that this rank hashes
+  uint64_t *hash;   // owned [n]
+  char path[];
+};
+
+static rt_err new_sealing(MPI_Comm comm, const char *path, rt_sealing **out)
 {
-  const char *const path = from->path;
-  int rank;
-  RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
-  rt_err err = rank == 0 ? rt_file_size_of(from->fd, path, &s->bytes) : RT_OK;
-  RT_TRY(rt_group_agree(comm, err));
-  RT_TRY(rt_group_bcast(comm, &s->bytes, sizeof s->bytes));
-  if (rank == 0 && whole)
-    err = rt_hash_file(path, s->sha256);
-  RT_TRY(rt_group_agree(comm, err));
+  *out = calloc(1, sizeof **out + strlen(path) + 1);
+  RT_CHECK(*out != NULL, RT_ERR_MEM, "the seal of %s", path);
+  strcpy((*out)->path, path);
+  (*out)->comm = comm;
+  (*out)->from = (source){-1, (*out)->path};
+  return rt_file_open(path, &(*out)->from.fd);
+}
+
+/** Divide the blocks among the ranks. */
+static rt_err plan_share(rt_sealing *x, const rt_extent *raw, int n_raw)
+{
+  seal *const s = &x->s;
+  int rank, n_ranks;
+  RT_TRY_MPI(MPI_Comm_rank(x->comm, &rank));
+  RT_TRY_MPI(MPI_Comm_size(x->comm, &n_ranks));
   s->block_bytes = block_bytes;
-  err = join_raw(s, path, raw, n_raw);
+  RT_TRY(join_raw(s, x->path, raw, n_raw));
+  RT_TRY(plan_blocks(s, x->path));
+  x->first = rt_split_begin(s->n_checked, n_ranks, rank);
+  x->n = rt_split_count(s->n_checked, n_ranks, rank);
+  x->hash = malloc((size_t)(x->n + 1) * sizeof *x->hash);
+  RT_CHECK(x->hash != NULL, RT_ERR_MEM, "%lld hashes", (long long)x->n);
+  return RT_OK;
+}
+
+void rt_sealing_drop(rt_sealing **out)
+{
+  rt_sealing *const x = *out;
+  *out = NULL;
+  if (x == NULL)
+    return;
+  if (x->from.fd >= 0)
+    close(x->from.fd);
+  clear(&x->s);
+  free(x->hash);
+  free(x);
+}
+
+static rt_err begin_sealing(rt_sealing *x, const rt_extent *raw, int n_raw)
+{
+  seal *const s = &x->s;
+  int rank;
+  RT_TRY_MPI(MPI_Comm_rank(x->comm, &rank));
+  x->whole = x->whole && rank == 0;
+  const rt_err err =
+      rank == 0 ? rt_file_size_of(x->from.fd, x->path, &s->bytes) : RT_OK;
+  RT_TRY(rt_group_agree(x->comm, err));
+  RT_TRY(rt_group_bcast(x->comm, &s->bytes, sizeof s->bytes));
+  return rt_group_agree(x->comm, plan_share(x, raw, n_raw));
+}
+
+rt_err rt_sealing_begin(const rt_seal_spec *spec, rt_sealing **out)
+{
+  rt_err err =
+      rt_group_agree(spec->comm, new_sealing(spec->comm, spec->path, out));
+  if (err == RT_OK) {
+    (*out)->whole = spec->hashes == RT_SEAL_SHA256;
+    err = begin_sealing(*out, spec->raw, spec->n_raw);
+  }
   if (err == RT_OK)
-    err = plan_blocks(s, path);
-  RT_TRY(rt_group_agree(comm, err));
-  int64_t first = 0, n = 0, n_all;
-  uint64_t *mine = NULL, *all = NULL;
-  err = rt_group_agree(comm, hash_share(comm, s, from, &first, &n, &mine));
+    return RT_OK;
+  rt_sealing_drop(out);
+  return rt_err_forward(err, __FILE__, __LINE__);
+}
+
+rt_err rt_sealing_hash(rt_sealing *x)
+{
+  if (x->whole)
+    RT_TRY(rt_hash_file(x->path, x->s.sha256));
+  return hash_blocks(&x->s, &x->from, x->first, x->n, x->hash);
+}
+
+/** Collect the hashes of all ranks, and write the seal on one. */
+static rt_err join_and_put(rt_sealing *x)
+{
+  int rank;
+  int64_t n_all;
+  uint64_t *all = NULL;
+  RT_TRY_MPI(MPI_Comm_rank(x->comm, &rank));
+  RT_TRY(rt_group_join(x->comm, x->hash, x->n, &all, &n_all));
+  free(x->s.hash);
+  x->s.hash = all;
+  return rt_group_agree(x->comm, rank == 0 ? put(&x->s, x->path) : RT_OK);
+}
+
+rt_err rt_sealing_finish(rt_err err, rt_sealing **x)
+{
+  err = rt_group_agree((*x)->comm, err);
   if (err == RT_OK)
-    err = rt_group_join(comm, mine, n, &all, &n_all);
-  free(mine);
-  RT_TRY(err);
-  free(s->hash);
-  s->hash = all;
-  return rt_group_agree(comm, rank == 0 ? put(s, path) : RT_OK);
+    err = join_and_put(*x);
+  rt_sealing_drop(x);
+  return err == RT_OK ? RT_OK : rt_err_forward(err, __FILE__, __LINE__);
 }
 
 rt_err rt_seal_write(MPI_Comm comm, const char *path, const rt_extent *raw,
                      int n_raw, rt_seal_hashes hashes)
 {
-  seal s = {0};
-  source from = {-1, path};
-  rt_err err = rt_group_agree(comm, rt_file_open(path, &from.fd));
-  if (err == RT_OK)
-    err = write_seal(comm, &from, &s, raw, n_raw, hashes == RT_SEAL_SHA256);
-  if (from.fd >= 0)
-    close(from.fd);
-  clear(&s);
-  RT_TRY(err);
-  return RT_OK;
+  const rt_seal_spec spec = {comm, path, raw, n_raw, hashes};
+  rt_sealing *x;
+  RT_TRY(rt_sealing_begin(&spec, &x));
+  return rt_sealing_finish(rt_sealing_hash(x), &x);
 }
 
 static rt_err parse_raw(seal *s, const char *name, const rt_json *list)

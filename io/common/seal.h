@@ -37,6 +37,25 @@ typedef enum rt_seal_hashes {
 RT_MUST rt_err rt_seal_write(MPI_Comm comm, const char *path,
                              const rt_extent *raw, int n_raw,
                              rt_seal_hashes hashes);
+/** The same in three calls, so that another thread may do the hashing. */
+typedef struct rt_seal_spec {
+  MPI_Comm comm;    // borrowed, as are path and raw
+  const char *path; /**< as of rt_seal_write */
+  const rt_extent *raw;
+  int n_raw;
+  rt_seal_hashes hashes;
+} rt_seal_spec;
+typedef struct rt_sealing rt_sealing;
+/** Divide the blocks among the ranks.  Collective. */
+RT_MUST rt_err rt_sealing_begin(const rt_seal_spec *spec, rt_sealing **out);
+/** Hash this rank's share.  Not collective, and for any thread. */
+RT_MUST rt_err rt_sealing_hash(rt_sealing *sealing);
+/** Write the seal, unless \a err (of the hashing) is an error on any rank,
+ *  which is then returned on all.  Sets *sealing to NULL.  Collective. */
+RT_MUST rt_err rt_sealing_finish(rt_err err, rt_sealing **sealing);
+/** Give it up without a seal.  Not collective; NULL is accepted. */
+void rt_sealing_drop(rt_sealing **sealing);
+
 /** What is known about a file that matches its seal. */
 typedef struct rt_seal_proof {
   uint64_t hash;              /**< hash at the end of PATH.seal */

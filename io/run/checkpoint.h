@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/view.h"
+#include "base/worker.h"
 #include <mpi.h>
 
 /** A part of a tensor in this rank's host memory. */
@@ -49,6 +50,37 @@ void rt_checkpoint_meta_clear(rt_checkpoint_meta *meta);
 RT_MUST rt_err rt_checkpoint_write(MPI_Comm comm, const char *folder,
                                    const rt_checkpoint_meta *meta,
                                    const rt_slab *slabs, int n_slabs);
+
+/** The same in pieces, so that training goes on meanwhile. */
+typedef struct rt_checkpoint_spec {
+  MPI_Comm comm;
+  const char *folder;
+  const rt_checkpoint_meta *meta;
+  const rt_slab *slabs; /**< [n_slabs], unchanged until it is published */
+  int n_slabs;
+  rt_worker *worker;  /**< writes and hashes; NULL: the caller's thread does */
+} rt_checkpoint_spec; // all borrowed, folder and meta for the call only
+typedef struct rt_checkpoint_writer rt_checkpoint_writer;
+/** Lay out the file and begin to write.  Collective. */
+RT_MUST rt_err rt_checkpoint_begin(const rt_checkpoint_spec *spec,
+                                   rt_checkpoint_writer **out);
+/** What a rank's thread does.  The maximum over the ranks says what is next. */
+typedef enum rt_checkpoint_state {
+  RT_CHECKPOINT_READY,  /**< on all ranks: rt_checkpoint_go_on */
+  RT_CHECKPOINT_WRITES, /**< on some rank: look again later */
+  RT_CHECKPOINT_FAILED  /**< on some rank: rt_checkpoint_go_on, for its error */
+} rt_checkpoint_state;
+/** Look without waiting.  Not collective.  NULL is accepted. */
+rt_checkpoint_state rt_checkpoint_poll(const rt_checkpoint_writer *writer);
+/** The next part: hash for the seal, then seal and give it its final name.
+ *  After an error, and when it is published, *writer is NULL.  Collective. */
+RT_MUST rt_err rt_checkpoint_go_on(rt_checkpoint_writer **writer,
+                                   bool *published);
+/** All that is left, waiting for the threads.  Collective. */
+RT_MUST rt_err rt_checkpoint_finish(rt_checkpoint_writer **writer);
+/** Stop writing; the draft stays until it is pruned.  Not collective; NULL is
+ *  accepted. */
+void rt_checkpoint_abandon(rt_checkpoint_writer **writer);
 
 /** Load the checkpoint of \a step.  RT_ERR_DATA or RT_ERR_NOINPUT: it is
  *  damaged; any other error has another reason, such as a changed deck.

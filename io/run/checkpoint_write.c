@@ -1,6 +1,8 @@
 /** \file checkpoint_write.c
  *  Writes a checkpoint: one HDF5 file, laid out by one rank, written by all,
- *  sealed, renamed. */
+ *  sealed, renamed.  A thread of each rank may do the two long parts, writing
+ *  tensors and hashing for the seal; all the rest is done by the main thread.
+ */
 #include "io/run/checkpoint_parts.h"
 
 #include "base/hash.h"
@@ -9,6 +11,7 @@
 #include "io/common/ranks.h"
 #include "io/common/seal.h"
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +27,20 @@ typedef struct plan {
   int *dtypes;       // owned [2 n]: types of the tensors, then scratch
   rt_extent *where;  // owned [n]: extents in the file
 } plan;
+
+struct rt_checkpoint_writer {
+  MPI_Comm comm; // borrowed
+  int rank;
+  int64_t step;
+  plan p;
+  rt_worker *worker;   // borrowed; NULL: the main thread does the work
+  rt_outfile *to;      // owned while tensors are written; for rank 0 it begins
+                       // when the file is laid out
+  rt_sealing *sealing; // owned; NULL: tensors are being written
+  rt_err done;         // result of the main thread's work
+  _Atomic bool stop;   // a peer has failed: write no more
+  char folder[RT_PATH_MAX], tmp[RT_PATH_MAX], path[RT_PATH_MAX];
+};
 
 /** Check this rank's parts. */
 static rt_err check_pieces(const rt_slab *slabs, int n)
@@ -196,24 +213,39 @@ static rt_err lay_out(rt_h5 **h5, const rt_checkpoint_meta *meta, const plan *p,
   return err;
 }
 
-/** Create the file with everything except the tensors' data.  Rank 0. */
-static rt_err create_file(const char *path, const rt_checkpoint_meta *meta,
-                          const plan *p)
+/** Create the file with everything except the tensors' data; it stays open in
+ *  \a w.  Rank 0. */
+static rt_err create_file(rt_checkpoint_writer *w,
+                          const rt_checkpoint_meta *meta)
 {
   rt_h5 *h5 = NULL;
-  rt_outfile *to = NULL;
-  rt_err err = rt_h5_create(path, &h5);
+  rt_err err = rt_h5_create(w->path, &h5);
   if (err == RT_OK)
-    err = rt_outfile_create(path, &to);
+    err = rt_outfile_create(w->path, &w->to);
   if (err == RT_OK)
-    err = lay_out(&h5, meta, p, to);
+    err = lay_out(&h5, meta, &w->p, w->to);
   rt_h5_close(&h5); // the layout has been saved
-  return rt_outfile_finish(err, &to);
+  return err == RT_OK ? RT_OK : rt_outfile_finish(err, &w->to);
+}
+
+/** Write a run of \a bytes in pieces, after each of which the writer may be
+ *  told to stop. */
+static rt_err put_run(rt_checkpoint_writer *w, const char *data, int64_t bytes,
+                      int64_t offset)
+{
+  const int64_t piece = (int64_t)1 << 24;
+  for (int64_t done = 0; done < bytes && !atomic_load(&w->stop);
+       done += piece) {
+    const int64_t left = bytes - done, n = left < piece ? left : piece;
+    RT_TRY(rt_outfile_put_at(w->to, data + done, (size_t)n, offset + done));
+  }
+  return RT_OK;
 }
 
 /** Write a part to its offset: row by row, unless it consists of contiguous
  *  whole rows. */
-static rt_err put_slab(rt_outfile *to, const rt_slab *s, int64_t offset)
+static rt_err put_slab(rt_checkpoint_writer *w, const rt_slab *s,
+                       int64_t offset)
 {
   const int64_t size = (int64_t)rt_dtype_size(s->data.dtype);
   const int64_t cols = s->data.cols, ld = s->data.ld;
@@ -221,34 +253,29 @@ static rt_err put_slab(rt_outfile *to, const rt_slab *s, int64_t offset)
   const int64_t n = whole && s->data.rows > 0 ? 1 : s->data.rows;
   const int64_t bytes = (whole ? s->data.rows : 1) * cols * size;
   for (int64_t r = 0; r < n; r++)
-    RT_TRY(rt_outfile_put_at(
-        to, (const char *)s->data.data + r * ld * size, (size_t)bytes,
-        offset + ((s->row0 + r) * s->cols + s->col0) * size));
+    RT_TRY(put_run(w, (const char *)s->data.data + r * ld * size, bytes,
+                   offset + ((s->row0 + r) * s->cols + s->col0) * size));
   return RT_OK;
 }
 
-/** Write this rank's parts to the file that rank 0 has created. */
-static rt_err put_slabs(const char *path, const plan *p)
+/** Write this rank's parts to the file that rank 0 has laid out, and read them
+ *  back.  No rank waits for another meanwhile. */
+static rt_err put_slabs(void *self)
 {
-  rt_outfile *to;
-  RT_TRY(rt_outfile_open(path, &to));
-  rt_err err = RT_OK;
-  for (int i = 0; err == RT_OK && i < p->n; i++)
-    err = put_slab(to, &p->slabs[i], p->where[i].offset);
-  return rt_outfile_finish(err, &to);
+  rt_checkpoint_writer *const w = self;
+  rt_err err = w->to != NULL ? RT_OK : rt_outfile_open(w->path, &w->to);
+  for (int i = 0; err == RT_OK && i < w->p.n; i++)
+    err = put_slab(w, &w->p.slabs[i], w->p.where[i].offset);
+  if (err == RT_OK && atomic_load(&w->stop)) { // the failed peer has the error
+    rt_outfile_drop(&w->to);
+    return RT_OK;
+  }
+  return rt_outfile_finish(err, &w->to);
 }
 
-/** Each rank writes independently, then all agree on the outcome; no rank waits
- *  for another while writing. */
-static rt_err write_file(MPI_Comm comm, const char *path,
-                         const rt_checkpoint_meta *meta, const plan *p)
+static rt_err hash_share(void *self)
 {
-  int rank;
-  RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
-  rt_err err = rank == 0 ? create_file(path, meta, p) : RT_OK;
-  RT_TRY(rt_group_agree(comm, err));
-  RT_TRY(rt_group_bcast(comm, p->where, (size_t)p->n * sizeof *p->where));
-  return rt_group_agree(comm, put_slabs(path, p));
+  return rt_sealing_hash(((rt_checkpoint_writer *)self)->sealing);
 }
 
 /** Rename the finished folder; an older one of the same step is removed
@@ -268,18 +295,17 @@ static rt_err conclude(rt_err err, const char *folder, const char *tmp,
   return rt_path_remove(old);
 }
 
-/** Determine the temporary folder \a tmp and the file \a path in it, on every
- *  rank. */
-static rt_err name_draft(MPI_Comm comm, const char *folder, int64_t step,
-                         char tmp[RT_PATH_MAX], char path[RT_PATH_MAX])
+/** Determine the temporary folder and the file in it, on every rank. */
+static rt_err name_draft(rt_checkpoint_writer *w)
 {
   char name[RT_PATH_MAX];
-  rt_err err = rt_checkpoint_path(name, folder, RT_CHECKPOINT_TMP, step, "");
+  rt_err err =
+      rt_checkpoint_path(name, w->folder, RT_CHECKPOINT_TMP, w->step, "");
   if (err == RT_OK)
-    err = rt_path_draft(tmp, name); // all ranks use rank 0's name
-  RT_TRY(rt_group_agree(comm, err));
-  RT_TRY(rt_group_bcast(comm, tmp, RT_PATH_MAX));
-  return rt_path_join(path, tmp, "state.h5");
+    err = rt_path_draft(w->tmp, name); // all ranks use rank 0's name
+  RT_TRY(rt_group_agree(w->comm, err));
+  RT_TRY(rt_group_bcast(w->comm, w->tmp, RT_PATH_MAX));
+  return rt_path_join(w->path, w->tmp, "state.h5");
 }
 
 /** Add the space needed and free to the error. */
@@ -296,48 +322,162 @@ static rt_err say_needs(rt_err err, const char *folder, int64_t bytes)
                  text, (double)bytes / 1048576, folder, (double)room / 1048576);
 }
 
-static rt_err write_checkpoint(MPI_Comm comm, const char *folder,
-                               const rt_checkpoint_meta *meta, const plan *p)
+/** Publish the checkpoint if \a err, on which the ranks have agreed, is RT_OK;
+ *  otherwise remove what was written. */
+static rt_err publish(rt_err err, rt_checkpoint_writer *w)
 {
-  char tmp[RT_PATH_MAX], path[RT_PATH_MAX];
-  int rank;
-  RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
-  RT_TRY(name_draft(comm, folder, meta->step, tmp, path));
-  rt_err err = rank == 0 ? prepare(folder, tmp, p) : RT_OK;
-  RT_TRY(rt_group_agree(comm, err));
-  err = write_file(comm, path, meta, p);
-  if (err == RT_OK)
-    err = rt_seal_write(comm, path, NULL, 0, RT_SEAL_BLOCKS);
-  if (rank == 0)
-    err = conclude(err, folder, tmp, meta->step);
-  err = rt_group_agree(comm, err);
-  return say_needs(err, folder, bytes_of(p));
+  if (w->rank == 0)
+    err = conclude(err, w->folder, w->tmp, w->step);
+  err = rt_group_agree(w->comm, err);
+  return say_needs(err, w->folder, bytes_of(&w->p));
 }
 
-static rt_err plan_write(MPI_Comm comm, int64_t step, plan *p)
+static rt_err make_plan(const rt_checkpoint_spec *spec,
+                        rt_checkpoint_writer **out)
 {
-  const size_t n = (size_t)p->n;
+  const size_t n = (size_t)spec->n_slabs;
+  rt_checkpoint_writer *const w = calloc(1, sizeof *w);
+  *out = w;
+  RT_CHECK(w != NULL, RT_ERR_MEM, "a writer of checkpoints");
+  w->comm = spec->comm;
+  w->step = spec->meta->step;
+  w->worker = spec->worker;
+  plan *const p = &w->p;
+  *p = (plan){.slabs = spec->slabs, .n = spec->n_slabs};
   p->dtypes = calloc(2 * n + 1, sizeof *p->dtypes);
   p->where = calloc(n + 1, sizeof *p->where);
   p->elements = calloc(n + 1, sizeof *p->elements);
-  rt_err err = p->elements == NULL || p->dtypes == NULL || p->where == NULL
-                   ? RT_FAIL(RT_ERR_MEM, "a list of %zu tensors", n)
-                   : check_pieces(p->slabs, p->n);
-  RT_TRY(rt_group_agree(comm, err));
-  return check_together(comm, step, p);
+  RT_CHECK(p->elements != NULL && p->dtypes != NULL && p->where != NULL,
+           RT_ERR_MEM, "a list of %zu tensors", n);
+  RT_CHECK(strlen(spec->folder) < sizeof w->folder, RT_ERR_CONFIG,
+           "path is too long: %.80s...", spec->folder);
+  strcpy(w->folder, spec->folder);
+  RT_TRY_MPI(MPI_Comm_rank(spec->comm, &w->rank));
+  return check_pieces(spec->slabs, spec->n_slabs);
+}
+
+/** Lay out the file, in which all ranks then know their places. */
+static rt_err begin_file(rt_checkpoint_writer *w,
+                         const rt_checkpoint_meta *meta)
+{
+  RT_TRY(check_together(w->comm, w->step, &w->p));
+  RT_TRY(name_draft(w));
+  rt_err err = w->rank == 0 ? prepare(w->folder, w->tmp, &w->p) : RT_OK;
+  RT_TRY(rt_group_agree(w->comm, err));
+  err = w->rank == 0 ? create_file(w, meta) : RT_OK;
+  err = rt_group_agree(w->comm, err);
+  if (err == RT_OK)
+    err = rt_group_bcast(w->comm, w->p.where,
+                         (size_t)w->p.n * sizeof *w->p.where);
+  if (err == RT_OK)
+    return RT_OK;
+  rt_outfile_drop(&w->to);
+  return publish(err, w);
+}
+
+static void start(rt_checkpoint_writer *w, rt_work_fn *fn)
+{
+  if (w->worker != NULL)
+    rt_worker_start(w->worker, fn, w);
+  else
+    w->done = fn(w);
+}
+
+rt_err rt_checkpoint_begin(const rt_checkpoint_spec *spec,
+                           rt_checkpoint_writer **out)
+{
+  rt_err err = rt_group_agree(spec->comm, make_plan(spec, out));
+  if (err == RT_OK)
+    err = begin_file(*out, spec->meta);
+  if (err != RT_OK) {
+    rt_checkpoint_abandon(out);
+    return rt_err_forward(err, __FILE__, __LINE__);
+  }
+  start(*out, put_slabs);
+  return RT_OK;
+}
+
+rt_checkpoint_state rt_checkpoint_poll(const rt_checkpoint_writer *w)
+{
+  if (w == NULL || w->worker == NULL)
+    return RT_CHECKPOINT_READY;
+  if (rt_worker_busy(w->worker))
+    return RT_CHECKPOINT_WRITES;
+  return rt_worker_failed(w->worker) ? RT_CHECKPOINT_FAILED
+                                     : RT_CHECKPOINT_READY;
+}
+
+/** Go on after this rank's work, which had the result \a err. */
+static rt_err go_on(rt_err err, rt_checkpoint_writer *w, bool *published)
+{
+  if (w->sealing != NULL) {
+    err = publish(rt_sealing_finish(err, &w->sealing), w);
+    *published = err == RT_OK;
+    return err;
+  }
+  const rt_seal_spec spec = {
+      .comm = w->comm, .path = w->path, .hashes = RT_SEAL_BLOCKS};
+  err = rt_group_agree(w->comm, err);
+  if (err == RT_OK)
+    err = rt_sealing_begin(&spec, &w->sealing);
+  if (err != RT_OK)
+    return publish(err, w);
+  start(w, hash_share);
+  return RT_OK;
+}
+
+rt_err rt_checkpoint_go_on(rt_checkpoint_writer **out, bool *published)
+{
+  rt_checkpoint_writer *const w = *out;
+  *published = false;
+  // called although this rank still writes: a peer has failed
+  if (rt_checkpoint_poll(w) == RT_CHECKPOINT_WRITES)
+    atomic_store(&w->stop, true);
+  rt_err err = w->worker != NULL ? rt_worker_wait(w->worker) : w->done;
+  err = go_on(err, w, published);
+  if (err != RT_OK || *published)
+    rt_checkpoint_abandon(out);
+  return err == RT_OK ? RT_OK : rt_err_forward(err, __FILE__, __LINE__);
+}
+
+rt_err rt_checkpoint_finish(rt_checkpoint_writer **w)
+{
+  bool published = false;
+  while (!published) {
+    if ((*w)->worker != NULL)
+      rt_worker_rest((*w)->worker);
+    RT_TRY(rt_checkpoint_go_on(w, &published));
+  }
+  return RT_OK;
+}
+
+void rt_checkpoint_abandon(rt_checkpoint_writer **out)
+{
+  rt_checkpoint_writer *const w = *out;
+  *out = NULL;
+  if (w == NULL)
+    return;
+  atomic_store(&w->stop, true);
+  if (w->worker != NULL)
+    rt_worker_forget(w->worker);
+  rt_outfile_drop(&w->to);
+  rt_sealing_drop(&w->sealing);
+  free(w->p.elements);
+  free(w->p.dtypes);
+  free(w->p.where);
+  free(w);
 }
 
 rt_err rt_checkpoint_write(MPI_Comm comm, const char *folder,
                            const rt_checkpoint_meta *meta, const rt_slab *slabs,
                            int n_slabs)
 {
-  plan p = {.slabs = slabs, .n = n_slabs};
-  rt_err err = plan_write(comm, meta->step, &p);
-  if (err == RT_OK)
-    err = write_checkpoint(comm, folder, meta, &p);
-  free(p.elements);
-  free(p.dtypes);
-  free(p.where);
-  RT_TRY(err);
-  return RT_OK;
+  const rt_checkpoint_spec spec = {.comm = comm,
+                                   .folder = folder,
+                                   .meta = meta,
+                                   .slabs = slabs,
+                                   .n_slabs = n_slabs};
+  rt_checkpoint_writer *w;
+  RT_TRY(rt_checkpoint_begin(&spec, &w));
+  return rt_checkpoint_finish(&w);
 }

@@ -157,20 +157,30 @@ static rt_err prove(rt_outfile *f)
   return err;
 }
 
-rt_err rt_outfile_finish(rt_err err, rt_outfile **out)
+void rt_outfile_drop(rt_outfile **out)
 {
   rt_outfile *const f = *out;
   *out = NULL;
   if (f == NULL)
-    return err;
-  if (err == RT_OK)
-    err = prove(f);
-  if (err == RT_OK)
-    err = rt_file_close(f->fd, f->path);
-  else
-    close(f->fd); // the first error is the one to report
+    return;
+  if (f->fd >= 0)
+    close(f->fd);
   free(f->piece);
   free(f->tail);
   free(f);
+}
+
+rt_err rt_outfile_finish(rt_err err, rt_outfile **out)
+{
+  rt_outfile *const f = *out;
+  if (f == NULL)
+    return err;
+  if (err == RT_OK)
+    err = prove(f);
+  if (err == RT_OK) {
+    err = rt_file_close(f->fd, f->path);
+    f->fd = -1;
+  }
+  rt_outfile_drop(out); // after an error, the first is the one to report
   return err == RT_OK ? RT_OK : rt_err_forward(err, __FILE__, __LINE__);
 }

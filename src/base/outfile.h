@@ -40,5 +40,8 @@ RT_MUST rt_err rt_outfile_resize(rt_outfile *f, int64_t bytes);
  *  what was written, and close it.  Otherwise only close it and return \a err.
  *  Sets *f to NULL; NULL is accepted. */
 RT_MUST rt_err rt_outfile_finish(rt_err err, rt_outfile **f);
+/** Only close it, after an error that is already known.  Sets *f to NULL; NULL
+ *  is accepted. */
+void rt_outfile_drop(rt_outfile **f);
 
 #endif

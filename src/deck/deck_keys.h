@@ -42,6 +42,7 @@
   K(OUT_DIR, "output.dir", TEXT, "", 1, 0, "", "path", FREE, "output folder of the run: deck, metrics, checkpoints; created if absent") \
   K(OUT_LOG_EVERY, "output.log_every", INT, "10", 1, 1000000000, "", "steps", FREE, "steps between progress lines") \
   K(CKPT_EVERY, "checkpoint.every", LENGTH, "30 min", 1, 0, "steps tokens % time", "", FREE, "interval between checkpoints, as a length or a time (30 min, 2 h); 0: only at the end or when stopped") \
+  K(CKPT_ASYNC, "checkpoint.async", BOOL, "true", 1, 0, "", "", FREE, "train on while a checkpoint is written, from a copy of the state, if memory allows; false: wait. The last checkpoint is waited for in any case") \
   K(CKPT_KEEP_LAST, "checkpoint.keep_last", INT, "2", 1, 1000000, "", "", FREE, "number of newest checkpoints to keep") \
   K(CKPT_KEEP_EVERY, "checkpoint.keep_every", INT, "0", 0, 1000000000, "", "steps", FREE, "keep checkpoints at multiples of this many steps permanently; 0: none") \
   K(CKPT_RESUME, "checkpoint.resume", BOOL, "true", 1, 0, "", "", FREE, "resume from the newest valid checkpoint in output.dir") \

@@ -501,6 +501,129 @@ static void test_one_fails(void)
   scratch_remove(folder);
 }
 
+/** Look and go on as a training does at the end of its steps. */
+static rt_err poll_to_the_end(rt_checkpoint_writer **w, int *n_parts)
+{
+  bool published = false;
+  for (*n_parts = 0; !published;) {
+    int state = (int)rt_checkpoint_poll(*w);
+    MPI_Allreduce(MPI_IN_PLACE, &state, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+    if (state == RT_CHECKPOINT_WRITES) {
+      usleep(1000);
+      continue;
+    }
+    ++*n_parts;
+    RT_TRY(rt_checkpoint_go_on(w, &published));
+  }
+  return RT_OK;
+}
+
+static rt_err begin_step(int64_t step, const rt_slab *slabs, int n,
+                         rt_worker *worker, rt_checkpoint_writer **w)
+{
+  const rt_checkpoint_meta meta = meta_of(step);
+  const rt_checkpoint_spec spec = {.comm = MPI_COMM_WORLD,
+                                   .folder = folder,
+                                   .meta = &meta,
+                                   .slabs = slabs,
+                                   .n_slabs = n,
+                                   .worker = worker};
+  return rt_checkpoint_begin(&spec, w);
+}
+
+static void same_files(int64_t a, int64_t b, const char *name)
+{
+  char path[RT_PATH_MAX], *one, *other;
+  size_t n_one, n_other;
+  RT_OKAY(rt_file_slurp(file_of(a, name, path), 1 << 24, &one, &n_one));
+  RT_OKAY(rt_file_slurp(file_of(b, name, path), 1 << 24, &other, &n_other));
+  CU_ASSERT_EQUAL_FATAL(n_one, n_other);
+  CU_ASSERT_EQUAL(memcmp(one, other, n_one), 0);
+  free(one);
+  free(other);
+}
+
+/** Threads write the same bytes; until they are published, the newest is the
+ *  one before, and a writer that is given up changes nothing. */
+static void test_beside(void)
+{
+  begin();
+  rt_slab slabs[N_TENSORS];
+  rt_checkpoint_writer *w;
+  char path[RT_PATH_MAX], other[RT_PATH_MAX];
+  rt_worker *worker;
+  int64_t step;
+  int n_parts;
+  RT_OKAY(write_step(3, BY_ROWS));
+  if (my_rank == 0)
+    CU_ASSERT_EQUAL(rename(file_of(3, "", path), file_of(2, "", other)), 0);
+  MPI_Barrier(MPI_COMM_WORLD);
+  RT_OKAY(rt_worker_create(&worker));
+  make_slabs(BY_ROWS, 3, slabs);
+  RT_OKAY(begin_step(3, slabs, N_TENSORS, worker, &w));
+  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  CU_ASSERT_EQUAL(step, 2);
+  RT_OKAY(poll_to_the_end(&w, &n_parts));
+  CU_ASSERT_PTR_NULL(w);
+  CU_ASSERT_EQUAL(n_parts, 2);
+  same_files(2, 3, "state.h5");
+  same_files(2, 3, "state.h5.seal");
+  RT_OKAY(begin_step(4, slabs, N_TENSORS, worker, &w));
+  RT_OKAY(rt_checkpoint_finish(&w));
+  RT_OKAY(begin_step(5, slabs, N_TENSORS, worker, &w));
+  rt_checkpoint_abandon(&w);
+  MPI_Barrier(MPI_COMM_WORLD);
+  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  CU_ASSERT_EQUAL(step, 4);
+  rt_worker_destroy(&worker);
+  free_slabs(slabs);
+  scratch_remove(folder);
+}
+
+/** One rank's thread cannot write: all learn why, also those that still write;
+ *  the checkpoint before stays, and the draft is removed. */
+static void test_thread_fails(void)
+{
+  begin();
+  signal(SIGXFSZ, SIG_IGN);
+  const int64_t rows = 64, cols = 5000 * n_ranks;
+  float *const x = calloc((size_t)(rows * 5000), sizeof *x);
+  const rt_slab slab = {"w/x", rows,           cols,
+                        0,     5000 * my_rank, {x, RT_F32, rows, 5000, 5000}};
+  rt_checkpoint_writer *w;
+  rt_worker *worker;
+  struct rlimit old;
+  int64_t step;
+  int n_parts;
+  RT_OKAY(write_step(1, BY_ROWS));
+  RT_OKAY(rt_worker_create(&worker));
+  RT_OKAY(begin_step(2, &slab, 1, worker, &w));
+  rt_checkpoint_abandon(&w); // the layout was fine
+  MPI_Barrier(MPI_COMM_WORLD);
+  getrlimit(RLIMIT_FSIZE, &old);
+  const bool odd = my_rank == n_ranks - 1;
+  const struct rlimit low = {n_ranks > 1 && odd ? 4096 : old.rlim_cur,
+                             old.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &low);
+  RT_OKAY(begin_step(2, &slab, 1, worker, &w));
+  const rt_err err = poll_to_the_end(&w, &n_parts);
+  setrlimit(RLIMIT_FSIZE, &old);
+  CU_ASSERT_PTR_NULL(w);
+  CU_ASSERT_EQUAL(err, n_ranks > 1 ? RT_ERR_IO : RT_OK);
+  CU_ASSERT_TRUE(n_ranks == 1 || strstr(rt_err_text(), "state.h5") != NULL);
+  CU_ASSERT_TRUE(n_ranks == 1 ||
+                 strstr(rt_err_text(), "the checkpoint needs") != NULL);
+  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  CU_ASSERT_EQUAL(step, n_ranks > 1 ? 1 : 2);
+  char draft[RT_PATH_MAX], name[RT_PATH_MAX];
+  snprintf(name, sizeof name, "%.3000s/.tmp-step-00000002", folder);
+  RT_OKAY(rt_path_draft(draft, name));
+  CU_ASSERT_TRUE(my_rank != 0 || !rt_path_exists(draft));
+  rt_worker_destroy(&worker);
+  free(x);
+  scratch_remove(folder);
+}
+
 RT_TEST_MAIN("checkpoint", {"any layout reads any layout", test_layouts},
              {"numbers and texts", test_meta},
              {"pieces that do not fit together", test_refused_writes},
@@ -513,4 +636,6 @@ RT_TEST_MAIN("checkpoint", {"any layout reads any layout", test_layouts},
              {"numbers that no run writes", test_lying_numbers},
              {"old ones are pruned", test_prune},
              {"flips and truncations", test_damage},
-             {"one rank fails to write", test_one_fails})
+             {"one rank fails to write", test_one_fails},
+             {"threads write the same", test_beside},
+             {"a rank's thread fails", test_thread_fails})

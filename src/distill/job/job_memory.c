@@ -67,6 +67,31 @@ rt_err rt_job_memory_bound(const rt_job *job, double need, rt_bound *hard,
   return RT_OK;
 }
 
+/** Bytes of this rank's plan. */
+static double planned(const rt_job *job, const rt_arena *const *plans,
+                      int n_plans)
+{
+  double bytes = job->memory.base + (double)rt_dev_workspace(job->dev);
+  for (int i = 0; i < n_plans; i++)
+    bytes += (double)rt_arena_bytes(plans[i]);
+  for (int i = 0; i < job->memory.n; i++)
+    bytes += job->memory.part[i].bytes;
+  return bytes;
+}
+
+rt_err rt_job_fits(const rt_job *job, const rt_arena *const *plans, int n_plans,
+                   double more, bool *fits)
+{
+  const double need = planned(job, plans, n_plans) + more;
+  rt_bound hard, soft;
+  RT_TRY(rt_job_memory_bound(job, need - job->memory.of_others, &hard, &soft));
+  int32_t fails =
+      hard.need > hard.limit.amount || soft.need > soft.limit.amount;
+  RT_TRY(rt_comm_allreduce_host(job->world, &fails, 1, RT_I32, RT_MAX));
+  *fits = fails == 0;
+  return RT_OK;
+}
+
 static void print_plan(const rt_job *job, const rt_arena *const *plans,
                        int n_plans, FILE *to)
 {
@@ -99,12 +124,8 @@ static void show_parts(const rt_job *job, const rt_arena *const *plans,
 rt_err rt_job_check_memory(const rt_job *job, const rt_arena *const *plans,
                            int n_plans, rt_plan_show show)
 {
-  double mine = job->memory.base + (double)rt_dev_workspace(job->dev);
+  const double mine = planned(job, plans, n_plans);
   rt_bound hard, soft;
-  for (int i = 0; i < n_plans; i++)
-    mine += (double)rt_arena_bytes(plans[i]);
-  for (int i = 0; i < job->memory.n; i++)
-    mine += job->memory.part[i].bytes;
   // also agrees with ranks that failed before
   RT_TRY(rt_job_memory_bound(job, mine - job->memory.of_others, &hard, &soft));
   double max = mine;

@@ -34,6 +34,11 @@ typedef struct rt_bound {
 RT_MUST rt_err rt_job_memory_bound(const rt_job *job, double need,
                                    rt_bound *hard, rt_bound *soft);
 
+/** Would the plan with \a more bytes on this rank stay within all limits, also
+ *  those that only slow it down?  The same answer on all ranks.  Collective. */
+RT_MUST rt_err rt_job_fits(const rt_job *job, const rt_arena *const *plans,
+                           int n_plans, double more, bool *fits);
+
 /** How much of a plan that fits is printed. */
 typedef enum rt_plan_show {
   RT_PLAN_NOTHING,

@@ -6,12 +6,14 @@
 
 #include "distill/eval/evaluate.h"
 #include "distill/job/job_memory.h"
+#include "distill/train/save.h"
 #include "distill/train/trainer.h"
 
 typedef struct rt_run_parts {
   rt_trainer *trainer;     // owned
   rt_evaluator *evaluator; // owned, NULL without evaluation
   int64_t eval_rows;       /**< held-out rows per evaluation */
+  rt_save_how saving;      /**< meanwhile only if memory allows */
 } rt_run_parts;
 /** Plan both, print what \a show says, and reject a plan that cannot fit.
  *  Nothing is allocated; the caller clears *out, also after an error.

@@ -10,6 +10,7 @@
 #include "distill/train/progress.h"
 #include "distill/train/resume.h"
 #include "distill/train/run_folder.h"
+#include "distill/train/save.h"
 #include "distill/train/step.h"
 #include "io/common/lock.h"
 #include "io/run/last_run.h"
@@ -26,6 +27,7 @@ typedef struct rt_train_run {
   rt_job *job;                          // borrowed
   rt_trainer *trainer;                  // owned
   rt_evaluator *evaluator;              // owned; NULL: no evaluation
+  rt_saver *saver;                      // owned
   rt_progress progress;                 // owned
   rt_lock *lock;                        // owned, rank 0 of a run with a folder
   const char *folder;                   // output.dir; "" if not set
@@ -133,6 +135,8 @@ static rt_err make_parts(rt_train_run *run)
   RT_TRY(err);
   RT_TRY(rt_peak_find(run->job, &run->peak));
   RT_TRY(rt_trainer_commit(run->trainer));
+  RT_TRY(rt_agree(run->job->world,
+                  rt_saver_create(run->trainer, parts.saving, &run->saver)));
   return run->evaluator != NULL ? rt_evaluator_commit(run->evaluator) : RT_OK;
 }
 
@@ -219,24 +223,81 @@ static rt_err evaluate_owed(rt_train_run *run)
   return owed ? evaluate(run) : RT_OK;
 }
 
-static rt_err checkpoint(rt_train_run *run)
+/** A checkpoint of \a step is published. */
+static rt_err saved(rt_train_run *run, int64_t step)
 {
-  rt_job *job = run->job;
-  const double since = rt_now_s();
-  if (run->folder[0] == '\0' || run->saved == run->step)
+  run->saved = step;
+  RT_TRY(record(run));
+  rt_debug("checkpoint of step %lld, begun %.2f s ago", (long long)step,
+           rt_now_s() - run->saved_s);
+  return RT_OK;
+}
+
+/** Wait for the checkpoint in writing, if there is one. */
+static rt_err settle(rt_train_run *run)
+{
+  const int64_t step = rt_saver_writes(run->saver);
+  if (step < 0)
     return RT_OK;
+  RT_TRY(rt_saver_finish(run->saver));
+  return saved(run, step);
+}
+
+/** All ranks' threads are ready with a part of the checkpoint in writing. */
+static rt_err go_on_saving(rt_train_run *run)
+{
+  const int64_t step = rt_saver_writes(run->saver);
+  bool published;
+  RT_TRY(rt_saver_go_on(run->saver, &published));
+  return published ? saved(run, step) : RT_OK;
+}
+
+/** What a captured window has up to this step must be on disk before. */
+static rt_err sync_window(rt_train_run *run)
+{
+  return rt_agree(run->job->world,
+                  rt_window_capture_sync(run->trainer->capture));
+}
+
+static rt_err save_meanwhile(rt_train_run *run)
+{
+  run->saved_s = rt_now_s();
+  RT_TRY(sync_window(run));
+  return rt_saver_begin(run->saver, run->step);
+}
+
+static rt_err save_now(rt_train_run *run)
+{
+  run->saved_s = rt_now_s();
+  RT_TRY(sync_window(run));
+  RT_TRY(rt_saver_save(run->saver, run->step));
+  RT_TRY(saved(run, run->step));
+  run->saved_s = rt_now_s(); // the interval leaves time to train
+  return RT_OK;
+}
+
+typedef rt_err save_fn(rt_train_run *run);
+
+/** Do a part of writing checkpoints, as its own phase. */
+static rt_err in_phase(rt_train_run *run, save_fn *part)
+{
+  rt_job *const job = run->job;
+  const double since = rt_now_s();
   const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_CHECKPOINT);
   job->hooks->beat(run->step, "checkpoint");
-  RT_TRY(rt_agree(job->world, rt_window_capture_sync(run->trainer->capture)));
-  RT_TRY(rt_resume_save(run->trainer, run->step));
-  run->saved = run->step;
-  run->saved_s = rt_now_s();
-  RT_TRY(record(run));
-  rt_debug("checkpoint of step %lld in %.2f s", (long long)run->step,
-           rt_now_s() - since);
+  RT_TRY(part(run));
   rt_phases_to(&job->phases, was);
   rt_progress_pause(&run->progress, since);
   return RT_OK;
+}
+
+/** Save this step, after the checkpoint in writing, if there is one. */
+static rt_err save(rt_train_run *run, save_fn *how)
+{
+  if (run->folder[0] == '\0')
+    return RT_OK;
+  RT_TRY(in_phase(run, settle));
+  return run->saved == run->step ? RT_OK : in_phase(run, how);
 }
 
 /** List the rows of a bad step, so that a user can examine them. */
@@ -314,23 +375,28 @@ static bool is_due(const rt_train_run *run)
 typedef struct rt_meeting {
   rt_stop stop;
   bool save; // clocks differ, so all save if one would
+  rt_checkpoint_state writing;
   double rss_bytes, wait;
   double gflops; // of a rank since the last line
 } rt_meeting;
 
-/** The only collective of the loop itself, after each step, with five numbers.
+/** The only collective of the loop itself, after each step, with six numbers.
  */
 static rt_err meet(const rt_train_run *run, double step_s, rt_meeting *m)
 {
-  double v[] = {(double)wish(run, step_s), is_due(run), peak_rss(),
+  double v[] = {(double)wish(run, step_s),
+                is_due(run),
+                peak_rss(),
                 rt_progress_wait(&run->progress),
-                rt_progress_gflops(&run->progress, run->step)};
-  RT_TRY(rt_comm_allreduce_host(run->job->world, v, 5, RT_F64, RT_MAX));
+                rt_progress_gflops(&run->progress, run->step),
+                rt_saver_poll(run->saver)};
+  RT_TRY(rt_comm_allreduce_host(run->job->world, v, 6, RT_F64, RT_MAX));
   *m = (rt_meeting){.stop = (rt_stop)lrint(v[0]),
                     .save = v[1] > 0.0,
                     .rss_bytes = v[2],
                     .wait = v[3],
-                    .gflops = v[4]};
+                    .gflops = v[4],
+                    .writing = (rt_checkpoint_state)lrint(v[5])};
   return RT_OK;
 }
 
@@ -378,16 +444,21 @@ static rt_err advance(rt_train_run *run, rt_stop *stop)
   const double since = rt_now_s();
   job->hooks->beat(run->step, "step");
   RT_TRY(rt_trainer_step(run->trainer, run->step, &r));
-  if (r.bad)
+  if (r.bad) {
+    RT_TRY(in_phase(run, settle)); // this step may end the run
     RT_TRY(judge_bad_step(run, &r));
+  }
   run->step++;
   RT_TRY(meet(run, rt_now_s() - since, &m));
   *stop = m.stop;
   RT_TRY(report(run, &r, &m));
+  if (rt_saver_writes(run->saver) >= 0 && m.writing != RT_CHECKPOINT_WRITES)
+    RT_TRY(in_phase(run, go_on_saving));
   if (run->step == job->n_steps || *stop != GO_ON)
     return RT_OK;
   if (m.save)
-    RT_TRY(checkpoint(run));
+    RT_TRY(
+        save(run, rt_saver_can_begin(run->saver) ? save_meanwhile : save_now));
   return due(run->step, run->eval_every) ? evaluate(run) : RT_OK;
 }
 
@@ -448,7 +519,7 @@ static rt_err finish(rt_train_run *run, rt_stop stop)
   const bool trained = run->step >= job->n_steps;
   // an evaluation for which there is no time is left to the next start
   const bool complete = trained && (stop == GO_ON || run->evaluator == NULL);
-  RT_TRY(checkpoint(run));
+  RT_TRY(save(run, save_now));
   if (complete && run->first < job->n_steps)
     RT_TRY(evaluate(run));
   RT_TRY(summary(run, complete ? GO_ON : stop));
@@ -484,6 +555,7 @@ rt_err rt_run_train(rt_job *job)
     rt_last_run_ends(run.folder, &end, err);
   }
   rt_progress_clear(&run.progress);
+  rt_saver_destroy(&run.saver);
   rt_evaluator_destroy(&run.evaluator);
   rt_trainer_destroy(&run.trainer);
   rt_lock_release(&run.lock);

@@ -22,6 +22,13 @@ void rt_pieces_clear(rt_pieces *s)
   *s = (rt_pieces){0};
 }
 
+/** Rows of \a n, from row \a row0 of the tile on, that are not padding. */
+static int64_t true_rows(const rt_param *p, int64_t row0, int64_t n)
+{
+  const int64_t left = p->n_rows - row0;
+  return left < 0 ? 0 : left < n ? left : n;
+}
+
 /** Rows [row0, row0 + rows.rows) of \a p's tile; padding rows are not
  *  stored.  \a mine: this rank writes or reads the rows (otherwise a replica
  *  does). */
@@ -29,8 +36,7 @@ static void add(rt_pieces *s, char kind, const rt_param *p, int64_t row0,
                 rt_view rows, bool mine)
 {
   rt_piece *piece = &s->piece[s->n];
-  int64_t n = p->n_rows - row0;
-  n = n < 0 ? 0 : n > rows.rows ? rows.rows : n;
+  const int64_t n = true_rows(p, row0, rows.rows);
   snprintf(piece->name, sizeof piece->name, "%c/%s", kind, p->name);
   piece->on_dev = rt_view_rows(rows, 0, mine ? n : 0);
   piece->padding = rt_view_rows(rows, n, rows.rows - n);
@@ -43,9 +49,19 @@ static void add(rt_pieces *s, char kind, const rt_param *p, int64_t row0,
   s->n++;
 }
 
+/** Let the slabs use \a block. */
+static void assign(rt_pieces *s, char *block)
+{
+  for (int i = 0; i < s->n; i++) {
+    const rt_view v = s->piece[i].on_dev;
+    s->slab[i].data = rt_view_of(block, v.dtype, v.rows, v.cols);
+    block += rt_view_bytes(&v);
+  }
+}
+
 rt_err rt_pieces_stage(rt_pieces *s)
 {
-  size_t bytes = 0, at = 0;
+  size_t bytes = 0;
   if (rt_dev_on_host(s->dev))
     return rt_dev_sync(s->dev);
   for (int i = 0; i < s->n; i++)
@@ -53,21 +69,42 @@ rt_err rt_pieces_stage(rt_pieces *s)
   s->host = malloc(bytes + 1);
   RT_CHECK(s->host != NULL, RT_ERR_MEM,
            "%zu bytes to pass a checkpoint through", bytes);
-  for (int i = 0; i < s->n; i++) {
-    const rt_view v = s->piece[i].on_dev;
-    s->slab[i].data = rt_view_of(s->host + at, v.dtype, v.rows, v.cols);
-    at += rt_view_bytes(&v);
-  }
+  assign(s, s->host);
+  return RT_OK;
+}
+
+static rt_err get_all(const rt_pieces *s)
+{
+  for (int i = 0; i < s->n; i++)
+    if (s->piece[i].on_dev.rows > 0)
+      RT_TRY(rt_dev_get(s->dev, s->slab[i].data.data, s->piece[i].on_dev));
   return RT_OK;
 }
 
 rt_err rt_pieces_from_device(rt_pieces *s)
 {
   RT_TRY(rt_pieces_stage(s));
-  for (int i = 0; s->host != NULL && i < s->n; i++)
-    if (s->piece[i].on_dev.rows > 0)
-      RT_TRY(rt_dev_get(s->dev, s->slab[i].data.data, s->piece[i].on_dev));
-  return RT_OK;
+  return s->host != NULL ? get_all(s) : RT_OK;
+}
+
+rt_err rt_pieces_copy(rt_pieces *s, char *block)
+{
+  assign(s, block);
+  return get_all(s);
+}
+
+size_t rt_pieces_written_bytes(const rt_params *params, rt_adamw *opt)
+{
+  size_t bytes = 0;
+  for (int i = 0; i < params->n; i++) {
+    const rt_param *const p = &params->item[i];
+    const rt_adamw_shard *const shard = rt_adamw_shard_of(opt, i);
+    const rt_view all[] = {p->w, shard->m, shard->v};
+    const int64_t n = p->owner ? true_rows(p, shard->row0, shard->n) : 0;
+    for (int k = 0; k < 3; k++)
+      bytes += (size_t)(n * all[k].cols) * rt_dtype_size(all[k].dtype);
+  }
+  return bytes;
 }
 
 /** Is it a value of a weight or first moment, or (\a squares) of a second

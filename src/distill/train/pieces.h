@@ -26,7 +26,7 @@ typedef struct rt_pieces {
   int n;
   rt_piece *piece; // owned [n]
   rt_slab *slab;   /**< owned [n], passed to the checkpoint */
-  char *host;      // owned; NULL: device memory is used directly
+  char *host;      // owned; NULL: device memory, or the caller's, is used
 } rt_pieces;
 
 /** Allocate for \a n_max pieces; call rt_pieces_clear also after an error. */
@@ -48,6 +48,12 @@ void rt_pieces_add_moments(rt_pieces *s, const rt_params *params,
 RT_MUST rt_err rt_pieces_stage(rt_pieces *s);
 /** The same, filled with the device's data, for writing. */
 RT_MUST rt_err rt_pieces_from_device(rt_pieces *s);
+/** Bytes of the weights and moments that this rank writes; also before their
+ *  memory is allocated. */
+size_t rt_pieces_written_bytes(const rt_params *params, rt_adamw *opt);
+/** Copy the device's data to \a block, of that many bytes, and assign it to the
+ *  slabs.  Later changes on the device do not touch the copy. */
+RT_MUST rt_err rt_pieces_copy(rt_pieces *s, char *block);
 /** RT_ERR_DATA if what was read cannot be the state of a run: weights and first
  *  moments are finite, second moments not negative. */
 RT_MUST rt_err rt_pieces_check(const rt_slab *slabs, int n);

@@ -25,6 +25,39 @@ rt_err rt_state_write(const rt_state_spec *spec, const rt_checkpoint_meta *meta)
   return err;
 }
 
+/** The state of this moment in \a block. */
+static rt_err copy(const rt_state_spec *spec, char *block, rt_pieces *s)
+{
+  RT_TRY(rt_pieces_init(s, spec->dev, 3 * spec->params->n));
+  rt_pieces_add_written(s, spec->params, spec->opt);
+  return rt_pieces_copy(s, block);
+}
+
+rt_err rt_state_begin(const rt_state_spec *spec, const rt_checkpoint_meta *meta,
+                      char *block, rt_worker *worker, rt_state_writing *out)
+{
+  rt_pieces *const s = &out->pieces;
+  *out = (rt_state_writing){0};
+  rt_err err = rt_agree(spec->world, copy(spec, block, s));
+  const rt_checkpoint_spec to = {.comm = rt_comm_mpi(spec->world),
+                                 .folder = spec->folder,
+                                 .meta = meta,
+                                 .slabs = s->slab,
+                                 .n_slabs = s->n,
+                                 .worker = worker};
+  if (err == RT_OK)
+    err = rt_checkpoint_begin(&to, &out->writer);
+  if (err != RT_OK)
+    rt_state_writing_clear(out);
+  return err == RT_OK ? RT_OK : rt_err_forward(err, __FILE__, __LINE__);
+}
+
+void rt_state_writing_clear(rt_state_writing *x)
+{
+  rt_checkpoint_abandon(&x->writer);
+  rt_pieces_clear(&x->pieces);
+}
+
 static rt_err place(const rt_state_spec *spec, rt_pieces *s)
 {
   RT_TRY(rt_pieces_init(s, spec->dev, 3 * spec->params->n));

@@ -1,0 +1,207 @@
+/** \file save.c
+ *  Writes a run's checkpoints, at once or while training goes on. */
+#include "distill/train/save.h"
+
+#include "distill/train/run_folder.h"
+#include "distill/train/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct rt_saver {
+  rt_trainer *trainer; // borrowed
+  char *copy;          // owned [bytes of the state]; NULL: never meanwhile
+  rt_worker *worker;   // owned; NULL without a copy
+  rt_state_writing writing;
+  int64_t step; // being written; -1: none
+  char folder[RT_PATH_MAX];
+};
+
+/** Memory of HDF5 and the seal: measured, 5.2 MiB on two ranks; independent of
+ *  the size of tensors, which are written directly from their location. */
+static const double writing_bytes = 0x1p20 * 6.0;
+
+double rt_save_memory(const rt_job *job)
+{
+  const double states = 3.0 * (double)rt_arch_n_params(&job->arch_s) /
+                        job->grid_s.n_ranks *
+                        (double)rt_dtype_size(rt_dev_real(job->dev));
+  return writing_bytes + (rt_dev_on_host(job->dev) ? 0.0 : states);
+}
+
+static rt_err fill_meta(const rt_trainer *t, int64_t step,
+                        rt_checkpoint_meta *meta)
+{
+  const rt_job *job = t->job;
+  *meta = (rt_checkpoint_meta){.step = step,
+                               .consumed = step * job->batch_rows,
+                               .tokens = step * job->batch_rows * job->seq,
+                               .skipped = t->n_skipped,
+                               .rows = job->n_rows,
+                               .rows_xxh3 = t->id.rows_xxh3,
+                               .norm_mean = t->norm_mean};
+  memcpy(meta->origin, t->id.origin, sizeof meta->origin);
+  memcpy(meta->teacher, t->id.teacher, sizeof meta->teacher);
+  memcpy(meta->tokenizer, t->id.tokenizer, sizeof meta->tokenizer);
+  meta->arch = strdup(job->config);
+  const rt_err err = meta->arch != NULL
+                         ? rt_deck_to_file_text(job->deck, &meta->deck)
+                         : RT_FAIL(RT_ERR_MEM, "a config.json");
+  return rt_agree(job->world, err);
+}
+
+/** Compare some rows of the corpus, different ones at each checkpoint, read by
+ *  every rank, so that a copy with few differences is detected in time. */
+static rt_err audit_rows(const rt_job *job, int64_t step)
+{
+  enum { N_LOOKS = 64 };
+  uint64_t hash = 0;
+  if (job->corpus == NULL || rt_comm_size(job->world) == 1)
+    return RT_OK;
+  const int64_t n_rows = rt_corpus_n_rows(job->corpus, RT_TRAIN);
+  uint32_t *const tok = calloc((size_t)job->seq + 1, sizeof *tok);
+  const rt_err err =
+      rt_agree(job->world, tok != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "a row"));
+  for (int64_t i = 0; err == RT_OK && i < N_LOOKS && i < n_rows; i++) {
+    const int64_t row = rt_corpus_order((uint64_t)step, n_rows, i);
+    uint64_t part[] = {hash, 0};
+    // a damaged row is reported by the step that uses it
+    if (rt_corpus_row(job->corpus, RT_TRAIN, row, tok, NULL, NULL) == RT_OK)
+      part[1] = rt_hash_xxh3(tok, ((size_t)job->seq + 1) * sizeof *tok);
+    hash = rt_hash_xxh3(part, sizeof part);
+  }
+  free(tok);
+  RT_TRY(err);
+  return rt_job_same(job->world, hash, "data.files");
+}
+
+static rt_state_spec state_of(const rt_saver *s)
+{
+  const rt_trainer *const t = s->trainer;
+  return (rt_state_spec){.world = t->job->world,
+                         .dev = t->job->dev,
+                         .params = rt_model_params(t->model),
+                         .opt = t->opt,
+                         .folder = s->folder};
+}
+
+size_t rt_saver_copy_bytes(const rt_trainer *t)
+{
+  return rt_pieces_written_bytes(rt_model_params(t->model), t->opt);
+}
+
+static rt_err make_copy(rt_saver *s)
+{
+  const size_t bytes = rt_saver_copy_bytes(s->trainer);
+  s->copy = malloc(bytes + 1);
+  RT_CHECK(s->copy != NULL, RT_ERR_MEM,
+           "%.1f MiB to write checkpoints from while training goes on: "
+           "checkpoint.async=false does without",
+           (double)bytes * 0x1p-20);
+  return rt_worker_create(&s->worker);
+}
+
+rt_err rt_saver_create(rt_trainer *t, rt_save_how how, rt_saver **out)
+{
+  const char *const run = rt_deck_text(t->job->deck, RT_KEY_OUT_DIR);
+  rt_saver *const s = calloc(1, sizeof *s);
+  *out = s;
+  RT_CHECK(s != NULL, RT_ERR_MEM, "a writer of checkpoints");
+  s->trainer = t;
+  s->step = -1;
+  RT_TRY(rt_run_folder_checkpoints(s->folder, run));
+  return how == RT_SAVE_MEANWHILE ? make_copy(s) : RT_OK;
+}
+
+void rt_saver_destroy(rt_saver **out)
+{
+  rt_saver *const s = *out;
+  *out = NULL;
+  if (s == NULL)
+    return;
+  rt_state_writing_clear(&s->writing);
+  rt_worker_destroy(&s->worker);
+  free(s->copy);
+  free(s);
+}
+
+int64_t rt_saver_writes(const rt_saver *s)
+{
+  return s != NULL ? s->step : -1;
+}
+
+rt_checkpoint_state rt_saver_poll(const rt_saver *s)
+{
+  return rt_saver_writes(s) >= 0 ? rt_checkpoint_poll(s->writing.writer)
+                                 : RT_CHECKPOINT_READY;
+}
+
+/** Remove checkpoints that the deck does not keep. */
+static rt_err prune(const rt_saver *s)
+{
+  const rt_job *const job = s->trainer->job;
+  const rt_deck *const deck = job->deck;
+  rt_err err = RT_OK;
+  if (rt_comm_rank(job->world) == 0)
+    err = rt_checkpoint_prune(s->folder,
+                              (int)rt_deck_int(deck, RT_KEY_CKPT_KEEP_LAST),
+                              rt_deck_int(deck, RT_KEY_CKPT_KEEP_EVERY));
+  return rt_agree(job->world, err);
+}
+
+/** After a part of the writing with the result \a err. */
+static rt_err go_on(rt_saver *s, rt_err err, bool published)
+{
+  if (err != RT_OK || published) {
+    rt_state_writing_clear(&s->writing);
+    s->step = -1;
+  }
+  RT_TRY(err);
+  return published ? prune(s) : RT_OK;
+}
+
+rt_err rt_saver_go_on(rt_saver *s, bool *published)
+{
+  const rt_err err = rt_checkpoint_go_on(&s->writing.writer, published);
+  return go_on(s, err, *published);
+}
+
+rt_err rt_saver_finish(rt_saver *s)
+{
+  return go_on(s, rt_checkpoint_finish(&s->writing.writer), true);
+}
+
+/** Write, with the rest of the metadata. */
+static rt_err write(rt_saver *s, int64_t step, rt_save_how how)
+{
+  const rt_state_spec state = state_of(s);
+  rt_checkpoint_meta meta = {0};
+  RT_TRY(audit_rows(s->trainer->job, step));
+  rt_err err = fill_meta(s->trainer, step, &meta);
+  if (err == RT_OK && how == RT_SAVE_MEANWHILE)
+    err = rt_state_begin(&state, &meta, s->copy, s->worker, &s->writing);
+  else if (err == RT_OK)
+    err = rt_state_write(&state, &meta);
+  rt_checkpoint_meta_clear(&meta);
+  return err;
+}
+
+rt_err rt_saver_save(rt_saver *s, int64_t step)
+{
+  RT_ASSERT(s->step < 0);
+  RT_TRY(write(s, step, RT_SAVE_WAITING));
+  return prune(s);
+}
+
+rt_err rt_saver_begin(rt_saver *s, int64_t step)
+{
+  RT_ASSERT(s->step < 0 && s->copy != NULL);
+  RT_TRY(write(s, step, RT_SAVE_MEANWHILE));
+  s->step = step;
+  return RT_OK;
+}
+
+bool rt_saver_can_begin(const rt_saver *s)
+{
+  return s->copy != NULL;
+}

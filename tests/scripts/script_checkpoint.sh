@@ -1,0 +1,121 @@
+#!/bin/bash
+# Checkpoints that are written while training goes on: it does go on; whatever
+# happens meanwhile, the checkpoint before stays; the copy is planned.
+# shellcheck source=tests/e2e.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
+
+${CC:-cc} -std=c17 -D_GNU_SOURCE -fPIC -shared -o fail.so "$here/fail_write.c" \
+  -ldl || exit 1
+n_steps=12
+train=(train deck.yaml "train.length=$n_steps" checkpoint.every=4
+  checkpoint.keep_last=100 eval.rows=0)
+
+# slowly RUN SECONDS ARGS...: two ranks; a write of rank 1's thread to the
+# checkpoint of step 4 takes so long
+slowly() {
+  # shellcheck disable=SC2086
+  timeout 60 $MPIRUN -np 2 env LD_PRELOAD="$work/fail.so" FAIL_AT=5 \
+    FAIL_IN="$1/checkpoints/.tmp-step-00000004" FAIL_RANK=1 FAIL_SLOW_S="$2" \
+    "$RETORT" "${train[@]}" output.dir="$1" "${@:3}" >"$1.out" 2>"$1.err" \
+    </dev/null
+}
+
+# step_s RUN N: seconds that step N took
+step_s() {
+  "$PYTHON" - "$1/metrics.jsonl" "$2" <<'PY'
+import json, sys
+rows = map(json.loads, open(sys.argv[1]))
+at = {x["step"]: x["time_s"] for x in rows if x["kind"] == "train"}
+print(at[int(sys.argv[2])] - at[int(sys.argv[2]) - 1])
+PY
+}
+
+# less A B: is A less than B?
+less() { awk "BEGIN { exit !($1 < $2) }"; }
+
+# --- the training goes on, and waits only for the thread before the next one
+slowly on 3 || fail "exit $? of a slow disk: $(cat on.err)"
+slowly off 3 checkpoint.async=false || fail "exit $?: $(cat off.err)"
+less "$(step_s on 5)" 2 || fail "step 5 waited for the checkpoint of step 4"
+less 2 "$(step_s off 5)" || fail "checkpoint.async=false did not wait"
+less 2 "$(step_s on 9)" || fail "step 9 did not wait for the thread"
+same_bits off on
+for run in on off; do
+  for step in 04 08 12; do
+    [ -e "$run/checkpoints/step-000000$step/state.h5.seal" ] ||
+      fail "$run: no checkpoint of step $step"
+  done
+done
+
+# --- from what was written meanwhile, the run goes on with the same bits
+cp -r on again
+rm -r again/checkpoints/step-000000{08,12}
+expect 0 2 "${train[@]}" output.dir=again
+says out.txt "resumed at step 4 of $n_steps"
+same_bits off again
+
+# --- killed while the thread writes: the checkpoint before is the newest
+(slowly killed 20 checkpoint.every=2) &
+writer=$!
+for ((i = 0; i < 200; i++)); do
+  grep -qs '"step": 5' killed/metrics.jsonl && break
+  sleep 0.1
+done
+kill -KILL "$(sed -n 's/^pid=//p' killed/lock)" # the launcher ends the others
+wait $writer && fail "the run was not killed"
+[ -d killed/checkpoints/step-00000002 ] || fail "the one before is gone"
+[ -d killed/checkpoints/step-00000004 ] && fail "published before it was whole"
+expect 0 2 "${train[@]}" output.dir=killed checkpoint.every=2
+says out.txt "resumed at step 2 of $n_steps"
+same_bits off killed
+[ -z "$(find killed/checkpoints -name '.tmp*')" ] || fail "a draft is left"
+
+# --- stopped while the thread writes: both are there
+(slowly stopped 4) &
+writer=$!
+for ((i = 0; i < 200; i++)); do
+  grep -qs '"step": 5' stopped/metrics.jsonl && break
+  sleep 0.1
+done
+touch stopped/stop
+wait $writer
+code=$?
+[ $code = 86 ] || fail "stopped: exit $code, not 86: $(cat stopped.err)"
+[ -d stopped/checkpoints/step-00000004 ] || fail "the pending one was dropped"
+[ "$(last stopped saved)" -gt 4 ] || fail "the last one was not written"
+
+# --- the disk fails under the thread: 74 at the end of the next step
+for how in 28 lie; do
+  rm -rf bad
+  # shellcheck disable=SC2086
+  timeout 60 $MPIRUN -np 2 env LD_PRELOAD="$work/fail.so" FAIL_AT=5 \
+    FAIL_IN=bad/checkpoints/.tmp-step-00000008 FAIL_RANK=1 FAIL_HOW=$how \
+    "$RETORT" "${train[@]}" output.dir=bad >out.txt 2>err.txt
+  code=$?
+  [ $code = 74 ] || fail "$how: exit $code, not 74: $(cat err.txt)"
+  says err.txt "bad/checkpoints/.tmp-step-00000008"
+  says err.txt "the checkpoint needs"
+  says err.txt "MiB are free"
+  [ -d bad/checkpoints/step-00000004 ] || fail "$how: the one before is gone"
+  [ "$(last bad saved)" = 4 ] || fail "$how: saved $(last bad saved), not 4"
+  [ -d bad/checkpoints/step-00000008 ] && fail "$how: published all the same"
+  expect 0 2 "${train[@]}" output.dir=bad
+  same_bits off bad
+done
+
+# --- the copy is planned; without memory for it, training waits
+big=(deck.yaml student.width=512 student.ffn=1024 checkpoint.every=1
+  output.dir=big train.length=2 eval.rows=0 train.batch_rows=1)
+mib() { sed -n 's/^.*memory plan: \([0-9.]*\) MiB.*/\1/p' out.txt; }
+expect 0 1 plan "${big[@]}"
+says out.txt "copy of the state to be saved"
+with=$(mib)
+expect 0 1 plan "${big[@]}" checkpoint.async=false
+without=$(mib)
+less "$without + 40" "$with" || fail "planned $with MiB, $without without"
+gib=$(awk "BEGIN { print ($with + $without) / 2048 }")
+expect 0 1 train "${big[@]}" run.memory_gib="$gib"
+says out.txt "training waits while a checkpoint is written"
+expect 0 1 train "${big[@]}" output.dir=big2
+grep -q "training waits" out.txt && fail "waits although there is memory"
+finish
