@@ -531,12 +531,14 @@ static rt_err begin_step(int64_t step, const rt_slab *slabs, int n,
   return rt_checkpoint_begin(&spec, w);
 }
 
-static void same_files(int64_t a, int64_t b, const char *name)
+/** Is the file NAME of \a step the one that was put aside? */
+static void same_as_aside(int64_t step, const char *name)
 {
   char path[RT_PATH_MAX], *one, *other;
   size_t n_one, n_other;
-  RT_OKAY(rt_file_slurp(file_of(a, name, path), 1 << 24, &one, &n_one));
-  RT_OKAY(rt_file_slurp(file_of(b, name, path), 1 << 24, &other, &n_other));
+  RT_OKAY(rt_file_slurp(file_of(step, name, path), 1 << 24, &one, &n_one));
+  snprintf(path, sizeof path, "%.3000s/aside/%s", folder, name);
+  RT_OKAY(rt_file_slurp(path, 1 << 24, &other, &n_other));
   CU_ASSERT_EQUAL_FATAL(n_one, n_other);
   CU_ASSERT_EQUAL(memcmp(one, other, n_one), 0);
   free(one);
@@ -554,26 +556,27 @@ static void test_beside(void)
   rt_worker *worker;
   int64_t step;
   int n_parts;
+  RT_OKAY(write_step(2, BY_ROWS));
   RT_OKAY(write_step(3, BY_ROWS));
-  if (my_rank == 0)
-    CU_ASSERT_EQUAL(rename(file_of(3, "", path), file_of(2, "", other)), 0);
+  snprintf(other, sizeof other, "%.3000s/aside", folder);
+  CU_ASSERT_TRUE(my_rank != 0 || rename(file_of(3, "", path), other) == 0);
   MPI_Barrier(MPI_COMM_WORLD);
   RT_OKAY(rt_worker_create(&worker));
   make_slabs(BY_ROWS, 3, slabs);
   RT_OKAY(begin_step(3, slabs, N_TENSORS, worker, &w));
-  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  RT_OKAY(newest_step(MPI_COMM_WORLD, folder, &step));
   CU_ASSERT_EQUAL(step, 2);
   RT_OKAY(poll_to_the_end(&w, &n_parts));
   CU_ASSERT_PTR_NULL(w);
   CU_ASSERT_EQUAL(n_parts, 2);
-  same_files(2, 3, "state.h5");
-  same_files(2, 3, "state.h5.seal");
+  same_as_aside(3, "state.h5");
+  same_as_aside(3, "state.h5.seal");
   RT_OKAY(begin_step(4, slabs, N_TENSORS, worker, &w));
   RT_OKAY(rt_checkpoint_finish(&w));
   RT_OKAY(begin_step(5, slabs, N_TENSORS, worker, &w));
   rt_checkpoint_abandon(&w);
   MPI_Barrier(MPI_COMM_WORLD);
-  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  RT_OKAY(newest_step(MPI_COMM_WORLD, folder, &step));
   CU_ASSERT_EQUAL(step, 4);
   rt_worker_destroy(&worker);
   free_slabs(slabs);
@@ -613,7 +616,7 @@ static void test_thread_fails(void)
   CU_ASSERT_TRUE(n_ranks == 1 || strstr(rt_err_text(), "state.h5") != NULL);
   CU_ASSERT_TRUE(n_ranks == 1 ||
                  strstr(rt_err_text(), "the checkpoint needs") != NULL);
-  RT_OKAY(rt_checkpoint_newest(MPI_COMM_WORLD, folder, &step));
+  RT_OKAY(newest_step(MPI_COMM_WORLD, folder, &step));
   CU_ASSERT_EQUAL(step, n_ranks > 1 ? 1 : 2);
   char draft[RT_PATH_MAX], name[RT_PATH_MAX];
   snprintf(name, sizeof name, "%.3000s/.tmp-step-00000002", folder);

@@ -35,8 +35,9 @@ typedef struct rt_train_run {
   int64_t saved;                        // step of the last checkpoint; -1: none
   int64_t checkpoint_every, eval_every; // steps, 0: only at the end
   double checkpoint_s,
-      saved_s;   // alternative interval in seconds; time of the last checkpoint
-  bool recorded; // last_run has been written for this run
+      saved_s; // alternative interval in seconds; time of the last checkpoint
+  double begun_s; // when the writing of a checkpoint was begun last
+  bool recorded;  // last_run has been written for this run
   int64_t eval_rows;
   rt_peak peak;       // of one rank
   double wall_end_s;  // as rt_now_s(); 0: no limit
@@ -228,8 +229,9 @@ static rt_err saved(rt_train_run *run, int64_t step)
 {
   run->saved = step;
   RT_TRY(record(run));
-  rt_debug("checkpoint of step %lld, begun %.2f s ago", (long long)step,
-           rt_now_s() - run->saved_s);
+  run->saved_s = rt_now_s();
+  rt_debug("checkpoint of step %lld in %.2f s", (long long)step,
+           run->saved_s - run->begun_s);
   return RT_OK;
 }
 
@@ -261,19 +263,17 @@ static rt_err sync_window(rt_train_run *run)
 
 static rt_err save_meanwhile(rt_train_run *run)
 {
-  run->saved_s = rt_now_s();
+  run->begun_s = rt_now_s();
   RT_TRY(sync_window(run));
   return rt_saver_begin(run->saver, run->step);
 }
 
 static rt_err save_now(rt_train_run *run)
 {
-  run->saved_s = rt_now_s();
+  run->begun_s = rt_now_s();
   RT_TRY(sync_window(run));
   RT_TRY(rt_saver_save(run->saver, run->step));
-  RT_TRY(saved(run, run->step));
-  run->saved_s = rt_now_s(); // the interval leaves time to train
-  return RT_OK;
+  return saved(run, run->step);
 }
 
 typedef rt_err save_fn(rt_train_run *run);
@@ -363,11 +363,12 @@ static double peak_rss(void)
   return (double)use.ru_maxrss * 1024.0; // Linux reports KiB
 }
 
-/** Is a checkpoint due, by this rank's clock or by the step? */
+/** Is a checkpoint due, by this rank's clock or by the step?  The clock counts
+ *  from the end of the one before, so that there is time to train. */
 static bool is_due(const rt_train_run *run)
 {
   return due(run->step, run->checkpoint_every) ||
-         (run->checkpoint_s > 0.0 &&
+         (run->checkpoint_s > 0.0 && rt_saver_writes(run->saver) < 0 &&
           rt_now_s() - run->saved_s >= run->checkpoint_s);
 }
 
