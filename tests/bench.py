@@ -284,6 +284,32 @@ class Bench:
         print("  " + line)
         self.put("loss.extra_mib", max(numbers[:2]), "MiB", 64, False)
 
+    def loss_ns(self, vocab):
+        """Nanoseconds of head and loss per token and id."""
+        keys = ["data.files=[low.u32]", f"student.vocab={vocab}",
+                "train.batch_rows=2"]
+        if f"low{vocab}" not in self.made:
+            self.made.add(f"low{vocab}")
+            self.train(1, 2, "train.length=1 steps", *keys, *TINY)
+            self.retort(1, 2, "export", "run", f"tiny{vocab}")
+            self.retort(1, 2, "capture", "deck.yaml",
+                        f"teacher.weights=tiny{vocab}", "capture.top_k=50",
+                        "capture.rows=2", f"capture.dir=low{vocab}", *keys)
+        return self.bench("loss", "teacher.source=dataset",
+                          f"teacher.dataset=low{vocab}", *keys)[0][2]
+
+    def growth(self):
+        """The ids of a large vocabulary cost as much as those of a small one."""
+        with open(os.path.join(self.work, "low.u32"), "wb") as f:
+            rng = random.Random(2)
+            array.array("I", (rng.randrange(32768) for _ in range(4 * 512 + 1))
+                        ).tofile(f)
+        small, large = self.alternate(lambda: self.loss_ns(32768),
+                                      lambda: self.loss_ns(262144))
+        print(f"  {small:.3f} ns a token and id with V 32768, {large:.3f} with "
+              "262144")
+        self.put("loss.growth", large / small, "ratio", 1.05, False)
+
     def rival(self, mode, keys):
         """Seconds of our step and of PyTorch's; peaks of memory in MiB."""
         rival = subprocess.Popen(
@@ -329,6 +355,8 @@ def main():
             b.plan()
         if b.wants("loss.extra_mib"):
             b.loss()
+        if b.wants("loss.growth"):
+            b.growth()
         if b.wants("train.gemm_efficiency"):
             b.efficiency()
         if b.wants("train.two_ranks.dp", "train.two_ranks.tp"):

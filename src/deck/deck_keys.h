@@ -91,7 +91,7 @@
   K(LOSS_ALPHA_DECAY, "loss.alpha_decay", LENGTH, "1 %", 1, 0, "", "", KEPT, "cosine decay of alpha to 0 at the end; only for wsd") \
   K(LOSS_KIND, "loss.kind", CHOICE, "kld", 1, 0, "kld nll", "", KEPT, "what is reported as kd: forward KL, or the soft cross-entropy; the gradient is the same") \
   K(LOSS_TAU, "loss.tau", REAL, "1", 1e-3, 1000, "", "", KEPT, "temperature of the teacher, applied after truncation") \
-  K(LOSS_CHUNK_MIB, "loss.chunk_mib", REAL, "64", 0.01, 65536, "", "MiB", FREE, "memory for logit tiles; the logits of the whole batch are never in memory") \
+  K(LOSS_CHUNK_MIB, "loss.chunk_mib", REAL, "0", 0, 65536, "", "MiB", FREE, "memory for logit tiles; the logits of the whole batch are never in memory. 0: 64 MiB, or what 256 tokens take if that is more (V above 65536 in f32)") \
   K(TRAIN_LENGTH, "train.length", LENGTH, "100 steps", 1, 0, "steps tokens", "", KEPT, "length of the run") \
   K(TRAIN_BATCH, "train.batch_rows", INT, "8", 1, 100000000, "", "rows", KEPT, "rows per step, over all ranks") \
   K(TRAIN_MICRO, "train.micro_rows", INT, "0", 0, 100000000, "", "rows", FREE, "rows of a micro-step on one rank; 0: all its rows at once") \

@@ -32,8 +32,17 @@ bench_says "teacher: "
 for chunk in 0.02 0.05; do
   expect 0 2 bench loss deck.yaml "${live[@]}" loss.chunk_mib="$chunk"
   bench_says "loss: $number MiB planned, $number MiB resident"
+  says out.txt "ns a token and id"
   awk -v most="$chunk" '/^bench loss/ && $3 <= most && $3 > most / 2 {ok = 1}
     END {exit !ok}' out.txt || fail "the plan of $chunk MiB is not kept"
+done
+
+# --- which by default is enough for 256 tokens of any vocabulary
+for size in "8192 512" "65536 256" "262144 256"; do
+  expect 0 1 plan deck.yaml student.vocab="${size% *}" data.seq=512 \
+    train.batch_rows=1
+  grep -q "logit tile .*\[ *${size#* }, *${size% *}\]" out.txt ||
+    fail "not ${size#* } tokens a chunk with V ${size% *}"
 done
 
 # --- what `make bench` asks of a dataset's encodings

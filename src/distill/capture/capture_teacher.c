@@ -29,7 +29,7 @@ rt_err rt_capture_teacher_plan(rt_job *job, const rt_logits_info *info,
       .dev = job->dev,
       .rule = {info->top_p, rt_capture_max_entries(info)},
       .draws = {info->draws, info->draw_seed},
-      .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
+      .chunk_bytes = rt_job_chunk_bytes(job, &job->arch_t, &job->grid_t),
       .seq = job->seq};
   RT_TRY(rt_trunc_head_create(&head, &t->head));
   rt_job_beside_shared(job, job->grid_t.comm_tp);

@@ -111,7 +111,7 @@ static rt_err plan_head(rt_window_capture *tc, rt_model *model)
       .dev = job->dev,
       .rule = {info->top_p, rt_capture_max_entries(info)},
       .draws = {info->draws, info->draw_seed},
-      .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
+      .chunk_bytes = rt_job_chunk_bytes(job, &job->arch_s, &job->grid_s),
       .seq = job->seq,
       .takes_tiles = true};
   // for one lane; a resumed run with fewer groups has more lanes per group

@@ -62,7 +62,7 @@ static rt_err reserve_views(rt_evaluator *e)
   const int64_t v_local = rt_model_head(e->student).w.rows;
   const int n_tiles = e->teacher != NULL ? 2 : 1;
   const double bytes =
-      rt_deck_real(e->job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20;
+      rt_job_chunk_bytes(e->job, &e->job->arch_s, &e->job->grid_s);
   const double fits =
       bytes / ((double)v_local * (double)rt_dtype_size(real) * n_tiles);
   e->chunk = rt_chunk_rows(n_tokens, fits);

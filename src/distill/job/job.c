@@ -40,6 +40,22 @@ double rt_job_silence_s(const rt_deck *deck)
   return limit_s > 0.0 ? RT_PATIENCE * limit_s : 86400.0;
 }
 
+double rt_job_chunk_bytes(const rt_job *job, const rt_arch *arch,
+                          const rt_grid *grid)
+{
+  // The head is read, and its gradient added to, once a chunk: with much fewer
+  // tokens than 256 that takes longer than the products.  A token needs a few
+  // numbers besides its logits, hence 2 % more.
+  enum { LEAST_ROWS = 261, LEAST_MIB = 64 };
+  const double asked = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB);
+  const double row = (double)(rt_round_up(arch->vocab, grid->tp) / grid->tp) *
+                     (double)rt_dtype_size(rt_dev_real(job->dev));
+  const double rows_mib = LEAST_ROWS * row * 0x1p-20;
+  return 0x1p20 * (asked > 0.0            ? asked
+                   : rows_mib > LEAST_MIB ? rows_mib
+                                          : LEAST_MIB);
+}
+
 void rt_job_tell_unused(const rt_deck *d, const rt_key *keys, int n,
                         const char *why)
 {

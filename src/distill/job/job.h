@@ -106,6 +106,10 @@ RT_MUST rt_err rt_job_make_config(rt_job *job);
 RT_MUST rt_err rt_job_same(const rt_comm *comm, uint64_t hash,
                            const char *what);
 
+/** Memory for the logit tiles of a model (loss.chunk_mib). */
+double rt_job_chunk_bytes(const rt_job *job, const rt_arch *arch,
+                          const rt_grid *grid);
+
 /** Warn about keys that were set but that this job does not use. */
 void rt_job_tell_unused(const rt_deck *d, const rt_key *keys, int n,
                         const char *why);

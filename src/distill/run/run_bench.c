@@ -216,7 +216,7 @@ static rt_err plan_teacher(taught *t, const rt_job *job)
   const int64_t cols = rt_round_up(job->arch_t.vocab, tp) / tp;
   const rt_dtype real = rt_dev_real(job->dev);
   const double row_bytes = (double)cols * (double)rt_dtype_size(real);
-  const double chunk = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20;
+  const double chunk = rt_job_chunk_bytes(job, &job->arch_t, &job->grid_t);
   const int64_t rows =
       rt_chunk_rows(job->micro_rows * job->seq, chunk / row_bytes);
   return rt_arena_reserve(t->arena, "teacher logit tile", real, rows, cols,
@@ -279,7 +279,7 @@ static rt_err plan_loss(loss_bench *b, const rt_job *job)
   const rt_objective_spec spec = {
       .dev = job->dev,
       .grid = &job->grid_s,
-      .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
+      .chunk_bytes = rt_job_chunk_bytes(job, &job->arch_s, &job->grid_s),
       .max_tokens = n,
       .vocab_local = v,
       .kld = true,
@@ -334,18 +334,15 @@ static rt_err touch(loss_bench *b, rt_job *job)
   return rt_dev_sync(job->dev);
 }
 
-static rt_err measure_loss(loss_bench *b, rt_job *job)
+/** The objective once: logits, loss and both gradients. */
+static rt_err loss_pass(void *self, rt_job *job)
 {
-  double before_b = 0.0, after_b = 0.0;
+  loss_bench *b = self;
   rt_loss loss = {0};
   const rt_head head = {.w = b->w,
                         .g = b->g,
                         .v0 = job->grid_s.i_tp * b->w.rows,
                         .vocab = job->arch_s.vocab};
-  RT_TRY(touch(b, job));
-  RT_TRY(rt_agree(job->world, reset_peak()));
-  RT_TRY(rt_agree(job->world, resident("VmRSS:", &before_b)));
-  RT_TRY(rt_agree(job->world, rt_objective_commit(b->objective)));
   const rt_objective_in in = {.head = &head,
                               .hidden = b->hidden,
                               .d_hidden = b->d_hidden,
@@ -353,7 +350,17 @@ static rt_err measure_loss(loss_bench *b, rt_job *job)
                               .alpha = 0.5,
                               .weight_total =
                                   (double)(job->batch_rows * job->seq)};
-  RT_TRY(rt_objective_run(b->objective, b->with.teacher, &in, &loss));
+  return rt_objective_run(b->objective, b->with.teacher, &in, &loss);
+}
+
+static rt_err measure_loss(loss_bench *b, rt_job *job)
+{
+  double before_b = 0.0, after_b = 0.0;
+  RT_TRY(touch(b, job));
+  RT_TRY(rt_agree(job->world, reset_peak()));
+  RT_TRY(rt_agree(job->world, resident("VmRSS:", &before_b)));
+  RT_TRY(rt_agree(job->world, rt_objective_commit(b->objective)));
+  RT_TRY(loss_pass(b, job));
   RT_TRY(rt_dev_sync(job->dev));
   RT_TRY(rt_agree(job->world, resident("VmHWM:", &after_b)));
   double bytes[2] = {(double)rt_objective_bytes(b->objective),
@@ -367,16 +374,21 @@ static rt_err measure_loss(loss_bench *b, rt_job *job)
 rt_err rt_run_bench_loss(rt_job *job)
 {
   loss_bench b = {0};
+  double s = 0.0;
   rt_err err = rt_agree(job->world, plan_loss(&b, job));
   if (err == RT_OK)
     err = start_taught(&b.with, job, rt_objective_arena(b.objective));
   if (err == RT_OK)
     err = measure_loss(&b, job);
   if (err == RT_OK)
+    err = time_passes(job, loss_pass, &b, &s);
+  const double tokens = (double)(job->micro_rows * job->seq);
+  if (err == RT_OK)
     rt_info("bench loss: %.3f MiB planned, %.3f MiB resident, beyond inputs "
-            "and outputs; %lld tokens, V %lld, D %lld, %lld entries",
+            "and outputs; %.4f ns a token and id; %.0f tokens, V %lld, D %lld, "
+            "%lld entries",
             b.planned_b * 0x1p-20, b.growth_b * 0x1p-20,
-            (long long)(job->micro_rows * job->seq),
+            s * 1e9 / (tokens * (double)job->arch_s.vocab), tokens,
             (long long)job->arch_s.vocab, (long long)job->arch_s.width,
             (long long)rt_target_rule(job).top_k);
   rt_objective_destroy(&b.objective);

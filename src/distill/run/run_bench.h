@@ -19,7 +19,8 @@ RT_MUST rt_err rt_run_bench_teacher(rt_job *job);
 
 /** MiB that the loss needs in addition to inputs (hidden states, head,
  *  targets), d_hidden and the head's gradient: planned, and measured as growth
- *  of resident memory while it runs once.  Collective. */
+ *  of resident memory while it runs once; and nanoseconds per token and id of
+ *  this rank's share of the vocabulary.  Collective. */
 RT_MUST rt_err rt_run_bench_loss(rt_job *job);
 
 #endif

@@ -59,7 +59,7 @@ static rt_err plan_entries(const rt_job *job, live *l)
       .dev = job->dev,
       .rule = rule,
       .draws = rt_target_draws(job),
-      .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
+      .chunk_bytes = rt_job_chunk_bytes(job, &job->arch_t, &job->grid_t),
       .seq = l->seq};
   RT_TRY(rt_trunc_head_create(&spec, &l->head));
   l->mine.n = rt_circle_count(&l->circle, 0) * l->seq; // the first has the most

@@ -40,7 +40,7 @@ static rt_err plan_objective(rt_trainer *tr)
   const rt_objective_spec spec = {
       .dev = job->dev,
       .grid = &job->grid_s,
-      .chunk_bytes = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB) * 0x1p20,
+      .chunk_bytes = rt_job_chunk_bytes(job, &job->arch_s, &job->grid_s),
       .max_tokens = job->micro_rows * job->seq,
       .vocab_local =
           rt_round_up(job->arch_s.vocab, job->grid_s.tp) / job->grid_s.tp,
