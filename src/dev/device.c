@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 static const rt_dev_backend *find_backend(const char *kind)
@@ -64,7 +65,8 @@ void rt_dev_wake_library(char **argv)
   static const char variable[] = "OPENBLAS_CORETYPE";
   const char *const core = k_gemm_better_core();
   char self[PATH_MAX] = "";
-  if (core == NULL || getenv(variable) != NULL ||
+  // AT_BASE is 0 if the user called the loader: it is what /proc/self/exe names
+  if (core == NULL || getenv(variable) != NULL || getauxval(AT_BASE) == 0 ||
       setenv(variable, core, 1) != 0)
     return;
   // by its path, so that ps and pkill still know the program by its name
@@ -159,6 +161,8 @@ void rt_launch(rt_dev *dev, k_id kernel, const void *args)
     rt_dev_fail(dev, RT_ERR_INTERNAL, name, what);
   else if (need > dev->ctx.workspace_bytes)
     allocate_workspace(dev, name);
+  if (need > dev->ctx.workspace_bytes)
+    return; // failed: the next wait tells
   dev->backend->launch(dev, kernel, args);
   dev->n_launched++;
 }

@@ -236,7 +236,7 @@ static void test_workspace(void)
 {
   for (int lazy = 0; lazy < 2; lazy++) {
     rt_dev *dev;
-    float z[2] = {1, 3}, top;
+    float z[2] = {1, 3}, top = -1;
     double stats[K_N_STAT];
     int32_t label = 0, id;
     const k_topk_args args = {.z = rt_view_of(z, RT_F32, 1, 2),
@@ -250,6 +250,7 @@ static void test_workspace(void)
     rt_launch(dev, K_topk, &args);
     RT_FAILS(rt_dev_sync(dev), RT_ERR_INTERNAL,
              "kernel topk: needs 786432 bytes of workspace, planned are 0");
+    CU_ASSERT_EQUAL(top, -1.0f); // the kernel must not execute
     rt_dev_plan(dev, K_topk, &args);
     CU_ASSERT_EQUAL(rt_dev_workspace(dev), 3 * 256 * 1024);
     rt_launch(dev, K_topk, &args);

@@ -85,5 +85,9 @@ core type $core: $name" ] || fail "kernels of the BLAS: $(cat err.txt)"
   as "LD_PRELOAD=$work/old.so OPENBLAS_CORETYPE=Haswell" plan deck.yaml
   [ "$(grep ": $name\$" err.txt)" = "core type Haswell: $name" ] ||
     fail "the user's choice: $(cat err.txt)"
+  # called through the loader, the program cannot be found again
+  loader=$(ldd "$RETORT" | awk '$1 ~ /ld-linux/ {print $1}')
+  LD_PRELOAD=$work/old.so "$loader" "$RETORT" data info corpus.u16 \
+    >out.txt 2>err.txt || fail "through the loader: $(cat err.txt)"
 fi
 finish

@@ -90,7 +90,8 @@ static rt_err time_products(const rt_job *job, const square *s, double *best_s)
   return RT_OK;
 }
 
-/** The mean over ranks.  Collective. */
+/** The mean over ranks; 0 if a rank lacks memory for it, which must not end a
+ *  run.  Collective. */
 static rt_err measure(const rt_job *job, double *out_gflops)
 {
   square s = {0};
@@ -101,6 +102,9 @@ static rt_err measure(const rt_job *job, double *out_gflops)
   if (err == RT_OK)
     err = rt_agree(job->world, time_products(job, &s, &best_s));
   rt_arena_destroy(&s.arena);
+  *out_gflops = 0.0;
+  if (err == RT_ERR_MEM)
+    return RT_OK;
   RT_TRY(err);
   *out_gflops = best_s > 0.0
                     ? 2e-9 * (double)side * (double)side * (double)side / best_s
@@ -136,7 +140,8 @@ static rt_err measure_anew(const rt_job *job, const char *key, double known,
 {
   RT_TRY(measure(job, gflops));
   *gflops = fmax(*gflops, known);
-  *cached = rt_comm_rank(job->world) == 0 && rt_user_cache_put(key, *gflops);
+  *cached = *gflops > 0.0 && rt_comm_rank(job->world) == 0 &&
+            rt_user_cache_put(key, *gflops);
   return RT_OK;
 }
 
@@ -157,6 +162,10 @@ rt_err rt_peak_find(const rt_job *job, rt_peak *peak)
   const bool known = peak->gflops > 0.0;
   if (!known)
     RT_TRY(measure_anew(job, key, 0.0, &peak->gflops, &cached));
+  if (peak->gflops == 0.0) {
+    rt_info("peak       not measured: no memory for three matrices; no MFU");
+    return RT_OK;
+  }
   say(peak->gflops, known ? "measured before" : "measured now",
       cached ? path : "");
   return RT_OK;
