@@ -196,6 +196,11 @@ bool rt_dev_on_host(const rt_dev *dev)
   return dev->backend->on_host;
 }
 
+void *rt_dev_host(const rt_dev *dev, rt_view view)
+{
+  return dev->backend->on_host ? view.data : NULL;
+}
+
 rt_err rt_dev_put(rt_dev *dev, rt_view to, const void *host)
 {
   RT_ASSERT(to.ld == to.cols || to.rows <= 1);
@@ -206,7 +211,12 @@ rt_err rt_dev_put(rt_dev *dev, rt_view to, const void *host)
 
 rt_err rt_dev_get(rt_dev *dev, void *host, rt_view from)
 {
+  return rt_dev_get_after(dev, rt_dev_event(dev), host, from);
+}
+
+rt_err rt_dev_get_after(rt_dev *dev, rt_event event, void *host, rt_view from)
+{
   RT_ASSERT(from.ld == from.cols || from.rows <= 1);
-  RT_TRY(rt_dev_sync(dev));
+  RT_TRY(rt_dev_event_wait(dev, event));
   return dev->backend->get(dev, host, &from);
 }

@@ -71,10 +71,17 @@ RT_MUST rt_err rt_dev_event_wait(rt_dev *dev, rt_event event);
  *  place after rt_dev_sync, where a copy would be too large (checkpoints). */
 bool rt_dev_on_host(const rt_dev *dev);
 
+/** Where the host can access the contiguous \a view in place, under the
+ *  conditions of rt_dev_on_host; NULL: only by copies. */
+void *rt_dev_host(const rt_dev *dev, rt_view view);
+
 /** Host <-> device copies, in queue order; the device side is a contiguous
  *  view.  put reads \a host before it returns and waits for nothing; get
  *  waits for all work. */
 RT_MUST rt_err rt_dev_put(rt_dev *dev, rt_view to, const void *host);
 RT_MUST rt_err rt_dev_get(rt_dev *dev, void *host, rt_view from);
+/** A get that waits only for work before \a event. */
+RT_MUST rt_err rt_dev_get_after(rt_dev *dev, rt_event event, void *host,
+                                rt_view from);
 
 #endif

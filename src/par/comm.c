@@ -86,6 +86,8 @@ void rt_comm_destroy(rt_comm **comm)
     return;
   if (c->lane != NULL)
     rt_shm_destroy(&c->lane->shm);
+  if (c->lane != NULL)
+    rt_exchanges_destroy(&c->lane->exchanges);
   if (c->comm != MPI_COMM_NULL)
     MPI_Comm_free(&c->comm);
   free(c->lane);

@@ -6,6 +6,7 @@
  *  are free.  A group on one node sums device buffers, and gathers 64 KiB or
  *  more, through shared memory (2 MiB per rank, created by the first such
  *  call); other groups use MPI.  Either way every rank gets the same bits.
+ *  Where the host cannot access device buffers, they pass through a copy.
  *  Every function is collective over the group unless stated otherwise.  A
  *  failing MPI call returns RT_ERR_INTERNAL or RT_ERR_MEM (MPI_ERRORS_RETURN).
  */
@@ -68,7 +69,7 @@ RT_MUST rt_err rt_comm_meet(const rt_comm *comm, void (*meanwhile)(void *with),
 RT_MUST rt_err rt_comm_allreduce(const rt_comm *comm, rt_dev *dev, rt_view x,
                                  rt_op op);
 
-/** A non-blocking all-reduce. */
+/** A non-blocking operation. */
 typedef struct rt_pending rt_pending;
 /** Start an all-reduce once \a ready has completed on \a dev; \a x is borrowed
  *  until the finish.  Host code must call rt_comm_progress() regularly,
@@ -77,8 +78,37 @@ typedef struct rt_pending rt_pending;
 RT_MUST rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev,
                                        rt_event ready, rt_view x, rt_op op,
                                        rt_pending **out);
-/** Wait for an all-reduce, and set to NULL; NULL is accepted. */
+/** A view whose rows are divided among ranks: rank (first + j) % size has rows
+ *  [j * each, (j + 1) * each), as far as there are any. */
+typedef struct rt_parts {
+  const rt_view *view; // borrowed: contiguous, of device memory
+  int64_t each;        /**< >= 1; each * size >= rows */
+  int first;           /**< 0 .. size - 1 */
+} rt_parts;
+/** The rows [*row0, *row0 + *n) that rank \a rank of \a size has. */
+void rt_parts_rows(const rt_parts *parts, int size, int rank, int64_t *row0,
+                   int64_t *n);
+
+/** Start a reduce-scatter of the \a n views of \a parts (f32, f64), once \a
+ *  ready has completed: each rank gets the sums of its own rows, added in the
+ *  order of ranks.  All other rows keep this rank's numbers.  \a parts and the
+ *  views are borrowed until the finish. */
+RT_MUST rt_err rt_comm_scatter_start(const rt_comm *comm, rt_dev *dev,
+                                     rt_event ready, const rt_parts *parts,
+                                     int n, rt_pending **out);
+/** Start an all-gather in the same way: each rank gets the rows of all. */
+RT_MUST rt_err rt_comm_gather_start(const rt_comm *comm, rt_dev *dev,
+                                    rt_event ready, const rt_parts *parts,
+                                    int n, rt_pending **out);
+/** Bytes that this rank has sent in scatters and gathers of parts. */
+uint64_t rt_comm_sent(const rt_comm *comm);
+
+/** Wait for an operation, and set to NULL; NULL is accepted. */
 RT_MUST rt_err rt_comm_finish(rt_pending **pending);
+/** Forget an operation that this rank will not finish, after an error, and set
+ *  to NULL; NULL is accepted.  Later ones of the group fail.  Not collective.
+ */
+void rt_comm_give_up(rt_pending **pending);
 /** Let open operations of this process make progress.  Cheap; not collective.
  */
 void rt_comm_progress(void);

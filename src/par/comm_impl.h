@@ -3,6 +3,7 @@
 #ifndef RT_COMM_IMPL_H
 #define RT_COMM_IMPL_H
 
+#include "par/comm_exchange.h"
 #include "par/comm_shm.h"
 
 /** Maximum number of elements per MPI call: counts are int, and temporary
@@ -14,8 +15,10 @@ enum { RT_COMM_COMPARED = 64 };
 
 /** State that a group sets up at its first large operation. */
 typedef struct rt_comm_lane {
-  bool known;  /**< at its first large operation: the next member */
-  rt_shm *shm; // owned; NULL: everything goes through MPI
+  bool known;              /**< at its first large operation: the next member */
+  rt_shm *shm;             // owned; NULL: everything goes through MPI
+  rt_exchanges *exchanges; // owned; NULL before the first one through MPI
+  uint64_t sent;           /**< see rt_comm_sent */
   int n_spent, n_due;
   double spent_s[RT_COMM_COMPARED]; /**< [n_spent]: in each of the last ones;
                                        compared once they are n_due */

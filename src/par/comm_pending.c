@@ -1,5 +1,5 @@
 /** \file comm_pending.c
- *  All-reduces of device buffers, blocking or not, and a barrier for long
+ *  Collectives of device buffers, blocking or not, and a barrier for long
  *  waits. */
 #include "par/comm_impl.h"
 
@@ -8,12 +8,21 @@
 #include <stdlib.h>
 #include <time.h>
 
+typedef enum kind { ALL_REDUCE, SCATTER, GATHER } kind;
+
 struct rt_pending {
+  kind kind;
   const rt_comm *comm;   // borrowed
+  rt_dev *dev;           // borrowed
+  rt_view x;             // of an all-reduce
   rt_shm *shm;           // borrowed; NULL: through MPI
   rt_shm_op op;          // with shm
-  MPI_Request *requests; // without shm: owned [room], the first n are used
+  rt_exchange exchange;  // of parts; its shares also with shm
+  MPI_Request *requests; // of an all-reduce without shm: owned [room], the
+                         // first n are used
   int n, room;
+  char *copy; // owned [copy_bytes]: what the host cannot access in place
+  size_t copy_bytes;
   rt_pending *next; // in one of the lists below
 };
 
@@ -23,14 +32,22 @@ static struct {
   rt_pending *open, *spare;
 } list;
 
-static void move_all(void)
+/** Let an operation make progress; false if none was possible, or not known. */
+static bool move(rt_pending *p)
 {
   int done; // the finish returns any error
+  if (p->shm != NULL)
+    return rt_shm_advance(p->shm);
+  if (p->kind != ALL_REDUCE)
+    return rt_exchange_advance(p->comm->lane->exchanges);
+  MPI_Testall(p->n, p->requests, &done, MPI_STATUSES_IGNORE);
+  return false;
+}
+
+static void move_all(void)
+{
   for (rt_pending *p = list.open; p != NULL; p = p->next)
-    if (p->shm != NULL)
-      rt_shm_advance(p->shm);
-    else
-      MPI_Testall(p->n, p->requests, &done, MPI_STATUSES_IGNORE);
+    move(p);
 }
 
 void rt_comm_progress(void)
@@ -69,6 +86,16 @@ static void wait_for(const rt_comm *comm, rt_shm *shm, const rt_shm_op *op)
       idle(comm, tries);
 }
 
+static void wait_for_exchange(rt_pending *p)
+{
+  rt_exchanges *q = p->comm->lane->exchanges;
+  for (int tries = 0; !rt_exchange_done(q, &p->exchange); tries++)
+    if (rt_exchange_advance(q))
+      tries = 0;
+    else
+      idle(p->comm, tries);
+}
+
 rt_err rt_comm_shm(const rt_comm *comm, rt_shm **out)
 {
   rt_comm_lane *lane = comm->lane;
@@ -90,8 +117,8 @@ rt_err rt_comm_shm_run(const rt_comm *comm, rt_shm *shm, rt_shm_op *op)
 
 static rt_err check_view(const rt_view *x)
 {
-  RT_CHECK(x->ld == x->cols || x->rows == 1, RT_ERR_INTERNAL,
-           "an all-reduce takes a contiguous view, not ld %lld of %lld columns",
+  RT_CHECK(x->ld == x->cols || x->rows <= 1, RT_ERR_INTERNAL,
+           "a collective takes a contiguous view, not ld %lld of %lld columns",
            (long long)x->ld, (long long)x->cols);
   RT_CHECK(x->dtype == RT_F32 || x->dtype == RT_F64, RT_ERR_INTERNAL,
            "device buffers are summed in f32 or f64, not %s",
@@ -99,43 +126,23 @@ static rt_err check_view(const rt_view *x)
   return RT_OK;
 }
 
-rt_err rt_comm_allreduce(const rt_comm *comm, rt_dev *dev, rt_view x, rt_op op)
-{
-  if (comm->size == 1)
-    return RT_OK;
-  rt_shm *shm;
-  RT_TRY(check_view(&x));
-  // explicit wait: kernels that write x must have finished
-  RT_TRY(rt_dev_sync(dev));
-  RT_TRY(rt_comm_shm(comm, &shm));
-  if (shm == NULL)
-    return rt_comm_allreduce_host(comm, x.data, rt_view_size(&x), x.dtype, op);
-  rt_shm_op sum = {
-      .data = x.data, .bytes = rt_view_bytes(&x), .type = x.dtype, .op = op};
-  return rt_comm_shm_run(comm, shm, &sum);
-}
-
-/** A pending operation with \a n requests, reusing a spare one if possible. */
-static rt_err take(int n, rt_pending **out)
+/** A pending operation, reusing a spare one if possible. */
+static rt_err take(kind what, const rt_comm *comm, rt_dev *dev,
+                   rt_pending **out)
 {
   rt_pending *p = list.spare;
   if (p != NULL)
     list.spare = p->next;
   else
     p = calloc(1, sizeof *p);
-  RT_CHECK(p != NULL, RT_ERR_MEM, "an open all-reduce");
-  p->shm = NULL;
+  RT_CHECK(p != NULL, RT_ERR_MEM, "an open collective");
+  p->kind = what;
+  p->comm = comm;
+  p->dev = dev;
   p->n = 0;
   p->next = list.open;
   list.open = *out = p;
-  if (n <= p->room)
-    return RT_OK;
-  const int room = n + 4;
-  MPI_Request *more = realloc(p->requests, (size_t)room * sizeof(MPI_Request));
-  RT_CHECK(more != NULL, RT_ERR_MEM, "%d requests", room);
-  p->requests = more;
-  p->room = room;
-  return RT_OK;
+  return rt_comm_shm(comm, &p->shm);
 }
 
 static void give_back(rt_pending *p)
@@ -148,18 +155,70 @@ static void give_back(rt_pending *p)
   list.spare = p;
 }
 
-static rt_err start_mpi(const rt_comm *comm, rt_view x, rt_op op, rt_pending *p)
+/** Memory of the host for what it cannot access in place. */
+static rt_err make_copy(rt_pending *p, size_t bytes)
 {
-  const size_t n = rt_view_size(&x), each = rt_dtype_size(x.dtype);
+  if (bytes <= p->copy_bytes)
+    return RT_OK;
+  free(p->copy);
+  p->copy_bytes = 0;
+  p->copy = malloc(bytes);
+  RT_CHECK(p->copy != NULL, RT_ERR_MEM, "%zu bytes to exchange", bytes);
+  p->copy_bytes = bytes;
+  return RT_OK;
+}
+
+/** Room for \a n requests. */
+static rt_err make_room(rt_pending *p, int n)
+{
+  const int room = n + 4;
+  if (n <= p->room)
+    return RT_OK;
+  MPI_Request *more = realloc(p->requests, (size_t)room * sizeof(MPI_Request));
+  RT_CHECK(more != NULL, RT_ERR_MEM, "%d requests", room);
+  p->requests = more;
+  p->room = room;
+  return RT_OK;
+}
+
+static rt_err start_mpi(const rt_comm *comm, char *data, rt_op op,
+                        rt_pending *p)
+{
+  const size_t n = rt_view_size(&p->x), each = rt_dtype_size(p->x.dtype);
+  RT_TRY(make_room(p, (int)((n + comm->max - 1) / comm->max)));
   for (size_t at = 0; at < n; at += comm->max) {
     const size_t part = n - at < comm->max ? n - at : comm->max;
-    RT_TRY_MPI(MPI_Iallreduce(MPI_IN_PLACE, (char *)x.data + at * each,
-                              (int)part, rt_comm_mpi_type(x.dtype),
-                              rt_comm_mpi_op(op), comm->comm,
-                              &p->requests[p->n]));
+    RT_TRY_MPI(MPI_Iallreduce(MPI_IN_PLACE, data + at * each, (int)part,
+                              rt_comm_mpi_type(p->x.dtype), rt_comm_mpi_op(op),
+                              comm->comm, &p->requests[p->n]));
     p->n++;
   }
   return RT_OK;
+}
+
+/** Where the host has x: in place, or in a copy of it. */
+static rt_err reach(rt_pending *p, rt_event ready, char **data)
+{
+  *data = rt_dev_host(p->dev, p->x);
+  if (*data != NULL)
+    return rt_dev_event_wait(p->dev, ready); // explicit, only for this event
+  RT_TRY(make_copy(p, rt_view_bytes(&p->x) + 1));
+  *data = p->copy;
+  return rt_dev_get_after(p->dev, ready, *data, p->x);
+}
+
+static rt_err deliver(rt_pending *p);
+
+/** Take an all-reduce whose data is ready, at p->op.data. */
+static rt_err ready_sum(const rt_comm *comm, rt_dev *dev, rt_event ready,
+                        rt_view x, rt_pending **out)
+{
+  RT_TRY(check_view(&x));
+  RT_TRY(take(ALL_REDUCE, comm, dev, out));
+  rt_pending *p = *out;
+  p->x = x;
+  p->op = (rt_shm_op){.bytes = rt_view_bytes(&x), .type = x.dtype};
+  return reach(p, ready, &p->op.data);
 }
 
 rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
@@ -168,26 +227,188 @@ rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
   *out = NULL;
   if (comm->size == 1)
     return RT_OK;
-  rt_shm *shm;
-  RT_TRY(check_view(&x));
-  RT_TRY(rt_dev_event_wait(dev, ready)); // explicit wait, only for this event
-  RT_TRY(rt_comm_shm(comm, &shm));
-  const size_t n = rt_view_size(&x);
-  const size_t parts = shm != NULL ? 0 : (n + comm->max - 1) / comm->max;
-  RT_TRY(take((int)parts, out));
+  RT_TRY(ready_sum(comm, dev, ready, x, out));
   rt_pending *p = *out;
-  p->comm = comm;
   const double since = rt_ranks_enter("all-reduce");
   rt_err err = RT_OK;
-  p->shm = shm;
-  p->op = (rt_shm_op){
-      .data = x.data, .bytes = rt_view_bytes(&x), .type = x.dtype, .op = op};
-  if (shm != NULL)
-    rt_shm_start(shm, &p->op);
+  p->op.op = op;
+  if (p->shm != NULL)
+    rt_shm_start(p->shm, &p->op);
   else
-    err = start_mpi(comm, x, op, p);
+    err = start_mpi(comm, p->op.data, op, p);
   rt_ranks_leave(since);
   return err;
+}
+
+rt_err rt_comm_allreduce(const rt_comm *comm, rt_dev *dev, rt_view x, rt_op op)
+{
+  rt_pending *p = NULL;
+  if (comm->size == 1)
+    return RT_OK;
+  // explicit wait: kernels that write x must have finished
+  RT_TRY(ready_sum(comm, dev, rt_dev_event(dev), x, &p));
+  p->op.op = op;
+  rt_err err =
+      p->shm != NULL
+          ? rt_comm_shm_run(comm, p->shm, &p->op)
+          : rt_comm_allreduce_host(comm, p->op.data, rt_view_size(&x), x.dtype,
+                                   op); // faster than a non-blocking one
+  if (err == RT_OK)
+    err = deliver(p);
+  give_back(p);
+  return err;
+}
+
+/** Check the views; their bytes together. */
+static rt_err check_parts(const rt_comm *comm, const rt_parts *parts, int n,
+                          size_t *bytes)
+{
+  *bytes = 0;
+  for (int i = 0; i < n; i++) {
+    const rt_view *v = parts[i].view;
+    RT_TRY(check_view(v));
+    RT_CHECK(v->dtype == parts[0].view->dtype &&
+                 parts[i].each * comm->size >= v->rows && parts[i].each > 0,
+             RT_ERR_INTERNAL, "parts of %lld rows for %d ranks of %lld, %s",
+             (long long)parts[i].each, comm->size, (long long)v->rows,
+             rt_dtype_name(v->dtype));
+    *bytes += rt_view_bytes(v);
+  }
+  return RT_OK;
+}
+
+/** Rows of part \a i, in the device's memory and in the copy. */
+typedef struct span {
+  rt_view on_dev;
+  char *copy;
+} span;
+
+/** Rows [row0, row0 + n) of part \a i; \a at: where the part is in the copy. */
+static span span_of(const rt_pending *p, int i, size_t at, int64_t row0,
+                    int64_t n)
+{
+  const rt_view v = *p->exchange.shares.parts[i].view;
+  const size_t row = (size_t)v.cols * rt_dtype_size(v.dtype);
+  return (span){rt_view_rows(v, row0, n), p->copy + at + (size_t)row0 * row};
+}
+
+typedef enum whose { ALL_ROWS, OWN_ROWS } whose;
+typedef enum way { FROM_DEVICE, TO_DEVICE } way;
+
+/** Copy rows from the device to the copy, once \a ready has completed, or back.
+ */
+static rt_err pass(rt_pending *p, way to, whose rows, rt_event ready)
+{
+  const rt_shares *s = &p->exchange.shares;
+  size_t at = 0;
+  for (int i = 0; s->copy != NULL && i < s->n; i++) {
+    int64_t row0 = 0, n = s->parts[i].view->rows;
+    if (rows == OWN_ROWS)
+      rt_parts_rows(&s->parts[i], s->size, p->comm->rank, &row0, &n);
+    const span x = span_of(p, i, at, row0, n);
+    at += rt_view_bytes(s->parts[i].view);
+    if (n == 0)
+      continue;
+    if (to == TO_DEVICE)
+      RT_TRY(rt_dev_put(p->dev, x.on_dev, x.copy));
+    else
+      RT_TRY(rt_dev_get_after(p->dev, ready, x.copy, x.on_dev));
+  }
+  return RT_OK;
+}
+
+/** Take an exchange of \a parts; none in a group of one rank. */
+static rt_err take_parts(kind what, const rt_comm *comm, rt_dev *dev,
+                         const rt_parts *parts, int n, rt_pending **out)
+{
+  size_t bytes;
+  *out = NULL;
+  if (comm->size == 1 || n == 0)
+    return RT_OK;
+  RT_TRY(check_parts(comm, parts, n, &bytes));
+  RT_TRY(take(what, comm, dev, out));
+  rt_pending *p = *out;
+  const bool in_place = rt_dev_on_host(dev);
+  if (!in_place)
+    RT_TRY(make_copy(p, bytes + 1));
+  p->exchange = (rt_exchange){
+      .shares = {parts, n, comm->size, dev, in_place ? NULL : p->copy},
+      .op = what == SCATTER ? RT_SHARE_SCATTER : RT_SHARE_GATHER,
+      .type = parts[0].view->dtype};
+  p->op = (rt_shm_op){.bytes = bytes,
+                      .type = parts[0].view->dtype,
+                      .op = RT_SUM,
+                      .shares = &p->exchange.shares,
+                      .share_op = p->exchange.op};
+  return RT_OK;
+}
+
+static rt_err start_parts(rt_pending *p, rt_event ready)
+{
+  if (p == NULL)
+    return RT_OK;
+  rt_comm_lane *const lane = p->comm->lane;
+  RT_TRY(rt_dev_event_wait(p->dev, ready)); // explicit, only for this event
+  RT_TRY(pass(p, FROM_DEVICE, p->kind == SCATTER ? ALL_ROWS : OWN_ROWS, ready));
+  if (p->shm == NULL && lane->exchanges == NULL)
+    RT_TRY(rt_exchanges_create(p->comm->comm, p->comm->max, &lane->exchanges));
+  const double since = rt_ranks_enter("exchange of rows");
+  if (p->shm != NULL)
+    rt_shm_start(p->shm, &p->op);
+  else
+    rt_exchange_start(lane->exchanges, &p->exchange);
+  rt_ranks_leave(since);
+  return RT_OK;
+}
+
+rt_err rt_comm_scatter_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
+                             const rt_parts *parts, int n, rt_pending **out)
+{
+  RT_TRY(take_parts(SCATTER, comm, dev, parts, n, out));
+  return start_parts(*out, ready);
+}
+
+rt_err rt_comm_gather_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
+                            const rt_parts *parts, int n, rt_pending **out)
+{
+  RT_TRY(take_parts(GATHER, comm, dev, parts, n, out));
+  return start_parts(*out, ready);
+}
+
+uint64_t rt_comm_sent(const rt_comm *comm)
+{
+  const rt_comm_lane *lane = comm->lane;
+  return (lane->shm != NULL ? rt_shm_sent(lane->shm) : 0) +
+         (lane->exchanges != NULL ? rt_exchange_sent(lane->exchanges) : 0);
+}
+
+static rt_err wait_through_mpi(rt_pending *p)
+{
+  if (p->kind == ALL_REDUCE)
+    RT_TRY_MPI(MPI_Waitall(p->n, p->requests, MPI_STATUSES_IGNORE));
+  else
+    wait_for_exchange(p);
+  return p->kind == ALL_REDUCE ? RT_OK
+                               : rt_exchange_error(p->comm->lane->exchanges);
+}
+
+/** Wait until the result is where the host has it. */
+static rt_err wait_on_host(rt_pending *p)
+{
+  if (p->shm == NULL)
+    return wait_through_mpi(p);
+  wait_for(p->comm, p->shm, &p->op);
+  return rt_shm_error(p->shm);
+}
+
+/** Copy the result to the device, if the host cannot access it. */
+static rt_err deliver(rt_pending *p)
+{
+  if (p->kind != ALL_REDUCE)
+    return pass(p, TO_DEVICE, p->kind == GATHER ? ALL_ROWS : OWN_ROWS,
+                (rt_event){0});
+  return rt_dev_host(p->dev, p->x) != NULL ? RT_OK
+                                           : rt_dev_put(p->dev, p->x, p->copy);
 }
 
 rt_err rt_comm_finish(rt_pending **pending)
@@ -196,20 +417,27 @@ rt_err rt_comm_finish(rt_pending **pending)
   *pending = NULL;
   if (p == NULL)
     return RT_OK;
-  const double since = rt_ranks_enter("all-reduce");
-  int code = MPI_SUCCESS;
-  if (p->shm != NULL)
-    wait_for(p->comm, p->shm, &p->op);
-  else
-    code = MPI_Waitall(p->n, p->requests, MPI_STATUSES_IGNORE);
-  rt_err err = RT_OK;
-  if (p->shm != NULL)
-    err = rt_shm_error(p->shm);
-  else if (code != MPI_SUCCESS)
-    err = rt_mpi_error(code, "MPI_Waitall", __FILE__, __LINE__);
+  const double since =
+      rt_ranks_enter(p->kind == ALL_REDUCE ? "all-reduce" : "exchange of rows");
+  rt_err err = wait_on_host(p);
+  if (err == RT_OK)
+    err = deliver(p);
   const rt_comm *const comm = p->comm;
   give_back(p);
   return rt_comm_left(comm, since, err);
+}
+
+void rt_comm_give_up(rt_pending **pending)
+{
+  rt_pending *p = *pending;
+  *pending = NULL;
+  if (p == NULL)
+    return;
+  if (p->shm != NULL)
+    rt_shm_give_up(p->shm);
+  else if (p->kind != ALL_REDUCE)
+    rt_exchanges_give_up(p->comm->lane->exchanges);
+  give_back(p);
 }
 
 rt_err rt_comm_meet(const rt_comm *comm, void (*meanwhile)(void *with),

@@ -1,5 +1,5 @@
 /** \file comm_shm.c
- *  Sums and gathers through shared memory. */
+ *  Sums, scatters and gathers through shared memory. */
 #include "par/comm_shm.h"
 
 #include "base/log.h"
@@ -38,6 +38,7 @@ struct rt_shm {
   int64_t n_chunks;          // chunks of all operations so far
   rt_shm_op *in, *sum, *out; // borrowed: the operation at each stage
   rt_shm_op *last;           // borrowed
+  uint64_t sent;
   bool failed;
   char text[160];
 };
@@ -182,21 +183,38 @@ void rt_shm_destroy(rt_shm **shm)
 /** Identifies an operation; all ranks must publish the same tag. */
 static uint64_t tag_of(const rt_shm_op *op)
 {
-  const unsigned kind =
-      op->bytes_of != NULL ? 0xffu : (unsigned)op->type << 4 | (unsigned)op->op;
+  const unsigned kind = op->shares != NULL ? 0xf0u | (unsigned)op->share_op
+                        : op->bytes_of != NULL
+                            ? 0xffu
+                            : (unsigned)op->type << 4 | (unsigned)op->op;
   return (uint64_t)op->bytes << 8 | kind;
+}
+
+/** A slot of a scatter has a piece for every rank: its size. */
+static size_t piece_of(const rt_shm *s)
+{
+  return CHUNK / (size_t)s->size / LINE * LINE;
+}
+
+/** Bytes of a rank's part in one chunk, and of the largest part. */
+static size_t chunk_of(const rt_shm *s, const rt_shm_op *op, size_t *most)
+{
+  *most = op->shares != NULL ? rt_shares_most(op->shares) : op->bytes;
+  for (int r = 0; op->bytes_of != NULL && r < s->size; r++)
+    *most = r == 0 || op->bytes_of[r] > *most ? op->bytes_of[r] : *most;
+  return op->shares != NULL && op->share_op == RT_SHARE_SCATTER ? piece_of(s)
+                                                                : CHUNK;
 }
 
 void rt_shm_start(rt_shm *s, rt_shm_op *op)
 {
   if (s->failed)
     return; // it counts as complete, and the finish returns the error
-  size_t most = op->bytes; // of one rank
-  for (int r = 0; op->bytes_of != NULL && r < s->size; r++)
-    most = r == 0 || op->bytes_of[r] > most ? op->bytes_of[r] : most;
+  size_t most;
+  const size_t chunk = chunk_of(s, op, &most);
   op->first = s->n_chunks;
   // at least one, so that all ranks exchange a tag
-  op->n_chunks = most == 0 ? 1 : (int64_t)((most + CHUNK - 1) / CHUNK);
+  op->n_chunks = most == 0 ? 1 : (int64_t)((most + chunk - 1) / chunk);
   op->next = NULL;
   s->n_chunks += op->n_chunks;
   if (s->last != NULL)
@@ -219,11 +237,38 @@ rt_err rt_shm_error(const rt_shm *s)
   return RT_OK;
 }
 
-/** Size of chunk \a k of \a bytes bytes. */
+void rt_shm_give_up(rt_shm *s)
+{
+  if (!s->failed)
+    snprintf(s->text, sizeof s->text,
+             "rank %d has given up a collective of this group", s->rank);
+  s->failed = true;
+}
+
+uint64_t rt_shm_sent(const rt_shm *s)
+{
+  return s->sent;
+}
+
+/** Size of chunk \a k of \a bytes bytes in chunks of \a chunk. */
+static size_t cut(size_t bytes, int64_t k, size_t chunk)
+{
+  const size_t from = (size_t)k * chunk;
+  return from >= bytes ? 0 : bytes - from < chunk ? bytes - from : chunk;
+}
+
 static size_t chunk_bytes(size_t bytes, int64_t k)
 {
-  const size_t from = (size_t)k * CHUNK;
-  return from >= bytes ? 0 : bytes - from < CHUNK ? bytes - from : CHUNK;
+  return cut(bytes, k, CHUNK);
+}
+
+/** Size of chunk \a k of the share of rank \a r. */
+static size_t share_bytes(const rt_shm *s, const rt_shm_op *op, int r,
+                          int64_t k)
+{
+  const size_t chunk =
+      op->share_op == RT_SHARE_SCATTER ? piece_of(s) : (size_t)CHUNK;
+  return cut(rt_shares_bytes(op->shares, r), k, chunk);
 }
 
 /** Bytes [*from, *to) of a chunk of \a bytes that rank \a r sums: whole cache
@@ -247,10 +292,34 @@ static size_t part_at(const rt_shm_op *op, int r)
   return at;
 }
 
+/** A scatter: copy piece \a k of every other rank's share into this rank's
+ *  slot.  A gather: chunk \a k of its own share. */
+static void copy_in_shares(rt_shm *s, const rt_shm_op *op, int64_t k,
+                           char *slot)
+{
+  const size_t piece = piece_of(s);
+  if (op->share_op == RT_SHARE_GATHER) {
+    const size_t n = share_bytes(s, op, s->rank, k);
+    rt_shares_read(op->shares, s->rank, (size_t)k * CHUNK, n, slot);
+    s->sent += n * (size_t)(s->size - 1);
+    return;
+  }
+  for (int r = 0; r < s->size; r++) {
+    const size_t n = r == s->rank ? 0 : share_bytes(s, op, r, k);
+    rt_shares_read(op->shares, r, (size_t)k * piece, n,
+                   slot + (size_t)r * piece);
+    s->sent += n;
+  }
+}
+
 /** Copy this rank's part of chunk \a k of \a op into its slot. */
-static void copy_in(const rt_shm *s, const rt_shm_op *op, int64_t k, char *slot)
+static void copy_in(rt_shm *s, const rt_shm_op *op, int64_t k, char *slot)
 {
   const size_t at = (size_t)k * CHUNK;
+  if (op->shares != NULL) {
+    copy_in_shares(s, op, k, slot);
+    return;
+  }
   if (op->bytes_of != NULL) {
     memcpy(slot, op->data + part_at(op, s->rank) + at,
            chunk_bytes(op->bytes_of[s->rank], k));
@@ -263,10 +332,23 @@ static void copy_in(const rt_shm *s, const rt_shm_op *op, int64_t k, char *slot)
   memcpy(slot + to, op->data + at + to, bytes - to);
 }
 
+static void copy_out_shares(const rt_shm *s, const rt_shm_op *op, int64_t k,
+                            size_t slot)
+{
+  for (int r = 0; op->share_op == RT_SHARE_GATHER && r < s->size; r++)
+    if (r != s->rank)
+      rt_shares_write(op->shares, r, (size_t)k * CHUNK,
+                      share_bytes(s, op, r, k), s->board[r]->slot[slot]);
+}
+
 /** Copy the results of the others for chunk \a k from their slots. */
 static void copy_out(const rt_shm *s, const rt_shm_op *op, int64_t k,
                      size_t slot)
 {
+  if (op->shares != NULL) {
+    copy_out_shares(s, op, k, slot);
+    return;
+  }
   const size_t at = (size_t)k * CHUNK, bytes = chunk_bytes(op->bytes, k);
   for (int r = 0; r < s->size; r++) {
     const char *theirs = s->board[r]->slot[slot];
@@ -320,28 +402,65 @@ static void combine(const rt_shm_op *op, void *a, const void *b, size_t bytes)
     combine_f64(a, b, bytes / sizeof(double), op->op);
 }
 
-/** Sum this rank's slice of chunk \a k in rank order; the result goes to the
- *  destination and to the slot, where no other rank reads this slice meanwhile.
- */
-static void add_slice(const rt_shm *s, const rt_shm_op *op, int64_t k,
-                      size_t slot)
+void rt_shm_add(rt_dtype type, void *a, const void *b, size_t bytes)
+{
+  combine(&(rt_shm_op){.type = type, .op = RT_SUM}, a, b, bytes);
+}
+
+/** Sum \a bytes at \a mine in rank order; the others have them at \a from in
+ *  their slots. */
+static void add_run(const rt_shm *s, const rt_shm_op *op, size_t slot,
+                    char *mine, size_t from, size_t bytes)
 {
   _Alignas(LINE) char acc[BLOCK * sizeof(double)];
-  char *data = op->data + (size_t)k * CHUNK;
-  size_t from, to;
-  slice_of(s, chunk_bytes(op->bytes, k), s->rank, &from, &to);
-  for (size_t at = from; at < to; at += sizeof acc) {
-    const size_t n = to - at < sizeof acc ? to - at : sizeof acc;
+  for (size_t at = 0; at < bytes; at += sizeof acc) {
+    const size_t n = bytes - at < sizeof acc ? bytes - at : sizeof acc;
     for (int r = 0; r < s->size; r++) {
-      const char *x = (r == s->rank ? data : s->board[r]->slot[slot]) + at;
+      const char *x =
+          (r == s->rank ? mine : s->board[r]->slot[slot] + from) + at;
       if (r == 0)
         memcpy(acc, x, n);
       else
         combine(op, acc, x, n);
     }
-    memcpy(data + at, acc, n);
-    memcpy(s->board[s->rank]->slot[slot] + at, acc, n);
+    memcpy(mine + at, acc, n);
   }
+}
+
+/** Sum this rank's slice of chunk \a k; the result also goes to the slot,
+ *  where no other rank reads this slice meanwhile. */
+static void add_slice(const rt_shm *s, const rt_shm_op *op, int64_t k,
+                      size_t slot)
+{
+  char *data = op->data + (size_t)k * CHUNK;
+  size_t from, to;
+  slice_of(s, chunk_bytes(op->bytes, k), s->rank, &from, &to);
+  add_run(s, op, slot, data + from, from, to - from);
+  memcpy(s->board[s->rank]->slot[slot] + from, data + from, to - from);
+}
+
+/** Sum piece \a k of this rank's share. */
+static void add_share(const rt_shm *s, const rt_shm_op *op, int64_t k,
+                      size_t slot)
+{
+  const size_t piece = piece_of(s), n = share_bytes(s, op, s->rank, k);
+  const size_t from = (size_t)s->rank * piece;
+  rt_walk w = rt_walk_from(op->shares, s->rank, (size_t)k * piece);
+  char *run;
+  for (size_t at = 0, part; at < n; at += part) {
+    part = rt_walk_next(&w, n - at, &run);
+    add_run(s, op, slot, run, from + at, part);
+  }
+}
+
+/** Sum what this rank sums of chunk \a k. */
+static void add_chunk(const rt_shm *s, const rt_shm_op *op, int64_t k,
+                      size_t slot)
+{
+  if (op->shares == NULL && op->bytes_of == NULL)
+    add_slice(s, op, k, slot);
+  else if (op->shares != NULL && op->share_op == RT_SHARE_SCATTER)
+    add_share(s, op, k, slot);
 }
 
 /** Has the minimum of a counter over all ranks reached \a wanted?  Reads it
@@ -412,8 +531,7 @@ static bool try_sum(rt_shm *s)
   const size_t slot = (size_t)(s->n_sum % N_SLOTS);
   if (!tags_agree(s, s->sum, slot))
     return false;
-  if (s->sum->bytes_of == NULL)
-    add_slice(s, s->sum, s->n_sum - s->sum->first, slot);
+  add_chunk(s, s->sum, s->n_sum - s->sum->first, slot);
   s->sum = next_of(s->sum, ++s->n_sum);
   atomic_store_explicit(&s->board[s->rank]->n_sum, s->n_sum,
                         memory_order_release);

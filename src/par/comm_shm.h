@@ -1,5 +1,5 @@
 /** \file comm_shm.h
- *  Sums and gathers of ranks through the shared memory of one node.
+ *  Sums, scatters and gathers of ranks through the shared memory of one node.
  *
  *  Layer: par; for comm*.c only.  Between two ranks of a node this is several
  *  times as fast as Open MPI 4.1's all-reduce, and it does not need permission
@@ -8,8 +8,10 @@
  *  An operation is divided into chunks.  Every rank has a ring of slots that
  *  all can read, and three counters of chunks:
  *
- *    in    the chunk is in my slot (for a sum: all but my own slice of it)
- *    sum   my slice has been summed in rank order and is in my slot
+ *    in    the chunk is in my slot (for a sum: all but my own slice of it; for
+ *          a scatter: a piece of every other rank's share)
+ *    sum   my slice has been summed in rank order and is in my slot (for a
+ *          scatter: where it belongs)
  *    out   I have copied the results of the others; the slot may be reused
  *
  *  A rank advances each counter as far as the others' counters allow, and never
@@ -18,7 +20,7 @@
 #ifndef RT_COMM_SHM_H
 #define RT_COMM_SHM_H
 
-#include "par/comm.h"
+#include "par/comm_exchange.h"
 
 typedef struct rt_shm rt_shm;
 /** Size of a rank's part in bytes. */
@@ -27,11 +29,13 @@ size_t rt_shm_bytes(void);
 /** An operation, in caller's storage, which must remain until it is complete.
  */
 typedef struct rt_shm_op {
-  char *data;             // borrowed: data to sum, or the whole gather
-  size_t bytes;           /**< of data */
-  rt_dtype type;          /**< of a sum: RT_F32 or RT_F64 */
-  rt_op op;               /**< of a sum */
-  const size_t *bytes_of; // for a gather: borrowed [size]; NULL: a sum
+  char *data;              // borrowed: data to sum, or the whole gather
+  size_t bytes;            /**< of data, or of all shares */
+  rt_dtype type;           /**< of a sum: RT_F32 or RT_F64 */
+  rt_op op;                /**< of a sum */
+  const size_t *bytes_of;  // for a gather: borrowed [size]; NULL: a sum
+  const rt_shares *shares; // borrowed: instead of data; NULL: none
+  rt_share_op share_op;
   // internal to rt_shm
   int64_t first, n_chunks;
   struct rt_shm_op *next;
@@ -55,5 +59,11 @@ bool rt_shm_done(const rt_shm *shm, const rt_shm_op *op);
 /** The error if ranks disagreed about an operation, with both sizes.  Sticky.
  */
 RT_MUST rt_err rt_shm_error(const rt_shm *shm);
+/** Fail from now on. */
+void rt_shm_give_up(rt_shm *shm);
+/** Bytes that others have read, or will, of the shares of this rank. */
+uint64_t rt_shm_sent(const rt_shm *shm);
+/** a += b, for \a bytes bytes. */
+void rt_shm_add(rt_dtype type, void *a, const void *b, size_t bytes);
 
 #endif
