@@ -165,6 +165,22 @@ class Bench:
         with open(os.path.join(self.work, "run", "metrics.jsonl")) as f:
             return [json.loads(x) for x in f if '"train"' in x]
 
+    def exchanged(self):
+        """Bytes of gradients and weights that the busiest rank sends a step,
+        over the least: each rank sums its part, and gives it to all."""
+        d, blocks = 256, 2
+        params = V * d + d + blocks * (2 * d * d + 2 * d * KV // 2 + 2 * d +
+                                       3 * d * FFN)
+        ratio = 0
+        for dp in 2, 4:
+            self.train(dp, 1, f"student.width={d}", f"student.blocks={blocks}",
+                       "student.heads=4", "student.kv_heads=2", "data.seq=64",
+                       "train.length=2 steps")
+            with open(os.path.join(self.work, "run", "metrics.jsonl")) as f:
+                sent = json.loads(f.readlines()[-1])["sent_bytes_per_step"]
+            ratio = max(ratio, sent / (2 * (dp - 1) / dp * params * 4))
+        self.put("comm.bytes_over_minimum", ratio, "of the least", 1.02, False)
+
     def step(self, ranks, threads, *keys):
         """Median seconds of a step; the first is not counted."""
         times = [x["time_s"] for x in self.train(ranks, threads, *keys)]
@@ -361,6 +377,8 @@ def main():
             b.efficiency()
         if b.wants("train.two_ranks.dp", "train.two_ranks.tp"):
             b.two_ranks()
+        if b.wants("comm.bytes_over_minimum"):
+            b.exchanged()
         if b.wants("train.offline_overhead"):
             b.offline()
         if b.wants("checkpoint.stall"):

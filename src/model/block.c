@@ -47,6 +47,7 @@ static rt_err add_to_residual(const rt_block_env *env, rt_view in,
   if (b != NULL) // added once, after the sum over tp
     RT_RUN(env->dev, bias_fwd, .bias = b->w, .y = out);
   RT_RUN(env->dev, add, .x = x, .y = out);
+  rt_comm_progress(); // weights of later blocks may be on their way
   return RT_OK;
 }
 

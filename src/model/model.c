@@ -306,14 +306,17 @@ rt_err rt_model_forward(rt_model *m, const rt_tokens_in *in, rt_view *hidden)
   const int64_t n = in->n_rows * in->seq;
   const rt_block_env env = env_of(m, in);
   rt_acts acts = acts_of(m, 0, n);
+  RT_TRY(rt_params_arrive(&m->params, 0));
   RT_RUN(m->dev, embed_fwd, .tok = in->tok, .w = m->embed->w,
          .y = acts.v[RT_ACT_X], .v0 = m->grid->i_tp * m->embed->w.rows);
   RT_TRY(rt_tp_exit(m->grid, m->dev, acts.v[RT_ACT_X], RT_PASS_FORWARD));
   for (int64_t b = 0; b < m->arch.n_blocks; b++) {
     const rt_acts next = acts_of(m, b + 1, n);
+    RT_TRY(rt_params_arrive(&m->params, (int)b + 1));
     RT_TRY(rt_block_forward(&m->block[b], &env, &acts, next.v[RT_ACT_X]));
     acts = next;
   }
+  RT_TRY(rt_params_arrive(&m->params, (int)m->arch.n_blocks + 1));
   *hidden = rt_view_rows(m->hidden, 0, n);
   RT_RUN(m->dev, rmsnorm_fwd, .x = acts.v[RT_ACT_X], .w = m->norm->w,
          .y = *hidden, .rstd = rt_view_rows(m->rstd, 0, n),

@@ -49,21 +49,20 @@ void rt_model_destroy(rt_model **m);
 const rt_arch *rt_model_arch(const rt_model *m);
 rt_params *rt_model_params(rt_model *m);
 
-/** Forward.  \a hidden: the last hidden state after the final norm, [N, D],
- *  borrowed until the next forward, replicated over tp.  Collective over tp. */
+/** Forward.  Waits for the weights of each bucket before it uses them
+ *  (rt_params_arrive); when it returns, all have arrived.  \a hidden: the last
+ * hidden state after the final norm, [N, D], borrowed until the next forward,
+ * replicated over tp.  Collective over tp. */
 RT_MUST rt_err rt_model_forward(rt_model *m, const rt_tokens_in *in,
                                 rt_view *hidden);
 
 rt_head rt_model_head(const rt_model *m);
 
-/** Called when this rank's gradients of \a bucket are complete. */
-typedef rt_err rt_bucket_fn(void *self, int bucket);
-
 /** Backward from d_hidden [N, D], this rank's partial sum over its vocabulary
  *  shard, which the model sums over tp.  Gradients are accumulated.  \a done
- *  (may be NULL) is called after each bucket, in the order last block first;
- *  the bucket of a tied head and embedding comes last.  d_hidden is
- *  overwritten.  Collective over tp. */
+ *  (may be NULL) is called after each bucket, once its gradients are complete,
+ * in the order last block first; the bucket of a tied head and embedding comes
+ * last.  d_hidden is overwritten.  Collective over tp. */
 RT_MUST rt_err rt_model_backward(rt_model *m, const rt_tokens_in *in,
                                  rt_view d_hidden, rt_bucket_fn *done,
                                  void *self);

@@ -163,6 +163,26 @@ void rt_params_clear(rt_params *p)
   *p = (rt_params){0};
 }
 
+rt_parts rt_param_parts(const rt_params *p, int i, const rt_view *view)
+{
+  const int64_t rows = view->rows, dp = p->grid->dp;
+  const int64_t each = (rows + dp - 1) / dp;
+  return (rt_parts){view, each > 0 ? each : 1, (int)(i % dp)};
+}
+
+rt_err rt_params_arrive(const rt_params *p, int bucket)
+{
+  rt_comm_progress();
+  return p->arrive == NULL ? RT_OK : p->arrive(p->arrive_self, bucket);
+}
+
+rt_err rt_params_arrive_all(const rt_params *p)
+{
+  for (int b = 0; b < p->n_buckets; b++)
+    RT_TRY(rt_params_arrive(p, b));
+  return RT_OK;
+}
+
 void rt_params_zero(rt_params *p, rt_dev *dev)
 {
   for (int i = 0; i < p->n; i++) {

@@ -42,6 +42,9 @@ typedef struct rt_param {
   rt_view g; /**< same shape; absent in a model without gradients */
 } rt_param;
 
+/** Called with a bucket of tensors. */
+typedef rt_err rt_bucket_fn(void *self, int bucket);
+
 typedef struct rt_params {
   rt_param *item; // owned [n]
   int n, n_buckets;
@@ -50,6 +53,9 @@ typedef struct rt_params {
   const rt_grid *grid;  // borrowed
   rt_comm *comm_kv; // owned: ranks with the same kv heads; NULL if there are no
                     // replicas
+  rt_bucket_fn *arrive; /**< waits until a bucket's weights have come from the
+                           ranks that updated them; NULL: they are there */
+  void *arrive_self;    // borrowed
 } rt_params;
 
 /** Lay out all tensors of \a arch for this rank's position in \a grid
@@ -61,6 +67,19 @@ RT_MUST rt_err rt_params_init(rt_params *p, const rt_arch *arch,
                               rt_dtype real, bool with_grad);
 /** Collective over the grid. */
 void rt_params_clear(rt_params *p);
+
+/** How a view of tensor \a i's tile (its weights or gradients) is divided among
+ *  the ranks of dp, each of which updates ceil(rows / dp) rows at most.  The
+ *  first part of tensor i belongs to rank i % dp, so that vectors and
+ * remainders are spread. */
+rt_parts rt_param_parts(const rt_params *p, int i, const rt_view *view);
+
+/** Wait until the weights of \a bucket have arrived: before each use of whole
+ *  tiles after an update.  Collective over dp, in the same order on all ranks.
+ */
+RT_MUST rt_err rt_params_arrive(const rt_params *p, int bucket);
+/** The same for all buckets. */
+RT_MUST rt_err rt_params_arrive_all(const rt_params *p);
 
 /** Set gradients and vocabulary padding to zero, after the commit. */
 void rt_params_zero(rt_params *p, rt_dev *dev);

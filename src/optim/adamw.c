@@ -2,7 +2,7 @@
  *  AdamW with optimizer states sharded over dp. */
 #include "optim/adamw.h"
 
-#include "base/split.h"
+#include "optim/buckets.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -16,22 +16,19 @@ struct rt_adamw {
   rt_view step;          // f64 [1, 5]: a k_adamw_step
   double *h_sums;        // owned [params->n]
   double *rank_sums;     // owned [n_ranks]
-  size_t *bytes_of; // owned [dp]: bytes that each rank contributes to a tensor
+  rt_buckets gathers;
 };
 
-/** The rows of the local tile that dp rank \a i_dp updates. */
-static void place_shard(const rt_params *p, int i, int i_dp, int64_t *row0,
-                        int64_t *n)
+/** The rows of the local tile that this rank updates. */
+static void place_shard(const rt_params *p, int i, int64_t *row0, int64_t *n)
 {
-  const int dp = p->grid->dp;
-  const rt_param *t = &p->item[i];
-  if (t->vector) { // too small to divide: assigned whole to one rank
-    *row0 = 0;
-    *n = i % dp == i_dp ? 1 : 0;
-    return;
-  }
-  *row0 = rt_split_begin(t->w.rows, dp, i_dp);
-  *n = rt_split_count(t->w.rows, dp, i_dp);
+  const rt_parts parts = rt_param_parts(p, i, &p->item[i].w);
+  rt_parts_rows(&parts, p->grid->dp, p->grid->i_dp, row0, n);
+}
+
+static rt_err arrive(void *opt, int bucket)
+{
+  return rt_buckets_finish(&((rt_adamw *)opt)->gathers, bucket);
 }
 
 rt_err rt_adamw_create(rt_params *params, rt_dev *dev,
@@ -51,14 +48,16 @@ rt_err rt_adamw_create(rt_params *params, rt_dev *dev,
   o->shard = calloc(n, sizeof *o->shard);
   o->h_sums = calloc(n, sizeof *o->h_sums);
   o->rank_sums = calloc((size_t)params->grid->n_ranks, sizeof *o->rank_sums);
-  o->bytes_of = calloc((size_t)params->grid->dp, sizeof *o->bytes_of);
-  RT_CHECK(o->shard && o->h_sums && o->rank_sums && o->bytes_of, RT_ERR_MEM,
+  RT_CHECK(o->shard && o->h_sums && o->rank_sums, RT_ERR_MEM,
            "an optimizer of %zu tensors", n);
+  RT_TRY(rt_buckets_init(&o->gathers, params, dev, RT_BUCKET_WEIGHTS));
+  params->arrive = arrive;
+  params->arrive_self = o;
   RT_TRY(rt_arena_create("optimizer", &o->arena));
   for (int i = 0; i < params->n; i++) {
     rt_adamw_shard *s = &o->shard[i];
     const rt_param *t = &params->item[i];
-    place_shard(params, i, params->grid->i_dp, &s->row0, &s->n);
+    place_shard(params, i, &s->row0, &s->n);
     RT_TRY(rt_arena_reserve(o->arena, "first moment", t->w.dtype, s->n,
                             t->w.cols, &s->m));
     RT_TRY(rt_arena_reserve(o->arena, "second moment", t->w.dtype, s->n,
@@ -92,11 +91,13 @@ void rt_adamw_destroy(rt_adamw **out)
   *out = NULL;
   if (o == NULL)
     return;
+  if (o->params->arrive_self == o)
+    o->params->arrive = NULL;
+  rt_buckets_clear(&o->gathers);
   rt_arena_destroy(&o->arena);
   free(o->shard);
   free(o->h_sums);
   free(o->rank_sums);
-  free(o->bytes_of);
   free(o);
 }
 
@@ -143,19 +144,18 @@ rt_err rt_adamw_grad_norm(rt_adamw *opt, double *norm)
   return RT_OK;
 }
 
-/** All-gather of a tensor's updated rows over dp. */
-static rt_err gather_tensor(rt_adamw *opt, int i)
+/** Update this rank's rows of one tensor. */
+static void update_tensor(rt_adamw *opt, int i)
 {
-  const rt_params *p = opt->params;
-  const rt_view w = p->item[i].w;
-  int64_t row0, n;
-  for (int r = 0; r < p->grid->dp; r++) {
-    place_shard(p, i, r, &row0, &n);
-    opt->bytes_of[r] = (size_t)(n * w.cols) * rt_dtype_size(w.dtype);
-  }
   const rt_adamw_shard *s = &opt->shard[i];
-  const rt_view mine = rt_view_rows(w, s->row0, s->n);
-  return rt_comm_allgatherv(p->grid->comm_dp, mine.data, opt->bytes_of, w.data);
+  const rt_param *q = &opt->params->item[i];
+  const bool decays = q->decay || opt->spec.decay_all;
+  if (s->n > 0)
+    RT_RUN(opt->dev, adamw, .p = rt_view_rows(q->w, s->row0, s->n), .m = s->m,
+           .v = s->v, .g = rt_view_rows(q->g, s->row0, s->n), .step = opt->step,
+           .beta1 = opt->spec.beta1, .beta2 = opt->spec.beta2,
+           .eps = opt->spec.eps,
+           .weight_decay = decays ? opt->spec.weight_decay : 0.0);
 }
 
 rt_err rt_adamw_update(rt_adamw *opt, int64_t t, double lr, double grad_scale)
@@ -165,21 +165,14 @@ rt_err rt_adamw_update(rt_adamw *opt, int64_t t, double lr, double grad_scale)
                              .grad_scale = grad_scale,
                              .bias1 = 1.0 - pow(opt->spec.beta1, (double)t),
                              .bias2 = 1.0 - pow(opt->spec.beta2, (double)t)};
+  RT_TRY(rt_params_arrive_all(p)); // those of the update before
   RT_TRY(rt_dev_put(opt->dev, opt->step, &step));
-  for (int i = 0; i < p->n; i++) {
-    const rt_adamw_shard *s = &opt->shard[i];
-    const rt_param *q = &p->item[i];
-    if (s->n == 0)
-      continue;
-    RT_RUN(opt->dev, adamw, .p = rt_view_rows(q->w, s->row0, s->n), .m = s->m,
-           .v = s->v, .g = rt_view_rows(q->g, s->row0, s->n), .step = opt->step,
-           .beta1 = opt->spec.beta1, .beta2 = opt->spec.beta2,
-           .eps = opt->spec.eps,
-           .weight_decay =
-               q->decay || opt->spec.decay_all ? opt->spec.weight_decay : 0.0);
+  // in the order in which the next forward needs them
+  for (int i = 0, b = 0; b < p->n_buckets; b++) {
+    for (; i < p->n && p->item[i].bucket == b; i++)
+      update_tensor(opt, i);
+    RT_TRY(rt_buckets_start(&opt->gathers, b));
+    rt_comm_progress();
   }
-  RT_TRY(rt_dev_sync(opt->dev));
-  for (int i = 0; p->grid->dp > 1 && i < p->n; i++)
-    RT_TRY(gather_tensor(opt, i));
   return RT_OK;
 }

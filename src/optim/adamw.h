@@ -19,8 +19,8 @@ typedef struct rt_adamw_shard {
 
 typedef struct rt_adamw rt_adamw;
 
-/** Plan the optimizer states.  Vectors ([1, n]) are not divided: dp rank
- *  (tensor index % dp) owns them. */
+/** Plan the optimizer states.  Each rank of dp updates its part of the rows of
+ *  each tile (rt_param_parts). */
 RT_MUST rt_err rt_adamw_create(rt_params *params, rt_dev *dev,
                                const rt_adamw_spec *spec, rt_adamw **out);
 const rt_arena *rt_adamw_arena(const rt_adamw *opt);
@@ -30,14 +30,14 @@ void rt_adamw_destroy(rt_adamw **opt);
 /** The shard of tensor \a i, for checkpoints. */
 rt_adamw_shard *rt_adamw_shard_of(rt_adamw *opt, int i);
 
-/** 2-norm of all gradients, after gradsync.  Each element of the model counts
- *  once, in any layout.  NaN and Inf are returned as such, on all ranks alike.
- *  Collective over the grid. */
+/** 2-norm of all gradients, after gradsync; it reads this rank's rows only.
+ * Each element of the model counts once, in any layout.  NaN and Inf are
+ * returned as such, on all ranks alike. Collective over the grid. */
 RT_MUST rt_err rt_adamw_grad_norm(rt_adamw *opt, double *norm);
 
 /** Update with learning rate \a lr and gradients multiplied by \a grad_scale;
- *  \a t counts updates from 1.  Then gather the parameters over dp.
- *  Collective. */
+ *  \a t counts updates from 1.  Then start to gather the parameters over dp,
+ *  bucket by bucket: rt_params_arrive waits for them.  Collective. */
 RT_MUST rt_err rt_adamw_update(rt_adamw *opt, int64_t t, double lr,
                                double grad_scale);
 

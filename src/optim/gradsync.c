@@ -2,12 +2,13 @@
  *  Sums gradient buckets over dp while backward is still running. */
 #include "optim/gradsync.h"
 
+#include "optim/buckets.h"
 #include <stdlib.h>
 
 struct rt_gradsync {
   rt_params *params; // borrowed
   rt_dev *dev;       // borrowed
-  rt_pending **open; // owned [n_buckets]
+  rt_buckets sums;
   int *started; // owned [n_buckets]; the first n_started, in order of their
                 // start
   int n_started;
@@ -23,12 +24,9 @@ rt_err rt_gradsync_create(rt_params *params, rt_dev *dev, rt_gradsync **out)
   *out = gs;
   gs->params = params;
   gs->dev = dev;
-  // NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers
-  gs->open = calloc((size_t)params->n_buckets, sizeof *gs->open);
   gs->started = calloc((size_t)params->n_buckets, sizeof *gs->started);
-  RT_CHECK(gs->open != NULL && gs->started != NULL, RT_ERR_MEM, "%d buckets",
-           params->n_buckets);
-  return RT_OK;
+  RT_CHECK(gs->started != NULL, RT_ERR_MEM, "%d buckets", params->n_buckets);
+  return rt_buckets_init(&gs->sums, params, dev, RT_BUCKET_GRADIENTS);
 }
 
 void rt_gradsync_destroy(rt_gradsync **out)
@@ -37,7 +35,7 @@ void rt_gradsync_destroy(rt_gradsync **out)
   *out = NULL;
   if (gs == NULL)
     return;
-  free(gs->open);
+  rt_buckets_clear(&gs->sums);
   free(gs->started);
   free(gs);
 }
@@ -58,14 +56,11 @@ static rt_err sum_replicas(rt_gradsync *gs, int bucket)
 rt_err rt_gradsync_bucket(void *self, int bucket)
 {
   rt_gradsync *gs = self;
-  const rt_params *p = gs->params;
   for (int i = 0; i < gs->n_started; i++)
     RT_CHECK(gs->started[i] != bucket, RT_ERR_INTERNAL,
              "gradient bucket %d is started twice", bucket);
   RT_TRY(sum_replicas(gs, bucket));
-  RT_TRY(rt_comm_allreduce_start(p->grid->comm_dp, gs->dev,
-                                 rt_dev_event(gs->dev), p->bucket_grad[bucket],
-                                 RT_SUM, &gs->open[bucket]));
+  RT_TRY(rt_buckets_start(&gs->sums, bucket));
   gs->started[gs->n_started++] = bucket;
   return RT_OK;
 }
@@ -77,7 +72,7 @@ rt_err rt_gradsync_finish(rt_gradsync *gs)
            gs->n_started, gs->params->n_buckets);
   // the first one started has progressed furthest
   for (int i = 0; i < gs->n_started; i++)
-    RT_TRY(rt_comm_finish(&gs->open[gs->started[i]]));
+    RT_TRY(rt_buckets_finish(&gs->sums, gs->started[i]));
   gs->n_started = 0;
   return RT_OK;
 }

@@ -1,6 +1,7 @@
 /** \file gradsync.h
- *  Sums gradient buckets over dp while backward is still running.  Layer: optim
- *  (it includes rt_params). */
+ *  Sums gradient buckets over dp while backward is still running: each rank
+ *  gets the sums of the rows that it updates.  Layer: optim (it includes
+ *  rt_params). */
 #ifndef RT_GRADSYNC_H
 #define RT_GRADSYNC_H
 
@@ -14,11 +15,12 @@ RT_MUST rt_err rt_gradsync_create(rt_params *params, rt_dev *dev,
 /** Free and set to NULL; NULL is accepted. */
 void rt_gradsync_destroy(rt_gradsync **gs);
 
-/** Bucket \a bucket is complete on this rank: start its sum over dp.
- *  Replicated kv tiles are first summed over comm_kv (blocking, small).  This
- *  is an rt_bucket_fn; pass the gradsync as self.  Start each bucket once per
- *  finish; its gradients are borrowed until then.  Collective over the grid, in
- *  the same order on all ranks. */
+/** Bucket \a bucket is complete on this rank: start its sum over dp.  The sums
+ *  replace this rank's rows of each gradient (rt_param_parts); the other rows
+ *  keep what this rank had.  Replicated kv tiles are first summed over comm_kv
+ *  (blocking, small).  This is an rt_bucket_fn; pass the gradsync as self.
+ *  Start each bucket once per finish; its gradients are borrowed until then.
+ *  Collective over the grid, in the same order on all ranks. */
 RT_MUST rt_err rt_gradsync_bucket(void *gs, int bucket);
 /** Wait for all started buckets; either all or none must have been started.
  *  Collective. */

@@ -46,6 +46,7 @@ static void update(run *x, int t)
   for (int i = 0; i < x->s.p.n; i++)
     set_put(&x->s, i, x->s.p.item[i].g, element, t, 1.0);
   RT_OKAY(rt_adamw_update(x->opt, t, 0.01 / t, 1.0));
+  RT_OKAY(rt_params_arrive_all(&x->s.p));
 }
 
 static rt_state_spec state_of(run *x)

@@ -157,6 +157,7 @@ static void norm_weights(const scene *x, double w[16])
   const rt_param *const p =
       rt_params_find(rt_model_params(x->tr.model), "model.norm.weight");
   CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+  RT_OKAY(rt_params_arrive_all(rt_model_params(x->tr.model)));
   RT_OKAY(rt_dev_get(x->dev, w, p->w));
 }
 

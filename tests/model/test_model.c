@@ -298,6 +298,63 @@ static void test_fewer_rows(void)
   finish(&s);
 }
 
+/** Weights that come bucket by bucket. */
+typedef struct late {
+  side *s;
+  double *tile[64];    // owned: of each tensor
+  int n_come;          // buckets so far
+  int64_t launched_at; // before the last one came
+} late;
+
+/** The next bucket comes; between two of them there was work to do. */
+static rt_err come(void *self, int bucket)
+{
+  late *l = self;
+  const rt_params *p = rt_model_params(l->s->m);
+  const int64_t at = rt_dev_event(l->s->dev).at;
+  CU_ASSERT_EQUAL(bucket, l->n_come);
+  CU_ASSERT(at > l->launched_at);
+  for (int i = 0; i < p->n; i++)
+    if (p->item[i].bucket == bucket)
+      store(l->s, p->item[i].w, l->tile[i]);
+  l->launched_at = rt_dev_event(l->s->dev).at;
+  l->n_come++;
+  return RT_OK;
+}
+
+/** The forward reads no weight before its bucket has come, and computes all
+ *  blocks before it meanwhile. */
+static void test_late_weights(void)
+{
+  const rt_arch archs[] = {plain(), rich()};
+  for (int k = 0; k < 2; k++) {
+    side s;
+    late l = {.s = &s, .launched_at = -1};
+    rt_view h;
+    start(&s, &archs[k], ALONE);
+    rt_params *p = rt_model_params(s.m);
+    CU_ASSERT_FATAL(p->n <= 64);
+    RT_OKAY(rt_model_forward(s.m, &s.in, &h));
+    double *want = fetch(&s, h);
+    for (int i = 0; i < p->n; i++) {
+      l.tile[i] = fetch(&s, p->item[i].w);
+      RT_RUN(s.dev, fill, .y = p->item[i].w, .value = NAN);
+    }
+    p->arrive = come;
+    p->arrive_self = &l;
+    RT_OKAY(rt_model_forward(s.m, &s.in, &h));
+    CU_ASSERT_EQUAL(l.n_come, p->n_buckets);
+    double *got = fetch(&s, h);
+    CU_ASSERT_EQUAL(memcmp(got, want, rt_view_bytes(&h)), 0);
+    p->arrive = NULL;
+    for (int i = 0; i < p->n; i++)
+      free(l.tile[i]);
+    free(want);
+    free(got);
+    finish(&s);
+  }
+}
+
 static void test_refused(void)
 {
   side s;
@@ -326,4 +383,5 @@ RT_TEST_MAIN("model", {"rotary angles follow the formula", test_rope},
              {"forward agrees with plain loops", test_reference},
              {"gradients agree with differences", test_gradients},
              {"fewer rows than planned", test_fewer_rows},
+             {"weights that come late", test_late_weights},
              {"bad plans are refused", test_refused})

@@ -1,6 +1,6 @@
 /** \file test_gradsync.c
  *  Gradient buckets summed over dp while backward goes on.
- *  ranks: 1 2 4 */
+ *  ranks: 1 2 3 4 */
 #include "optim/gradsync.h"
 #include "support/param_set.h"
 
@@ -51,9 +51,12 @@ static void check_sums(const set *s)
     const rt_param *t = &s->p.item[i];
     const double factor = triangle(s->grid.dp) *
                           (has_replicas(t) ? triangle(t->n_replicas) : 1.0);
+    const rt_parts parts = rt_param_parts(&s->p, i, &t->g);
+    int64_t row0, n;
+    rt_parts_rows(&parts, s->grid.dp, s->grid.i_dp, &row0, &n);
     double *g = set_get(s, t->g);
     int n_bad = 0;
-    for (int64_t r = 0; r < t->n_rows; r++)
+    for (int64_t r = row0; r < row0 + n && r < t->n_rows; r++)
       for (int64_t c = 0; c < t->n_cols; c++)
         n_bad += g[r * t->n_cols + c] !=
                  factor * element(i, t->row0 + r, t->col0 + c, 0);
@@ -91,10 +94,29 @@ static void sums(set_spec how)
 static void test_sums(void)
 {
   for (int tp = 1; tp <= n_ranks(); tp++)
-    for (int64_t heads = 1; n_ranks() % tp == 0 && heads <= 4; heads *= 2) {
+    for (int64_t heads = 1; n_ranks() % tp == 0 && tp != 3 && heads <= 4;
+         heads *= 2) { // the set has 4 heads
       sums((set_spec){MPI_COMM_WORLD, tp, "cpu", RT_F32, heads, true});
       sums((set_spec){MPI_COMM_WORLD, tp, "check", RT_F64, heads, true});
     }
+}
+
+/** The first element of this rank's rows in a bucket. */
+static double own_element(const set *s, int bucket)
+{
+  for (int i = 0; i < s->p.n; i++) {
+    const rt_param *t = &s->p.item[i];
+    const rt_parts parts = rt_param_parts(&s->p, i, &t->g);
+    int64_t row0, n;
+    rt_parts_rows(&parts, s->grid.dp, s->grid.i_dp, &row0, &n);
+    double x;
+    if (t->bucket != bucket || n == 0)
+      continue;
+    RT_OKAY(rt_dev_get(s->dev, &x,
+                       rt_view_cols(rt_view_rows(t->g, row0, 1), 0, 1)));
+    return x;
+  }
+  return NAN;
 }
 
 /** A start waits for what was launched before it, and for nothing else: the
@@ -113,14 +135,16 @@ static void test_order(void)
   RT_RUN(s.dev, fill, .y = next, .value = 3.0);
   CU_ASSERT_EQUAL(((double *)next.data)[0], 0.0); // in the queue
   if (n_ranks() > 1)
-    CU_ASSERT(((double *)mine.data)[0] >= 2.0); // done, or summed already
+    CU_ASSERT_EQUAL(((double *)mine.data)[0], 2.0); // done
   CU_ASSERT_EQUAL(rt_dev_event(s.dev).at, before.at + 1);
   for (int b = last - 1; b >= 0; b--)
     RT_OKAY(rt_gradsync_bucket(gs, b));
   RT_OKAY(rt_gradsync_finish(gs));
   RT_OKAY(rt_dev_sync(s.dev));
-  CU_ASSERT_EQUAL(((double *)mine.data)[0], 2.0 * n_ranks());
-  CU_ASSERT_EQUAL(((double *)next.data)[0], 3.0 * n_ranks());
+  // each rank has some rows of a block; the last bucket has two tensors
+  if (n_ranks() <= 2)
+    CU_ASSERT_EQUAL(own_element(&s, last), 2.0 * n_ranks());
+  CU_ASSERT_EQUAL(own_element(&s, last - 1), 3.0 * n_ranks());
   rt_gradsync_destroy(&gs);
   set_finish(&s);
 }

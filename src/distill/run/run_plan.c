@@ -61,8 +61,8 @@ static rt_err print_recompute(const rt_job *job, const rt_model *student)
   return RT_OK;
 }
 
-/** Print the bytes that one rank sends per step; a ring moves 2 (n - 1) / n of
- *  what it reduces and (n - 1) / n of what it gathers. */
+/** Print the bytes that one rank sends per step: (n - 1) / n of what is summed
+ *  for one rank each, or gathered, and twice that of what is summed for all. */
 static void print_communication(const rt_job *job, rt_trainer *t)
 {
   const rt_grid *g = &job->grid_s;
@@ -77,7 +77,7 @@ static void print_communication(const rt_job *job, rt_trainer *t)
   const double sums = 4.0 * (double)job->arch_s.n_blocks + 2.0;
   rt_info("communication    a step and rank: %.2f MiB gradients and weights "
           "over dp %d, %.2f MiB activations over tp %d",
-          3.0 * ring_dp * params * 0x1p-20, g->dp,
+          2.0 * ring_dp * params * 0x1p-20, g->dp,
           2.0 * ring_tp * sums * hidden * 0x1p-20, g->tp);
 }
 

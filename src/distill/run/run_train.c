@@ -494,16 +494,28 @@ static const char *reason(rt_stop stop)
   return texts[stop];
 }
 
+/** Bytes of gradients and weights that the busiest rank has sent over dp, per
+ *  step since the start.  Collective. */
+static rt_err sent_per_step(const rt_train_run *run, double *bytes)
+{
+  const int64_t n = run->step - run->first;
+  *bytes =
+      (double)rt_comm_sent(run->job->grid_s.comm_dp) / (double)(n > 0 ? n : 1);
+  return rt_comm_allreduce_host(run->job->world, bytes, 1, RT_F64, RT_MAX);
+}
+
 static rt_err summary(rt_train_run *run, rt_stop stop)
 {
   rt_job *job = run->job;
+  double sent;
   const double s = rt_now_s() - job->phases.began;
   const double tokens =
       (double)((run->step - run->first) * job->batch_rows * job->seq);
   rt_phase_table table;
   RT_TRY(rt_phases_gather(&job->phases, job->world, &table));
+  RT_TRY(sent_per_step(run, &sent));
   RT_TRY(rt_agree(job->world, rt_progress_end(&run->progress, run->step,
-                                              reason(stop), &table)));
+                                              reason(stop), &table, sent)));
   rt_phases_say(&table);
   rt_info("%s at step %lld of %lld: %.0f tokens in %.1f s, %lld steps "
           "skipped%s%s",
@@ -520,6 +532,8 @@ static rt_err finish(rt_train_run *run, rt_stop stop)
   const bool trained = run->step >= job->n_steps;
   // an evaluation for which there is no time is left to the next start
   const bool complete = trained && (stop == GO_ON || run->evaluator == NULL);
+  // the last step's: no forward may follow
+  RT_TRY(rt_params_arrive_all(rt_model_params(run->trainer->model)));
   RT_TRY(save(run, save_now));
   if (complete && run->first < job->n_steps)
     RT_TRY(evaluate(run));

@@ -254,7 +254,7 @@ rt_err rt_progress_eval(rt_progress *p, int64_t step, const rt_eval_result *r)
 }
 
 rt_err rt_progress_end(rt_progress *p, int64_t step, const char *how,
-                       const rt_phase_table *table)
+                       const rt_phase_table *table, double sent)
 {
   rt_metrics *m = p->metrics;
   if (m == NULL)
@@ -262,6 +262,7 @@ rt_err rt_progress_end(rt_progress *p, int64_t step, const char *how,
   rt_metrics_begin(m, "end", step);
   rt_metrics_text(m, "how", how);
   rt_metrics_real(m, "time_s", time_of(p));
+  rt_metrics_real(m, "sent_bytes_per_step", sent);
   for (int i = 0; i < RT_PHASE_LINES; i++) {
     const double over_ranks[] = {table->min[i], table->avg[i], table->max[i]};
     rt_metrics_reals(m, rt_phase_line_name(i), over_ranks, 3);

@@ -56,8 +56,9 @@ void rt_progress_line(rt_progress *p, int64_t step, const rt_step_result *r,
                       double rss_bytes, double wait);
 RT_MUST rt_err rt_progress_eval(rt_progress *p, int64_t step,
                                 const rt_eval_result *r);
-/** Write the last line of the metrics, and sync to disk. */
+/** Write the last line of the metrics, and sync to disk.  \a sent: bytes of
+ *  gradients and weights per step that the busiest rank has sent over dp. */
 RT_MUST rt_err rt_progress_end(rt_progress *p, int64_t step, const char *how,
-                               const rt_phase_table *table);
+                               const rt_phase_table *table, double sent);
 
 #endif
