@@ -112,12 +112,15 @@ static rt_err open_shard(bench *b, const char *folder, int64_t set, int64_t i)
 {
   int *const fd = &b->fd[set * b->n_shards + i];
   char path[RT_PATH_MAX];
-  rt_h5_reader *h5;
+  rt_h5_reader *h5 = NULL;
+  rt_seal_proof proof;
   RT_TRY(rt_logits_shard_path(path, folder, i));
   *fd = open(path, O_RDONLY | O_CLOEXEC);
   RT_CHECK(*fd >= 0, RT_ERR_NOINPUT, "cannot open %s", path);
-  RT_TRY(rt_h5_reader_open(path, &h5));
-  const rt_err err = locate(b, h5, *fd, set, i);
+  rt_err err = rt_h5_reader_open(path, &proof, &h5);
+  rt_seal_proof_clear(&proof);
+  if (err == RT_OK)
+    err = locate(b, h5, *fd, set, i);
   rt_h5_reader_close(&h5);
   return err;
 }

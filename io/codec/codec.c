@@ -66,11 +66,6 @@ size_t rt_codec_bytes(const rt_codec_spec *spec, const void *tables, size_t n)
          (spec->kind != RT_CODEC_EXACT ? rt_packed_bytes(spec, tables, n) : 0);
 }
 
-const rt_codec_spec *rt_codec_about(const rt_codec *codec)
-{
-  return &codec->spec;
-}
-
 void rt_codec_destroy(rt_codec **codec)
 {
   if (*codec != NULL)
@@ -94,9 +89,4 @@ rt_err rt_codec_decode(const rt_codec *codec, const void *record, size_t n,
   out->stored = true;
   return codec->packed != NULL ? rt_packed_decode(codec->packed, &in, out)
                                : rt_codec_decode_exact(&codec->spec, &in, out);
-}
-
-float rt_codec_bound(const rt_codec *codec, float logp)
-{
-  return codec->spec.kind == RT_CODEC_PACKED ? rt_packed_bound(logp) : 0.0F;
 }

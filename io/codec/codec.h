@@ -30,7 +30,6 @@ RT_MUST rt_err rt_codec_load(const rt_codec_spec *spec, const void *tables,
 RT_MUST rt_err rt_codec_store(const rt_codec *codec, rt_bytes *out);
 /** Memory in bytes that a codec with these tables takes. */
 size_t rt_codec_bytes(const rt_codec_spec *spec, const void *tables, size_t n);
-const rt_codec_spec *rt_codec_about(const rt_codec *codec);
 void rt_codec_destroy(rt_codec **codec);
 
 /** Append the record of \a row to \a out.  RT_ERR_DATA for a row that cannot be
@@ -44,9 +43,5 @@ RT_MUST rt_err rt_codec_encode(const rt_codec *codec, const rt_logits_row *row,
  *  with \a name. */
 RT_MUST rt_err rt_codec_decode(const rt_codec *codec, const void *record,
                                size_t n, const char *name, rt_logits_row *out);
-
-/** Largest |decoded - given| of a `packed` log-prob near \a logp: half the
- *  quantiser's step there; 0 for the other kinds. */
-float rt_codec_bound(const rt_codec *codec, float logp);
 
 #endif

@@ -86,7 +86,9 @@ rt_err rt_codec_decode_exact(const rt_codec_spec *spec, rt_bytes_in *in,
   out->n_entries = n_entries;
   RT_TRY(check_sizes(spec, in, out));
   RT_TRY(rt_logits_row_tokens(out, n_tokens));
-  RT_TRY(rt_logits_row_optional(out, spec->entropy, spec->deviation));
+  RT_TRY(rt_logits_row_optional(
+      out, (rt_logits_optional){.entropy = spec->entropy,
+                                .deviation = spec->deviation}));
   RT_TRY(rt_logits_row_entries(out, n_entries));
   const int n_parts = list_parts(spec, out, part, elements);
   for (int i = 0; i < n_parts; i++) {

@@ -56,15 +56,15 @@ static void forget(float **array)
   *array = NULL;
 }
 
-rt_err rt_logits_row_optional(rt_logits_row *row, bool entropy, bool deviation)
+rt_err rt_logits_row_optional(rt_logits_row *row, rt_logits_optional has)
 {
-  if (!entropy)
+  if (!has.entropy)
     forget(&row->entropy);
-  if (!deviation)
+  if (!has.deviation)
     forget(&row->deviation);
-  if (entropy && row->entropy == NULL)
+  if (has.entropy && row->entropy == NULL)
     GROW(row->entropy, row->cap_tokens);
-  if (deviation && row->deviation == NULL)
+  if (has.deviation && row->deviation == NULL)
     GROW(row->deviation, row->cap_tokens);
   return RT_OK;
 }
@@ -84,8 +84,9 @@ rt_err rt_logits_row_copy(const rt_logits_row *from, rt_logits_row *to)
 {
   const size_t T = 4 * (size_t)from->n_tokens, n = 4 * (size_t)from->n_entries;
   RT_TRY(rt_logits_row_tokens(to, from->n_tokens));
-  RT_TRY(rt_logits_row_optional(to, from->entropy != NULL,
-                                from->deviation != NULL));
+  RT_TRY(rt_logits_row_optional(
+      to, (rt_logits_optional){.entropy = from->entropy != NULL,
+                               .deviation = from->deviation != NULL}));
   RT_TRY(rt_logits_row_entries(to, from->n_entries));
   memcpy(to->tok, from->tok, T + 4);
   memcpy(to->count, from->count, T);

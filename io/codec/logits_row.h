@@ -42,10 +42,15 @@ RT_MUST rt_err rt_logits_row_copy(const rt_logits_row *from, rt_logits_row *to);
  *  rows that own their arrays, or empty ones ({0}). */
 RT_MUST rt_err rt_logits_row_tokens(rt_logits_row *row, int64_t n);
 RT_MUST rt_err rt_logits_row_entries(rt_logits_row *row, int64_t n);
-/** Allocate `entropy` and `deviation` for cap_tokens tokens, or free them and
+/** Which of the optional arrays a row has. */
+typedef struct rt_logits_optional {
+  bool entropy, deviation;
+} rt_logits_optional;
+
+/** Allocate those that \a has names for cap_tokens tokens; free the others and
  *  set them to NULL. */
-RT_MUST rt_err rt_logits_row_optional(rt_logits_row *row, bool entropy,
-                                      bool deviation);
+RT_MUST rt_err rt_logits_row_optional(rt_logits_row *row,
+                                      rt_logits_optional has);
 
 /** Drop entries of padding ids (those from \a vocab on) and renormalise the
  *  rest to a softmax over \a vocab ids: log-probs and entropy increase

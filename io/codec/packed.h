@@ -76,8 +76,6 @@ RT_MUST rt_err rt_packed_encode(const rt_packed *packed,
                                 const rt_logits_row *row, rt_bytes *out);
 RT_MUST rt_err rt_packed_decode(const rt_packed *packed, rt_bytes_in *in,
                                 rt_logits_row *out);
-/** See rt_codec_bound(). */
-float rt_packed_bound(float logp);
 
 /** Quantisation level of a log-prob. */
 int rt_packed_level(float logp);

@@ -294,7 +294,9 @@ rt_err rt_packed_decode(const rt_packed *k, rt_bytes_in *in, rt_logits_row *out)
   out->n_tokens = n_tokens;
   out->n_entries = 0;
   RT_TRY(rt_logits_row_tokens(out, n_tokens));
-  RT_TRY(rt_logits_row_optional(out, spec->entropy, spec->deviation));
+  RT_TRY(rt_logits_row_optional(
+      out, (rt_logits_optional){.entropy = spec->entropy,
+                                .deviation = spec->deviation}));
   const rt_err err = take_row(&e, n_entries);
   free(e.key);
   return err;

@@ -41,14 +41,6 @@ static float value_of(int level)
   return -(steps[s].from + (float)(level - steps[s].level) / steps[s].per_nat);
 }
 
-float rt_packed_bound(float logp)
-{
-  int s = N_STEPS - 1;
-  while (s > 0 && -logp < steps[s].from)
-    s--;
-  return 0.5F / steps[s].per_nat;
-}
-
 int rt_packed_range_context(int range)
 {
   static const int below[RT_N_RANGES - 1] = {4,  12,  24,  40,  56, 72,

@@ -191,13 +191,8 @@ static rt_err look(rt_err err, rt_h5_reader **r)
   return err;
 }
 
-rt_err rt_h5_reader_open(const char *path, rt_h5_reader **out)
-{
-  return look(open_file(path, out), out);
-}
-
-rt_err rt_h5_reader_open_sealed(const char *path, rt_seal_proof *proof,
-                                rt_h5_reader **out)
+rt_err rt_h5_reader_open(const char *path, rt_seal_proof *proof,
+                         rt_h5_reader **out)
 {
   *proof = (rt_seal_proof){0};
   rt_err err = open_file(path, out);

@@ -14,13 +14,11 @@
 
 typedef struct rt_h5_reader rt_h5_reader;
 
-/** Open, on this rank only, a file without a seal: its contents are not
- *  verified. */
-RT_MUST rt_err rt_h5_reader_open(const char *path, rt_h5_reader **out);
-/** The same for a file that passes its seal, which is checked on the very file
- *  opened here.  The caller clears \a proof, also after an error. */
-RT_MUST rt_err rt_h5_reader_open_sealed(const char *path, rt_seal_proof *proof,
-                                        rt_h5_reader **out);
+/** Open, on this rank only, a file that passes its seal, which is checked on
+ *  the very file opened here.  The caller clears \a proof, also after an error.
+ */
+RT_MUST rt_err rt_h5_reader_open(const char *path, rt_seal_proof *proof,
+                                 rt_h5_reader **out);
 /** Open, on all ranks of \a comm, a file that its seal covers completely: each
  *  rank checks a share, and rank 0 obtains the description and broadcasts it.
  *  Collective. */

@@ -27,8 +27,6 @@ RT_MUST rt_err rt_generation_eos(const char *folder, int64_t eos, int64_t *out);
  *  \param where  source of the model, for messages */
 RT_MUST rt_err rt_hfconfig_text(const rt_arch *arch, const char *where,
                                 char **text);
-/** Write the text to \a folder/config.json. */
-RT_MUST rt_err rt_hfconfig_write(const char *folder, const rt_arch *arch);
 
 /** SHA-256 over the tokenizer's files (tokenizer.json, or else the vocabulary
  *  files); RT_ERR_NOINPUT if the folder has none. */

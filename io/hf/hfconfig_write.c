@@ -1,10 +1,10 @@
 /** \file hfconfig_write.c
- *  Writes rt_arch as config.json for transformers 4 and 5. */
+ *  The text of a config.json of a model, for transformers 4 and 5. */
 #include "io/hf/hfconfig.h"
 
-#include "base/file.h"
 #include "io/common/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -155,15 +155,4 @@ rt_err rt_hfconfig_text(const rt_arch *arch, const char *where, char **text)
     *text = NULL;
   }
   return err;
-}
-
-rt_err rt_hfconfig_write(const char *folder, const rt_arch *arch)
-{
-  char path[RT_PATH_MAX], *text;
-  RT_TRY(rt_path_join(path, folder, "config.json"));
-  RT_TRY(rt_hfconfig_text(arch, folder, &text));
-  const rt_err err = rt_file_put(path, text, strlen(text));
-  free(text);
-  RT_TRY(err);
-  return RT_OK;
 }

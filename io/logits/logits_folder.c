@@ -209,7 +209,7 @@ static rt_err check_member(const char *path, const rt_logits_info *info,
   rt_seal_proof proof;
   rt_h5_reader *h5 = NULL;
   RT_TRY(rt_seal_path(seal, path));
-  rt_err err = rt_h5_reader_open_sealed(path, &proof, &h5);
+  rt_err err = rt_h5_reader_open(path, &proof, &h5);
   rt_seal_proof_clear(&proof);
   if (err == RT_OK) {
     err = rt_logits_header_check(h5, path, info, i);

@@ -168,7 +168,7 @@ static rt_err add_shard(const rt_logits *ds, int64_t i, table *t)
                : ", or run the same capture again to recreate it");
   rt_seal_proof proof;
   rt_h5_reader *h5 = NULL;
-  rt_err err = rt_h5_reader_open_sealed(path, &proof, &h5);
+  rt_err err = rt_h5_reader_open(path, &proof, &h5);
   if (err == RT_OK)
     err = check_listed(h5, path, proof.hash, &ds->manifest.shards[i]);
   if (err == RT_OK)

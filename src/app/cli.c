@@ -226,9 +226,9 @@ void rt_cli_print_help(const rt_verb *verb, FILE *to)
             verbs[i].summary);
   print_options(to);
   fputs("\nExit codes:\n", to);
-#define PRINT_CODE(name, code, text) fprintf(to, "  %2d  %s\n", (code), (text));
-  RT_ERROR_LIST(PRINT_CODE)
-#undef PRINT_CODE
+  for (int e = 0; e < RT_N_ERR; e++)
+    fprintf(to, "  %2d  %s\n", rt_err_exit_code((rt_err)e),
+            rt_err_meaning((rt_err)e));
 }
 
 double rt_cli_watchdog_s(const rt_cli *cli)

@@ -10,11 +10,11 @@
 
 // Static, because the hook has no argument for it and a process fails only
 // once.
-static bool debug;
+static bool shows_traces;
 
-void rt_fatal_setup(bool with_trace)
+void rt_fatal_show_traces(void)
 {
-  debug = with_trace;
+  shows_traces = true;
 }
 
 void rt_fatal_print(rt_err err, const char *who)
@@ -22,7 +22,7 @@ void rt_fatal_print(rt_err err, const char *who)
   char trace[1200] = "", text[8192];
   // print the run's lines before the error, even if both go to one file
   fflush(stdout);
-  if ((debug || err == RT_ERR_INTERNAL) && rt_err_trace()[0] != '\0')
+  if ((shows_traces || err == RT_ERR_INTERNAL) && rt_err_trace()[0] != '\0')
     snprintf(trace, sizeof trace, "\n  at %s", rt_err_trace());
   snprintf(text, sizeof text, "retort: %s%s%s%s%s",
            err == RT_ERR_STOPPED || err == RT_ERR_HALTED ? "" : "error: ", who,

@@ -6,11 +6,11 @@
 #include "base/err.h"
 #include "par/comm.h"
 
-/** \a with_trace: print the trace of errors, too. */
-void rt_fatal_setup(bool with_trace);
+/** From now on print the trace of every error, not only of bugs. */
+void rt_fatal_show_traces(void);
 
-/** Print this thread's error to stderr, with its trace in debug mode or if it
- *  is a bug in Retort.  \a who: "" or "rank 3 on host x: ". */
+/** Print this thread's error to stderr, with its trace if that was asked for or
+ *  if it is a bug in Retort.  \a who: "" or "rank 3 on host x: ". */
 void rt_fatal_print(rt_err err, const char *who);
 
 /** The hook for an error on this rank only, whose peers wait somewhere in MPI:

@@ -115,7 +115,8 @@ static rt_err run_verb(const rt_cli *cli, const rt_comm *world)
 static int run(const rt_cli *cli, rt_err ready)
 {
   rt_comm *world = NULL;
-  rt_fatal_setup(cli->debug);
+  if (cli->debug)
+    rt_fatal_show_traces();
   const rt_err watched =
       rt_watchdog_begin(MPI_COMM_WORLD, rt_cli_watchdog_s(cli));
   rt_err err = rt_comm_create(MPI_COMM_WORLD, &world);

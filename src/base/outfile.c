@@ -30,7 +30,7 @@ struct rt_outfile {
   char *tail; // owned [piece_bytes]: appended bytes, n_tail of them, not
               // written yet
   size_t n_tail;
-  int64_t begin, end; // range of the bytes appended so far, without the tail
+  int64_t end; // where the tail belongs
   char path[];
 };
 
@@ -114,13 +114,8 @@ rt_err rt_outfile_append(rt_outfile *f, const void *data, size_t n)
 
 void rt_outfile_seek(rt_outfile *f, int64_t offset)
 {
-  RT_ASSERT(f->end == f->begin && f->n_tail == 0);
-  f->begin = f->end = offset;
-}
-
-int64_t rt_outfile_appended(const rt_outfile *f)
-{
-  return f->end - f->begin + (int64_t)f->n_tail;
+  RT_ASSERT(f->end == 0 && f->n_tail == 0);
+  f->end = offset;
 }
 
 rt_err rt_outfile_resize(rt_outfile *f, int64_t bytes)

@@ -31,8 +31,6 @@ RT_MUST rt_err rt_outfile_put_at(rt_outfile *f, const void *data, size_t n,
 RT_MUST rt_err rt_outfile_append(rt_outfile *f, const void *data, size_t n);
 /** Start appending at \a offset.  Call before the first append. */
 void rt_outfile_seek(rt_outfile *f, int64_t offset);
-/** Bytes appended so far. */
-int64_t rt_outfile_appended(const rt_outfile *f);
 /** Set the file's size; bytes that were not written read as 0. */
 RT_MUST rt_err rt_outfile_resize(rt_outfile *f, int64_t bytes);
 

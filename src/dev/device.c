@@ -81,11 +81,6 @@ const char *rt_dev_library(void)
   return k_gemm_library();
 }
 
-int rt_dev_threads(const rt_dev *dev)
-{
-  return dev->ctx.n_threads;
-}
-
 static void *alloc(void *self, size_t bytes)
 {
   rt_dev *dev = self;

@@ -32,7 +32,6 @@ const char *rt_dev_name(const rt_dev *dev);
 void rt_dev_wake_library(char **argv);
 /** Name and version of the BLAS library. */
 const char *rt_dev_library(void);
-int rt_dev_threads(const rt_dev *dev);
 
 /** Memory functions for arenas on this device ("check" fills new memory with
  *  NaN). */

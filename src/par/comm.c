@@ -94,10 +94,10 @@ void rt_comm_destroy(rt_comm **comm)
   free(c);
 }
 
-void rt_comm_limit(rt_comm *comm, size_t max, bool shared_memory)
+void rt_comm_only_mpi(rt_comm *comm, size_t max)
 {
   comm->max = max;
-  comm->lane->known = !shared_memory;
+  comm->lane->known = true; // there is no shared memory
 }
 
 int rt_comm_rank(const rt_comm *comm)

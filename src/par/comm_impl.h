@@ -47,8 +47,8 @@ RT_MUST rt_err rt_comm_shm(const rt_comm *comm, rt_shm **out);
 /** Start an operation and wait until it is complete.  Collective. */
 RT_MUST rt_err rt_comm_shm_run(const rt_comm *comm, rt_shm *shm, rt_shm_op *op);
 
-/** For tests: limit elements per MPI call, and enable or disable shared memory.
- *  Call before the first operation, on all ranks alike. */
-void rt_comm_limit(rt_comm *comm, size_t max, bool shared_memory);
+/** For tests: use no shared memory, but MPI with at most \a max elements, or
+ *  bytes, per call.  Call before the first operation, on all ranks alike. */
+void rt_comm_only_mpi(rt_comm *comm, size_t max);
 
 #endif

@@ -54,7 +54,6 @@ static void test_create(void)
   rt_dev_destroy(&dev);
   RT_OKAY(rt_dev_create("check", RT_F64, 3, &dev));
   CU_ASSERT_EQUAL(rt_dev_real(dev), RT_F64);
-  CU_ASSERT_EQUAL(rt_dev_threads(dev), 3);
   CU_ASSERT_STRING_EQUAL(rt_dev_name(dev), "check");
   CU_ASSERT_FALSE(rt_dev_on_host(dev));
   rt_dev_destroy(&dev);

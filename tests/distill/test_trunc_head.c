@@ -85,6 +85,15 @@ static rt_trunc_head *new_head(scene *x, rt_truncation rule, int64_t chunk,
   return th;
 }
 
+/** Room for the micro-batch, with statistics. */
+static rt_entries new_entries(int64_t k)
+{
+  const rt_entries_spec spec = {.n = N, .k = k, .statistics = true};
+  rt_entries e;
+  RT_OKAY(rt_entries_create(&spec, &e));
+  return e;
+}
+
 /** Ids of token \a n, likeliest first. */
 static void sort_ids(const scene *x, int n, int ids[V])
 {
@@ -167,7 +176,7 @@ static void check_rules(const char *device, rt_dtype real, double tol,
       const int64_t k = rules[r].top_k < V ? rules[r].top_k : V;
       rt_entries e;
       rt_trunc_head *th = new_head(&x, rules[r], chunks[c], false);
-      RT_OKAY(rt_entries_create(N, k, true, &e));
+      e = new_entries(k);
       RT_OKAY(rt_trunc_head_run(th, &x.rows, &e));
       for (int n = 0; n < N; n++)
         check_token(&x, &e, n, rules[r], tol);
@@ -196,8 +205,8 @@ static void test_tiles(void)
   begin(&x, "cpu", RT_F64);
   rt_trunc_head *whole = new_head(&x, rule, 3, false);
   rt_trunc_head *takes = new_head(&x, rule, 4, true);
-  RT_OKAY(rt_entries_create(N, 6, true, &a));
-  RT_OKAY(rt_entries_create(N, 6, true, &b));
+  a = new_entries(6);
+  b = new_entries(6);
   free(fetch_tile(&x, &arena, &tile));
   for (int64_t at = 0; at < N; at += 5)
     RT_OKAY(rt_trunc_head_take(takes,
@@ -222,7 +231,7 @@ static void test_ranks(void)
   rt_entries e;
   begin(&x, "cpu", RT_F32);
   rt_trunc_head *th = new_head(&x, (rt_truncation){0.95, 9}, 4, false);
-  RT_OKAY(rt_entries_create(N, 9, true, &e));
+  e = new_entries(9);
   memset(e.ids, 0, N * 9 * sizeof *e.ids); // beyond the count they may differ
   memset(e.logp, 0, N * 9 * sizeof *e.logp);
   RT_OKAY(rt_trunc_head_run(th, &x.rows, &e));
@@ -251,7 +260,7 @@ static void test_not_finite(void)
     bad[i] = NAN;
   store(&x.s, norm->w, bad);
   rt_trunc_head *th = new_head(&x, (rt_truncation){1.0, 3}, 4, false);
-  RT_OKAY(rt_entries_create(N, 3, true, &e));
+  e = new_entries(3);
   RT_FAILS(rt_trunc_head_run(th, &x.rows, &e), RT_ERR_DATA,
            "the teacher's logits of row 4, token 0 are not finite");
   rt_entries_clear(&e);

@@ -27,7 +27,8 @@ static bool same(const void *a, const void *b, int64_t n_words)
 
 /** Encoding rounds only once; but `packed` takes a kept label's log-prob from
  *  the entries, and a foreign record may say another. */
-static void check_again(const rt_codec *codec, const rt_logits_row *row)
+static void check_again(const rt_codec_spec *spec, const rt_codec *codec,
+                        const rt_logits_row *row)
 {
   rt_bytes bytes = {0};
   rt_logits_row again = {0};
@@ -40,32 +41,31 @@ static void check_again(const rt_codec *codec, const rt_logits_row *row)
            same(row->tok, again.tok, T + 1) &&
            same(row->count, again.count, T) && same(row->ids, again.ids, n) &&
            same(row->logp, again.logp, n) &&
-           (rt_codec_about(codec)->kind == RT_CODEC_PACKED ||
+           (spec->kind == RT_CODEC_PACKED ||
             same(row->label_logp, again.label_logp, T)),
        "another row comes back");
   rt_logits_row_clear(&again);
   rt_bytes_clear(&bytes);
 }
 
-static void check_record(const rt_codec *codec, const uint8_t *record, size_t n)
+static void check_record(const rt_codec_spec *spec, const rt_codec *codec,
+                         const uint8_t *record, size_t n)
 {
   rt_logits_row row = {0};
   if (rt_codec_decode(codec, record, n, "record", &row) == RT_OK) {
-    must(rt_codec_check_row(rt_codec_about(codec), "row", &row) == RT_OK,
-         "a bad row is taken");
-    check_again(codec, &row);
+    must(rt_codec_check_row(spec, "row", &row) == RT_OK, "a bad row is taken");
+    check_again(spec, codec, &row);
   }
   rt_logits_row_clear(&row);
 }
 
 /** Tables that are accepted must be stored as bytes that are accepted. */
-static void check_tables(const rt_codec *codec)
+static void check_tables(const rt_codec_spec *spec, const rt_codec *codec)
 {
   rt_bytes tables = {0};
   rt_codec *loaded = NULL;
   must(rt_codec_store(codec, &tables) == RT_OK, "tables are not stored");
-  must(rt_codec_load(rt_codec_about(codec), tables.data, tables.n, "tables",
-                     &loaded) == RT_OK,
+  must(rt_codec_load(spec, tables.data, tables.n, "tables", &loaded) == RT_OK,
        "stored tables are not loaded");
   rt_codec_destroy(&loaded);
   rt_bytes_clear(&tables);
@@ -85,8 +85,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                          ? rt_codec_learn(&spec, NULL, 0, &codec)
                          : rt_codec_load(&spec, data, n_tables, "t", &codec);
   if (err == RT_OK) {
-    check_tables(codec);
-    check_record(codec, data + n_tables, n - n_tables);
+    check_tables(&spec, codec);
+    check_record(&spec, codec, data + n_tables, n - n_tables);
     rt_codec_destroy(&codec);
   }
   must(codec == NULL, "tables stay after an error");

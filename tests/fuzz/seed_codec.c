@@ -13,7 +13,9 @@ static rt_err make_row(const rt_codec_spec *spec, rt_logits_row *row)
 {
   const int64_t T = 6;
   RT_TRY(rt_logits_row_tokens(row, T));
-  RT_TRY(rt_logits_row_optional(row, spec->entropy, spec->deviation));
+  RT_TRY(rt_logits_row_optional(
+      row, (rt_logits_optional){.entropy = spec->entropy,
+                                .deviation = spec->deviation}));
   RT_TRY(rt_logits_row_entries(row, T * spec->max_entries));
   row->n_tokens = T;
   row->step = spec->step ? 12345 : 0;

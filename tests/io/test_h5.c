@@ -85,7 +85,7 @@ static void test_together(void)
   put_columns(&where);
   MPI_Barrier(MPI_COMM_WORLD);
   int64_t n;
-  RT_OKAY(rt_h5_reader_open(path, &in));
+  RT_OKAY(h5_open(path, &in));
   CU_ASSERT_EQUAL(n_wrong(in, "a/b.c/x"), 0);
   RT_OKAY(rt_h5_reader_expect(in, "a/b.c/x", &shape));
   RT_OKAY(rt_h5_reader_int(in, "n", &n));
@@ -117,7 +117,7 @@ static void test_extents(void)
     RT_OKAY(rt_h5_declare(h5, "x", &s));
     RT_OKAY(rt_h5_write(h5, "x", 0, 0, rt_view_of(x, RT_U32, ROWS, COLS)));
     RT_OKAY(h5_save(&h5, path));
-    RT_OKAY(rt_h5_reader_open(path, &in));
+    RT_OKAY(h5_open(path, &in));
     RT_OKAY(rt_h5_reader_extents(in, "x", &extents, &n));
     rt_h5_reader_close(&in);
     const int64_t rows =
@@ -158,7 +158,7 @@ static void test_pieces(void)
         h5, "x", &(rt_h5_shape){RT_U32, 2, rows, cols, sets[i].chunk_rows}));
     RT_OKAY(rt_h5_write(h5, "x", 0, 0, rt_view_of(all, RT_U32, rows, cols)));
     RT_OKAY(h5_save(&h5, path));
-    RT_OKAY(rt_h5_reader_open(path, &in));
+    RT_OKAY(h5_open(path, &in));
     for (int64_t row0 = 0; row0 < rows; row0 += rows / 3)
       for (int64_t col0 = 0; col0 < cols; col0 += cols / 3) {
         const int64_t n = rows - row0, m = col0 > 0 ? cols - col0 : cols;
@@ -204,7 +204,7 @@ static void test_vectors(void)
         rt_h5_write(h5, "x", 99990, 0, (rt_view){x + 50, RT_U32, 20, 1, 3}));
     RT_OKAY(h5_save(&h5, path));
     memset(x, 0, (size_t)N * 4);
-    RT_OKAY(rt_h5_reader_open(path, &in));
+    RT_OKAY(h5_open(path, &in));
     RT_OKAY(rt_h5_reader_read(in, "x", 7, 0, rt_view_of(x, RT_U32, N - 7, 1)));
     rt_h5_reader_close(&in);
     CU_ASSERT_TRUE(rt_now_s() - begin_s < 5);
@@ -235,7 +235,7 @@ static void test_attributes(void)
     RT_OKAY(rt_h5_put_real(h5, "real", 0.1));
     RT_FAILS(rt_h5_put_int(h5, "real", 1), RT_ERR_IO, "real: HDF5 cannot");
     RT_OKAY(h5_save(&h5, path));
-    RT_OKAY(rt_h5_reader_open(path, &in));
+    RT_OKAY(h5_open(path, &in));
     RT_OKAY(rt_h5_reader_text(in, "empty", 10, &text));
     CU_ASSERT_STRING_EQUAL(text, "");
     free(text);
@@ -269,10 +269,10 @@ static void test_refused(void)
     rt_h5 *h5;
     rt_h5_reader *in;
     uint32_t x[4] = {0};
-    RT_FAILS(rt_h5_reader_open(path, &in), RT_ERR_NOINPUT, "No such file");
+    RT_FAILS(h5_open(path, &in), RT_ERR_NOINPUT, "No such file");
     CU_ASSERT_PTR_NULL(in);
     scratch_fill(path, 1000);
-    RT_FAILS(rt_h5_reader_open(path, &in), RT_ERR_DATA, "x.h5: HDF5 cannot");
+    RT_FAILS(h5_open(path, &in), RT_ERR_DATA, "x.h5: HDF5 cannot");
     RT_OKAY(rt_h5_create(path, &h5));
     RT_FAILS(rt_h5_declare(h5, "x", &(rt_h5_shape){RT_BF16, 2, 1, 1, 0}),
              RT_ERR_INTERNAL, "bf16");
@@ -341,7 +341,7 @@ static void test_odd(void)
     int64_t n;
     snprintf(name, sizeof name, "%s.h5", odd[i].file);
     RT_OKAY(rt_path_join(path, from, name));
-    RT_OKAY(rt_h5_reader_open(path, &in));
+    RT_OKAY(h5_open(path, &in));
     if (odd[i].part == NULL) {
       float x[12];
       RT_OKAY(rt_h5_reader_look(in, odd[i].name, &s));

@@ -29,7 +29,7 @@ static bool opens(void)
 {
   rt_h5_reader *in;
   int64_t n = 0;
-  if (rt_h5_reader_open(path, &in) != RT_OK)
+  if (h5_open(path, &in) != RT_OK)
     return false;
   const rt_err err = rt_h5_reader_int(in, "n", &n);
   rt_h5_reader_close(&in);
@@ -92,7 +92,7 @@ static void test_absent(void)
   rt_h5_child_stop();
   CU_ASSERT_TRUE(is_gone(first));
   rt_h5_reader *in;
-  RT_FAILS(rt_h5_reader_open(path, &in), RT_ERR_INTERNAL, "no process");
+  RT_FAILS(h5_open(path, &in), RT_ERR_INTERNAL, "no process");
   CU_ASSERT_PTR_NULL(in);
   rt_h5_child_stop(); // nothing to do
   RT_OKAY(rt_h5_child_start());
@@ -140,8 +140,8 @@ static void test_killed(void)
   begin();
   rt_h5_reader *in;
   CU_ASSERT_EQUAL(kill(keeper_of(getpid()), SIGKILL), 0);
-  RT_FAILS(rt_h5_reader_open(path, &in), RT_ERR_IO, "has ended");
-  RT_FAILS(rt_h5_reader_open(path, &in), RT_ERR_IO, "has ended");
+  RT_FAILS(h5_open(path, &in), RT_ERR_IO, "has ended");
+  RT_FAILS(h5_open(path, &in), RT_ERR_IO, "has ended");
   rt_h5_child_stop();
   RT_OKAY(rt_h5_child_start());
   CU_ASSERT_TRUE(opens());

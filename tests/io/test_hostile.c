@@ -8,6 +8,7 @@
 #include "io/common/h5_reader.h"
 #include "io/run/checkpoint.h"
 #include "support/h5_damage.h"
+#include "support/h5_file.h"
 #include "support/logits_scene.h"
 #include "support/newest.h"
 #include <hdf5.h>
@@ -236,7 +237,7 @@ static h5_image make_old(const char *path)
   rt_h5_reader *in;
   rt_extent *extents;
   int64_t n;
-  RT_OKAY(rt_h5_reader_open(path, &in));
+  RT_OKAY(h5_open(path, &in));
   RT_OKAY(rt_h5_reader_extents(in, "records", &extents, &n));
   rt_h5_reader_close(&in);
   for (int64_t i = 0; i < n; i++)

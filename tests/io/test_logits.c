@@ -3,6 +3,7 @@
  *  ranks: 1 2 4 */
 #include "io/common/h5.h"
 #include "io/logits/logits_manifest.h"
+#include "support/h5_file.h"
 #include "support/logits_scene.h"
 #include <math.h>
 #include <pthread.h>
@@ -29,7 +30,7 @@ static void test_long_rows(void)
   rt_h5_reader *h5;
   rt_extent *extents;
   int64_t n;
-  RT_OKAY(rt_h5_reader_open(path, &h5));
+  RT_OKAY(h5_open(path, &h5));
   RT_OKAY(rt_h5_reader_extents(h5, "records", &extents, &n));
   CU_ASSERT_TRUE(n > 2 * 3); // so that a record has whole chunks inside
   free(extents);

@@ -114,7 +114,9 @@ static rt_err edge_row(const edge *e, int64_t i, rt_logits_row *row)
   const int64_t T = e->seq;
   const int64_t most = e->draws > 0 ? e->distinct : e->top_k;
   RT_TRY(rt_logits_row_tokens(row, T));
-  RT_TRY(rt_logits_row_optional(row, e->entropy, e->deviation));
+  RT_TRY(rt_logits_row_optional(
+      row,
+      (rt_logits_optional){.entropy = e->entropy, .deviation = e->deviation}));
   RT_TRY(rt_logits_row_entries(row, T * most));
   row->n_tokens = T;
   row->n_entries = 0;

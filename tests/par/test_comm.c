@@ -94,7 +94,7 @@ static void test_gathers(void)
     comm_scene s;
     comm_scene_start(&s, "cpu", shared != 0);
     if (!shared) // in pieces, but not in thousands of them
-      rt_comm_limit(s.world, 65536, false);
+      rt_comm_only_mpi(s.world, 65536);
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
       gather(&s, lengths[i], false);
       gather(&s, lengths[i], true);

@@ -13,7 +13,7 @@ void comm_scene_start(comm_scene *s, const char *device, bool shared)
   s->rank = rt_comm_rank(s->world);
   s->size = rt_comm_size(s->world);
   if (!shared)
-    rt_comm_limit(s->world, 1000, false);
+    rt_comm_only_mpi(s->world, 1000);
 }
 
 void comm_scene_finish(comm_scene *s)

@@ -1,10 +1,14 @@
 /** \file h5_file.h
- *  A file that was laid out, to the disk. */
+ *  HDF5 files that are part of no dataset or checkpoint. */
 #ifndef RT_H5_FILE_H
 #define RT_H5_FILE_H
 
-#include "io/common/h5.h"
+#include "io/common/h5_reader.h"
 
+/** Write a file that was laid out. */
 rt_err h5_save(rt_h5 **h5, const char *path);
+
+/** Seal a file as it is, and open it.  Not collective. */
+rt_err h5_open(const char *path, rt_h5_reader **out);
 
 #endif

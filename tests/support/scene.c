@@ -52,10 +52,13 @@ static void scene_write_model(const char *folder, uint64_t seed)
     tensors[i].shape[0] = t->vector ? t->cols : t->rows;
     tensors[i].shape[1] = t->vector ? 0 : t->cols;
   }
-  char path[RT_PATH_MAX];
+  char path[RT_PATH_MAX], *text = NULL;
   rt_st_writer *w = NULL;
   RT_OKAY(rt_folder_create(folder));
-  RT_OKAY(rt_hfconfig_write(folder, &scene_arch));
+  RT_OKAY(rt_hfconfig_text(&scene_arch, folder, &text));
+  RT_OKAY(rt_path_join(path, folder, "config.json"));
+  RT_OKAY(rt_file_put(path, text, strlen(text)));
+  free(text);
   RT_OKAY(rt_path_join(path, folder, "model.safetensors"));
   RT_OKAY(rt_st_writer_create(path, tensors, p->n, &w));
   for (int i = 0; i < p->n; i++) // one rank has no padding: SCENE_V is V_pad

@@ -4,11 +4,12 @@
 #include "distill/data/job_data.h"
 #include "distill/job/job_memory.h"
 
-static size_t entries_bytes(const rt_logits_info *info,
-                            const rt_capture_teacher *t)
+static rt_entries_spec entries_of(const rt_logits_info *info,
+                                  const rt_capture_teacher *t)
 {
-  return rt_entries_bytes(t->micro_rows * t->job->seq,
-                          rt_capture_max_entries(info), info->entropy);
+  return (rt_entries_spec){.n = t->micro_rows * t->job->seq,
+                           .k = rt_capture_max_entries(info),
+                           .statistics = info->entropy};
 }
 
 rt_err rt_capture_teacher_plan(rt_job *job, const rt_logits_info *info,
@@ -31,10 +32,11 @@ rt_err rt_capture_teacher_plan(rt_job *job, const rt_logits_info *info,
       .draws = {info->draws, info->draw_seed},
       .chunk_bytes = rt_job_chunk_bytes(job, &job->arch_t, &job->grid_t),
       .seq = job->seq};
+  const rt_entries_spec entries = entries_of(info, t);
   RT_TRY(rt_trunc_head_create(&head, &t->head));
   rt_job_beside_shared(job, job->grid_t.comm_tp);
   rt_job_beside(job, "entries on the host",
-                (double)(entries_bytes(info, t) +
+                (double)(rt_entries_bytes(&entries) +
                          rt_job_batch_bytes(job, t->micro_rows) +
                          rt_trunc_head_host_bytes(t->head)));
   const rt_arena *const plans[] = {rt_model_arena(t->model, 0),
@@ -46,9 +48,8 @@ rt_err rt_capture_teacher_plan(rt_job *job, const rt_logits_info *info,
 /** The part of the commit that is local to this rank. */
 static rt_err commit_own(const rt_logits_info *info, rt_capture_teacher *t)
 {
-  RT_TRY(rt_entries_create(t->micro_rows * t->job->seq,
-                           rt_capture_max_entries(info), info->entropy,
-                           &t->entries));
+  const rt_entries_spec entries = entries_of(info, t);
+  RT_TRY(rt_entries_create(&entries, &t->entries));
   RT_TRY(rt_job_batch(t->job, t->micro_rows, &t->batch));
   return rt_trunc_head_commit(t->head);
 }

@@ -99,6 +99,14 @@ static void complete_rule(rt_window_capture *tc)
   rt_capture_complete(&tc->info);
 }
 
+/** Entries of a micro-batch. */
+static rt_entries_spec entries_of(const rt_window_capture *tc)
+{
+  return (rt_entries_spec){.n = tc->job->micro_rows * tc->job->seq,
+                           .k = rt_capture_max_entries(&tc->info),
+                           .statistics = tc->info.entropy};
+}
+
 static rt_err plan_head(rt_window_capture *tc, rt_model *model)
 {
   rt_job *job = tc->job;
@@ -117,12 +125,11 @@ static rt_err plan_head(rt_window_capture *tc, rt_model *model)
   // for one lane; a resumed run with fewer groups has more lanes per group
   if (is_writer(tc))
     rt_job_beside(job, "shard in writing", rt_capture_writer_bytes(info));
+  const rt_entries_spec entries = entries_of(tc);
   RT_TRY(rt_trunc_head_create(&spec, &tc->head));
-  rt_job_beside(
-      job, "captured entries on the host",
-      (double)(rt_trunc_head_host_bytes(tc->head) +
-               rt_entries_bytes(job->micro_rows * job->seq,
-                                rt_capture_max_entries(info), info->entropy)));
+  rt_job_beside(job, "captured entries on the host",
+                (double)(rt_trunc_head_host_bytes(tc->head) +
+                         rt_entries_bytes(&entries)));
   return RT_OK;
 }
 
@@ -156,9 +163,8 @@ rt_err rt_window_capture_commit(rt_window_capture *tc)
 {
   if (tc == NULL)
     return RT_OK;
-  RT_TRY(rt_entries_create(tc->job->micro_rows * tc->job->seq,
-                           rt_capture_max_entries(&tc->info), tc->info.entropy,
-                           &tc->entries));
+  const rt_entries_spec entries = entries_of(tc);
+  RT_TRY(rt_entries_create(&entries, &tc->entries));
   tc->stream_row = calloc((size_t)tc->job->micro_rows, sizeof *tc->stream_row);
   RT_CHECK(tc->stream_row != NULL, RT_ERR_MEM, "a list of rows");
   return rt_trunc_head_commit(tc->head);

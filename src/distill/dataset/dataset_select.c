@@ -173,7 +173,9 @@ static void truncate_row(const selection *s, rt_logits_row *row)
 
 static rt_err cut_row(const selection *s, rt_logits_row *row)
 {
-  RT_TRY(rt_logits_row_optional(row, s->info.entropy, s->info.deviation));
+  RT_TRY(rt_logits_row_optional(
+      row, (rt_logits_optional){.entropy = s->info.entropy,
+                                .deviation = s->info.deviation}));
   return rt_logits_row_narrow(row, s->info.vocab);
 }
 

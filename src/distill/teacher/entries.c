@@ -21,20 +21,20 @@ static void lay_out(rt_entries *e, bool statistics, rt_bundle *s)
   e->deviation = rt_bundle_take(s, n, sizeof *e->deviation);
 }
 
-size_t rt_entries_bytes(int64_t n, int64_t k, bool statistics)
+size_t rt_entries_bytes(const rt_entries_spec *spec)
 {
   rt_bundle s = {0};
-  lay_out(&(rt_entries){.n = n, .k = k}, statistics, &s);
+  lay_out(&(rt_entries){.n = spec->n, .k = spec->k}, spec->statistics, &s);
   return s.bytes;
 }
 
-rt_err rt_entries_create(int64_t n, int64_t k, bool statistics, rt_entries *e)
+rt_err rt_entries_create(const rt_entries_spec *spec, rt_entries *e)
 {
-  rt_bundle s = {.bytes = rt_entries_bytes(n, k, statistics)};
-  *e = (rt_entries){.n = n, .k = k};
+  rt_bundle s = {.bytes = rt_entries_bytes(spec)};
+  *e = (rt_entries){.n = spec->n, .k = spec->k};
   RT_TRY(rt_bundle_alloc(&s, "entries; reduce micro_rows"));
   e->block = s.block;
-  lay_out(e, statistics, &s);
+  lay_out(e, spec->statistics, &s);
   return RT_OK;
 }
 
@@ -65,7 +65,10 @@ rt_err rt_entries_row(const rt_entries *e, int64_t tok0, const int32_t *tok,
   for (int64_t t = 0; t < T; t++)
     row->n_entries += e->count[tok0 + t];
   RT_TRY(rt_logits_row_tokens(row, T));
-  RT_TRY(rt_logits_row_optional(row, e->entropy != NULL, e->entropy != NULL));
+  const bool statistics = e->entropy != NULL;
+  RT_TRY(rt_logits_row_optional(
+      row,
+      (rt_logits_optional){.entropy = statistics, .deviation = statistics}));
   RT_TRY(rt_logits_row_entries(row, row->n_entries));
   int64_t to = 0;
   for (int64_t t = 0; t < T; t++) {

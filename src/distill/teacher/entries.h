@@ -26,12 +26,17 @@ typedef struct rt_entries {
                         not computed */
 } rt_entries;
 
-/** Allocate for \a n tokens with up to \a k entries each. */
-RT_MUST rt_err rt_entries_create(int64_t n, int64_t k, bool statistics,
-                                 rt_entries *out);
+/** Capacity of entries. */
+typedef struct rt_entries_spec {
+  int64_t n, k;    /**< tokens, entries per token */
+  bool statistics; /**< with entropy and deviation */
+} rt_entries_spec;
+
+/** Allocate. */
+RT_MUST rt_err rt_entries_create(const rt_entries_spec *spec, rt_entries *out);
 /** Memory in bytes of the above.  Pages without entries remain untouched (top-p
- *  keeps fewer than \a k of most tokens). */
-size_t rt_entries_bytes(int64_t n, int64_t k, bool statistics);
+ *  keeps fewer than k of most tokens). */
+size_t rt_entries_bytes(const rt_entries_spec *spec);
 void rt_entries_clear(rt_entries *e);
 /** Remove the entries of tokens whose logits are not finite, and set their
  *  numbers to 0: they are useless as targets. */

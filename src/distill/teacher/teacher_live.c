@@ -126,15 +126,21 @@ static size_t circle_bytes(const live *l)
   return s.bytes;
 }
 
+/** Entries of this teacher group's rows. */
+static rt_entries_spec entries_of(const live *l)
+{
+  return (rt_entries_spec){.n = l->mine.n, .k = l->mine.k};
+}
+
 static double live_beside(const void *self)
 {
   const live *l = self;
+  const rt_entries_spec entries = entries_of(l);
   if (l->dense != NULL)
     return rt_hidden_teacher_beside(l->dense);
   return (double)(rt_trunc_head_host_bytes(l->head) +
                   rt_target_store_host_bytes(&l->store) +
-                  rt_entries_bytes(l->mine.n, l->mine.k, false) +
-                  circle_bytes(l) +
+                  rt_entries_bytes(&entries) + circle_bytes(l) +
                   rt_comm_shared_bytes(l->circle.comm) *
                       (size_t)rt_comm_size(l->circle.comm));
 }
@@ -142,7 +148,8 @@ static double live_beside(const void *self)
 static rt_err allocate_entries(live *l)
 {
   rt_bundle s = {.bytes = circle_bytes(l)};
-  RT_TRY(rt_entries_create(l->mine.n, l->mine.k, false, &l->mine));
+  const rt_entries_spec entries = entries_of(l);
+  RT_TRY(rt_entries_create(&entries, &l->mine));
   RT_TRY(rt_bundle_alloc(&s, "messages; reduce train.micro_rows"));
   l->block = s.block;
   lay_out(l, &s);
