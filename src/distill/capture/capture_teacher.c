@@ -3,6 +3,7 @@
 #include "distill/capture/capture_teacher.h"
 #include "distill/data/job_data.h"
 #include "distill/job/job_memory.h"
+#include "distill/job/job_models.h"
 
 static rt_entries_spec entries_of(const rt_logits_info *info,
                                   const rt_capture_teacher *t)
@@ -17,12 +18,7 @@ rt_err rt_capture_teacher_plan(rt_job *job, const rt_logits_info *info,
 {
   t->job = job;
   t->micro_rows = rt_deck_int(job->deck, RT_KEY_CAP_MICRO);
-  const rt_model_spec spec = {.arch = &job->arch_t,
-                              .grid = &job->grid_t,
-                              .dev = job->dev,
-                              .max_rows = 1,
-                              .seq = job->seq,
-                              .train = false};
+  const rt_model_spec spec = rt_job_teacher_model(job, 1);
   RT_TRY(rt_model_create("teacher", &spec, &t->model));
   const rt_trunc_spec head = {
       .model = t->model,

@@ -1,5 +1,5 @@
 /** \file job_models.h
- *  Shapes of the models of a job.  Layer: distill/job.  Not collective. */
+ *  The models of a job.  Layer: distill/job.  Not collective. */
 #ifndef RT_JOB_MODELS_H
 #define RT_JOB_MODELS_H
 
@@ -12,5 +12,11 @@ RT_MUST rt_err rt_job_read_teacher(rt_job *job);
  *  vocabulary must be that of the targets (teacher or dataset), which must be
  *  known. */
 RT_MUST rt_err rt_job_read_student(rt_job *job);
+
+/** The student of micro_rows rows, for forward passes only; the caller sets
+ *  `train` to train it.  Borrows from \a job. */
+rt_model_spec rt_job_student(const rt_job *job);
+/** The teacher of up to \a max_rows rows.  Borrows from \a job. */
+rt_model_spec rt_job_teacher_model(const rt_job *job, int64_t max_rows);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/split.h"
 #include "distill/loss/objective.h"
 #include "distill/job/job_memory.h"
+#include "distill/job/job_models.h"
 #include "distill/teacher/target_rule.h"
 #include "distill/teacher/teacher.h"
 
@@ -69,12 +70,8 @@ static bool is_factor(const gemm_bench *g, const rt_param *p)
 
 static rt_err plan_gemm(gemm_bench *g, const rt_job *job)
 {
-  const rt_model_spec spec = {.arch = &job->arch_s,
-                              .grid = &job->grid_s,
-                              .dev = job->dev,
-                              .max_rows = job->micro_rows,
-                              .seq = job->seq,
-                              .train = true};
+  rt_model_spec spec = rt_job_student(job);
+  spec.train = true;
   RT_TRY(rt_model_create("student", &spec, &g->model));
   const rt_params *params = rt_model_params(g->model);
   int64_t in = 1, out = 1, weight = 1;

@@ -5,6 +5,7 @@
 #include "distill/eval/logits_out.h"
 #include "distill/run/run.h"
 #include "distill/job/job_memory.h"
+#include "distill/job/job_models.h"
 #include "distill/train/resume.h"
 #include <math.h>
 #include <stdlib.h>
@@ -20,12 +21,7 @@ typedef struct rt_eval_run {
 static rt_err plan(rt_eval_run *run)
 {
   rt_job *job = run->job;
-  const rt_model_spec spec = {.arch = &job->arch_s,
-                              .grid = &job->grid_s,
-                              .dev = job->dev,
-                              .max_rows = job->micro_rows,
-                              .seq = job->seq,
-                              .train = false};
+  const rt_model_spec spec = rt_job_student(job);
   const rt_arena *plans[6];
   int n = 0;
   rt_job_beside_shared(job, job->grid_s.comm_tp);

@@ -67,12 +67,8 @@ rt_err rt_hidden_teacher_create(const rt_job *job, const char *name,
   RT_TRY(rt_circle_init(job, &t->x.circle));
   if (!rt_circle_is_one(&t->x.circle) || job->arch_t.vocab != job->arch_s.vocab)
     RT_TRY(plan_exchange(t));
-  const rt_model_spec spec = {.arch = &job->arch_t,
-                              .grid = &job->grid_t,
-                              .dev = job->dev,
-                              .max_rows = rt_circle_count(&t->x.circle, 0),
-                              .seq = job->seq,
-                              .train = false};
+  const rt_model_spec spec =
+      rt_job_teacher_model(job, rt_circle_count(&t->x.circle, 0));
   return rt_model_create(name, &spec, &t->model);
 }
 

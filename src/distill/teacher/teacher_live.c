@@ -2,6 +2,7 @@
  *  The live teacher: a forward pass on its own grid, then truncated entries for
  *  any combination of tp (circle.h), or dense tiles (hidden_teacher.h). */
 #include "distill/teacher/circle.h"
+#include "distill/job/job_models.h"
 #include "distill/teacher/hidden_teacher.h"
 #include "distill/teacher/target_store.h"
 #include "distill/teacher/target_rule.h"
@@ -46,11 +47,7 @@ static rt_err plan_dense(const rt_job *job, live *l)
 static rt_err plan_entries(const rt_job *job, live *l)
 {
   RT_TRY(rt_circle_init(job, &l->circle));
-  const rt_model_spec of_rows = {.arch = &job->arch_t,
-                                 .grid = &job->grid_t,
-                                 .dev = job->dev,
-                                 .max_rows = 1,
-                                 .seq = l->seq};
+  const rt_model_spec of_rows = rt_job_teacher_model(job, 1);
   RT_TRY(rt_model_create("teacher", &of_rows, &l->model));
   const rt_truncation rule = rt_target_rule(job);
   const rt_trunc_spec spec = {

@@ -6,6 +6,7 @@
 #include "base/split.h"
 #include "distill/data/job_data.h"
 #include "distill/job/job_memory.h"
+#include "distill/job/job_models.h"
 #include "distill/train/schedules.h"
 
 #include <stdlib.h>
@@ -14,14 +15,8 @@ static rt_err plan_student(rt_trainer *tr)
 {
   rt_job *job = tr->job;
   const rt_deck *d = job->deck;
-  const rt_model_spec spec = {
-      .arch = &job->arch_s,
-      .grid = &job->grid_s,
-      .dev = job->dev,
-      .max_rows = job->micro_rows,
-      .seq = job->seq,
-      .train = true,
-      .recompute = rt_deck_is(d, RT_KEY_TRAIN_RECOMPUTE, "block")};
+  rt_model_spec spec = rt_job_student(job);
+  spec.train = true;
   RT_TRY(rt_model_create("student", &spec, &tr->model));
   const rt_adamw_spec adamw = {
       .beta1 = rt_deck_real(d, RT_KEY_TRAIN_BETA1),
