@@ -249,7 +249,7 @@ FUZZ_CC = $(firstword $(wildcard /usr/bin/clang-14) clang)
 FUZZ_FLAGS = -std=c17 -D_GNU_SOURCE -O1 -g -fno-sanitize-recover=undefined \
   -fsanitize=fuzzer,address,undefined $(CFLAGS_WARN) -Isrc -I. -Itests -Itests/fuzz
 FUZZ_SRC = $(filter-out %/build_info.c,$(filter io/% src/base/% src/ranks/%,$(SRC))) \
-  tests/support/codec_case.c tests/support/h5_file.c
+  tests/support/codec_case.c tests/support/h5_file.c tests/support/must.c
 .PHONY: fuzz fuzz-seeds
 fuzz: $(FUZZERS:%=$(BUILD)/fuzz/fuzz_%) ## damaged datasets for the readers (SECONDS=60 each)
 	@for f in $(FUZZERS); do \

@@ -8,6 +8,7 @@
 #include "distill/teacher/truncate.h"
 #include "io/common/h5_child.h"
 #include "io/logits/logits.h"
+#include "support/logits_rows.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,12 +26,6 @@ typedef struct bench {
 static int by_size(const void *a, const void *b)
 {
   const double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static int by_id(const void *a, const void *b)
-{
-  const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
   return (x > y) - (x < y);
 }
 
@@ -64,14 +59,12 @@ static void draw(const bench *b, int64_t r, rt_logits_row *row)
     }
     uint32_t kept = 0;
     for (uint32_t c = (uint32_t)b->spec.n_draws; c > 0; c--) {
-      const int64_t first = to;
       for (int64_t i = 0; i < n; i++)
         if (times[i] == c) {
           row->ids[to] = ids[i];
           row->logp[to++] = (float)log((double)c / (double)b->spec.n_draws);
           kept++;
         }
-      qsort(row->ids + first, (size_t)(to - first), sizeof *ids, by_id);
     }
     row->count[t] = kept;
     free(times);
@@ -79,6 +72,7 @@ static void draw(const bench *b, int64_t r, rt_logits_row *row)
     from += n;
   }
   row->n_entries = to;
+  sort_ties(row);
 }
 
 static void narrow(const bench *b, rt_logits_row *row)

@@ -9,17 +9,10 @@
 
 #include <signal.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 static const double limit_s = 1.0;
 enum { HUNG = 75 };
-
-static void sleep_s(double s)
-{
-  const struct timespec t = {(time_t)s, (long)((s - (double)(time_t)s) * 1e9)};
-  nanosleep(&t, NULL);
-}
 
 /** A process under a watchdog. */
 typedef void life_fn(void);
@@ -66,7 +59,7 @@ static void beats(void)
 {
   for (int i = 0; i < 50; i++) {
     rt_watchdog_beat(i, "training");
-    sleep_s(0.05);
+    rt_test_sleep(0.05);
   }
 }
 
@@ -74,13 +67,13 @@ static void beats_then_hangs(void)
 {
   rt_watchdog_beat(41, "training");
   rt_watchdog_beat(42, "training");
-  sleep_s(15.0);
+  rt_test_sleep(15.0);
 }
 
 /** Reads a corpus, say. */
 static void sets_up(void)
 {
-  sleep_s(2.5);
+  rt_test_sleep(2.5);
 }
 
 /** Reads for longer than set-up may be silent, and hashes what it reads. */
@@ -88,13 +81,13 @@ static void hashes(void)
 {
   for (int i = 0; i < 40; i++) {
     rt_ranks_alive();
-    sleep_s(0.1);
+    rt_test_sleep(0.1);
   }
 }
 
 static void reads_in_silence(void)
 {
-  sleep_s(15.0);
+  rt_test_sleep(15.0);
 }
 
 static void test_beats(void)
@@ -119,7 +112,7 @@ static void test_hang(void)
 static void beats_then_pauses(void)
 {
   rt_watchdog_beat(1, "training");
-  sleep_s(2.5);
+  rt_test_sleep(2.5);
 }
 
 /** Without a beat ten times as long; without a limit for ever. */

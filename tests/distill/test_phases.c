@@ -6,13 +6,6 @@
 
 #include "base/clock.h"
 #include <string.h>
-#include <time.h>
-
-static void sleep_s(double s)
-{
-  const struct timespec t = {(time_t)s, (long)((s - (double)(time_t)s) * 1e9)};
-  nanosleep(&t, NULL);
-}
 
 static double sum_of(const rt_phases *p)
 {
@@ -26,13 +19,13 @@ static void test_exclusive(void)
 {
   rt_phases p;
   rt_phases_start(&p, RT_PHASE_SETUP);
-  sleep_s(0.02);
+  rt_test_sleep(0.02);
   const rt_phase was = rt_phases_to(&p, RT_PHASE_FORWARD);
   CU_ASSERT_EQUAL(was, RT_PHASE_SETUP);
-  sleep_s(0.05);
+  rt_test_sleep(0.05);
   CU_ASSERT(rt_phases_seconds(&p, RT_PHASE_FORWARD) >= 0.05); // still open
   CU_ASSERT_EQUAL(rt_phases_to(&p, was), RT_PHASE_FORWARD);
-  sleep_s(0.02);
+  rt_test_sleep(0.02);
   rt_phases_to(&p, RT_PHASE_OTHER);
   CU_ASSERT(p.seconds[RT_PHASE_SETUP] >= 0.04);
   CU_ASSERT(p.seconds[RT_PHASE_FORWARD] >= 0.05);
@@ -51,7 +44,7 @@ static void test_communication(void)
   RT_OKAY(rt_comm_barrier(world));
   rt_phases_start(&p, RT_PHASE_LOSS);
   if (rt_comm_rank(world) > 0)
-    sleep_s(0.1);
+    rt_test_sleep(0.1);
   RT_OKAY(rt_comm_allreduce_host(world, &x, 1, RT_F64, RT_SUM));
   rt_phases_to(&p, RT_PHASE_OTHER);
   if (rt_comm_size(world) > 1 && rt_comm_rank(world) == 0) {
@@ -91,7 +84,7 @@ static void test_table(void)
   rt_phases_start(&p, RT_PHASE_SETUP);
   for (int i = 0; i < RT_N_PHASES; i++) { // thirds, which do not round well
     rt_phases_to(&p, (rt_phase)i);
-    sleep_s(0.003);
+    rt_test_sleep(0.003);
   }
   rt_phases_to(&p, RT_PHASE_OTHER);
   rt_phase_table table;
@@ -119,7 +112,7 @@ static void test_waiting(void)
   const int rank = rt_comm_rank(world);
   for (int i = 0; i < n; i++) { // in turn each rank is the late one
     if (rank == i % rt_comm_size(world))
-      sleep_s(nap_s);
+      rt_test_sleep(nap_s);
     RT_OKAY(rt_comm_allreduce_host(world, &x, 1, RT_F64, RT_SUM));
   }
   RT_OKAY(rt_phases_gather(&p, world, &t));

@@ -106,18 +106,9 @@ static void check_row(const rt_corpus *c, int64_t r, const rt_logits_row *row)
 /** One rank alone. */
 static void check(const scene *s, const char *folder)
 {
-  const char *files[] = {s->corpus};
-  const rt_corpus_spec spec = {.n_files = 1,
-                               .files = files,
-                               .seq = SCENE_T,
-                               .vocab = SCENE_V,
-                               .eot = 0,
-                               .valid_fraction = 0.01,
-                               .split_seed = 1};
-  rt_corpus *c = NULL;
+  rt_corpus *c = scene_corpus(s, 0.01);
   rt_logits *ds = NULL;
   rt_logits_row row = {0};
-  RT_OKAY(rt_corpus_open(&spec, &c));
   RT_OKAY(rt_logits_open(MPI_COMM_SELF, folder, RT_LOGITS_FINISHED, &ds));
   for (int64_t r = 0; r < N_ROWS; r++) {
     RT_OKAY(rt_logits_read(ds, r, &row));

@@ -2,7 +2,6 @@
  *  Weights and moments to checkpoints and back, on the layout that wrote them
  *  and on any other.
  *  ranks: 1 2 4 */
-#include "base/rng.h"
 #include "distill/train/state.h"
 #include "support/newest.h"
 #include "support/param_set.h"
@@ -19,20 +18,13 @@ typedef struct run {
   rt_adamw *opt;
 } run;
 
-static double element(int i, int64_t row, int64_t col, int salt)
-{
-  return rt_rng_normal(3, RT_RNG_TEST,
-                       (uint64_t)salt << 48 | (uint64_t)i << 24 | (uint64_t)row,
-                       (uint64_t)col);
-}
-
 static void run_start(run *x, MPI_Comm comm, int tp, const char *device)
 {
   set_start(&x->s, (set_spec){comm, tp, device, RT_F64, 1, true});
   RT_OKAY(rt_adamw_create(&x->s.p, x->s.dev, &adamw, &x->opt));
   RT_OKAY(rt_adamw_commit(x->opt));
   for (int i = 0; i < x->s.p.n; i++)
-    set_put(&x->s, i, x->s.p.item[i].w, element, 0, 1.0);
+    set_put(&x->s, i, x->s.p.item[i].w, set_random, 0, 1.0);
 }
 
 static void run_finish(run *x)
@@ -44,7 +36,7 @@ static void run_finish(run *x)
 static void update(run *x, int t)
 {
   for (int i = 0; i < x->s.p.n; i++)
-    set_put(&x->s, i, x->s.p.item[i].g, element, t, 1.0);
+    set_put(&x->s, i, x->s.p.item[i].g, set_random, t, 1.0);
   RT_OKAY(rt_adamw_update(x->opt, t, 0.01 / t, 1.0));
   RT_OKAY(rt_params_arrive_all(&x->s.p));
 }

@@ -3,6 +3,7 @@
  * or a row that keeps every rule and comes back when it is encoded anew. `make
  * fuzz` builds and runs it; `make fuzz-seeds` makes what it starts from. */
 #include "support/codec_case.h"
+#include "support/must.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -10,15 +11,6 @@
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-/** Report a finding to the fuzzer. */
-static void must(bool holds, const char *what)
-{
-  if (holds)
-    return;
-  fprintf(stderr, "fuzz_codec: %s: %s\n", what, rt_err_text());
-  abort();
-}
 
 static bool same(const void *a, const void *b, int64_t n_words)
 {

@@ -3,21 +3,13 @@
  *  hash is assumed to match) is rejected, or describes a possible dataset,
  *  which is then written and read back unchanged. */
 #include "io/logits/logits_manifest.h"
+#include "support/must.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-/** Report a finding to the fuzzer. */
-static void must(bool holds, const char *what)
-{
-  if (holds)
-    return;
-  fprintf(stderr, "fuzz_manifest: %s: %s\n", what, rt_err_text());
-  abort();
-}
 
 static void check(const rt_logits_manifest *m)
 {

@@ -4,6 +4,7 @@
  *  give rows that satisfy every invariant.  Damaged metadata is tested by
  *  test_hostile. */
 #include "support/h5_file.h"
+#include "support/must.h"
 #include "io/logits/logits_manifest.h"
 
 #include "io/common/h5_child.h"
@@ -22,14 +23,6 @@ static char folder[] = "/dev/shm/fuzz_shard_XXXXXX";
 static rt_logits_info info; // of the dataset
 static rt_bytes records, tables;
 static uint64_t ptr[N_ROWS + 1], hash[N_ROWS];
-
-static void must(bool holds, const char *what)
-{
-  if (holds)
-    return;
-  fprintf(stderr, "fuzz_shard: %s: %s\n", what, rt_err_text());
-  abort();
-}
 
 /** A row of 4 tokens with 0 to 3 entries. */
 static rt_err make_row(int64_t i, rt_logits_row *row)

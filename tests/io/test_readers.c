@@ -90,25 +90,6 @@ static void put_entries(const edge *e, const uint32_t *x, rt_logits_row *row,
   }
 }
 
-static int by_id(const void *a, const void *b)
-{
-  const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-  return (x > y) - (x < y);
-}
-
-/** Equal log-probs stand by id. */
-static void sort_ties(rt_logits_row *row)
-{
-  int64_t begin = 0;
-  for (int64_t t = 0; t < row->n_tokens; begin += row->count[t++])
-    for (int64_t i = begin, j; i < begin + row->count[t]; i = j) {
-      for (j = i + 1;
-           j < begin + row->count[t] && row->logp[j] == row->logp[i];)
-        j++;
-      qsort(row->ids + i, (size_t)(j - i), 4, by_id);
-    }
-}
-
 static rt_err edge_row(const edge *e, int64_t i, rt_logits_row *row)
 {
   const int64_t T = e->seq;

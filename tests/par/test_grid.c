@@ -6,16 +6,9 @@
 
 #include <string.h>
 
-static int n_ranks(void)
-{
-  int n;
-  MPI_Comm_size(MPI_COMM_WORLD, &n);
-  return n;
-}
-
 static void check_grid(const rt_grid *g, int tp)
 {
-  CU_ASSERT_EQUAL(g->n_ranks, n_ranks());
+  CU_ASSERT_EQUAL(g->n_ranks, rt_test_ranks());
   CU_ASSERT(g->tp == tp && g->dp * tp == g->n_ranks);
   CU_ASSERT_EQUAL(g->rank, g->i_dp * tp + g->i_tp);
   CU_ASSERT(g->i_tp >= 0 && g->i_tp < tp && g->i_dp >= 0 && g->i_dp < g->dp);
@@ -44,14 +37,14 @@ static void test_grids(void)
 {
   rt_comm *world;
   RT_OKAY(rt_comm_create(MPI_COMM_WORLD, &world));
-  for (int tp = 1; tp <= n_ranks(); tp++) {
-    if (n_ranks() % tp != 0)
+  for (int tp = 1; tp <= rt_test_ranks(); tp++) {
+    if (rt_test_ranks() % tp != 0)
       continue;
     rt_grid student, teacher;
     RT_OKAY(rt_grid_init(&student, world, tp, "student.tp"));
-    RT_OKAY(rt_grid_init(&teacher, world, n_ranks() / tp, "teacher.tp"));
+    RT_OKAY(rt_grid_init(&teacher, world, rt_test_ranks() / tp, "teacher.tp"));
     check_grid(&student, tp);
-    check_grid(&teacher, n_ranks() / tp);
+    check_grid(&teacher, rt_test_ranks() / tp);
     check_members(&student);
     check_members(&teacher);
     rt_grid_clear(&teacher);
@@ -69,12 +62,12 @@ static void test_refusals(void)
   char want[128];
   const char *const valid[] = {"", "1", "1, 2", "", "1, 2, 4"};
   RT_OKAY(rt_comm_create(MPI_COMM_WORLD, &world));
-  const int wrong[] = {0, -1, 3, n_ranks() + 1, 2 * n_ranks()};
+  const int wrong[] = {0, -1, 3, rt_test_ranks() + 1, 2 * rt_test_ranks()};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     snprintf(want, sizeof want,
              "student.tp is %d, which does not divide the %d ranks: use one "
              "of %s, or",
-             wrong[i], n_ranks(), valid[n_ranks()]);
+             wrong[i], rt_test_ranks(), valid[rt_test_ranks()]);
     RT_FAILS(rt_grid_init(&g, world, wrong[i], "student.tp"), RT_ERR_CONFIG,
              want);
     rt_grid_clear(&g);

@@ -14,13 +14,6 @@ static int my_rank(void)
   return rank;
 }
 
-static int n_ranks(void)
-{
-  int n;
-  MPI_Comm_size(MPI_COMM_WORLD, &n);
-  return n;
-}
-
 static rt_err agree_here(rt_err err)
 {
   return rt_agree_ranks(MPI_COMM_WORLD, err, RT_SOON, RT_HERE);
@@ -44,7 +37,7 @@ static rt_err work(int rank)
  *  and no rank waits in later ones. */
 static void test_skipped(void)
 {
-  for (int rank = 0; rank < n_ranks(); rank++) {
+  for (int rank = 0; rank < rt_test_ranks(); rank++) {
     rt_err err = agree_there(work(rank));
     CU_ASSERT_EQUAL(err, RT_ERR_MEM);
     CU_ASSERT_EQUAL(rt_err_is_mine(), my_rank() == rank);
@@ -70,15 +63,15 @@ static void test_apart(void)
     MPI_Wait(&request, MPI_STATUS_IGNORE);
     RT_OKAY(agree_here(RT_OK));
   }
-  CU_ASSERT_EQUAL(sum, n_ranks() * (n_ranks() - 1) / 2);
+  CU_ASSERT_EQUAL(sum, rt_test_ranks() * (rt_test_ranks() - 1) / 2);
 }
 
 /** Without an error, ranks in different agreements are a bug. */
 static void test_different(void)
 {
   const rt_err err = my_rank() == 0 ? agree_here(RT_OK) : agree_there(RT_OK);
-  CU_ASSERT_EQUAL(err, n_ranks() > 1 ? RT_ERR_INTERNAL : RT_OK);
-  if (n_ranks() > 1)
+  CU_ASSERT_EQUAL(err, rt_test_ranks() > 1 ? RT_ERR_INTERNAL : RT_OK);
+  if (rt_test_ranks() > 1)
     CU_ASSERT_PTR_NOT_NULL(strstr(rt_err_text(), "test_agree.c:"));
   CU_ASSERT_EQUAL(agree_there(err), err);
   RT_OKAY(agree_there(RT_OK));
@@ -91,10 +84,10 @@ static void test_parts(void)
   const int half = my_rank() / 2;
   MPI_Comm_split(MPI_COMM_WORLD, half, my_rank(), &part);
   rt_err err = RT_OK;
-  if (my_rank() == n_ranks() - 1)
+  if (my_rank() == rt_test_ranks() - 1)
     err = RT_FAIL(RT_ERR_IO, "a bad disk");
   err = rt_agree_ranks(part, err, RT_SOON, RT_HERE);
-  CU_ASSERT_EQUAL(err, half == (n_ranks() - 1) / 2 ? RT_ERR_IO : RT_OK);
+  CU_ASSERT_EQUAL(err, half == (rt_test_ranks() - 1) / 2 ? RT_ERR_IO : RT_OK);
   err = agree_here(err);
   CU_ASSERT_EQUAL(err, RT_ERR_IO);
   CU_ASSERT_EQUAL(agree_there(err), RT_ERR_IO);
@@ -121,13 +114,13 @@ static void test_alone(void)
 {
   const double since = MPI_Wtime();
   rt_err err = RT_FAIL(RT_ERR_MEM, "no memory");
-  if (n_ranks() == 1 || my_rank() == 0) {
+  if (rt_test_ranks() == 1 || my_rank() == 0) {
     err = agree_here(err);
     CU_ASSERT_EQUAL(err, RT_ERR_MEM);
-    CU_ASSERT_EQUAL(rt_agree_alone(), n_ranks() > 1);
+    CU_ASSERT_EQUAL(rt_agree_alone(), rt_test_ranks() > 1);
     CU_ASSERT(rt_err_is_mine() && strcmp(rt_err_text(), "no memory") == 0);
     CU_ASSERT_EQUAL(agree_there(err), RT_ERR_MEM);
-    if (n_ranks() > 1)
+    if (rt_test_ranks() > 1)
       CU_ASSERT_EQUAL(agree_there(RT_OK), RT_ERR_INTERNAL);
   } else {
     sleep(6); // as if in another collective

@@ -86,3 +86,21 @@ void free_rows(rt_logits_row *rows, int64_t n)
     rt_logits_row_clear(&rows[i]);
   free(rows);
 }
+
+static int by_id(const void *a, const void *b)
+{
+  const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+  return (x > y) - (x < y);
+}
+
+void sort_ties(rt_logits_row *row)
+{
+  int64_t begin = 0;
+  for (int64_t t = 0; t < row->n_tokens; begin += row->count[t++])
+    for (int64_t i = begin, j; i < begin + row->count[t]; i = j) {
+      for (j = i + 1;
+           j < begin + row->count[t] && row->logp[j] == row->logp[i];)
+        j++;
+      qsort(row->ids + i, (size_t)(j - i), 4, by_id);
+    }
+}

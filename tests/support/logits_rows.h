@@ -32,4 +32,7 @@ rt_logits_row *make_rows(const rt_logits_info *info);
 
 void free_rows(rt_logits_row *rows, int64_t n);
 
+/** Put entries of equal log-prob in order of their ids. */
+void sort_ties(rt_logits_row *row);
+
 #endif

@@ -1,24 +1,21 @@
 /** \file param_set.c */
 #include "support/param_set.h"
 
+#include "base/rng.h"
+#include "support/small_arch.h"
+
 /** Rows that dp 2 and 4 do not divide, vectors, padding; n_kv_heads 1 gives
  *  replicas with tp > 1. */
 static rt_arch arch_of(int64_t n_kv_heads)
 {
-  return (rt_arch){.family = "llama",
-                   .vocab = 37,
-                   .width = 10,
-                   .n_blocks = 2,
-                   .n_heads = 4,
-                   .n_kv_heads = n_kv_heads,
-                   .head_dim = 6,
-                   .ffn = 12,
-                   .max_positions = 16,
-                   .norm_eps = 1e-5,
-                   .rope_theta = 1e4,
-                   .tied = false,
-                   .qkv_bias = true,
-                   .init_std = 0.5};
+  rt_arch a = small_arch(37);
+  a.width = 10;
+  a.n_kv_heads = n_kv_heads;
+  a.head_dim = 6;
+  a.tied = false;
+  a.qkv_bias = true;
+  a.init_std = 0.5;
+  return a;
 }
 
 void set_start(set *s, set_spec how)
@@ -44,6 +41,13 @@ void set_finish(set *s)
   rt_dev_destroy(&s->dev);
   rt_grid_clear(&s->grid);
   rt_comm_destroy(&s->comm);
+}
+
+double set_random(int i, int64_t row, int64_t col, int salt)
+{
+  return rt_rng_normal(3, RT_RNG_TEST,
+                       (uint64_t)salt << 48 | (uint64_t)i << 24 | (uint64_t)row,
+                       (uint64_t)col);
 }
 
 void set_put(const set *s, int i, rt_view v, element_fn *value, int salt,

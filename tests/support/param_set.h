@@ -34,6 +34,8 @@ void set_finish(set *s);
 
 /** Value of one element of the whole tensor \a i. */
 typedef double element_fn(int i, int64_t row, int64_t col, int salt);
+/** Normal random values, others for each salt. */
+double set_random(int i, int64_t row, int64_t col, int salt);
 
 /** Fill the true part of tile \a v of tensor \a i; padding becomes 0. */
 void set_put(const set *s, int i, rt_view v, element_fn *value, int salt,

@@ -46,6 +46,11 @@
 /** Says what failed on a rank whose standard output is not shown. */
 void rt_test_tell(int rank);
 
+/** Number of ranks of the test. */
+int rt_test_ranks(void);
+
+void rt_test_sleep(double seconds);
+
 /** Runs the tests on every rank; exit status 1 everywhere on any failure. */
 #define RT_TEST_MAIN(suite_name, ...)                                          \
   int main(int argc, char **argv)                                              \

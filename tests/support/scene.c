@@ -1,6 +1,8 @@
 /** \file scene.c */
 #include "support/scene.h"
 
+#include "support/small_arch.h"
+
 void scene_on_fatal(rt_err err)
 {
   fprintf(stderr, "fatal %d: %s\n", (int)err, rt_err_text());
@@ -24,7 +26,8 @@ bool scene_never(void)
 }
 
 /** A model with random weights as a Hugging Face folder. */
-static void scene_write_model(const char *folder, uint64_t seed)
+static void scene_write_model(const rt_arch *arch, const char *folder,
+                              uint64_t seed)
 {
   rt_comm *self = NULL;
   rt_dev *dev = NULL;
@@ -33,11 +36,8 @@ static void scene_write_model(const char *folder, uint64_t seed)
   RT_OKAY(rt_comm_create(MPI_COMM_SELF, &self));
   RT_OKAY(rt_grid_init(&grid, self, 1, "tp"));
   RT_OKAY(rt_dev_create("cpu", RT_F32, 1, &dev));
-  const rt_model_spec spec = {.arch = &scene_arch,
-                              .grid = &grid,
-                              .dev = dev,
-                              .max_rows = 1,
-                              .seq = SCENE_T};
+  const rt_model_spec spec = {
+      .arch = arch, .grid = &grid, .dev = dev, .max_rows = 1, .seq = SCENE_T};
   RT_OKAY(rt_model_create("written", &spec, &m));
   RT_OKAY(rt_model_commit(m));
   const rt_params *p = rt_model_params(m);
@@ -55,7 +55,7 @@ static void scene_write_model(const char *folder, uint64_t seed)
   char path[RT_PATH_MAX], *text = NULL;
   rt_st_writer *w = NULL;
   RT_OKAY(rt_folder_create(folder));
-  RT_OKAY(rt_hfconfig_text(&scene_arch, folder, &text));
+  RT_OKAY(rt_hfconfig_text(arch, folder, &text));
   RT_OKAY(rt_path_join(path, folder, "config.json"));
   RT_OKAY(rt_file_put(path, text, strlen(text)));
   free(text);
@@ -83,7 +83,9 @@ static void scene_write_corpus(const char *path)
 
 void scene_create(scene *s)
 {
-  memset(s, 0, sizeof *s);
+  *s = (scene){.arch = small_arch(SCENE_V)};
+  s->arch.eos_id = 0;
+  s->arch.init_std = 0.7; // far from flat
   RT_OKAY(rt_comm_create(MPI_COMM_WORLD, &s->world));
   scratch_create(s->folder);
   RT_OKAY(rt_path_join(s->corpus, s->folder, "corpus.u16"));
@@ -92,8 +94,8 @@ void scene_create(scene *s)
   RT_OKAY(rt_path_join(s->logits, s->folder, "logits.f32"));
   if (rt_comm_rank(s->world) == 0) {
     scene_write_corpus(s->corpus);
-    scene_write_model(s->teacher, 1);
-    scene_write_model(s->student, 2);
+    scene_write_model(&s->arch, s->teacher, 1);
+    scene_write_model(&s->arch, s->student, 2);
   }
   RT_OKAY(rt_comm_barrier(s->world));
 }
@@ -102,4 +104,19 @@ void scene_clear(scene *s)
 {
   scratch_remove(s->folder);
   rt_comm_destroy(&s->world);
+}
+
+rt_corpus *scene_corpus(const scene *s, double valid_fraction)
+{
+  const char *files[] = {s->corpus};
+  const rt_corpus_spec spec = {.n_files = 1,
+                               .files = files,
+                               .seq = SCENE_T,
+                               .vocab = SCENE_V,
+                               .eot = 0,
+                               .valid_fraction = valid_fraction,
+                               .split_seed = 1};
+  rt_corpus *c = NULL;
+  RT_OKAY(rt_corpus_open(&spec, &c));
+  return c;
 }

@@ -24,30 +24,18 @@ static const rt_hooks scene_hooks = {scene_on_fatal, scene_on_beat,
 
 /** Files of the test, the same on all ranks. */
 typedef struct scene {
+  rt_arch arch; /**< of both models */
   rt_comm *world;
   char folder[RT_PATH_MAX];
   char corpus[RT_PATH_MAX], teacher[RT_PATH_MAX], student[RT_PATH_MAX],
       logits[RT_PATH_MAX];
 } scene;
 
-static const rt_arch scene_arch = {.family = "llama",
-                                   .vocab = SCENE_V,
-                                   .width = 16,
-                                   .n_blocks = 2,
-                                   .n_heads = 4,
-                                   .n_kv_heads = 4,
-                                   .head_dim = 4,
-                                   .ffn = 24,
-                                   .max_positions = SCENE_T,
-                                   .norm_eps = 1e-5,
-                                   .rope_theta = 1e4,
-                                   .tied = true,
-                                   .init_std = 0.7, // far from flat
-                                   .bos_id = -1,
-                                   .eos_id = 0};
-
 void scene_create(scene *s);
 
 void scene_clear(scene *s);
+
+/** Its corpus, of which \a valid_fraction is held out. */
+rt_corpus *scene_corpus(const scene *s, double valid_fraction);
 
 #endif
