@@ -2,39 +2,111 @@
  *  Evaluation results against sums over written logits, on every layout.
  *  ranks: 1 2 4 */
 #include "distill/eval/logits_out.h"
+#include "distill/job/weights.h"
 #include "support/scene.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { V = SCENE_V, T = SCENE_T, N_BINS = 15 };
+// bytes of logit tiles: a batch at once, or several chunks
+static const double at_once = 0x1p26, in_chunks = 0x1p20 / 100;
 
 /** The layout of an evaluation. */
 typedef struct layout {
   int tp;
   int micro_rows;
-  double chunk_mib;
+  double chunk_bytes;
   bool with_teacher;
   const char *device;
   int teacher_tp;
 } layout;
 
-static rt_deck *make_deck(const scene *s, const char *model, layout l)
+/** An evaluator of one model and everything below it. */
+typedef struct side {
+  rt_grid grid, grid_t;
+  rt_dev *dev;
+  rt_corpus *corpus;
+  rt_phases phases;
+  rt_model *model;
+  rt_evaluator *evaluator;
+} side;
+
+static void plan(side *x, const scene *s, layout l)
 {
-  char text[4 * RT_PATH_MAX];
-  rt_deck *deck = NULL;
-  snprintf(text, sizeof text,
-           "run: {threads: 1, device: %s}\n"
-           "data: {files: [%s], seq: %d, eot: 0, valid_fraction: 0.3}\n"
-           "student: {weights: %s, tp: %d}\n"
-           "teacher: {weights: %s, tp: %d}\n"
-           "loss: {chunk_mib: %g}\n"
-           "train: {batch_rows: 240, micro_rows: %d}\n"
-           "eval: {teacher: %s}\n",
-           l.device, s->corpus, T, model, l.tp, s->teacher, l.teacher_tp,
-           l.chunk_mib, l.micro_rows, l.with_teacher ? "true" : "false");
-  RT_OKAY(rt_deck_parse("test", text, 0, NULL, &deck));
-  return deck;
+  const rt_model_spec model = {.arch = &s->arch,
+                               .grid = &x->grid,
+                               .dev = x->dev,
+                               .max_rows = l.micro_rows,
+                               .seq = T};
+  const rt_teacher_model teacher = {.world = s->world,
+                                    .dev = x->dev,
+                                    .student = &x->grid,
+                                    .teacher = &x->grid_t,
+                                    .arch = &s->arch,
+                                    .weights = s->teacher,
+                                    .student_vocab = V,
+                                    .micro_rows = l.micro_rows,
+                                    .seq = T};
+  RT_OKAY(rt_model_create("student", &model, &x->model));
+  const rt_evaluator_spec spec = {
+      .world = s->world,
+      .grid = &x->grid,
+      .dev = x->dev,
+      .student = x->model,
+      .teacher = l.with_teacher ? &teacher : NULL,
+      .rows = {.seq = T, .corpus = x->corpus, .mask_documents = true},
+      .micro_rows = l.micro_rows,
+      .chunk_bytes = l.chunk_bytes,
+      .phases = &x->phases,
+      .beat = scene_on_beat};
+  RT_OKAY(rt_evaluator_create(&spec, &x->evaluator));
+}
+
+static void start(side *x, const scene *s, const char *model, layout l)
+{
+  *x = (side){0};
+  RT_OKAY(rt_grid_init(&x->grid, s->world, l.tp, "tp"));
+  RT_OKAY(rt_grid_init(&x->grid_t, s->world, l.teacher_tp, "tp"));
+  RT_OKAY(rt_dev_create(l.device, RT_F32, 1, &x->dev));
+  rt_phases_start(&x->phases, RT_PHASE_OTHER);
+  x->corpus = scene_corpus(s, 0.3);
+  plan(x, s, l);
+  RT_OKAY(rt_model_commit(x->model));
+  RT_OKAY(rt_evaluator_commit(x->evaluator));
+  RT_OKAY(rt_weights_load(s->world, x->dev, x->model, model));
+}
+
+static void finish(side *x)
+{
+  rt_evaluator_destroy(&x->evaluator);
+  rt_model_destroy(&x->model);
+  rt_corpus_close(&x->corpus);
+  rt_dev_destroy(&x->dev);
+  rt_grid_clear(&x->grid_t);
+  rt_grid_clear(&x->grid);
+}
+
+/** Written by all ranks to a new file, and read again: logits [rows, T, V] into
+ *  \a z. */
+static rt_eval_result evaluate_to_file(const side *x, const scene *s,
+                                       int64_t n_rows, float *z)
+{
+  char *data = NULL;
+  size_t n = 0;
+  rt_eval_result r = {0};
+  const rt_logits_out_spec spec = {.evaluator = x->evaluator,
+                                   .path = s->logits,
+                                   .part = RT_VALID,
+                                   .n_rows = n_rows};
+  if (rt_comm_rank(s->world) == 0)
+    RT_OKAY(rt_path_remove(s->logits));
+  RT_OKAY(rt_logits_out(&spec, &r));
+  RT_OKAY(rt_file_slurp(s->logits, 1 << 26, &data, &n));
+  CU_ASSERT_EQUAL_FATAL(n, (size_t)(n_rows * T * V) * sizeof(float));
+  memcpy(z, data, n);
+  free(data);
+  return r;
 }
 
 /** The first \a n_rows held-out rows; logits [rows, T, V] into \a z unless
@@ -42,63 +114,21 @@ static rt_deck *make_deck(const scene *s, const char *model, layout l)
 static rt_eval_result evaluate(const scene *s, const char *model, layout l,
                                int64_t n_rows, float *z)
 {
-  rt_job job;
-  rt_model *m = NULL;
-  rt_evaluator *e = NULL;
+  side x;
   rt_eval_result r = {0};
-  rt_deck *deck = make_deck(s, model, l);
-  RT_OKAY(rt_job_init(&job, deck, s->world, &scene_hooks,
-                      RT_NEED_STUDENT | RT_NEED_CORPUS |
-                          (l.with_teacher ? RT_NEED_TEACHER : 0)));
-  const rt_model_spec spec = {.arch = &job.arch_s,
-                              .grid = &job.grid_s,
-                              .dev = job.dev,
-                              .max_rows = job.micro_rows,
-                              .seq = T};
-  RT_OKAY(rt_model_create("student", &spec, &m));
-  RT_OKAY(rt_evaluator_create(&job, m, &e));
-  RT_OKAY(rt_model_commit(m));
-  RT_OKAY(rt_evaluator_commit(e));
-  RT_OKAY(rt_job_load_weights(&job, m, model));
-  if (z == NULL) {
-    RT_OKAY(rt_evaluate(e, RT_VALID, n_rows, &r));
-  } else {
-    char *data = NULL;
-    size_t n = 0;
-    if (rt_comm_rank(s->world) == 0) // it is to be a new file
-      RT_OKAY(rt_path_remove(s->logits));
-    RT_OKAY(rt_logits_out(&(rt_logits_out_spec){.job = &job,
-                                                .evaluator = e,
-                                                .student = m,
-                                                .path = s->logits,
-                                                .part = RT_VALID,
-                                                .n_rows = n_rows},
-                          &r));
-    RT_OKAY(rt_file_slurp(s->logits, 1 << 26, &data, &n));
-    CU_ASSERT_EQUAL_FATAL(n, (size_t)(n_rows * T * V) * sizeof(float));
-    memcpy(z, data, n);
-    free(data);
-  }
-  rt_evaluator_destroy(&e);
-  rt_model_destroy(&m);
-  rt_job_clear(&job);
-  rt_deck_destroy(&deck);
+  start(&x, s, model, l);
+  if (z != NULL)
+    r = evaluate_to_file(&x, s, n_rows, z);
+  else
+    RT_OKAY(rt_evaluate(x.evaluator, RT_VALID, n_rows, &r));
+  finish(&x);
   return r;
 }
 
 static void read_labels(const scene *s, int64_t n_rows, uint32_t *label)
 {
-  const char *files[] = {s->corpus};
-  const rt_corpus_spec spec = {.n_files = 1,
-                               .files = files,
-                               .seq = T,
-                               .vocab = V,
-                               .eot = 0,
-                               .valid_fraction = 0.3,
-                               .split_seed = 1};
-  rt_corpus *c = NULL;
+  rt_corpus *c = scene_corpus(s, 0.3);
   uint32_t tok[T + 1];
-  RT_OKAY(rt_corpus_open(&spec, &c));
   CU_ASSERT_FATAL(rt_corpus_n_rows(c, RT_VALID) >= n_rows);
   for (int64_t r = 0; r < n_rows; r++) {
     RT_OKAY(rt_corpus_row(c, RT_VALID, r, tok, NULL, NULL));
@@ -176,7 +206,7 @@ static void test_measures(void)
   uint32_t label[ROWS * T];
   scene_create(&s);
   const int n = rt_comm_size(s.world);
-  const layout plain = {1, 2, 64, false, "cpu", 1};
+  const layout plain = {1, 2, at_once, false, "cpu", 1};
   float largest = 0.0f; // logit: rounding goes with it
   evaluate(&s, s.student, plain, ROWS, z_s);
   evaluate(&s, s.teacher, plain, ROWS, z_t);
@@ -186,18 +216,19 @@ static void test_measures(void)
   const rt_eval_result want = reference(z_s, z_t, label, ROWS * T);
   CU_ASSERT(want.kl > 0.01 && want.agree < 0.9 && want.ece > 0.01);
   const int half = n > 2 ? n / 2 : 1;
-  const layout layouts[] = {{1, 2, 64, false, "cpu", 1},
-                            {n, 4, 64, false, "cpu", n},
-                            {n, 12, 0.01, false, "check", n}, // several chunks
-                            {1, 6, 0.01, true, "cpu", 1},
-                            {n, 12, 0.01, true, "check", n},
-                            // rows of several groups for one teacher; fewer
-                            // rows than teachers; groups with none left
-                            {1, 2, 0.01, true, "cpu", n},
-                            {1, 6, 64, true, "check", half},
-                            {n, 1, 64, true, "cpu", 1},
-                            {half, 5, 0.01, true, "check", n},
-                            {half, 4, 64, true, "cpu", 1}};
+  const layout layouts[] = {
+      {1, 2, at_once, false, "cpu", 1},
+      {n, 4, at_once, false, "cpu", n},
+      {n, 12, in_chunks, false, "check", n}, // several chunks
+      {1, 6, in_chunks, true, "cpu", 1},
+      {n, 12, in_chunks, true, "check", n},
+      // rows of several groups for one teacher; fewer
+      // rows than teachers; groups with none left
+      {1, 2, in_chunks, true, "cpu", n},
+      {1, 6, at_once, true, "check", half},
+      {n, 1, at_once, true, "cpu", 1},
+      {half, 5, in_chunks, true, "check", n},
+      {half, 4, at_once, true, "cpu", 1}};
   for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
     const layout l = layouts[i];
     const rt_eval_result got = evaluate(&s, s.student, l, ROWS, again);
@@ -217,7 +248,7 @@ static void test_itself(void)
   scene s;
   scene_create(&s);
   const int n = rt_comm_size(s.world);
-  const layout l = {n, 2, 64, true, "cpu", 1};
+  const layout l = {n, 2, at_once, true, "cpu", 1};
   const rt_eval_result r = evaluate(&s, s.teacher, l, 0, NULL);
   CU_ASSERT(r.tokens > ROWS * T && r.tokens % T == 0); // all held-out rows
   CU_ASSERT(fabs(r.kl) < 1e-6);

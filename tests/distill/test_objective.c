@@ -181,27 +181,28 @@ static void run(const char *kind, rt_dtype real, double chunk, double bar)
   reference(&p);
   rt_comm *world = NULL;
   rt_grid grid;
-  rt_job job = {.micro_rows = ROWS, .seq = SEQ, .arch_s.vocab = V};
+  rt_dev *dev = NULL;
+  rt_phases phases = {0};
+  rt_teacher *teacher = NULL;
   RT_OKAY(rt_comm_create(MPI_COMM_WORLD, &world));
   RT_OKAY(rt_grid_init(&grid, world, rt_comm_size(world), "test"));
-  RT_OKAY(rt_dev_create(kind, real, 1, &job.dev));
-  rt_deck *deck = NULL;
-  RT_OKAY(rt_deck_parse("test",
-                        "teacher: {source: dataset, top_p: 1, top_k: 5}\n"
-                        "loss: {tau: 2}\n",
-                        0, NULL, &deck));
-  job.deck = deck;
-  job.world = world;
-  rt_teacher *teacher = NULL;
-  RT_OKAY(rt_teacher_create(&job, &teacher));
-  RT_OKAY(rt_teacher_commit(teacher, &job));
+  RT_OKAY(rt_dev_create(kind, real, 1, &dev));
+  rt_phases_start(&phases, RT_PHASE_LOSS);
+  const rt_teacher_spec entries = {
+      .source = RT_TEACHER_DATASET,
+      .model = {.dev = dev, .micro_rows = ROWS, .seq = SEQ},
+      .phases = &phases,
+      .rule = {.top_p = 1.0, .top_k = K},
+      .tau = tau};
+  RT_OKAY(rt_teacher_create(&entries, &teacher));
+  RT_OKAY(rt_teacher_commit(teacher));
 
   const int64_t local = rt_round_up(V, grid.tp) / grid.tp;
   const int64_t v0 = local * grid.i_tp;
-  operands x = make_operands(job.dev, &p, v0, local);
+  operands x = make_operands(dev, &p, v0, local);
 
   rt_objective *o = NULL;
-  const rt_objective_spec spec = {.dev = job.dev,
+  const rt_objective_spec spec = {.dev = dev,
                                   .grid = &grid,
                                   .chunk_bytes = chunk,
                                   .max_tokens = N,
@@ -220,17 +221,16 @@ static void run(const char *kind, rt_dtype real, double chunk, double bar)
   // the step itself reads no stored entry
   for (int i = 0; i < N * K; i++)
     p.logp[i] = NAN;
-  RT_OKAY(rt_teacher_begin(teacher, &job, &b));
+  RT_OKAY(rt_teacher_begin(teacher, &b));
   const rt_objective_in in = {&head, x.h, x.dh, &b, alpha, N};
   RT_OKAY(rt_objective_run(o, teacher, &in, &loss));
-  RT_OKAY(rt_comm_allreduce(grid.comm_tp, job.dev, x.dh, RT_SUM));
-  check(job.dev, &p, &x, &loss, bar);
+  RT_OKAY(rt_comm_allreduce(grid.comm_tp, dev, x.dh, RT_SUM));
+  check(dev, &p, &x, &loss, bar);
 
   rt_objective_destroy(&o);
   rt_teacher_destroy(&teacher);
   rt_arena_destroy(&x.arena);
-  rt_deck_destroy(&deck);
-  rt_dev_destroy(&job.dev);
+  rt_dev_destroy(&dev);
   rt_grid_clear(&grid);
   rt_comm_destroy(&world);
 }

@@ -148,13 +148,12 @@ typedef struct tensors {
   rt_params p;
 } tensors;
 
-static void tensors_start(tensors *t)
+static void tensors_start(tensors *t, const rt_arch *arch)
 {
   RT_OKAY(rt_comm_create(MPI_COMM_SELF, &t->self));
   RT_OKAY(rt_grid_init(&t->grid, t->self, 1, "tp"));
   RT_OKAY(rt_arena_create("test", &t->arena));
-  RT_OKAY(
-      rt_params_init(&t->p, &scene_arch, &t->grid, t->arena, RT_F32, false));
+  RT_OKAY(rt_params_init(&t->p, arch, &t->grid, t->arena, RT_F32, false));
 }
 
 static void tensors_finish(tensors *t)
@@ -173,7 +172,7 @@ static void test_lies(void)
   tensors t;
   char folder[RT_PATH_MAX];
   scene_create(&s);
-  tensors_start(&t);
+  tensors_start(&t, &s.arch);
   for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
     char name[16];
     snprintf(name, sizeof name, "run%zu", i);
@@ -208,7 +207,7 @@ static void test_all_lie(void)
   tensors t;
   char folder[RT_PATH_MAX];
   scene_create(&s);
-  tensors_start(&t);
+  tensors_start(&t, &s.arch);
   RT_OKAY(rt_path_join(folder, s.folder, "run"));
   RT_OKAY(train(&s, folder, STEP, ""));
   rewrite(folder, &t.p, lie_value);

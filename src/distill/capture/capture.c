@@ -3,8 +3,6 @@
 #include "distill/capture/capture.h"
 #include "distill/capture/capture_size.h"
 
-#include "base/build_info.h"
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "distill/job/known_by.h"
@@ -24,40 +22,6 @@ void rt_capture_name(const char *folder, char *name, size_t n)
   snprintf(name, n, "%.*s", (int)(len - at), folder + at);
 }
 
-void rt_capture_rule(const rt_job *job, rt_logits_info *info)
-{
-  const rt_deck *d = job->deck;
-  *info = (rt_logits_info){.version = RT_LOGITS_VERSION,
-                           .seq = job->seq,
-                           .shard_rows = rt_deck_int(d, RT_KEY_CAP_SHARD),
-                           .top_p = rt_deck_real(d, RT_KEY_CAP_TOP_P),
-                           .top_k = rt_deck_int(d, RT_KEY_CAP_TOP_K),
-                           .temperature = 1.0,
-                           .entropy = rt_deck_bool(d, RT_KEY_CAP_STATISTICS),
-                           .deviation = rt_deck_bool(d, RT_KEY_CAP_STATISTICS)};
-  snprintf(info->encoding, sizeof info->encoding, "%s",
-           rt_deck_text(d, RT_KEY_CAP_ENCODING));
-  if (rt_deck_is(d, RT_KEY_CAP_ENCODING, "sampled")) {
-    info->draws = rt_deck_int(d, RT_KEY_CAP_DRAWS);
-    info->draw_seed = (uint64_t)rt_deck_int(d, RT_KEY_CAP_SEED);
-    info->top_p = 1.0;
-  }
-}
-
-/** Report keys that have no effect with this encoding. */
-static void report_unused(const rt_job *job)
-{
-  static const rt_key cut[] = {RT_KEY_CAP_TOP_P, RT_KEY_CAP_TOP_K};
-  static const rt_key drawn[] = {RT_KEY_CAP_DRAWS, RT_KEY_CAP_SEED};
-  if (rt_deck_is(job->deck, RT_KEY_CAP_ENCODING, "sampled"))
-    rt_job_tell_unused(
-        job->deck, cut, 2,
-        "capture.encoding is sampled, which draws from the whole softmax");
-  else
-    rt_job_tell_unused(job->deck, drawn, 2,
-                       "only capture.encoding=sampled uses draws");
-}
-
 /** The version of the existing dataset, or else the newest. */
 static rt_err find_version(const char *folder, int64_t *version)
 {
@@ -69,44 +33,25 @@ static rt_err find_version(const char *folder, int64_t *version)
   return RT_OK;
 }
 
-rt_err rt_capture_hash(const rt_job *job, const char *folder,
-                       const char *weights, rt_capture_hashes *out)
+rt_err rt_capture_hash(const rt_comm *world, const rt_corpus *corpus,
+                       const char *folder, const char *weights,
+                       rt_capture_hashes *out)
 {
-  const rt_comm *world = job->world;
   const bool first = rt_comm_rank(world) == 0;
   *out = (rt_capture_hashes){0};
   RT_TRY(rt_agree(world, first ? find_version(folder, &out->version) : RT_OK));
   RT_TRY(rt_comm_bcast(world, out, sizeof *out, 0));
-  RT_TRY(rt_job_corpus_hash(job, out->version, out->corpus));
+  RT_TRY(rt_known_corpus(world, out->version, corpus, out->corpus));
   return weights != NULL
-             ? rt_job_weights_hash(job, out->version, weights, out->teacher)
+             ? rt_known_weights(world, out->version, weights, out->teacher)
              : RT_OK;
 }
 
-void rt_capture_describe(const rt_job *job, const rt_capture_hashes *hashes,
-                         rt_logits_info *info)
+void rt_capture_identify(const rt_capture_hashes *hashes, rt_logits_info *info)
 {
-  const rt_deck *d = job->deck;
-  report_unused(job);
-  rt_capture_rule(job, info);
   info->version = hashes->version;
-  info->eot = rt_deck_int(d, RT_KEY_DATA_EOT);
-  const rt_corpus_spec spec = rt_corpus_spec_of(job->corpus);
-  info->bos = spec.bos_at != RT_BOS_NOWHERE ? spec.bos : -1;
-  snprintf(info->bos_at, sizeof info->bos_at, "%s",
-           rt_bos_at_name(spec.bos_at));
-  info->valid_fraction = rt_deck_real(d, RT_KEY_DATA_VALID);
-  info->split_seed = (uint64_t)rt_deck_int(d, RT_KEY_DATA_SPLIT_SEED);
-  info->mask_documents = rt_deck_bool(d, RT_KEY_DATA_MASK_DOCS);
   memcpy(info->corpus_hash, hashes->corpus, sizeof info->corpus_hash);
   memcpy(info->teacher_hash, hashes->teacher, sizeof info->teacher_hash);
-  memcpy(info->tokenizer_hash, job->tokenizer_hash,
-         sizeof info->tokenizer_hash);
-  snprintf(info->license, sizeof info->license, "%s",
-           rt_deck_text(d, RT_KEY_CAP_LICENSE));
-  snprintf(info->creator, sizeof info->creator, "retort %s (%s)", RT_VERSION,
-           rt_build_commit());
-  rt_clock_iso(info->created, sizeof info->created);
 }
 
 rt_err rt_capture_rows(int64_t there, int64_t seq, int64_t first, int64_t *n)
@@ -121,13 +66,6 @@ rt_err rt_capture_rows(int64_t there, int64_t seq, int64_t first, int64_t *n)
            (long long)*n, (long long)first, (long long)there, (long long)seq);
   *n = *n > 0 ? *n : there - first;
   return RT_OK;
-}
-
-rt_err rt_capture_range(const rt_job *job, int64_t *first, int64_t *n)
-{
-  *first = rt_deck_int(job->deck, RT_KEY_CAP_FIRST);
-  *n = rt_deck_int(job->deck, RT_KEY_CAP_ROWS);
-  return rt_capture_rows(job->n_rows, job->seq, *first, n);
 }
 
 /** Choose the number of rows per shard.  There should be enough shards for

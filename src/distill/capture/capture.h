@@ -5,12 +5,11 @@
 #ifndef RT_CAPTURE_H
 #define RT_CAPTURE_H
 
-#include "distill/teacher/teacher.h"
-#include "distill/teacher/entries.h"
+#include "deck/deck.h"
+#include "distill/data/rows.h"
+#include "io/logits/logits.h"
+#include "par/comm.h"
 
-/** The part of the description given by the deck: length of rows, truncation
- *  rule, encoding, rows per shard (0: see rt_capture_complete). */
-void rt_capture_rule(const rt_job *job, rt_logits_info *info);
 /** Hashes that identify the large inputs. */
 typedef struct rt_capture_hashes {
   int64_t version; /**< version of the dataset, which determines how they are
@@ -21,19 +20,15 @@ typedef struct rt_capture_hashes {
 /** The hashes in the version of the dataset in \a folder, if there is one, so
  *  that an older capture can be resumed.  Reads corpus and \a weights (NULL:
  *  none).  Collective. */
-RT_MUST rt_err rt_capture_hash(const rt_job *job, const char *folder,
-                               const char *weights, rt_capture_hashes *out);
-/** The truncation rule, and everything else that deck, corpus and \a hashes
- *  determine.  The caller sets rows, vocabulary and teacher, then calls
- *  rt_capture_complete. */
-void rt_capture_describe(const rt_job *job, const rt_capture_hashes *hashes,
-                         rt_logits_info *info);
+RT_MUST rt_err rt_capture_hash(const rt_comm *world, const rt_corpus *corpus,
+                               const char *folder, const char *weights,
+                               rt_capture_hashes *out);
+/** Set version and hashes. */
+void rt_capture_identify(const rt_capture_hashes *hashes, rt_logits_info *info);
 /** Rows of a capture: [first, first + n) of a training stream of \a there rows
  *  of \a seq tokens; *n 0: as many as there are. */
 RT_MUST rt_err rt_capture_rows(int64_t there, int64_t seq, int64_t first,
                                int64_t *n);
-/** Rows [*first, *first + *n) of the training stream, as the deck asks. */
-RT_MUST rt_err rt_capture_range(const rt_job *job, int64_t *first, int64_t *n);
 /** Set what depends on rows and vocabulary: top_k for draws, and shard_rows if
  *  it is 0. */
 void rt_capture_complete(rt_logits_info *info);

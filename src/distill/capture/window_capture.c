@@ -12,8 +12,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "distill/capture/capture.h"
-#include "distill/capture/window.h"
-#include "distill/job/job_memory.h"
 #include "io/common/lock.h"
 #include "io/logits/logits_log.h"
 
@@ -30,9 +28,9 @@ typedef struct lane {
 } lane;
 
 struct rt_window_capture {
-  rt_job *job;             // borrowed
+  rt_window_capture_spec spec;
   rt_objective *objective; // borrowed
-  const char *folder;      // borrowed, capture.dir
+  const char *folder;      // borrowed, that of spec
   rt_logits_info info;     // the same on every rank, after begin
   rt_window window;        // W steps in shards of S
   int64_t step;            // current step, -1 if it is not in the window
@@ -50,13 +48,13 @@ struct rt_window_capture {
 
 static bool is_writer(const rt_window_capture *tc)
 {
-  return tc->job->grid_s.i_tp == 0;
+  return tc->spec.grid->i_tp == 0;
 }
 
 /** R: rows per lane and step. */
 static int64_t lane_rows(const rt_window_capture *tc)
 {
-  return tc->job->batch_rows / tc->info.lanes;
+  return tc->spec.batch_rows / tc->info.lanes;
 }
 
 static int64_t window_end(const rt_window_capture *tc)
@@ -70,88 +68,62 @@ static int64_t shards_of_lane(const rt_window_capture *tc)
   return tc->window.n_steps / tc->window.shard_steps;
 }
 
-/** Check the requirements of a window other than its steps. */
-static rt_err check_needs(const rt_window_capture *tc)
+/** Start the description with what is known before the folder is read. */
+static void start_info(rt_window_capture *tc)
 {
-  const rt_job *job = tc->job;
-  RT_CHECK(tc->folder[0] != '\0', RT_ERR_CONFIG,
-           "capture.window_length is given, but capture.dir is empty: name the "
-           "folder of the dataset");
-  RT_CHECK(strcmp(tc->folder, rt_deck_text(job->deck, RT_KEY_OUT_DIR)) != 0,
-           RT_ERR_CONFIG,
-           "capture.dir and output.dir are both %s: give the dataset a folder "
-           "of its own, such as %s/logits",
-           tc->folder, tc->folder);
-  RT_CHECK(
-      job->corpus != NULL && job->pieces == 0, RT_ERR_CONFIG,
-      "capture.window_length needs data.files and whole rows: a dataset alone, "
-      "or with shortened rows, does not identify the rows of a corpus");
-  return RT_OK;
-}
-
-/** Complete the description given by the deck. */
-static void complete_rule(rt_window_capture *tc)
-{
-  tc->info.vocab = rt_arch_true_vocab(&tc->job->arch_s);
-  tc->info.vocab_padded = tc->job->arch_s.vocab;
+  tc->info = tc->spec.info;
   // before rounding to shards
-  tc->info.n_rows = tc->window.n_steps * tc->job->batch_rows;
+  tc->info.n_rows = tc->window.n_steps * tc->spec.batch_rows;
   rt_capture_complete(&tc->info);
 }
 
 /** Entries of a micro-batch. */
 static rt_entries_spec entries_of(const rt_window_capture *tc)
 {
-  return (rt_entries_spec){.n = tc->job->micro_rows * tc->job->seq,
+  return (rt_entries_spec){.n = tc->spec.micro_rows * tc->info.seq,
                            .k = rt_capture_max_entries(&tc->info),
                            .statistics = tc->info.entropy};
 }
 
-static rt_err plan_head(rt_window_capture *tc, rt_model *model)
-{
-  rt_job *job = tc->job;
-  const rt_logits_info *const info = &tc->info;
-  rt_capture_rule(job, &tc->info);
-  complete_rule(tc);
-  const rt_trunc_spec spec = {
-      .model = model,
-      .grid = &job->grid_s,
-      .dev = job->dev,
-      .rule = {info->top_p, rt_capture_max_entries(info)},
-      .draws = {info->draws, info->draw_seed},
-      .chunk_bytes = rt_job_chunk_bytes(job, &job->arch_s, &job->grid_s),
-      .seq = job->seq,
-      .takes_tiles = true};
-  // for one lane; a resumed run with fewer groups has more lanes per group
-  if (is_writer(tc))
-    rt_job_beside(job, "shard in writing", rt_capture_writer_bytes(info));
-  const rt_entries_spec entries = entries_of(tc);
-  RT_TRY(rt_trunc_head_create(&spec, &tc->head));
-  rt_job_beside(job, "captured entries on the host",
-                (double)(rt_trunc_head_host_bytes(tc->head) +
-                         rt_entries_bytes(&entries)));
-  return RT_OK;
-}
-
-rt_err rt_window_capture_create(rt_job *job, rt_model *model,
-                                rt_objective *objective,
+rt_err rt_window_capture_create(const rt_window_capture_spec *spec,
+                                rt_model *model, rt_objective *objective,
                                 rt_window_capture **out)
 {
-  rt_window window;
   *out = NULL;
-  RT_TRY(rt_window_read(job->deck, job->batch_rows * job->seq, &window));
-  if (window.n_steps == 0)
+  if (spec->window.n_steps == 0)
     return RT_OK;
   rt_window_capture *tc = calloc(1, sizeof *tc);
   *out = tc;
   RT_CHECK(tc != NULL, RT_ERR_MEM, "a capture of the model in training");
-  tc->job = job;
+  tc->spec = *spec;
   tc->objective = objective;
-  tc->folder = rt_deck_text(job->deck, RT_KEY_CAP_DIR);
+  tc->folder = spec->folder;
   tc->step = -1;
-  tc->window = window;
-  RT_TRY(check_needs(tc));
-  return plan_head(tc, model);
+  tc->window = spec->window;
+  start_info(tc);
+  const rt_logits_info *const info = &tc->info;
+  const rt_trunc_spec head = {
+      .model = model,
+      .grid = spec->grid,
+      .dev = spec->dev,
+      .rule = {info->top_p, rt_capture_max_entries(info)},
+      .draws = {info->draws, info->draw_seed},
+      .chunk_bytes = spec->chunk_bytes,
+      .seq = info->seq,
+      .takes_tiles = true};
+  return rt_trunc_head_create(&head, &tc->head);
+}
+
+double rt_window_capture_entries(const rt_window_capture *tc)
+{
+  const rt_entries_spec entries = entries_of(tc);
+  return (double)(rt_trunc_head_host_bytes(tc->head) +
+                  rt_entries_bytes(&entries));
+}
+
+double rt_window_capture_writer(const rt_window_capture *tc)
+{
+  return is_writer(tc) ? rt_capture_writer_bytes(&tc->info) : 0.0;
 }
 
 const rt_arena *rt_window_capture_arena(const rt_window_capture *tc)
@@ -165,7 +137,7 @@ rt_err rt_window_capture_commit(rt_window_capture *tc)
     return RT_OK;
   const rt_entries_spec entries = entries_of(tc);
   RT_TRY(rt_entries_create(&entries, &tc->entries));
-  tc->stream_row = calloc((size_t)tc->job->micro_rows, sizeof *tc->stream_row);
+  tc->stream_row = calloc((size_t)tc->spec.micro_rows, sizeof *tc->stream_row);
   RT_CHECK(tc->stream_row != NULL, RT_ERR_MEM, "a list of rows");
   return rt_trunc_head_commit(tc->head);
 }
@@ -200,7 +172,7 @@ static void cut_window(rt_window_capture *tc)
   rt_window *const w = &tc->window;
   rt_window_cut(w, tc->info.shard_rows / lane_rows(tc));
   tc->info.shard_rows = w->shard_steps * lane_rows(tc);
-  tc->info.n_rows = w->n_steps * tc->job->batch_rows;
+  tc->info.n_rows = w->n_steps * tc->spec.batch_rows;
 }
 
 /** All that is known of the dataset; \a lanes of an earlier run, or 0.  The
@@ -208,23 +180,22 @@ static void cut_window(rt_window_capture *tc)
 static rt_err describe(rt_window_capture *tc, const rt_capture_hashes *hashes,
                        const char *origin, int64_t lanes)
 {
-  const rt_job *job = tc->job;
-  char run[128];
-  rt_capture_describe(job, hashes, &tc->info);
-  complete_rule(tc);
+  const rt_window_capture_spec *const spec = &tc->spec;
+  const char *const run = spec->info.teacher;
+  start_info(tc);
+  rt_capture_identify(hashes, &tc->info);
   tc->info.step = true;
-  tc->info.lanes = lanes > 0 ? lanes : job->grid_s.dp;
-  RT_CHECK(job->batch_rows % tc->info.lanes == 0, RT_ERR_CONFIG,
+  tc->info.lanes = lanes > 0 ? lanes : spec->grid->dp;
+  RT_CHECK(spec->batch_rows % tc->info.lanes == 0, RT_ERR_CONFIG,
            "%s has %lld lanes, which do not divide train.batch_rows %lld: "
            "restore the earlier value",
-           tc->folder, (long long)tc->info.lanes, (long long)job->batch_rows);
-  rt_capture_name(rt_deck_text(job->deck, RT_KEY_OUT_DIR), run, sizeof run);
+           tc->folder, (long long)tc->info.lanes, (long long)spec->batch_rows);
   cut_window(tc);
   snprintf(tc->info.teacher_hash, sizeof tc->info.teacher_hash, "%s", origin);
   snprintf(tc->info.teacher, sizeof tc->info.teacher,
-           "%s%sin training, steps %lld to %lld of %lld", run,
+           "%.127s%sin training, steps %lld to %lld of %lld", run,
            run[0] != '\0' ? ", " : "", (long long)tc->window.first,
-           (long long)window_end(tc), (long long)job->n_steps);
+           (long long)window_end(tc), (long long)spec->n_steps);
   return rt_capture_check(&tc->info);
 }
 
@@ -235,13 +206,13 @@ static rt_err find_dataset(rt_window_capture *tc, int64_t step,
 {
   rt_logits_info old = {0};
   char *deck = NULL;
-  RT_TRY(rt_lock_take(tc->folder, rt_job_silence_s(tc->job->deck), &tc->lock));
+  RT_TRY(rt_lock_take(tc->folder, tc->spec.silence_s, &tc->lock));
   RT_TRY(rt_logits_peek(tc->folder, &old, &deck));
   rt_err err = RT_OK;
   char of[RT_PATH_MAX + 64];
   snprintf(of, sizeof of, "that of the capture in %s", tc->folder);
   if (deck != NULL)
-    err = rt_deck_same_run(tc->job->deck, deck, of, RT_KEY_CAP_DIR);
+    err = rt_deck_same_run(tc->spec.deck, deck, of, RT_KEY_CAP_DIR);
   else if (step > tc->window.first)
     err = RT_FAIL(RT_ERR_CONFIG,
                   "the run is at step %lld, the window began at step %lld and "
@@ -262,7 +233,7 @@ static rt_err find_dataset(rt_window_capture *tc, int64_t step,
 
 static rt_err make_lanes(rt_window_capture *tc)
 {
-  const int dp = tc->job->grid_s.dp;
+  const int dp = tc->spec.grid->dp;
   const int64_t n_shards = rt_logits_n_shards(&tc->info);
   RT_CHECK(tc->info.lanes % dp == 0, RT_ERR_CONFIG,
            "%s has %lld lanes, which dp %d does not divide: resume with a dp "
@@ -275,7 +246,7 @@ static rt_err make_lanes(rt_window_capture *tc)
            "%d lanes, %lld shards", n_lanes, (long long)n_shards);
   tc->n_lanes = n_lanes;
   for (int i = 0; i < tc->n_lanes; i++)
-    tc->lanes[i].i_lane = tc->job->grid_s.i_dp * tc->n_lanes + i;
+    tc->lanes[i].i_lane = tc->spec.grid->i_dp * tc->n_lanes + i;
   return RT_OK;
 }
 
@@ -343,10 +314,9 @@ static rt_err start_lanes(rt_window_capture *tc, int64_t step)
 
 static rt_err finish(rt_window_capture *tc)
 {
-  const rt_job *job = tc->job;
-  RT_TRY(rt_agree(job->world, rt_comm_rank(job->world) == 0
-                                  ? rt_logits_finish(tc->folder)
-                                  : RT_OK));
+  const rt_comm *const world = tc->spec.world;
+  RT_TRY(rt_agree(world, rt_comm_rank(world) == 0 ? rt_logits_finish(tc->folder)
+                                                  : RT_OK));
   rt_info("captured steps %lld to %lld of the model in training: %lld rows in "
           "%s",
           (long long)tc->window.first, (long long)window_end(tc),
@@ -358,7 +328,7 @@ static rt_err finish(rt_window_capture *tc)
 rt_err rt_window_capture_origin(const rt_window_capture *tc,
                                 char hex[RT_SHA256_HEX])
 {
-  const rt_comm *const world = tc->job->world;
+  const rt_comm *const world = tc->spec.world;
   rt_logits_info info = {0};
   char *deck = NULL;
   rt_err err = RT_OK;
@@ -376,22 +346,22 @@ rt_err rt_window_capture_begin(rt_window_capture *tc, int64_t step,
 {
   if (tc == NULL)
     return RT_OK;
-  const rt_job *job = tc->job;
-  const bool first = rt_comm_rank(job->world) == 0;
+  const rt_comm *const world = tc->spec.world;
+  const bool first = rt_comm_rank(world) == 0;
   bool finished = false;
   rt_capture_hashes hashes;
-  RT_TRY(rt_capture_hash(job, tc->folder, NULL, &hashes));
-  RT_TRY(rt_agree(job->world,
-                  first ? find_dataset(tc, step, &hashes, origin) : RT_OK));
-  RT_TRY(rt_comm_bcast(job->world, &tc->info, sizeof tc->info, 0));
-  RT_TRY(rt_comm_bcast(job->world, &tc->window, sizeof tc->window, 0));
-  RT_TRY(rt_agree(job->world, make_lanes(tc)));
-  RT_TRY(rt_agree(job->world,
-                  first ? rt_capture_begin(job->deck, tc->folder, &tc->info,
-                                           tc->done, &finished)
-                        : RT_OK));
-  RT_TRY(rt_comm_bcast(job->world, &finished, sizeof finished, 0));
-  RT_TRY(rt_comm_bcast(job->world, tc->done,
+  RT_TRY(rt_capture_hash(world, tc->spec.corpus, tc->folder, NULL, &hashes));
+  RT_TRY(
+      rt_agree(world, first ? find_dataset(tc, step, &hashes, origin) : RT_OK));
+  RT_TRY(rt_comm_bcast(world, &tc->info, sizeof tc->info, 0));
+  RT_TRY(rt_comm_bcast(world, &tc->window, sizeof tc->window, 0));
+  RT_TRY(rt_agree(world, make_lanes(tc)));
+  RT_TRY(rt_agree(world, first
+                             ? rt_capture_begin(tc->spec.deck, tc->folder,
+                                                &tc->info, tc->done, &finished)
+                             : RT_OK));
+  RT_TRY(rt_comm_bcast(world, &finished, sizeof finished, 0));
+  RT_TRY(rt_comm_bcast(world, tc->done,
                        (size_t)rt_logits_n_shards(&tc->info) * sizeof *tc->done,
                        0));
   if (tc->window.left_out > 0)
@@ -409,7 +379,7 @@ rt_err rt_window_capture_begin(rt_window_capture *tc, int64_t step,
   tc->active = true;
   int64_t seen = step - tc->window.first; // steps of the window
   seen = seen < 0 ? 0 : seen > tc->window.n_steps ? tc->window.n_steps : seen;
-  RT_TRY(rt_agree(job->world, start_lanes(tc, seen)));
+  RT_TRY(rt_agree(world, start_lanes(tc, seen)));
   return seen == tc->window.n_steps ? finish(tc) : RT_OK;
 }
 
@@ -417,7 +387,7 @@ static rt_err show_tile(void *self, rt_view tile, const rt_batch *b,
                         int64_t tok0)
 {
   rt_window_capture *tc = self;
-  rt_phases *const ph = &tc->job->phases;
+  rt_phases *const ph = tc->spec.phases;
   const rt_phase was = rt_phases_to(ph, RT_PHASE_WRITE);
   for (int64_t r = 0; r < b->n_rows; r++)
     tc->stream_row[r] = rt_batch_stream_row(b, r);
@@ -459,7 +429,7 @@ static rt_err add_row(rt_window_capture *tc, const rt_batch *b, int64_t r,
   RT_TRY(rt_logits_writer_add(l->writer, &tc->row));
   if (l->n_rows < tc->info.shard_rows)
     return RT_OK;
-  tc->job->hooks->beat(tc->step, "capture");
+  tc->spec.beat(tc->step, "capture");
   RT_TRY(rt_capture_seal(tc->folder, l->i_shard, l->writer));
   return rt_logits_log_remove(&l->log);
 }
@@ -479,7 +449,7 @@ rt_err rt_window_capture_take(rt_window_capture *tc, const rt_batch *b)
 {
   if (tc == NULL || tc->step < 0)
     return RT_OK;
-  rt_phases *const ph = &tc->job->phases;
+  rt_phases *const ph = tc->spec.phases;
   const rt_phase was = rt_phases_to(ph, RT_PHASE_WRITE);
   rt_entries_drop_bad(&tc->entries);
   for (int64_t r = 0; r < b->n_rows; r++)
@@ -504,8 +474,8 @@ rt_err rt_window_capture_end_step(rt_window_capture *tc)
   const int64_t seen = tc->step - tc->window.first + 1;
   if (tc->step < 0 || seen % tc->window.shard_steps != 0)
     return RT_OK;
-  const rt_comm *world = tc->job->world;
-  const rt_phase was = rt_phases_to(&tc->job->phases, RT_PHASE_WRITE);
+  const rt_comm *world = tc->spec.world;
+  const rt_phase was = rt_phases_to(tc->spec.phases, RT_PHASE_WRITE);
   RT_TRY(rt_agree(world, RT_OK)); // waits until every lane's shard is sealed
   if (seen == tc->window.n_steps) {
     RT_TRY(finish(tc));
@@ -515,7 +485,7 @@ rt_err rt_window_capture_end_step(rt_window_capture *tc)
     for (int i = 0; i < tc->n_lanes; i++)
       RT_TRY(start_shard(tc, &tc->lanes[i], seen / tc->window.shard_steps, 0));
   }
-  rt_phases_to(&tc->job->phases, was);
+  rt_phases_to(tc->spec.phases, was);
   return RT_OK;
 }
 

@@ -10,17 +10,46 @@
 #ifndef RT_WINDOW_CAPTURE_H
 #define RT_WINDOW_CAPTURE_H
 
+#include "deck/deck.h"
+#include "distill/capture/window.h"
 #include "distill/loss/objective.h"
 
 typedef struct rt_window_capture rt_window_capture;
 
-/** Plan the capture; *out is NULL if the deck has no window.  \a model and \a
+/** What is captured, and into which dataset.  All borrowed. */
+typedef struct rt_window_capture_spec {
+  const rt_comm *world;
+  const rt_grid *grid; /**< of the model */
+  rt_dev *dev;
+  const rt_corpus *corpus; /**< whose hash identifies it in the dataset */
+  const rt_deck *deck;     /**< of the run: stored with the dataset; an existing
+                              dataset must be of the same run */
+  const char *folder;      /**< of the dataset */
+  rt_logits_info info; /**< of the dataset; `teacher` is the name of the run,
+                          rows, shards and hashes are left open */
+  rt_window window;    /**< steps, before rounding; none: no capture */
+  int64_t n_steps;     /**< of the run */
+  int64_t batch_rows;  /**< of a step over all ranks */
+  int64_t micro_rows;  /**< of a micro-batch */
+  double chunk_bytes;  /**< size of a logit tile */
+  double silence_s;    /**< a lock of that age is left over */
+  rt_phases *phases;   /**< where its time is counted */
+  void (*beat)(int64_t step, const char *phase); /**< called for each shard */
+} rt_window_capture_spec;
+
+/** Plan the capture; *out is NULL if the window has no steps.  \a model and \a
  *  objective (borrowed) provide the tiles.  Collective. */
-RT_MUST rt_err rt_window_capture_create(rt_job *job, rt_model *model,
+RT_MUST rt_err rt_window_capture_create(const rt_window_capture_spec *spec,
+                                        rt_model *model,
                                         rt_objective *objective,
                                         rt_window_capture **out);
 /** Plan of its memory; NULL without a capture. */
 const rt_arena *rt_window_capture_arena(const rt_window_capture *tc);
+/** Memory in bytes on the host, in addition to this plan: of entries, and of
+ * the writer of a shard on the ranks that write (for one lane; a resumed run
+ * with fewer groups has more lanes per group). */
+double rt_window_capture_entries(const rt_window_capture *tc);
+double rt_window_capture_writer(const rt_window_capture *tc);
 RT_MUST rt_err rt_window_capture_commit(rt_window_capture *tc);
 void rt_window_capture_destroy(rt_window_capture **tc);
 

@@ -1,8 +1,7 @@
 /** \file job_data.c */
 #include "distill/data/job_data.h"
 
-/** The rows of \a job. */
-static rt_rows rows_of(const rt_job *job)
+rt_rows rt_job_rows(const rt_job *job)
 {
   return (rt_rows){.seq = job->seq,
                    .corpus = job->corpus,
@@ -17,7 +16,7 @@ static rt_rows rows_of(const rt_job *job)
 
 rt_feed_spec rt_job_feed(const rt_job *job, int64_t step)
 {
-  return (rt_feed_spec){.rows = rows_of(job),
+  return (rt_feed_spec){.rows = rt_job_rows(job),
                         .group = job->grid_s.comm_tp,
                         .seed =
                             (uint64_t)rt_deck_int(job->deck, RT_KEY_RUN_SEED),
@@ -28,16 +27,4 @@ rt_feed_spec rt_job_feed(const rt_job *job, int64_t step)
                         .i_dp = job->grid_s.i_dp,
                         .first_step = step,
                         .n_steps = job->n_steps};
-}
-
-size_t rt_job_batch_bytes(const rt_job *job, int64_t n_rows)
-{
-  const rt_rows rows = rows_of(job);
-  return rt_batch_bytes(&rows, n_rows);
-}
-
-rt_err rt_job_batch(const rt_job *job, int64_t n_rows, rt_batch **out)
-{
-  const rt_rows rows = rows_of(job);
-  return rt_batch_create(&rows, n_rows, out);
 }

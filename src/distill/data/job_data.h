@@ -7,11 +7,9 @@
 #include "distill/data/feed.h"
 #include "distill/job/job.h"
 
+/** The rows of \a job, which it keeps open. */
+rt_rows rt_job_rows(const rt_job *job);
 /** The feed of this rank's rows from \a step on. */
 rt_feed_spec rt_job_feed(const rt_job *job, int64_t step);
-/** Memory in bytes of a batch of \a n_rows rows of \a job. */
-size_t rt_job_batch_bytes(const rt_job *job, int64_t n_rows);
-/** Create such a batch. */
-RT_MUST rt_err rt_job_batch(const rt_job *job, int64_t n_rows, rt_batch **out);
 
 #endif

@@ -7,11 +7,9 @@
  *  order, so all ranks of a tp group obtain the same sums. */
 #include "distill/eval/evaluate.h"
 
-#include "distill/data/job_data.h"
 #include "base/bundle.h"
 #include "base/split.h"
 #include "distill/teacher/hidden_teacher.h"
-#include "distill/job/job_memory.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,9 +33,8 @@ typedef struct rt_sums {
 } rt_sums;
 
 struct rt_evaluator {
-  rt_job *job;                 // borrowed
-  rt_model *student;           // borrowed
-  rt_hidden_teacher *teacher;  // owned, NULL without eval.teacher
+  rt_evaluator_spec spec;
+  rt_hidden_teacher *teacher;  // owned; NULL: none
   rt_batch *batch;             // owned
   rt_arena *arena;             // owned: memory of all views below
   int64_t chunk;               // tokens per tile
@@ -57,14 +54,12 @@ struct rt_evaluator {
 
 static rt_err reserve_views(rt_evaluator *e)
 {
-  const rt_dtype real = rt_dev_real(e->job->dev);
-  const int64_t n_tokens = e->job->micro_rows * e->job->seq;
-  const int64_t v_local = rt_model_head(e->student).w.rows;
+  const rt_dtype real = rt_dev_real(e->spec.dev);
+  const int64_t n_tokens = e->spec.micro_rows * e->spec.rows.seq;
+  const int64_t v_local = rt_model_head(e->spec.student).w.rows;
   const int n_tiles = e->teacher != NULL ? 2 : 1;
-  const double bytes =
-      rt_job_chunk_bytes(e->job, &e->job->arch_s, &e->job->grid_s);
-  const double fits =
-      bytes / ((double)v_local * (double)rt_dtype_size(real) * n_tiles);
+  const double row_bytes = (double)v_local * (double)rt_dtype_size(real);
+  const double fits = e->spec.chunk_bytes / (row_bytes * n_tiles);
   e->chunk = rt_chunk_rows(n_tokens, fits);
   const struct {
     const char *name;
@@ -96,55 +91,47 @@ static void lay_out(rt_evaluator *e, rt_bundle *s)
   const size_t n = (size_t)e->chunk;
   e->mine = rt_bundle_take(s, n * N_COLS, sizeof *e->mine);
   e->all =
-      rt_bundle_take(s, n * N_COLS * (size_t)e->job->grid_s.tp, sizeof *e->all);
+      rt_bundle_take(s, n * N_COLS * (size_t)e->spec.grid->tp, sizeof *e->all);
   e->column = rt_bundle_take(s, n * K_N_STAT, sizeof *e->column);
 }
 
-static rt_err host_arrays(rt_evaluator *e)
+static rt_err allocate(rt_evaluator *e)
 {
   rt_bundle s = {0};
   lay_out(e, &s);
-  rt_job_beside(
-      e->job, "evaluation on the host",
-      (double)(s.bytes + rt_job_batch_bytes(e->job, e->job->micro_rows)));
   RT_TRY(rt_bundle_alloc(&s, "statistics of tokens"));
   e->block = s.block;
   lay_out(e, &s);
-  return rt_job_batch(e->job, e->job->micro_rows, &e->batch);
+  RT_TRY(rt_arena_commit(e->arena, rt_dev_memory(e->spec.dev)));
+  return rt_batch_create(&e->spec.rows, e->spec.micro_rows, &e->batch);
 }
 
-static rt_err plan_teacher(rt_evaluator *e)
-{
-  rt_job *job = e->job;
-  RT_CHECK((job->needs & RT_NEED_TEACHER) != 0, RT_ERR_INTERNAL,
-           "eval.teacher without RT_NEED_TEACHER");
-  RT_CHECK(rt_arch_true_vocab(&job->arch_t) == rt_arch_true_vocab(&job->arch_s),
-           RT_ERR_CONFIG,
-           "eval.teacher: the teacher has %lld ids, the student %lld: they "
-           "must share a tokenizer; if they differ only in padding, set "
-           "data.vocab to its size",
-           (long long)rt_arch_true_vocab(&job->arch_t),
-           (long long)rt_arch_true_vocab(&job->arch_s));
-  RT_TRY(rt_hidden_teacher_create(job, "evaluation teacher", &e->teacher));
-  rt_job_beside(job, "evaluation teacher, rows on the way",
-                rt_hidden_teacher_beside(e->teacher));
-  return RT_OK;
-}
-
-rt_err rt_evaluator_create(rt_job *job, rt_model *student, rt_evaluator **out)
+rt_err rt_evaluator_create(const rt_evaluator_spec *spec, rt_evaluator **out)
 {
   rt_evaluator *e = calloc(1, sizeof *e);
   *out = e;
   RT_CHECK(e != NULL, RT_ERR_MEM, "an evaluator");
-  e->job = job;
-  e->student = student;
-  RT_CHECK(job->corpus != NULL, RT_ERR_CONFIG,
-           "evaluation needs held-out text: name the corpus in data.files");
-  if (rt_deck_bool(job->deck, RT_KEY_EVAL_TEACHER))
-    RT_TRY(plan_teacher(e));
+  e->spec = *spec;
+  e->spec.teacher = NULL; // it may end with this call
+  if (spec->teacher != NULL)
+    RT_TRY(rt_hidden_teacher_create(spec->teacher, "evaluation teacher",
+                                    &e->teacher));
   RT_TRY(rt_arena_create("evaluation", &e->arena));
-  RT_TRY(reserve_views(e));
-  return rt_agree(job->world, host_arrays(e));
+  return reserve_views(e);
+}
+
+const rt_evaluator_spec *rt_evaluator_about(const rt_evaluator *e)
+{
+  return &e->spec;
+}
+
+double rt_evaluator_beside(const rt_evaluator *e)
+{
+  rt_evaluator counted = *e;
+  rt_bundle s = {0};
+  lay_out(&counted, &s);
+  return (double)(s.bytes + rt_batch_bytes(&e->spec.rows, e->spec.micro_rows)) +
+         (e->teacher != NULL ? rt_hidden_teacher_beside(e->teacher) : 0.0);
 }
 
 int rt_evaluator_arenas(const rt_evaluator *e, const rt_arena *plans[4])
@@ -158,9 +145,7 @@ int rt_evaluator_arenas(const rt_evaluator *e, const rt_arena *plans[4])
 
 rt_err rt_evaluator_commit(rt_evaluator *e)
 {
-  rt_job *job = e->job;
-  RT_TRY(
-      rt_agree(job->world, rt_arena_commit(e->arena, rt_dev_memory(job->dev))));
+  RT_TRY(rt_agree(e->spec.world, allocate(e)));
   return e->teacher != NULL ? rt_hidden_teacher_commit(e->teacher) : RT_OK;
 }
 
@@ -188,31 +173,31 @@ void rt_evaluator_show(rt_evaluator *e, rt_eval_tile_fn *fn, void *self)
 static rt_err forward(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
                       rt_view *hidden_s, rt_view *hidden_t)
 {
-  rt_job *job = e->job;
+  const rt_evaluator_spec *const spec = &e->spec;
   int64_t *rows = calloc((size_t)n + 1, sizeof *rows);
   rt_err err = rows != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "a list of rows");
   for (int64_t r = 0; err == RT_OK && r < n; r++)
     rows[r] = first + r;
-  const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_INPUT);
+  const rt_phase was = rt_phases_to(spec->phases, RT_PHASE_INPUT);
   if (err == RT_OK)
     err = rt_batch_fill(e->batch, part, rows, n, NULL);
-  rt_phases_to(&job->phases, was);
+  rt_phases_to(spec->phases, was);
   free(rows);
   // agree, so that after a damaged row no rank waits in the forward pass
   RT_TRY(rt_agree(e->teacher != NULL ? rt_hidden_teacher_comm(e->teacher)
-                                     : job->grid_s.comm_tp,
+                                     : spec->grid->comm_tp,
                   err));
-  const int64_t n_tokens = n * job->seq;
+  const int64_t n_tokens = n * spec->rows.seq;
   const rt_tokens_in in = {.tok = rt_view_rows(e->tok, 0, n_tokens),
                            .pos = rt_view_rows(e->pos, 0, n_tokens),
                            .doc_start = rt_view_rows(e->doc_start, 0, n_tokens),
                            .n_rows = n,
-                           .seq = job->seq};
+                           .seq = spec->rows.seq};
   if (n > 0) {
-    RT_TRY(rt_dev_put(job->dev, in.tok, e->batch->tok));
-    RT_TRY(rt_dev_put(job->dev, in.pos, e->batch->pos));
-    RT_TRY(rt_dev_put(job->dev, in.doc_start, e->batch->doc_start));
-    RT_TRY(rt_model_forward(e->student, &in, hidden_s));
+    RT_TRY(rt_dev_put(spec->dev, in.tok, e->batch->tok));
+    RT_TRY(rt_dev_put(spec->dev, in.pos, e->batch->pos));
+    RT_TRY(rt_dev_put(spec->dev, in.doc_start, e->batch->doc_start));
+    RT_TRY(rt_model_forward(e->spec.student, &in, hidden_s));
   }
   return e->teacher != NULL
              ? rt_hidden_teacher_forward(e->teacher, e->batch, &in, hidden_t)
@@ -234,11 +219,11 @@ static void launch_head(rt_dev *dev, const rt_head *head, rt_view hidden,
 static rt_err get_best(rt_evaluator *e, rt_view id, rt_view best, int col)
 {
   const int64_t n = id.rows;
-  RT_TRY(rt_dev_get(e->job->dev, e->column, best));
+  RT_TRY(rt_dev_get(e->spec.dev, e->column, best));
   for (int64_t i = 0; i < n; i++)
     e->mine[i * N_COLS + col] = e->column[i];
   int32_t *ids = (int32_t *)e->column;
-  RT_TRY(rt_dev_get(e->job->dev, ids, id));
+  RT_TRY(rt_dev_get(e->spec.dev, ids, id));
   for (int64_t i = 0; i < n; i++)
     e->mine[i * N_COLS + col + 1] = (double)ids[i];
   return RT_OK;
@@ -248,7 +233,7 @@ static rt_err get_best(rt_evaluator *e, rt_view id, rt_view best, int col)
 static rt_err gather(rt_evaluator *e, int64_t n)
 {
   const rt_view stats = rt_view_rows(e->stats, 0, n);
-  RT_TRY(rt_dev_get(e->job->dev, e->column, stats));
+  RT_TRY(rt_dev_get(e->spec.dev, e->column, stats));
   for (int64_t i = 0; i < n; i++)
     memcpy(e->mine + i * N_COLS, e->column + i * K_N_STAT,
            K_N_STAT * sizeof *e->mine);
@@ -257,7 +242,7 @@ static rt_err gather(rt_evaluator *e, int64_t n)
   if (e->teacher != NULL)
     RT_TRY(get_best(e, rt_view_rows(e->id_t, 0, n),
                     rt_view_rows(e->best_t, 0, n), COL_BEST_T));
-  return rt_comm_allgather(e->job->grid_s.comm_tp, e->mine,
+  return rt_comm_allgather(e->spec.grid->comm_tp, e->mine,
                            (size_t)n * N_COLS * sizeof *e->mine, e->all);
 }
 
@@ -305,7 +290,7 @@ static rt_err add_chunk(rt_evaluator *e, const int32_t *label, int64_t n,
 {
   RT_TRY(gather(e, n));
   for (int64_t i = 0; i < n; i++) {
-    const rt_shards s = {e->all + i * N_COLS, n * N_COLS, e->job->grid_s.tp};
+    const rt_shards s = {e->all + i * N_COLS, n * N_COLS, e->spec.grid->tp};
     add_token(&s, label[i], e->teacher != NULL, sums);
   }
   return RT_OK;
@@ -316,9 +301,9 @@ static rt_err add_chunk(rt_evaluator *e, const int32_t *label, int64_t n,
 static rt_err run_chunk(rt_evaluator *e, rt_view hidden_s, rt_view hidden_t,
                         int64_t first, int64_t tok0, rt_sums *sums)
 {
-  rt_dev *dev = e->job->dev;
+  rt_dev *dev = e->spec.dev;
   const int64_t n = hidden_s.rows;
-  const rt_head head = rt_model_head(e->student);
+  const rt_head head = rt_model_head(e->spec.student);
   const rt_view z_s = rt_view_rows(e->z_s, 0, n);
   const rt_view label = rt_view_rows(e->label, 0, n);
   const rt_view stats = rt_view_rows(e->stats, 0, n);
@@ -327,8 +312,9 @@ static rt_err run_chunk(rt_evaluator *e, rt_view hidden_s, rt_view hidden_t,
   launch_head(dev, &head, hidden_s, z_s, rt_view_rows(e->id_s, 0, n),
               rt_view_rows(e->best_s, 0, n));
   if (e->show != NULL)
-    RT_TRY(rt_agree(e->job->grid_s.comm_tp,
-                    e->show(e->shown_to, z_s, first * e->job->seq + tok0)));
+    RT_TRY(
+        rt_agree(e->spec.grid->comm_tp,
+                 e->show(e->shown_to, z_s, first * e->spec.rows.seq + tok0)));
   if (e->teacher != NULL) {
     const rt_head head_t = rt_hidden_teacher_head(e->teacher);
     const rt_view z_t = rt_view_rows(e->z_t, 0, n);
@@ -349,7 +335,7 @@ static rt_err run_rows(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
 {
   rt_view hidden_s = {0}, hidden_t = {0};
   RT_TRY(forward(e, part, first, n, &hidden_s, &hidden_t));
-  const int64_t n_tokens = n * e->job->seq;
+  const int64_t n_tokens = n * e->spec.rows.seq;
   for (int64_t t = 0; t < n_tokens; t += e->chunk) {
     const int64_t n_chunk = n_tokens - t < e->chunk ? n_tokens - t : e->chunk;
     RT_TRY(run_chunk(e, rt_view_rows(hidden_s, t, n_chunk),
@@ -366,15 +352,15 @@ static rt_err run_rows(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
 static rt_err run_share(rt_evaluator *e, rt_part part, int64_t n_rows,
                         rt_sums *sums)
 {
-  const rt_job *job = e->job;
-  const int64_t micro = job->micro_rows;
-  const int64_t stride = job->grid_s.dp * micro;
+  const rt_evaluator_spec *const spec = &e->spec;
+  const int64_t micro = spec->micro_rows;
+  const int64_t stride = spec->grid->dp * micro;
   for (int64_t all = 0; all < n_rows; all += stride) {
-    const int64_t r = all + job->grid_s.i_dp * micro;
+    const int64_t r = all + spec->grid->i_dp * micro;
     const int64_t left = n_rows > r ? n_rows - r : 0;
     if (left == 0 && e->teacher == NULL)
       break;
-    job->hooks->beat(r, "evaluation");
+    spec->beat(r, "evaluation");
     RT_TRY(run_rows(e, part, r, left < micro ? left : micro, sums));
   }
   return RT_OK;
@@ -398,21 +384,21 @@ static void result_of(const rt_sums *s, bool with_teacher, rt_eval_result *out)
 rt_err rt_evaluate(rt_evaluator *e, rt_part part, int64_t n_rows,
                    rt_eval_result *out)
 {
-  rt_job *job = e->job;
-  const int64_t there = rt_corpus_n_rows(job->corpus, part);
+  const rt_evaluator_spec *const spec = &e->spec;
+  const int64_t there = rt_corpus_n_rows(spec->rows.corpus, part);
   const int64_t n = n_rows == 0 || n_rows > there ? there : n_rows;
   RT_CHECK(n > 0, RT_ERR_CONFIG,
            "no held-out row of %lld tokens: increase data.valid_fraction, "
            "reduce data.seq or use more text",
-           (long long)job->seq);
+           (long long)spec->rows.seq);
   rt_sums sums = {0};
-  const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_EVAL);
-  rt_err err = rt_agree(job->world, run_share(e, part, n, &sums));
+  const rt_phase was = rt_phases_to(spec->phases, RT_PHASE_EVAL);
+  rt_err err = rt_agree(spec->world, run_share(e, part, n, &sums));
   if (err == RT_OK)
-    err = rt_comm_allreduce_host(job->grid_s.comm_dp, &sums,
+    err = rt_comm_allreduce_host(spec->grid->comm_dp, &sums,
                                  sizeof sums / sizeof(double), RT_F64, RT_SUM);
   if (err == RT_OK)
     result_of(&sums, e->teacher != NULL, out);
-  rt_phases_to(&job->phases, was);
+  rt_phases_to(spec->phases, was);
   return err;
 }

@@ -3,8 +3,10 @@
 #ifndef RT_EVALUATE_H
 #define RT_EVALUATE_H
 
-#include "distill/job/job.h"
 #include "distill/data/batch.h"
+#include "distill/job/phases.h"
+#include "distill/teacher/teacher_model.h"
+#include "model/model.h"
 
 typedef struct rt_eval_result {
   int64_t tokens;
@@ -20,12 +22,29 @@ typedef struct rt_eval_result {
 
 typedef struct rt_evaluator rt_evaluator;
 
-/** Create an evaluator of \a student (borrowed: the trainer's, or a loaded
- *  one).  With eval.teacher it also owns a live teacher, of any tp and padding.
- *  Collective. */
-RT_MUST rt_err rt_evaluator_create(rt_job *job, rt_model *student,
+/** A model and the rows to evaluate it on.  All borrowed. */
+typedef struct rt_evaluator_spec {
+  const rt_comm *world;
+  const rt_grid *grid; /**< of the student */
+  rt_dev *dev;
+  rt_model *student;               /**< a trainer's, or a loaded one */
+  const rt_teacher_model *teacher; /**< to compare with, of any tp and padding;
+                                      NULL: none.  Copied */
+  rt_rows rows;                    /**< with a corpus */
+  int64_t micro_rows;              /**< rows of a batch */
+  double chunk_bytes;              /**< size of the logit tiles */
+  rt_phases *phases;               /**< where its time is counted */
+  void (*beat)(int64_t row, const char *phase); /**< called for each batch */
+} rt_evaluator_spec;
+
+/** Plan an evaluator.  Collective. */
+RT_MUST rt_err rt_evaluator_create(const rt_evaluator_spec *spec,
                                    rt_evaluator **out);
+const rt_evaluator_spec *rt_evaluator_about(const rt_evaluator *e);
 int rt_evaluator_arenas(const rt_evaluator *e, const rt_arena *plans[4]);
+/** Memory in bytes on the host, in addition to these plans. */
+double rt_evaluator_beside(const rt_evaluator *e);
+/** Allocate, and load the teacher.  Collective. */
 RT_MUST rt_err rt_evaluator_commit(rt_evaluator *e);
 void rt_evaluator_destroy(rt_evaluator **e);
 /** Evaluate the first \a n_rows rows of a part (0: all).  Every row counts

@@ -50,11 +50,12 @@ static rt_err put_tile(void *self, rt_view z, int64_t tok0)
 static rt_err open_file(const rt_logits_out_spec *s, const char *path,
                         logits_file *f)
 {
-  const int64_t there = rt_corpus_n_rows(s->job->corpus, s->part);
+  const rt_evaluator_spec *const about = rt_evaluator_about(s->evaluator);
+  const int64_t there = rt_corpus_n_rows(about->rows.corpus, s->part);
   const int64_t n = s->n_rows == 0 || s->n_rows > there ? there : s->n_rows;
   RT_TRY(rt_outfile_open(path, &f->file));
-  return rt_comm_rank(s->job->world) == 0
-             ? rt_outfile_resize(f->file, n * s->job->seq * f->head.vocab *
+  return rt_comm_rank(about->world) == 0
+             ? rt_outfile_resize(f->file, n * about->rows.seq * f->head.vocab *
                                               (int64_t)sizeof(float))
              : RT_OK;
 }
@@ -63,14 +64,15 @@ static rt_err open_file(const rt_logits_out_spec *s, const char *path,
 static rt_err write_all(const rt_logits_out_spec *s, const char *path,
                         rt_eval_result *out)
 {
-  logits_file f = {.dev = s->job->dev, .head = rt_model_head(s->student)};
-  rt_err err = rt_agree(s->job->world, open_file(s, path, &f));
+  const rt_evaluator_spec *const about = rt_evaluator_about(s->evaluator);
+  logits_file f = {.dev = about->dev, .head = rt_model_head(about->student)};
+  rt_err err = rt_agree(about->world, open_file(s, path, &f));
   if (err == RT_OK) {
     rt_evaluator_show(s->evaluator, put_tile, &f);
     err = rt_evaluate(s->evaluator, s->part, s->n_rows, out);
     rt_evaluator_show(s->evaluator, NULL, NULL);
   }
-  err = rt_agree(s->job->world, rt_outfile_finish(err, &f.file));
+  err = rt_agree(about->world, rt_outfile_finish(err, &f.file));
   free(f.tile);
   free(f.tile_f32);
   return err;
@@ -78,7 +80,7 @@ static rt_err write_all(const rt_logits_out_spec *s, const char *path,
 
 rt_err rt_logits_out(const rt_logits_out_spec *spec, rt_eval_result *out)
 {
-  const rt_comm *const world = spec->job->world;
+  const rt_comm *const world = rt_evaluator_about(spec->evaluator)->world;
   const bool first = rt_comm_rank(world) == 0;
   rt_draft draft = {.fd = -1};
   RT_TRY(rt_agree(world, first ? rt_draft_file(spec->path, &draft) : RT_OK));

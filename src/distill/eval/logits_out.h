@@ -7,10 +7,8 @@
 
 /** Which, of whom.  All borrowed. */
 typedef struct rt_logits_out_spec {
-  rt_job *job;
-  rt_evaluator *evaluator;
-  rt_model *student; /**< the evaluator's */
-  const char *path;  /**< of the new file */
+  rt_evaluator *evaluator; /**< committed */
+  const char *path;        /**< of the new file */
   rt_part part;
   int64_t n_rows; /**< as of rt_evaluate() */
 } rt_logits_out_spec;

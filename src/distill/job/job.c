@@ -153,7 +153,7 @@ static rt_err match_weights(const rt_job *job)
   char hex[RT_SHA256_HEX];
   if (info->step || info->teacher_hash[0] == '\0')
     return RT_OK; // of a teacher in training
-  RT_TRY(rt_job_weights_hash(job, info->version, folder, hex));
+  RT_TRY(rt_known_weights(job->world, info->version, folder, hex));
   RT_CHECK(strcmp(hex, info->teacher_hash) == 0, RT_ERR_CONFIG,
            "eval.teacher: the weights in %s have hash %s, but %s was captured "
            "from weights %s: set teacher.weights to that teacher, or "
@@ -169,7 +169,7 @@ static rt_err match_dataset(const rt_job *job)
   const rt_logits_info *const info = rt_logits_about(job->dataset);
   char hex[RT_SHA256_HEX] = "";
   if (job->corpus != NULL && info->corpus_hash[0] != '\0')
-    RT_TRY(rt_job_corpus_hash(job, info->version, hex));
+    RT_TRY(rt_known_corpus(job->world, info->version, job->corpus, hex));
   const rt_match_spec spec = {.dataset = job->dataset,
                               .folder =
                                   rt_deck_text(job->deck, RT_KEY_TEA_DATASET),

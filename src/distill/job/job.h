@@ -113,14 +113,5 @@ double rt_job_chunk_bytes(const rt_job *job, const rt_arch *arch,
 /** Warn about keys that were set but that this job does not use. */
 void rt_job_tell_unused(const rt_deck *d, const rt_key *keys, int n,
                         const char *why);
-/** Load weights from a Hugging Face folder into a committed model; each rank
- *  reads its own tiles.  Collective. */
-RT_MUST rt_err rt_job_load_weights(const rt_job *job, rt_model *model,
-                                   const char *folder);
-/** Read rows [v0, v0 + w.rows) of the head of the folder's model, of shape \a
- *  arch, into the device view \a w [n, D]; rows beyond the model's V are set to
- *  zero.  Collective. */
-RT_MUST rt_err rt_job_load_head(const rt_job *job, const rt_arch *arch,
-                                const char *folder, int64_t v0, rt_view w);
 
 #endif

@@ -257,15 +257,6 @@ rt_model_spec rt_job_student(const rt_job *job)
       .recompute = rt_deck_is(job->deck, RT_KEY_TRAIN_RECOMPUTE, "block")};
 }
 
-rt_model_spec rt_job_teacher_model(const rt_job *job, int64_t max_rows)
-{
-  return (rt_model_spec){.arch = &job->arch_t,
-                         .grid = &job->grid_t,
-                         .dev = job->dev,
-                         .max_rows = max_rows,
-                         .seq = job->seq};
-}
-
 rt_err rt_job_make_config(rt_job *job)
 {
   const char *const weights = rt_deck_text(job->deck, RT_KEY_STU_WEIGHTS);

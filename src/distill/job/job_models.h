@@ -16,7 +16,5 @@ RT_MUST rt_err rt_job_read_student(rt_job *job);
 /** The student of micro_rows rows, for forward passes only; the caller sets
  *  `train` to train it.  Borrows from \a job. */
 rt_model_spec rt_job_student(const rt_job *job);
-/** The teacher of up to \a max_rows rows.  Borrows from \a job. */
-rt_model_spec rt_job_teacher_model(const rt_job *job, int64_t max_rows);
 
 #endif

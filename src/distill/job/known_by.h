@@ -7,12 +7,15 @@
 #ifndef RT_KNOWN_BY_H
 #define RT_KNOWN_BY_H
 
-#include "distill/job/job.h"
+#include "io/corpus/corpus.h"
+#include "par/comm.h"
 
-RT_MUST rt_err rt_job_corpus_hash(const rt_job *job, int64_t version,
-                                  char hex[RT_SHA256_HEX]);
+/** The hash of a corpus, in a dataset of format \a version. */
+RT_MUST rt_err rt_known_corpus(const rt_comm *world, int64_t version,
+                               const rt_corpus *corpus,
+                               char hex[RT_SHA256_HEX]);
 /** The hash of the weights in a Hugging Face folder. */
-RT_MUST rt_err rt_job_weights_hash(const rt_job *job, int64_t version,
-                                   const char *folder, char hex[RT_SHA256_HEX]);
+RT_MUST rt_err rt_known_weights(const rt_comm *world, int64_t version,
+                                const char *folder, char hex[RT_SHA256_HEX]);
 
 #endif

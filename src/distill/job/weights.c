@@ -1,7 +1,8 @@
 /** \file weights.c
  *  Loads a model's weights from a Hugging Face folder.  Redundant information
  *  in the folder must agree: config.json and the tensors, both ways. */
-#include "distill/job/job.h"
+#include "distill/job/weights.h"
+
 #include "base/text.h"
 #include "io/hf/safetensors.h"
 #include "model/rope.h"
@@ -231,15 +232,16 @@ static rt_err load_all(rt_dev *dev, const rt_arch *arch,
   return err;
 }
 
-rt_err rt_job_load_weights(const rt_job *job, rt_model *model,
-                           const char *folder)
+rt_err rt_weights_load(const rt_comm *world, rt_dev *dev, rt_model *model,
+                       const char *folder)
 {
-  return rt_agree(job->world, load_all(job->dev, rt_model_arch(model),
-                                       rt_model_params(model), folder));
+  return rt_agree(world, load_all(dev, rt_model_arch(model),
+                                  rt_model_params(model), folder));
 }
 
-rt_err rt_job_load_head(const rt_job *job, const rt_arch *arch,
-                        const char *folder, int64_t v0, rt_view w)
+rt_err rt_weights_load_head(const rt_comm *world, rt_dev *dev,
+                            const rt_arch *arch, const char *folder, int64_t v0,
+                            rt_view w)
 {
   const int64_t left = arch->vocab - v0;
   const int64_t n = left < 0 ? 0 : left < w.rows ? left : w.rows;
@@ -256,7 +258,7 @@ rt_err rt_job_load_head(const rt_job *job, const rt_arch *arch,
   if (err == RT_OK)
     err = check_shape(st, folder, &p);
   if (err == RT_OK)
-    err = load_tile(job->dev, st, folder, &p);
+    err = load_tile(dev, st, folder, &p);
   rt_safetensors_close(&st);
-  return rt_agree(job->world, err);
+  return rt_agree(world, err);
 }

@@ -6,6 +6,7 @@
 #define RT_OBJECTIVE_H
 
 #include "distill/teacher/teacher.h"
+#include "model/model.h"
 
 /** Sums over tokens, each already multiplied by weight / total weight. */
 typedef struct rt_loss {

@@ -9,8 +9,7 @@
 #include "distill/loss/objective.h"
 #include "distill/job/job_memory.h"
 #include "distill/job/job_models.h"
-#include "distill/teacher/target_rule.h"
-#include "distill/teacher/teacher.h"
+#include "distill/teacher/job_teacher.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,14 +148,19 @@ typedef struct taught {
   rt_batch *batch;     // owned; the first rows of the training stream
   rt_arena *arena;     // owned: ranges reserved by the caller
   rt_view tile;        // [chunk, V_pad / tp] for a dense teacher
+  int64_t top_k;       // entries per token
 } taught;
 
-static rt_err make_taught(taught *t, const rt_job *job)
+static rt_err make_taught(taught *t, rt_job *job)
 {
-  RT_TRY(rt_teacher_create(job, &t->teacher));
+  const rt_rows rows = rt_job_rows(job);
+  rt_teacher_spec spec;
+  RT_TRY(rt_job_teacher(job, &spec));
+  RT_TRY(rt_teacher_create(&spec, &t->teacher));
+  t->top_k = spec.rule.top_k;
   RT_CHECK(t->teacher != NULL, RT_ERR_CONFIG,
            "teacher.source is none: set it to live or dataset");
-  RT_TRY(rt_job_batch(job, job->micro_rows, &t->batch));
+  RT_TRY(rt_batch_create(&rows, job->micro_rows, &t->batch));
   t->batch->on_row = rt_teacher_on_row;
   t->batch->on_row_self = t->teacher;
   return rt_arena_create("bench", &t->arena);
@@ -188,7 +192,7 @@ static rt_err start_taught(taught *t, rt_job *job, const rt_arena *more)
     plans[n++] = more;
   rt_job_beside(job, "targets on the host", rt_teacher_beside(t->teacher));
   RT_TRY(rt_job_check_memory(job, plans, n, RT_PLAN_NOTHING));
-  RT_TRY(rt_agree(job->world, rt_teacher_commit(t->teacher, job)));
+  RT_TRY(rt_agree(job->world, rt_teacher_commit(t->teacher)));
   RT_TRY(
       rt_agree(job->world, rt_arena_commit(t->arena, rt_dev_memory(job->dev))));
   return rt_agree(job->world, fill_rows(t, job));
@@ -201,7 +205,7 @@ static void clear_taught(taught *t)
   rt_arena_destroy(&t->arena);
 }
 
-static rt_err plan_teacher(taught *t, const rt_job *job)
+static rt_err plan_teacher(taught *t, rt_job *job)
 {
   RT_CHECK(rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "live"), RT_ERR_CONFIG,
            "`retort bench teacher` times a live teacher: set "
@@ -225,7 +229,7 @@ static rt_err teacher_pass(void *self, rt_job *job)
   taught *t = self;
   const int64_t n = job->micro_rows * job->seq;
   rt_targets targets;
-  RT_TRY(rt_teacher_begin(t->teacher, job, t->batch));
+  RT_TRY(rt_teacher_begin(t->teacher, t->batch));
   for (int64_t at = 0; t->tile.rows > 0 && at < n; at += t->tile.rows) {
     const int64_t rows = n - at < t->tile.rows ? n - at : t->tile.rows;
     RT_TRY(rt_teacher_chunk(t->teacher, at, rows,
@@ -259,7 +263,7 @@ typedef struct loss_bench {
   double planned_b, growth_b; // bytes
 } loss_bench;
 
-static rt_err plan_loss(loss_bench *b, const rt_job *job)
+static rt_err plan_loss(loss_bench *b, rt_job *job)
 {
   RT_TRY(make_taught(&b->with, job));
   RT_CHECK(!rt_teacher_dense(b->with.teacher), RT_ERR_CONFIG,
@@ -327,7 +331,7 @@ static rt_err touch(loss_bench *b, rt_job *job)
          .c = rt_view_cols(b->d_hidden, 0, square.rows), .trans_b = true,
          .alpha = 1.0);
   RT_RUN(job->dev, fill, .y = b->d_hidden, .value = 0.0);
-  RT_TRY(rt_teacher_begin(b->with.teacher, job, b->with.batch));
+  RT_TRY(rt_teacher_begin(b->with.teacher, b->with.batch));
   return rt_dev_sync(job->dev);
 }
 
@@ -387,7 +391,7 @@ rt_err rt_run_bench_loss(rt_job *job)
             b.planned_b * 0x1p-20, b.growth_b * 0x1p-20,
             s * 1e9 / (tokens * (double)job->arch_s.vocab), tokens,
             (long long)job->arch_s.vocab, (long long)job->arch_s.width,
-            (long long)rt_target_rule(job).top_k);
+            (long long)b.with.top_k);
   rt_objective_destroy(&b.objective);
   clear_taught(&b.with);
   return err;

@@ -8,8 +8,10 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "distill/capture/capture_teacher.h"
+#include "distill/capture/capture.h"
+#include "distill/capture/job_capture.h"
 #include "distill/job/wall.h"
+#include "distill/job/weights.h"
 #include "distill/run/run.h"
 #include "distill/job/job_memory.h"
 #include "io/run/last_run.h"
@@ -51,9 +53,10 @@ static rt_err fill_info(rt_capture *c)
   const char *teacher = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
   rt_capture_hashes hashes;
   int64_t first, n;
-  RT_TRY(rt_agree(job->world, rt_capture_range(job, &first, &n)));
-  RT_TRY(rt_capture_hash(job, c->folder, teacher, &hashes));
-  rt_capture_describe(job, &hashes, info);
+  RT_TRY(rt_agree(job->world, rt_job_capture_range(job, &first, &n)));
+  RT_TRY(rt_capture_hash(job->world, job->corpus, c->folder, teacher, &hashes));
+  rt_job_capture_info(job, info);
+  rt_capture_identify(&hashes, info);
   info->first_row = first;
   info->n_rows = n;
   info->vocab = rt_arch_true_vocab(&job->arch_t);
@@ -154,7 +157,7 @@ static rt_err prepare(rt_capture *c)
   // a capture that is refused for lack of memory leaves no dataset
   if (is_writer(c))
     rt_job_beside(job, "shard in writing", rt_capture_writer_bytes(&c->info));
-  RT_TRY(rt_capture_teacher_plan(job, &c->info, &c->teacher));
+  RT_TRY(rt_job_capture_teacher(job, &c->info, &c->teacher));
   RT_TRY(open_dataset(c));
   if (c->finished)
     return RT_OK;
@@ -164,9 +167,9 @@ static rt_err prepare(rt_capture *c)
   RT_TRY(rt_agree(job->world, is_writer(c)
                                   ? rt_logits_writer_open(c->folder, &c->writer)
                                   : RT_OK));
-  RT_TRY(rt_capture_teacher_commit(&c->info, &c->teacher));
-  return rt_job_load_weights(job, c->teacher.model,
-                             rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
+  RT_TRY(rt_capture_teacher_commit(&c->teacher));
+  return rt_weights_load(job->world, job->dev, c->teacher.model,
+                         rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
 }
 
 /** Pass row \a r of the micro-batch to the writer. */
@@ -213,7 +216,7 @@ static int32_t wish_inside(const rt_capture *c, double took_s, int64_t done,
                            int64_t n)
 {
   const double row_s = took_s / (double)done;
-  const double micro_s = row_s * (double)c->teacher.micro_rows;
+  const double micro_s = row_s * (double)c->teacher.spec.micro_rows;
   if (done >= n)
     return GO_ON;
   if (row_s * (double)(n - done) > soon_s && c->job->hooks->stop_asked())
@@ -238,7 +241,7 @@ static rt_err run_shard(rt_capture *c, int64_t s, int32_t *stop)
   const double since = rt_now_s();
   const int64_t first = s * c->info.shard_rows;
   const int64_t n = rt_logits_shard_rows(&c->info, s);
-  const int64_t micro = c->teacher.micro_rows; // rows between two beats
+  const int64_t micro = c->teacher.spec.micro_rows; // rows between two beats
   if (is_writer(c))
     RT_TRY(rt_logits_writer_begin(c->writer, s));
   for (int64_t r = 0; r < n; r += micro) {

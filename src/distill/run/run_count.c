@@ -7,9 +7,11 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "distill/capture/capture_size.h"
-#include "distill/capture/capture_teacher.h"
 #include "distill/capture/entry_counts.h"
+#include "distill/capture/capture.h"
+#include "distill/capture/job_capture.h"
 #include "distill/job/wall.h"
+#include "distill/job/weights.h"
 #include "distill/run/run.h"
 #include "io/common/json.h"
 #include <math.h>
@@ -33,7 +35,7 @@ static void describe(count *c)
 {
   const rt_job *job = c->job;
   rt_logits_info *const info = &c->info;
-  rt_capture_rule(job, info);
+  rt_job_capture_rule(job, info);
   const bool given = rt_deck_is_set(job->deck, RT_KEY_CAP_TOP_K);
   info->vocab = rt_arch_true_vocab(&job->arch_t);
   info->n_rows = c->n_rows;
@@ -88,7 +90,7 @@ static int32_t wish(const count *c, double s)
 static rt_err count_share(count *c, int32_t *stop)
 {
   rt_job *job = c->job;
-  const int64_t micro = c->teacher.micro_rows;
+  const int64_t micro = c->teacher.spec.micro_rows;
   const int64_t step = micro * job->grid_t.dp;
   for (int64_t r = micro * job->grid_t.i_dp; r < c->n_rows && *stop == GO_ON;
        r += step) {
@@ -218,15 +220,15 @@ static rt_err prepare(count *c)
   RT_CHECK(rt_deck_text(job->deck, RT_KEY_CAP_DIR)[0] != '\0', RT_ERR_CONFIG,
            "capture.dir is empty: name the folder for counts.json");
   RT_TRY(rt_wall_end(job, &c->wall_end_s));
-  RT_TRY(rt_capture_range(job, &c->first, &c->n_rows));
+  RT_TRY(rt_job_capture_range(job, &c->first, &c->n_rows));
   describe(c);
-  RT_TRY(rt_capture_teacher_plan(job, &c->info, &c->teacher));
+  RT_TRY(rt_job_capture_teacher(job, &c->info, &c->teacher));
   RT_TRY(rt_agree(job->world,
                   rt_entry_counts_create(1.0, rt_capture_max_entries(&c->info),
                                          &c->counts)));
-  RT_TRY(rt_capture_teacher_commit(&c->info, &c->teacher));
-  return rt_job_load_weights(job, c->teacher.model,
-                             rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
+  RT_TRY(rt_capture_teacher_commit(&c->teacher));
+  return rt_weights_load(job->world, job->dev, c->teacher.model,
+                         rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
 }
 
 static rt_err run(count *c)

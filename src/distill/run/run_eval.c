@@ -1,11 +1,12 @@
 /** \file run_eval.c
  *  Evaluates a finished student on held-out rows. */
 #include "base/log.h"
-#include "distill/eval/evaluate.h"
+#include "distill/eval/job_eval.h"
 #include "distill/eval/logits_out.h"
 #include "distill/run/run.h"
 #include "distill/job/job_memory.h"
 #include "distill/job/job_models.h"
+#include "distill/job/weights.h"
 #include "distill/train/resume.h"
 #include <math.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@ static rt_err plan(rt_eval_run *run)
   int n = 0;
   rt_job_beside_shared(job, job->grid_s.comm_tp);
   RT_TRY(rt_model_create("student", &spec, &run->model));
-  RT_TRY(rt_evaluator_create(job, run->model, &run->evaluator));
+  RT_TRY(rt_job_evaluator(job, run->model, &run->evaluator));
   plans[n++] = rt_model_arena(run->model, 0);
   plans[n++] = rt_model_arena(run->model, 1);
   n += rt_evaluator_arenas(run->evaluator, plans + n);
@@ -53,7 +54,7 @@ static rt_err load(rt_eval_run *run)
            "student.weights is empty",
            folder[0] != '\0' ? " " : "", folder);
   rt_info("weights: %s", weights);
-  return rt_job_load_weights(job, run->model, weights);
+  return rt_weights_load(job->world, job->dev, run->model, weights);
 }
 
 static void print_table(const rt_eval_result *r)
@@ -136,9 +137,7 @@ static rt_err evaluate(rt_eval_run *run)
   RT_TRY(rt_evaluator_commit(run->evaluator));
   RT_TRY(load(run));
   if (logits[0] != '\0')
-    RT_TRY(rt_logits_out(&(rt_logits_out_spec){.job = job,
-                                               .evaluator = run->evaluator,
-                                               .student = run->model,
+    RT_TRY(rt_logits_out(&(rt_logits_out_spec){.evaluator = run->evaluator,
                                                .path = logits,
                                                .part = part,
                                                .n_rows = n_rows},

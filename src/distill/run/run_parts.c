@@ -3,7 +3,9 @@
 #include "distill/run/run_parts.h"
 
 #include "base/log.h"
+#include "distill/eval/job_eval.h"
 #include "distill/job/job_memory.h"
+#include "distill/train/job_train.h"
 
 /** Held-out rows to evaluate on, 0 for none. */
 static int64_t rows_to_evaluate(const rt_job *job)
@@ -55,10 +57,10 @@ rt_err rt_run_parts_plan(rt_job *job, rt_plan_show show, rt_run_parts *parts)
 {
   const rt_arena *plans[16];
   *parts = (rt_run_parts){.eval_rows = rows_to_evaluate(job)};
-  RT_TRY(rt_trainer_create(job, &parts->trainer));
+  RT_TRY(rt_job_trainer(job, &parts->trainer));
   int n = rt_trainer_arenas(parts->trainer, plans);
   if (parts->eval_rows > 0) {
-    RT_TRY(rt_evaluator_create(job, parts->trainer->model, &parts->evaluator));
+    RT_TRY(rt_job_evaluator(job, parts->trainer->model, &parts->evaluator));
     n += rt_evaluator_arenas(parts->evaluator, plans + n);
   }
   RT_TRY(plan_saving(job, plans, n, parts));

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "distill/capture/capture.h"
 #include "distill/capture/capture_size.h"
+#include "distill/capture/job_capture.h"
 #include "distill/train/progress.h"
 #include "distill/train/trainer.h"
 #include "distill/run/run.h"
@@ -109,7 +110,7 @@ static void print_window(const rt_job *job, rt_window w)
 {
   const int64_t lane_rows = job->batch_rows / job->grid_s.dp;
   rt_logits_info info;
-  rt_capture_rule(job, &info);
+  rt_job_capture_rule(job, &info);
   info.vocab = rt_arch_true_vocab(&job->arch_s);
   info.n_rows = w.n_steps * job->batch_rows;
   rt_capture_complete(&info);
@@ -143,9 +144,9 @@ static rt_err print_teacher(const rt_job *job)
 {
   const rt_deck *d = job->deck;
   rt_logits_info info;
-  rt_capture_rule(job, &info);
+  rt_job_capture_rule(job, &info);
   info.vocab = rt_arch_true_vocab(&job->arch_t);
-  RT_TRY(rt_capture_range(job, &info.first_row, &info.n_rows));
+  RT_TRY(rt_job_capture_range(job, &info.first_row, &info.n_rows));
   rt_capture_complete(&info);
   const double tokens = (double)(info.n_rows * job->seq);
   if (rt_deck_bool(d, RT_KEY_CAP_COUNT))

@@ -136,8 +136,8 @@ static rt_err make_parts(rt_train_run *run)
   RT_TRY(err);
   RT_TRY(rt_peak_find(run->job, &run->peak));
   RT_TRY(rt_trainer_commit(run->trainer));
-  RT_TRY(rt_agree(run->job->world,
-                  rt_saver_create(run->trainer, parts.saving, &run->saver)));
+  RT_TRY(rt_agree(run->job->world, rt_saver_create(run->job, run->trainer,
+                                                   parts.saving, &run->saver)));
   return run->evaluator != NULL ? rt_evaluator_commit(run->evaluator) : RT_OK;
 }
 
@@ -176,7 +176,7 @@ static rt_err prepare(rt_train_run *run)
   RT_TRY(rt_wall_end(job, &run->wall_end_s));
   RT_TRY(open_folder(run));
   RT_TRY(make_parts(run));
-  RT_TRY(rt_resume_begin(run->trainer, &run->saved));
+  RT_TRY(rt_resume_begin(job, run->trainer, &run->saved));
   run->step = run->first = run->saved > 0 ? run->saved : 0;
   if (run->saved >= 0)
     rt_info("resumed at step %lld of %lld from %s", (long long)run->step,

@@ -3,19 +3,20 @@
 
 #include "base/split.h"
 
-rt_err rt_circle_init(const rt_job *job, rt_circle *c)
+rt_err rt_circle_init(const rt_comm *world, const rt_grid *student,
+                      const rt_grid *teacher, int64_t micro_rows, rt_circle *c)
 {
-  const int tp_s = job->grid_s.tp, tp_t = job->grid_t.tp;
+  const int tp_s = student->tp, tp_t = teacher->tp;
   int size = tp_s;
   while (size % tp_t != 0)
     size += tp_s;
-  const int place = job->grid_s.rank % size;
+  const int place = student->rank % size;
   *c = (rt_circle){.n_student = size / tp_s,
                    .n_teacher = size / tp_t,
                    .i_student = place / tp_s,
                    .i_teacher = place / tp_t,
-                   .micro_rows = job->micro_rows};
-  return rt_comm_split(job->world, job->grid_s.rank / size, place, &c->comm);
+                   .micro_rows = micro_rows};
+  return rt_comm_split(world, student->rank / size, place, &c->comm);
 }
 
 void rt_circle_clear(rt_circle *c)

@@ -9,7 +9,7 @@
 #ifndef RT_CIRCLE_H
 #define RT_CIRCLE_H
 
-#include "distill/job/job.h"
+#include "par/grid.h"
 
 typedef struct rt_circle {
   rt_comm *comm;            // owned
@@ -18,8 +18,11 @@ typedef struct rt_circle {
   int64_t micro_rows;       /**< rows of a student group's micro-batch */
 } rt_circle;
 
-/** Collective over all ranks. */
-RT_MUST rt_err rt_circle_init(const rt_job *job, rt_circle *c);
+/** \a micro_rows: rows of a student group's micro-batch.  Collective over \a
+ *  world, the ranks of both grids. */
+RT_MUST rt_err rt_circle_init(const rt_comm *world, const rt_grid *student,
+                              const rt_grid *teacher, int64_t micro_rows,
+                              rt_circle *c);
 void rt_circle_clear(rt_circle *c);
 /** Is tp equal, so that each circle is a single group? */
 bool rt_circle_is_one(const rt_circle *c);

@@ -2,7 +2,7 @@
 #include "distill/teacher/hidden_teacher.h"
 
 #include "base/split.h"
-#include "distill/job/job_models.h"
+#include "distill/job/weights.h"
 #include "distill/teacher/circle.h"
 #include <stdlib.h>
 
@@ -19,8 +19,8 @@ typedef struct exchange {
 } exchange;
 
 struct rt_hidden_teacher {
-  const rt_job *job; // borrowed
-  rt_model *model;   // owned
+  rt_teacher_model is;
+  rt_model *model; // owned
   rt_arena *arena; // owned: memory of the exchange's views; NULL if the layouts
                    // are the same
   exchange x;
@@ -28,47 +28,52 @@ struct rt_hidden_teacher {
 
 static size_t row_bytes(const rt_hidden_teacher *t)
 {
-  return (size_t)(t->job->seq * t->job->arch_t.width) *
-         rt_dtype_size(rt_dev_real(t->job->dev));
+  return (size_t)(t->is.seq * t->is.arch->width) *
+         rt_dtype_size(rt_dev_real(t->is.dev));
 }
 
 /** Rows of a tile of the student's head. */
-static int64_t tile_rows(const rt_job *job)
+static int64_t tile_rows(const rt_teacher_model *is)
 {
-  const int tp = job->grid_s.tp;
-  return rt_round_up(job->arch_s.vocab, tp) / tp;
+  const int tp = is->student->tp;
+  return rt_round_up(is->student_vocab, tp) / tp;
 }
 
 static rt_err plan_exchange(rt_hidden_teacher *t)
 {
-  const rt_job *job = t->job;
+  const rt_teacher_model *is = &t->is;
   exchange *x = &t->x;
-  const rt_dtype real = rt_dev_real(job->dev);
-  const int64_t width = job->arch_t.width;
-  const int64_t share = rt_circle_count(&x->circle, 0) * job->seq;
+  const rt_dtype real = rt_dev_real(is->dev);
+  const int64_t width = is->arch->width;
+  const int64_t share = rt_circle_count(&x->circle, 0) * is->seq;
   RT_TRY(rt_arena_create("teacher, shared", &t->arena));
   RT_TRY(rt_arena_reserve(t->arena, "tok", RT_I32, share, 1, &x->tok));
   RT_TRY(rt_arena_reserve(t->arena, "pos", RT_I32, share, 1, &x->pos));
   RT_TRY(
       rt_arena_reserve(t->arena, "doc_start", RT_I32, share, 1, &x->doc_start));
   RT_TRY(rt_arena_reserve(t->arena, "hidden states", real,
-                          job->micro_rows * job->seq, width, &x->hidden));
-  return rt_arena_reserve(t->arena, "head", real, tile_rows(job), width,
+                          is->micro_rows * is->seq, width, &x->hidden));
+  return rt_arena_reserve(t->arena, "head", real, tile_rows(is), width,
                           &x->head);
 }
 
-rt_err rt_hidden_teacher_create(const rt_job *job, const char *name,
+rt_err rt_hidden_teacher_create(const rt_teacher_model *model, const char *name,
                                 rt_hidden_teacher **out)
 {
   rt_hidden_teacher *t = calloc(1, sizeof *t);
   *out = t;
   RT_CHECK(t != NULL, RT_ERR_MEM, "a teacher's hidden states");
-  t->job = job;
-  RT_TRY(rt_circle_init(job, &t->x.circle));
-  if (!rt_circle_is_one(&t->x.circle) || job->arch_t.vocab != job->arch_s.vocab)
+  t->is = *model;
+  RT_TRY(rt_circle_init(model->world, model->student, model->teacher,
+                        model->micro_rows, &t->x.circle));
+  if (!rt_circle_is_one(&t->x.circle) ||
+      model->arch->vocab != model->student_vocab)
     RT_TRY(plan_exchange(t));
-  const rt_model_spec spec =
-      rt_job_teacher_model(job, rt_circle_count(&t->x.circle, 0));
+  const rt_model_spec spec = {.arch = model->arch,
+                              .grid = model->teacher,
+                              .dev = model->dev,
+                              .max_rows = rt_circle_count(&t->x.circle, 0),
+                              .seq = model->seq};
   return rt_model_create(name, &spec, &t->model);
 }
 
@@ -90,7 +95,7 @@ double rt_hidden_teacher_beside(const rt_hidden_teacher *t)
     return 0.0;
   const double rows = (double)rt_circle_rows(c);
   return (rows + (double)rt_circle_count(c, 0)) * (double)row_bytes(t) +
-         12.0 * rows * (double)t->job->seq +
+         12.0 * rows * (double)t->is.seq +
          (double)(rt_comm_shared_bytes(c->comm) *
                   (size_t)rt_comm_size(c->comm));
 }
@@ -98,12 +103,12 @@ double rt_hidden_teacher_beside(const rt_hidden_teacher *t)
 static rt_err commit_exchange(rt_hidden_teacher *t)
 {
   exchange *x = &t->x;
-  RT_TRY(rt_arena_commit(t->arena, rt_dev_memory(t->job->dev)));
+  RT_TRY(rt_arena_commit(t->arena, rt_dev_memory(t->is.dev)));
   if (rt_circle_is_one(&x->circle))
     return RT_OK;
   const size_t rows = (size_t)rt_circle_rows(&x->circle);
   const size_t mine = (size_t)rt_circle_count(&x->circle, 0);
-  x->gathered = malloc(3 * rows * (size_t)t->job->seq * sizeof *x->gathered);
+  x->gathered = malloc(3 * rows * (size_t)t->is.seq * sizeof *x->gathered);
   x->mine = malloc(mine * row_bytes(t));
   x->all = malloc(rows * row_bytes(t));
   RT_CHECK(x->gathered && x->mine && x->all, RT_ERR_MEM,
@@ -113,17 +118,16 @@ static rt_err commit_exchange(rt_hidden_teacher *t)
 
 rt_err rt_hidden_teacher_commit(rt_hidden_teacher *t)
 {
-  const rt_job *job = t->job;
-  const char *folder = rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS);
+  const rt_teacher_model *is = &t->is;
   rt_err err = rt_model_commit(t->model);
   if (err == RT_OK && t->arena != NULL)
     err = commit_exchange(t);
-  RT_TRY(rt_agree(job->world, err));
-  RT_TRY(rt_job_load_weights(job, t->model, folder));
+  RT_TRY(rt_agree(is->world, err));
+  RT_TRY(rt_weights_load(is->world, is->dev, t->model, is->weights));
   if (t->arena == NULL)
     return RT_OK;
-  return rt_job_load_head(job, &job->arch_t, folder,
-                          job->grid_s.i_tp * tile_rows(job), t->x.head);
+  return rt_weights_load_head(is->world, is->dev, is->arch, is->weights,
+                              is->student->i_tp * tile_rows(is), t->x.head);
 }
 
 void rt_hidden_teacher_destroy(rt_hidden_teacher **out)
@@ -152,13 +156,12 @@ static rt_err gather_rows(rt_hidden_teacher *t, const rt_batch *b,
                           rt_tokens_in *in)
 {
   const exchange *x = &t->x;
-  const rt_job *job = t->job;
-  const size_t bytes = (size_t)(job->micro_rows * job->seq) * sizeof *b->tok;
-  const int64_t all = rt_circle_rows(&x->circle) * job->seq;
-  const int64_t at =
-      rt_circle_first(&x->circle, x->circle.i_teacher) * job->seq;
+  const rt_teacher_model *is = &t->is;
+  const size_t bytes = (size_t)(is->micro_rows * is->seq) * sizeof *b->tok;
+  const int64_t all = rt_circle_rows(&x->circle) * is->seq;
+  const int64_t at = rt_circle_first(&x->circle, x->circle.i_teacher) * is->seq;
   const int64_t n_rows = rt_circle_count(&x->circle, x->circle.i_teacher);
-  const int64_t n = n_rows * job->seq;
+  const int64_t n = n_rows * is->seq;
   int32_t *const g = x->gathered;
   RT_TRY(rt_circle_gather(&x->circle, b->tok, bytes, g));
   RT_TRY(rt_circle_gather(&x->circle, b->pos, bytes, g + all));
@@ -167,12 +170,12 @@ static rt_err gather_rows(rt_hidden_teacher *t, const rt_batch *b,
                        .pos = rt_view_rows(x->pos, 0, n),
                        .doc_start = rt_view_rows(x->doc_start, 0, n),
                        .n_rows = n_rows,
-                       .seq = job->seq};
+                       .seq = is->seq};
   if (n_rows == 0)
     return RT_OK;
-  RT_TRY(rt_dev_put(job->dev, in->tok, g + at));
-  RT_TRY(rt_dev_put(job->dev, in->pos, g + all + at));
-  return rt_dev_put(job->dev, in->doc_start, g + 2 * all + at);
+  RT_TRY(rt_dev_put(is->dev, in->tok, g + at));
+  RT_TRY(rt_dev_put(is->dev, in->pos, g + all + at));
+  return rt_dev_put(is->dev, in->doc_start, g + 2 * all + at);
 }
 
 /** Forward, by all groups of the circle together.  Groups without rows left
@@ -181,7 +184,7 @@ static rt_err forward_circle(rt_hidden_teacher *t, const rt_batch *b,
                              rt_view *hidden)
 {
   exchange *x = &t->x;
-  rt_dev *dev = t->job->dev;
+  rt_dev *dev = t->is.dev;
   rt_tokens_in in;
   rt_view h;
   RT_TRY(gather_rows(t, b, &in));
@@ -190,7 +193,7 @@ static rt_err forward_circle(rt_hidden_teacher *t, const rt_batch *b,
     RT_TRY(rt_dev_get(dev, x->mine, h));
   }
   RT_TRY(rt_circle_share(&x->circle, x->mine, row_bytes(t), x->all));
-  const size_t first = (size_t)(x->circle.i_student * t->job->micro_rows);
+  const size_t first = (size_t)(x->circle.i_student * t->is.micro_rows);
   RT_TRY(rt_dev_put(dev, x->hidden, x->all + first * row_bytes(t)));
   *hidden = x->hidden;
   return RT_OK;
@@ -206,10 +209,10 @@ rt_err rt_hidden_teacher_forward(rt_hidden_teacher *t, const rt_batch *b,
 
 rt_head rt_hidden_teacher_head(const rt_hidden_teacher *t)
 {
-  const rt_job *const job = t->job;
+  const rt_teacher_model *is = &t->is;
   if (t->arena == NULL)
     return rt_model_head(t->model);
   return (rt_head){.w = t->x.head,
-                   .v0 = job->grid_s.i_tp * tile_rows(job),
-                   .vocab = rt_arch_true_vocab(&job->arch_t)};
+                   .v0 = is->student->i_tp * tile_rows(is),
+                   .vocab = rt_arch_true_vocab(is->arch)};
 }

@@ -12,13 +12,15 @@
 #define RT_HIDDEN_TEACHER_H
 
 #include "distill/data/batch.h"
-#include "distill/job/job.h"
+#include "distill/teacher/teacher_model.h"
+#include "model/model.h"
 
 typedef struct rt_hidden_teacher rt_hidden_teacher;
 
 /** \param name  in the memory plan; a literal.  Collective, as are all
  * functions below except for arenas, beside, comm and head. */
-RT_MUST rt_err rt_hidden_teacher_create(const rt_job *job, const char *name,
+RT_MUST rt_err rt_hidden_teacher_create(const rt_teacher_model *model,
+                                        const char *name,
                                         rt_hidden_teacher **out);
 /** Plans of its memory; returns their number, at most 3. */
 int rt_hidden_teacher_arenas(const rt_hidden_teacher *t,

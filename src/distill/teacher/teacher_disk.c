@@ -4,28 +4,29 @@
  */
 #include "distill/data/feed.h"
 #include "distill/teacher/target_store.h"
-#include "distill/teacher/target_rule.h"
 #include "distill/teacher/teacher_kind.h"
 
 #include <stdlib.h>
 
 typedef struct disk {
   rt_truncation rule;
+  rt_phases *phases; // borrowed
   rt_target_store store;
   int slot; // of the micro-batch on the device
 } disk;
 
-rt_err rt_teacher_disk_create(const rt_job *job, void **self)
+rt_err rt_teacher_disk_create(const rt_teacher_spec *spec, void **self)
 {
   disk *d = calloc(1, sizeof *d);
   *self = d;
   RT_CHECK(d != NULL, RT_ERR_MEM, "a teacher from a dataset");
-  d->rule = rt_target_rule(job);
+  d->rule = spec->rule;
+  d->phases = spec->phases;
   d->store = (rt_target_store){.n_slots = RT_FEED_SLOTS,
-                               .n = job->micro_rows * job->seq,
-                               .k = d->rule.top_k,
-                               .tau = rt_deck_real(job->deck, RT_KEY_LOSS_TAU)};
-  return rt_target_store_init(&d->store, job->dev);
+                               .n = spec->model.micro_rows * spec->model.seq,
+                               .k = spec->rule.top_k,
+                               .tau = spec->tau};
+  return rt_target_store_init(&d->store, spec->model.dev);
 }
 
 static int disk_arenas(void *self, const rt_arena *plans[4])
@@ -39,9 +40,8 @@ static double disk_beside(const void *self)
   return (double)rt_target_store_host_bytes(&((const disk *)self)->store);
 }
 
-static rt_err disk_commit(void *self, rt_job *job)
+static rt_err disk_commit(void *self)
 {
-  (void)job;
   return rt_target_store_commit(&((disk *)self)->store);
 }
 
@@ -62,13 +62,13 @@ static rt_err disk_on_row(void *self, const rt_batch *b, int64_t r)
   return RT_OK;
 }
 
-static rt_err disk_begin(void *self, rt_job *job, const rt_batch *b)
+static rt_err disk_begin(void *self, const rt_batch *b)
 {
   disk *d = self;
-  const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_STORED);
+  const rt_phase was = rt_phases_to(d->phases, RT_PHASE_STORED);
   d->slot = b->slot;
   RT_TRY(rt_target_store_send(&d->store, d->slot));
-  rt_phases_to(&job->phases, was);
+  rt_phases_to(d->phases, was);
   return RT_OK;
 }
 

@@ -2,10 +2,9 @@
  *  The live teacher: a forward pass on its own grid, then truncated entries for
  *  any combination of tp (circle.h), or dense tiles (hidden_teacher.h). */
 #include "distill/teacher/circle.h"
-#include "distill/job/job_models.h"
+#include "distill/job/weights.h"
 #include "distill/teacher/hidden_teacher.h"
 #include "distill/teacher/target_store.h"
-#include "distill/teacher/target_rule.h"
 #include "distill/teacher/teacher_kind.h"
 #include "distill/teacher/trunc_head.h"
 
@@ -14,16 +13,16 @@
 #include <string.h>
 
 typedef struct live {
-  rt_dev *dev;              // borrowed
+  rt_teacher_model is;
+  rt_phases *phases;        // borrowed
   rt_hidden_teacher *dense; // owned; NULL if sparse
   rt_model *model;          // owned; NULL if dense
   rt_trunc_head *head;      // owned; NULL if dense
   rt_target_store store;
   rt_view tok, pos, doc_start; // dense: device i32 [rows * T, 1]
   rt_arena *arena;             // owned: memory of the three views above
-  rt_view hidden;   // dense: hidden states of the current micro-batch
-  rt_circle circle; // owned
-  int64_t micro_rows, seq;
+  rt_view hidden;    // dense: hidden states of the current micro-batch
+  rt_circle circle;  // owned
   rt_entries mine;   // owned: entries of this teacher group's rows
   void *block;       // owned: the arrays below
   int32_t *gathered; // [4][circle rows * T]: tok, pos, doc_start, label
@@ -33,10 +32,10 @@ typedef struct live {
 
 /** Dense teachers run all rows at once, because their results need not be
  *  bitwise equal to stored ones. */
-static rt_err plan_dense(const rt_job *job, live *l)
+static rt_err plan_dense(live *l)
 {
-  const int64_t tokens = l->micro_rows * l->seq;
-  RT_TRY(rt_hidden_teacher_create(job, "teacher", &l->dense));
+  const int64_t tokens = l->is.micro_rows * l->is.seq;
+  RT_TRY(rt_hidden_teacher_create(&l->is, "teacher", &l->dense));
   RT_TRY(rt_arena_create("teacher input", &l->arena));
   RT_TRY(rt_arena_reserve(l->arena, "tok", RT_I32, tokens, 1, &l->tok));
   RT_TRY(rt_arena_reserve(l->arena, "pos", RT_I32, tokens, 1, &l->pos));
@@ -44,41 +43,43 @@ static rt_err plan_dense(const rt_job *job, live *l)
                           &l->doc_start);
 }
 
-static rt_err plan_entries(const rt_job *job, live *l)
+static rt_err plan_entries(const rt_teacher_spec *spec, live *l)
 {
-  RT_TRY(rt_circle_init(job, &l->circle));
-  const rt_model_spec of_rows = rt_job_teacher_model(job, 1);
+  const rt_teacher_model *const is = &l->is;
+  RT_TRY(rt_circle_init(is->world, is->student, is->teacher, is->micro_rows,
+                        &l->circle));
+  const rt_model_spec of_rows = {.arch = is->arch,
+                                 .grid = is->teacher,
+                                 .dev = is->dev,
+                                 .max_rows = 1,
+                                 .seq = is->seq};
   RT_TRY(rt_model_create("teacher", &of_rows, &l->model));
-  const rt_truncation rule = rt_target_rule(job);
-  const rt_trunc_spec spec = {
-      .model = l->model,
-      .grid = &job->grid_t,
-      .dev = job->dev,
-      .rule = rule,
-      .draws = rt_target_draws(job),
-      .chunk_bytes = rt_job_chunk_bytes(job, &job->arch_t, &job->grid_t),
-      .seq = l->seq};
-  RT_TRY(rt_trunc_head_create(&spec, &l->head));
-  l->mine.n = rt_circle_count(&l->circle, 0) * l->seq; // the first has the most
-  l->mine.k = rule.top_k;
+  const rt_trunc_spec head = {.model = l->model,
+                              .grid = is->teacher,
+                              .dev = is->dev,
+                              .rule = spec->rule,
+                              .draws = spec->draws,
+                              .chunk_bytes = spec->chunk_bytes,
+                              .seq = is->seq};
+  RT_TRY(rt_trunc_head_create(&head, &l->head));
+  // the first group has the most rows
+  l->mine.n = rt_circle_count(&l->circle, 0) * is->seq;
+  l->mine.k = spec->rule.top_k;
   l->store = (rt_target_store){.n_slots = 1,
-                               .n = l->micro_rows * l->seq,
-                               .k = rule.top_k,
-                               .tau = rt_deck_real(job->deck, RT_KEY_LOSS_TAU)};
-  return rt_target_store_init(&l->store, job->dev);
+                               .n = is->micro_rows * is->seq,
+                               .k = spec->rule.top_k,
+                               .tau = spec->tau};
+  return rt_target_store_init(&l->store, is->dev);
 }
 
-rt_err rt_teacher_live_create(const rt_job *job, void **self)
+rt_err rt_teacher_live_create(const rt_teacher_spec *spec, void **self)
 {
   live *l = calloc(1, sizeof *l);
   *self = l;
   RT_CHECK(l != NULL, RT_ERR_MEM, "a live teacher");
-  l->dev = job->dev;
-  l->micro_rows = job->micro_rows;
-  l->seq = job->seq;
-  return rt_deck_is(job->deck, RT_KEY_TEA_TARGET, "full")
-             ? plan_dense(job, l)
-             : plan_entries(job, l);
+  l->is = spec->model;
+  l->phases = spec->phases;
+  return spec->dense ? plan_dense(l) : plan_entries(spec, l);
 }
 
 static int live_arenas(void *self, const rt_arena *plans[4])
@@ -107,7 +108,7 @@ static void lay_out(live *l, rt_bundle *s)
   const int64_t rows = rt_circle_is_one(&l->circle)
                            ? 0
                            : rt_circle_rows(&l->circle),
-                all = rows * l->seq;
+                all = rows * l->is.seq;
   l->gathered = rt_bundle_take(s, 4 * (size_t)all, sizeof *l->gathered);
   l->row = rt_bundle_take(s, (size_t)rows, sizeof *l->row);
   l->sent = rt_bundle_take(
@@ -157,34 +158,33 @@ static rt_err allocate_entries(live *l)
 static rt_err commit_own(live *l)
 {
   if (l->dense != NULL)
-    return rt_arena_commit(l->arena, rt_dev_memory(l->dev));
+    return rt_arena_commit(l->arena, rt_dev_memory(l->is.dev));
   RT_TRY(rt_trunc_head_commit(l->head));
   RT_TRY(rt_target_store_commit(&l->store));
   return allocate_entries(l);
 }
 
-static rt_err live_commit(void *self, rt_job *job)
+static rt_err live_commit(void *self)
 {
   live *l = self;
-  RT_TRY(rt_agree(job->world, commit_own(l)));
+  RT_TRY(rt_agree(l->is.world, commit_own(l)));
   if (l->dense != NULL)
     return rt_hidden_teacher_commit(l->dense);
   RT_TRY(rt_model_commit(l->model));
-  return rt_job_load_weights(job, l->model,
-                             rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
+  return rt_weights_load(l->is.world, l->is.dev, l->model, l->is.weights);
 }
 
 static rt_err forward_dense(live *l, const rt_batch *b)
 {
-  const int64_t n = b->n_rows * l->seq;
+  const int64_t n = b->n_rows * l->is.seq;
   const rt_tokens_in in = {.tok = rt_view_rows(l->tok, 0, n),
                            .pos = rt_view_rows(l->pos, 0, n),
                            .doc_start = rt_view_rows(l->doc_start, 0, n),
                            .n_rows = b->n_rows,
-                           .seq = l->seq};
-  RT_TRY(rt_dev_put(l->dev, in.tok, b->tok));
-  RT_TRY(rt_dev_put(l->dev, in.pos, b->pos));
-  RT_TRY(rt_dev_put(l->dev, in.doc_start, b->doc_start));
+                           .seq = l->is.seq};
+  RT_TRY(rt_dev_put(l->is.dev, in.tok, b->tok));
+  RT_TRY(rt_dev_put(l->is.dev, in.pos, b->pos));
+  RT_TRY(rt_dev_put(l->is.dev, in.doc_start, b->doc_start));
   return rt_hidden_teacher_forward(l->dense, b, &in, &l->hidden);
 }
 
@@ -207,25 +207,27 @@ static message message_at(const live *l, unsigned char *at, int64_t n)
 /** Send the entries of this teacher group's rows to the whole circle. */
 static rt_err share_entries(live *l)
 {
-  const int64_t n = rt_circle_count(&l->circle, l->circle.i_teacher) * l->seq;
+  const int64_t n =
+      rt_circle_count(&l->circle, l->circle.i_teacher) * l->is.seq;
   const size_t each = (size_t)n * 4, all = each * (size_t)l->mine.k;
   const message m = message_at(l, l->sent, n);
   memcpy(m.count, l->mine.count, each);
   memcpy(m.label_logp, l->mine.label_logp, each);
   memcpy(m.ids, l->mine.ids, all);
   memcpy(m.logp, l->mine.logp, all);
-  return rt_circle_share(&l->circle, l->sent, message_bytes(l, l->seq),
+  return rt_circle_share(&l->circle, l->sent, message_bytes(l, l->is.seq),
                          l->received);
 }
 
 /** Store token \a i of the message of teacher group \a g at position \a to. */
 static void take_entry(live *l, int g, int64_t i, int64_t to)
 {
-  const int64_t n = rt_circle_count(&l->circle, g) * l->seq, k = l->mine.k;
-  const message m = message_at(
-      l,
-      l->received + message_bytes(l, rt_circle_first(&l->circle, g) * l->seq),
-      n);
+  const int64_t n = rt_circle_count(&l->circle, g) * l->is.seq, k = l->mine.k;
+  const message m =
+      message_at(l,
+                 l->received + message_bytes(l, rt_circle_first(&l->circle, g) *
+                                                    l->is.seq),
+                 n);
   rt_target_store_set(&l->store, to, m.count[i], m.ids + i * k, m.logp + i * k,
                       m.label_logp[i]);
 }
@@ -233,31 +235,32 @@ static void take_entry(live *l, int g, int64_t i, int64_t to)
 static void take_my_rows(live *l)
 {
   int g = 0;
-  for (int64_t r = 0; r < l->micro_rows; r++) {
-    const int64_t row = l->circle.i_student * l->micro_rows +
+  for (int64_t r = 0; r < l->is.micro_rows; r++) {
+    const int64_t row = l->circle.i_student * l->is.micro_rows +
                         r; // index of the row in the circle
     while (row >=
            rt_circle_first(&l->circle, g) + rt_circle_count(&l->circle, g))
       g++;
-    for (int64_t t = 0; t < l->seq; t++)
-      take_entry(l, g, (row - rt_circle_first(&l->circle, g)) * l->seq + t,
-                 r * l->seq + t);
+    for (int64_t t = 0; t < l->is.seq; t++)
+      take_entry(l, g, (row - rt_circle_first(&l->circle, g)) * l->is.seq + t,
+                 r * l->is.seq + t);
   }
 }
 
 /** tp differs: exchange rows, run the forward, exchange entries. */
 static rt_err begin_circle(live *l, const rt_batch *b)
 {
-  const int64_t all = rt_circle_rows(&l->circle) * l->seq;
-  const size_t rows_bytes = (size_t)l->micro_rows * sizeof *b->row;
-  const size_t bytes = (size_t)(l->micro_rows * l->seq) * sizeof *b->tok;
+  const int64_t all = rt_circle_rows(&l->circle) * l->is.seq;
+  const size_t rows_bytes = (size_t)l->is.micro_rows * sizeof *b->row;
+  const size_t bytes = (size_t)(l->is.micro_rows * l->is.seq) * sizeof *b->tok;
   int32_t *g = l->gathered;
   RT_TRY(rt_circle_gather(&l->circle, b->row, rows_bytes, l->row));
   RT_TRY(rt_circle_gather(&l->circle, b->tok, bytes, g));
   RT_TRY(rt_circle_gather(&l->circle, b->pos, bytes, g + all));
   RT_TRY(rt_circle_gather(&l->circle, b->doc_start, bytes, g + 2 * all));
   RT_TRY(rt_circle_gather(&l->circle, b->label, bytes, g + 3 * all));
-  const int64_t at = rt_circle_first(&l->circle, l->circle.i_teacher) * l->seq;
+  const int64_t at =
+      rt_circle_first(&l->circle, l->circle.i_teacher) * l->is.seq;
   const rt_host_rows rows = {
       .tok = g + at,
       .pos = g + all + at,
@@ -288,10 +291,10 @@ static rt_err begin_alone(live *l, const rt_batch *b)
   return RT_OK;
 }
 
-static rt_err live_begin(void *self, rt_job *job, const rt_batch *b)
+static rt_err live_begin(void *self, const rt_batch *b)
 {
   live *l = self;
-  const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_TEACHER);
+  const rt_phase was = rt_phases_to(l->phases, RT_PHASE_TEACHER);
   if (l->dense != NULL)
     RT_TRY(forward_dense(l, b));
   else if (rt_circle_is_one(&l->circle))
@@ -300,7 +303,7 @@ static rt_err live_begin(void *self, rt_job *job, const rt_batch *b)
     RT_TRY(begin_circle(l, b));
   if (l->dense == NULL)
     RT_TRY(rt_target_store_send(&l->store, 0));
-  rt_phases_to(&job->phases, was);
+  rt_phases_to(l->phases, was);
   return RT_OK;
 }
 
@@ -313,7 +316,7 @@ static rt_err live_chunk(void *self, int64_t tok0, int64_t n, rt_view tile,
     return RT_OK;
   }
   const rt_head head = rt_hidden_teacher_head(l->dense);
-  rt_head_logits(l->dev, &head, rt_view_rows(l->hidden, tok0, n), tile);
+  rt_head_logits(l->is.dev, &head, rt_view_rows(l->hidden, tok0, n), tile);
   *out = (rt_targets){.dense = true};
   return RT_OK;
 }

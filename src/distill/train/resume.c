@@ -10,8 +10,8 @@
 
 static rt_state_spec state_of(const rt_trainer *t, const char *folder)
 {
-  return (rt_state_spec){.world = t->job->world,
-                         .dev = t->job->dev,
+  return (rt_state_spec){.world = t->world,
+                         .dev = t->spec.dev,
                          .params = rt_model_params(t->model),
                          .opt = t->opt,
                          .folder = folder};
@@ -70,9 +70,8 @@ static rt_err load_weights(void *context, int64_t step)
   return err;
 }
 
-rt_err rt_resume_begin(rt_trainer *t, int64_t *step)
+rt_err rt_resume_begin(const rt_job *job, rt_trainer *t, int64_t *step)
 {
-  const rt_job *const job = t->job;
   const char *const run_folder = rt_deck_text(job->deck, RT_KEY_OUT_DIR);
   const bool first = rt_comm_rank(job->world) == 0;
   char folder[RT_PATH_MAX];

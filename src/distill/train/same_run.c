@@ -16,7 +16,8 @@ static rt_err hash_rows(const rt_job *job, uint64_t *hash)
 {
   enum { N_LOOKS = 64 };
   rt_batch *b;
-  rt_err err = rt_job_batch(job, 1, &b);
+  const rt_rows rows = rt_job_rows(job);
+  rt_err err = rt_batch_create(&rows, 1, &b);
   const size_t n = (size_t)job->seq;
   int32_t *const tok = calloc(N_LOOKS * n, sizeof *tok);
   if (err == RT_OK && tok == NULL)

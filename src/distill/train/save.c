@@ -9,9 +9,10 @@
 #include <string.h>
 
 struct rt_saver {
-  rt_trainer *trainer; // borrowed
-  char *copy;          // owned [bytes of the state]; NULL: never meanwhile
-  rt_worker *worker;   // owned; NULL without a copy
+  const rt_job *job;         // borrowed
+  const rt_trainer *trainer; // borrowed
+  char *copy;        // owned [bytes of the state]; NULL: never meanwhile
+  rt_worker *worker; // owned; NULL without a copy
   rt_state_writing writing;
   int64_t step; // being written; -1: none
   char folder[RT_PATH_MAX];
@@ -29,10 +30,9 @@ double rt_save_memory(const rt_job *job)
   return writing_bytes + (rt_dev_on_host(job->dev) ? 0.0 : states);
 }
 
-static rt_err fill_meta(const rt_trainer *t, int64_t step,
+static rt_err fill_meta(const rt_job *job, const rt_trainer *t, int64_t step,
                         rt_checkpoint_meta *meta)
 {
-  const rt_job *job = t->job;
   *meta = (rt_checkpoint_meta){.step = step,
                                .consumed = step * job->batch_rows,
                                .tokens = step * job->batch_rows * job->seq,
@@ -78,8 +78,8 @@ static rt_err audit_rows(const rt_job *job, int64_t step)
 static rt_state_spec state_of(const rt_saver *s)
 {
   const rt_trainer *const t = s->trainer;
-  return (rt_state_spec){.world = t->job->world,
-                         .dev = t->job->dev,
+  return (rt_state_spec){.world = t->world,
+                         .dev = t->spec.dev,
                          .params = rt_model_params(t->model),
                          .opt = t->opt,
                          .folder = s->folder};
@@ -101,12 +101,14 @@ static rt_err make_copy(rt_saver *s)
   return rt_worker_create(&s->worker);
 }
 
-rt_err rt_saver_create(rt_trainer *t, rt_save_how how, rt_saver **out)
+rt_err rt_saver_create(const rt_job *job, const rt_trainer *t, rt_save_how how,
+                       rt_saver **out)
 {
-  const char *const run = rt_deck_text(t->job->deck, RT_KEY_OUT_DIR);
+  const char *const run = rt_deck_text(job->deck, RT_KEY_OUT_DIR);
   rt_saver *const s = calloc(1, sizeof *s);
   *out = s;
   RT_CHECK(s != NULL, RT_ERR_MEM, "a writer of checkpoints");
+  s->job = job;
   s->trainer = t;
   s->step = -1;
   RT_TRY(rt_run_folder_checkpoints(s->folder, run));
@@ -139,7 +141,7 @@ rt_checkpoint_state rt_saver_poll(const rt_saver *s)
 /** Remove checkpoints that the deck does not keep. */
 static rt_err prune(const rt_saver *s)
 {
-  const rt_job *const job = s->trainer->job;
+  const rt_job *const job = s->job;
   const rt_deck *const deck = job->deck;
   rt_err err = RT_OK;
   if (rt_comm_rank(job->world) == 0)
@@ -176,8 +178,8 @@ static rt_err write(rt_saver *s, int64_t step, rt_save_how how)
 {
   const rt_state_spec state = state_of(s);
   rt_checkpoint_meta meta = {0};
-  RT_TRY(audit_rows(s->trainer->job, step));
-  rt_err err = fill_meta(s->trainer, step, &meta);
+  RT_TRY(audit_rows(s->job, step));
+  rt_err err = fill_meta(s->job, s->trainer, step, &meta);
   if (err == RT_OK && how == RT_SAVE_MEANWHILE)
     err = rt_state_begin(&state, &meta, s->copy, s->worker, &s->writing);
   else if (err == RT_OK)

@@ -9,6 +9,7 @@
 #ifndef RT_SAVE_H
 #define RT_SAVE_H
 
+#include "distill/job/job.h"
 #include "distill/train/trainer.h"
 #include "io/run/checkpoint.h"
 
@@ -24,10 +25,10 @@ typedef enum rt_save_how {
 double rt_save_memory(const rt_job *job);
 size_t rt_saver_copy_bytes(const rt_trainer *trainer);
 
-/** \a trainer is borrowed.  The caller destroys *out, also after an error.  Not
- *  collective. */
-RT_MUST rt_err rt_saver_create(rt_trainer *trainer, rt_save_how how,
-                               rt_saver **out);
+/** \a job and \a trainer are borrowed.  The caller destroys *out, also after an
+ * error.  Not collective. */
+RT_MUST rt_err rt_saver_create(const rt_job *job, const rt_trainer *trainer,
+                               rt_save_how how, rt_saver **out);
 /** Gives up what is being written.  Not collective; NULL is accepted. */
 void rt_saver_destroy(rt_saver **saver);
 

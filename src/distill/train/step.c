@@ -57,7 +57,7 @@ static rt_err micro_step(rt_trainer *tr, double alpha, double weight_total,
   note_rows(tr, b);
   rt_phases_to(ph, RT_PHASE_FORWARD);
   if (tr->teacher != NULL)
-    RT_TRY(rt_teacher_begin(tr->teacher, tr->job, b));
+    RT_TRY(rt_teacher_begin(tr->teacher, b));
   RT_TRY(send_batch(tr, b, &in));
   RT_TRY(rt_model_forward(tr->model, &in, &hidden));
   rt_phases_to(ph, RT_PHASE_LOSS);

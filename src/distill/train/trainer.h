@@ -23,9 +23,27 @@ typedef struct rt_step_spec {
   double spike; /**< a norm above this times its running mean is bad; 0: none */
 } rt_step_spec;
 
+/** Everything that training a model takes.  All borrowed. */
+typedef struct rt_trainer_spec {
+  const rt_comm *world;
+  rt_step_spec step;
+  rt_model_spec student; /**< to train, on step.dev */
+  const char *weights;   /**< its initial weights; "": random by \a seed */
+  uint64_t seed;
+  rt_adamw_spec adamw;
+  rt_objective_spec loss;
+  rt_schedule lr, alpha;
+  rt_teacher_spec teacher;
+  rt_feed_spec feed;              /**< its thread makes the teacher's targets */
+  rt_window_capture_spec capture; /**< its window may be empty */
+} rt_trainer_spec;
+
 typedef struct rt_trainer {
-  rt_job *job; // borrowed; the step needs it for a teacher only
   rt_step_spec spec;
+  const rt_comm *world; // borrowed, like the next two
+  const char *weights;
+  uint64_t seed;
+  rt_feed_spec rows;
   rt_model *model;     // owned, like everything below
   rt_teacher *teacher; /**< NULL: language modelling only */
   rt_objective *objective;
@@ -44,7 +62,7 @@ typedef struct rt_trainer {
 } rt_trainer;
 
 /** Plan everything; allocate nothing.  Collective. */
-RT_MUST rt_err rt_trainer_create(rt_job *job, rt_trainer **out);
+RT_MUST rt_err rt_trainer_create(const rt_trainer_spec *spec, rt_trainer **out);
 /** Allocate, and initialise or load the weights.  Collective. */
 RT_MUST rt_err rt_trainer_commit(rt_trainer *trainer);
 void rt_trainer_destroy(rt_trainer **trainer);

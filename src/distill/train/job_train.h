@@ -1,0 +1,14 @@
+/** \file job_train.h
+ *  The training run that the deck of a job asks for.  Layer: distill/train. */
+#ifndef RT_JOB_TRAIN_H
+#define RT_JOB_TRAIN_H
+
+#include "distill/job/job.h"
+#include "distill/train/trainer.h"
+
+/** Plan the trainer of the run, and count its memory.  Warns about keys that
+ *  have no effect.  The caller destroys it, also after an error.  Collective.
+ */
+RT_MUST rt_err rt_job_trainer(rt_job *job, rt_trainer **out);
+
+#endif
