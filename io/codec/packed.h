@@ -25,8 +25,7 @@ enum {
   RT_N_RANGES = 12,
   RT_N_LEVELS = 2048,
   RT_MAX_BITS = 5,
-  RT_N_LEFT = 4096,
-  RT_LINE = 64 // size of a cache line, at least RT_GAP_CONTEXTS
+  RT_N_LEFT = 4096
 };
 #define RT_MODEL_ENUM(name, n, m)                                              \
   RT_M_##name, RT_M_##name##_LAST = RT_M_##name + (n)-1,
@@ -46,16 +45,10 @@ typedef struct rt_packed {
   uint16_t lg_left[RT_N_LEFT];              // rt_lg16(i + 1)
   float value[RT_N_LEVELS],
       prob[RT_N_LEVELS]; // log-prob of a level, and its exp
-  /** The slots of the models of GAP and VALUE next to each other, so that they
-   *  can be fetched as soon as the state is known, before the context is. */
-  _Alignas(RT_LINE) uint8_t gap_slot[RT_RANS_SCALE][RT_LINE];
-  uint32_t value_slot[RT_N_RANGES][RT_RANS_SCALE]; // by density, from below
 } rt_packed;
 
-/** Create tables with their constants but without models; fill the slots once
- *  the models are set. */
+/** Create tables with their constants but without models. */
 RT_MUST rt_err rt_packed_create(const rt_codec_spec *spec, rt_packed **out);
-void rt_packed_fill_slots(rt_packed *packed);
 /** Build tables from \a rows [n_rows], or read them from untrusted bytes of
  *  rt_packed_store().
  *  \param[out] out  owned by the caller, who destroys it even after an error */

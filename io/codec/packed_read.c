@@ -49,9 +49,10 @@ typedef struct wanted {
 } wanted;
 
 /** Decode the entries in order of rank into e->key; false if they are invalid.
- *  \a sure: the stream has enough words for all of them.  Values looked up by
- *  state are known one step before their context; the tables are laid out so
- *  that they can be fetched then. */
+ *  \a sure: the stream has enough words for all of them.
+ *
+ *  This runs beside the threads that compute, which leave little of the caches:
+ *  a few contexts are frequent, so the slots of their models stay near. */
 static inline bool take_entries(decoder *e, wanted w, bool sure)
 {
   const rt_packed *const k = e->k;
@@ -59,7 +60,6 @@ static inline bool take_entries(decoder *e, wanted w, bool sure)
   const rt_rans_model *const gaps = &k->model[RT_M_GAP];
   const rt_rans_model *const values =
       &k->model[RT_M_VALUE + w.context_of_range * RT_DENSITIES];
-  const uint32_t *const value_slot = k->value_slot[w.context_of_range];
   const uint64_t vocab = e->spec->vocab;
   // a local copy, kept in registers with its two states: one for gaps
   rt_rans_in in = e->in;
@@ -67,18 +67,16 @@ static inline bool take_entries(decoder *e, wanted w, bool sure)
   uint64_t next = 0;
   bool good = true;
   for (size_t i = 0; i < w.n && good; i++) {
-    const uint32_t densities = value_slot[rt_rans_slot(b)];
     const unsigned context =
         rt_gap_context(rt_order_near(o, next), rt_packed_lg_left(k, w.n - i));
-    const unsigned gap = k->gap_slot[rt_rans_slot(a)][context];
+    const unsigned gap = gaps[context].slot[rt_rans_slot(a)];
     rt_rans_drop(&in, &a, gaps[context].code[gap], sure);
-    __builtin_prefetch(k->gap_slot[rt_rans_slot(a)]);
     const uint64_t rank =
         next + rt_rans_number(&in, gap, &k->numbers[RT_GAP_BITS]);
     if (rank >= o->n_seen && rank >= vocab)
       return false;
     const unsigned density = rt_order_near(o, rank) % RT_DENSITIES;
-    const unsigned value = densities >> 8 * density & 255;
+    const unsigned value = values[density].slot[rt_rans_slot(b)];
     rt_rans_drop(&in, &b, values[density].code[value], sure);
     const uint64_t v = rt_rans_number(&in, value, &k->numbers[RT_VALUE_BITS]);
     next = rank + 1;

@@ -69,27 +69,11 @@ static void fill_constants(rt_packed *k)
   }
 }
 
-/** Fill the slots, once the models are set. */
-void rt_packed_fill_slots(rt_packed *k)
-{
-  for (int s = 0; s < RT_RANS_SCALE; s++)
-    for (int c = 0; c < RT_GAP_CONTEXTS; c++)
-      k->gap_slot[s][c] = k->model[RT_M_GAP + c].slot[s];
-  for (int r = 0; r < RT_N_RANGES; r++)
-    for (int d = 0; d < RT_DENSITIES; d++)
-      for (int s = 0; s < RT_RANS_SCALE; s++)
-        k->value_slot[r][s] |=
-            (uint32_t)k->model[RT_M_VALUE + r * RT_DENSITIES + d].slot[s]
-            << 8 * d;
-}
-
 rt_err rt_packed_create(const rt_codec_spec *spec, rt_packed **out)
 {
-  const size_t n = (sizeof **out + RT_LINE - 1) / RT_LINE * RT_LINE;
-  rt_packed *const k = aligned_alloc(RT_LINE, n);
+  rt_packed *const k = calloc(1, sizeof *k);
   *out = k;
-  RT_CHECK(k != NULL, RT_ERR_MEM, "tables of %zu bytes", n);
-  memset(k, 0, n);
+  RT_CHECK(k != NULL, RT_ERR_MEM, "tables of %zu bytes", sizeof *k);
   k->spec = *spec;
   fill_constants(k);
   return RT_OK;
@@ -119,7 +103,6 @@ rt_err rt_packed_load(const rt_codec_spec *spec, rt_bytes_in *in,
     RT_TRY(rt_rans_load(in->data, in->n, &in->at, in->name, &k->model[i]));
   RT_CHECK(in->at == in->n, RT_ERR_DATA,
            "%s: %zu excess bytes after the tables", in->name, in->n - in->at);
-  rt_packed_fill_slots(k);
   return RT_OK;
 }
 
