@@ -37,7 +37,7 @@ static void start(scene *s, scene_spec how)
   s->rank = rt_comm_rank(s->world);
   s->size = rt_comm_size(s->world);
   if (!how.shared)
-    rt_comm_limit(s->world, 65536, false);
+    rt_comm_only_mpi(s->world, 65536);
   for (int i = 0; i < N_VIEWS; i++) {
     RT_OKAY(rt_arena_reserve(s->arena, "view", how.type, shape[i][0],
                              shape[i][1], &s->view[i]));
