@@ -44,7 +44,7 @@ static bool exists(const char *folder, int64_t step, const char *after)
   return rt_folder_exists(path);
 }
 
-enum { STEP = 3 }; // of the checkpoint that lies
+enum { STEP = 2 }; // of the checkpoint that lies
 
 /** What a checkpoint says that is not so. */
 typedef void lie_fn(rt_checkpoint_meta *meta, rt_slab *slab);
@@ -166,14 +166,18 @@ static void tensors_finish(tensors *t)
 
 static void test_lies(void)
 {
-  static lie_fn *const lies[] = {lie_deck, lie_arch, lie_consumed, lie_skipped,
-                                 lie_norm, lie_name, lie_shape,    lie_value};
+  static lie_fn *const lies[] = {lie_value, lie_deck,     lie_shape,
+                                 lie_arch,  lie_consumed, lie_skipped,
+                                 lie_norm,  lie_name};
   scene s;
   tensors t;
   char folder[RT_PATH_MAX];
   scene_create(&s);
   tensors_start(&t, &s.arch);
-  for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+  // ranks agree on what one of them reads, whatever it is
+  const size_t n =
+      rt_comm_size(s.world) == 1 ? sizeof lies / sizeof lies[0] : 2;
+  for (size_t i = 0; i < n; i++) {
     char name[16];
     snprintf(name, sizeof name, "run%zu", i);
     RT_OKAY(rt_path_join(folder, s.folder, name));
@@ -214,7 +218,7 @@ static void test_all_lie(void)
   keep_newest(folder);
   RT_FAILS(train(&s, folder, STEP, ""), RT_ERR_DATA,
            "none of the 1 checkpoints");
-  CU_ASSERT_PTR_NOT_NULL(strstr(rt_err_text(), "steps 3; the newest: "));
+  CU_ASSERT_PTR_NOT_NULL(strstr(rt_err_text(), "steps 2; the newest: "));
   CU_ASSERT_TRUE(exists(folder, STEP, "")); // it is left as it is
   tensors_finish(&t);
   scene_clear(&s);
