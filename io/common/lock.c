@@ -183,42 +183,74 @@ static rt_err take(rt_lock *lock, double silent_s)
                  lock->door.path);
 }
 
-/** Is \a name, "lock.HOST.PID.SPACE.BOOT", the name (own_name) of a process
- * that was killed while it took the lock?  \a age_s: of the file. */
-static bool is_left(const rt_owner *me, const char *name, double age_s)
+/** Does a field of \a name of \a n bytes that ends at *end, with a dot before
+ *  it, have only the characters \a set, at most \a most?  Moves *end to the
+ *  dot. */
+static bool take_field(const char *name, size_t *end, const char *set,
+                       size_t most)
 {
-  const double day_s = 86400.0;
-  char start[128], end[48], *rest;
-  const int n = snprintf(start, sizeof start, "lock.%.100s.", me->host);
-  const int m =
-      snprintf(end, sizeof end, ".%.20s.%.8s", me->pid_space, me->boot);
-  int dots = 0;
-  for (const char *p = name; *p != '\0'; p++)
-    dots += *p == '.';
-  if (strncmp(name, "lock.", 5) != 0 || dots < 4) // "lock.takeover" is none
+  size_t from = *end;
+  while (from > 0 && strchr(set, name[from - 1]) != NULL)
+    from--;
+  const size_t n = *end - from;
+  if (n == 0 || n > most || from == 0 || name[from - 1] != '.')
     return false;
-  const long pid =
-      strncmp(name, start, (size_t)n) == 0 ? strtol(name + n, &rest, 10) : 0;
-  if (pid > 0 && strlen(rest) == (size_t)m && strcmp(rest, end) == 0)
-    return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
-  return age_s > day_s;
+  *end = from - 1;
+  return true;
 }
 
-/** Remove what runs that were killed left in the folder that is ours now. */
-static void sweep(const char *folder)
+/** Have the first \a n bytes of \a name the form lock.HOST.PID.SPACE.BOOT of
+ *  own_name?  \a pid: from where PID stands. */
+static bool is_own_name(const char *name, size_t n, size_t *pid)
 {
+  const char *const digits = "0123456789";
+  size_t end = n;
+  if (strncmp(name, "lock.", 5) != 0 ||
+      !take_field(name, &end, "0123456789abcdef", 8) || n - end != 9 ||
+      !take_field(name, &end, digits, 20) ||
+      !take_field(name, &end, digits, 10))
+    return false;
+  *pid = end + 1;
+  return end > 5; // there is a host
+}
+
+/** Is \a name, of the form of own_name, of an ended process of ours? */
+static bool is_ended(const rt_owner *me, const char *name, size_t pid)
+{
+  char start[128], end[48], *rest;
+  snprintf(start, sizeof start, "lock.%.100s.", me->host);
+  snprintf(end, sizeof end, ".%.20s.%.8s", me->pid_space, me->boot);
+  if (strlen(start) != pid || strncmp(name, start, pid) != 0)
+    return false;
+  const long number = strtol(name + pid, &rest, 10);
+  return strcmp(rest, end) == 0 && number > 0 && kill((pid_t)number, 0) != 0 &&
+         errno == ESRCH;
+}
+
+/** Remove \a name if a process that was killed while it took the lock left it,
+ *  as its own name or as the draft of that. */
+static void sweep_name(const rt_owner *me, const char *folder, const char *name)
+{
+  const double day_s = 86400.0;
+  const size_t n = strlen(name), base = rt_draft_base(name, n);
+  size_t pid;
+  if (!is_own_name(name, base > 0 ? base : n, &pid))
+    return;
+  const bool ended = base == 0 && is_ended(me, name, pid);
+  rt_sweep_one(folder, name, ended ? 0.0 : day_s);
+}
+
+void rt_lock_sweep(const char *folder, const char *const *outputs, int n)
+{
+  static const char *const ours[] = {"lock"};
   const rt_owner me = rt_owner_myself(0.0);
-  char path[RT_PATH_MAX];
-  struct stat s;
   DIR *const dir = opendir(folder);
   for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;)
-    if (rt_path_join(path, folder, e->d_name) == RT_OK &&
-        lstat(path, &s) == 0 && S_ISREG(s.st_mode) &&
-        is_left(&me, e->d_name, difftime(time(NULL), s.st_mtime)))
-      unlink(path);
+    sweep_name(&me, folder, e->d_name);
   if (dir != NULL)
     closedir(dir);
-  rt_drafts_sweep(folder);
+  rt_drafts_sweep(folder, ours, 1);
+  rt_drafts_sweep(folder, outputs, n);
 }
 
 static rt_err init_door(rt_lock *lock)
@@ -247,7 +279,6 @@ rt_err rt_lock_take(const char *folder, double silent_s, rt_lock **out)
     return rt_err_forward(err, __FILE__, __LINE__);
   }
   lock->made_folder = !was_there;
-  sweep(folder);
   *out = lock;
   return RT_OK;
 }

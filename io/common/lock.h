@@ -12,10 +12,14 @@ typedef struct rt_lock rt_lock;
  *  the owner.  The lock is taken over, with a warning, from a dead owner on
  *  this host (no such process, or its pid was reused), from an earlier start of
  *  this Slurm job (requeued), and from an owner on another host that was silent
- *  for longer than it announced.  Drafts and names that killed runs left in the
- *  folder are removed.  Call on one rank.
+ *  for longer than it announced.  Call on one rank.
  *  \param silent_s  longest time between two refreshes; at least 600 is used */
 RT_MUST rt_err rt_lock_take(const char *folder, double silent_s, rt_lock **out);
+/** Remove what killed runs left in \a folder: the names under which they took
+ *  the lock, and drafts of the lock and of the files \a outputs [n], when they
+ *  are older than a day.  Call only for a folder that is locked and known to be
+ *  Retort's: in another one, files of such names are the user's. */
+void rt_lock_sweep(const char *folder, const char *const *outputs, int n);
 /** Show that the owner is alive; call regularly.  Warns if another run took
  *  over meanwhile. */
 void rt_lock_refresh(rt_lock *lock);

@@ -2,7 +2,9 @@
  *  The life cycle of the folder of a logit dataset. */
 #include "io/logits/logits_place.h"
 
+#include "base/draft.h"
 #include "base/log.h"
+#include "io/common/lock.h"
 #include "io/common/seal.h"
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +14,7 @@
 #include <unistd.h>
 
 // copy of the manifest's deck, for people
-static const char deck_name[] = "deck.yaml";
+static const char deck_name[] = "deck.yaml", card_name[] = "README.md";
 
 /** Visit the files in \a folder that \a match: copy the first name to \a name
  *  ("" if none), or remove all. */
@@ -46,7 +48,7 @@ static bool is_shard(const char *name)
 /** Is it a file that a dataset would overwrite? */
 static bool is_written(const char *name)
 {
-  return is_shard(name) || strcmp(name, "README.md") == 0 ||
+  return is_shard(name) || strcmp(name, card_name) == 0 ||
          strcmp(name, deck_name) == 0;
 }
 
@@ -58,10 +60,34 @@ static bool is_model(const char *name)
          (n > 12 && strcmp(name + n - 12, ".safetensors") == 0);
 }
 
+/** Is \a name, of \a n bytes, "shard-000123.h5"? */
+static bool is_shard_name(const char *name, size_t n)
+{
+  char expected[32];
+  if (n < 7 || !is_shard(name))
+    return false;
+  rt_logits_shard_name(expected, strtoll(name + 6, NULL, 10));
+  return n == strlen(expected) && strncmp(name, expected, n) == 0;
+}
+
+/** Is it the draft of a shard, of its seal, or of the manifest?  A seal is
+ *  written beside the draft of its shard, as shard-000123.h5.tmp.HOST.PID.seal,
+ *  which has a draft itself. */
 static bool is_temporary(const char *name)
 {
-  return (is_shard(name) || strncmp(name, "manifest.", 9) == 0) &&
-         strstr(name, ".tmp") != NULL;
+  const size_t n_seal = strlen(".seal");
+  size_t n = strlen(name);
+  bool draft = false;
+  for (int i = 0; i < 2; i++) {
+    const size_t base = rt_draft_base(name, n);
+    draft = draft || base > 0;
+    n = base > 0 ? base : n;
+    if (n > n_seal && strncmp(name + n - n_seal, ".seal", n_seal) == 0)
+      n -= n_seal;
+  }
+  return draft &&
+         (is_shard_name(name, n) || (n == strlen("manifest.json") &&
+                                     strncmp(name, "manifest.json", n) == 0));
 }
 
 /** Read the manifest in \a folder, which must be of a capture like \a info: an
@@ -240,11 +266,14 @@ static rt_err find_done(const char *folder, rt_logits_manifest *m, bool *done)
 rt_err rt_logits_done(const char *folder, const rt_logits_info *info,
                       bool *done)
 {
+  static const char *const texts[] = {deck_name, card_name};
   char found[256];
   rt_logits_manifest m;
-  RT_TRY(each_file(folder, is_temporary, true, found));
   RT_TRY(read_same(folder, info, false, &m));
-  const rt_err err = find_done(folder, &m, done);
+  rt_lock_sweep(folder, texts, sizeof texts / sizeof texts[0]);
+  rt_err err = each_file(folder, is_temporary, true, found);
+  if (err == RT_OK)
+    err = find_done(folder, &m, done);
   rt_logits_manifest_clear(&m);
   return err;
 }

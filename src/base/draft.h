@@ -25,10 +25,17 @@ RT_MUST rt_err rt_draft_folder(const char *path, rt_draft *out);
  *  meanwhile. */
 RT_MUST rt_err rt_draft_conclude(rt_err err, rt_draft *d);
 
-/** Remove the drafts of files (rt_file_put ...) that killed processes left in
- * \a folder: of ended processes of this host, and of others when they are older
- *  than a day.  Call while the folder is locked.  What cannot be removed
- *  stays. */
-void rt_drafts_sweep(const char *folder);
+/** Length of BASE if the \a n bytes at \a name are BASE.tmp.HOST.PID, the name
+ *  of a draft; 0 if they are not. */
+size_t rt_draft_base(const char *name, size_t n);
+/** Remove the file \a name of \a folder if it is older than \a min_age_s and no
+ *  process holds a lock on it; tell so.  What cannot be removed stays.  Is it
+ *  removed? */
+bool rt_sweep_one(const char *folder, const char *name, double min_age_s);
+/** Remove the drafts of the files \a bases [n] that killed processes left in
+ *  \a folder, when they are older than a day: whether their process has ended
+ *  cannot be known, as containers of one host's name number their own.  Call
+ *  for a folder of Retort's, while it is locked. */
+void rt_drafts_sweep(const char *folder, const char *const *bases, int n);
 
 #endif

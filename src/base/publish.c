@@ -4,10 +4,10 @@
 
 #include "base/log.h"
 #include "base/outfile.h"
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,18 +162,44 @@ static int open_locked(const char *path)
   return -1;
 }
 
+size_t rt_draft_base(const char *name, size_t n)
+{
+  const size_t n_mark = sizeof mark - 1;
+  size_t end = n;
+  while (end > 0 && isdigit((unsigned char)name[end - 1]))
+    end--;
+  const size_t n_digits = n - end;
+  if (n_digits == 0 || n_digits > 10 || end == 0 || name[--end] != '.')
+    return 0;
+  size_t host = end; // from here to "end"; it may have dots itself
+  while (host > 0 && (isalnum((unsigned char)name[host - 1]) ||
+                      strchr("._-", name[host - 1]) != NULL)) {
+    host--;
+    if (host + n_mark < end && strncmp(name + host, mark, n_mark) == 0)
+      return host;
+  }
+  return 0;
+}
+
+/** Is \a name BASE.tmp.HOST.PID? */
+static bool is_draft_of(const char *name, const char *base)
+{
+  const size_t n = strlen(base);
+  return rt_draft_base(name, strlen(name)) == n && strncmp(name, base, n) == 0;
+}
+
 /** Remove drafts of \a path whose process no longer exists. */
 static rt_err sweep(const char *path)
 {
-  char folder[RT_PATH_MAX], old[RT_PATH_MAX], start[RT_PATH_MAX];
+  char folder[RT_PATH_MAX], old[RT_PATH_MAX];
   parent_of(path, folder);
   const char *const slash = strrchr(path, '/');
-  snprintf(start, sizeof start, "%s%s", slash != NULL ? slash + 1 : path, mark);
+  const char *const base = slash != NULL ? slash + 1 : path;
   // if NULL, creating the draft reports the reason
   DIR *const dir = opendir(folder);
   rt_err err = RT_OK;
   for (struct dirent *e; err == RT_OK && dir && (e = readdir(dir)) != NULL;) {
-    if (strncmp(e->d_name, start, strlen(start)) != 0)
+    if (!is_draft_of(e->d_name, base))
       continue;
     err = rt_path_join(old, folder, e->d_name);
     const int fd = err == RT_OK ? open_locked(old) : -1;
@@ -187,47 +213,31 @@ static rt_err sweep(const char *path)
   return err;
 }
 
-/** Does this host lack the process of the draft \a name?  It ends in HOST.PID,
- *  and a host's name may have dots. */
-static bool is_orphan(const char *name)
+bool rt_sweep_one(const char *folder, const char *name, double min_age_s)
 {
-  char host[65] = "", *end;
-  const char *from = NULL;
-  for (const char *p = strstr(name, mark); p != NULL; p = strstr(p + 1, mark))
-    from = p + sizeof mark - 1;
-  const char *const dot = from != NULL ? strrchr(from, '.') : NULL;
-  gethostname(host, sizeof host - 1);
-  if (dot == NULL || (size_t)(dot - from) != strlen(host) ||
-      strncmp(from, host, strlen(host)) != 0)
-    return false;
-  const long pid = strtol(dot + 1, &end, 10);
-  return pid > 0 && *end == '\0' && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
-}
-
-/** Remove the file \a name of \a folder if it is a draft that no process is
- *  writing. */
-static void sweep_one(const char *folder, const char *name)
-{
-  const double day_s = 86400.0;
   char path[RT_PATH_MAX];
   struct stat s;
-  if (strstr(name, mark) == NULL || rt_path_join(path, folder, name) != RT_OK ||
-      lstat(path, &s) != 0 || !S_ISREG(s.st_mode) ||
-      (!is_orphan(name) && difftime(time(NULL), s.st_mtime) < day_s))
-    return;
+  if (rt_path_join(path, folder, name) != RT_OK || lstat(path, &s) != 0 ||
+      !S_ISREG(s.st_mode) || difftime(time(NULL), s.st_mtime) < min_age_s)
+    return false;
   const int fd = open_locked(path);
-  if (fd >= 0 || (errno != EWOULDBLOCK && errno != ENOENT))
-    rt_debug("%s, left by a killed run, is %s", path,
-             unlink(path) == 0 ? "removed" : strerror(errno));
+  const bool unused = fd >= 0 || (errno != EWOULDBLOCK && errno != ENOENT);
+  const bool gone = unused && unlink(path) == 0;
+  if (gone)
+    rt_info("%s, left by a killed run, is removed", path);
   if (fd >= 0)
     close(fd);
+  return gone;
 }
 
-void rt_drafts_sweep(const char *folder)
+void rt_drafts_sweep(const char *folder, const char *const *bases, int n)
 {
+  const double day_s = 86400.0;
   DIR *const dir = opendir(folder);
   for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;)
-    sweep_one(folder, e->d_name);
+    for (int i = 0; i < n; i++)
+      if (is_draft_of(e->d_name, bases[i]))
+        rt_sweep_one(folder, e->d_name, day_s);
   if (dir != NULL)
     closedir(dir);
 }

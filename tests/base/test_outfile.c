@@ -153,6 +153,25 @@ static void test_left_over(void)
   scratch_remove(folder);
 }
 
+/** A file of the user's that looks similar stays. */
+static void test_similar(void)
+{
+  static const char *const names[] = {"x.tmp.csv", "x.tmp.12", "x.tmp.h.12a",
+                                      "x.tmp", "x.y.tmp.h.12"};
+  begin();
+  char other[RT_PATH_MAX];
+  rt_draft d;
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    RT_OKAY(rt_path_join(other, folder, names[i]));
+    RT_OKAY(rt_file_put(other, "", 0));
+    RT_OKAY(rt_draft_file(path, &d));
+    CU_ASSERT_TRUE(rt_file_exists(other));
+    RT_FAILS(rt_draft_conclude(RT_FAIL(RT_ERR_DATA, "no"), &d), RT_ERR_DATA,
+             "no");
+  }
+  scratch_remove(folder);
+}
+
 RT_TEST_MAIN("outfile", {"pieces", test_pieces}, {"bytes are lost", test_lost},
              {"a draft", test_draft}, {"two of one name", test_two},
-             {"left-overs", test_left_over})
+             {"left-overs", test_left_over}, {"similar names", test_similar})

@@ -8,7 +8,10 @@
 #include "io/logits/logits_manifest.h"
 #include "support/scene.h"
 
+#include <fcntl.h>
 #include <math.h>
+#include <sys/stat.h>
+#include <time.h>
 
 /** Train up to \a n_steps in \a folder; \a more: lines of the deck. */
 static rt_err train(const scene *s, const char *folder, int n_steps,
@@ -244,6 +247,50 @@ static void test_changed(void)
   scene_clear(&s);
 }
 
+/** Write FOLDER/NAME, two days old. */
+static void put_old(const char *folder, const char *name)
+{
+  char path[RT_PATH_MAX];
+  int rank;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  if (rank == 0) {
+    const time_t then = time(NULL) - 200000;
+    const struct timespec both[2] = {{then, 0}, {then, 0}};
+    RT_OKAY(rt_folder_create(folder));
+    RT_OKAY(rt_path_join(path, folder, name));
+    RT_OKAY(rt_file_put(path, "x", 1));
+    CU_ASSERT_EQUAL(utimensat(AT_FDCWD, path, both, 0), 0);
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
+static bool has_file(const char *folder, const char *name)
+{
+  char path[RT_PATH_MAX];
+  return rt_path_join(path, folder, name) == RT_OK && rt_file_exists(path);
+}
+
+/** A start removes drafts of earlier starts, and no file of the user's: neither
+ *  in a folder that a typing error has made a run's, nor later. */
+static void test_users_files(void)
+{
+  static const char users[] = "results.tmp.csv", draft[] = "last_run.tmp.h.12";
+  scene s;
+  char folder[RT_PATH_MAX];
+  scene_create(&s);
+  RT_OKAY(rt_path_join(folder, s.folder, "mine"));
+  put_old(folder, users);
+  put_old(folder, draft);
+  RT_OKAY(train(&s, folder, STEP, ""));
+  CU_ASSERT_TRUE(has_file(folder, users));
+  CU_ASSERT_TRUE(has_file(folder, draft)); // it was not Retort's folder
+  MPI_Barrier(MPI_COMM_WORLD);
+  RT_OKAY(train(&s, folder, STEP, ""));
+  CU_ASSERT_TRUE(has_file(folder, users));
+  CU_ASSERT_FALSE(has_file(folder, draft));
+  scene_clear(&s);
+}
+
 /** What a run of an earlier version has written into the dataset of its window:
  *  hashes of whole files. */
 static void origin_of_old(const scene *s, char hex[RT_SHA256_HEX])
@@ -300,4 +347,5 @@ static void test_old_origin(void)
 RT_TEST_MAIN("resume", {"contents that no run writes", test_lies},
              {"all checkpoints lie", test_all_lie},
              {"what the user changed", test_changed},
+             {"files of the user's", test_users_files},
              {"the origin of an old run", test_old_origin})

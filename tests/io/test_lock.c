@@ -475,10 +475,11 @@ static long dead_pid(void)
   return (long)child;
 }
 
-/** Is there FOLDER/NAME after another run has taken the folder?  \a age_s: of
- *  the file then. */
-static bool stays(const char *name, int age_s)
+/** Is there FOLDER/NAME after another run has taken the folder, and, if \a
+ * ours, found that it is Retort's?  \a age_s: of the file then. */
+static bool remains(const char *name, int age_s, bool ours)
 {
+  static const char *const outputs[] = {"README.md", "deck.yaml"};
   rt_lock *lock = NULL;
   char file[RT_PATH_MAX];
   const struct timespec then[2] = {{time(NULL) - age_s, 0},
@@ -487,36 +488,65 @@ static bool stays(const char *name, int age_s)
   RT_OKAY(rt_file_put(file, "x", 1));
   CU_ASSERT_EQUAL(utimensat(AT_FDCWD, file, then, 0), 0);
   RT_OKAY(rt_lock_take(folder, 0.0, &lock));
+  if (ours)
+    rt_lock_sweep(folder, outputs, 2);
   rt_lock_release(&lock);
   return rt_file_exists(file);
 }
 
-/** What a killed run was about to rename goes, but nothing of a living one. */
+static bool stays(const char *name, int age_s)
+{
+  return remains(name, age_s, true);
+}
+
+enum { OLD = 100000 }; // more than a day
+
+/** What a killed run was about to rename goes, but nothing that may be of a
+ *  living one. */
 static void test_leftovers(void)
 {
   const rt_owner me = rt_owner_myself(0.0);
-  const long pid = (long)getpid(), dead = dead_pid();
-  char name[512];
+  const long dead = dead_pid();
+  char name[512], draft[800];
   begin();
+  // of this host, in whatever container: its number tells nothing
   snprintf(name, sizeof name, "README.md.tmp.%s.%ld", me.host, dead);
-  CU_ASSERT_FALSE(stays(name, 1));
-  snprintf(name, sizeof name, "README.md.tmp.%s.%ld", me.host, pid);
-  CU_ASSERT_TRUE(stays(name, 1));
-  snprintf(name, sizeof name, "shard-000001.h5.tmp.other.%s.%ld", me.host,
-           dead);
-  CU_ASSERT_TRUE(stays(name, 3600)); // of another host
-  CU_ASSERT_FALSE(stays(name, 100000));
-  CU_ASSERT_TRUE(stays("notes.tmp", 100000));
+  CU_ASSERT_TRUE(stays(name, 3600));
+  CU_ASSERT_FALSE(stays(name, OLD));
+  CU_ASSERT_FALSE(stays("deck.yaml.tmp.other.host.12", OLD));
+  CU_ASSERT_FALSE(stays("lock.tmp.other-host.12", OLD));
   const char *const form = "lock.%s.%ld.%s.%.8s";
   snprintf(name, sizeof name, form, me.host, dead, me.pid_space, me.boot);
   CU_ASSERT_FALSE(stays(name, 1));
+  snprintf(draft, sizeof draft, "%s.tmp.%s.%ld", name, me.host, dead);
+  CU_ASSERT_TRUE(stays(draft, 3600));
+  CU_ASSERT_FALSE(stays(draft, OLD));
   snprintf(name, sizeof name, form, me.host, (long)getppid(), me.pid_space,
            me.boot);
   CU_ASSERT_TRUE(stays(name, 1));
   snprintf(name, sizeof name, form, me.host, dead, me.pid_space, "0123abcd");
   CU_ASSERT_TRUE(stays(name, 3600)); // of another machine of this name
-  CU_ASSERT_FALSE(stays(name, 100000));
-  CU_ASSERT_TRUE(stays("lock.notes", 100000));
+  CU_ASSERT_FALSE(stays(name, OLD));
+  scratch_remove(folder);
+}
+
+/** Similar names are the user's files, and any name is in a folder that is not
+ *  Retort's. */
+static void test_users_files(void)
+{
+  static const char *const users[] = {
+      "results.tmp.csv",       "results.tmp.host.12", "README.md.tmp.csv",
+      "README.md.tmp.12",      "README.md.tmp..12",   "README.md.tmp.host.12a",
+      "x.README.md.tmp.h.12",  "README.md.x.tmp.h.1", "notes.tmp",
+      "lock.a.b.c.d",          "lock.notes",          "lock.a.1.2.0123abcg",
+      "lock.1.2.0123abcd",     "lock.a.x.2.0123abcd", "lock.a.1.y.0123abcd",
+      "lock.a.1.2.0123abcd.gz"};
+  begin();
+  for (size_t i = 0; i < sizeof users / sizeof users[0]; i++)
+    CU_ASSERT_TRUE(stays(users[i], OLD));
+  CU_ASSERT_TRUE(remains("README.md.tmp.host.12", OLD, false));
+  CU_ASSERT_TRUE(remains("lock.a.1.2.0123abcd", OLD, false));
+  CU_ASSERT_FALSE(stays("lock.a.1.2.0123abcd", OLD));
   scratch_remove(folder);
 }
 
@@ -524,18 +554,21 @@ static void test_leftovers(void)
 static void test_leftover_in_use(void)
 {
   const rt_owner me = rt_owner_myself(0.0);
+  static const char *const outputs[] = {"x.jsonl"};
+  const struct timespec then[2] = {{1000, 0}, {1000, 0}};
   char name[512], file[RT_PATH_MAX];
   begin();
   snprintf(name, sizeof name, "x.jsonl.tmp.%s.%ld", me.host, dead_pid());
   RT_OKAY(rt_path_join(file, folder, name));
   RT_OKAY(rt_file_put(file, "x", 1));
+  CU_ASSERT_EQUAL(utimensat(AT_FDCWD, file, then, 0), 0);
   const int fd = open(file, O_RDONLY);
   CU_ASSERT_EQUAL(flock(fd, LOCK_EX), 0);
-  rt_lock *lock = NULL;
-  RT_OKAY(rt_lock_take(folder, 0.0, &lock));
+  rt_lock_sweep(folder, outputs, 1);
   CU_ASSERT_TRUE(rt_file_exists(file));
-  rt_lock_release(&lock);
   close(fd);
+  rt_lock_sweep(folder, outputs, 1);
+  CU_ASSERT_FALSE(rt_file_exists(file));
   scratch_remove(folder);
 }
 
@@ -556,4 +589,5 @@ RT_TEST_MAIN("lock", {"held and released", test_held},
              {"a left door opens there after a minute", test_left_name},
              {"where no lock can be", test_cannot},
              {"what killed runs left", test_leftovers},
+             {"files of the user's", test_users_files},
              {"a draft in use", test_leftover_in_use})

@@ -155,9 +155,9 @@ static void test_resume(void)
     RT_OKAY(write_shard(folder, &info, 1));
     RT_OKAY(write_shard(folder, &info, 2));
     // leftovers of a killed writer
-    RT_OKAY(rt_path_join(path, folder, "shard-000000.h5.tmp"));
+    RT_OKAY(rt_path_join(path, folder, "shard-000000.h5.tmp.host.12"));
     scratch_fill(path, 100);
-    RT_OKAY(rt_path_join(path, folder, "manifest.json.tmp.123"));
+    RT_OKAY(rt_path_join(path, folder, "manifest.json.tmp.host.12"));
     scratch_fill(path, 100);
     RT_OKAY(rt_path_join(path, folder, "shard-000002.h5"));
     scratch_flip(path, 600, 1);
@@ -173,9 +173,9 @@ static void test_resume(void)
     CU_ASSERT_FALSE(done[1] || done[2]);
     CU_ASSERT_FALSE(rt_file_exists(path)); // nobody can list it
     RT_OKAY(write_shard(folder, &info, 1));
-    RT_OKAY(rt_path_join(path, folder, "shard-000000.h5.tmp"));
+    RT_OKAY(rt_path_join(path, folder, "shard-000000.h5.tmp.host.12"));
     CU_ASSERT_FALSE(rt_file_exists(path));
-    RT_OKAY(rt_path_join(path, folder, "manifest.json.tmp.123"));
+    RT_OKAY(rt_path_join(path, folder, "manifest.json.tmp.host.12"));
     CU_ASSERT_FALSE(rt_file_exists(path));
     RT_OKAY(rt_logits_enter(folder));
     check_partial();
@@ -189,6 +189,30 @@ static void test_resume(void)
   }
   MPI_Barrier(MPI_COMM_WORLD);
   check_dataset(MPI_COMM_WORLD, folder, &small);
+  scratch_remove(folder);
+}
+
+/** What a resumed capture removes: only drafts of its own files. */
+static void test_users_files(void)
+{
+  static const char *const names[] = {"shard-000000.h5.tmp.csv",
+                                      "shard-notes.tmp.host.12",
+                                      "manifest.tmp.bak", "results.tmp.csv"};
+  begin();
+  bool done[3];
+  if (my_rank == 0)
+    RT_OKAY(rt_logits_create(folder, &small, "deck: 1\n"));
+  for (size_t i = 0; my_rank == 0 && i < sizeof names / sizeof names[0]; i++) {
+    char path[RT_PATH_MAX], draft[RT_PATH_MAX];
+    RT_OKAY(rt_path_join(path, folder, names[i]));
+    scratch_fill(path, 10);
+    RT_OKAY(
+        rt_path_join(draft, folder, "shard-000000.h5.tmp.h.12.seal.tmp.h.12"));
+    scratch_fill(draft, 10);
+    RT_OKAY(rt_logits_done(folder, &small, done));
+    CU_ASSERT_TRUE(rt_file_exists(path));
+    CU_ASSERT_FALSE(rt_file_exists(draft));
+  }
   scratch_remove(folder);
 }
 
@@ -280,5 +304,6 @@ RT_TEST_MAIN("logits", {"written together, read by anyone", test_round_trip},
              {"the same rows are the same files", test_same_bytes},
              {"threads", test_threads},
              {"an interrupted capture goes on", test_resume},
+             {"files of the user's", test_users_files},
              {"folders that hold something else", test_other_captures},
              {"bad rows are not written", test_bad_rows})

@@ -83,6 +83,8 @@ static rt_err open_folder(rt_train_run *run)
     if (err == RT_OK)
       err = rt_run_folder_check(run->folder);
     if (err == RT_OK)
+      rt_run_folder_sweep(run->folder);
+    if (err == RT_OK)
       err = go_on_with_log(run);
   }
   return rt_agree(run->job->world, err);

@@ -2,6 +2,7 @@
 #include "distill/train/run_folder.h"
 
 #include "distill/job/job_inputs.h"
+#include "io/common/lock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,12 @@ static bool holds(const char *folder, const char *name)
          (rt_file_exists(path) || rt_folder_exists(path));
 }
 
+/** Has a run written into it? */
+static bool is_runs(const char *folder)
+{
+  return holds(folder, "metrics.jsonl") || holds(folder, "checkpoints");
+}
+
 rt_err rt_run_folder_check(const char *folder)
 {
   static const char *const written[] = {"deck.yaml", "config.json",
@@ -28,7 +35,7 @@ rt_err rt_run_folder_check(const char *folder)
            "%s is not a folder but a file or a dangling link, so no checkpoint "
            "could be written; remove it, or choose another output.dir",
            path);
-  if (holds(folder, "metrics.jsonl") || holds(folder, "checkpoints"))
+  if (is_runs(folder))
     return RT_OK;
   for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
     RT_CHECK(!holds(folder, written[i]), RT_ERR_LOCKED,
@@ -36,6 +43,14 @@ rt_err rt_run_folder_check(const char *folder)
              "be overwritten; choose another output.dir",
              folder, written[i]);
   return RT_OK;
+}
+
+void rt_run_folder_sweep(const char *folder)
+{
+  static const char *const outputs[] = {
+      "metrics.jsonl", "last_run", "deck.yaml", "config.json", RT_RUN_CARD};
+  if (is_runs(folder))
+    rt_lock_sweep(folder, outputs, sizeof outputs / sizeof outputs[0]);
 }
 
 static void print_use(const rt_job *job, FILE *to)

@@ -15,6 +15,9 @@ RT_MUST rt_err rt_run_folder_checkpoints(char out[RT_PATH_MAX],
 /** Check that no deck or configuration of the user is overwritten: the folder
  *  of a run contains metrics or checkpoints as well.  RT_ERR_LOCKED. */
 RT_MUST rt_err rt_run_folder_check(const char *folder);
+/** Remove what killed runs left in it (rt_lock_sweep), if a run has written
+ *  into it. */
+void rt_run_folder_sweep(const char *folder);
 
 /** Write FOLDER/dataset.md: the dataset of \a job with its hashes and licence,
  *  and how its rows are used (cut, narrowed).  Does nothing without a dataset.
