@@ -27,7 +27,8 @@ static bool saves_on_the_way(const rt_job *job)
   const int64_t every = rt_deck_steps(job->deck, RT_KEY_CKPT_EVERY,
                                       job->batch_rows * job->seq, job->n_steps);
   return (every > 0 && every < job->n_steps) ||
-         rt_deck_seconds(job->deck, RT_KEY_CKPT_EVERY) > 0.0;
+         (rt_deck_seconds(job->deck, RT_KEY_CKPT_EVERY) > 0.0 &&
+          job->n_steps > 1);
 }
 
 /** Decide how checkpoints are written, and plan the memory for it. */
