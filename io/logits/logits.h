@@ -62,6 +62,12 @@ RT_MUST rt_err rt_logits_writer_add(rt_logits_writer *w,
 int64_t rt_logits_writer_bytes(const rt_logits_writer *w);
 /** Write the complete shard: temporary name, HDF5, close, seal, rename. */
 RT_MUST rt_err rt_logits_writer_seal(rt_logits_writer *w);
+/** The same in three calls: the layout, by HDF5; the records, read back and
+ *  hashed, for any thread, like rt_logits_writer_add; and, with the result \a
+ *  err of that, seal and final name.  After an error nothing is left. */
+RT_MUST rt_err rt_logits_writer_lay_out(rt_logits_writer *w);
+RT_MUST rt_err rt_logits_writer_put(rt_logits_writer *w);
+RT_MUST rt_err rt_logits_writer_publish(rt_err err, rt_logits_writer *w);
 void rt_logits_writer_close(rt_logits_writer **w);
 
 typedef struct rt_logits rt_logits;

@@ -31,7 +31,22 @@ struct rt_logits_writer {
   int64_t n_sample, sample_room, sample_tokens;
   rt_bytes records;     // owned
   uint64_t *ptr, *hash; // owned [shard_rows + 1], [shard_rows]
+  // the shard's file, from its layout until it is published
+  rt_outfile *to; // owned until it is written
+  rt_extent *raw; // owned [n_raw]: extents of the records
+  int64_t n_raw;
+  rt_sealing *sealing; // owned
+  char path[RT_PATH_MAX], tmp[RT_PATH_MAX];
 };
+
+static void forget_file(rt_logits_writer *w)
+{
+  rt_outfile_drop(&w->to);
+  rt_sealing_drop(&w->sealing);
+  free(w->raw);
+  w->raw = NULL;
+  w->n_raw = 0;
+}
 
 static void forget_sample(rt_logits_writer *w)
 {
@@ -43,6 +58,7 @@ static void forget_sample(rt_logits_writer *w)
 static void forget_shard(rt_logits_writer *w)
 {
   forget_sample(w);
+  forget_file(w);
   rt_codec_destroy(&w->codec);
   w->records.n = 0;
   w->i_shard = -1;
@@ -157,9 +173,10 @@ rt_err rt_logits_writer_add(rt_logits_writer *w, const rt_logits_row *row)
   w->n_rows++;
   w->n_tokens += row->n_tokens;
   w->n_entries += row->n_entries;
-  const bool enough = w->spec.kind == RT_CODEC_EXACT ||
-                      w->sample_tokens >= learn_tokens ||
-                      w->n_entries >= RT_LOGITS_LEARN_ENTRIES;
+  const bool enough =
+      w->n_rows == rt_logits_shard_rows(&w->m.info, w->i_shard) ||
+      w->spec.kind == RT_CODEC_EXACT || w->sample_tokens >= learn_tokens ||
+      w->n_entries >= RT_LOGITS_LEARN_ENTRIES;
   return w->codec == NULL && enough ? learn(w) : RT_OK;
 }
 
@@ -187,10 +204,8 @@ static int64_t even_chunk(int64_t bytes)
   return (bytes + n - 1) / n;
 }
 
-/** Lay out all of the shard except the records, whose extents are *raw [n_raw].
- */
-static rt_err lay_out(rt_h5 *h5, rt_logits_writer *w, rt_extent **raw,
-                      int64_t *n_raw)
+/** Lay out all of the shard except the records. */
+static rt_err lay_out(rt_h5 *h5, rt_logits_writer *w)
 {
   rt_bytes tables = {0};
   RT_TRY(rt_h5_put_text(h5, "format", RT_LOGITS_FORMAT));
@@ -214,41 +229,37 @@ static rt_err lay_out(rt_h5 *h5, rt_logits_writer *w, rt_extent **raw,
                                .cols = 1,
                                .chunk_rows = even_chunk(n)};
   RT_TRY(rt_h5_declare(h5, "records", &records));
-  return rt_h5_extents(h5, "records", raw, n_raw);
+  return rt_h5_extents(h5, "records", &w->raw, &w->n_raw);
 }
 
 /** Write the records to their extents; excess bytes of the last chunk remain 0.
  */
-static rt_err put_records(const rt_logits_writer *w, const rt_extent *raw,
-                          int64_t n_raw, rt_outfile *to)
+static rt_err put_records(const rt_logits_writer *w)
 {
   int64_t done = 0;
-  for (int64_t i = 0; i < n_raw; i++) {
+  for (int64_t i = 0; i < w->n_raw; i++) {
     const int64_t left = (int64_t)w->records.n - done;
-    const int64_t n = left < raw[i].bytes ? left : raw[i].bytes;
-    RT_TRY(rt_outfile_put_at(to, w->records.data + done, (size_t)n,
-                             raw[i].offset));
+    const int64_t n = left < w->raw[i].bytes ? left : w->raw[i].bytes;
+    RT_TRY(rt_outfile_put_at(w->to, w->records.data + done, (size_t)n,
+                             w->raw[i].offset));
     done += n;
   }
   return RT_OK;
 }
 
-static rt_err write_file(const char *tmp, rt_logits_writer *w, rt_extent **raw,
-                         int64_t *n_raw)
+/** Create the file with all of the shard except the records. */
+static rt_err create_file(rt_logits_writer *w)
 {
   rt_h5 *h5 = NULL;
-  rt_outfile *to = NULL;
-  rt_err err = rt_h5_create(tmp, &h5);
+  rt_err err = rt_h5_create(w->tmp, &h5);
   if (err == RT_OK)
-    err = lay_out(h5, w, raw, n_raw);
+    err = lay_out(h5, w);
   if (err == RT_OK)
-    err = rt_outfile_create(tmp, &to);
+    err = rt_outfile_create(w->tmp, &w->to);
   if (err == RT_OK)
-    err = rt_h5_save(&h5, *raw, *n_raw, to);
-  if (err == RT_OK)
-    err = put_records(w, *raw, *n_raw, to);
+    err = rt_h5_save(&h5, w->raw, w->n_raw, w->to);
   rt_h5_close(&h5); // the layout has been saved
-  return rt_outfile_finish(err, &to);
+  return err;
 }
 
 /** Read \a n bytes of the records from byte \a begin on. */
@@ -290,27 +301,12 @@ static rt_err check_rows(int fd, const char *tmp, const rt_logits_writer *w,
   return err;
 }
 
-static rt_err read_back(const char *tmp, const rt_logits_writer *w,
-                        const rt_extent *raw)
+static rt_err read_back(const rt_logits_writer *w)
 {
   int fd;
-  RT_TRY(rt_file_open(tmp, &fd));
-  const rt_err err = check_rows(fd, tmp, w, raw);
+  RT_TRY(rt_file_open(w->tmp, &fd));
+  const rt_err err = check_rows(fd, w->tmp, w, w->raw);
   close(fd);
-  return err;
-}
-
-/** Write \a tmp, read it back and seal it. */
-static rt_err write_sealed(const char *tmp, rt_logits_writer *w)
-{
-  rt_extent *raw = NULL;
-  int64_t n_raw = 0;
-  rt_err err = write_file(tmp, w, &raw, &n_raw);
-  if (err == RT_OK)
-    err = read_back(tmp, w, raw);
-  if (err == RT_OK)
-    err = rt_seal_write(MPI_COMM_SELF, tmp, raw, (int)n_raw, RT_SEAL_SHA256);
-  free(raw);
   return err;
 }
 
@@ -336,23 +332,54 @@ static rt_err forget_files(rt_err err, const char *tmp)
   return rt_err_restore(err);
 }
 
-rt_err rt_logits_writer_seal(rt_logits_writer *w)
+static rt_err begin_file(rt_logits_writer *w)
 {
-  char path[RT_PATH_MAX], tmp[RT_PATH_MAX];
-  RT_CHECK(w->i_shard >= 0 &&
+  RT_TRY(create_file(w));
+  const rt_seal_spec spec = {.comm = MPI_COMM_SELF,
+                             .path = w->tmp,
+                             .raw = w->raw,
+                             .n_raw = (int)w->n_raw,
+                             .hashes = RT_SEAL_SHA256};
+  return rt_sealing_begin(&spec, &w->sealing); // the file has its final size
+}
+
+rt_err rt_logits_writer_lay_out(rt_logits_writer *w)
+{
+  RT_CHECK(w->i_shard >= 0 && w->codec != NULL &&
                w->n_rows == rt_logits_shard_rows(&w->m.info, w->i_shard),
            RT_ERR_INTERNAL, "%s: shard %lld of %lld with %lld rows", w->folder,
            (long long)w->i_shard, (long long)w->m.n_shards,
            (long long)w->n_rows);
-  if (w->codec == NULL)
-    RT_TRY(learn(w));
-  RT_TRY(rt_logits_shard_path(path, w->folder, w->i_shard));
-  RT_TRY(rt_path_draft(tmp, path));
-  rt_err err = write_sealed(tmp, w);
+  RT_TRY(rt_logits_shard_path(w->path, w->folder, w->i_shard));
+  RT_TRY(rt_path_draft(w->tmp, w->path));
+  const rt_err err = begin_file(w);
   if (err == RT_OK)
-    err = publish(tmp, path);
-  if (err != RT_OK)
-    return forget_files(err, tmp);
-  forget_shard(w);
-  return RT_OK;
+    return RT_OK;
+  forget_file(w);
+  return forget_files(err, w->tmp);
+}
+
+rt_err rt_logits_writer_put(rt_logits_writer *w)
+{
+  RT_TRY(rt_outfile_finish(put_records(w), &w->to));
+  RT_TRY(read_back(w));
+  return rt_sealing_hash(w->sealing);
+}
+
+rt_err rt_logits_writer_publish(rt_err err, rt_logits_writer *w)
+{
+  err = rt_sealing_finish(err, &w->sealing);
+  if (err == RT_OK)
+    err = publish(w->tmp, w->path);
+  if (err == RT_OK)
+    forget_shard(w);
+  else
+    forget_file(w);
+  return err == RT_OK ? RT_OK : forget_files(err, w->tmp);
+}
+
+rt_err rt_logits_writer_seal(rt_logits_writer *w)
+{
+  RT_TRY(rt_logits_writer_lay_out(w));
+  return rt_logits_writer_publish(rt_logits_writer_put(w), w);
 }

@@ -104,6 +104,13 @@ static const double row_entry = 8.0, encoding_entry = 15.0,
 /** Tables of a codec, HDF5 and the seal: measured, up to 5.5 MiB. */
 static const double writing_bytes = 0x1p20 * 6.0;
 
+double rt_capture_records_bytes(const rt_logits_info *info)
+{
+  const double most = (double)rt_capture_max_entries(info);
+  return (double)rt_logits_shard_rows(info, 0) * (double)info->seq *
+         rt_capture_size_of(info, most).likely;
+}
+
 /** The maximum of two moments: when tables are built from the buffered rows,
  *  which are then encoded; and when the last row of the shard is encoded. */
 double rt_capture_writer_bytes(const rt_logits_info *info)
@@ -111,8 +118,7 @@ double rt_capture_writer_bytes(const rt_logits_info *info)
   const double rows = (double)rt_logits_shard_rows(info, 0);
   const double most = (double)rt_capture_max_entries(info);
   const double row = (double)info->seq * most; // entries
-  const double records =
-      rows * (double)info->seq * rt_capture_size_of(info, most).likely;
+  const double records = rt_capture_records_bytes(info);
   // read back one row at a time
   const double read_back = records + records / rows;
   const double in_hand = writing_bytes + row_entry * row;
@@ -206,22 +212,46 @@ rt_err rt_capture_begin(const rt_deck *deck, const char *folder,
   return err;
 }
 
-rt_err rt_capture_seal(const char *folder, int64_t i_shard, rt_logits_writer *w)
+/** Say how much space a shard needs that could not be written: other processes
+ *  may have filled the disk meanwhile. */
+static rt_err say_needs(rt_err err, const char *folder, int64_t i_shard,
+                        int64_t bytes)
+{
+  int64_t free_bytes = 0;
+  char text[1024];
+  snprintf(text, sizeof text, "%s", rt_err_text());
+  if (err != RT_ERR_IO || rt_disk_free(folder, &free_bytes) != RT_OK)
+    return err == RT_OK ? RT_OK : RT_FAIL(err, "%s", text);
+  return RT_FAIL(err,
+                 "%s; shard %lld needs %.3f MiB, %s has %.3f MiB free: check "
+                 "the disk and run again, finished shards are kept",
+                 text, (long long)i_shard, (double)bytes * 0x1p-20, folder,
+                 (double)free_bytes * 0x1p-20);
+}
+
+rt_err rt_capture_seal_begin(const char *folder, int64_t i_shard,
+                             rt_logits_writer *w)
 {
   const int64_t bytes = rt_logits_writer_bytes(w);
-  const double mib = (double)bytes * 0x1p-20;
   int64_t free_bytes;
   RT_TRY(rt_disk_free(folder, &free_bytes));
-  const double free_mib = (double)free_bytes * 0x1p-20;
   RT_CHECK(bytes <= free_bytes, RT_ERR_IO,
            "%s has %.3f MiB free, shard %lld needs %.3f MiB: free some and run "
            "again, finished shards are kept",
-           folder, free_mib, (long long)i_shard, mib);
-  const rt_err err = rt_logits_writer_seal(w);
-  RT_CHECK(err != RT_ERR_IO,
-           err, // other processes may have filled the disk meanwhile
-           "%s; shard %lld needs %.3f MiB, %s had %.3f MiB free: check the "
-           "disk and run again, finished shards are kept",
-           rt_err_text(), (long long)i_shard, mib, folder, free_mib);
-  return err;
+           folder, (double)free_bytes * 0x1p-20, (long long)i_shard,
+           (double)bytes * 0x1p-20);
+  return say_needs(rt_logits_writer_lay_out(w), folder, i_shard, bytes);
+}
+
+rt_err rt_capture_seal_end(rt_err err, const char *folder, int64_t i_shard,
+                           rt_logits_writer *w)
+{
+  const int64_t bytes = rt_logits_writer_bytes(w);
+  return say_needs(rt_logits_writer_publish(err, w), folder, i_shard, bytes);
+}
+
+rt_err rt_capture_seal(const char *folder, int64_t i_shard, rt_logits_writer *w)
+{
+  RT_TRY(rt_capture_seal_begin(folder, i_shard, w));
+  return rt_capture_seal_end(rt_logits_writer_put(w), folder, i_shard, w);
 }

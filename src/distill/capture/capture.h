@@ -39,6 +39,8 @@ int64_t rt_capture_max_entries(const rt_logits_info *info);
 /** Memory in bytes of the writer of a shard, if every token had the maximum
  *  number of entries. */
 double rt_capture_writer_bytes(const rt_logits_info *info);
+/** Of the records of a shard alone. */
+double rt_capture_records_bytes(const rt_logits_info *info);
 
 /** Create the folder with the dataset \a info, or find what an earlier run
  *  left: done [n_shards] are sealed; \a finished: the dataset is complete and
@@ -52,6 +54,11 @@ RT_MUST rt_err rt_capture_begin(const rt_deck *deck, const char *folder,
  *  missing. */
 RT_MUST rt_err rt_capture_seal(const char *folder, int64_t i_shard,
                                rt_logits_writer *w);
+/** The same around rt_logits_writer_put: before it, and with its result. */
+RT_MUST rt_err rt_capture_seal_begin(const char *folder, int64_t i_shard,
+                                     rt_logits_writer *w);
+RT_MUST rt_err rt_capture_seal_end(rt_err err, const char *folder,
+                                   int64_t i_shard, rt_logits_writer *w);
 /** The last component of a folder's path, as a dataset should not contain local
  *  paths. */
 void rt_capture_name(const char *folder, char *name, size_t n);

@@ -95,10 +95,32 @@ rt_err rt_job_capture_teacher(rt_job *job, const rt_logits_info *info,
   RT_TRY(rt_capture_teacher_plan(&spec, t));
   rt_job_beside_shared(job, job->grid_t.comm_tp);
   rt_job_beside(job, "entries on the host", rt_capture_teacher_beside(t));
-  const rt_arena *const plans[] = {rt_model_arena(t->model, 0),
-                                   rt_model_arena(t->model, 1),
-                                   rt_trunc_head_arena(t->head)};
-  return rt_job_check_memory(job, plans, 3, RT_PLAN_SUM);
+  return RT_OK;
+}
+
+enum { N_PLANS = 3 };
+
+static void plans_of(const rt_capture_teacher *t,
+                     const rt_arena *plans[N_PLANS])
+{
+  plans[0] = rt_model_arena(t->model, 0);
+  plans[1] = rt_model_arena(t->model, 1);
+  plans[2] = rt_trunc_head_arena(t->head);
+}
+
+rt_err rt_job_capture_fits(const rt_job *job, const rt_capture_teacher *t,
+                           double more, bool *fits)
+{
+  const rt_arena *plans[N_PLANS];
+  plans_of(t, plans);
+  return rt_job_fits(job, plans, N_PLANS, more, fits);
+}
+
+rt_err rt_job_capture_check(const rt_job *job, const rt_capture_teacher *t)
+{
+  const rt_arena *plans[N_PLANS];
+  plans_of(t, plans);
+  return rt_job_check_memory(job, plans, N_PLANS, RT_PLAN_SUM);
 }
 
 /** Check the requirements of a window other than its steps. */

@@ -20,10 +20,16 @@ void rt_job_capture_info(const rt_job *job, rt_logits_info *info);
 RT_MUST rt_err rt_job_capture_range(const rt_job *job, int64_t *first,
                                     int64_t *n);
 /** Plan the teacher of a capture or count with the rule, draws and fields of \a
- *  info, and check that it fits.  The caller clears \a t, also after an error.
- *  Collective. */
+ *  info.  The caller clears \a t, also after an error.  Collective. */
 RT_MUST rt_err rt_job_capture_teacher(rt_job *job, const rt_logits_info *info,
                                       rt_capture_teacher *t);
+/** Would the job's plan with \a more bytes on this rank fit?  Collective. */
+RT_MUST rt_err rt_job_capture_fits(const rt_job *job,
+                                   const rt_capture_teacher *t, double more,
+                                   bool *fits);
+/** Print the plan, and refuse one that does not fit.  Collective. */
+RT_MUST rt_err rt_job_capture_check(const rt_job *job,
+                                    const rt_capture_teacher *t);
 /** The capture of the model in training; its window has no steps if the deck
  *  has none.  Borrows from the job. */
 RT_MUST rt_err rt_job_window_capture(rt_job *job, rt_window_capture_spec *out);

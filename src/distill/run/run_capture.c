@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "distill/capture/capture.h"
 #include "distill/capture/job_capture.h"
+#include "distill/capture/shard_pipe.h"
 #include "distill/job/wall.h"
 #include "distill/job/weights.h"
 #include "distill/run/run.h"
@@ -28,11 +29,11 @@ typedef struct rt_capture {
   int n_busy;    // number of groups that have missing shards
   bool finished; // all shards and the manifest were finished by an earlier run
   rt_capture_teacher teacher; // owned
-  rt_logits_row row;          // owned arrays: buffer for one row
-  rt_logits_writer *writer;   // owned; on the first rank of a group
+  rt_shard_pipe *pipe;        // owned; on the first rank of a group
   double entered_s,
       enter_s; // time and duration of the last update of the manifest
   int64_t rows_mine, rows_done; // rows of this group in this run
+  int64_t rows_sealed;          // of these, as known to last_run
   double began_s,
       said_s;        // time of the first forward, and of the last progress line
   double wall_end_s; // as rt_now_s(); 0: no limit
@@ -145,6 +146,38 @@ static void count_kept(rt_capture *c)
   c->kept.saved = c->kept.first;
 }
 
+/** Plan the memory of the teacher and of the shards in hand: two, so that one
+ *  is written while the next is computed, if a group has more than one, and if
+ *  they fit. */
+static rt_err plan(rt_capture *c, rt_shard_pipe_spec *pipe)
+{
+  rt_job *const job = c->job;
+  *pipe = (rt_shard_pipe_spec){.folder = c->folder,
+                               .info = &c->info,
+                               .micro_rows =
+                                   rt_deck_int(job->deck, RT_KEY_CAP_MICRO),
+                               .n_writers = 1};
+  rt_shard_pipe_spec two = *pipe;
+  two.n_writers = 2;
+  const double writes = is_writer(c) ? 1.0 : 0.0;
+  const double one = writes * rt_shard_pipe_bytes(pipe);
+  const double more = writes * rt_shard_pipe_bytes(&two) - one;
+  bool fits = false;
+  rt_job_beside(job, "shard in writing", one);
+  RT_TRY(rt_job_capture_teacher(job, &c->info, &c->teacher));
+  if (c->n_shards <= job->grid_t.dp)
+    return rt_job_capture_check(job, &c->teacher);
+  RT_TRY(rt_job_capture_fits(job, &c->teacher, more, &fits));
+  if (fits) {
+    *pipe = two;
+    rt_job_beside(job, "shard computed meanwhile", more);
+  } else
+    rt_info("the teacher waits while a shard is written: there is no memory "
+            "for another one, %.1f MiB on this rank",
+            more * 0x1p-20);
+  return rt_job_capture_check(job, &c->teacher);
+}
+
 static rt_err prepare(rt_capture *c)
 {
   rt_job *job = c->job;
@@ -155,9 +188,8 @@ static rt_err prepare(rt_capture *c)
   if (c->finished)
     return RT_OK;
   // a capture that is refused for lack of memory leaves no dataset
-  if (is_writer(c))
-    rt_job_beside(job, "shard in writing", rt_capture_writer_bytes(&c->info));
-  RT_TRY(rt_job_capture_teacher(job, &c->info, &c->teacher));
+  rt_shard_pipe_spec pipe;
+  RT_TRY(plan(c, &pipe));
   RT_TRY(open_dataset(c));
   if (c->finished)
     return RT_OK;
@@ -165,21 +197,11 @@ static rt_err prepare(rt_capture *c)
   RT_TRY(rt_agree(job->world, record(c)));
   c->rows_mine = missing_rows(c);
   RT_TRY(rt_agree(job->world, is_writer(c)
-                                  ? rt_logits_writer_open(c->folder, &c->writer)
+                                  ? rt_shard_pipe_create(&pipe, &c->pipe)
                                   : RT_OK));
   RT_TRY(rt_capture_teacher_commit(&c->teacher));
   return rt_weights_load(job->world, job->dev, c->teacher.model,
                          rt_deck_text(job->deck, RT_KEY_TEA_WEIGHTS));
-}
-
-/** Pass row \a r of the micro-batch to the writer. */
-static rt_err take_row(rt_capture *c, int64_t r)
-{
-  const int64_t seq = c->job->seq, at = r * seq;
-  const rt_batch *b = c->teacher.batch;
-  RT_TRY(rt_entries_row(&c->teacher.entries, at, b->tok + at, b->label + at,
-                        seq, &c->row));
-  return rt_logits_writer_add(c->writer, &c->row);
 }
 
 /** Update the manifest, using at most a tenth of a percent of the time. */
@@ -195,12 +217,31 @@ static rt_err enter(rt_capture *c)
   return RT_OK;
 }
 
-static rt_err seal_shard(rt_capture *c, int64_t s)
+/** Take note of shards that were sealed since. */
+static rt_err note_sealed(rt_capture *c)
 {
-  RT_TRY(rt_capture_seal(c->folder, s, c->writer));
+  const int64_t sealed = rt_shard_pipe_sealed(c->pipe);
+  if (sealed == c->rows_sealed)
+    return RT_OK;
+  c->rows_sealed = sealed;
   RT_TRY(enter(c));
-  c->kept.saved = c->kept.first + c->rows_done;
+  c->kept.saved = c->kept.first + sealed;
   return record(c);
+}
+
+/** Pass the \a n rows of the micro-batch to the threads. */
+static rt_err take_rows(rt_capture *c, int64_t s, int64_t n)
+{
+  const rt_capture_teacher *const t = &c->teacher;
+  RT_TRY(rt_shard_pipe_take(c->pipe, s, &t->entries, t->batch, n));
+  return note_sealed(c);
+}
+
+/** Wait for the threads. */
+static rt_err seal_rest(rt_capture *c)
+{
+  RT_TRY(rt_shard_pipe_drain(c->pipe));
+  return note_sealed(c);
 }
 
 /** Reasons to end a capture early; ranks agree on the maximum. */
@@ -242,23 +283,21 @@ static rt_err run_shard(rt_capture *c, int64_t s, int32_t *stop)
   const int64_t first = s * c->info.shard_rows;
   const int64_t n = rt_logits_shard_rows(&c->info, s);
   const int64_t micro = c->teacher.spec.micro_rows; // rows between two beats
-  if (is_writer(c))
-    RT_TRY(rt_logits_writer_begin(c->writer, s));
   for (int64_t r = 0; r < n; r += micro) {
     const int64_t n_micro = n - r < micro ? n - r : micro;
     c->job->hooks->beat(first + r, "capture");
     RT_TRY(rt_capture_teacher_run(&c->teacher, c->info.first_row + first + r,
                                   n_micro));
     rt_phases_to(&c->job->phases, RT_PHASE_WRITE);
-    for (int64_t i = 0; i < n_micro && is_writer(c); i++)
-      RT_TRY(take_row(c, i));
+    if (is_writer(c))
+      RT_TRY(take_rows(c, s, n_micro));
     const double took_s = rt_now_s() - since;
     RT_TRY(agree_to_stop(c, wish_inside(c, took_s, r + n_micro, n), stop));
     if (*stop != GO_ON)
       return RT_OK;
   }
   c->rows_done += n;
-  return is_writer(c) ? seal_shard(c, s) : RT_OK;
+  return RT_OK;
 }
 
 /** Rank 0 reports the progress of its own group about once a second, as groups
@@ -304,9 +343,16 @@ static rt_err run_share(rt_capture *c, int32_t *stop)
     if (*stop != GO_ON)
       break;
     rt_phases_to(&job->phases, RT_PHASE_LOG);
-    progress(c);
+    if (c->rows_done < c->rows_mine)
+      progress(c);
     RT_TRY(agree_to_stop(c, wish(c, rt_now_s() - since), stop));
   }
+  rt_phases_to(&job->phases, RT_PHASE_WRITE);
+  if (is_writer(c))
+    RT_TRY(seal_rest(c));
+  rt_phases_to(&job->phases, RT_PHASE_LOG);
+  if (c->rows_done > 0 && c->rows_done == c->rows_mine)
+    progress(c); // the last shard is sealed
   rt_phases_to(&job->phases, RT_PHASE_OTHER);
   return RT_OK;
 }
@@ -324,7 +370,7 @@ static rt_err meet(rt_capture *c, int32_t *stop)
   const rt_comm *world = c->job->world;
   RT_TRY(rt_comm_meet(world, say_waiting, c));
   c->job->hooks->beat(c->info.n_rows, "manifest");
-  uint64_t n = is_writer(c) ? (uint64_t)c->rows_done : 0;
+  uint64_t n = (uint64_t)c->rows_sealed;
   RT_TRY(rt_comm_allreduce_host(world, &n, 1, RT_U64, RT_SUM));
   c->kept.saved = c->kept.first + (int64_t)n;
   return rt_comm_allreduce_host(world, stop, 1, RT_I32, RT_MAX);
@@ -386,8 +432,7 @@ static rt_err run(rt_capture *c)
 
 static void clear(rt_capture *c)
 {
-  rt_logits_row_clear(&c->row);
-  rt_logits_writer_close(&c->writer);
+  rt_shard_pipe_destroy(&c->pipe);
   rt_capture_teacher_clear(&c->teacher);
   free(c->done);
   free(c->mine);

@@ -223,6 +223,7 @@ static rt_err prepare(count *c)
   RT_TRY(rt_job_capture_range(job, &c->first, &c->n_rows));
   describe(c);
   RT_TRY(rt_job_capture_teacher(job, &c->info, &c->teacher));
+  RT_TRY(rt_job_capture_check(job, &c->teacher));
   RT_TRY(rt_agree(job->world,
                   rt_entry_counts_create(1.0, rt_capture_max_entries(&c->info),
                                          &c->counts)));
