@@ -43,7 +43,8 @@ static rt_err load(rt_eval_run *run)
   const char *weights = rt_deck_text(job->deck, RT_KEY_STU_WEIGHTS);
   run->step = -1;
   if (folder[0] != '\0')
-    RT_TRY(rt_resume_weights(job, run->model, folder, &run->step));
+    RT_TRY(rt_resume_weights(job->world, job->dev, run->model, folder,
+                             &run->step));
   if (run->step >= 0) {
     rt_info("weights: checkpoint of step %lld in %s", (long long)run->step,
             folder);

@@ -6,6 +6,7 @@
 #include "distill/job/wall.h"
 #include "distill/run/run.h"
 #include "distill/run/run_parts.h"
+#include "distill/train/job_train.h"
 #include "distill/train/peak.h"
 #include "distill/train/progress.h"
 #include "distill/train/resume.h"
@@ -138,7 +139,8 @@ static rt_err make_parts(rt_train_run *run)
   RT_TRY(err);
   RT_TRY(rt_peak_find(run->job, &run->peak));
   RT_TRY(rt_trainer_commit(run->trainer));
-  RT_TRY(rt_agree(run->job->world, rt_saver_create(run->job, run->trainer,
+  const rt_run_spec made = rt_job_run(run->job);
+  RT_TRY(rt_agree(run->job->world, rt_saver_create(&made, run->trainer,
                                                    parts.saving, &run->saver)));
   return run->evaluator != NULL ? rt_evaluator_commit(run->evaluator) : RT_OK;
 }
@@ -166,8 +168,9 @@ static rt_err begin_capture(rt_train_run *run)
   char known[RT_SHA256_HEX];
   if (capture == NULL)
     return RT_OK;
+  const rt_run_spec made = rt_job_run(run->job);
   RT_TRY(rt_window_capture_origin(capture, known));
-  RT_TRY(rt_run_id_origin(run->job, run->saved, known, id));
+  RT_TRY(rt_run_id_origin(&made, run->saved, known, id));
   return rt_window_capture_begin(capture, run->step, id->origin);
 }
 
@@ -178,7 +181,8 @@ static rt_err prepare(rt_train_run *run)
   RT_TRY(rt_wall_end(job, &run->wall_end_s));
   RT_TRY(open_folder(run));
   RT_TRY(make_parts(run));
-  RT_TRY(rt_resume_begin(job, run->trainer, &run->saved));
+  const rt_run_spec made = rt_job_run(job);
+  RT_TRY(rt_resume_begin(&made, run->trainer, &run->saved));
   run->step = run->first = run->saved > 0 ? run->saved : 0;
   if (run->saved >= 0)
     rt_info("resumed at step %lld of %lld from %s", (long long)run->step,

@@ -11,6 +11,19 @@
 #include "distill/teacher/job_teacher.h"
 #include "distill/train/schedules.h"
 
+rt_run_spec rt_job_run(const rt_job *job)
+{
+  return (rt_run_spec){.world = job->world,
+                       .deck = job->deck,
+                       .config = job->config,
+                       .arch = &job->arch_s,
+                       .tokenizer = job->tokenizer_hash,
+                       .rows = rt_job_rows(job),
+                       .n_rows = job->n_rows,
+                       .batch_rows = job->batch_rows,
+                       .loads_teacher = (job->needs & RT_NEED_TEACHER) != 0};
+}
+
 static rt_step_spec step_of(rt_job *job)
 {
   const rt_deck *const d = job->deck;

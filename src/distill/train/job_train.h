@@ -6,6 +6,8 @@
 #include "distill/job/job.h"
 #include "distill/train/trainer.h"
 
+/** The run, whose job has its config.json; borrows from the job. */
+rt_run_spec rt_job_run(const rt_job *job);
 /** Plan the trainer of the run, and count its memory.  Warns about keys that
  *  have no effect.  The caller destroys it, also after an error.  Collective.
  */

@@ -19,10 +19,14 @@ static rt_state_spec state_of(const rt_trainer *t, const char *folder)
 
 /** What is loaded from a checkpoint, for rt_checkpoint_newest. */
 typedef struct loading {
-  const rt_job *job;
   const char *folder; // of the checkpoints
-  rt_trainer *t;      // NULL: weights only
-  rt_model *model;    // of weights only
+  // the whole state of a run
+  const rt_run_spec *run;
+  rt_trainer *t;
+  // weights only
+  const rt_comm *world;
+  rt_dev *dev;
+  rt_model *model;
 } loading;
 
 /** Take what the checkpoint says of the run, once its state is loaded. */
@@ -39,14 +43,14 @@ static rt_err load_run(void *context, int64_t step)
   const loading *const l = context;
   const rt_state_spec state = state_of(l->t, l->folder);
   rt_checkpoint_meta meta = {0};
-  RT_CHECK(rt_deck_bool(l->job->deck, RT_KEY_CKPT_RESUME), RT_ERR_CONFIG,
+  RT_CHECK(rt_deck_bool(l->run->deck, RT_KEY_CKPT_RESUME), RT_ERR_CONFIG,
            "%s holds a checkpoint of step %lld, but checkpoint.resume is "
            "false: choose another output.dir, remove the folder, or resume",
            l->folder, (long long)step);
-  rt_err err = rt_checkpoint_read_meta(rt_comm_mpi(l->job->world), l->folder,
+  rt_err err = rt_checkpoint_read_meta(rt_comm_mpi(l->run->world), l->folder,
                                        step, &meta);
   if (err == RT_OK)
-    err = rt_run_id_check(l->job, &l->t->id, &meta);
+    err = rt_run_id_check(l->run, &l->t->id, &meta);
   if (err == RT_OK)
     err = rt_state_read(&state, &meta);
   if (err == RT_OK)
@@ -58,42 +62,42 @@ static rt_err load_run(void *context, int64_t step)
 static rt_err load_weights(void *context, int64_t step)
 {
   const loading *const l = context;
-  const rt_state_spec state = {.world = l->job->world,
-                               .dev = l->job->dev,
+  const rt_state_spec state = {.world = l->world,
+                               .dev = l->dev,
                                .params = rt_model_params(l->model),
                                .folder = l->folder};
   rt_checkpoint_meta meta;
-  RT_TRY(rt_checkpoint_read_meta(rt_comm_mpi(l->job->world), l->folder, step,
-                                 &meta));
+  RT_TRY(
+      rt_checkpoint_read_meta(rt_comm_mpi(l->world), l->folder, step, &meta));
   const rt_err err = rt_state_read(&state, &meta);
   rt_checkpoint_meta_clear(&meta);
   return err;
 }
 
-rt_err rt_resume_begin(const rt_job *job, rt_trainer *t, int64_t *step)
+rt_err rt_resume_begin(const rt_run_spec *run, rt_trainer *t, int64_t *step)
 {
-  const char *const run_folder = rt_deck_text(job->deck, RT_KEY_OUT_DIR);
-  const bool first = rt_comm_rank(job->world) == 0;
+  const char *const run_folder = rt_deck_text(run->deck, RT_KEY_OUT_DIR);
+  const bool first = rt_comm_rank(run->world) == 0;
   char folder[RT_PATH_MAX];
-  loading l = {.job = job, .folder = folder, .t = t};
+  loading l = {.folder = folder, .run = run, .t = t};
   *step = -1;
   if (run_folder[0] == '\0')
     return RT_OK;
-  RT_TRY(rt_run_id_read(job, &t->id));
+  RT_TRY(rt_run_id_read(run, &t->id));
   RT_TRY(rt_run_folder_checkpoints(folder, run_folder));
-  RT_TRY(rt_checkpoint_newest(rt_comm_mpi(job->world), folder, load_run, &l,
+  RT_TRY(rt_checkpoint_newest(rt_comm_mpi(run->world), folder, load_run, &l,
                               step));
-  return rt_agree(job->world, first && *step >= 0
+  return rt_agree(run->world, first && *step >= 0
                                   ? rt_checkpoint_set_aside(folder, *step)
                                   : RT_OK);
 }
 
-rt_err rt_resume_weights(const rt_job *job, rt_model *model,
+rt_err rt_resume_weights(const rt_comm *world, rt_dev *dev, rt_model *model,
                          const char *run_folder, int64_t *step)
 {
   char folder[RT_PATH_MAX];
-  loading l = {.job = job, .folder = folder, .model = model};
+  loading l = {.folder = folder, .world = world, .dev = dev, .model = model};
   RT_TRY(rt_run_folder_checkpoints(folder, run_folder));
-  return rt_checkpoint_newest(rt_comm_mpi(job->world), folder, load_weights, &l,
+  return rt_checkpoint_newest(rt_comm_mpi(world), folder, load_weights, &l,
                               step);
 }

@@ -2,6 +2,7 @@
  *  Writes a run's checkpoints, at once or while training goes on. */
 #include "distill/train/save.h"
 
+#include "distill/job/job.h"
 #include "distill/train/run_folder.h"
 #include "distill/train/state.h"
 
@@ -9,7 +10,7 @@
 #include <string.h>
 
 struct rt_saver {
-  const rt_job *job;         // borrowed
+  rt_run_spec run;
   const rt_trainer *trainer; // borrowed
   char *copy;        // owned [bytes of the state]; NULL: never meanwhile
   rt_worker *worker; // owned; NULL without a copy
@@ -22,57 +23,57 @@ struct rt_saver {
  *  the size of tensors, which are written directly from their location. */
 static const double writing_bytes = 0x1p20 * 6.0;
 
-double rt_save_memory(const rt_job *job)
+double rt_save_memory(const rt_arch *arch, int n_ranks, const rt_dev *dev)
 {
-  const double states = 3.0 * (double)rt_arch_n_params(&job->arch_s) /
-                        job->grid_s.n_ranks *
-                        (double)rt_dtype_size(rt_dev_real(job->dev));
-  return writing_bytes + (rt_dev_on_host(job->dev) ? 0.0 : states);
+  const double states = 3.0 * (double)rt_arch_n_params(arch) / n_ranks *
+                        (double)rt_dtype_size(rt_dev_real(dev));
+  return writing_bytes + (rt_dev_on_host(dev) ? 0.0 : states);
 }
 
-static rt_err fill_meta(const rt_job *job, const rt_trainer *t, int64_t step,
-                        rt_checkpoint_meta *meta)
+static rt_err fill_meta(const rt_run_spec *run, const rt_trainer *t,
+                        int64_t step, rt_checkpoint_meta *meta)
 {
   *meta = (rt_checkpoint_meta){.step = step,
-                               .consumed = step * job->batch_rows,
-                               .tokens = step * job->batch_rows * job->seq,
+                               .consumed = step * run->batch_rows,
+                               .tokens = step * run->batch_rows * run->rows.seq,
                                .skipped = t->n_skipped,
-                               .rows = job->n_rows,
+                               .rows = run->n_rows,
                                .rows_xxh3 = t->id.rows_xxh3,
                                .norm_mean = t->norm_mean};
   memcpy(meta->origin, t->id.origin, sizeof meta->origin);
   memcpy(meta->teacher, t->id.teacher, sizeof meta->teacher);
   memcpy(meta->tokenizer, t->id.tokenizer, sizeof meta->tokenizer);
-  meta->arch = strdup(job->config);
+  meta->arch = strdup(run->config);
   const rt_err err = meta->arch != NULL
-                         ? rt_deck_to_file_text(job->deck, &meta->deck)
+                         ? rt_deck_to_file_text(run->deck, &meta->deck)
                          : RT_FAIL(RT_ERR_MEM, "a config.json");
-  return rt_agree(job->world, err);
+  return rt_agree(run->world, err);
 }
 
 /** Compare some rows of the corpus, different ones at each checkpoint, read by
  *  every rank, so that a copy with few differences is detected in time. */
-static rt_err audit_rows(const rt_job *job, int64_t step)
+static rt_err audit_rows(const rt_run_spec *run, int64_t step)
 {
   enum { N_LOOKS = 64 };
   uint64_t hash = 0;
-  if (job->corpus == NULL || rt_comm_size(job->world) == 1)
+  if (run->rows.corpus == NULL || rt_comm_size(run->world) == 1)
     return RT_OK;
-  const int64_t n_rows = rt_corpus_n_rows(job->corpus, RT_TRAIN);
-  uint32_t *const tok = calloc((size_t)job->seq + 1, sizeof *tok);
+  const int64_t n_rows = rt_corpus_n_rows(run->rows.corpus, RT_TRAIN);
+  uint32_t *const tok = calloc((size_t)run->rows.seq + 1, sizeof *tok);
   const rt_err err =
-      rt_agree(job->world, tok != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "a row"));
+      rt_agree(run->world, tok != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "a row"));
   for (int64_t i = 0; err == RT_OK && i < N_LOOKS && i < n_rows; i++) {
     const int64_t row = rt_corpus_order((uint64_t)step, n_rows, i);
     uint64_t part[] = {hash, 0};
     // a damaged row is reported by the step that uses it
-    if (rt_corpus_row(job->corpus, RT_TRAIN, row, tok, NULL, NULL) == RT_OK)
-      part[1] = rt_hash_xxh3(tok, ((size_t)job->seq + 1) * sizeof *tok);
+    if (rt_corpus_row(run->rows.corpus, RT_TRAIN, row, tok, NULL, NULL) ==
+        RT_OK)
+      part[1] = rt_hash_xxh3(tok, ((size_t)run->rows.seq + 1) * sizeof *tok);
     hash = rt_hash_xxh3(part, sizeof part);
   }
   free(tok);
   RT_TRY(err);
-  return rt_job_same(job->world, hash, "data.files");
+  return rt_job_same(run->world, hash, "data.files");
 }
 
 static rt_state_spec state_of(const rt_saver *s)
@@ -101,17 +102,17 @@ static rt_err make_copy(rt_saver *s)
   return rt_worker_create(&s->worker);
 }
 
-rt_err rt_saver_create(const rt_job *job, const rt_trainer *t, rt_save_how how,
-                       rt_saver **out)
+rt_err rt_saver_create(const rt_run_spec *run, const rt_trainer *t,
+                       rt_save_how how, rt_saver **out)
 {
-  const char *const run = rt_deck_text(job->deck, RT_KEY_OUT_DIR);
+  const char *const folder = rt_deck_text(run->deck, RT_KEY_OUT_DIR);
   rt_saver *const s = calloc(1, sizeof *s);
   *out = s;
   RT_CHECK(s != NULL, RT_ERR_MEM, "a writer of checkpoints");
-  s->job = job;
+  s->run = *run;
   s->trainer = t;
   s->step = -1;
-  RT_TRY(rt_run_folder_checkpoints(s->folder, run));
+  RT_TRY(rt_run_folder_checkpoints(s->folder, folder));
   return how == RT_SAVE_MEANWHILE ? make_copy(s) : RT_OK;
 }
 
@@ -141,14 +142,14 @@ rt_checkpoint_state rt_saver_poll(const rt_saver *s)
 /** Remove checkpoints that the deck does not keep. */
 static rt_err prune(const rt_saver *s)
 {
-  const rt_job *const job = s->job;
-  const rt_deck *const deck = job->deck;
+  const rt_run_spec *const run = &s->run;
+  const rt_deck *const deck = run->deck;
   rt_err err = RT_OK;
-  if (rt_comm_rank(job->world) == 0)
+  if (rt_comm_rank(run->world) == 0)
     err = rt_checkpoint_prune(s->folder,
                               (int)rt_deck_int(deck, RT_KEY_CKPT_KEEP_LAST),
                               rt_deck_int(deck, RT_KEY_CKPT_KEEP_EVERY));
-  return rt_agree(job->world, err);
+  return rt_agree(run->world, err);
 }
 
 /** After a part of the writing with the result \a err. */
@@ -178,8 +179,8 @@ static rt_err write(rt_saver *s, int64_t step, rt_save_how how)
 {
   const rt_state_spec state = state_of(s);
   rt_checkpoint_meta meta = {0};
-  RT_TRY(audit_rows(s->job, step));
-  rt_err err = fill_meta(s->job, s->trainer, step, &meta);
+  RT_TRY(audit_rows(&s->run, step));
+  rt_err err = fill_meta(&s->run, s->trainer, step, &meta);
   if (err == RT_OK && how == RT_SAVE_MEANWHILE)
     err = rt_state_begin(&state, &meta, s->copy, s->worker, &s->writing);
   else if (err == RT_OK)

@@ -9,7 +9,6 @@
 #ifndef RT_SAVE_H
 #define RT_SAVE_H
 
-#include "distill/job/job.h"
 #include "distill/train/trainer.h"
 #include "io/run/checkpoint.h"
 
@@ -20,15 +19,16 @@ typedef enum rt_save_how {
   RT_SAVE_MEANWHILE /**< it goes on, except for the last one */
 } rt_save_how;
 
-/** Memory in bytes that writing a checkpoint takes on a rank, and that of the
- *  copy of the state, for writing meanwhile. */
-double rt_save_memory(const rt_job *job);
+/** Memory in bytes that writing a checkpoint of \a arch takes on one of \a
+ *  n_ranks ranks, and that of the copy of the state, for writing meanwhile. */
+double rt_save_memory(const rt_arch *arch, int n_ranks, const rt_dev *dev);
 size_t rt_saver_copy_bytes(const rt_trainer *trainer);
 
-/** \a job and \a trainer are borrowed.  The caller destroys *out, also after an
- * error.  Not collective. */
-RT_MUST rt_err rt_saver_create(const rt_job *job, const rt_trainer *trainer,
-                               rt_save_how how, rt_saver **out);
+/** \a run is copied, \a trainer borrowed.  The caller destroys *out, also after
+ * an error.  Not collective. */
+RT_MUST rt_err rt_saver_create(const rt_run_spec *run,
+                               const rt_trainer *trainer, rt_save_how how,
+                               rt_saver **out);
 /** Gives up what is being written.  Not collective; NULL is accepted. */
 void rt_saver_destroy(rt_saver **saver);
 

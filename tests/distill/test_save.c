@@ -1,0 +1,208 @@
+/** \file test_save.c
+ *  Checkpoints of a trainer: what a resumed one has, which checkpoints stay,
+ *  what is refused; written at once, and while training goes on.
+ *  ranks: 1 2 4 */
+#include "distill/train/resume.h"
+#include "distill/train/save.h"
+#include "distill/train/run_folder.h"
+#include "io/hf/hfconfig.h"
+#include "support/train_scene.h"
+
+/** A trainer, and its run, whose checkpoints are in a folder of all ranks. */
+typedef struct side {
+  train_scene x;
+  rt_deck *deck;
+  char *config;
+  rt_run_spec run;
+} side;
+
+static char folder[RT_PATH_MAX]; // output.dir
+
+/** \a key: one more key of the deck; NULL: none. */
+static void start(side *s, int tp, const char *key)
+{
+  char dir[RT_PATH_MAX + 16], keep[] = "checkpoint.keep_last=2", more[100];
+  char *overrides[] = {dir, keep, more};
+  *s = (side){0};
+  train_start(&s->x, train_usual(MPI_COMM_WORLD, tp));
+  snprintf(dir, sizeof dir, "output.dir=%s", folder);
+  snprintf(more, sizeof more, "%s", key != NULL ? key : "");
+  RT_OKAY(rt_deck_read(NULL, key != NULL ? 3 : 2, overrides, &s->deck));
+  RT_OKAY(rt_hfconfig_text(&s->x.arch, "here", &s->config));
+  s->run = (rt_run_spec){.world = s->x.comm,
+                         .deck = s->deck,
+                         .config = s->config,
+                         .arch = &s->x.arch,
+                         .tokenizer = "",
+                         .rows = {.seq = TRAIN_SEQ, .corpus = s->x.corpus},
+                         .n_rows = rt_corpus_n_rows(s->x.corpus, RT_TRAIN),
+                         .batch_rows = TRAIN_BATCH};
+}
+
+static void finish(side *s)
+{
+  free(s->config);
+  rt_deck_destroy(&s->deck);
+  train_finish(&s->x);
+}
+
+/** Steps [from, to). */
+static void train(side *s, int64_t from, int64_t to)
+{
+  rt_step_result r;
+  for (int64_t i = from; i < to; i++)
+    RT_OKAY(rt_trainer_step(s->x.tr, i, &r));
+}
+
+/** Six steps with a checkpoint after every second, the last of which training
+ *  waits for. */
+static void make_run(side *s, int tp, rt_save_how how)
+{
+  int64_t step;
+  rt_saver *saver = NULL;
+  start(s, tp, NULL);
+  RT_OKAY(rt_resume_begin(&s->run, s->x.tr, &step));
+  CU_ASSERT_EQUAL(step, -1); // a new run
+  RT_OKAY(rt_saver_create(&s->run, s->x.tr, how, &saver));
+  CU_ASSERT_EQUAL(rt_saver_can_begin(saver), how == RT_SAVE_MEANWHILE);
+  memcpy(s->x.tr->id.origin, "0123", 5);
+  for (int64_t i = 2; i <= 6; i += 2) {
+    train(s, i - 2, i);
+    if (rt_saver_writes(saver) >= 0)
+      RT_OKAY(rt_saver_finish(saver));
+    s->x.tr->n_skipped = i / 3;
+    if (how == RT_SAVE_MEANWHILE && i < 6)
+      RT_OKAY(rt_saver_begin(saver, i));
+    else
+      RT_OKAY(rt_saver_save(saver, i));
+  }
+  rt_saver_destroy(&saver);
+}
+
+static bool has(const char *name)
+{
+  char checkpoints[RT_PATH_MAX], path[RT_PATH_MAX];
+  RT_OKAY(rt_run_folder_checkpoints(checkpoints, folder));
+  return rt_folder_exists(rt_in(checkpoints, name, path));
+}
+
+static void check_same_weights(const side *a, const side *b)
+{
+  double x[16], y[16];
+  train_norm(&a->x, x);
+  train_norm(&b->x, y);
+  CU_ASSERT_EQUAL(memcmp(x, y, sizeof x), 0);
+}
+
+/** All that a step needs comes back, on this layout with the same bits. */
+static void test_resume(void)
+{
+  const int n = rt_test_ranks();
+  for (int tp = 1; tp <= n; tp *= 2) {
+    side a, b;
+    int64_t step;
+    rt_step_result r, q;
+    scratch_create(folder);
+    make_run(&a, tp, tp == 1 ? RT_SAVE_MEANWHILE : RT_SAVE_WAITING);
+    CU_ASSERT(!has("step-00000002") && has("step-00000004") &&
+              has("step-00000006"));
+    start(&b, tp, NULL);
+    RT_OKAY(rt_resume_begin(&b.run, b.x.tr, &step));
+    CU_ASSERT_EQUAL(step, 6);
+    CU_ASSERT_EQUAL(b.x.tr->n_skipped, 2);
+    CU_ASSERT_EQUAL(b.x.tr->n_updates, 4);
+    CU_ASSERT_EQUAL(b.x.tr->norm_mean, a.x.tr->norm_mean);
+    CU_ASSERT_STRING_EQUAL(b.x.tr->id.origin, "0123");
+    check_same_weights(&a, &b);
+    a.x.tr->n_updates = 4;
+    RT_OKAY(rt_trainer_seek(b.x.tr, 6));
+    RT_OKAY(rt_trainer_step(a.x.tr, 6, &r));
+    RT_OKAY(rt_trainer_step(b.x.tr, 6, &q));
+    CU_ASSERT(r.loss == q.loss && r.grad_norm == q.grad_norm);
+    check_same_weights(&a, &b);
+    finish(&b);
+    finish(&a);
+    scratch_remove(folder);
+  }
+}
+
+/** The newest is damaged: the one before is taken, and the damaged one gets
+ *  another name. */
+static void test_damaged(void)
+{
+  side a, b;
+  int64_t step;
+  char path[RT_PATH_MAX];
+  scratch_create(folder);
+  make_run(&a, 1, RT_SAVE_WAITING);
+  if (rt_comm_rank(a.x.comm) == 0)
+    scratch_flip(rt_in(folder, "checkpoints/step-00000006/state.h5", path),
+                 3000, 4);
+  RT_OKAY(rt_comm_barrier(a.x.comm));
+  start(&b, 1, NULL);
+  RT_OKAY(rt_resume_begin(&b.run, b.x.tr, &step));
+  CU_ASSERT_EQUAL(step, 4);
+  CU_ASSERT_EQUAL(b.x.tr->n_updates, 3);
+  CU_ASSERT(has("step-00000004") && !has("step-00000006"));
+  finish(&b);
+  finish(&a);
+  scratch_remove(folder);
+}
+
+static void test_refused(void)
+{
+  side a, b;
+  int64_t step;
+  scratch_create(folder);
+  make_run(&a, 1, RT_SAVE_WAITING);
+  start(&b, 1, "checkpoint.resume=false");
+  RT_FAILS(rt_resume_begin(&b.run, b.x.tr, &step), RT_ERR_CONFIG,
+           "holds a checkpoint of step 6");
+  finish(&b);
+  start(&b, 1, "train.lr=0.5");
+  RT_FAILS(rt_resume_begin(&b.run, b.x.tr, &step), RT_ERR_CONFIG, "train.lr");
+  finish(&b);
+  start(&b, 1, NULL);
+  b.run.n_rows--;
+  RT_FAILS(rt_resume_begin(&b.run, b.x.tr, &step), RT_ERR_CONFIG,
+           "training stream differs");
+  finish(&b);
+  finish(&a);
+  scratch_remove(folder);
+}
+
+/** For an evaluation: weights without anything else. */
+static void test_weights(void)
+{
+  side a, b;
+  int64_t step;
+  scratch_create(folder);
+  make_run(&a, 1, RT_SAVE_WAITING);
+  start(&b, rt_test_ranks(), NULL);
+  RT_OKAY(rt_resume_weights(b.x.comm, b.x.dev, b.x.tr->model, folder, &step));
+  CU_ASSERT_EQUAL(step, 6);
+  CU_ASSERT_EQUAL(b.x.tr->n_updates, 0);
+  check_same_weights(&a, &b);
+  RT_OKAY(
+      rt_resume_weights(b.x.comm, b.x.dev, b.x.tr->model, b.x.folder, &step));
+  CU_ASSERT_EQUAL(step, -1);
+  finish(&b);
+  finish(&a);
+  scratch_remove(folder);
+}
+
+/** Without a folder nothing is read, as there is nothing to resume. */
+static void test_no_folder(void)
+{
+  side s;
+  int64_t step = 0;
+  folder[0] = '\0';
+  start(&s, 1, NULL);
+  RT_OKAY(rt_resume_begin(&s.run, s.x.tr, &step));
+  CU_ASSERT_EQUAL(step, -1);
+  finish(&s);
+}
+
+RT_TEST_MAIN("save", {"a trainer comes back", test_resume},
+             {"the newest is damaged", test_damaged}, {"refused", test_refused},
+             {"weights only", test_weights}, {"no folder", test_no_folder})
