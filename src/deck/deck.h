@@ -82,16 +82,10 @@ RT_MUST rt_err rt_deck_to_text(const rt_deck *deck, char **text);
 /** Like rt_deck_print, to a new string that the caller frees. */
 RT_MUST rt_err rt_deck_to_file_text(const rt_deck *deck, char **text);
 
-/** Differences that matter for a restart, one "key: old -> new" a line into a
- *  fresh string the caller frees; "" when none.  Keys that the table calls FREE
- *  or CONTENT may differ.  A path that is the end of the other is the same,
- * seen from another folder. */
-RT_MUST rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
-                            char **text);
-
 /** May a run with this deck continue what was made with the deck \a text?
- *  RT_ERR_CONFIG lists the keys that differ, matter, and are not in
- *  checkpoint.allow_change.
+ *  RT_ERR_CONFIG lists the keys that differ, one "key: old -> new" a line,
+ *  except for those that the table calls FREE or checkpoint.allow_change names.
+ *  A path that is the end of the other is the same, seen from another folder.
  *  \param of  owner of \a text, for the message
  *  \param folder  the key with which the user can choose another place */
 RT_MUST rt_err rt_deck_same_run(const rt_deck *deck, const char *text,

@@ -82,11 +82,10 @@ static void print_difference(rt_key key, const rt_deck_value *a,
   fputc('\n', to);
 }
 
-enum listed { ALL, NOT_ALLOWED };
-
-/** The diff: of all keys, or without those that the new deck allows. */
+/** The keys that differ, matter, and are not allowed by the new deck, one
+ *  "key: old -> new" a line. */
 static rt_err differences(const rt_deck *old_deck, const rt_deck *new_deck,
-                          enum listed which, char **text)
+                          char **text)
 {
   *text = NULL;
   size_t n = 0;
@@ -96,7 +95,7 @@ static rt_err differences(const rt_deck *old_deck, const rt_deck *new_deck,
     const rt_key key = (rt_key)k;
     const rt_deck_value *a = &old_deck->values[k], *b = &new_deck->values[k];
     if (rt_key_row_of(key)->restart == RT_KEY_KEPT && !same_value(key, a, b) &&
-        !(which == NOT_ALLOWED && rt_deck_allows(new_deck, key)))
+        !rt_deck_allows(new_deck, key))
       print_difference(key, a, b, memory);
   }
   if (fclose(memory) != 0) {
@@ -107,12 +106,6 @@ static rt_err differences(const rt_deck *old_deck, const rt_deck *new_deck,
   return RT_OK;
 }
 
-rt_err rt_deck_diff(const rt_deck *old_deck, const rt_deck *new_deck,
-                    char **text)
-{
-  return differences(old_deck, new_deck, ALL, text);
-}
-
 rt_err rt_deck_same_run(const rt_deck *deck, const char *text, const char *of,
                         rt_key folder)
 {
@@ -120,7 +113,7 @@ rt_err rt_deck_same_run(const rt_deck *deck, const char *text, const char *of,
   char *diff = NULL;
   rt_err err = rt_deck_parse(of, text, 0, NULL, &old_deck);
   if (err == RT_OK)
-    err = differences(old_deck, deck, NOT_ALLOWED, &diff);
+    err = differences(old_deck, deck, &diff);
   if (err == RT_OK && diff[0] != '\0')
     err = RT_FAIL(RT_ERR_CONFIG,
                   "the deck is not %s:\n%sRestore these keys, list them in "

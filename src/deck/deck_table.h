@@ -32,7 +32,7 @@ typedef enum rt_key_restart {
   RT_KEY_FREE,   /**< yes */
   RT_KEY_CONTENT /**< the path may change, but not what the files contain,
                     unless checkpoint.allow_change names it; checked by hashes,
-                    not by rt_deck_diff */
+                    not by rt_deck_same_run */
 } rt_key_restart;
 
 /** The row of a key in deck_keys.h. */

@@ -11,4 +11,7 @@ extern const char deck_sample[];
 /** As if it were read from d.yaml, without overrides. */
 RT_MUST rt_err deck_of(const char *text, rt_deck **deck);
 
+/** The lines in which rt_deck_same_run() says that \a now differs; "": none. */
+void deck_diff(const rt_deck *old_deck, const rt_deck *now, char lines[1000]);
+
 #endif
