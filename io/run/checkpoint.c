@@ -119,7 +119,7 @@ static rt_err first_good(const search *s, const int64_t *steps, int64_t n,
   }
   RT_CHECK(n == 0, RT_ERR_DATA,
            "none of the %lld checkpoints in %s is valid (steps %s; the newest: "
-           "%s); remove them to start from the beginning",
+           "%s); restore them from a copy, or choose another output.dir",
            (long long)n, s->folder, damaged, newest);
   *step = -1;
   return RT_OK;
@@ -174,10 +174,14 @@ static rt_err read_meta(const rt_h5_reader *h5, const char *path,
   const bool ours = strcmp(format, RT_CHECKPOINT_FORMAT) == 0;
   free(format);
   RT_TRY(rt_h5_reader_int(h5, "version", &version));
-  RT_CHECK(ours && version >= 3 && version <= RT_CHECKPOINT_VERSION,
-           RT_ERR_DATA,
-           "%s is not a %s of version 3 to %d (it has version %lld)", path,
-           RT_CHECKPOINT_FORMAT, RT_CHECKPOINT_VERSION, (long long)version);
+  RT_CHECK(ours && version >= 1, RT_ERR_DATA,
+           "%s is not a %s (it has version %lld)", path, RT_CHECKPOINT_FORMAT,
+           (long long)version);
+  RT_CHECK(version >= 3 && version <= RT_CHECKPOINT_VERSION, RT_ERR_CONFIG,
+           "%s was written by %s retort (version %lld of checkpoints; this one "
+           "reads 3 to %d): use that retort, or choose another output.dir",
+           path, version < 3 ? "an older" : "a newer", (long long)version,
+           RT_CHECKPOINT_VERSION);
   RT_TRY(rt_h5_reader_int(h5, "step", &meta->step));
   RT_TRY(rt_h5_reader_int(h5, "consumed", &meta->consumed));
   RT_TRY(rt_h5_reader_int(h5, "tokens", &meta->tokens));
@@ -231,11 +235,6 @@ static rt_err share_meta(MPI_Comm comm, rt_err err, rt_checkpoint_meta *meta)
   numbers.file = meta->file;
   *meta = numbers;
   return RT_OK;
-}
-
-rt_err rt_checkpoint_text_error(rt_err err)
-{
-  return err == RT_ERR_CONFIG ? RT_FAIL(RT_ERR_DATA, "%s", rt_err_text()) : err;
 }
 
 rt_err rt_checkpoint_proof(const char *folder, int64_t step, uint64_t *hash)

@@ -94,12 +94,10 @@ RT_MUST rt_err rt_checkpoint_newest(MPI_Comm comm, const char *folder,
                                     int64_t *step);
 /** Check the seal, read what is not a tensor.  The file stays open in \a meta:
  *  what is read from it is what was checked.  Numbers that no run can have
- *  written are RT_ERR_DATA.  Collective. */
+ *  written are RT_ERR_DATA; a checkpoint of a version that cannot be read is
+ *  RT_ERR_CONFIG.  Collective. */
 RT_MUST rt_err rt_checkpoint_read_meta(MPI_Comm comm, const char *folder,
                                        int64_t step, rt_checkpoint_meta *meta);
-/** The outcome of parsing a text of a checkpoint: RT_ERR_CONFIG, a wrong
- * setting where a user wrote the text, is RT_ERR_DATA here.  Not collective. */
-RT_MUST rt_err rt_checkpoint_text_error(rt_err err);
 /** The hash at the end of its seal.  Not collective. */
 RT_MUST rt_err rt_checkpoint_proof(const char *folder, int64_t step,
                                    uint64_t *hash);

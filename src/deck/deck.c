@@ -321,6 +321,30 @@ rt_err rt_deck_parse(const char *name, const char *text, int n_overrides,
   return parse(&from, n_overrides, overrides, out);
 }
 
+/** Is \a text YAML of the form of a deck, whatever its keys? */
+static rt_err is_readable(const char *text, bool *readable)
+{
+  rt_deck_items items = {0};
+  rt_deck_issues *const issues = calloc(1, sizeof *issues);
+  RT_CHECK(issues != NULL, RT_ERR_MEM, "no memory to read a deck");
+  const rt_err err = rt_deck_yaml_read(text, strlen(text), issues, &items);
+  *readable = issues->n == 0;
+  rt_deck_items_clear(&items);
+  free(issues);
+  return err;
+}
+
+rt_err rt_deck_parse_back(const char *name, const char *text, rt_deck **out)
+{
+  bool readable = true;
+  rt_err err = rt_deck_parse(name, text, 0, NULL, out);
+  if (err == RT_ERR_CONFIG)
+    RT_TRY(is_readable(text, &readable));
+  if (!readable)
+    err = RT_FAIL(RT_ERR_DATA, "%s", rt_err_text());
+  return err;
+}
+
 rt_err rt_deck_parse_file(const char *path, const char *text, int n_overrides,
                           char *const *overrides, rt_deck **out)
 {

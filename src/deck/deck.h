@@ -42,6 +42,11 @@ RT_MUST rt_err rt_deck_parse_file(const char *path, const char *text,
 RT_MUST rt_err rt_deck_parse(const char *name, const char *text,
                              int n_overrides, char *const *overrides,
                              rt_deck **out);
+/** Read back a deck that Retort has written: a text that is no YAML of a deck
+ * is RT_ERR_DATA, since it is damaged; keys or values that this version does
+ * not know are RT_ERR_CONFIG. */
+RT_MUST rt_err rt_deck_parse_back(const char *name, const char *text,
+                                  rt_deck **out);
 void rt_deck_destroy(rt_deck **deck);
 
 /** Get a value; the type must match the key's (asserted).  Texts are borrowed.

@@ -13,9 +13,10 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/** Train up to \a n_steps in \a folder; \a more: lines of the deck. */
-static rt_err train(const scene *s, const char *folder, int n_steps,
-                    const char *more)
+/** Run \a verb with a deck of \a n_steps in \a folder; \a more: further lines
+ *  of it. */
+static rt_err run(const scene *s, const char *folder, int n_steps,
+                  const char *more, rt_err (*verb)(rt_job *job))
 {
   char text[3 * RT_PATH_MAX];
   rt_deck *deck = NULL;
@@ -25,17 +26,26 @@ static rt_err train(const scene *s, const char *folder, int n_steps,
            "output: {dir: %s}\n"
            "checkpoint: {every: 1, keep_last: 9}\n"
            "data: {files: [%s], seq: %d, eot: 0}\n"
-           "student: {weights: %s}\n"
            "train.batch_rows: 4\ntrain.length: %d\neval.rows: 0\n%s",
-           folder, s->corpus, SCENE_T, s->student, n_steps, more);
+           folder, s->corpus, SCENE_T, n_steps, more);
   RT_OKAY(rt_deck_parse("test", text, 0, NULL, &deck));
   rt_err err = rt_job_init(&job, deck, s->world, &scene_hooks,
                            RT_NEED_STUDENT | RT_NEED_CORPUS);
   if (err == RT_OK)
-    err = rt_run_train(&job);
+    err = verb(&job);
   rt_job_clear(&job);
   rt_deck_destroy(&deck);
   return err;
+}
+
+/** Train the student of the scene. */
+static rt_err train(const scene *s, const char *folder, int n_steps,
+                    const char *more)
+{
+  char text[2 * RT_PATH_MAX];
+  snprintf(text, sizeof text, "student: {weights: %.3000s}\n%.3000s",
+           s->student, more);
+  return run(s, folder, n_steps, text, rt_run_train);
 }
 
 /** Is there FOLDER/checkpoints/step-..<step><after>? */
@@ -247,6 +257,81 @@ static void test_changed(void)
   scene_clear(&s);
 }
 
+static void future_key(rt_checkpoint_meta *meta, rt_slab *slab)
+{
+  static const char more[] = "\ntrain.of_the_future: 1\n";
+  const size_t n = strlen(meta->deck);
+  char *const text = realloc(meta->deck, n + sizeof more);
+  (void)slab;
+  CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+  memcpy(text + n, more, sizeof more);
+  meta->deck = text;
+}
+
+static void future_model(rt_checkpoint_meta *meta, rt_slab *slab)
+{
+  char *const type = strstr(meta->arch, "\"llama\"");
+  (void)slab;
+  CU_ASSERT_PTR_NOT_NULL_FATAL(type);
+  memcpy(type, "\"alpac\"", 7);
+}
+
+/** A checkpoint with settings that this version does not know ends the run. */
+static void test_future(void)
+{
+  static lie_fn *const futures[] = {future_key, future_model};
+  static const char *const says[] = {"train.of_the_future", "alpac"};
+  scene s;
+  tensors t;
+  char folder[RT_PATH_MAX], name[16];
+  scene_create(&s);
+  tensors_start(&t, &s.arch);
+  for (int i = 0; i < 2; i++) {
+    snprintf(name, sizeof name, "run%d", i);
+    RT_OKAY(rt_path_join(folder, s.folder, name));
+    RT_OKAY(train(&s, folder, STEP, ""));
+    rewrite(folder, &t.p, futures[i]);
+    RT_FAILS(train(&s, folder, STEP, ""), RT_ERR_CONFIG, "a newer retort");
+    CU_ASSERT_PTR_NOT_NULL(strstr(rt_err_text(), says[i]));
+    CU_ASSERT_TRUE(exists(folder, STEP, ""));
+    CU_ASSERT_FALSE(exists(folder, STEP, ".damaged"));
+  }
+  tensors_finish(&t);
+  scene_clear(&s);
+}
+
+/** Another student than the checkpoints' is refused, by eval, and by train even
+ *  if the deck allows other keys of it. */
+static void test_other_student(void)
+{
+  static const char first[] = "student: {width: 32, blocks: 1, heads: 2, "
+                              "vocab: 301}\nrun.real: f32\n";
+  static const char *const others[][3] = {
+      {"student: {width: 32, blocks: 1, heads: 2, vocab: 301}\n"
+       "run.real: f64\n",
+       "checkpoint.allow_change: [run.real]\n", "run.real is f64"},
+      {"student: {width: 64, blocks: 1, heads: 2, vocab: 301}\n",
+       "checkpoint.allow_change: [student.width]\n", " x 32 there, "},
+      {"student: {width: 32, blocks: 2, heads: 2, vocab: 301}\n",
+       "checkpoint.allow_change: [student.blocks]\n", "is absent there"}};
+  char folder[RT_PATH_MAX], more[400];
+  scene s;
+  scene_create(&s);
+  RT_OKAY(rt_path_join(folder, s.folder, "run"));
+  RT_OKAY(run(&s, folder, STEP, first, rt_run_train));
+  for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+    for (int k = 0; k < 2; k++) {
+      snprintf(more, sizeof more, "%s%s", others[i][0],
+               k == 0 ? "" : others[i][1]);
+      RT_FAILS(run(&s, folder, STEP, more, k == 0 ? rt_run_eval : rt_run_train),
+               RT_ERR_CONFIG, others[i][2]);
+      CU_ASSERT_PTR_NULL(strstr(rt_err_text(), "emove"));
+      CU_ASSERT_TRUE(exists(folder, STEP, ""));
+      CU_ASSERT_FALSE(exists(folder, STEP, ".damaged"));
+    }
+  scene_clear(&s);
+}
+
 /** Write FOLDER/NAME, two days old. */
 static void put_old(const char *folder, const char *name)
 {
@@ -347,5 +432,7 @@ static void test_old_origin(void)
 RT_TEST_MAIN("resume", {"contents that no run writes", test_lies},
              {"all checkpoints lie", test_all_lie},
              {"what the user changed", test_changed},
+             {"of a later version", test_future},
+             {"of another student", test_other_student},
              {"files of the user's", test_users_files},
              {"the origin of an old run", test_old_origin})

@@ -21,13 +21,14 @@ static char folder[RT_PATH_MAX]; // output.dir
 /** \a key: one more key of the deck; NULL: none. */
 static void start(side *s, int tp, const char *key)
 {
-  char dir[RT_PATH_MAX + 16], keep[] = "checkpoint.keep_last=2", more[100];
-  char *overrides[] = {dir, keep, more};
+  char dir[RT_PATH_MAX + 16], keep[] = "checkpoint.keep_last=2",
+                              real[] = "run.real=f64", more[100];
+  char *overrides[] = {dir, keep, real, more};
   *s = (side){0};
   train_start(&s->x, train_usual(MPI_COMM_WORLD, tp));
   snprintf(dir, sizeof dir, "output.dir=%s", folder);
   snprintf(more, sizeof more, "%s", key != NULL ? key : "");
-  RT_OKAY(rt_deck_read(NULL, key != NULL ? 3 : 2, overrides, &s->deck));
+  RT_OKAY(rt_deck_read(NULL, key != NULL ? 4 : 3, overrides, &s->deck));
   RT_OKAY(rt_hfconfig_text(&s->x.arch, "here", &s->config));
   s->run = (rt_run_spec){.world = s->x.comm,
                          .deck = s->deck,

@@ -8,6 +8,7 @@
 #include "io/common/seal.h"
 #include "support/newest.h"
 #include "support/rt_test.h"
+#include <hdf5.h>
 #include "support/scratch.h"
 #include <math.h>
 #include <signal.h>
@@ -306,6 +307,44 @@ static void test_refused_reads(void)
   scratch_remove(folder);
 }
 
+/** A checkpoint as written by a retort of another version: the seal is right.
+ */
+static void set_version(int64_t step, int64_t version)
+{
+  char path[RT_PATH_MAX];
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (my_rank == 0) {
+    const hid_t h5 =
+        H5Fopen(file_of(step, "state.h5", path), H5F_ACC_RDWR, H5P_DEFAULT);
+    const hid_t a = H5Aopen(h5, "version", H5P_DEFAULT);
+    CU_ASSERT_TRUE(H5Awrite(a, H5T_NATIVE_INT64, &version) >= 0);
+    H5Aclose(a);
+    CU_ASSERT_TRUE(H5Fclose(h5) >= 0);
+    RT_OKAY(rt_seal_write(MPI_COMM_SELF, path, NULL, 0, RT_SEAL_BLOCKS));
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
+/** Another version's checkpoint is no damaged one: none before it is taken. */
+static void test_other_version(void)
+{
+  begin();
+  int64_t step = 0;
+  RT_OKAY(write_step(1, BY_ROWS));
+  RT_OKAY(write_step(2, BY_ROWS));
+  set_version(2, 6);
+  RT_FAILS(newest_step(MPI_COMM_WORLD, folder, &step), RT_ERR_CONFIG,
+           "written by a newer retort (version 6");
+  set_version(2, 2);
+  RT_FAILS(newest_step(MPI_COMM_WORLD, folder, &step), RT_ERR_CONFIG,
+           "written by an older retort (version 2");
+  set_version(2, -1);
+  RT_OKAY(newest_step(MPI_COMM_WORLD, folder, &step));
+  CU_ASSERT_EQUAL(step, 1);
+  MPI_Barrier(MPI_COMM_WORLD);
+  scratch_remove(folder);
+}
+
 /** The same state gives the same bytes, whoever wrote it. */
 static void test_same_bytes(void)
 {
@@ -501,7 +540,8 @@ static void test_one_fails(void)
   scratch_remove(folder);
 }
 
-RT_TEST_MAIN("checkpoint", {"any layout reads any layout", test_layouts},
+RT_TEST_MAIN("checkpoint", {"of another version", test_other_version},
+             {"any layout reads any layout", test_layouts},
              {"numbers and texts", test_meta},
              {"pieces that do not fit together", test_refused_writes},
              {"a full disk is seen first", test_no_room},

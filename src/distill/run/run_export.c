@@ -9,6 +9,7 @@
 #include "distill/run/run.h"
 #include "distill/train/pieces.h"
 #include "distill/train/run_folder.h"
+#include "distill/train/saved.h"
 #include "io/hf/hfconfig.h"
 #include "io/hf/safetensors.h"
 #include <stdlib.h>
@@ -19,52 +20,24 @@ typedef struct rt_export {
   char checkpoints[RT_PATH_MAX]; // folder of the checkpoints
   int64_t step;
   rt_checkpoint_meta meta; // owned
-  rt_deck *deck;           // owned: deck of the checkpoint
-  rt_arch arch;
-  // names and shapes of the tensors: a layout of one rank without memory
-  rt_comm *self;    // owned
-  rt_grid grid;     // owned
-  rt_arena *arena;  // owned, never committed
-  rt_params params; // owned
+  rt_saved saved;          // owned: its texts and tensors
 } rt_export;
 
 static void forget(rt_export *x)
 {
-  rt_params_clear(&x->params);
-  rt_arena_destroy(&x->arena);
-  rt_grid_clear(&x->grid);
-  rt_comm_destroy(&x->self);
-  rt_deck_destroy(&x->deck);
+  rt_saved_clear(&x->saved);
   rt_checkpoint_meta_clear(&x->meta);
-}
-
-/** Parse the texts of the checkpoint, and list the tensors of its model. */
-static rt_err parse(rt_export *x)
-{
-  static const char config[] = "the checkpoint's config.json";
-  RT_TRY(rt_checkpoint_text_error(
-      rt_deck_parse("the checkpoint's deck", x->meta.deck, 0, NULL, &x->deck)));
-  RT_TRY(rt_checkpoint_text_error(
-      rt_hfconfig_parse(config, x->meta.arch, strlen(x->meta.arch), &x->arch)));
-  RT_TRY(rt_checkpoint_text_error(rt_arch_check(&x->arch, config)));
-  RT_TRY(rt_comm_create(MPI_COMM_SELF, &x->self));
-  RT_TRY(rt_grid_init(&x->grid, x->self, 1, "tp"));
-  RT_TRY(rt_arena_create("export", &x->arena));
-  return rt_params_init(&x->params, &x->arch, &x->grid, x->arena, RT_F32,
-                        false);
 }
 
 /** The tensor \a i as it is in the checkpoint, without memory. */
 static rt_slab slab_of(const rt_export *x, int i, char name[104])
 {
-  const rt_param *const p = &x->params.item[i];
-  const rt_dtype type =
-      rt_deck_is(x->deck, RT_KEY_RUN_REAL, "f64") ? RT_F64 : RT_F32;
+  const rt_param *const p = &x->saved.params.item[i];
   snprintf(name, 104, "w/%s", p->name);
   return (rt_slab){.name = name,
                    .rows = p->rows,
                    .cols = p->cols,
-                   .data = rt_view_of(NULL, type, 0, p->cols)};
+                   .data = rt_view_of(NULL, x->saved.real, 0, p->cols)};
 }
 
 /** Load what is not a tensor, and check that the tensors are there. */
@@ -75,8 +48,8 @@ static rt_err load(void *context, int64_t step)
   forget(x); // of a damaged checkpoint
   RT_TRY(
       rt_checkpoint_read_meta(MPI_COMM_SELF, x->checkpoints, step, &x->meta));
-  RT_TRY(parse(x));
-  for (int i = 0; i < x->params.n; i++) {
+  RT_TRY(rt_saved_init(&x->saved, &x->meta));
+  for (int i = 0; i < x->saved.params.n; i++) {
     rt_slab slab = slab_of(x, i, name);
     RT_TRY(rt_checkpoint_read(MPI_COMM_SELF, &x->meta, &slab, 1));
   }
@@ -128,18 +101,18 @@ static rt_err put_weights(const rt_export *x, const char *to)
   char path[RT_PATH_MAX];
   rt_st_writer *writer = NULL;
   RT_TRY(rt_path_join(path, to, "model.safetensors"));
-  rt_st_tensor *tensors = calloc((size_t)x->params.n, sizeof *tensors);
-  RT_CHECK(tensors != NULL, RT_ERR_MEM, "%d tensors", x->params.n);
-  for (int i = 0; i < x->params.n; i++) {
-    const rt_param *p = &x->params.item[i];
+  rt_st_tensor *tensors = calloc((size_t)x->saved.params.n, sizeof *tensors);
+  RT_CHECK(tensors != NULL, RT_ERR_MEM, "%d tensors", x->saved.params.n);
+  for (int i = 0; i < x->saved.params.n; i++) {
+    const rt_param *p = &x->saved.params.item[i];
     tensors[i] = (rt_st_tensor){
         .name = p->name,
         .dtype = RT_F32,
         .n_dims = p->vector ? 1 : 2,
         .shape = {p->vector ? p->cols : p->rows, p->vector ? 0 : p->cols}};
   }
-  rt_err err = rt_st_writer_create(path, tensors, x->params.n, &writer);
-  for (int i = 0; err == RT_OK && i < x->params.n; i++)
+  rt_err err = rt_st_writer_create(path, tensors, x->saved.params.n, &writer);
+  for (int i = 0; err == RT_OK && i < x->saved.params.n; i++)
     err = copy_tensor(x, writer, i);
   if (err == RT_OK)
     err = rt_st_writer_publish(writer);
@@ -156,7 +129,7 @@ static rt_err put_tokenizer(const rt_export *x, const char *to)
   const char *from = "";
   int n = 0;
   for (size_t i = 0; from[0] == '\0' && i < sizeof keys / sizeof keys[0]; i++)
-    from = rt_deck_text(x->deck, keys[i]);
+    from = rt_deck_text(x->saved.deck, keys[i]);
   if (from[0] != '\0' && rt_folder_exists(from))
     RT_TRY(rt_tokenizer_copy(from, to, &n));
   if (n == 0)
@@ -171,12 +144,12 @@ static rt_err put_tokenizer(const rt_export *x, const char *to)
 static rt_err tell_ends(const rt_export *x, const char *to)
 {
   int64_t eos = -1;
-  RT_TRY(rt_generation_eos(to, x->arch.eos_id, &eos));
-  if (eos != x->arch.eos_id)
+  RT_TRY(rt_generation_eos(to, x->saved.arch.eos_id, &eos));
+  if (eos != x->saved.arch.eos_id)
     rt_warn("%s: eos_token_id is %lld in config.json (data.eot, or the "
             "student's) and %lld in the generation_config.json of its "
             "tokenizer: generation will stop at the latter",
-            to, (long long)x->arch.eos_id, (long long)eos);
+            to, (long long)x->saved.arch.eos_id, (long long)eos);
   return RT_OK;
 }
 

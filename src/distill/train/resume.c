@@ -3,6 +3,7 @@
 #include "distill/train/resume.h"
 
 #include "distill/train/run_folder.h"
+#include "distill/train/saved.h"
 #include "distill/train/state.h"
 
 #include <stdlib.h>
@@ -38,6 +39,18 @@ static void take_meta(rt_trainer *t, const rt_checkpoint_meta *meta)
   memcpy(t->id.origin, meta->origin, sizeof t->id.origin);
 }
 
+/** Could its tensors be the model's?  No key allows others. */
+static rt_err check_fit(const rt_comm *world, const rt_checkpoint_meta *meta,
+                        rt_model *model)
+{
+  rt_saved saved;
+  rt_err err = rt_saved_init(&saved, meta);
+  if (err == RT_OK)
+    err = rt_saved_fits(&saved, rt_model_params(model));
+  rt_saved_clear(&saved);
+  return rt_agree(world, err);
+}
+
 static rt_err load_run(void *context, int64_t step)
 {
   const loading *const l = context;
@@ -51,6 +64,8 @@ static rt_err load_run(void *context, int64_t step)
                                        step, &meta);
   if (err == RT_OK)
     err = rt_run_id_check(l->run, &l->t->id, &meta);
+  if (err == RT_OK)
+    err = check_fit(l->run->world, &meta, l->t->model);
   if (err == RT_OK)
     err = rt_state_read(&state, &meta);
   if (err == RT_OK)
@@ -69,7 +84,9 @@ static rt_err load_weights(void *context, int64_t step)
   rt_checkpoint_meta meta;
   RT_TRY(
       rt_checkpoint_read_meta(rt_comm_mpi(l->world), l->folder, step, &meta));
-  const rt_err err = rt_state_read(&state, &meta);
+  rt_err err = check_fit(l->world, &meta, l->model);
+  if (err == RT_OK)
+    err = rt_state_read(&state, &meta);
   rt_checkpoint_meta_clear(&meta);
   return err;
 }

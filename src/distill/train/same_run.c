@@ -4,6 +4,7 @@
 #include "distill/capture/window.h"
 #include "distill/data/batch.h"
 #include "distill/train/run_folder.h"
+#include "distill/train/saved.h"
 #include "io/hf/hfconfig.h"
 #include "io/hf/safetensors.h"
 
@@ -159,16 +160,13 @@ static void find_difference(const char *a, const char *b, char line[2][128])
 
 /** Paths are compared by name, and a config.json of the same name may contain
  *  another model. */
-static rt_err compare_shapes(const rt_run_spec *run,
-                             const rt_checkpoint_meta *meta)
+static rt_err compare_shapes(const rt_run_spec *run, const rt_arch *arch,
+                             int64_t step)
 {
-  rt_arch arch;
   char *old = NULL, *now = NULL, line[2][128];
   if (allows(run->deck, "student."))
     return RT_OK;
-  RT_TRY(rt_checkpoint_text_error(rt_hfconfig_parse(
-      "the checkpoint's model", meta->arch, strlen(meta->arch), &arch)));
-  rt_err err = shape_text(arch, &old);
+  rt_err err = shape_text(*arch, &old);
   if (err == RT_OK)
     err = shape_text(*run->arch, &now);
   if (err == RT_OK && strcmp(old, now) != 0) {
@@ -178,8 +176,8 @@ static rt_err compare_shapes(const rt_run_spec *run,
                   "of %s): its config.json had %s, now it is %s.  Restore "
                   "student.config or student.weights, or choose another "
                   "output.dir",
-                  (long long)meta->step,
-                  rt_deck_text(run->deck, RT_KEY_OUT_DIR), line[0], line[1]);
+                  (long long)step, rt_deck_text(run->deck, RT_KEY_OUT_DIR),
+                  line[0], line[1]);
   }
   free(old);
   free(now);
@@ -240,17 +238,17 @@ static rt_err compare_windows(const rt_run_spec *run, const rt_deck *old_deck,
 static rt_err compare_settings(const rt_run_spec *run, const rt_run_id *id,
                                const rt_checkpoint_meta *meta)
 {
-  rt_deck *old = NULL;
-  RT_TRY(rt_checkpoint_text_error(
-      rt_deck_parse("the checkpoint's deck", meta->deck, 0, NULL, &old)));
-  rt_err err = compare_decks(run, meta);
+  rt_saved old;
+  rt_err err = rt_saved_init(&old, meta);
   if (err == RT_OK)
-    err = compare_tokenizers(run, id, meta, old);
+    err = compare_decks(run, meta);
   if (err == RT_OK)
-    err = compare_shapes(run, meta);
+    err = compare_tokenizers(run, id, meta, old.deck);
   if (err == RT_OK)
-    err = compare_windows(run, old, meta->step);
-  rt_deck_destroy(&old);
+    err = compare_shapes(run, &old.arch, meta->step);
+  if (err == RT_OK)
+    err = compare_windows(run, old.deck, meta->step);
+  rt_saved_clear(&old);
   return err;
 }
 
