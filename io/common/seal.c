@@ -228,14 +228,16 @@ struct rt_sealing {
   char path[];
 };
 
-static rt_err new_sealing(MPI_Comm comm, const char *path, rt_sealing **out)
+static rt_err new_sealing(const rt_seal_spec *spec, rt_sealing **out)
 {
-  *out = calloc(1, sizeof **out + strlen(path) + 1);
-  RT_CHECK(*out != NULL, RT_ERR_MEM, "the seal of %s", path);
-  strcpy((*out)->path, path);
-  (*out)->comm = comm;
-  (*out)->from = (source){-1, (*out)->path};
-  return rt_file_open(path, &(*out)->from.fd);
+  rt_sealing *x = calloc(1, sizeof *x + strlen(spec->path) + 1);
+  *out = x;
+  RT_CHECK(x != NULL, RT_ERR_MEM, "the seal of %s", spec->path);
+  strcpy(x->path, spec->path);
+  x->comm = spec->comm;
+  x->whole = spec->hashes == RT_SEAL_SHA256;
+  x->from = (source){-1, x->path};
+  return rt_file_open(x->path, &x->from.fd);
 }
 
 /** Divide the blocks among the ranks. */
@@ -283,12 +285,9 @@ static rt_err begin_sealing(rt_sealing *x, const rt_extent *raw, int n_raw)
 
 rt_err rt_sealing_begin(const rt_seal_spec *spec, rt_sealing **out)
 {
-  rt_err err =
-      rt_group_agree(spec->comm, new_sealing(spec->comm, spec->path, out));
-  if (err == RT_OK) {
-    (*out)->whole = spec->hashes == RT_SEAL_SHA256;
+  rt_err err = rt_group_agree(spec->comm, new_sealing(spec, out));
+  if (err == RT_OK && *out != NULL)
     err = begin_sealing(*out, spec->raw, spec->n_raw);
-  }
   if (err == RT_OK)
     return RT_OK;
   rt_sealing_drop(out);

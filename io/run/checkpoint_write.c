@@ -387,9 +387,9 @@ rt_err rt_checkpoint_begin(const rt_checkpoint_spec *spec,
                            rt_checkpoint_writer **out)
 {
   rt_err err = rt_group_agree(spec->comm, make_plan(spec, out));
-  if (err == RT_OK)
+  if (err == RT_OK && *out != NULL)
     err = begin_file(*out, spec->meta);
-  if (err != RT_OK) {
+  if (err != RT_OK || *out == NULL) {
     rt_checkpoint_abandon(out);
     return rt_err_forward(err, __FILE__, __LINE__);
   }
@@ -442,8 +442,8 @@ rt_err rt_checkpoint_go_on(rt_checkpoint_writer **out, bool *published)
 
 rt_err rt_checkpoint_finish(rt_checkpoint_writer **w)
 {
-  bool published = false;
-  while (!published) {
+  while (*w != NULL) {
+    bool published;
     if ((*w)->worker != NULL)
       rt_worker_rest((*w)->worker);
     RT_TRY(rt_checkpoint_go_on(w, &published));

@@ -56,16 +56,18 @@ void rt_heartbeat_open(rt_heartbeat *h)
 void rt_heartbeat_write(rt_heartbeat *h, bool surely)
 {
   const rt_pulse *p = &h->mine;
-  char line[LINE + 1];
+  char line[LINE + 1], where[sizeof p->where];
   if (!h->open)
     return;
-  const int n =
-      snprintf(line, sizeof line,
-               "%016" PRIx64 " rank %d tick %" PRIu64
-               " pid %d %c beat %.1f s ago, %" PRIu64
-               " collectives, at %" PRId64 " in %s host %s doing %s",
-               h->run, h->rank, p->tick, p->pid, p->main, p->age_s,
-               p->n_collectives, p->step, p->where, p->host, p->doing);
+  // a reader takes the place as one word
+  for (size_t i = 0; i < sizeof where; i++)
+    where[i] = (char)(p->where[i] == ' ' ? '-' : p->where[i]);
+  const int n = snprintf(line, sizeof line,
+                         "%016" PRIx64 " rank %d tick %" PRIu64
+                         " pid %d %c beat %.1f s ago, %" PRIu64
+                         " collectives, at %" PRId64 " in %s host %s doing %s",
+                         h->run, h->rank, p->tick, p->pid, p->main, p->age_s,
+                         p->n_collectives, p->step, where, p->host, p->doing);
   for (int i = n < LINE ? n : LINE - 1; i < LINE; i++)
     line[i] = i == LINE - 1 ? '\n' : ' ';
   // A rank whose line is missing would look frozen, so a full disk must not

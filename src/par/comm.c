@@ -29,7 +29,7 @@ static rt_err set_up(rt_comm *c, int number)
   RT_TRY_MPI(MPI_Comm_set_errhandler(c->comm, MPI_ERRORS_RETURN));
   RT_TRY_MPI(MPI_Comm_rank(c->comm, &c->rank));
   RT_TRY_MPI(MPI_Comm_size(c->comm, &c->size));
-  const double since = rt_ranks_enter("a-new-group");
+  const double since = rt_ranks_enter("a new group");
   const rt_err err =
       rt_quorum_init(c->comm, number < 0 ? c->rank : number, &c->quorum);
   rt_ranks_leave(since);
@@ -39,7 +39,7 @@ static rt_err set_up(rt_comm *c, int number)
 rt_err rt_comm_create(MPI_Comm comm, rt_comm **out)
 {
   RT_TRY(allocate(out));
-  RT_TRY_MEETING("a-new-group", MPI_Comm_dup(comm, &(*out)->comm));
+  RT_TRY_MEETING("a new group", MPI_Comm_dup(comm, &(*out)->comm));
   return set_up(*out, -1);
 }
 
@@ -53,7 +53,7 @@ rt_err rt_comm_split(const rt_comm *comm, int color, int key, rt_comm **out)
   *out = c;
   RT_TRY(err);
   RT_TRY_MEETING(
-      "a-new-group",
+      "a new group",
       MPI_Comm_split(comm->comm, in ? color : MPI_UNDEFINED, key, &part));
   if (!in)
     return RT_OK;
@@ -67,7 +67,7 @@ rt_err rt_comm_split_node(const rt_comm *comm, rt_comm **out)
   const rt_err err = rt_agree(comm, allocate(&c));
   *out = c;
   RT_TRY(err);
-  RT_TRY_MEETING("a-new-group",
+  RT_TRY_MEETING("a new group",
                  MPI_Comm_split_type(comm->comm, MPI_COMM_TYPE_SHARED,
                                      comm->rank, MPI_INFO_NULL, &c->comm));
   return set_up(c, comm->quorum.number);

@@ -36,7 +36,7 @@ rt_err rt_exchanges_create(MPI_Comm comm, size_t most, rt_exchanges **out)
   q->piece = (q->piece + LINE - 1) / LINE * LINE;
   q->out = malloc(n * q->piece);
   q->in = malloc(n * q->piece);
-  q->request = calloc(2 * n, sizeof *q->request);
+  q->request = calloc(2 * n, sizeof(MPI_Request));
   RT_CHECK(q->out && q->in && q->request, RT_ERR_MEM,
            "buffers to exchange 2 x %zu bytes with %zu ranks", q->piece, n);
   return RT_OK;

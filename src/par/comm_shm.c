@@ -119,7 +119,7 @@ static rt_err share_node(MPI_Comm comm, bool *yes)
   int size, n_here;
   MPI_Comm node;
   RT_TRY_MPI(MPI_Comm_size(comm, &size));
-  RT_TRY_MEETING("a-new-group", MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED,
+  RT_TRY_MEETING("a new group", MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED,
                                                     0, MPI_INFO_NULL, &node));
   RT_TRY_MPI(MPI_Comm_size(node, &n_here));
   MPI_Comm_free(&node);

@@ -148,7 +148,7 @@ static void test_lines(void)
     h[r].mine.age_s = 1.5;
     h[r].mine.step = 1000 + r;
     h[r].mine.n_collectives = 77;
-    snprintf(h[r].mine.where, sizeof h[r].mine.where, "-");
+    snprintf(h[r].mine.where, sizeof h[r].mine.where, "exchange of rows");
     snprintf(h[r].mine.doing, sizeof h[r].mine.doing,
              "training, wait for input");
   }
@@ -163,6 +163,7 @@ static void test_lines(void)
   CU_ASSERT_DOUBLE_EQUAL(all[1].age_s, 1.5, 1e-9);
   CU_ASSERT_EQUAL(all[1].pid, (int)getpid());
   CU_ASSERT_STRING_EQUAL(all[1].doing, "training, wait for input");
+  CU_ASSERT_STRING_EQUAL(all[1].where, "exchange-of-rows");
   CU_ASSERT_EQUAL(all[2].tick, 0);                          // of another run
   memset(h[1].mine.doing, 'x', sizeof h[1].mine.doing - 1); // as long as may be
   h[1].mine.doing[sizeof h[1].mine.doing - 1] = '\0';

@@ -48,8 +48,8 @@ double rt_job_chunk_bytes(const rt_job *job, const rt_arch *arch,
   // numbers besides its logits, hence 2 % more.
   enum { LEAST_ROWS = 261, LEAST_MIB = 64 };
   const double asked = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB);
-  const double row = (double)(rt_round_up(arch->vocab, grid->tp) / grid->tp) *
-                     (double)rt_dtype_size(rt_dev_real(job->dev));
+  const int64_t ids = rt_round_up(arch->vocab, grid->tp) / grid->tp;
+  const double row = (double)ids * (double)rt_dtype_size(rt_dev_real(job->dev));
   const double rows_mib = LEAST_ROWS * row * 0x1p-20;
   return 0x1p20 * (asked > 0.0            ? asked
                    : rows_mib > LEAST_MIB ? rows_mib
