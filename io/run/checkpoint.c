@@ -310,6 +310,17 @@ static rt_err set_aside(const char *folder, int64_t step)
   return RT_OK;
 }
 
+rt_err rt_checkpoint_later(const char *folder, int64_t step, int64_t *n)
+{
+  int64_t *steps, n_all;
+  *n = 0;
+  const rt_err err = list_steps(folder, &steps, &n_all);
+  while (err == RT_OK && *n < n_all && steps[*n] > step)
+    ++*n;
+  free(steps);
+  return err;
+}
+
 rt_err rt_checkpoint_set_aside(const char *folder, int64_t step)
 {
   int64_t *steps, n;

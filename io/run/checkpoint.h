@@ -105,6 +105,9 @@ RT_MUST rt_err rt_checkpoint_proof(const char *folder, int64_t step,
  *  or shapes: RT_ERR_DATA, also for slabs of zero rows.  Collective. */
 RT_MUST rt_err rt_checkpoint_read(MPI_Comm comm, const rt_checkpoint_meta *meta,
                                   rt_slab *slabs, int n_slabs);
+/** The number of checkpoints of steps later than \a step.  Rank 0 only. */
+RT_MUST rt_err rt_checkpoint_later(const char *folder, int64_t step,
+                                   int64_t *n);
 /** Rename checkpoints of steps later than \a step, which are damaged, so that
  *  they neither count as newest nor are overwritten.  Rank 0 only. */
 RT_MUST rt_err rt_checkpoint_set_aside(const char *folder, int64_t step);

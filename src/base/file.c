@@ -18,12 +18,21 @@
 static rt_err input_error(int reason)
 {
   switch (reason) {
-  case EIO:
-    return RT_ERR_IO;
+  case ENOENT:
+  case ENOTDIR:
+  case EISDIR:
+  case ELOOP:
+  case ENAMETOOLONG:
+  case ENXIO:
+  case ENODEV:
+    return RT_ERR_NOINPUT; // missing, or not a regular file
+  case EACCES:
+  case EPERM:
+    return RT_ERR_PERM;
   case ENOMEM:
     return RT_ERR_MEM;
-  default:
-    return RT_ERR_NOINPUT; // missing, not a regular file, or no permission
+  default: // the file may be there, and whole: EIO, EMFILE, ESTALE, ETIMEDOUT
+    return RT_ERR_IO;
   }
 }
 
@@ -45,6 +54,24 @@ static rt_err output_error(int reason)
   }
 }
 
+/** What a user can do about an errno. */
+static const char *remedy_of(int reason)
+{
+  switch (reason) {
+  case EMFILE:
+    return "; raise the number of open files of a process (ulimit -n)";
+  case ENFILE:
+    return "; this host has too many open files";
+  case ESTALE:
+  case ETIMEDOUT:
+    return "; run again when the file server answers";
+  case EACCES:
+    return "; let this user read it, and enter its folders, on every host";
+  default:
+    return "";
+  }
+}
+
 /** Text of an errno.  If a symbolic link is dangling, name its target. */
 static const char *reason_of(const char *path, int reason,
                              char text[RT_PATH_MAX + 64])
@@ -53,9 +80,11 @@ static const char *reason_of(const char *path, int reason,
   const ssize_t n =
       reason == ENOENT ? readlink(path, target, sizeof target - 1) : -1;
   if (n < 0)
-    return strerror(reason);
-  snprintf(text, RT_PATH_MAX + 64, "it is a link to %.*s, which is not there",
-           (int)n, target);
+    snprintf(text, RT_PATH_MAX + 64, "%s%s", strerror(reason),
+             remedy_of(reason));
+  else
+    snprintf(text, RT_PATH_MAX + 64, "it is a link to %.*s, which is not there",
+             (int)n, target);
   return text;
 }
 
@@ -162,9 +191,12 @@ rt_err rt_file_open(const char *path, int *out)
   *out = -1;
   const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   CHECK_INPUT(fd >= 0, "open", path);
-  const bool regular = fstat(fd, &s) == 0 && S_ISREG(s.st_mode);
+  const int failed = fstat(fd, &s), reason = errno;
+  const bool regular = failed == 0 && S_ISREG(s.st_mode);
   if (!regular)
     close(fd);
+  errno = reason;
+  CHECK_INPUT(failed == 0, "look at", path);
   RT_CHECK(regular, RT_ERR_NOINPUT, "%s is not a regular file", path);
   *out = fd;
   return RT_OK;

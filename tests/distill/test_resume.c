@@ -57,6 +57,12 @@ static bool exists(const char *folder, int64_t step, const char *after)
   return rt_folder_exists(path);
 }
 
+static bool has_file(const char *folder, const char *name)
+{
+  char path[RT_PATH_MAX];
+  return rt_path_join(path, folder, name) == RT_OK && rt_file_exists(path);
+}
+
 enum { STEP = 2 }; // of the checkpoint that lies
 
 /** What a checkpoint says that is not so. */
@@ -200,6 +206,7 @@ static void test_lies(void)
     CU_ASSERT_TRUE(exists(folder, STEP - 1, ""));
     CU_ASSERT_TRUE(exists(folder, STEP, "")); // made again
     CU_ASSERT_TRUE(exists(folder, STEP, ".damaged"));
+    CU_ASSERT_TRUE(has_file(folder, "metrics.jsonl.damaged"));
   }
   tensors_finish(&t);
   scene_clear(&s);
@@ -347,12 +354,6 @@ static void put_old(const char *folder, const char *name)
     CU_ASSERT_EQUAL(utimensat(AT_FDCWD, path, both, 0), 0);
   }
   MPI_Barrier(MPI_COMM_WORLD);
-}
-
-static bool has_file(const char *folder, const char *name)
-{
-  char path[RT_PATH_MAX];
-  return rt_path_join(path, folder, name) == RT_OK && rt_file_exists(path);
 }
 
 /** A start removes drafts of earlier starts, and no file of the user's: neither

@@ -9,6 +9,10 @@
 #include "support/newest.h"
 #include "support/rt_test.h"
 #include <hdf5.h>
+#include <sys/syscall.h>
+#include <stdarg.h>
+#include <fcntl.h>
+#include <errno.h>
 #include "support/scratch.h"
 #include <math.h>
 #include <signal.h>
@@ -307,6 +311,45 @@ static void test_refused_reads(void)
   scratch_remove(folder);
 }
 
+/** errno of opening a state.h5; 0: none.  open() precedes the system's. */
+static int open_fails;
+
+int open(const char *path, int flags, ...)
+{
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = (flags & O_CREAT) != 0 ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  errno = open_fails;
+  return open_fails != 0 && strstr(path, "state.h5") != NULL
+             ? -1
+             : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+/** What one rank cannot read now is not damaged: none before it is taken. */
+static void test_cannot_open(void)
+{
+  static const struct {
+    int reason;
+    rt_err err;
+    const char *says;
+  } fails[] = {{EACCES, RT_ERR_PERM, "let this user read it"},
+               {EMFILE, RT_ERR_IO, "ulimit -n"},
+               {ESTALE, RT_ERR_IO, "run again"}};
+  begin();
+  int64_t step = 0;
+  RT_OKAY(write_step(1, BY_ROWS));
+  RT_OKAY(write_step(2, BY_ROWS));
+  for (size_t i = 0; i < sizeof fails / sizeof fails[0]; i++) {
+    open_fails = my_rank == 0 ? fails[i].reason : 0;
+    const rt_err err = newest_step(MPI_COMM_WORLD, folder, &step);
+    open_fails = 0;
+    CU_ASSERT_EQUAL(err, fails[i].err);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rt_err_text(), fails[i].says));
+  }
+  scratch_remove(folder);
+}
+
 /** A checkpoint as written by a retort of another version: the seal is right.
  */
 static void set_version(int64_t step, int64_t version)
@@ -540,7 +583,8 @@ static void test_one_fails(void)
   scratch_remove(folder);
 }
 
-RT_TEST_MAIN("checkpoint", {"of another version", test_other_version},
+RT_TEST_MAIN("checkpoint", {"that cannot be opened now", test_cannot_open},
+             {"of another version", test_other_version},
              {"any layout reads any layout", test_layouts},
              {"numbers and texts", test_meta},
              {"pieces that do not fit together", test_refused_writes},

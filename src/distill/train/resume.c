@@ -91,6 +91,17 @@ static rt_err load_weights(void *context, int64_t step)
   return err;
 }
 
+/** Set aside the checkpoints after \a step, which are damaged.  Rank 0. */
+static rt_err fall_back(const char *run_folder, const char *folder,
+                        int64_t step)
+{
+  int64_t n = 0;
+  RT_TRY(rt_checkpoint_later(folder, step, &n));
+  if (n > 0) // first, so that none is lost if this start is killed meanwhile
+    RT_TRY(rt_run_folder_keep_metrics(run_folder));
+  return rt_checkpoint_set_aside(folder, step);
+}
+
 rt_err rt_resume_begin(const rt_run_spec *run, rt_trainer *t, int64_t *step)
 {
   const char *const run_folder = rt_deck_text(run->deck, RT_KEY_OUT_DIR);
@@ -105,7 +116,7 @@ rt_err rt_resume_begin(const rt_run_spec *run, rt_trainer *t, int64_t *step)
   RT_TRY(rt_checkpoint_newest(rt_comm_mpi(run->world), folder, load_run, &l,
                               step));
   return rt_agree(run->world, first && *step >= 0
-                                  ? rt_checkpoint_set_aside(folder, *step)
+                                  ? fall_back(run_folder, folder, *step)
                                   : RT_OK);
 }
 

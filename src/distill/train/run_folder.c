@@ -1,6 +1,7 @@
 /** \file run_folder.c */
 #include "distill/train/run_folder.h"
 
+#include "base/log.h"
 #include "distill/job/job_inputs.h"
 #include "io/common/lock.h"
 
@@ -42,6 +43,25 @@ rt_err rt_run_folder_check(const char *folder)
              "%s holds a %s that was not written by a training run and would "
              "be overwritten; choose another output.dir",
              folder, written[i]);
+  return RT_OK;
+}
+
+rt_err rt_run_folder_keep_metrics(const char *folder)
+{
+  char from[RT_PATH_MAX], to[RT_PATH_MAX], name[64] = "metrics.jsonl.damaged";
+  RT_TRY(rt_path_join(from, folder, "metrics.jsonl"));
+  if (!rt_file_exists(from))
+    return RT_OK;
+  RT_TRY(rt_path_join(to, folder, name));
+  for (int i = 2; rt_path_exists(to); i++) {
+    snprintf(name, sizeof name, "metrics.jsonl.damaged-%d", i);
+    RT_TRY(rt_path_join(to, folder, name));
+  }
+  RT_TRY(rt_file_copy(from, to));
+  rt_warn(
+      "%s goes on from an older checkpoint: its lines until now are kept in "
+      "%s",
+      from, to);
   return RT_OK;
 }
 

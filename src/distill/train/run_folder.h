@@ -15,6 +15,10 @@ RT_MUST rt_err rt_run_folder_checkpoints(char out[RT_PATH_MAX],
 /** Check that no deck or configuration of the user is overwritten: the folder
  *  of a run contains metrics or checkpoints as well.  RT_ERR_LOCKED. */
 RT_MUST rt_err rt_run_folder_check(const char *folder);
+/** Keep a copy of FOLDER/metrics.jsonl, if there is one, before it is cut by a
+ *  run that falls back to an older checkpoint: metrics.jsonl.damaged, or
+ *  .damaged-2 ... */
+RT_MUST rt_err rt_run_folder_keep_metrics(const char *folder);
 /** Remove what killed runs left in it (rt_lock_sweep), if a run has written
  *  into it. */
 void rt_run_folder_sweep(const char *folder);
