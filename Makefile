@@ -1,15 +1,15 @@
 # Retort.  `make demo` and `make check` do all the set-up on a fresh machine.
 #   CC=gcc|clang|...            a C17 compiler with OpenMP
-#   BLAS=openblas|mkl|blis|...  any CBLAS that pkg-config knows; another one:
-#   BLAS= BLAS_CFLAGS=.. BLAS_LIBS=..  said by hand
-#   MPI=ompi-c|mpich|...        pkg-config's names, HDF5=hdf5-openmpi|hdf5|...;
-#                               empty: CC is a wrapper that brings them (Cray's)
-#   PKG_CONFIG_PATH=...         searched first, as modules and Spack set it
+#   BLAS=openblas|mkl|blis|...  any CBLAS known to pkg-config
+#   BLAS= BLAS_CFLAGS=.. BLAS_LIBS=..  any other CBLAS
+#   MPI=ompi-c|mpich|...        name in pkg-config, as is HDF5=hdf5-openmpi|hdf5|...;
+#                               empty: the compiler wrapper CC provides it (Cray)
+#   PKG_CONFIG_PATH=...         searched first, as set by modules and Spack
 #   ARCH=native                 -march of the build
-#   BUILD=build                 where everything goes
+#   BUILD=build                 folder for everything that is built
 #   V=1                         print whole commands
 #   WERROR=1                    warnings are errors, as in CI
-#   SANITIZE=address,undefined  build with sanitizers (own BUILD folder, please)
+#   SANITIZE=address,undefined  build with sanitizers (use another BUILD folder)
 BUILD ?= build
 BLAS ?= openblas
 ARCH ?= native
@@ -20,16 +20,16 @@ say = $(if $(V),,@echo "  $(1)";)
 # make V=1 shows the commands
 Q = $(if $(V),,@echo "  $@";)
 
-# Debian keeps the OpenMP flavour of OpenBLAS in a folder of its own; it shares
-# its threads with ours.  What the user's PKG_CONFIG_PATH has comes first.
+# Debian has the OpenMP variant of OpenBLAS, which uses the same threads as retort, in
+# a folder of its own.  The user's PKG_CONFIG_PATH comes first.
 BLAS_PC := $(wildcard /usr/lib/*/openblas-openmp/pkgconfig)
 PC = PKG_CONFIG_PATH='$(PKG_CONFIG_PATH):$(BLAS_PC)' pkg-config
 first_pc = $(firstword $(foreach p,$(1),$(shell $(PC) --exists $(p) && echo $(p))))
-# HDF5 of the same MPI, as its headers include mpi.h; a serial one will do
+# HDF5 built with the same MPI, because its headers include mpi.h; or a serial one
 HDF5_OF = $(if $(filter mpich%,$(1)),hdf5-mpich,hdf5-openmpi) hdf5 hdf5-serial
 MPI = $(eval MPI := $$(call first_pc,ompi-c mpich))$(MPI)
 HDF5 = $(eval HDF5 := $$(call first_pc,$$(call HDF5_OF,$$(MPI))))$(HDF5)
-# Debian's BLIS has no file for pkg-config
+# Debian's BLIS has no .pc file
 BLIS := $(firstword $(wildcard /usr/lib/*/blis-openmp))
 ifeq ($(if $(filter blis,$(BLAS)),$(shell $(PC) --exists blis || echo none)),none)
 override BLAS =
@@ -37,8 +37,8 @@ BLAS_CFLAGS ?= -I$(subst /lib/,/include/,$(BLIS))
 BLAS_LIBS ?= -L$(BLIS) -Wl,-rpath,$(BLIS) -lblis
 endif
 PACKAGES = $(HDF5) $(MPI) yaml-0.1 jansson libxxhash libcrypto $(BLAS)
-# CI sets WERROR; a newer compiler's new warning is no reason not to run.  gcc takes
-# MPICH's MPI_STATUSES_IGNORE for an array of no bytes.
+# Only CI sets WERROR, so that new warnings of a newer compiler do not stop a build.
+# gcc takes MPICH's MPI_STATUSES_IGNORE for an array of size 0.
 CFLAGS_WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
   $(if $(WERROR),-Werror) $(if $(filter mpich%,$(MPI)),-Wno-stringop-overflow)
 ifdef SANITIZE
@@ -49,16 +49,15 @@ CFLAGS_OPT ?= -O3 -g
 endif
 CFLAGS = -std=c17 -D_GNU_SOURCE $(CFLAGS_OPT) -march=$(ARCH) -fopenmp -fPIC \
   $(CFLAGS_WARN) -MMD -MP -Isrc -I.
-# third-party headers are not ours to warn about; evaluated when first needed
+# no warnings from headers of libraries; evaluated when first needed
 system = $(patsubst -I%,-isystem %,$(1))
 DEPS_CFLAGS = $(eval DEPS_CFLAGS := $$(call system,$$(BLAS_CFLAGS) $$(shell $$(PC) --cflags $$(PACKAGES))))$(DEPS_CFLAGS)
-# libraries outside of the system's folders are found at run time, too
+# libraries outside the system's folders are found at run time, too
 PC_LIBS = $(shell $(PC) --libs $(PACKAGES))
 DEPS_LIBS = $(eval DEPS_LIBS := $$(BLAS_LIBS) $$(PC_LIBS) $$(patsubst -L%,-Wl$$(comma)-rpath$$(comma)%,$$(filter -L%,$$(PC_LIBS))) -lm -lpthread)$(DEPS_LIBS)
 comma := ,
 
-# vector loops: fused multiply-add, no errno, no traps; NaN and Inf keep their
-# meaning
+# for vector loops: fused multiply-add, no errno, no traps; NaN and Inf stay intact
 KFLAGS = -fno-math-errno -fno-trapping-math -ffp-contract=fast
 SRC := $(shell find src io -name '*.c' -not -path 'src/app/*' | sort)
 OBJ = $(SRC:%.c=$(BUILD)/obj/%.o)
@@ -90,16 +89,16 @@ $(LIB): $(OBJ) $(KOBJ)
 	@rm -f $@
 	$(call say,AR $@)ar rcs $@ $^
 
-# the checks see what this make sees
+# deps.sh gets the variables given to this make
 given = $(if $(filter-out undefined file,$(origin $(1))),$(1)='$($(1))')
 DEPS = CC='$(CC)' BLAS='$(BLAS)' PKG_CONFIG_PATH='$(PKG_CONFIG_PATH):$(BLAS_PC)' \
   $(call given,MPI) $(call given,HDF5) BLAS_CFLAGS='$(BLAS_CFLAGS)' .ci/deps.sh
 .PHONY: flags
 flags: ## print what a program that links the library needs
 	@echo '-fopenmp $(DEPS_CFLAGS) $(DEPS_LIBS)'
-# everything is built anew when the flags change; says what is missing first;
-# a folder that is all ours gets a tag (bford.info/cachedir), and `clean` asks
-# for it
+# Everything is rebuilt when the flags change, after a check for missing packages.  A
+# folder that was empty gets a tag (bford.info/cachedir), without which `clean` refuses
+# to remove it.
 TAG = Signature: 8a477f597d28d172789f06886806bc55
 FLAGS_NOW = $(CC) $(CFLAGS) $(KFLAGS) $(PACKAGES) $(BLAS_CFLAGS) $(BLAS_LIBS)
 $(BUILD)/flags: FORCE | ours
@@ -111,7 +110,7 @@ $(BUILD)/commit: FORCE | ours
 	@mkdir -p $(@D)
 	@echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' >$@
 FORCE:
-# root may have built here before
+# fails early if the folder belongs to another user
 ours: FORCE
 	@mkdir -p $(BUILD) 2>/dev/null; \
 	other=$$(find $(BUILD) -maxdepth 5 -name venv -prune -o -type d ! -writable \
@@ -135,7 +134,7 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC $@)$(CC) $(CFLAGS) $(DEPS_CFLAGS) -c $< -o $@
 
-# what suites share
+# code shared by the suites
 SUPPORT = $(BUILD)/libsupport.a
 SUPPORT_OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/support/*.c))
 $(SUPPORT_OBJ): private CFLAGS += -Itests
@@ -157,8 +156,7 @@ $(BUILD)/tests/%: tests/%.c $(SUPPORT) $(LIB)
 .PHONY: tests
 tests: $(TESTS) $(BENCHES) $(BUILD)/tests/gen_docs ## build the suites
 
-# The packages may only now be installed: what pkg-config says of them is asked
-# by a second make.
+# `deps` may have just installed packages, so a second make asks pkg-config.
 .PHONY: deps check run-check
 deps: ## install what is missing (root, Debian or Ubuntu), or say it
 	@$(DEPS) build check
@@ -171,8 +169,8 @@ run-check: ## `check` without set-up and build
 .PHONY: soak sanitize
 soak: all ## kill, fail and restart at random, N=1 rounds
 	@tests/soak.sh $(BUILD) $(or $(N),1)
-# Leaks are not looked for: Open MPI's, in modules that it has unloaded by then,
-# cannot be told from ours.
+# No leak detection: Open MPI leaks from modules that are unloaded by the end, which no
+# suppression can match.
 sanitize: ## the C suites with sanitizers (ONLY="deck script_train": some)
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(BUILD)/asan \
 	  SANITIZE=address,undefined all tests
@@ -211,7 +209,7 @@ format: ## give C files the form that lint checks
 	@$(CLANG_FORMAT) -i $(C_FILES) $(H_FILES)
 lint-shell: ## shellcheck
 	@shellcheck $(SH_FILES)
-# one file at a time: given several, the analyzer mistakes va_list
+# one file per call: with several, the analyzer misreads va_list
 lint-tidy: ## clang-tidy (C_FILES=...: some)
 	@printf '%s\n' $(C_FILES) | xargs -P $$(nproc) -n 1 ./tests/lint_tidy.sh \
 	  $(TIDY_FLAGS)
@@ -241,36 +239,40 @@ smollm2: deps ## a real teacher and real text: capture, three students, compare
 	@inputs/smollm2/prepare.sh $(BUILD)/venv $(BUILD)/smollm2 teacher corpus
 	@inputs/smollm2/run.sh $(BUILD)/bin/retort $(BUILD)/smollm2
 
-# libFuzzer comes with clang.  Leaks are looked for, but LeakSanitizer does not
-# get on with MPI's threads: fuzz_shard.c counts by itself
+# libFuzzer is part of clang.  LeakSanitizer does not work with the threads of MPI:
+# fuzz_shard.c, which uses MPI, looks for leaks itself.
 SECONDS = 60
 FUZZERS = codec manifest shard
 FUZZ_CC = $(firstword $(wildcard /usr/bin/clang-14) clang)
 FUZZ_FLAGS = -std=c17 -D_GNU_SOURCE -O1 -g -fno-sanitize-recover=undefined \
-  -fsanitize=fuzzer,address,undefined $(CFLAGS_WARN) -Isrc -I. -Itests -Itests/fuzz
+  $(CFLAGS_WARN) -MMD -MP -Isrc -I. -Itests -Itests/fuzz
 FUZZ_SRC = $(filter-out %/build_info.c,$(filter io/% src/base/% src/ranks/%,$(SRC))) \
   tests/support/codec_case.c tests/support/h5_file.c tests/support/must.c
-.PHONY: fuzz fuzz-seeds
-fuzz: $(FUZZERS:%=$(BUILD)/fuzz/fuzz_%) ## damaged datasets for the readers (SECONDS=60 each)
-	@for f in $(FUZZERS); do \
-	  mkdir -p $(BUILD)/fuzz/corpus_$$f && cd $(BUILD)/fuzz && \
+FUZZ_OBJ = $(FUZZ_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
+.PHONY: fuzz fuzz-seeds $(FUZZERS:%=fuzz-%)
+fuzz: $(FUZZERS:%=fuzz-%) ## feed damaged datasets to the readers (SECONDS=60 each)
+$(FUZZERS:%=fuzz-%): fuzz-%: $(BUILD)/fuzz/fuzz_%
+	@mkdir -p $(BUILD)/fuzz/corpus_$*
+	@cd $(BUILD)/fuzz && \
 	  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
-	  ASAN_OPTIONS=detect_leaks=$$(test $$f = shard; echo $$?) \
-	  ./fuzz_$$f -max_total_time=$(SECONDS) -max_len=$$(test $$f = shard && \
-	    echo 64 || echo 4096) -timeout=5 -rss_limit_mb=2048 -verbosity=0 \
-	    -print_final_stats=1 corpus_$$f $(CURDIR)/tests/fuzz/corpus_$$f || exit; \
-	  cd $(CURDIR); \
-	done
-$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_SRC) $(H_FILES)
+	  ASAN_OPTIONS=detect_leaks=$(if $(filter shard,$*),0,1) \
+	  ./fuzz_$* -max_total_time=$(SECONDS) -timeout=5 -rss_limit_mb=2048 \
+	    -max_len=$(if $(filter shard,$*),64,4096) -verbosity=0 \
+	    -print_final_stats=1 corpus_$* $(CURDIR)/tests/fuzz/corpus_$*
+$(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,CC $@)$(FUZZ_CC) $(FUZZ_FLAGS) $(DEPS_CFLAGS) -o $@ $< $(FUZZ_SRC) \
-	  $(DEPS_LIBS)
+	$(call say,CC $@)$(FUZZ_CC) $(FUZZ_FLAGS) \
+	  -fsanitize=fuzzer-no-link,address,undefined $(DEPS_CFLAGS) -c -o $@ $<
+$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJ)
+	@mkdir -p $(@D)
+	$(call say,CC $@)$(FUZZ_CC) $(FUZZ_FLAGS) -MF $@.d \
+	  -fsanitize=fuzzer,address,undefined $(DEPS_CFLAGS) -o $@ $< $(FUZZ_OBJ) $(DEPS_LIBS)
 fuzz-seeds: $(BUILD)/tests/fuzz/seed_codec ## write what the codec's fuzzer starts from
 	@mkdir -p tests/fuzz/corpus_codec
 	@$< tests/fuzz/corpus_codec
 
-# The tree under share/retort is that of the sources, so that links and the paths
-# of decks hold; links to code become its name.
+# share/retort has the layout of the sources, so that links in documents and paths in
+# decks work; links to source files become plain text.
 .PHONY: install uninstall
 DEST = $(DESTDIR)$(PREFIX)
 SHARED = $(wildcard README.md LICENSE CHANGELOG.md CONTRIBUTING.md CITATION.cff) \

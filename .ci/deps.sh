@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Everything that building, testing and linting needs, or says what is missing.
+# Checks that everything needed to build, test and lint is there; installs it or
+# prints what is missing.
 #   .ci/deps.sh [--only-tell] [build|check|lint]...
-# As root on Debian or Ubuntu it installs what is missing; elsewhere, and with
-# --only-tell, it prints the names under which apt, Spack and module systems
-# know it and ends 1.  With nothing missing it is quiet and quick.
-# CC, BLAS, BLAS_CFLAGS, MPI, HDF5 and PKG_CONFIG_PATH are those of the Makefile.
-# When all is there, a program of a few lines is compiled and linked as make would:
-# modules that do not fit together are told here, not by the linker.
+# As root on Debian or Ubuntu it installs what is missing.  Elsewhere, and with
+# --only-tell, it prints the names of the packages in apt, Spack and module systems
+# and exits with 1.  If nothing is missing it prints nothing.
+# CC, BLAS, BLAS_CFLAGS, MPI, HDF5 and PKG_CONFIG_PATH have the Makefile's meaning.
+# Last, a small program is compiled and linked as make would do it, so that
+# modules that do not fit together are reported here and not by the linker.
 # shellcheck disable=SC2086,SC2317 # lists are split; checks are called by eval
 set -uo pipefail
 CC=${CC:-gcc}
@@ -37,7 +38,7 @@ sys.exit(any(u.find_spec(m) is None for m in sys.argv[1:]))' "$@" \
   done
   return 1
 }
-# an empty MPI= or HDF5= in the Makefile: the compiler's wrapper brings it
+# an empty MPI= or HDF5= in the Makefile: the compiler wrapper provides it
 has_mpi() { [ -n "${MPI-x}" ] || return 0; has_pc ${MPI:-ompi-c mpich}; }
 has_hdf5() {
   [ -n "${HDF5-x}" ] || return 0

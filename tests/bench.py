@@ -4,12 +4,12 @@
   tests/bench.py BUILD [--rounds 5] [--real VENV TEACHER] [--only KEY,...]
 
 Prints each figure with its bar and writes BUILD/bench.json, a list of {key,
-value, unit, bar, holds}; keys that were not measured now keep their rows.  The
-step: a student of 48.8 M parameters (D 512, L 8, F 1408, 8/4 heads, V 49152,
-tied), 4 rows of 512 tokens, fp32, 2 threads.  --real adds PyTorch with
-torch.compile and takes SmolLM2-135M, a Hugging Face folder, as live teacher;
-without it the teacher has that shape and random weights.  OpenBLAS chooses its
-own kernels: OPENBLAS_CORETYPE and the like are taken out of the environment.
+value, unit, bar, holds}; rows of keys that were not measured are kept.  The step: a
+student of 48.8 M parameters (D 512, L 8, F 1408, 8/4 heads, V 49152, tied), 4 rows
+of 512 tokens, fp32, 2 threads.  --real adds PyTorch with torch.compile and uses
+SmolLM2-135M, a Hugging Face folder, as live teacher; otherwise the teacher has the
+same shape and random weights.  Variables such as OPENBLAS_CORETYPE are removed from
+the environment.
 """
 import argparse
 import array
@@ -55,7 +55,7 @@ def environment(threads, **more):
 
 
 def pss_mib(pid):
-    """Proportional share of memory: what ranks share counts once."""
+    """Proportional set size in MiB: shared memory counts once."""
     try:
         with open(f"/proc/{pid}/smaps_rollup") as f:
             return next(int(x.split()[1]) for x in f if x[:4] == "Pss:") / 1024
@@ -64,7 +64,7 @@ def pss_mib(pid):
 
 
 def children(pid, name):
-    """Descendants of a process that run the program called name."""
+    """Descendants of a process that run the given program."""
     found = []
     for path in glob.glob(f"/proc/{pid}/task/*/children"):
         try:
@@ -155,12 +155,12 @@ class Bench:
         return said
 
     def program(self, name, *args, ranks=1):
-        """What a measuring program of tests/ says, one thread a rank."""
+        """Output of a program tests/bench_*.c, one thread per rank."""
         said = self.retort(ranks, 1, *args, program="tests/" + name)
         return json.loads(next(x for x in said.splitlines() if x[:1] == "{"))
 
     def train(self, ranks, threads, *keys, deck="deck.yaml", **env):
-        """Its metrics lines, one a step."""
+        """The metrics lines of a run, one per step."""
         shutil.rmtree(os.path.join(self.work, "run"), ignore_errors=True)
         self.retort(ranks, threads, "train", deck, "output.dir=run", *keys,
                     **env)
@@ -189,8 +189,8 @@ class Bench:
         return statistics.median(b - a for a, b in zip(times, times[1:]))
 
     def plan(self):
-        """Planned memory over measured peak of the worst of many runs: never
-        below, and at most 10 % above."""
+        """Planned over measured memory, worst of many runs: at least 1, at most
+        1.1."""
         least, most = extremes(os.path.join(self.build, "bin/retort"))
         self.put("plan.memory", least if least < 1 else most, "ratio", 1.1,
                  False, least >= 1 and most <= 1.1)
@@ -202,7 +202,7 @@ class Bench:
         return [float(x) for x in re.findall(r" (\d+\.\d+) ", line)], line
 
     def alternate(self, *sides):
-        """Medians of all sides, each run once a round."""
+        """Medians of all sides; each round runs each side once."""
         seconds = [[] for _ in sides]
         for _ in range(self.rounds):
             for side, taken in zip(sides, seconds):
@@ -210,14 +210,14 @@ class Bench:
         return [statistics.median(s) for s in seconds]
 
     def make(self, what):
-        """A folder that keys above name, made when first needed."""
+        """A folder that deck keys above refer to, made when first needed."""
         if what in self.made:
             return
         self.made.add(what)
         to = os.path.join(self.work, what)
         if what == "teacher" and self.teacher:
             os.symlink(self.teacher, to)
-        elif what == "dataset":  # of 50 entries a token, as random as can be
+        elif what == "dataset":  # 50 random entries per token
             self.make("tiny")
             self.retort(1, 2, "capture", "deck.yaml", "teacher.weights=tiny",
                         "capture.dir=dataset", "capture.top_k=50")
@@ -229,7 +229,7 @@ class Bench:
     # --- figures
 
     def core_types(self):
-        """Which kernels OpenBLAS takes; others must give the same loss."""
+        """The kernels that OpenBLAS chooses; others must give the same loss."""
         line = self.bench("gemm")[1]
         print(f"  {line.split(', ', 2)[2]}; load {os.getloadavg()[0]:.2f} on "
               f"{os.cpu_count()} cores", flush=True)
@@ -242,9 +242,10 @@ class Bench:
             sys.exit("the loss depends on the kernels of OpenBLAS")
 
     def efficiency(self):
-        """Step FLOP/s, attention as computed, over CBLAS alone."""
+        """FLOP/s of a step, attention as computed, over those of CBLAS alone."""
         gemm_flop = 6 * N * (L * (2 * D * D + 2 * D * KV + 3 * D * FFN) + D * V)
-        # causal halves: 2 products forward, 5 backward (one is made again)
+        # causal attention computes half of each product: 2 forward, 5 backward (one is
+        # recomputed)
         attention = 7 * 2 * 4 * L * 512 * 512 * 512 / 2
         step, alone = self.alternate(lambda: self.step(1, 2),
                                      lambda: self.bench("gemm")[0][0])

@@ -1,4 +1,4 @@
-"""What stored logits cost, for tests/bench.py --real.
+"""Costs of stored logits, for tests/bench.py --real.
 
 SmolLM2-135M over English: captures 204,800 tokens top-0.95-100 and 16,384 of the
 likeliest 5 % of V, once (4 minutes; kept in BUILD/bench_store), then measures
@@ -14,23 +14,23 @@ SIZE_KEYS = ("store.packed100.bytes_per_entry",
              "store.packed.kl_max", "store.sampled50.bytes_per_id",
              "store.wide.bytes_per_entry", "store.wide.kl",
              "store.decode50.tokens_per_s", "store.encode50.tokens_per_s")
-HERE = os.getcwd()  # decks name files from the root of the repository
+HERE = os.getcwd()  # paths in decks start at the root of the repository
 DECK = os.path.join(HERE, "inputs/smollm2/student.yaml")
 OUTSIDE = ("set-up", "evaluation", "dataset writing", "checkpoint", "logging",
-           "total")  # phases that are no part of a step
-N_COPIES = 8  # of 22 MB, larger together than a processor's cache
+           "total")  # phases that are not part of a step
+N_COPIES = 8  # 22 MB each: together larger than the cache of a processor
 CAPTURE_ROWS = 32  # of 512 tokens: about 13 s, the first forward counted
 
 
 def smollm2(b):
-    """Keys that every run with the teacher needs."""
+    """Deck keys of every run with the teacher."""
     corpus = os.path.join(os.path.dirname(b.teacher), "docs")
     return [f"data.files=[{corpus}]", f"data.tokenizer={b.teacher}",
             f"teacher.weights={b.teacher}"]
 
 
 def folder_of(b, name):
-    """Path of a dataset, and whether it is there already."""
+    """Path of a dataset, and whether it exists."""
     to = os.path.join(b.build, "bench_store", name)
     os.makedirs(os.path.dirname(to), exist_ok=True)
     try:
@@ -49,7 +49,7 @@ def capture(b, name, *keys):
 
 
 def packed(b):
-    """The same as a capture with the default encoding makes."""
+    """The dataset in the default encoding, as a capture would write it."""
     to, there = folder_of(b, "packed")
     if not there:
         b.retort(1, 2, "logits", "select", capture(b, "exact"), to,
@@ -86,7 +86,8 @@ def sizes(b):
 
 
 def reading(b):
-    """Random rows by the library over pread; the worst of three is the key."""
+    """Time of random rows read by the library over that of pread; the worst of
+    three counts."""
     copies = [os.path.join(b.work, f"copy{i}") for i in range(N_COPIES)]
     ratios = []
     for copy in copies:
@@ -101,8 +102,8 @@ def reading(b):
 
 
 def bare_s(b):
-    """Seconds a token of the teacher's forward with head, alone; a row at a
-    time, as a capture does."""
+    """Seconds per token of the teacher's forward pass and output head alone, row by
+    row as in a capture."""
     seconds = b.bench("teacher", *smollm2(b), "teacher.source=live",
                       "teacher.target=full", "train.batch_rows=8",
                       "train.micro_rows=1", deck=DECK)[0][0]
@@ -110,8 +111,8 @@ def bare_s(b):
 
 
 def capture_s(b):
-    """Seconds a token of a capture from its first forward on, until its last
-    shard lies sealed on the disk."""
+    """Seconds per token of a capture, from its first forward pass until the last
+    shard is sealed on disk."""
     said = b.retort(1, 2, "capture", DECK, *smollm2(b), "capture.dir=overhead",
                     f"capture.rows={CAPTURE_ROWS}", "capture.shard_rows=16")
     shutil.rmtree(os.path.join(b.work, "overhead"))
@@ -126,8 +127,8 @@ def overhead(b):
 
 
 def wait_share(b, *keys):
-    """The slowest rank's wait for input over the average of all that steps do,
-    by the table that ends a run: 2 ranks, 1 thread each."""
+    """Wait for input of the slowest rank over the mean time of steps, by the table at
+    the end of a run on 2 ranks with 1 thread each."""
     run = os.path.join(b.work, "waits")
     said = b.retort(2, 1, "train", *keys, f"output.dir={run}", cwd=HERE)
     shutil.rmtree(run)

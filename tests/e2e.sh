@@ -1,14 +1,13 @@
 # shellcheck shell=bash
-# What the end-to-end scripts share: a tiny corpus, a deck, launching, checks.
-# The first argument of a script names the binary; MPIRUN and PYTHON may be set.
+# Shared by the end-to-end scripts: a tiny corpus, a deck, launching, checks.
+# The first argument of a script is the binary; MPIRUN and PYTHON may be set.
 set -u
 RETORT=$(realpath "${1:-build/bin/retort}")
 PYTHON=${PYTHON:-python3}
 MPIRUN=${MPIRUN:-mpirun --oversubscribe --mca btl self,vader}
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMP_NUM_THREADS=1
-# the networks that a machine has not got are not looked for, which takes longer
-# than most of what is run here
+# do not probe for networks: that takes longer than most runs here
 export OMPI_MCA_pml=ob1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/retort_script_XXXXXX")
@@ -22,8 +21,8 @@ fail() {
   failed=$((failed + 1))
 }
 
-# A Markov chain over 64 ids: three in four steps follow a fixed rule, so that a
-# model has something to learn.  Documents are closed by id 0.
+# A Markov chain over 64 ids.  Three in four transitions follow a fixed rule, so that
+# there is something to learn.  Id 0 ends a document.
 "$PYTHON" - <<'PY'
 import array, random
 rng = random.Random(1)
@@ -46,8 +45,8 @@ train: {length: 10, batch_rows: 8, lr: 1e-2}
 eval: {rows: 9}
 YAML
 
-# launch N ARGS...: retort on N ranks; output into out.txt, err.txt; sets code.
-# One rank needs no launcher, unless a script sets launch_one.
+# launch N ARGS...: run retort on N ranks, with output to out.txt and err.txt, and
+# set code to its exit code.  One rank runs without mpirun unless launch_one is set.
 launch_one=
 launch() {
   local run=("$RETORT")
@@ -58,7 +57,7 @@ launch() {
   code=$?
 }
 
-# expect CODE N ARGS...
+# expect CODE N ARGS...: launch, and check the exit code
 expect() {
   local want=$1
   shift
@@ -70,7 +69,7 @@ expect() {
   fi
 }
 
-# says FILE TEXT: the file must contain the text
+# says FILE TEXT: FILE must contain TEXT
 says() {
   grep -qF -- "$2" "$1" || {
     fail "$1 does not say '$2'"
@@ -78,12 +77,12 @@ says() {
   }
 }
 
-# metrics RUN: step, loss and gradient norm of each training step, one a line
+# metrics RUN: step, loss and gradient norm, one line per training step
 metrics() {
   "$PYTHON" "$here/e2e_losses.py" "$1/metrics.jsonl"
 }
 
-# same_bits A B: both runs have the same metrics and the same final weights
+# same_bits A B: both runs have bit-identical metrics and final weights
 same_bits() {
   [ -s "$1/metrics.jsonl" ] || fail "$1 has no metrics"
   cmp -s <(metrics "$1") <(metrics "$2") || {
@@ -97,31 +96,47 @@ same_bits() {
     fail "final weights of $1 and $2 differ"
 }
 
-# close_to A B: losses of each step agree to 1e-5 relative
+# close_to A B: the losses of each step agree to 1e-5 relative
 close_to() {
   "$PYTHON" "$here/e2e_losses.py" "$1/metrics.jsonl" "$2/metrics.jsonl" 1e-5 ||
     fail "losses of $1 and $2 are not within 1e-5"
 }
 
-# last FOLDER NAME: a value of its last_run (doc/formats.md)
+# last FOLDER NAME: print a value of FOLDER/last_run (doc/formats.md)
 last() { sed -n "s/^$2=//p" "$1/last_run"; }
 
-# fake NAME "SCRIPT": a program of that name in bin
+# fake NAME "SCRIPT": create a stand-in for a program, in bin
 fake() {
   mkdir -p "$work/bin"
   printf '#!/bin/bash\n%s\n' "$2" >"$work/bin/$1"
   chmod +x "$work/bin/$1"
 }
 
-# A teacher for those who need one: trained here, 30 steps, on one rank.
+# make_teacher: train a teacher for 30 steps and export it to teacher.hf
 make_teacher() {
   expect 0 1 train deck.yaml output.dir=teacher train.length=30 run.seed=7 \
     student.width=48 eval.rows=0
   expect 0 1 export teacher teacher.hf
 }
 
-# aside FOLDER COMMAND...: meanwhile, in a folder with the same corpus and deck,
-# with a code, out.txt and err.txt of its own; for what waits more than it works
+# wait_for SECONDS COMMAND...: wait until COMMAND succeeds, at most SECONDS
+wait_for() {
+  local end=$((SECONDS + $1))
+  shift
+  until "$@" 2>/dev/null; do
+    [ "$SECONDS" -lt "$end" ] || return 1
+    sleep 0.2
+  done
+}
+
+# preload NAME FLAG...: build tests/NAME.c as NAME.so, for LD_PRELOAD
+preload() {
+  ${CC:-cc} -std=c17 -D_GNU_SOURCE -O1 -fPIC -shared -o "$1.so" "$here/$1.c" \
+    "${@:2}" -ldl || exit 1
+}
+
+# aside FOLDER COMMAND...: run COMMAND in the background, in a folder of its own with
+# the same corpus and deck; for tests that mostly wait
 declare -A asides=()
 aside() {
   local before=$failed
@@ -134,7 +149,7 @@ aside() {
   ) >"$work/$1.log" 2>&1 &
   asides[$!]=$1
 }
-# wait for all that goes on aside
+# rejoin: wait for all commands started by aside
 rejoin() {
   local pid
   for pid in "${!asides[@]}"; do

@@ -1,7 +1,7 @@
 """Training losses of metrics.jsonl.
 
-  e2e_losses.py A             step, loss, gradient norm as written, a line each
-  e2e_losses.py A B BAR       exit 1 unless losses agree to BAR relative
+  e2e_losses.py A             print step, loss and gradient norm, one line per step
+  e2e_losses.py A B BAR       exit with 1 unless losses agree to BAR relative
 """
 import json
 import sys

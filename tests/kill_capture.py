@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Kill `retort capture` at random times; run by tests/scripts/script_kill.sh.
+"""Kill `retort capture` at random times; run by tests/scripts/script_kill_capture.sh.
 
   kill_capture.py KILLS SEED
 
-In a folder with deck.yaml and teacher.hf.  Every run has 1 to 3 ranks; it loses
-one rank or all of them.  After each kill the sealed shards must be those of
-before (same file) or new ones, all with the contents of a capture that nobody
-disturbed.  A capture that comes to its end is verified, and the next begins.
+The current folder has deck.yaml and teacher.hf.  Each run has 1 to 3 ranks, of which
+one or all are killed.  After each kill, the sealed shards of before must still be the
+same files, and new ones must have the contents of an undisturbed capture.  When a
+capture finishes, it is verified and the next one begins.
 """
 import glob
 import json
@@ -31,7 +31,7 @@ def capture(folder, ranks):
 
 
 def sealed(folder):
-    """Shards with their seals: name to identity of the file."""
+    """{name: identity of the file} of the sealed shards."""
     out = {}
     for path in glob.glob(folder + "/shard-*.h5"):
         s = os.stat(path)
@@ -46,7 +46,7 @@ def contents(path):
 
 
 def is_complete(folder):
-    """A kill may come after the last manifest: then the capture is finished."""
+    """A kill after the last manifest was written leaves a finished capture."""
     try:
         with open(folder + "/manifest.json") as f:
             return json.load(f)["complete"]
@@ -55,7 +55,7 @@ def is_complete(folder):
 
 
 def verify(folder):
-    """Every shard that is sealed is in order, in retort's own eyes."""
+    """retort accepts all sealed shards, and reports an unfinished capture."""
     job = subprocess.run([RETORT, "logits", "verify", folder],
                          capture_output=True, text=True)
     assert job.returncode == 0, job.stderr
@@ -64,7 +64,7 @@ def verify(folder):
 
 
 def complete(folder, want):
-    """A finished dataset: verified by retort, with the undisturbed's shards."""
+    """retort accepts the finished dataset, and no shard is missing."""
     verify(folder)
     assert len(sealed(folder)) == len(want), "shards are missing"
 
@@ -83,7 +83,7 @@ def main():
         time.sleep(rng.uniform(0.2, 0.9) * length)
         strike(job, rng)
         status, err = finish(job)
-        assert status != 73, f"kill {i}: refused: {err[:600]}"
+        assert status != 73, f"kill {i}: locked: {err[:600]}"
         now = sealed("killed")
         for name, file in known.items():
             assert now.get(name) == file, f"kill {i}: {name} was not kept"

@@ -1,4 +1,4 @@
-"""Kill -9 for tests/kill_*.py: start a job, wait, strike, see it end."""
+"""For tests that kill jobs (tests/kill_*.py): start, kill ranks, wait for the end."""
 import glob
 import os
 import random
@@ -10,13 +10,15 @@ MPIRUN = os.environ.get("MPIRUN", "mpirun --oversubscribe").split()
 
 
 def start(ranks, *words):
+    # without this, mpirun waits for a second before it kills the remaining ranks
+    env = {**os.environ, "OMPI_MCA_odls_base_sigkill_timeout": "0"}
     return subprocess.Popen(
         [*MPIRUN, "-np", str(ranks), RETORT, *words], stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env)
 
 
 def look(pid):
-    """What a process is doing, as far as the kernel tells."""
+    """What a process is doing, according to /proc."""
     said = []
     for name in ("comm", "wchan", "stack"):
         try:
@@ -28,7 +30,7 @@ def look(pid):
 
 
 def finish(job):
-    """Its status and what it said; no run may hang, whatever was killed."""
+    """Exit code and stderr of the job; it must not hang, whatever was killed."""
     try:
         err = job.communicate(timeout=60)[1]
     except subprocess.TimeoutExpired:
@@ -53,7 +55,7 @@ def children(pid):
 
 
 def strike(job, rng: random.Random):
-    """One rank, or as often all of them."""
+    """Kill one rank or, equally often, all of them."""
     ranks = children(job.pid)
     if ranks and rng.random() < 0.5:
         ranks = [rng.choice(ranks)]

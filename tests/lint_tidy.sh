@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # clang-tidy on one file:  tests/lint_tidy.sh FLAG... FILE
-# Prints a line for each finding; with WHY=1 also how the analyzer got there.
+# Prints one line per finding; with WHY=1 also the analyzer's path to it.
 set -uo pipefail
 file=${!#}
 flags=("${@:1:$#-1}")

@@ -3,10 +3,10 @@
 
   llama.py FOLDER CORPUS.u16 T [KEY=JSON ...] [alias] [shards] [total=N]
 
-Writes FOLDER (config.json, weights random but always the same for the same
-shapes), with KEY=JSON in config.json (null: left out), and prints the mean loss
-over rows of T tokens of the corpus: plain formulas in double, but for rotary
-angles, which transformers has in float32.
+Writes FOLDER with a config.json that includes KEY=JSON (null: without the key) and
+random weights, always the same for the same shapes.  Prints the mean loss over rows
+of T tokens of the corpus, by plain formulas in double precision, except for rotary
+angles, which transformers computes in float32.
 """
 import json
 import os
@@ -50,7 +50,7 @@ def weights_of(c):
 
 
 def frequencies(c, hd, seq):
-    """As transformers' modeling_rope_utils.py computes them."""
+    """Rotary frequencies as in transformers' modeling_rope_utils.py."""
     p = c.get("rope_parameters") or c.get("rope_scaling") or {}
     kind = p.get("rope_type") or p.get("type") or "default"
     theta = p.get("rope_theta") or c.get("rope_theta") or 1e4

@@ -68,7 +68,7 @@ def config_of(spec):
 
 
 def sharpen(model):
-    """Weights large enough that attention and logits are not flat."""
+    """Enlarge the weights, so that attention and logits are far from uniform."""
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.dim() == 2:
@@ -147,7 +147,7 @@ class Retort:
         with open(os.path.join(folder, "eval.json")) as f:
             loss = json.load(f)["loss"]
         z = np.fromfile(logits, np.float32).reshape(n_rows, seq, vocab)
-        os.remove(logits)  # eval writes over no file
+        os.remove(logits)  # eval overwrites no file
         return z, loss
 
 
@@ -163,7 +163,7 @@ class Report:
 
 
 def put_rows(path, rows):
-    """Rows of T + 1 that overlap by one token, as one u32 stream."""
+    """Write rows of T + 1 tokens, which overlap by one, as one u32 stream."""
     np.concatenate([rows[:, :-1].ravel(), rows[-1:, -1]]).astype("<u4").tofile(
         path)
 
@@ -249,7 +249,7 @@ def small_models(retort, report, golden, names):
 
 
 def keep_golden(golden, name, folder, rows, loss):
-    """Weights, rows and fp64 answers, small enough to be committed."""
+    """Write weights, rows and fp64 results, small enough to be committed."""
     to = os.path.join(golden, name)
     os.makedirs(to, exist_ok=True)
     for file in ("config.json", "model.safetensors"):

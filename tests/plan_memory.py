@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The memory plan against what runs take, over many kinds of runs.
+"""The memory plan against the measured memory of many kinds of runs.
 
   tests/plan_memory.py RETORT [--only NAME;...]
 
@@ -83,7 +83,7 @@ RUNS = {  # name: ranks, arguments
 
 
 def run_child(out, command):
-    """A rank: run the command, leave its peak in KiB in a file."""
+    """One rank: run the command and write its peak in KiB to a file."""
     code = subprocess.call(command)
     rank = os.environ.get("OMPI_COMM_WORLD_RANK", "0")
     with open(f"{out}.{rank}", "w") as f:
@@ -103,7 +103,7 @@ class Runs:
                         ).tofile(f)
 
     def launch(self, ranks, arguments, keep=False):
-        """Its output, and the largest peak of a rank in MiB."""
+        """Output of the run, and the largest peak of any rank in MiB."""
         for name in () if keep else ("run", "captured"):
             shutil.rmtree(os.path.join(self.work, name), ignore_errors=True)
         said = subprocess.run(
@@ -124,7 +124,7 @@ class Runs:
         return said.stdout, max(peaks)
 
     def make(self, name):
-        """What a run reads: the teacher, or a dataset of its own."""
+        """An input of runs: the teacher, or a dataset."""
         if os.path.exists(os.path.join(self.work, name)):
             return
         if name == "teacher":
@@ -153,7 +153,7 @@ class Runs:
 
 
 def extremes(retort, names=RUNS):
-    """The least and the largest ratio."""
+    """The smallest and the largest ratio."""
     runs = Runs(retort)
     try:
         ratios = [runs.ratio(name) for name in names]

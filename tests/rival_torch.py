@@ -1,10 +1,10 @@
 """The rival of tests/bench.py: the same step in PyTorch with torch.compile, as a
-user of transformers would write it.  Both sides alternate, so it waits:
+user of transformers would write it.  Both sides alternate, so it runs on request:
 
   rival_torch.py lm|online [TEACHER]
 
-Each line on stdin, a number of steps, is answered with one JSON line: what each
-of them took, in seconds.
+Each line on stdin is a number of steps; the answer is one JSON line with the seconds
+of each step.
 """
 import json
 import sys

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Runs the built suites, lowest layer first, then the script tests.
-#   tests/run.sh BUILD [NAME]...     NAME: only these (base, script_docs)
-# A suite runs once for each rank count of the line "ranks: 1 2 4" in its first
-# comment (default 1).  The last line counts all runs; ends 1 on any failure.
-# JOBS of them go on at once (2): most wait more than they work.  One that
-# measures has the machine for itself: it says "runs alone" near its beginning.
-# MPIRUN and TIMEOUT (seconds of one run, 300) may be set.
+# Runs the compiled suites, lowest layer first, then the scripts.
+#   tests/run.sh BUILD [NAME]...     NAME: only these, e.g. base script_docs
+# A suite runs once for each number of ranks in the line "ranks: 1 2 4" of its first
+# comment (default: 1).  The last line printed counts the runs; exit code 1 if any
+# failed.  JOBS tests run at the same time (default: 2), because most of them mostly
+# wait.  A test with "runs alone" in its first lines has the machine to itself.
+# MPIRUN and TIMEOUT (seconds per test; default: 300 for suites, 900 for scripts) may
+# be set.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 build=${1:?usage: tests/run.sh BUILD [NAME]...}
 shift
 only=" $* "
 
-# rooms in the order of doc/layers.txt; tests has a folder for each first part
+# top folders of rooms, in the order of doc/layers.txt; tests/ has the same folders
 mapfile -t rooms < <(sed -n 's|^\([a-z]*\)[a-z/]*:.*|\1|p' doc/layers.txt |
   awk '!seen[$0]++')
 
@@ -20,8 +21,8 @@ export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1
 export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 MPIRUN=${MPIRUN:-mpirun}
 if "$MPIRUN" --version 2>/dev/null | grep -q "Open MPI"; then
-  # more ranks than cores: waiting ranks must yield; and only shared memory:
-  # to look for other networks takes longer than most suites
+  # More ranks than cores: ranks that wait must yield.  Shared memory only: probing
+  # for networks takes longer than most suites.
   export OMPI_MCA_pml=ob1
   MPIRUN+=" --oversubscribe --mca btl self,vader --mca mpi_yield_when_idle 1"
 fi
@@ -53,19 +54,19 @@ finish() { # title, status, seconds, log
   esac
 }
 
-# leave N: wait until at most so many go on, and tell of those that are done
+# leave N: wait until at most N tests are running; report those that finished
 leave() {
   local i status seconds some
   while [ ${#titles[@]} -gt "$1" ]; do
     wait -n
     some=$?
     for i in "${!titles[@]}"; do
-      # 127: nobody is left; this one was killed
+      # 127: no child is left, so this one was killed
       [ "$some" != 127 ] || [ -e "$place/$i.status" ] ||
         echo "137 0" >"$place/$i.status"
       [ -e "$place/$i.status" ] || continue
       read -r status seconds <"$place/$i.status"
-      # of a suite that has passed: how many tests and asserts there were
+      # numbers of tests and asserts of a suite that passed
       [ "$status" -ne 0 ] || grep -A3 "^Run Summary:" "$place/$i.log"
       finish "${titles[$i]}" "$status" "$seconds" "$place/$i.log"
       unset "titles[$i]"
@@ -73,7 +74,7 @@ leave() {
   done
 }
 
-# begin SOURCE TITLE COMMAND...: when there is room
+# begin SOURCE TITLE COMMAND...: start a test as soon as a job slot is free
 begin() {
   local source=$1 title=$2 alone=0
   head -n 12 "$source" | grep -q "runs alone" && alone=1
@@ -94,7 +95,7 @@ run_suite() { # name, ranks
   # shellcheck disable=SC2086 # MPIRUN has options
   timeout -k 10 "${TIMEOUT:-300}" $MPIRUN -np "$2" "$build/tests/test_$1"
   local status=$?
-  # a suite that ran nothing has not passed
+  # a suite without a single assert has not passed
   [ "$status" -ne 0 ] ||
     grep -q "^ *asserts *[1-9]" "$place/$n_begun.log" || status=70
   return "$status"

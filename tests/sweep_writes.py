@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Let one write fail, in every place; run by tests/scripts/script_write_sweep.sh.
 
-  sweep_writes.py TRIALS SEED      TRIALS: how many, at random, of each case as
-                                   many; or "all", or "chosen": below
+  sweep_writes.py TRIALS SEED      TRIALS: a number of random trials, spread
+                                   evenly over the cases; or "all"; or "chosen"
 
-In a folder with deck.yaml, teacher.hf and fail.so.  Each trial is a command of
-which the n-th call that changes its output fails, once or from then on, on one
-rank or on all.  Then it has either ended with 0 and the contents of a run that
-nobody disturbed, or with an error within 10 s that names a path; and the same
-command ends with 0 and these contents when nothing fails any more.
+The current folder has deck.yaml, teacher.hf and fail_write.so.  In each trial the n-th call
+that changes the output of a command fails, once or from then on, on one rank or on
+all.  The command must exit with 0 and the contents of an undisturbed run, or within
+10 s with an error that names a path.  The same command, when nothing fails any more,
+must then exit with 0 and these contents.
 """
 import errno
 import hashlib
@@ -27,7 +27,7 @@ from kills import MPIRUN, RETORT, finish
 HERE = os.getcwd()
 REASONS = ("EIO", "ENOSPC", "EDQUOT", "ESTALE", "EINTR", "EROFS", "short", "lie")
 FROM_THEN_ON = ("EIO", "ENOSPC")
-MAX_CALLS = 60  # of a rank: evenly spread, where it has more
+MAX_CALLS = 60  # per rank; if it has more, evenly spread ones
 
 
 def digest(path):
@@ -36,13 +36,13 @@ def digest(path):
 
 
 def files(folder, *left_out):
-    """Contents of all files in it, or of the one of that name."""
+    """Contents of a file, or of all files in a folder."""
     if os.path.isfile(folder):
         return {"": digest(folder)}
     found = {}
     for path in glob(folder + "/**", recursive=True):
         name = os.path.relpath(path, folder)
-        # a draft, or a lock, that a bad disk would not remove
+        # except drafts and locks that could not be removed
         if os.path.isfile(path) and ".tmp." not in name and \
                 not os.path.basename(name).startswith("lock") and \
                 name not in left_out:
@@ -51,7 +51,7 @@ def files(folder, *left_out):
 
 
 def metrics(folder):
-    """Every line but for the times in it."""
+    """Every line, without times."""
     with open(folder + "/metrics.jsonl") as f:
         lines = [json.loads(x, parse_float=str) for x in f]
     return [{k: v for k, v in x.items() if not k.endswith("_s")}
@@ -64,7 +64,8 @@ def run_of(folder):
 
 
 def dataset_of(folder):
-    """Nothing, once it is in order and the undisturbed one, bit for bit."""
+    """Check that the dataset is valid and bit-identical to the undisturbed one;
+    returns nothing."""
     if folder.startswith("kept."):
         return []
     for words in (("verify", folder), ("diff", folder, "kept." + folder)):
@@ -82,7 +83,7 @@ CAPTURE = ("capture", "deck.yaml", "teacher.weights=teacher.hf",
            "capture.rows=16", "capture.shard_rows=8", "capture.dir={}")
 TRAIN = ("train", "deck.yaml", "train.length=2", "checkpoint.every=1",
          "eval.rows=0", "checkpoint.keep_last=1", "output.dir={}")
-# name of what is made, ranks, command, what to compare
+# name of the output, ranks, command, how to compare
 CASES = (
     ("capture.1", 1, CAPTURE, dataset_of),
     ("capture.2", 2, CAPTURE, dataset_of),
@@ -104,8 +105,8 @@ CASES = (
 )
 
 FIRST, MIDDLE = 0, 0.5
-# what has gone wrong before, in every build: case, file, rank, which of the
-# rank's writes to it, how
+# writes whose failure once had a wrong result: case, file, rank, which of the rank's
+# writes to that file, how it fails
 CHOSEN = (
     ("capture.1", "shard-000000.h5", 0, FIRST, "EIO"),
     ("capture.1", "shard-000001.h5", 0, MIDDLE, "ENOSPC"),
@@ -141,10 +142,10 @@ def remove(name):
 
 
 def tried(case, **options):
-    """Its status, what it said, how long it took."""
+    """Exit code, message and seconds of the command."""
     began = time.monotonic()
-    options = {"LD_PRELOAD": HERE + "/fail.so", "FAIL_IN": case[0], **options}
-    job = subprocess.Popen(  # mpirun itself is to live
+    options = {"LD_PRELOAD": HERE + "/fail_write.so", "FAIL_IN": case[0], **options}
+    job = subprocess.Popen(  # mpirun itself must not fail
         [*MPIRUN, "-np", str(case[1]), "env",
          *(f"{k}={v}" for k, v in options.items()), RETORT, *command(case)],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -154,7 +155,8 @@ def tried(case, **options):
 
 
 def undisturbed(case):
-    """Make it and keep it; calls of each rank, and seconds."""
+    """Run the case without failures and keep the result; returns the calls of each
+    rank, and seconds."""
     name = case[0]
     status, err, seconds = tried(case, FAIL_COUNT=HERE + "/count")
     assert status == 0, err
@@ -171,8 +173,8 @@ def undisturbed(case):
 
 
 def trial(case, want, rank, n, how, once, part=""):
-    """True when it failed.  n counts the calls to paths with this part, or to
-    all of the output."""
+    """True if the command failed.  n counts calls on paths that contain part, or on
+    any output."""
     name, contents = case[0], case[3]
     options = {"FAIL_AT": str(n), "FAIL_RANK": str(rank),
                "FAIL_HOW": str(getattr(errno, how, how))}
@@ -209,11 +211,11 @@ def trial(case, want, rank, n, how, once, part=""):
 
 
 trial.n_bad = 0
-trial.most_s = 0.0  # that an error came later than the undisturbed end
+trial.most_s = 0.0  # largest delay of an error after the undisturbed end
 
 
 def all_trials(wants):
-    """(case, rank, call, how, once) of the calls of every rank."""
+    """(case, rank, call, how, once) for all calls of all ranks."""
     for case in CASES:
         for rank, n in wants[case[0]]["calls"].items():
             calls = sorted({n * i // MAX_CALLS for i in range(MAX_CALLS)}
@@ -225,7 +227,7 @@ def all_trials(wants):
 
 
 def chosen_trials(wants):
-    """The same for CHOSEN, with the path's part."""
+    """The same for the trials in CHOSEN, with the part of the path."""
     cases = {case[0]: case for case in CASES}
     for name, part, rank, where, how in CHOSEN:
         calls = [call for r, call, path in wants[name]["seen"]
@@ -249,7 +251,7 @@ def main():
     if sys.argv[1] == "chosen":
         trials = list(chosen_trials(wants))
     elif sys.argv[1] != "all":
-        # each case as often, whatever the number of its calls
+        # the same number for each case
         rng.shuffle(trials)
         of = {case[0]: [t for t in trials if t[0] is case] for case in CASES}
         each = -(-int(sys.argv[1]) // len(CASES))

@@ -26,9 +26,9 @@ void rt_watchdog_limit(double limit_s);
  *  one sign of life to the next: a collective, or a piece of a large file that
  *  is read) and for writing checkpoints and shards (to a slow disk), unless a
  *  rank is frozen or all wait in collectives.  A rank that waits deliberately
- * (rt_watchdog_wait) may do so as long as others beat.  \a folder: of the run,
- * or "" (then only ranks on one node see each other).  It and \a phases are
- * borrowed until the stop. Collective; errors are agreed upon. */
+ *  (rt_watchdog_wait) may do so as long as others beat.  \a folder: of the run,
+ *  or "" (then only ranks on one node see each other).  It and \a phases are
+ *  borrowed until the stop. Collective; errors are agreed upon. */
 RT_MUST rt_err rt_watchdog_start(const rt_comm *world, const char *folder,
                                  double limit_s, const rt_phases *phases);
 

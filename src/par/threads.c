@@ -193,7 +193,7 @@ static rt_err gather_sets(const rt_comm *world, const rt_comm *node,
 }
 
 /** This rank's part of the CPU quota that leaves it the least, and the file \a
- * of which it comes. */
+ *  of which it comes. */
 static rt_err share_quota(const rt_comm *world, double *quota, char *of,
                           size_t n)
 {

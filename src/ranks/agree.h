@@ -99,7 +99,7 @@ uint64_t rt_ranks_count(void);
 const char *rt_ranks_where(void);
 /** Note that this rank makes progress outside collectives, in work that may
  *  take hours before the first step (reading a corpus, say): a sign of life for
- * the watchdog. */
+ *  the watchdog. */
 void rt_ranks_alive(void);
 /** Number of such notes.  Callable from any thread. */
 uint64_t rt_ranks_signs(void);

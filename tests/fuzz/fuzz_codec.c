@@ -1,7 +1,7 @@
 /** \file fuzz_codec.c
  *  Tables and records of logits from arbitrary bytes, for libFuzzer: refused,
- * or a row that keeps every rule and comes back when it is encoded anew. `make
- * fuzz` builds and runs it; `make fuzz-seeds` makes what it starts from. */
+ *  or a row that keeps every rule and comes back when it is encoded anew. `make
+ *  fuzz` builds and runs it; `make fuzz-seeds` makes what it starts from. */
 #include "support/codec_case.h"
 #include "support/must.h"
 

@@ -1,10 +1,10 @@
 #!/bin/bash
-# Parts of a step alone: `retort bench` says seconds and memory, on any layout,
-# and the loss stays within its memory.  It runs alone.
+# `retort bench` measures time and memory of parts of a step, on any layout, and the
+# loss stays within its memory limit.  This test runs alone.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
-# bench_says PATTERN: the one line of the bench matches
+# bench_says PATTERN: the benchmark prints exactly one line, which matches
 bench_says() {
   [ "$(grep -c '^bench ' out.txt)" = 1 ] || fail "not one line of bench"
   grep -qE -- "^bench $1" out.txt || {
@@ -13,14 +13,14 @@ bench_says() {
   }
 }
 
-# --- matrix products, also of a split and of an untied head
+# --- matrix products, also with a split and with an untied output matrix
 number='[0-9]+\.[0-9]+'
 for keys in student.tied=true student.tp=2 student.tied=false; do
   expect 0 2 bench gemm deck.yaml "$keys"
   bench_says "gemm: $number s a step, $number GFLOP/s a rank, "
 done
 
-# --- a teacher: the whole vocabulary, and truncated for another tp
+# --- a teacher: full vocabulary, and truncated with another tp
 make_teacher
 live=(teacher.source=live teacher.weights=teacher.hf)
 expect 0 1 bench teacher deck.yaml "${live[@]}" teacher.target=full
@@ -28,7 +28,7 @@ bench_says "teacher: $number s a step, $number tokens/s"
 expect 0 2 bench teacher deck.yaml "${live[@]}" student.tp=2
 bench_says "teacher: "
 
-# --- the loss needs what loss.chunk_mib allows, and most of it
+# --- the loss uses most of the memory that loss.chunk_mib allows, and no more
 for chunk in 0.02 0.05; do
   expect 0 2 bench loss deck.yaml "${live[@]}" loss.chunk_mib="$chunk"
   bench_says "loss: $number MiB planned, $number MiB resident"
@@ -37,7 +37,7 @@ for chunk in 0.02 0.05; do
     END {exit !ok}' out.txt || fail "the plan of $chunk MiB is not kept"
 done
 
-# --- which by default is enough for 256 tokens of any vocabulary
+# --- the default is enough for 256 tokens with any vocabulary
 for size in "8192 512" "65536 256" "262144 256"; do
   expect 0 1 plan deck.yaml student.vocab="${size% *}" data.seq=512 \
     train.batch_rows=1
@@ -45,7 +45,7 @@ for size in "8192 512" "65536 256" "262144 256"; do
     fail "not ${size#* } tokens a chunk with V ${size% *}"
 done
 
-# --- what `make bench` asks of a dataset's encodings
+# --- encodings of datasets, as measured by `make bench`
 expect 0 1 capture deck.yaml teacher.weights=teacher.hf capture.dir=exact \
   capture.encoding=exact capture.top_p=1 capture.top_k=40 capture.rows=40
 for kind in "packed 40" "packed 20" "sampled 40 50"; do
@@ -55,7 +55,7 @@ for kind in "packed 40" "packed 20" "sampled 40 50"; do
   says out.txt '"tokens": 640'
 done
 
-# --- wrong words
+# --- invalid arguments
 expect 64 1 bench
 says err.txt "needs gemm, teacher or loss"
 expect 64 1 bench gem deck.yaml

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What make takes of the machine: the user's pkg-config files first, a CBLAS said by
-# hand, and libraries that do not fit together are told before the linker does.
+# The build finds its libraries: the user's pkg-config files come first, a CBLAS may be
+# given by hand, and libraries that do not fit together are reported before linking.
 set -uo pipefail
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -17,7 +17,7 @@ got=$(flags BLAS= BLAS_CFLAGS=-I/by/hand BLAS_LIBS=-lby_hand)
 [[ $got == *"-isystem /by/hand"*-lby_hand* ]] || fail "BLAS by hand: $got"
 [[ $got != *openblas* ]] || fail "BLAS by hand, and OpenBLAS: $got"
 
-# HDF5 of nowhere: all packages are found, nothing links
+# an HDF5 that does not exist: pkg-config finds all packages, but nothing links
 pc hdf5-of-nowhere -lno_such_hdf5
 env -u MAKEFLAGS PKG_CONFIG_PATH="$tmp" make -s HDF5=hdf5-of-nowhere deps \
   BUILD="$tmp/build" >"$tmp/out" 2>&1 && fail "deps passes what cannot be linked"
@@ -26,7 +26,7 @@ HDF5=hdf5-unknown .ci/deps.sh --only-tell build >"$tmp/out" 2>&1 &&
   fail "deps passes HDF5 that is not there"
 grep -q "HDF5 .*apt:" "$tmp/out" || fail "deps says: $(cat "$tmp/out")"
 
-# A build folder that root made, for an ordinary user: one message, no half build
+# a build folder that belongs to root: one message for an ordinary user, nothing built
 mkdir -p "$tmp/of_root/obj"
 chmod 755 "$tmp"
 chmod 555 "$tmp/of_root/obj"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Capture: the same entries on 1 and 2 ranks, training on them, and going on
-# with an interrupted capture.
+# Capture: the same entries on 1 and 2 ranks, training on them, and resuming an
+# interrupted capture.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
@@ -9,11 +9,11 @@ for _ in {1..30}; do cat corpus.u16; done >many.u16 # 1.2 M rows of a token
 from=(teacher.weights=teacher.hf capture.rows=88 capture.shard_rows=16
   capture.micro_rows=6 capture.encoding=exact)
 
-# --- refused for lack of memory: no dataset is left
+# --- rejected for lack of memory: no dataset is left
 expect 71 2 capture deck.yaml "${from[@]}" capture.dir=none run.memory_gib=0.01
 [ -e none ] && fail "a refused capture left $(echo none/*)"
 
-# --- dp: the same entries, bit for bit
+# --- data parallel: bit-identical entries
 expect 0 1 capture deck.yaml "${from[@]}" capture.dir=a
 says out.txt "captured 88 rows, 1408 tokens"
 says out.txt "entries"
@@ -21,20 +21,20 @@ grep -qE '^20[0-9]{2}-[0-9-]{5}T[0-9:]{8} capture 100\.0%' out.txt ||
   fail "no time in a line of progress"
 expect 0 2 capture deck.yaml "${from[@]}" capture.dir=b
 expect 0 1 logits verify b
-# --- tp: the same to rounding
+# --- tensor parallel: the same up to rounding
 expect 0 2 capture deck.yaml "${from[@]}" capture.dir=c teacher.tp=2
 stored=(teacher.source=dataset)
 for d in a b c; do
   expect 0 2 train deck.yaml output.dir="run-$d" "${stored[@]}" \
     teacher.dataset="$d"
 done
-# no teacher runs forward there
+# the teacher is not run
 says out.txt "stored logits"
 grep -q "teacher forward" out.txt && fail "stored logits are called forward"
 same_bits run-a run-b
 close_to run-a run-c
 
-# --- all entries kept: the stored teacher has the bits of the live one, with
+# --- all entries stored: training gives the same bits as with the live teacher, for
 # any micro-batch on either side
 whole=(teacher.top_p=1 teacher.top_k=64 data.rows=88 train.length=50)
 expect 0 2 capture deck.yaml "${from[@]}" capture.dir=all capture.top_p=1 \
@@ -48,8 +48,8 @@ for micro in 1 4; do
   same_bits "stored-$micro" "live-$micro"
 done
 
-# --- shorter rows: refused, or cut as the deck says.  A student that is the
-# teacher has no KL where it sees what the teacher saw: in the beginnings
+# --- shorter rows: rejected, or cut as the deck says.  With the teacher as student, KL
+# is 0 where both saw the same context: at the beginning of rows
 kd() { metrics "$1" | cut -d ' ' -f 4; }
 short=("${stored[@]}" teacher.dataset=all student.weights=teacher.hf data.seq=8
   train.length=1 train.batch_rows=88 teacher.top_p=1 teacher.top_k=64)
@@ -66,7 +66,8 @@ says out.txt "all: 2 rows of 8 tokens are obtained from each row of 16"
   "$(kd short-pieces)" ||
   fail "KL of beginnings $(kd short-beginning), of pieces $(kd short-pieces)"
 
-# --- the same files in another stream: what to set is said in few digits
+# --- the same files as another stream: the message gives the keys to set, in few
+# digits
 expect 78 1 train deck.yaml "${stored[@]}" teacher.dataset=all output.dir=other \
   teacher.top_k=64 data.valid_fraction=0.1
 says err.txt "captured with data.eot=0 data.bos=-1 data.valid_fraction=0.05 data.split_seed="
@@ -74,7 +75,7 @@ says err.txt "the ids of its first 88 rows are equal"
 expect 78 1 train deck.yaml "${stored[@]}" teacher.dataset=all output.dir=other \
   teacher.top_k=64 data.split_seed=3
 says err.txt "differs from token"
-# --- so is another blend; shares of the same size are the same blend
+# --- the same for another blend; weights in the same proportion are the same blend
 head -c 20000 corpus.u16 >half.u16
 blend=(data.files="[half.u16, corpus.u16]" teacher.source=dataset
   teacher.dataset=blend train.length=2)
@@ -91,7 +92,7 @@ expect 0 2 logits verify blend "${blend[0]}" data.weights="[3, 1]"
 expect 65 2 logits verify blend "${blend[0]}"
 says err.txt "differs from token"
 
-# --- started again, a finished capture has nothing to do, and changes nothing
+# --- starting a finished capture again changes nothing
 state() { (cd a && stat -c '%n %i %Y %s' ./*); }
 before=$(state)
 expect 0 2 capture deck.yaml "${from[@]}" capture.dir=a
@@ -100,7 +101,7 @@ says out.txt "nothing to do: this capture is finished: 88 rows"
 expect 73 2 capture deck.yaml "${from[@]}" capture.dir=a capture.top_k=3
 says err.txt "a holds a finished capture of something else: top_k is"
 
-# --- refusals
+# --- invalid requests
 expect 78 1 capture deck.yaml "${from[@]}" capture.dir=d capture.rows=1000000
 says err.txt "capture.rows"
 expect 78 1 capture deck.yaml "${from[@]}"

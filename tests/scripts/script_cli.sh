@@ -1,12 +1,12 @@
 #!/bin/bash
-# The command line: help, version, wrong words, wrong decks, exit codes; one
-# copy of each message on any number of ranks.
+# The command line: help, version, invalid arguments, invalid decks, exit codes; each
+# message appears once, on any number of ranks.
 #   tests/scripts/script_cli.sh [RETORT]
 RETORT=${1:-${RETORT:-build/bin/retort}}
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
-# alone CODE ARGS...: without mpirun, as on a login node
+# alone CODE ARGS...: run without mpirun, as on a login node
 alone() {
   local want=$1
   shift
@@ -15,14 +15,14 @@ alone() {
   [ "$code" = "$want" ] || fail "exit $code, expected $want: retort $*"
 }
 
-# once FILE TEXT: exactly one line has it
+# once FILE TEXT: exactly one line of FILE contains TEXT
 once() {
   local n
   n=$(grep -cF -- "$2" "$1")
   [ "$n" = 1 ] || fail "$1 says '$2' $n times"
 }
 
-# --- questions
+# --- help and version
 alone 0 --help
 for verb in train capture eval export plan bench data logits; do
   says out.txt "  $verb "
@@ -45,7 +45,7 @@ once out.txt "Usage:"
 expect 0 4 --version
 once out.txt "compiler "
 
-# --- wrong words: what was meant, on stderr, exit 64
+# --- invalid arguments: a suggestion on stderr, exit code 64
 alone 64
 says err.txt "no verb"
 alone 64 trian deck.yaml
@@ -76,7 +76,7 @@ says err.txt "takes no deck"
 expect 64 4 trian
 once err.txt "unknown verb"
 
-# --- decks: all errors at once, with their places
+# --- invalid decks: all errors at once, with line and column
 expect 66 2 train missing.yaml
 once err.txt "missing.yaml"
 cat >bad.yaml <<'YAML'
@@ -98,7 +98,7 @@ says err.txt "zero byte"
 rm zero.yaml
 [ "$before" = "$(ls)" ] || fail "a refused deck left files"
 
-# --- the resolved deck is a deck again, the same
+# --- the printed deck can be read back and prints the same
 expect 0 2 train deck.yaml --print-config train.lr=0.5
 once out.txt "command line"
 cp out.txt again.yaml
@@ -106,7 +106,7 @@ alone 0 --print-config plan again.yaml
 diff <(sed 's/ *#.*//' out.txt) <(sed 's/ *#.*//' again.yaml) ||
   fail "--print-config does not survive a second reading"
 
-# --- what does not fit together: one message, nothing created
+# --- keys that contradict each other: one message, no folder is created
 expect 78 2 train deck.yaml student.tp=3 output.dir=bad
 once err.txt "student.tp"
 expect 66 2 train deck.yaml data.files=missing.u16 output.dir=bad
@@ -123,14 +123,14 @@ done
 [ -e bad ] && fail "a refused model made its folder"
 alone 78 logits info "$(printf '%4200s' '' | tr ' ' x)"
 says err.txt "path of 4200 bytes is too long"
-# a run that could not save anything says so before its first step
+# an output folder that cannot be written is reported before the first step
 mkdir linked
 ln -s nowhere linked/checkpoints
 expect 73 2 train deck.yaml output.dir=linked
 once err.txt "linked/checkpoints is not a folder"
 [ -e linked/metrics.jsonl ] && fail "a run without a place went on"
 
-# --- the banner, and nothing of it with --quiet
+# --- the banner, and none with --quiet
 expect 0 2 train deck.yaml train.length=2 run.threads=0
 once out.txt "ranks      2 on 1 host"
 once out.txt "threads    1 per rank (OMP_NUM_THREADS)"
@@ -149,7 +149,7 @@ expect 0 2 plan deck.yaml capture.window_length=4 capture.window_start=7 \
 says out.txt "of the model in training: $((3 * 8 * 16)) tokens of steps [7, 10)"
 expect 0 1 --quiet data check corpus.u16 data.vocab=64
 [ -s out.txt ] && fail "lines in spite of --quiet"
-# ... of any verb; warnings and errors remain
+# the same for other verbs; warnings and errors are still printed
 for verb in "train deck.yaml output.dir=silent" "plan deck.yaml" \
   "eval deck.yaml output.dir=silent" "export silent silent.hf" \
   "capture deck.yaml teacher.weights=silent.hf capture.dir=silent.logits" \
@@ -167,7 +167,7 @@ expect 71 2 -q train deck.yaml run.memory_gib=0.001
 once err.txt "the plan needs"
 [ -s out.txt ] && fail "the plan that cannot fit is on stdout"
 
-# --- one rank alone fails in a step: it is named, the whole job ends
+# --- one rank fails in a step: the message names it, and the whole job ends
 python3 - <<'PY'
 import array
 ids = array.array("H", (1 + i % 63 for i in range(6401)))
@@ -183,7 +183,7 @@ says err.txt "id 99"
 expect 0 1 data check deck.yaml
 says out.txt "is below 64"
 
-# --- a verb that does not stop in between ends at once when asked to
+# --- verbs without intermediate state end at once on a signal
 mkfifo never.yaml
 "$RETORT" plan never.yaml >out.txt 2>err.txt &
 pid=$!

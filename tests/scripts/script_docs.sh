@@ -1,14 +1,14 @@
 #!/bin/bash
-# What pages say is so: the list of keys is the program's, `make help` knows all
-# targets, and the README's commands run as they stand, on a checkout.
-#   tests/scripts/script_docs.sh [RETORT]      README=all: no step is left out
+# The documentation is true: the list of keys is the program's, `make help` lists all
+# targets, and the commands of the README run as written in a checkout.
+#   tests/scripts/script_docs.sh [RETORT]      README=all: with all training steps
 RETORT=${1:-${RETORT:-build/bin/retort}}
 root=$PWD
 gen_docs=$(realpath "$(dirname "$(dirname "$RETORT")")/tests/gen_docs")
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
-# --- the committed list of keys
+# --- the committed list of deck keys
 if ! diff -u "$root/doc/parameters.md" <("$gen_docs" markdown) ||
   ! diff -u "$root/inputs/all_parameters.yaml" <("$gen_docs" yaml); then
   fail "run \`make docs\` and commit what changed"
@@ -21,8 +21,8 @@ while read -r target; do
 done < <(sed -n 's/^\.PHONY: *//p' "$root/Makefile" | tr ' ' '\n')
 says help.txt "empty: CC is a wrapper"
 
-# --- commands of the README: those of a run and of distilling are run, in a
-# folder that is like a checkout that \`make\` has built; with few steps and rows
+# --- commands of the README: those of "A run" and "Distilling" run in a folder that
+# looks like a built checkout, with few steps and rows
 "$PYTHON" - "$root/README.md" <<'PY' || fail "commands that do not fit a checkout"
 import os, re, sys
 text = open(sys.argv[1]).read()

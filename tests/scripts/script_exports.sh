@@ -1,19 +1,17 @@
 #!/bin/bash
-# Two exports to one name: the first that is done gets it, the other ends with 73
-# and leaves nothing; what a killed one leaves hurts nobody, and the next takes it
-# away.
+# Two exports to the same name: the first to finish gets it, the other exits with 73
+# and leaves nothing behind.  The next export removes what a killed one left.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
-${CC:-cc} -std=c17 -D_GNU_SOURCE -fPIC -shared -o slow.so "$here/fail_write.c" \
-  -ldl || exit 1
+preload fail_write
 make_teacher
 expect 0 1 capture deck.yaml teacher.weights=teacher.hf capture.dir=data \
   capture.rows=12
 
-# slow SECONDS NAME ARGS...: in the background, it rests in the middle
+# slow SECONDS NAME ARGS...: export in the background, pausing in the middle
 slow() {
-  LD_PRELOAD="$work/slow.so" FAIL_IN="$2" FAIL_AT=6 FAIL_SLOW_S="$1" \
+  LD_PRELOAD="$work/fail_write.so" FAIL_IN="$2" FAIL_AT=6 FAIL_SLOW_S="$1" \
     "$RETORT" "${@:3}" </dev/null >slow.out 2>slow.err &
   slow=$!
   for _ in $(seq 200); do
@@ -22,13 +20,13 @@ slow() {
   done
 }
 
-# two NAME ARGS...: the command that makes NAME
+# two NAME ARGS...: two exports to NAME by the command ARGS
 two() {
   local name=$1
   shift
   expect 0 1 "$@"
   mv "$name" want
-  # the first is overtaken
+  # the one that started first is overtaken
   slow 4 "$name" "$@"
   expect 0 1 "$@"
   diff -r want "$name" || fail "$name: the second's is not right"
@@ -39,7 +37,7 @@ two() {
   diff -r want "$name" || fail "$name: the first has changed the second's"
   compgen -G "$name.tmp.*" && fail "$name: a draft is left"
   rm -rf "$name"
-  # the first is killed; its draft goes, that of one who lives does not
+  # the first is killed: its draft is removed, but not the draft of a live process
   slow 60 "$name" "$@"
   kill -9 "$slow"
   wait "$slow" 2>/dev/null

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The fuzzers start, take the committed cases and some of their own.
-#   FUZZ_SECONDS=3: how long each
+# The fuzzers build, accept the committed cases and run on cases of their own.
+#   FUZZ_SECONDS=8: seconds per fuzzer
 set -euo pipefail
 build=$(dirname "$(dirname "$1")")
 fuzz_cc=/usr/bin/clang-14
@@ -14,7 +14,7 @@ if ! "$fuzz_cc" -fsanitize=fuzzer,address "$tmp/a.c" -o "$tmp/a" 2>/dev/null; th
   echo "no clang with libFuzzer"
   exit 77
 fi
-make --no-print-directory fuzz SECONDS="${FUZZ_SECONDS:-3}" \
+make --no-print-directory -j2 --output-sync fuzz SECONDS="${FUZZ_SECONDS:-8}" \
   BUILD="$build" >"$tmp/log" 2>&1 || {
   cat "$tmp/log"
   exit 1

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Logits, loss and five AdamW steps against transformers in fp64, from committed
-# references (tests/parity.py --golden), without torch: on one rank and tp 2.
+# Logits, loss and five AdamW steps against transformers in fp64: committed references
+# (made by tests/parity.py --golden), so torch is not needed.  One rank, and tp 2.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
@@ -18,7 +18,7 @@ train:
 eval: {rows: 0, part: train}
 YAML
 
-# compare MODEL: z.f32 and eval.json against the answers
+# compare MODEL: z.f32 and eval.json against the reference
 compare() {
   "${PYTHON:-python3}" - "$here/golden/$1" "$2" <<'PY' || fail "$1: $2"
 import array, json, sys
@@ -33,7 +33,7 @@ z, exact = array.array("f"), array.array("d")
 z.frombytes(open("z.f32", "rb").read())
 exact.frombytes(open(f"{folder}/logits.f64", "rb").read())
 vocab = len(exact) // 4
-# the references keep the last four tokens of the first row
+# the references hold the last four tokens of the first row
 begin = (want["seq"] - 4) * vocab
 worst = max(abs(a - b) for a, b in zip(z[begin:begin + 4 * vocab], exact))
 worst /= want["logits_std"]

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Two groups, one dataset: captured on 4 ranks, then read-only; one group trains
-# on 1 rank, the other on 3, with their own seeds, batches and rules.
+# Two user groups share one read-only dataset, captured on 4 ranks: one trains on 1
+# rank, the other on 3, each with its own seed, batch size and truncation.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
@@ -16,25 +16,24 @@ find shared -type f -exec sha256sum {} + | sort -k 2 >before.txt
 chmod -R a-w shared
 stored=(teacher.source=dataset teacher.dataset=shared)
 
-# --- group A: 1 rank, every entry, live text of the same corpus beside it
+# --- group A: 1 rank, all stored entries, and the corpus itself at hand
 expect 0 1 train deck.yaml output.dir=a "${stored[@]}" run.seed=7 \
   train.batch_rows=6 train.micro_rows=3
-# --- group B: 3 ranks, a narrower rule, a temperature, the dataset alone
+# --- group B: 3 ranks, narrower truncation, a temperature, only the dataset
 expect 0 3 train deck.yaml output.dir=b "${stored[@]}" run.seed=8 \
   train.batch_rows=12 train.micro_rows=2 teacher.top_p=0.8 teacher.top_k=10 \
   loss.tau=2
 cmp -s <(metrics a) <(metrics b) && fail "two groups have the same losses"
-# --- the layout is nobody's business: A's run on 3 ranks is A's run
+# --- the layout does not matter: A's run on 3 ranks has the same losses
 expect 0 3 train deck.yaml output.dir=a3 "${stored[@]}" run.seed=7 \
   train.batch_rows=6 train.micro_rows=1
 close_to a a3
-# --- nor tp's: its ranks take turns, and storage is asked once for a row
-${CC:-cc} -std=c17 -D_GNU_SOURCE -fPIC -shared -o count.so \
-  "$here/count_reads.c" -ldl || exit 1
+# --- nor does tp: its ranks take turns reading, so that each row is read once
+preload count_reads
 plain=$MPIRUN launch_one=yes
 reads() { # STEPS TP: preads of shards in all
   rm -f reads.txt
-  MPIRUN="$plain -x LD_PRELOAD=$work/count.so -x COUNT_IN=/shared/shard \
+  MPIRUN="$plain -x LD_PRELOAD=$work/count_reads.so -x COUNT_IN=/shared/shard \
     -x COUNT_TO=$work/reads.txt"
   expect 0 "$2" train deck.yaml output.dir="tp$2.$1" "${stored[@]}" run.seed=7 \
     train.batch_rows=6 train.micro_rows=3 train.length="$1" student.tp="$2" >&2
@@ -48,7 +47,7 @@ for tp in 1 2; do
 done
 launch_one=
 close_to a tp2.10
-# --- tp x dp = 2 x 2, also of rows that are cut into pieces
+# --- tp x dp = 2 x 2, also with rows cut into pieces
 rows=("${stored[@]}" run.seed=7 train.batch_rows=6)
 expect 0 4 train deck.yaml output.dir=grid "${rows[@]}" train.micro_rows=3 \
   student.tp=2
@@ -58,7 +57,8 @@ expect 0 1 train deck.yaml output.dir=pieces "${pieces[@]}"
 expect 0 4 train deck.yaml output.dir=pieces.grid "${pieces[@]}" \
   train.micro_rows=1 student.tp=2
 close_to pieces pieces.grid
-# --- the run's card names dataset, terms and cut, and goes with the weights
+# --- the card of a run names the dataset, its license and how rows were cut; exports
+# include it
 says a/dataset.md '| license | "CC0, of the test" |'
 says a/dataset.md "rows are taken whole"
 says pieces/dataset.md "the teacher saw preceding tokens that the student does not see"
@@ -69,8 +69,8 @@ find shared -type f -exec sha256sum {} + | sort -k 2 >after.txt
 cmp before.txt after.txt || fail "reading changed the dataset"
 expect 0 2 logits verify shared
 says shared/README.md "CC0, of the test"
-# --- without the corpus' files a student has the text, but another corpus is
-# noticed
+# --- without the corpus, students take the text from the dataset; another corpus is
+# rejected
 "$PYTHON" - <<'PY'
 data = bytearray(open("corpus.u16", "rb").read())
 data[2000] ^= 1
@@ -86,7 +86,7 @@ expect 78 1 "${other[@]}"
 says err.txt "data.files and data.weights hash to"
 says err.txt "differs from token"
 says err.txt "$(cat ids.txt)"
-# --- so is another tokenizer, over the same ids or others
+# --- another tokenizer is rejected, too, with the same or other ids
 expect 78 2 "${other[@]}" data.tokenizer=other-words
 says err.txt "$(cat ids.txt)"
 expect 78 2 "${other[@]}" data.tokenizer=other-words data.files="[corpus.u16]"
@@ -94,15 +94,15 @@ says err.txt "was captured with tokenizer $(sha256sum <words/tokenizer.json |
   cut -d ' ' -f 1), data.tokenizer is"
 says err.txt "the ids of its first 120 rows are equal"
 chmod -R u+w shared
-# --- a damaged record ends a group that shares its reads when it is needed,
-# whoever met it: not before, and not at all beyond the run
+# --- a damaged record ends a tp group that shares its reads in the step that needs the
+# row, whichever rank read it; if no step needs it, the run succeeds
 expect 0 2 capture deck.yaml teacher.weights=teacher.hf \
   capture.dir=large/shared capture.rows=600 capture.shard_rows=600 capture.encoding=exact \
   capture.top_p=1 capture.top_k=64
 stored=(teacher.source=dataset teacher.dataset=large/shared)
 rm -rf tp2.10
 reads 10 2 >count.txt
-# each has 30 of the 60 rows; the first also reads some for the checkpoint
+# each rank reads 30 of the 60 rows; the first also reads some for the checkpoint
 process=$(cut -d ' ' -f 1 reads.txt | sort | uniq -c | sort -n |
   awk 'NR == 1 {print $2}')
 n=$(grep -c "^$process [0-9]* 8460 " reads.txt)

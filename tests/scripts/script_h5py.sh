@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Files seen from outside: the reader of doc/formats.md against a dataset, and
-# rt_h5_* against odd files that only h5py would write.
+# Independent readers and writers: the Python readers in doc/formats.md against
+# datasets, and rt_h5_* against unusual files written by h5py.
 #   tests/scripts/script_h5py.sh BUILD/bin/retort
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -14,7 +14,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
-# the first block of Python reads datasets, the second packed records
+# the first Python block of the page reads datasets, the second packed records
 awk -v to="$tmp/reader" '/^```python$/ { n++; on = 1; next } /^```$/ { on = 0 }
   on { print >(to (n > 1 ? n : "") ".py") }' doc/formats.md
 for reader in reader reader2; do
@@ -118,7 +118,7 @@ print("the reader of doc/formats.md reads", n_rows, "rows,", len(got), "bytes")
 PY
 "$PYTHON" "$tmp/compare.py" "$tmp/dataset"
 
-# packed: what the second block decodes is what retort exports
+# packed: the second block decodes to the entries that retort exports
 "$build/bin/retort" logits select "$tmp/dataset" "$tmp/packed" \
   capture.encoding=packed
 "$build/bin/retort" logits export "$tmp/packed" "$tmp/arrays"
@@ -139,7 +139,7 @@ print("the decoder of doc/formats.md decodes", len(got), "packed rows")
 PY
 "$PYTHON" "$tmp/compare_packed.py" "$tmp/packed" "$tmp/arrays"
 
-# every encoding at the edges of what a dataset may hold
+# every encoding, with the extreme values that a dataset may hold
 mkdir "$tmp/edges"
 RT_TEST_READERS=$tmp/edges "$build/tests/test_readers" >"$tmp/log" ||
   { cat "$tmp/log" && exit 1; }
@@ -152,7 +152,7 @@ from reader import FIELDS, entries, exact, rows
 from reader2 import packed
 
 DECODERS = {"exact": exact, "packed": packed, "sampled": packed}
-# ids up to 2^32 are no reason to list them all
+# the reader must not allocate a list of all ids up to 2^32
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 wrong, folders = [], sorted(os.scandir(sys.argv[1]), key=lambda e: e.name)
 for folder in folders:

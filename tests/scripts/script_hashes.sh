@@ -1,10 +1,10 @@
 #!/bin/bash
-# What datasets know a corpus by: hashes that are made by all ranks, remembered,
-# and forgotten with any change; those of older datasets.
+# Hashes by which datasets identify a corpus: computed by all ranks, cached, computed
+# again after any change; and the hashes of older datasets.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
-# --- a dataset of format version 3 is read, and its capture goes on in it
+# --- a dataset of format version 3 is read, and its capture can be resumed
 "$PYTHON" - <<'PY'
 import array
 ids = [(i * i * 7 + i * 3) % 126 + 2 if i % 50 else 1 for i in range(400)]
@@ -33,10 +33,10 @@ cmp <(said old/manifest.json) <(said "$here/golden/logits_v3/manifest.json") ||
   fail "a capture of version 3 that went on has other hashes"
 expect 0 2 "${learn[@]}"
 
-# --- what was read once is remembered, and told; a change is seen
+# --- hashes are cached, the output says so, and changes are detected
 expect 0 2 "${again[@]}" capture.dir=new
 says new/manifest.json '"version": 4'
-# hashes of different kinds do not mean different teachers
+# hashes of different kinds do not make the teachers differ
 expect 0 1 logits diff old new
 says out.txt "versions 3 and 4, which hash the teacher's weights differently"
 grep -q "teachers' weights differ" err.txt out.txt && fail "the same teacher differs"
@@ -52,7 +52,7 @@ expect 78 2 "${learn[@]}" teacher.dataset=new
 grep -q "cached hash" out.txt && fail "a changed corpus was taken on trust"
 says err.txt "was captured from corpus 4bd1592a"
 
-# --- beginning-of-text is part of what rows are
+# --- the beginning-of-text token is part of the identity of rows
 cp other.u16 bos.u16
 bos=(data.files=[bos.u16] data.bos=3 data.bos_at=rows)
 expect 0 2 "${again[@]}" capture.dir=bos "${bos[@]}"
@@ -68,7 +68,7 @@ expect 0 1 logits export bos bos.jsonl
 expect 0 1 data info bos.u16 data.eot=1 data.seq=8
 says out.txt "bos.u16: 1 of 9 documents begin with id 1, 8 end with id 1"
 
-# --- eval.teacher measures against the teacher that was captured
+# --- eval.teacher compares with the teacher that was captured
 seen=(teacher.dataset=bos "${bos[@]}" data.valid_fraction=0.1 eval.rows=1
   eval.teacher=true)
 cp -r gqa gqa2

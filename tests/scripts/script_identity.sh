@@ -1,12 +1,12 @@
 #!/bin/bash
-# A run goes on, on every rank, with the files it began with.
+# A resumed run uses the files that it began with, and all ranks use the same files.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
 make_teacher
 live=(teacher.source=live teacher.weights=teacher.hf eval.rows=0)
 
-# --- another teacher under the same name is not the checkpoint's
+# --- another teacher under the same name is rejected at a restart
 expect 0 1 train deck.yaml output.dir=teacher2 train.length=30 run.seed=8 \
   student.width=48 eval.rows=0
 expect 0 1 export teacher2 teacher2.hf
@@ -44,8 +44,9 @@ change hf teacher2
 expect 0 2 train deck.yaml "${live[@]}" eval.rows=0 teacher.weights=changing.hf \
   output.dir=half.hf checkpoint.allow_change=teacher.weights
 
-# --- two nodes with files of their own: what differs is named, none is trained
-# apart CODE ARGS...: two ranks, each in its own folder
+# --- two nodes with different copies of a file: the message names it, nothing is
+# trained
+# apart CODE ARGS...: two ranks, each in a folder of its own
 apart() {
   local want=$1
   shift
@@ -95,7 +96,7 @@ sed -i 's/"rms_norm_eps": [^,]*/"rms_norm_eps": 1e-3/' node1/teacher.hf/config.j
 apart 65 "${run[@]}" student.config=teacher.hf
 differs teacher.hf
 
-# a copy that differs between the places that are looked at
+# a copy that differs between the positions that are sampled
 "$PYTHON" - <<'PY'
 import random
 rng = random.Random(3)
@@ -115,7 +116,7 @@ says err.txt "step 1: ranks of a tp group have read different rows"
 apart 65 "${run[@]}"
 differs data.files
 [ -d apart/checkpoints ] && fail "a checkpoint of two texts was written"
-# where the corpus is hashed it is seen before anything is made
+# where the corpus is hashed, the difference is found before any output exists
 cp teacher.hf/config.json node1/teacher.hf
 apart 65 capture deck.yaml teacher.weights=teacher.hf "capture.dir=$work/c"
 differs corpus.u16

@@ -1,10 +1,10 @@
 #!/bin/bash
-# What users name in a deck: paths with ~ and variables, corpora by pattern, files
-# that are no corpora.
+# Inputs named in a deck: paths with ~ and variables, patterns, files that are not a
+# corpus.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
-# --- ~ and ${NAME}: filled in from rank 0's environment, never made as folders
+# --- ~ and ${NAME} are expanded from rank 0's environment; no folder "~" is created
 mkdir -p home/data
 cp corpus.u16 home/data/
 cat >paths.yaml <<'YAML'
@@ -19,7 +19,7 @@ export HOME=$work/home RT_TEST_DATA=$work/home/data
 expect 0 1 train paths.yaml
 says home/run1/deck.yaml "$work/home/run1"
 [ -e '~' ] && fail "a folder named ~ was made"
-# a launcher that gives the other rank another environment
+# a launcher that gives the other rank a different environment
 # shellcheck disable=SC2086,SC2016
 timeout 100 $MPIRUN -np 1 "$RETORT" train paths.yaml 'output.dir=${HOME}/run2' : \
   -np 1 env -u RT_TEST_DATA HOME=/nowhere "$RETORT" train paths.yaml \
@@ -30,7 +30,7 @@ expect 78 2 train paths.yaml output.dir=~nobody/run
 says err.txt "RT_TEST_DATA is not"
 says err.txt "~nobody/run"
 
-# --- shards by pattern, in the order of their names
+# --- files by pattern, in the order of their names
 "$PYTHON" - <<'PY'
 import array, struct
 ids = array.array("H", open("corpus.u16", "rb").read())
@@ -52,7 +52,7 @@ says err.txt "no file matches prat_*.bin"
 expect 78 1 train deck.yaml 'data.files=[part_*.bin]' 'data.weights=[1,2]'
 says err.txt "2 numbers for 3 files"
 
-# --- what is no corpus says what it is
+# --- a file that is not a corpus: the message says what it is
 printf 'In the beginning God created the heaven and the earth.\n' >text.txt
 printf '{"text": "In the beginning"}\n' >text.jsonl
 cp text.txt text.bin

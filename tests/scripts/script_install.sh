@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# make install puts a program that runs, documents whose links resolve, inputs and
-# jobs; make uninstall takes away just that.
+# make install installs a program that runs, documents whose links resolve, inputs and
+# jobs; make uninstall removes exactly these.
 set -euo pipefail
 to=$(mktemp -d)
 trap 'rm -rf "$to"' EXIT
@@ -20,7 +20,7 @@ find "$share" -name '*.md' | while read -r page; do
     [ -e "$(dirname "$page")/$link" ] || { echo "$page: $link leads nowhere"; exit 1; }
   done || exit 1
 done
-# a deck that was installed runs from anywhere, and so does what a run keeps of it
+# an installed deck runs from any folder, and so does the deck that a run saves
 installed=$to/usr/bin/retort
 sed 's/^  width: .*/  width: 16/; s/^  length: .*/  length: 2 steps/' \
   "$share/inputs/demo/student.yaml" >"$share/inputs/demo/small.yaml"

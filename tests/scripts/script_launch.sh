@@ -1,12 +1,13 @@
 #!/bin/bash
-# Launchers that MPI does not understand start N programs of one rank each: one
-# of them says so, all end with 64.  What only looks like that goes on.
+# A launcher that this MPI does not support starts N programs of one rank each: all
+# exit with 64 and one of them says why.  Environments that only look similar are
+# accepted.
 #   tests/scripts/script_launch.sh [RETORT]
 RETORT=${1:-${RETORT:-build/bin/retort}}
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
-# as "VARIABLES" ARGS...: retort, without mpirun, in that environment
+# as "VARIABLES" ARGS...: run retort without mpirun in that environment
 as() {
   local variables=$1
   shift
@@ -15,7 +16,7 @@ as() {
   code=$?
 }
 
-# side_by_side HINT "VARIABLES OF TASK 0" "VARIABLES OF TASK 1": both are refused
+# side_by_side HINT "VARIABLES OF TASK 0" "VARIABLES OF TASK 1": both are rejected
 side_by_side() {
   local hint=$1 n=0
   shift
@@ -36,7 +37,7 @@ pmi2="$step PMI_SIZE=2 PMI_JOBID=99.0"
 side_by_side "srun --mpi=pmix" "$pmi2 SLURM_PROCID=0 PMI_RANK=0" \
   "$pmi2 SLURM_PROCID=1 PMI_RANK=1"
 side_by_side "mpiexec of MPICH" "PMI_SIZE=2 PMI_RANK=0" "PMI_SIZE=2 PMI_RANK=1"
-# mpiexec starts its daemons with srun, one a node
+# mpiexec starts one daemon per node with srun
 side_by_side "mpiexec of MPICH" \
   "SLURM_STEP_NUM_TASKS=1 SLURM_PROCID=0 PMI_SIZE=2 PMI_RANK=0" \
   "SLURM_STEP_NUM_TASKS=1 SLURM_PROCID=0 PMI_SIZE=2 PMI_RANK=1"
@@ -45,10 +46,10 @@ side_by_side "with the mpirun of Open MPI" \
   "OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=1"
 side_by_side "PALS" "PALS_LOCAL_SIZE=2 PALS_RANKID=0" \
   "PALS_LOCAL_SIZE=2 PALS_RANKID=1"
-# a task that knows its number alone: the second speaks
+# tasks that know only their own number: the second one prints the message
 side_by_side "aprun started at least 2" "ALPS_APP_PE=1"
 
-# --- no alarm: a script of sbatch, a shell of salloc, one task, mpirun in a job
+# --- accepted: a batch script, a shell of salloc, a single task, mpirun in a job
 batch="SLURM_JOB_ID=99 SLURM_NTASKS=8 SLURM_NPROCS=8 SLURM_JOB_NUM_NODES=2"
 for variables in "$batch SLURM_PROCID=0 SLURM_NODEID=0" "$batch" \
   "$batch SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=1 SLURM_PROCID=0" \
@@ -66,23 +67,23 @@ expect 0 2 plan deck.yaml
 launch_one=yes
 expect 0 1 plan deck.yaml
 unset SLURM_JOB_ID SLURM_STEP_NUM_TASKS SLURM_PROCID
-# --- a deck in full needs no MPI
+# --- printing the resolved deck needs no MPI
 as "OMPI_MCA_ess=none" train --print-config deck.yaml
 [ "$code" = 0 ] || fail "--print-config ends with $code"
 says out.txt "batch_rows: 8"
-# --- an OpenBLAS older than the processor is told which kernels to take; the
-# choice of a user stands
-${CC:-cc} -std=c17 -fPIC -shared -o old.so "$here/old_blas.c" || exit 1
+# --- retort chooses the kernels of an OpenBLAS that is older than the processor, unless
+# the user has chosen
+preload old_blas
 if grep -qw avx2 /proc/cpuinfo && "$RETORT" --version | grep -q OpenBLAS; then
   core=Haswell
   grep -w avx512bw /proc/cpuinfo | grep -w avx512dq | grep -qw avx512vl &&
     core=SkylakeX
   name=$(basename "$(readlink -f "$RETORT")")
-  as "LD_PRELOAD=$work/old.so" plan deck.yaml
+  as "LD_PRELOAD=$work/old_blas.so" plan deck.yaml
   [ "$(grep ": $name\$" err.txt)" = "core type unset: $name
 core type $core: $name" ] || fail "kernels of the BLAS: $(cat err.txt)"
   [ "$code" = 0 ] || fail "plan ends with $code"
-  as "LD_PRELOAD=$work/old.so OPENBLAS_CORETYPE=Haswell" plan deck.yaml
+  as "LD_PRELOAD=$work/old_blas.so OPENBLAS_CORETYPE=Haswell" plan deck.yaml
   [ "$(grep ": $name\$" err.txt)" = "core type Haswell: $name" ] ||
     fail "the user's choice: $(cat err.txt)"
   # called through the loader, the program cannot be found again

@@ -1,6 +1,7 @@
 #!/bin/bash
-# A job's limits, not the machine's: a plan that cannot fit ends with 71 and names
-# what binds; threads keep to cores and quotas, and the banner's numbers are right.
+# The limits of the job count, not those of the machine: a plan that cannot fit exits
+# with 71 and names the limit, threads respect cores and quotas, and the banner shows
+# the right numbers.
 #   tests/scripts/script_limits.sh [RETORT]
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
@@ -8,7 +9,7 @@
 wide=(deck.yaml student.width=512 student.blocks=4 data.seq=128
   train.batch_rows=16) # some 0.2 GiB
 
-# alone CODE ARGS...: without mpirun, which has no part in the limits
+# alone CODE ARGS...: run without mpirun, to which the limits do not apply
 alone() {
   local want=$1
   shift
@@ -29,14 +30,14 @@ SLURM_MEM_PER_NODE=150 alone 0 plan "${wide[@]}" run.memory_gib=1
 says out.txt "of 1.00 GiB (run.memory_gib of a node)"
 SLURM_MEM_PER_CPU=75 SLURM_CPUS_ON_NODE=2 alone 71 plan "${wide[@]}"
 says err.txt "SLURM_MEM_PER_CPU (--mem-per-cpu) x SLURM_CPUS_ON_NODE"
-# what each of two ranks could have alone is too much for both
+# enough for one rank, but not for two
 export SLURM_MEM_PER_NODE=300
 alone 0 plan "${wide[@]}"
 expect 71 2 plan "${wide[@]}" train.batch_rows=32
 says err.txt "SLURM_MEM_PER_NODE"
 unset SLURM_MEM_PER_NODE
 
-# --- a process's own
+# --- limits of the process (ulimit)
 (
   ulimit -v 500000
   alone 71 plan "${wide[@]}"
@@ -44,7 +45,7 @@ unset SLURM_MEM_PER_NODE
 ) || failed=$((failed + 1))
 says err.txt "RLIMIT_AS (ulimit -v)"
 
-# --- a memory cgroup, where one can be made
+# --- a memory cgroup, where one can be created
 v1=/sys/fs/cgroup/memory/retort_$$ v2=/sys/fs/cgroup/retort_$$
 if mkdir "$v1" 2>/dev/null; then
   echo 150M >"$v1/memory.limit_in_bytes"
@@ -79,7 +80,7 @@ says err.txt "more threads than cores: 300 threads of 3 ranks on the "
     deck.yaml run.threads=0 >out.txt 2>err.txt
 )
 says out.txt "threads    1 per rank (its cores)"
-# ranks that meet over the cores of a third count together
+# ranks that share cores only through a third rank are counted together
 mapfile -t cores < <(taskset -cp $$ | sed 's/.*: //' | tr , '\n' |
   while IFS=- read -r a b; do seq "$a" "${b:-$a}"; done)
 if [ "${#cores[@]}" -gt 1 ]; then

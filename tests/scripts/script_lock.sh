@@ -1,5 +1,5 @@
 #!/bin/bash
-# One run per folder; signals ask a run to stop with a checkpoint.
+# One run per folder; a signal stops a run with a checkpoint.
 #   tests/scripts/script_lock.sh [RETORT]
 RETORT=${1:-${RETORT:-build/bin/retort}}
 # shellcheck source=tests/e2e.sh
@@ -8,7 +8,7 @@ RETORT=${1:-${RETORT:-build/bin/retort}}
 endless=(train deck.yaml train.length=100000000 eval.rows=0
   output.log_every=100000 checkpoint.every=0)
 
-# start FOLDER: an endless run in the background, until it has made steps
+# start FOLDER: start an endless run in the background; wait for its first steps
 start() {
   # shellcheck disable=SC2086
   timeout 100 $MPIRUN -np 2 "$RETORT" "${endless[@]}" output.dir="$1" \
@@ -27,7 +27,7 @@ expect 73 2 "${endless[@]}" output.dir=shared
 says err.txt "shared/lock: another run works here"
 says err.txt "$(hostname)"
 
-# --- SIGUSR1: a checkpoint and exit 85; the same command goes on
+# --- SIGUSR1: a checkpoint and exit code 85; the same command resumes
 kill -USR1 "$(pgrep -P "$job")" # mpirun passes it on to all ranks
 wait "$job"
 code=$?
@@ -38,7 +38,7 @@ says first.txt "stopped by a signal"
 expect 85 2 "${endless[@]}" output.dir=shared run.wall_s=3 run.wall_margin_s=0
 says out.txt "resumed at step"
 
-# --- a capture locks its folder, and keeps its deck there
+# --- a capture locks its folder and saves its deck there
 make_teacher
 expect 0 1 capture deck.yaml teacher.weights=teacher.hf capture.rows=32 \
   capture.dir=logits
@@ -50,15 +50,14 @@ expect 73 1 capture deck.yaml teacher.weights=teacher.hf capture.rows=32 \
   capture.dir=held
 says err.txt "held/lock: another run works here"
 
-# --- a file system without locks or links, also under HDF5: the requeued job
-# --- goes on, and a capture comes to its end
-${CC:-cc} -std=c17 -D_GNU_SOURCE -fPIC -shared -o lacks.so \
-  "$here/lack_locks.c" -ldl || exit 1
+# --- a file system without locks or links, also for HDF5: a requeued job resumes, and
+# a capture finishes
+preload lack_locks
 lacking() { # CODE ERRNO ARGS...
   local want=$1 reason=$2
   shift 2
   # shellcheck disable=SC2086
-  timeout 60 $MPIRUN -np 1 env LD_PRELOAD="$work/lacks.so" \
+  timeout 60 $MPIRUN -np 1 env LD_PRELOAD="$work/lack_locks.so" \
     LACK_ERRNO="$reason" HDF5_USE_FILE_LOCKING=TRUE "$RETORT" "$@" \
     >out.txt 2>err.txt </dev/null
   code=$?
@@ -79,7 +78,7 @@ for reason in 38 95; do
     fail "a lock is left"
 done
 
-# --- another container of this host has process numbers of its own
+# --- another container on this host, with its own process numbers
 if unshare -pf --mount-proc true 2>/dev/null; then
   start contained # a new folder: what an older run left must not end the wait
   # shellcheck disable=SC2086
@@ -92,7 +91,7 @@ if unshare -pf --mount-proc true 2>/dev/null; then
   wait "$job"
 fi
 
-# --- what is refused leaves no folder behind
+# --- rejected commands leave no folder behind
 expect 78 2 capture deck.yaml teacher.weights=teacher.hf capture.rows=1000000 \
   capture.dir=too-many
 [ -e too-many ] && fail "a refused capture left its folder"
@@ -100,7 +99,7 @@ expect 78 2 train deck.yaml teacher.source=live teacher.weights=teacher.hf \
   teacher.target=sampled loss.tau=2 output.dir=refused
 [ -e refused ] && fail "a refused run left its folder"
 
-# --- a folder with files of the user's own is refused, and stays as it is
+# --- a folder with other files is rejected and stays unchanged
 mkdir mine
 cp deck.yaml mine/
 echo "my notes" >notes

@@ -1,6 +1,6 @@
 #!/bin/bash
-# `retort logits`: datasets made from others, exported, looked at while they are
-# unfinished; and training on a part of a stream.
+# `retort logits`: select, export, diff, verify and info, also on unfinished datasets;
+# and training on part of a stream.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
@@ -11,7 +11,7 @@ expect 0 2 capture "${from[@]}" capture.dir=all capture.rows=88 \
 expect 0 1 capture "${from[@]}" capture.dir=part capture.first_row=24 \
   capture.rows=40 capture.top_p=0.9 capture.top_k=10 capture.encoding=exact
 
-# --- a narrower part of the wide one is what a narrow capture gives
+# --- selecting part of a wide dataset gives what a narrow capture gives
 expect 0 2 logits select all chosen capture.first_row=24 capture.rows=40 \
   capture.shard_rows=7 capture.top_p=0.9 capture.top_k=10
 says out.txt "40 rows, 640 tokens"
@@ -45,7 +45,7 @@ expect 0 1 logits select all end capture.first_row=64
 expect 65 1 logits diff piece end
 says err.txt "cannot be compared"
 
-# --- its rows are those of the stream
+# --- training on its rows is training on these rows of the stream
 stored=(teacher.source=dataset teacher.top_p=0.9 teacher.top_k=10
   train.length=8 eval.every=0)
 expect 0 2 train deck.yaml output.dir=run-part "${stored[@]}" \
@@ -54,7 +54,8 @@ expect 0 2 train deck.yaml output.dir=run-chosen "${stored[@]}" \
   teacher.dataset=chosen
 same_bits run-part run-chosen
 
-# --- packed at capture, and from exact: the same; near enough to train on
+# --- packed during capture or from exact by select: the same, and close enough to
+# train on
 expect 0 2 capture "${from[@]}" capture.dir=packed capture.rows=88 \
   capture.top_p=0.99 capture.top_k=40
 expect 0 2 logits select all packed-too capture.encoding=packed
@@ -84,7 +85,7 @@ worst = max(abs(x - y) / x for x, y in zip(a, b))
 assert worst < 1e-2, worst  # of the KL itself, flat tiny teacher
 PY
 
-# --- what diff says of each field
+# --- what diff reports for each field
 expect 0 2 capture "${from[@]}" capture.dir=spread capture.rows=88 \
   capture.top_p=0.99 capture.top_k=40 capture.encoding=exact \
   capture.statistics=true
@@ -111,7 +112,7 @@ grep -q "50 entries a token" out.txt && fail "more entries than top_k planned"
 says out.txt "run.peak_gflops is not set"
 [ -e new ] && fail "a plan left a folder"
 
-# --- draws: a dataset of its own kind
+# --- sampled draws
 expect 0 2 capture "${from[@]}" capture.dir=draws capture.rows=88 \
   capture.encoding=sampled capture.draws=20 capture.draw_seed=5
 expect 0 2 logits verify draws
@@ -120,7 +121,7 @@ draws=(teacher.source=dataset teacher.dataset=draws train.length=8)
 expect 0 2 train deck.yaml output.dir=run-draws "${draws[@]}"
 expect 0 1 train deck.yaml output.dir=run-draws-1 "${draws[@]}"
 close_to run-draws run-draws-1
-# a live teacher draws the same
+# a live teacher makes the same draws
 live=(teacher.source=live teacher.weights=teacher.hf teacher.target=sampled
   teacher.draws=20 train.length=8)
 expect 0 2 train deck.yaml output.dir=live-draws "${live[@]}" data.rows=88 \
@@ -140,7 +141,7 @@ says err.txt 'draws are encoded as "sampled"'
 expect 78 1 logits select all bad capture.encoding=sampled
 says err.txt "draws"
 
-# --- counting alone: what a capture by the same rule has, on any ranks
+# --- capture.count_only counts the entries that a capture stores, on any ranks
 count=("${from[@]}" capture.count_only=true capture.rows=88 capture.top_k=40
   capture.draws=20)
 expect 0 1 capture "${count[@]}" capture.dir=counted
@@ -182,7 +183,7 @@ draws = np.load("draws.npy/count.npy")
 assert abs(one["sampled_ids"] / draws.mean() - 1) < 0.05, draws.mean()
 PY
 
-# --- refusals
+# --- invalid requests
 expect 73 1 logits select all all/
 says err.txt "is the source dataset"
 expect 0 1 capture "${from[@]}" capture.dir=warned capture.rows=4 capture.draws=9
@@ -198,7 +199,7 @@ says err.txt "capture.rows is 9999"
 expect 0 1 plan "${from[@]}" teacher.source=live capture.dir=out \
   capture.count_only=true
 says out.txt "counts only"
-# a resolved deck is a deck: it gives all keys, as their defaults have them
+# the saved deck of a run lists all keys and starts the same run
 expect 0 1 train run-draws/deck.yaml output.dir=run-resolved
 same_bits run-draws-1 run-resolved
 expect 73 1 logits select all chosen
@@ -235,7 +236,7 @@ expect 0 1 logits export chosen mine/ capture.rows=1
 for d in mine.tmp mine.retort; do
   [ -d $d ] || fail "export removed $d, which is not its own"
 done
-# a full disk leaves nothing that looks whole
+# a full disk leaves nothing that looks complete
 mkdir disk
 if mount -t tmpfs -o size=64k none disk 2>/dev/null; then
   trap 'umount -l "$work/disk"; rm -rf "$work"' EXIT
@@ -272,7 +273,7 @@ for i, line in enumerate(lines):
     at += n
 PY
 
-# --- a card that is not the one that was written
+# --- a dataset card that was changed
 cp all/README.md card
 for change in 's/teacher/Teacher/' 1d 2,\$d; do
   sed -i "$change" all/README.md
@@ -289,7 +290,7 @@ says err.txt "README.md is not a regular file"
 rm all/README.md
 cp card all/README.md
 expect 0 1 logits verify all
-# --- the folder: the deck for people, files that are not of the dataset
+# --- other files in the folder: the deck, for people to read, and foreign files
 cmp all/deck.yaml part/deck.yaml >cmp.txt && fail "two captures, one deck"
 echo "# mine" >>all/deck.yaml
 expect 65 1 logits verify all
@@ -308,7 +309,7 @@ for d in all/within teacher.hf/manifest.json teacher.hf/lock; do
   [ -e "$d" ] && fail "a refused one left $d"
 done
 
-# --- damage: every file is named, what is whole can be used, the rest made anew
+# --- damage: each damaged file is named; the rest is usable; a capture replaces them
 flip() { # flip FILE OFFSET: a bit, so many bytes before the end
   "$PYTHON" - "$1" "$2" <<'PY'
 import sys

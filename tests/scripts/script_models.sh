@@ -1,6 +1,6 @@
 #!/bin/bash
-# Models as users bring them: plain Llamas under other words, of which numpy says
-# the loss (tests/llama.py), and what an export keeps of them.
+# Models from users: Llamas with unusual config keys, whose loss is checked against
+# numpy (tests/llama.py), and what an export preserves.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
@@ -12,12 +12,12 @@ train: {batch_rows: 4}
 eval: {part: train, rows: 0}
 YAML
 
-# loss: of the last eval, as it was printed
+# loss: the loss printed by the last eval
 loss() {
   sed -n 's/^loss  *\([0-9.]*\) nats per token$/\1/p' out.txt
 }
 
-# agrees NAME T WANT ARGS...: retort's loss of the folder NAME
+# agrees NAME T WANT ARGS...: retort's loss for the model in folder NAME is WANT
 agrees() {
   local name=$1 t=$2 want=$3
   shift 3
@@ -27,7 +27,7 @@ a, b = map(float, sys.argv[1:]); sys.exit(not abs(a - b) < 3e-6)' \
     "$(loss)" "$want" || fail "$name: loss $(loss), expected $want"
 }
 
-# model NAME T WORDS...: makes it, and compares; the loss in $want
+# model NAME T WORDS...: create a model and check its loss; numpy's is in $want
 model() {
   local name=$1 t=$2
   shift 2
@@ -37,7 +37,7 @@ model() {
   agrees "$name" "$t" "$want"
 }
 
-# --- the same numbers under other words
+# --- the same model with other config keys
 model plain 16
 plain=$want
 same=(pretraining_tp=8 'layer_types=["full_attention","full_attention"]'
@@ -55,7 +55,7 @@ says err.txt "total_size differs"
 model other 16 eos_token_id=64
 says err.txt "eos_token_id has the id 64"
 
-# --- other numbers: rope as transformers 4 and 5 spell it; no tying, no groups
+# --- other models: rope as in transformers 4 and 5, untied, without grouped heads
 model untied 16 tie_word_embeddings=null num_key_value_heads=null
 linear='"factor":4.0,"rope_type":"linear"'
 model linear 16 'rope_scaling={"type":"linear","factor":4.0}'
@@ -72,7 +72,7 @@ expect 78 1 eval eval.yaml student.weights=dynamic data.seq=100 \
   data.mask_documents=true
 says err.txt "dynamic rope scaling"
 
-# --- an export is the model that was read
+# --- an export is the same model
 for name in linear dynamic; do
   want=$("$PYTHON" "$here/llama.py" $name short.u16 16 'eos_token_id=[2,7]' \
     attention_dropout=0.1 "rope_scaling={\"type\":\"$name\",\"factor\":4.0}")
@@ -86,7 +86,7 @@ for name in linear dynamic; do
   says $name.hf/config.json '"attention_dropout": 0.1'
 done
 
-# --- a folder of the hub's cache, by its root
+# --- the root of a model in the hub's cache
 mkdir -p models--org--tiny/{blobs,refs,snapshots/abc}
 for file in config.json model.safetensors; do
   cp plain/$file models--org--tiny/blobs/$file
@@ -98,7 +98,7 @@ rm models--org--tiny/blobs/model.safetensors
 expect 66 1 eval eval.yaml student.weights=models--org--tiny
 says err.txt "a link to ../../blobs/model.safetensors, which is not there"
 
-# --- what is not read says so
+# --- unsupported inputs are named
 expect 66 1 eval eval.yaml student.weights=org/tiny
 says err.txt "hf download org/tiny"
 printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n' \

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Vocabularies padded to different widths: padding has no probability, whatever
-# weights it has.
+# Vocabularies padded to different widths: padding has zero probability, whatever its
+# weights are.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
-# pad FROM TO V: a copy of a Hugging Face folder with V rows of vocabulary; those
-# that are new would be far likelier than all others
+# pad FROM TO V: copy a Hugging Face folder, padding its vocabulary to V; the new rows
+# would win by far if they counted
 pad() {
   cp -r "$1" "$2"
   "$PYTHON" - "$2" "$3" <<'PY'
@@ -39,7 +39,7 @@ true_v=(data.vocab=64)
 stored=(teacher.source=dataset)
 live=(teacher.source=live)
 
-# --- captured: the entries of the teacher without padding, to rounding
+# --- capture: the entries of the teacher without padding, up to rounding
 keep=(capture.rows=64 capture.shard_rows=16 capture.statistics=true)
 expect 0 1 capture deck.yaml teacher.weights=teacher.hf capture.dir=plain \
   "${keep[@]}"
@@ -53,8 +53,8 @@ for d in plain padded; do
 done
 close_to stored-plain stored-padded
 
-# --- captured without the true size: what is padding goes when it is known, in
-# training or by select; all entries kept, so that nothing is lost
+# --- captured without knowing the true size: padding is removed once it is known, in
+# training or by select.  All entries are stored, so that none is missing.
 all=("${keep[@]}" capture.top_p=1 capture.top_k=88 capture.encoding=exact)
 use_all=(teacher.top_p=1 teacher.top_k=64)
 expect 0 1 capture deck.yaml teacher.weights=teacher.hf capture.dir=all-plain \
@@ -94,7 +94,7 @@ expect 78 1 logits select drawn drawn-cut "${true_v[@]}"
 says err.txt "set data.vocab=64 in training instead"
 expect 0 1 train deck.yaml "${stored[@]}" teacher.dataset=drawn "${true_v[@]}"
 
-# --- evaluated beside a teacher of another width, of any tp
+# --- evaluation with a teacher of another width and tp
 measure() {
   sed -n 's/^\(loss\|KL(teacher, student)\)  *\([0-9.]*\) nats.*/\2/p' out.txt
 }
@@ -114,7 +114,7 @@ done
 expect 78 1 eval deck.yaml "${both[@]}" teacher.weights=wide.hf
 says err.txt "set data.vocab"
 
-# --- live, and for a student that is padded to yet another width
+# --- a live teacher, and a student padded to yet another width
 expect 0 2 train deck.yaml output.dir=live-plain "${live[@]}" \
   teacher.weights=teacher.hf
 expect 0 2 train deck.yaml output.dir=live-padded "${live[@]}" \
@@ -128,7 +128,7 @@ expect 0 2 train deck.yaml output.dir=from-padded "${live[@]}" "${begin[@]}" \
   student.tp=2 train.weight_decay=0.1
 close_to from-plain from-padded
 
-# --- without the true size, and where it cannot be
+# --- the true size is missing or impossible
 expect 78 1 train deck.yaml "${live[@]}" teacher.weights=wide.hf
 says err.txt "set data.vocab to the tokenizer's size"
 expect 78 1 train deck.yaml "${stored[@]}" teacher.dataset=padded \
@@ -139,7 +139,7 @@ expect 0 1 train deck.yaml "${stored[@]}" teacher.dataset=padded \
 expect 78 1 train deck.yaml data.vocab=65
 says err.txt "data.vocab is 65"
 
-# --- the whole vocabulary, whatever the padding and the tp of both
+# --- the full vocabulary as target, for any padding and tp of both
 full=("${live[@]}" teacher.target=full)
 expect 0 1 train deck.yaml output.dir=full "${full[@]}" teacher.weights=teacher.hf
 for pad in "1 1 64" "2 1 64" "1 2 65" "2 2 70"; do

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What paths of a deck mean after an upgrade, in another place, of other content.
+# Paths in a deck: from another folder, after an upgrade, and with changed contents.
 #   tests/scripts/script_places.sh [RETORT]
 RETORT=${1:-${RETORT:-build/bin/retort}}
 # shellcheck source=tests/e2e.sh
@@ -8,7 +8,8 @@ RETORT=${1:-${RETORT:-build/bin/retort}}
 small=(train.batch_rows=2 eval.rows=0 train.length=4 checkpoint.every=2)
 both=(checkpoint.allow_change=train.length)
 
-# --- a run of the working directory is not begun anew in the deck's folder
+# --- a run that an older version put under the working directory is not started again
+# in the deck's folder
 mkdir decks
 sed "s|corpus.u16|$work/corpus.u16|" deck.yaml >decks/run.yaml
 sed -i 's|^output: {|output: {dir: runs/a, |' decks/run.yaml
@@ -30,7 +31,7 @@ mv runs elsewhere
 expect 0 1 train decks/run.yaml "${small[@]}"
 [ -d decks/runs/a/checkpoints ] || fail "output.dir is not in the deck's folder"
 
-# --- a printed deck, and what export takes from a checkpoint, from anywhere
+# --- a printed deck, and the paths in a checkpoint, work from any folder
 mkdir words other other/words
 echo '{"model": {"vocab": {"a": 0}}}' >words/tokenizer.json
 echo '{"model": {"vocab": {"b": 0}}}' >other/words/tokenizer.json
@@ -44,7 +45,7 @@ cp out.txt other/printed.yaml
   fail "export from another folder: $(cat other/err.txt)"
 cmp words/tokenizer.json printed.hf/tokenizer.json
 
-# --- the same tokenizer may move; another one of the same name is refused
+# --- a tokenizer may be moved; another one under the same name is rejected
 mv words moved
 printed=(train deck.yaml "${small[@]}" train.length=6 "${both[@]}"
   output.dir=printed)
@@ -53,7 +54,7 @@ says err.txt "the tokenizer differs from that of the checkpoint (step 4 of print
 expect 0 1 "${printed[@]}" data.tokenizer=moved
 says out.txt "resumed at step 4"
 
-# --- a config.json of the same name and shape, but of another model
+# --- a config.json with the same name and shape, but of another model
 cp -r teacher.hf shape
 model=(train deck.yaml "${small[@]}" student.config=shape output.dir=shaped)
 expect 0 1 "${model[@]}"
@@ -65,14 +66,14 @@ cp teacher.hf/config.json shape/
 sed -i 's/"eos_token_id": [^,]*/"eos_token_id": 5/' shape/config.json
 expect 0 1 "${model[@]}" train.length=6 "${both[@]}"
 
-# --- a teacher that only evaluates may come and go
+# --- a teacher that is only used for evaluation may be added and removed
 plain=(train deck.yaml "${small[@]}" eval.rows=4 output.dir=plain
   teacher.weights=teacher.hf)
 expect 0 1 "${plain[@]}" eval.teacher=true
 expect 0 1 "${plain[@]}" eval.teacher=false train.length=6 "${both[@]}"
 says out.txt "resumed at step 4"
 
-# --- brackets in the name of the deck's folder are no pattern
+# --- brackets in the name of the deck's folder are not a pattern
 mkdir 'exp[1]' exp1
 head -c 20000 corpus.u16 >exp1/part_0.u16
 cp corpus.u16 'exp[1]/part_0.u16'

@@ -1,7 +1,7 @@
 #!/bin/bash
-# The memory plan against the peak of a few runs, with room for noise: never below
-# by more than 3 %, nor above by more than 20 % (make bench ONLY=plan.memory has all
-# kinds of runs and the bar of 10 %).
+# The memory plan against the measured peak of a few runs, with room for noise: at most
+# 3 % below and 20 % above.  `make bench ONLY=plan.memory` has all kinds of runs and a
+# bar of 10 %.
 #   tests/scripts/script_plan.sh [RETORT]
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
@@ -13,9 +13,9 @@ cat out.txt
 tail -n 1 out.txt | "$PYTHON" -c 'import json, sys
 r = json.load(sys.stdin)
 sys.exit(not (r["least"] >= 0.97 and r["most"] <= 1.20))' ||
-  fail "the plan is not what runs take"
+  fail "the plan is not what runs need"
 
-# --- recomputation: the same losses, less memory, as the plan says
+# --- recomputation: the same losses, and as much less memory as planned
 "$PYTHON" "$here/plan_memory.py" "$RETORT" \
   --only "lm deep;lm deep, recompute" >deep.txt 2>&1 || fail "$(cat deep.txt)"
 cat deep.txt
@@ -39,7 +39,7 @@ cmp losses.none losses.block || fail "recomputation changes the losses"
 expect 0 1 plan deck.yaml
 says out.txt "train.recompute=block would save"
 
-# --- what evaluation takes is in the plan, too
+# --- the plan includes evaluation
 expect 0 1 plan deck.yaml eval.rows=9
 says out.txt "evaluation on the host"
 finish

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Scripts and make remove what they made, and nothing else.
+# Scripts and make remove only what they have created.
 #   tests/scripts/script_remove.sh [RETORT]
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 top=$(realpath "$here/..")
 
-# keeps FILE CODE COMMAND...: the command ends with CODE and leaves FILE
+# keeps FILE CODE COMMAND...: the command exits with CODE and FILE still exists
 keeps() {
   local file=$1 want=$2
   shift 2
@@ -15,7 +15,7 @@ keeps() {
   [ -e "$file" ] || fail "$*: $file is gone"
 }
 
-# --- the demo, with a program that fails at once
+# --- the demo, with a program that fails immediately
 mkdir home
 echo mine >home/thesis
 keeps home/thesis 73 "$top/inputs/demo/run.sh" /bin/false home

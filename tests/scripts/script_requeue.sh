@@ -1,13 +1,13 @@
 #!/bin/bash
-# jobs/train.sbatch queues a job again while its starts keep new steps, and only
-# then: with stand-ins for srun, scontrol and squeue, whatever code srun gives.
+# jobs/train.sbatch requeues a job as long as its starts save new steps, whatever code
+# srun returns.  With stand-ins for srun, scontrol and squeue.
 #   tests/scripts/script_requeue.sh [RETORT]
 RETORT=${1:-${RETORT:-build/bin/retort}}
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 sbatch=$here/../jobs/train.sbatch
-# srun of one task: $INSTEAD replaces the program, and $CODE its code, as srun's
-# is when a task was killed
+# srun with one task: $INSTEAD replaces the program; $CODE replaces its exit code, as
+# srun does when a task was killed
 # shellcheck disable=SC2016
 fake srun 'while [[ $1 = --* ]]; do shift; done
 [ -n "${INSTEAD:-}" ] && { eval "$INSTEAD"; exit; }
@@ -24,7 +24,7 @@ fake squeue 'echo "${LEFT:-UNLIMITED}"'
 export PATH="$work/bin:$PATH" SLURM_JOB_ID=7 RETORT
 unset SLURM_RESTART_COUNT VERB
 
-# start N WANT_CODE WANT: the N-th start of the job; again or not
+# start N WANT_CODE WANT: the N-th start of the job; WANT is "again" if it requeues
 start() {
   local n=$1 want=$2 again=$3
   shift 3
@@ -40,16 +40,16 @@ start() {
 }
 run=(train.length=100000000 eval.rows=0 output.log_every=100000)
 
-# --- wall limits: again for as long as there are new steps, then to the end
+# --- wall limits: requeued while there are new steps, until the run is finished
 export LEFT=0:01
 for n in 0 1 2 3 4; do
   start "$n" 85 again "${run[@]}" output.dir=wall
 done
-# srun gives another code
+# srun returns another code
 CODE=13 start 5 85 again "${run[@]}" output.dir=wall
 saved=$(last wall saved)
 unset LEFT
-# train.length is part of the deck: a run that is at its end
+# a run that has reached train.length
 touch wall/stop
 start 6 86 "" "${run[@]}" output.dir=wall
 [ -e retort-7.tries ] && fail "the count is left"
@@ -57,8 +57,8 @@ start 6 86 "" "${run[@]}" output.dir=wall
 unset SLURM_RESTART_COUNT
 start 0 0 "" output.dir=done
 
-# --- ended without a word, as by a frozen rank or a lost node, whatever srun's
-# code: three times in a row without a step, then never again
+# --- killed without a message, as by a frozen rank or a lost node: requeued until
+# three starts in a row have saved no step
 unset SLURM_RESTART_COUNT
 for code in 9 13; do
   export INSTEAD="exit $code"
@@ -68,7 +68,7 @@ for code in 9 13; do
   says job.txt "3 starts in a row kept nothing new"
   [ -e retort-7.tries ] && fail "the count is left"
 done
-# a step in between begins the count anew
+# a new step resets the count
 start 0 "$code" again "${run[@]}" output.dir=wall
 start 1 "$code" again "${run[@]}" output.dir=wall
 unset INSTEAD
@@ -80,13 +80,13 @@ start 5 137 "" "${run[@]}" output.dir=wall
 unset INSTEAD
 rm -f retort-7.tries
 
-# --- stopped by a signal before any step: 85, but no progress
+# --- stopped by a signal before the first step: exit code 85, but no progress
 # shellcheck disable=SC2016
 INSTEAD='exit 85' start 0 85 again output.dir=idle
 INSTEAD='exit 85' start 1 85 again output.dir=idle
 INSTEAD='exit 85' start 2 85 "" output.dir=idle
 
-# --- what a person must see to
+# --- errors that a person must fix
 unset SLURM_RESTART_COUNT
 start 0 78 "" output.dir=bad train.lr=-1
 mkdir locked
@@ -94,7 +94,7 @@ printf 'host=%s\npid=%d\n' "$(hostname)" $$ >locked/lock
 start 0 73 "" output.dir=locked
 start 0 66 "" output.dir=none data.files=none.u16
 
-# --- a capture, too
+# --- a capture
 make_teacher
 export VERB=capture
 made=(teacher.weights=teacher.hf capture.rows=1900 capture.shard_rows=2
@@ -104,7 +104,7 @@ LEFT=0:01 CODE=9 start 1 85 again "${made[@]}"
 start 2 0 "" "${made[@]}"
 unset VERB
 
-# --- SIGUSR1 to the script (--signal=B:USR1), and a TERM, as at the limit
+# --- SIGUSR1 to the script (--signal=B:USR1), and SIGTERM, as at the time limit
 export SLURM_RESTART_COUNT=0
 for signal in USR1 TERM; do
   rm -f requeued

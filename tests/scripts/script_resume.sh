@@ -1,12 +1,12 @@
 #!/bin/bash
-# Restart: k steps + restart + N - k steps have the bits of N steps; damaged
+# Restarts: k steps, a restart and N - k steps give the bits of N steps.  Damaged
 # checkpoints, changed decks, the stop file.
-#   RESTARTS=20 SEED=1: also at so many random steps of 40, live and stored, on
-#   dp 2 and on tp 2 (make soak)
+#   RESTARTS=20 SEED=1: also at that many random steps of 40, with a live and a stored
+#   teacher, on dp 2 and tp 2 (make soak)
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
-# cut RUN COPY K: a copy of RUN as if it had died just after step K
+# cut RUN COPY K: copy RUN as if it had been killed right after step K
 cut() {
   rm -rf "$2"
   cp -r "$1" "$2"
@@ -18,7 +18,7 @@ cut() {
 n_steps=10
 every=(checkpoint.every=1 checkpoint.keep_last=100)
 
-# restarts NAME N_RANKS "STEPS" ARGS...
+# restarts NAME N_RANKS "STEPS" ARGS...: restart a run after each of STEPS
 restarts() {
   local name=$1 n=$2 steps=$3
   shift 3
@@ -31,7 +31,7 @@ restarts() {
   done
 }
 
-# --- bit for bit, in the same layout
+# --- same layout: the same bits
 make_teacher
 live=(teacher.source=live teacher.weights=teacher.hf)
 expect 0 2 capture deck.yaml "${live[@]}" capture.dir=logits capture.rows=96 \
@@ -53,7 +53,7 @@ if [ -n "${RESTARTS:-}" ]; then
   n_steps=10
 fi
 
-# --- on another layout: the same rows, equal to rounding
+# --- another layout: the same rows, losses equal up to rounding
 cut lm other 5
 expect 0 1 train deck.yaml output.dir=other "${every[@]}"
 close_to lm other
@@ -61,12 +61,12 @@ cut lm other-tp 5
 expect 0 2 train deck.yaml output.dir=other-tp "${every[@]}" student.tp=2
 close_to lm other-tp
 
-# --- on a device whose memory is not the host's (the lazy check device)
+# --- a device with memory of its own (the deferring check device)
 cut lm lazy 5
 expect 0 2 train deck.yaml output.dir=lazy "${every[@]}" run.device=check
 same_bits lm lazy
 
-# --- a damaged checkpoint: the one before is taken, with a warning
+# --- a damaged checkpoint: the previous one is used, with a warning
 cut lm damaged 6
 "$PYTHON" - damaged/checkpoints/step-00000006/state.h5 <<'PY'
 import os, sys
@@ -82,7 +82,7 @@ says err.txt "step-00000006"
 says out.txt "resumed at step 5 of 10"
 same_bits lm damaged
 
-# --- a changed deck: refused with the difference, or allowed by key
+# --- a changed deck: rejected with the differences, unless the key is allowed
 cut lm changed 5
 expect 78 2 train deck.yaml output.dir=changed "${every[@]}" train.lr=1e-3
 says err.txt "train.lr"
@@ -92,7 +92,7 @@ expect 0 2 train deck.yaml output.dir=changed "${every[@]}" train.lr=1e-3 \
 expect 78 2 train deck.yaml output.dir=lm checkpoint.resume=false
 says err.txt "checkpoint.resume"
 
-# --- the stop file: a checkpoint, exit 86; the same command goes on
+# --- the stop file: a checkpoint and exit code 86; the same command resumes
 mkdir stopped
 touch stopped/stop
 expect 86 2 train deck.yaml output.dir=stopped
@@ -101,7 +101,7 @@ says err.txt "the same command resumes it"
 expect 0 2 train deck.yaml output.dir=stopped
 same_bits lm stopped
 
-# --- a finished run, started again, has nothing to do
+# --- starting a finished run again does nothing
 expect 0 2 train deck.yaml output.dir=stopped
 says out.txt "finished at step 10 of 10: 0 tokens"
 same_bits lm stopped
@@ -123,21 +123,21 @@ cut own own-5 5
 expect 0 2 train deck.yaml output.dir=own-5 data.files=own.u16 "${every[@]}"
 same_bits own own-5
 
-# --- the wall limit: stops before it
+# --- the run stops before the wall limit
 expect 85 2 train deck.yaml output.dir=wall run.wall_s=0.001 run.wall_margin_s=0
 says err.txt "wall limit"
 expect 78 2 train deck.yaml output.dir=none run.wall_s=60
 says err.txt "no time is left"
 [ -e none ] && fail "a refused run left its folder"
 
-# --- old checkpoints go
+# --- old checkpoints are deleted
 expect 0 1 train deck.yaml output.dir=pruned checkpoint.every=2 \
   checkpoint.keep_last=1 checkpoint.keep_every=4
 [ "$(cd pruned/checkpoints && echo step-*)" = \
   "step-00000004 step-00000008 step-00000010" ] ||
   fail "checkpoints left: $(cd pruned/checkpoints && echo *)"
 
-# --- damaged ones do not count among them, and a fresh one never goes
+# --- damaged checkpoints do not count, and the newest is never deleted
 expect 0 1 train deck.yaml output.dir=worn checkpoint.every=2 eval.rows=0 \
   checkpoint.keep_last=9
 for step in 08 10; do
@@ -151,7 +151,7 @@ left=$(cd worn/checkpoints && echo step-*)
 [ "$left" = "step-00000006 step-00000007 step-00000008.damaged \
 step-00000010.damaged" ] || fail "checkpoints left: $left"
 
-# --- a stop does not wait for an evaluation: the next start makes up for it
+# --- a stop does not wait for an evaluation; the next start does it
 mkdir soon
 for at in 1 2; do # of 2: also at the end
   touch soon/stop

@@ -1,13 +1,13 @@
 #!/bin/bash
-# What a run is made of is what its deck and its folders say: where two sources
-# disagree, none wins in silence.
+# Where two sources of one setting disagree (files of a model folder, keys of the deck),
+# the run is rejected: none wins silently.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
 make_teacher
 live=(teacher.source=live teacher.weights=teacher.hf eval.rows=0)
 
-# --- a folder that says two things of one model
+# --- model folders that contradict themselves
 "$PYTHON" - <<'PY' || fail "cannot make odd folders"
 import json, os, shutil, struct
 def read(path):
@@ -53,7 +53,7 @@ says err.txt "has a head of its own"
 expect 65 2 train deck.yaml "${live[@]}" teacher.weights=turns-other
 says err.txt "inv_freq has other rotary frequencies than config.json"
 
-# --- student.weights have a shape: another student.config is refused
+# --- student.weights and a student.config of another shape
 cp -r teacher.hf other-shape
 sed -i 's/"intermediate_size": 48/"intermediate_size": 96/' \
   other-shape/config.json
@@ -63,7 +63,7 @@ expect 0 1 train deck.yaml student.weights=teacher.hf train.length=1 \
   student.config=teacher.hf/config.json eval.rows=0 student.rope_theta=5e5
 says err.txt "student.rope_theta 500000 (it has 10000)"
 
-# --- what could not be exported at the end is refused before the first step
+# --- a student that could not be exported is rejected before the first step
 for keys in student.qkv_bias=true "student.width=30 student.head_dim=8" \
   "student.heads=2048 student.head_dim=4096 student.width=2048"; do
   read -ra bad <<<"$keys"
@@ -73,7 +73,7 @@ for keys in student.qkv_bias=true "student.width=30 student.head_dim=8" \
   expect 78 1 plan deck.yaml "${bad[@]}"
 done
 
-# --- a tokenizer with other ids than the deck, or the model, says
+# --- a tokenizer whose ids do not fit the deck or the model
 mkdir words
 echo '{"model": {"vocab": {"a": 0, "b": 69}}}' >words/tokenizer.json
 echo '{"eos_token_id": [3, 5]}' >words/generation_config.json

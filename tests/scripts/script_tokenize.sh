@@ -1,6 +1,6 @@
 #!/bin/bash
-# inputs/prepare/tokenize.py: what is a document, JSON lines, ends and beginnings,
-# what is no text.  The tokenizers package is stood in for: an id a byte.
+# inputs/prepare/tokenize.py: documents, JSON lines, tokens at ends and beginnings,
+# files that are not text.  A stand-in for the tokenizers package makes one id per byte.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 prepare=$here/../inputs/prepare
@@ -28,7 +28,7 @@ touch tok/tokenizer.json
 echo '{"bos_token": "<s>", "eos_token": {"content": "</s>"}}' \
   >tok/tokenizer_config.json
 
-# tokenize CODE ARGS...
+# tokenize CODE ARGS...: run it and check the exit code
 tokenize() {
   local want=$1
   shift
@@ -39,7 +39,7 @@ tokenize() {
   [ "$code" = "$want" ] || fail "exit $code, expected $want: $* $(cat err.txt)"
 }
 
-# holds TEXT: the corpus, with ^ for <s> and | for </s>
+# holds TEXT: the corpus is TEXT, with ^ for <s> and | for </s>
 holds() {
   local got
   got=$("$PYTHON" -c 'import array
@@ -72,12 +72,12 @@ two||three|'
 tokenize 1 --bos '<x>' a.txt
 says err.txt "'<x>' is no token"
 
-# --- a BOM is no text; carriage returns of Windows end lines
+# --- a BOM is not part of the text; Windows line ends
 printf '\xef\xbb\xbfone\r\ntwo\r\n' >bom.txt
 tokenize 0 --documents line bom.txt
 holds 'one|two|'
 
-# --- JSON lines: never braces and escapes
+# --- JSON lines: the text of the key, without braces and escapes
 printf '%s\n' '{"text": "In the\nend", "id": 1}' '{"text": ""}' '' \
   '{"id": 2, "text": "Caf\u00e9 \"x\" \ud800"}' >b.jsonl
 tokenize 1 b.jsonl
@@ -101,7 +101,7 @@ tokenize 1 list.json
 says err.txt "a JSON list"
 [ -e out.bin ] && fail "a refused text left a corpus"
 
-# --- without the package: how to get it
+# --- without the package: the message says how to install it
 mkdir lacking
 echo 'raise ImportError("none")' >lacking/tokenizers.py
 for program in tokenize train_tokenizer; do
@@ -110,7 +110,7 @@ for program in tokenize train_tokenizer; do
   says err.txt "inputs/prepare/venv.sh build/tok tokenizers"
 done
 
-# --- what is no text
+# --- files that are not text
 printf 'o\0n\0e\0' >utf16.txt
 tokenize 1 utf16.txt
 says err.txt "holds zero bytes"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Training end to end: the loss falls, the same on every layout, held-out
-# measures, export, and bad steps.
+# Training end to end: the loss falls and is the same on every layout; held-out
+# measures, export, bad steps.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
@@ -22,8 +22,8 @@ grep -qE '^total .* 100\.0 %$' out.txt || fail "the end table has no 100.0 %"
   fail "not two evaluations in the metrics"
 says one/deck.yaml "length"
 
-# --- each start says who goes on from where, each end where its time went; time
-# and the log go on
+# --- each start logs ranks and first step, each end where time went; time and log
+# continue over restarts
 LOG="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2} "
 mv out.txt first.txt
 SLURM_JOB_ID=17 expect 0 2 train deck.yaml output.dir=one train.length=62 \
@@ -61,8 +61,8 @@ says one/retort.log "train.lr"
 grep -vqE "$LOG" one/retort.log && fail "lines without a time in the log"
 cp first.txt out.txt
 
-# --- speed: of all and of a rank, achieved FLOPs, and their share of a peak that
-# is measured once for a machine and layout, or given
+# --- speed: tokens/s in total and per rank, FLOP/s, and their share of a peak that is
+# given or measured once per machine and layout
 says out.txt "per rank by GEMM, measured now, cached in $XDG_CACHE_HOME/retort/number-"
 expect 0 1 train deck.yaml train.length=1 eval.rows=0
 says out.txt "per rank by GEMM, measured before, cached in $XDG_CACHE_HOME/retort/number-"
@@ -108,7 +108,7 @@ PY
 mv first.txt out.txt
 grep -q $'\r' out.txt && fail "carriage returns in the output"
 
-# --- the same on other layouts; a live and a stored teacher
+# --- other layouts give the same; live and stored teachers
 expect 0 1 train deck.yaml output.dir=base
 expect 0 2 train deck.yaml output.dir=dp
 close_to base dp
@@ -121,8 +121,8 @@ says out.txt " kd "
 expect 0 2 train deck.yaml output.dir=live2 student.tp=2 "${live[@]}"
 close_to live live2
 
-# --- the full vocabulary is what sparse entries of p 1 are, of either kind: a
-# soft cross-entropy is not reported as KL; what no teacher uses is told
+# --- the full vocabulary equals sparse entries with top_p 1, for both kinds of loss;
+# cross-entropy is not reported as KL; keys without effect are reported
 for kind in kld nll; do
   all=("${live[@]}" "loss.kind=$kind" train.length=4 eval.rows=0)
   expect 0 2 train deck.yaml "output.dir=full-$kind" "${all[@]}" \
@@ -144,7 +144,7 @@ expect 0 1 train deck.yaml train.length=1 teacher.dataset=nowhere loss.tau=2
 says err.txt "teacher.dataset is given, but not used: teacher.source is not"
 says err.txt "loss.tau is given, but not used: teacher.source is none"
 
-# --- held-out measures of the run, again by `retort eval`
+# --- `retort eval` gives the same held-out measures as the run
 expect 0 2 eval deck.yaml output.dir=base student.tp=2 eval.logits_out=z.f32
 [ "$(stat -c %s z.f32)" = $((9 * 16 * 64 * 4)) ] || fail "size of z.f32"
 expect 73 2 eval deck.yaml output.dir=base eval.logits_out=z.f32
@@ -164,7 +164,7 @@ print(f"largest difference {worst:.1e}; KL {again('live')['kl']:.3f}")
 sys.exit(not (worst < 1e-5 and again("live")["kl"] > 0.0))
 PY
 
-# --- the plot and the table of runs have the same numbers, and the teacher's
+# --- plot and table of runs show the same numbers, also for the teacher
 for run in base live; do
   expect 0 2 eval deck.yaml output.dir=$run eval.rows=0
 done
@@ -195,7 +195,7 @@ expect 0 1 eval deck.yaml output.dir=taught student.weights=teacher.hf \
   fail "a teacher of other rows is compared"
 says err.txt "same eval.rows"
 
-# --- a run that is over is not said to have had another deck
+# --- the saved deck of a finished run is not rewritten
 cp base/deck.yaml of_base.yaml
 expect 0 2 train deck.yaml output.dir=base train.lr=0.5 \
   checkpoint.allow_change='[train.lr]'
@@ -204,7 +204,7 @@ rm base/deck.yaml
 expect 0 2 train deck.yaml output.dir=base
 [ -f base/deck.yaml ] || fail "a deck that is missing is not made"
 
-# --- a bad step: nothing is updated, the rows are named
+# --- a bad step: no update, and the rows are named
 expect 76 2 train deck.yaml output.dir=bad train.lr=100 train.weight_decay=10 \
   train.lr_warmup=0 train.length=40 checkpoint.every=1
 says err.txt "rows of the training stream"
@@ -213,13 +213,13 @@ bad_step=$(grep -o 'step [0-9]*: loss' err.txt | head -n 1 | grep -o '[0-9]*')
 newest=$(cd bad/checkpoints && echo step-* | awk '{print $NF}')
 [ "$((10#${newest#step-}))" = "$((bad_step - 1))" ] ||
   fail "bad step $bad_step, newest checkpoint $newest"
-# by this measure each step after the first is a spike
+# with this factor each step after the first counts as a spike
 expect 76 1 train deck.yaml output.dir=spikes train.spike_factor=1e-3 \
   train.on_bad_step=skip train.max_skips=2
 says err.txt "train.max_skips"
 [ "$(grep -c 'skipped: loss' err.txt)" = 2 ] || fail "not two skipped steps"
 
-# --- export: nothing beside its folder is touched, none is overwritten
+# --- export: no other folder is touched, an existing one is not overwritten
 mkdir given.tmp
 touch given.tmp/mine
 expect 0 1 export base given/
@@ -229,14 +229,13 @@ expect 0 1 export base given/
   fail "export left a temporary folder"
 expect 73 1 export base given
 
-# --- a config.json overrules the deck's shape, aloud
+# --- student.config replaces the shape in the deck, and the output says so
 expect 0 2 train deck.yaml student.config=base/config.json student.width=64 \
   train.length=1
 says err.txt "not student.width 64 (it has 32)"
 [ "$(grep -c "it has" err.txt)" = 1 ] || fail "told more than once"
 
-# --- weights that are not what config.json says, or no numbers: never a
-# teacher that is silently another one
+# --- weights that do not fit config.json, or are not finite, are rejected
 "$PYTHON" - <<'PY' || fail "cannot make odd teachers"
 import json, shutil, struct
 def odd(name, change_config=None, tensor=None, value=None):
@@ -270,7 +269,7 @@ expect 0 2 train deck.yaml "output.dir=$long/$long" train.length=2
 expect 0 2 train deck.yaml "output.dir=$long/$long" train.length=2
 says out.txt "resumed at step 2 of 2"
 
-# --- a teacher of another tokenizer
+# --- a teacher with another tokenizer
 mkdir words
 echo '{"words": 1}' >words/tokenizer.json
 cp -r teacher.hf other-words
@@ -282,7 +281,7 @@ cp words/tokenizer.json other-words
 expect 0 2 train deck.yaml "${live[@]}" data.tokenizer=words \
   teacher.weights=other-words train.length=1
 
-# --- without a folder nothing is kept
+# --- without output.dir no file is written
 before=$(ls)
 expect 0 1 train deck.yaml train.length=2
 says out.txt "output.dir is not set"

@@ -1,10 +1,10 @@
 #!/bin/bash
-# A real Slurm on this one machine, and jobs/train.sbatch under it: the wall limit
-# as squeue tells it, SIGTERM at the limit, a frozen rank, a requeue from outside,
-# srun without PMIx.  By hand, as root, on Debian or Ubuntu:
+# Runs jobs/train.sbatch under a real Slurm on this machine: the wall limit as squeue
+# reports it, SIGTERM at the limit, a frozen rank, scontrol requeue, srun without PMIx.
+# Run it by hand, as root, on Debian or Ubuntu:
 #   apt-get install slurmctld slurmd slurm-client munge
 #   tests/slurm/real_slurm.sh [RETORT]
-# 77: no Slurm here.  About four minutes: Slurm's shortest limit is a minute.
+# Exit code 77: no Slurm here.  Takes four minutes: Slurm's shortest limit is a minute.
 set -u
 for program in slurmctld slurmd munged sbatch; do
   PATH=$PATH:/usr/sbin type "$program" >/dev/null 2>&1 || {
@@ -37,7 +37,7 @@ fail() {
   failed=$((failed + 1))
 }
 
-# --- one controller, one node of this host's name
+# --- one controller and one node, this host
 mkdir -p "$work"/{state,log,run,tmp,spool,jobs} /run/munge
 chown munge: /run/munge
 cat >"$SLURM_CONF" <<CONF
@@ -91,7 +91,7 @@ train: {length: 100000000, batch_rows: 4}
 YAML
 grep -v '^#SBATCH --signal' "$here/../../jobs/train.sbatch" >no-signal.sbatch
 
-# submit SCRIPT "SBATCH OPTIONS" ARGS...: sets job
+# submit SCRIPT "SBATCH OPTIONS" ARGS...: submit, and set job to its id
 submit() {
   local script=$1 options=$2
   shift 2
@@ -110,7 +110,8 @@ wait_for() { # SECONDS COMMAND...
 }
 is_queued_again() { [ "$(squeue -h -j "$job" -o %r)" = BeginTime ]; }
 last() { sed -n "s/^$2=//p" "$1/last_run"; }
-# again FOLDER STATE: within the limit and KillWait
+# again FOLDER STATE: wait until the job is requeued; its run must have saved steps and
+# be in that state
 again() {
   wait_for 120 is_queued_again || fail "$1: not queued again"
   [ "$(last "$1" state)" = "$2" ] || fail "$1: $(cat "$1/last_run")"
@@ -120,7 +121,7 @@ again() {
   echo "$1: $(last "$1" state) at step $(last "$1" saved), queued again"
 }
 
-# --- srun without PMIx: an error, and nothing is made
+# --- srun without PMIx: an error, and no output
 srun --mpi=none -n 2 "$RETORT" train deck.yaml output.dir=singles >out.txt 2>&1 &&
   fail "srun without PMIx: exit 0"
 [ -e singles ] && fail "srun without PMIx left a folder"
