@@ -156,12 +156,14 @@ $(BUILD)/tests/%: tests/%.c $(SUPPORT) $(LIB)
 .PHONY: tests
 tests: $(TESTS) $(BENCHES) $(BUILD)/tests/gen_docs ## build the suites
 
-# `deps` may have just installed packages, so a second make asks pkg-config.
+# `deps` may have just installed packages, so a second make asks pkg-config.  Without
+# libFuzzer, script_fuzz is skipped.
 .PHONY: deps check run-check
 deps: ## install what is missing (root, Debian or Ubuntu), or say it
 	@$(DEPS) build check
 check: deps ## set up, build and run every test (ONLY="deck comm": some)
 	@$(MAKE) --no-print-directory -j$$(nproc) all tests
+	$(if $(ONLY),,@$(MAKE) -s -j$$(nproc) fuzzers >/dev/null 2>&1 || true)
 	@$(MAKE) --no-print-directory run-check
 run-check: ## `check` without set-up and build
 	@tests/run.sh $(BUILD) $(ONLY)
@@ -249,7 +251,9 @@ FUZZ_FLAGS = -std=c17 -D_GNU_SOURCE -O1 -g -fno-sanitize-recover=undefined \
 FUZZ_SRC = $(filter-out %/build_info.c,$(filter io/% src/base/% src/ranks/%,$(SRC))) \
   tests/support/codec_case.c tests/support/h5_file.c tests/support/must.c
 FUZZ_OBJ = $(FUZZ_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
-.PHONY: fuzz fuzz-seeds $(FUZZERS:%=fuzz-%)
+.SECONDARY: $(FUZZ_OBJ)
+.PHONY: fuzz fuzzers fuzz-seeds $(FUZZERS:%=fuzz-%)
+fuzzers: $(FUZZERS:%=$(BUILD)/fuzz/fuzz_%)
 fuzz: $(FUZZERS:%=fuzz-%) ## feed damaged datasets to the readers (SECONDS=60 each)
 $(FUZZERS:%=fuzz-%): fuzz-%: $(BUILD)/fuzz/fuzz_%
 	@mkdir -p $(BUILD)/fuzz/corpus_$*
