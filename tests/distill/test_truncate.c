@@ -30,8 +30,8 @@ static void test_top_p(void)
 static void test_target(void)
 {
   const double p[3] = {0.4, 0.2, 0.1};
-  float l[3];
-  double t[3];
+  float l[4] = {0};
+  double t[4] = {[3] = 7.0}; // one more than is asked for
   logs(p, 3, l);
   double entropy = rt_truncate_target(l, 3, 1.0, t);
   CU_ASSERT_DOUBLE_EQUAL(t[0], 4.0 / 7.0, 1e-7);
@@ -45,6 +45,7 @@ static void test_target(void)
   const double sum = sqrt(0.4) + sqrt(0.2) + sqrt(0.1);
   CU_ASSERT_DOUBLE_EQUAL(t[1], sqrt(0.2) / sum, 1e-7);
   CU_ASSERT(entropy > want); // flatter
+  CU_ASSERT_EQUAL(t[3], 7.0);
 }
 
 static void test_single(void)

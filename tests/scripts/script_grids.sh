@@ -6,7 +6,7 @@
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 make_teacher
-steps=(train.length=$([ "${GRIDS:-}" = all ] && echo 50 || echo 20) eval.rows=0)
+steps=("train.length=$([ "${GRIDS:-}" = all ] && echo 50 || echo 20)" eval.rows=0)
 # top-k, because a near-tie at rank k only swaps equals
 live=(teacher.source=live teacher.weights=teacher.hf teacher.top_p=1
   teacher.top_k=12)

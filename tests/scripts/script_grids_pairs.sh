@@ -7,7 +7,7 @@
 make_teacher
 # In f32 a token at the border of top-p, or a draw at the border of two ids, may change
 # with the last bit of a logit, so these kinds are compared in f64.
-live=(train.length=$([ "${GRIDS:-}" = all ] && echo 50 || echo 20) eval.rows=0
+live=("train.length=$([ "${GRIDS:-}" = all ] && echo 50 || echo 20)" eval.rows=0
   teacher.source=live teacher.weights=teacher.hf)
 kinds=(sparse topp drawn full)
 # shellcheck disable=SC2034 # used through declare -n
