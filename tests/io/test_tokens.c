@@ -56,6 +56,7 @@ static void check_rows(const rt_corpus *c, const rt_corpus_spec *spec,
     ok &= own == 0 || tok[0] == spec->bos;
     for (int t = own; t <= seq; t++)
       ok &= tok[t] == s.tok[r * stride + t - own];
+    ok &= seq == 64 || tok[seq + 1] == 0xeeeeeeee; // not one more
     for (int t = 0; t < seq; t++) {
       const int at = t > own ? t - own : 0; // the row's bos joins what follows
       const int start = s.start[r * stride + at] - r * stride;

@@ -35,6 +35,10 @@ static void start(set *s, MPI_Comm comm, const rt_arch *arch)
   RT_OKAY(rt_arena_create("set", &s->arena));
   RT_OKAY(rt_params_init(&s->p, arch, &s->grid, s->arena, RT_F64, true));
   RT_OKAY(rt_arena_commit(s->arena, rt_dev_memory(s->dev)));
+  for (int i = 0; i < s->p.n; i++)
+    RT_RUN(s->dev, fill, .y = s->p.item[i].w, .value = 7.0);
+  for (int b = 0; b < s->p.n_buckets; b++)
+    RT_RUN(s->dev, fill, .y = s->p.bucket_grad[b], .value = 7.0);
   rt_params_zero(&s->p, s->dev);
   RT_OKAY(rt_dev_sync(s->dev));
 }
