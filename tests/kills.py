@@ -32,7 +32,7 @@ def look(pid):
 def finish(job):
     """Exit code and stderr of the job; it must not hang, whatever was killed."""
     try:
-        err = job.communicate(timeout=60)[1]
+        err = job.communicate(timeout=240)[1]  # also on a busy machine
     except subprocess.TimeoutExpired:
         left = [job.pid, *children(job.pid)]
         seen = "\n".join(look(pid) for pid in left)

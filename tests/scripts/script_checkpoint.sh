@@ -4,8 +4,7 @@
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
-${CC:-cc} -std=c17 -D_GNU_SOURCE -fPIC -shared -o fail.so "$here/fail_write.c" \
-  -ldl || exit 1
+preload fail_write
 n_steps=12
 train=(train deck.yaml "train.length=$n_steps" checkpoint.every=4
   checkpoint.keep_last=100 eval.rows=0)
@@ -14,7 +13,7 @@ train=(train deck.yaml "train.length=$n_steps" checkpoint.every=4
 # checkpoint of step 4 takes so long
 slowly() {
   # shellcheck disable=SC2086
-  timeout 60 $MPIRUN -np 2 env LD_PRELOAD="$work/fail.so" FAIL_AT=5 \
+  timeout 60 $MPIRUN -np 2 env LD_PRELOAD="$work/fail_write.so" FAIL_AT=5 \
     FAIL_IN="$1/checkpoints/.tmp-step-00000004" FAIL_RANK=1 FAIL_SLOW_S="$2" \
     "$RETORT" "${train[@]}" output.dir="$1" "${@:3}" >"$1.out" 2>"$1.err" \
     </dev/null
@@ -88,7 +87,7 @@ code=$?
 for how in 28 lie; do
   rm -rf bad
   # shellcheck disable=SC2086
-  timeout 60 $MPIRUN -np 2 env LD_PRELOAD="$work/fail.so" FAIL_AT=5 \
+  timeout 60 $MPIRUN -np 2 env LD_PRELOAD="$work/fail_write.so" FAIL_AT=5 \
     FAIL_IN=bad/checkpoints/.tmp-step-00000008 FAIL_RANK=1 FAIL_HOW=$how \
     "$RETORT" "${train[@]}" output.dir=bad >out.txt 2>err.txt
   code=$?
