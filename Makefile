@@ -253,7 +253,7 @@ FUZZ_SRC = $(filter-out %/build_info.c,$(filter io/% src/base/% src/ranks/%,$(SR
 FUZZ_OBJ = $(FUZZ_SRC:%.c=$(BUILD)/fuzz/obj/%.o)
 .SECONDARY: $(FUZZ_OBJ)
 .PHONY: fuzz fuzzers fuzz-seeds $(FUZZERS:%=fuzz-%)
-fuzzers: $(FUZZERS:%=$(BUILD)/fuzz/fuzz_%)
+fuzzers: $(FUZZERS:%=$(BUILD)/fuzz/fuzz_%) ## build the fuzzers (needs clang)
 fuzz: $(FUZZERS:%=fuzz-%) ## feed damaged datasets to the readers (SECONDS=60 each)
 $(FUZZERS:%=fuzz-%): fuzz-%: $(BUILD)/fuzz/fuzz_%
 	@mkdir -p $(BUILD)/fuzz/corpus_$*

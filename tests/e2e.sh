@@ -52,7 +52,7 @@ launch() {
   local run=("$RETORT")
   # shellcheck disable=SC2206
   [ "$1$launch_one" = 1 ] || run=($MPIRUN -np "$1" "$RETORT")
-  OMPI_MCA_ess_singleton_isolated=1 timeout 200 "${run[@]}" "${@:2}" \
+  OMPI_MCA_ess_singleton_isolated=1 timeout 400 "${run[@]}" "${@:2}" \
     >out.txt 2>err.txt </dev/null
   code=$?
 }

@@ -18,8 +18,8 @@ fi
 make -s -C "$root" help >help.txt
 while read -r target; do
   grep -q "^  make $target  *[^ ]" help.txt || fail "make help lacks $target"
-done < <(sed -n 's/^\.PHONY: *//p' "$root/Makefile" | tr ' ' '\n')
-says help.txt "empty: CC is a wrapper"
+done < <(sed -n 's/^\.PHONY: *//p' "$root/Makefile" | tr ' ' '\n' | grep -v '\$')
+says help.txt "empty: the compiler wrapper CC"
 
 # --- commands of the README: those of "A run" and "Distilling" run in a folder that
 # looks like a built checkout, with few steps and rows

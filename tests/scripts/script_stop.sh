@@ -24,7 +24,7 @@ endless=(train deck.yaml train.length=100000000 eval.rows=0
 # The end of a Slurm job: TERM, CONT, TERM to all tasks within milliseconds, then KILL
 # after KillWait
 kill_wait=30
-slurm_ends() { # ARGS...: end a run like this, some time after its banner
+slurm_ends() { # ARGS...: end a run like this, at a random time after its banner
   : >out.txt
   # shellcheck disable=SC2086
   timeout 100 $MPIRUN -np 2 "$RETORT" "$@" >out.txt 2>err.txt &
@@ -32,7 +32,7 @@ slurm_ends() { # ARGS...: end a run like this, some time after its banner
   until grep -q '^ranks ' out.txt || ! kill -0 "$job" 2>/dev/null; do
     sleep 0.02
   done
-  sleep "0.$((RANDOM % 10))$((RANDOM % 10))"
+  sleep "$(awk "BEGIN {print $whole_s * 0.9 * $RANDOM / 32768}")"
   local ranks
   ranks=$(pgrep -P "$(pgrep -P "$job" || echo 0)") || return 1
   # shellcheck disable=SC2086
@@ -54,9 +54,10 @@ slurm_ends() { # ARGS...: end a run like this, some time after its banner
     "$(tail -n 3 err.txt)"
 }
 ends() {
-  local n_ends=0
-  run=(train deck.yaml train.length=2000 eval.rows=0 output.log_every=1000)
+  local n_ends=0 since=$EPOCHREALTIME
+  run=(train deck.yaml train.length=1000 eval.rows=0 output.log_every=1000)
   expect 0 2 "${run[@]}" output.dir=whole
+  whole_s=$(awk "BEGIN {print $EPOCHREALTIME - $since}")
   for _ in $(seq "${SIGNALS:-5}"); do
     [ "$(last ended state 2>/dev/null)" = finished ] && rm -rf ended
     slurm_ends "${run[@]}" output.dir=ended || continue
