@@ -1,8 +1,9 @@
 /** \file dtype.c
- *  Element types.  Conversions go through double; they are used in set-up only.
- */
+ *  Element types.  Conversions are used in set-up only; all but those between
+ *  f32 and bf16 go through double. */
 #include "base/dtype.h"
 
+#include "base/bf16.h"
 #include "base/err.h"
 #include <math.h>
 #include <string.h>
@@ -16,6 +17,19 @@ static const struct {
     [RT_U16] = {2, "u16"}, [RT_U32] = {4, "u32"}, [RT_U64] = {8, "u64"},
 };
 
+rt_types rt_types_of(rt_dtype type)
+{
+  const rt_dtype wide = type == RT_BF16 ? RT_F32 : type;
+  return (rt_types){.weight = type,
+                    .master = wide,
+                    .grad = wide,
+                    .act = type,
+                    .stat = wide,
+                    .tile = wide,
+                    .dtile = type,
+                    .moment = wide};
+}
+
 size_t rt_dtype_size(rt_dtype type)
 {
   return table[type].size;
@@ -24,20 +38,6 @@ size_t rt_dtype_size(rt_dtype type)
 const char *rt_dtype_name(rt_dtype type)
 {
   return table[type].name;
-}
-
-static float bits_to_float(uint32_t bits)
-{
-  float x;
-  memcpy(&x, &bits, sizeof x);
-  return x;
-}
-
-static uint32_t float_to_bits(float x)
-{
-  uint32_t bits;
-  memcpy(&bits, &x, sizeof bits);
-  return bits;
 }
 
 static double half_to_double(uint16_t h)
@@ -70,15 +70,6 @@ static uint16_t double_to_half(double x)
   return (uint16_t)(sign | (((unsigned)(exponent + 14) << 10) + steps));
 }
 
-static uint16_t double_to_bf16(double x)
-{
-  const uint32_t bits = float_to_bits((float)x);
-  if ((bits & 0x7fffffffu) > 0x7f800000u)
-    // set a mantissa bit so that NaN remains NaN
-    return (uint16_t)((bits >> 16) | 0x40);
-  return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}
-
 static double load(const void *from, rt_dtype type, size_t i)
 {
   switch (type) {
@@ -87,7 +78,7 @@ static double load(const void *from, rt_dtype type, size_t i)
   case RT_F64:
     return ((const double *)from)[i];
   case RT_BF16:
-    return (double)bits_to_float((uint32_t)((const uint16_t *)from)[i] << 16);
+    return (double)rt_bf16_get(((const rt_bf16 *)from)[i]);
   case RT_F16:
     return half_to_double(((const uint16_t *)from)[i]);
   default:
@@ -106,7 +97,7 @@ static void store(void *to, rt_dtype type, size_t i, double x)
     ((double *)to)[i] = x;
     break;
   case RT_BF16:
-    ((uint16_t *)to)[i] = double_to_bf16(x);
+    ((rt_bf16 *)to)[i] = rt_bf16_put((float)x);
     break;
   case RT_F16:
     ((uint16_t *)to)[i] = double_to_half(x);
@@ -123,6 +114,13 @@ void rt_dtype_convert(void *to, rt_dtype to_type, const void *from,
     memmove(to, from, n * rt_dtype_size(to_type));
     return;
   }
-  for (size_t i = 0; i < n; i++)
-    store(to, to_type, i, load(from, from_type, i));
+  if (to_type == RT_F32 && from_type == RT_BF16)
+    for (size_t i = 0; i < n; i++)
+      ((float *)to)[i] = rt_bf16_get(((const rt_bf16 *)from)[i]);
+  else if (to_type == RT_BF16 && from_type == RT_F32)
+    for (size_t i = 0; i < n; i++)
+      ((rt_bf16 *)to)[i] = rt_bf16_put(((const float *)from)[i]);
+  else
+    for (size_t i = 0; i < n; i++)
+      store(to, to_type, i, load(from, from_type, i));
 }

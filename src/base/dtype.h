@@ -19,6 +19,22 @@ typedef enum rt_dtype {
   RT_N_DTYPE
 } rt_dtype;
 
+/** The types of a model's numbers, by role. */
+typedef struct rt_types {
+  rt_dtype weight; /**< what matrix products and norms read */
+  rt_dtype master; /**< what the optimizer updates; that of weight: no copy */
+  rt_dtype grad;   /**< gradients of weights */
+  rt_dtype act;    /**< activations and their gradients */
+  rt_dtype stat;   /**< 1 / rms, log-sum-exp, rotary table, target probs */
+  rt_dtype tile;   /**< logits */
+  rt_dtype dtile;  /**< gradients of logits */
+  rt_dtype moment; /**< of AdamW */
+} rt_types;
+
+/** The types of a model in \a type: RT_F32 or RT_F64 in every role; for RT_BF16
+ *  weights, activations and gradients of logits are bf16, all else f32. */
+rt_types rt_types_of(rt_dtype type);
+
 size_t rt_dtype_size(rt_dtype type);      /**< bytes of one element */
 const char *rt_dtype_name(rt_dtype type); /**< "f32", "bf16", ... */
 

@@ -15,6 +15,7 @@ static rt_err allocate(rt_comm **out)
   *out = c;
   RT_CHECK(c != NULL, RT_ERR_MEM, "a communicator");
   c->comm = MPI_COMM_NULL;
+  c->sum_bf16 = MPI_OP_NULL;
   c->max = RT_COMM_MOST;
   c->lane = calloc(1, sizeof *c->lane);
   RT_CHECK(c->lane != NULL, RT_ERR_MEM, "a communicator");
@@ -29,6 +30,7 @@ static rt_err set_up(rt_comm *c, int number)
   RT_TRY_MPI(MPI_Comm_set_errhandler(c->comm, MPI_ERRORS_RETURN));
   RT_TRY_MPI(MPI_Comm_rank(c->comm, &c->rank));
   RT_TRY_MPI(MPI_Comm_size(c->comm, &c->size));
+  RT_TRY(rt_comm_mpi_start(c));
   const double since = rt_ranks_enter("a new group");
   const rt_err err =
       rt_quorum_init(c->comm, number < 0 ? c->rank : number, &c->quorum);
@@ -90,6 +92,8 @@ void rt_comm_destroy(rt_comm **comm)
     rt_exchanges_destroy(&c->lane->exchanges);
   if (c->comm != MPI_COMM_NULL)
     MPI_Comm_free(&c->comm);
+  if (c->sum_bf16 != MPI_OP_NULL)
+    MPI_Op_free(&c->sum_bf16);
   free(c->lane);
   free(c);
 }

@@ -25,7 +25,8 @@ typedef struct rt_comm_lane {
 } rt_comm_lane;
 
 struct rt_comm {
-  MPI_Comm comm; // owned duplicate
+  MPI_Comm comm;   // owned duplicate
+  MPI_Op sum_bf16; // owned
   int rank, size;
   rt_quorum quorum;   /**< for its agreements */
   rt_comm_lane *lane; // owned
@@ -39,7 +40,9 @@ struct rt_comm {
 RT_MUST rt_err rt_comm_left(const rt_comm *comm, double since, rt_err err);
 
 MPI_Datatype rt_comm_mpi_type(rt_dtype type);
-MPI_Op rt_comm_mpi_op(rt_op op);
+MPI_Op rt_comm_mpi_op(const rt_comm *comm, rt_op op, rt_dtype type);
+/** Create the operations that MPI lacks. */
+RT_MUST rt_err rt_comm_mpi_start(rt_comm *comm);
 
 /** The group's shared memory, set up at the first call; NULL if there is none.
  *  Collective. */

@@ -2,6 +2,7 @@
  *  Types, operations and sums of host data, as MPI has them. */
 #include "par/comm_impl.h"
 
+#include "base/bf16.h"
 #include "base/clock.h"
 
 MPI_Datatype rt_comm_mpi_type(rt_dtype type)
@@ -15,15 +16,35 @@ MPI_Datatype rt_comm_mpi_type(rt_dtype type)
     return MPI_INT32_T;
   case RT_U64:
     return MPI_UINT64_T;
+  case RT_BF16:
+    return MPI_UINT16_T; // summed by an operation of our own
   default:
     RT_ASSERT(false); // no type that MPI can add
     return MPI_DATATYPE_NULL;
   }
 }
 
-MPI_Op rt_comm_mpi_op(rt_op op)
+static void add_bf16(void *in, void *inout, int *n, MPI_Datatype *type)
 {
-  return op == RT_SUM ? MPI_SUM : op == RT_MAX ? MPI_MAX : MPI_MIN;
+  const rt_bf16 *const x = in;
+  rt_bf16 *const y = inout;
+  (void)type;
+  for (int i = 0; i < *n; i++)
+    y[i] = rt_bf16_put(rt_bf16_get(x[i]) + rt_bf16_get(y[i]));
+}
+
+rt_err rt_comm_mpi_start(rt_comm *comm)
+{
+  RT_TRY_MPI(MPI_Op_create(add_bf16, 1, &comm->sum_bf16));
+  return RT_OK;
+}
+
+MPI_Op rt_comm_mpi_op(const rt_comm *comm, rt_op op, rt_dtype type)
+{
+  return op == RT_MAX      ? MPI_MAX
+         : op == RT_MIN    ? MPI_MIN
+         : type == RT_BF16 ? comm->sum_bf16
+                           : MPI_SUM;
 }
 
 /** The shortest times of all ranks, added up. */
@@ -66,7 +87,7 @@ rt_err rt_comm_allreduce_host(const rt_comm *comm, void *data, size_t n,
     const size_t part = n - at < comm->max ? n - at : comm->max;
     RT_TRY_MPI(MPI_Allreduce(
         MPI_IN_PLACE, (char *)data + at * rt_dtype_size(type), (int)part,
-        rt_comm_mpi_type(type), rt_comm_mpi_op(op), comm->comm));
+        rt_comm_mpi_type(type), rt_comm_mpi_op(comm, op, type), comm->comm));
   }
   return rt_comm_left(comm, since, RT_OK);
 }

@@ -115,13 +115,15 @@ rt_err rt_comm_shm_run(const rt_comm *comm, rt_shm *shm, rt_shm_op *op)
   return rt_comm_left(comm, since, rt_shm_error(shm));
 }
 
-static rt_err check_view(const rt_view *x)
+static rt_err check_view(const rt_view *x, rt_op op)
 {
   RT_CHECK(x->ld == x->cols || x->rows <= 1, RT_ERR_INTERNAL,
            "a collective takes a contiguous view, not ld %lld of %lld columns",
            (long long)x->ld, (long long)x->cols);
-  RT_CHECK(x->dtype == RT_F32 || x->dtype == RT_F64, RT_ERR_INTERNAL,
-           "device buffers are summed in f32 or f64, not %s",
+  RT_CHECK(x->dtype == RT_F32 || x->dtype == RT_F64 ||
+               (x->dtype == RT_BF16 && op == RT_SUM),
+           RT_ERR_INTERNAL,
+           "device buffers are reduced in f32, f64 or, for sums, bf16, not %s",
            rt_dtype_name(x->dtype));
   return RT_OK;
 }
@@ -188,9 +190,9 @@ static rt_err start_mpi(const rt_comm *comm, char *data, rt_op op,
   RT_TRY(make_room(p, (int)((n + comm->max - 1) / comm->max)));
   for (size_t at = 0; at < n; at += comm->max) {
     const size_t part = n - at < comm->max ? n - at : comm->max;
-    RT_TRY_MPI(MPI_Iallreduce(MPI_IN_PLACE, data + at * each, (int)part,
-                              rt_comm_mpi_type(p->x.dtype), rt_comm_mpi_op(op),
-                              comm->comm, &p->requests[p->n]));
+    RT_TRY_MPI(MPI_Iallreduce(
+        MPI_IN_PLACE, data + at * each, (int)part, rt_comm_mpi_type(p->x.dtype),
+        rt_comm_mpi_op(comm, op, p->x.dtype), comm->comm, &p->requests[p->n]));
     p->n++;
   }
   return RT_OK;
@@ -213,7 +215,6 @@ static rt_err deliver(rt_pending *p);
 static rt_err ready_sum(const rt_comm *comm, rt_dev *dev, rt_event ready,
                         rt_view x, rt_pending **out)
 {
-  RT_TRY(check_view(&x));
   RT_TRY(take(ALL_REDUCE, comm, dev, out));
   rt_pending *p = *out;
   p->x = x;
@@ -227,6 +228,7 @@ rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
   *out = NULL;
   if (comm->size == 1)
     return RT_OK;
+  RT_TRY(check_view(&x, op));
   RT_TRY(ready_sum(comm, dev, ready, x, out));
   rt_pending *p = *out;
   const double since = rt_ranks_enter("all-reduce");
@@ -245,6 +247,7 @@ rt_err rt_comm_allreduce(const rt_comm *comm, rt_dev *dev, rt_view x, rt_op op)
   rt_pending *p = NULL;
   if (comm->size == 1)
     return RT_OK;
+  RT_TRY(check_view(&x, op));
   // explicit wait: kernels that write x must have finished
   RT_TRY(ready_sum(comm, dev, rt_dev_event(dev), x, &p));
   p->op.op = op;
@@ -266,7 +269,7 @@ static rt_err check_parts(const rt_comm *comm, const rt_parts *parts, int n,
   *bytes = 0;
   for (int i = 0; i < n; i++) {
     const rt_view *v = parts[i].view;
-    RT_TRY(check_view(v));
+    RT_TRY(check_view(v, RT_SUM));
     RT_CHECK(v->dtype == parts[0].view->dtype &&
                  parts[i].each * comm->size >= v->rows && parts[i].each > 0,
              RT_ERR_INTERNAL, "parts of %lld rows for %d ranks of %lld, %s",

@@ -2,6 +2,7 @@
  *  Sums, scatters and gathers through shared memory. */
 #include "par/comm_shm.h"
 
+#include "base/bf16.h"
 #include "base/log.h"
 #include "base/split.h"
 #include <errno.h>
@@ -393,10 +394,19 @@ static void combine_f64(double *restrict a, const double *restrict b, size_t n,
       a[i] = b[i] < a[i] ? b[i] : a[i];
 }
 
-/** a = a op b, for \a bytes bytes. */
+/** bf16 is summed in f32: \a a has twice the bytes of \a b. */
+static void combine_bf16(float *restrict a, const rt_bf16 *restrict b, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    a[i] += rt_bf16_get(b[i]);
+}
+
+/** a = a op b, for \a bytes bytes of b. */
 static void combine(const rt_shm_op *op, void *a, const void *b, size_t bytes)
 {
-  if (op->type == RT_F32)
+  if (op->type == RT_BF16)
+    combine_bf16(a, b, bytes / sizeof(rt_bf16));
+  else if (op->type == RT_F32)
     combine_f32(a, b, bytes / sizeof(float), op->op);
   else
     combine_f64(a, b, bytes / sizeof(double), op->op);
@@ -407,23 +417,42 @@ void rt_shm_add(rt_dtype type, void *a, const void *b, size_t bytes)
   combine(&(rt_shm_op){.type = type, .op = RT_SUM}, a, b, bytes);
 }
 
+/** Begin with \a bytes bytes of the first rank. */
+static void begin(const rt_shm_op *op, void *a, const void *b, size_t bytes)
+{
+  if (op->type == RT_BF16)
+    rt_dtype_convert(a, RT_F32, b, RT_BF16, bytes / sizeof(rt_bf16));
+  else
+    memcpy(a, b, bytes);
+}
+
+/** The result, rounded once if it is of bf16. */
+static void end(const rt_shm_op *op, void *to, const void *a, size_t bytes)
+{
+  if (op->type == RT_BF16)
+    rt_dtype_convert(to, RT_BF16, a, RT_F32, bytes / sizeof(rt_bf16));
+  else
+    memcpy(to, a, bytes);
+}
+
 /** Sum \a bytes at \a mine in rank order; the others have them at \a from in
  *  their slots. */
 static void add_run(const rt_shm *s, const rt_shm_op *op, size_t slot,
                     char *mine, size_t from, size_t bytes)
 {
   _Alignas(LINE) char acc[BLOCK * sizeof(double)];
-  for (size_t at = 0; at < bytes; at += sizeof acc) {
-    const size_t n = bytes - at < sizeof acc ? bytes - at : sizeof acc;
+  const size_t step = op->type == RT_BF16 ? sizeof acc / 2 : sizeof acc;
+  for (size_t at = 0; at < bytes; at += step) {
+    const size_t n = bytes - at < step ? bytes - at : step;
     for (int r = 0; r < s->size; r++) {
       const char *x =
           (r == s->rank ? mine : s->board[r]->slot[slot] + from) + at;
       if (r == 0)
-        memcpy(acc, x, n);
+        begin(op, acc, x, n);
       else
         combine(op, acc, x, n);
     }
-    memcpy(mine + at, acc, n);
+    end(op, mine + at, acc, n);
   }
 }
 

@@ -31,7 +31,7 @@ size_t rt_shm_bytes(void);
 typedef struct rt_shm_op {
   char *data;              // borrowed: data to sum, or the whole gather
   size_t bytes;            /**< of data, or of all shares */
-  rt_dtype type;           /**< of a sum: RT_F32 or RT_F64 */
+  rt_dtype type;           /**< of a sum: f32, f64, or bf16 with RT_SUM */
   rt_op op;                /**< of a sum */
   const size_t *bytes_of;  // for a gather: borrowed [size]; NULL: a sum
   const rt_shares *shares; // borrowed: instead of data; NULL: none

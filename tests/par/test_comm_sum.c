@@ -21,6 +21,7 @@ static void test_shared_is_used(void)
 
 static void all_reduces(bool shared)
 {
+  static const rt_dtype types[] = {RT_F32, RT_F64, RT_BF16};
   // around cache lines, chunks (65536 f32) and the ring of chunks
   const size_t sizes[] = {0,  1,     2,     15,    16,     17,
                           65, 65535, 65536, 65537, 600001, 1200000};
@@ -28,8 +29,8 @@ static void all_reduces(bool shared)
   comm_scene_start(&s, "cpu", shared);
   for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++)
     for (int op = RT_SUM; op <= RT_MIN; op++)
-      for (int f64 = 0; f64 < 2; f64++) {
-        const rt_view v = comm_values(f64 ? RT_F64 : RT_F32, sizes[k], s.rank);
+      for (int t = 0; t < (op == RT_SUM ? 3 : 2); t++) {
+        const rt_view v = comm_values(types[t], sizes[k], s.rank);
         RT_OKAY(rt_comm_allreduce(s.world, s.dev, v, (rt_op)op));
         comm_check(&s, &v, (rt_op)op, shared || s.size <= 2 || op != RT_SUM);
         free(v.data);
@@ -57,7 +58,10 @@ static void test_refused(void)
                                RT_SUM),
              RT_ERR_INTERNAL, "contiguous");
     RT_FAILS(
-        rt_comm_allreduce(s.world, s.dev, rt_view_of(x, RT_BF16, 1, 4), RT_SUM),
+        rt_comm_allreduce(s.world, s.dev, rt_view_of(x, RT_I32, 1, 4), RT_SUM),
+        RT_ERR_INTERNAL, "not i32");
+    RT_FAILS(
+        rt_comm_allreduce(s.world, s.dev, rt_view_of(x, RT_BF16, 1, 4), RT_MAX),
         RT_ERR_INTERNAL, "not bf16");
     RT_FAILS(rt_comm_bcast(s.world, x, 8, 99), RT_ERR_INTERNAL, "MPI_Bcast");
     CU_ASSERT_PTR_NOT_NULL(strcasestr(rt_err_text(), "root")); // MPI says

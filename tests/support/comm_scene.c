@@ -36,38 +36,53 @@ rt_view comm_values(rt_dtype type, size_t n, int rank)
 {
   const rt_view v = rt_view_of(malloc(n * 8 + 8), type, 1, (int64_t)n);
   CU_ASSERT_PTR_NOT_NULL_FATAL(v.data);
-  for (size_t i = 0; i < n; i++)
-    if (type == RT_F32)
-      ((float *)v.data)[i] = (float)value(rank, i);
-    else
-      ((double *)v.data)[i] = value(rank, i);
+  for (size_t i = 0; i < n; i++) {
+    const double x = value(rank, i);
+    rt_dtype_convert((char *)v.data + i * rt_dtype_size(type), type, &x, RT_F64,
+                     1);
+  }
   return v;
 }
 
 double comm_value(const rt_view *v, size_t i)
 {
-  return v->dtype == RT_F32 ? (double)((float *)v->data)[i]
-                            : ((double *)v->data)[i];
+  double x;
+  rt_dtype_convert(&x, RT_F64,
+                   (const char *)v->data + i * rt_dtype_size(v->dtype),
+                   v->dtype, 1);
+  return x;
+}
+
+/** The number of a type nearest to \a x. */
+static double rounded(rt_dtype type, double x)
+{
+  char in_type[8];
+  rt_dtype_convert(in_type, type, &x, RT_F64, 1);
+  rt_dtype_convert(&x, RT_F64, in_type, type, 1);
+  return x;
 }
 
 double comm_serial(rt_dtype type, int size, size_t i, rt_op op)
 {
+  const rt_dtype sums = type == RT_BF16 ? RT_F32 : type;
   double all = 0.0;
   for (int r = 0; r < size; r++) {
-    const double x = type == RT_F32 ? (double)(float)value(r, i) : value(r, i);
+    const double x = rounded(type, value(r, i));
     if (r == 0)
       all = x;
     else if (op == RT_SUM)
-      all = type == RT_F32 ? (double)(float)(all + x) : all + x;
+      all = rounded(sums, all + x);
     else
       all = op == RT_MAX ? fmax(all, x) : fmin(all, x);
   }
-  return all;
+  return rounded(type, all);
 }
 
 void comm_check(const comm_scene *s, const rt_view *v, rt_op op, bool exact)
 {
-  const double tol = v->dtype == RT_F32 ? 1e-6 : 1e-15;
+  const double tol = v->dtype == RT_BF16  ? 0x1p-8
+                     : v->dtype == RT_F32 ? 1e-6
+                                          : 1e-15;
   size_t n_bad = 0;
   for (size_t i = 0; i < rt_view_size(v); i++) {
     const double want = comm_serial(v->dtype, s->size, i, op);
