@@ -2,6 +2,7 @@
 #   CC=gcc|clang|...            a C17 compiler with OpenMP
 #   BLAS=openblas|mkl|blis|...  any CBLAS known to pkg-config
 #   BLAS= BLAS_CFLAGS=.. BLAS_LIBS=..  any other CBLAS
+#   ONEDNN=                     without oneDNN, which is otherwise used if installed
 #   MPI=ompi-c|mpich|...        name in pkg-config, as is HDF5=hdf5-openmpi|hdf5|...;
 #                               empty: the compiler wrapper CC provides it (Cray)
 #   PKG_CONFIG_PATH=...         searched first, as set by modules and Spack
@@ -36,7 +37,12 @@ override BLAS =
 BLAS_CFLAGS ?= -I$(subst /lib/,/include/,$(BLIS))
 BLAS_LIBS ?= -L$(BLIS) -Wl,-rpath,$(BLIS) -lblis
 endif
-PACKAGES = $(HDF5) $(MPI) yaml-0.1 jansson libxxhash libcrypto $(BLAS)
+# oneDNN multiplies bf16 where it is installed; Debian's has no file for pkg-config.
+ONEDNN_PC = $(call first_pc,dnnl)
+has_header = $(shell echo '\#include <$(1)>' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
+ONEDNN = $(eval ONEDNN := $$(or $$(ONEDNN_PC),$$(if $$(call has_header,dnnl.h),-ldnnl)))$(ONEDNN)
+PACKAGES = $(HDF5) $(MPI) yaml-0.1 jansson libxxhash libcrypto $(BLAS) \
+  $(filter-out -%,$(ONEDNN))
 # Only CI sets WERROR, so that new warnings of a newer compiler do not stop a build.
 # gcc takes MPICH's MPI_STATUSES_IGNORE for an array of size 0.
 CFLAGS_WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
@@ -54,18 +60,23 @@ system = $(patsubst -I%,-isystem %,$(1))
 DEPS_CFLAGS = $(eval DEPS_CFLAGS := $$(call system,$$(BLAS_CFLAGS) $$(shell $$(PC) --cflags $$(PACKAGES))))$(DEPS_CFLAGS)
 # libraries outside the system's folders are found at run time, too
 PC_LIBS = $(shell $(PC) --libs $(PACKAGES))
-DEPS_LIBS = $(eval DEPS_LIBS := $$(BLAS_LIBS) $$(PC_LIBS) $$(patsubst -L%,-Wl$$(comma)-rpath$$(comma)%,$$(filter -L%,$$(PC_LIBS))) -lm -lpthread)$(DEPS_LIBS)
+DEPS_LIBS = $(eval DEPS_LIBS := $$(BLAS_LIBS) $$(filter -%,$$(ONEDNN)) $$(PC_LIBS) $$(patsubst -L%,-Wl$$(comma)-rpath$$(comma)%,$$(filter -L%,$$(PC_LIBS))) -lm -lpthread)$(DEPS_LIBS)
 comma := ,
 
 # for vector loops: fused multiply-add, no errno, no traps; NaN and Inf stay intact
 KFLAGS = -fno-math-errno -fno-trapping-math -ffp-contract=fast
 SRC := $(shell find src io -name '*.c' -not -path 'src/app/*' | sort)
 OBJ = $(SRC:%.c=$(BUILD)/obj/%.o)
-# each real kernel is compiled twice: for f32 and for f64
-KSRC = $(filter-out %_real.c,$(wildcard kernels/*.c kernels/cpu/*.c))
+# each real kernel is compiled once per set of types: f32, f64, bf16
+KSRC = $(filter-out %_real.c \
+  $(if $(ONEDNN),%/gemm_no_onednn.c,%/gemm_onednn.c),\
+  $(wildcard kernels/*.c kernels/cpu/*.c))
 KSRC_REAL = $(wildcard kernels/cpu/*_real.c)
+# attention in bf16 is that in f32 (attn_bf16.c)
+KSRC_BF16 = $(filter-out %/attn_real.c,$(KSRC_REAL))
 KOBJ = $(KSRC:%.c=$(BUILD)/obj/%.o) \
-  $(KSRC_REAL:%.c=$(BUILD)/obj/%_f32.o) $(KSRC_REAL:%.c=$(BUILD)/obj/%_f64.o)
+  $(KSRC_REAL:%.c=$(BUILD)/obj/%_f32.o) $(KSRC_REAL:%.c=$(BUILD)/obj/%_f64.o) \
+  $(KSRC_BF16:%.c=$(BUILD)/obj/%_bf16.o)
 APP_OBJ = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard src/app/*.c))
 BENCHES = $(BUILD)/tests/bench_store $(BUILD)/tests/bench_read
 SUITES = $(wildcard tests/*/test_*.c)
@@ -100,7 +111,8 @@ flags: ## print what a program that links the library needs
 # folder that was empty gets a tag (bford.info/cachedir), without which `clean` refuses
 # to remove it.
 TAG = Signature: 8a477f597d28d172789f06886806bc55
-FLAGS_NOW = $(CC) $(CFLAGS) $(KFLAGS) $(PACKAGES) $(BLAS_CFLAGS) $(BLAS_LIBS)
+FLAGS_NOW = $(CC) $(CFLAGS) $(KFLAGS) $(PACKAGES) $(BLAS_CFLAGS) $(BLAS_LIBS) \
+  $(ONEDNN)
 $(BUILD)/flags: FORCE | ours
 	@mkdir -p $(@D)
 	@[ -n "$$(ls -A $(@D))" ] || echo '$(TAG)' >$(@D)/CACHEDIR.TAG
@@ -127,6 +139,9 @@ $(BUILD)/obj/%_f32.o: %.c $(BUILD)/flags
 $(BUILD)/obj/%_f64.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC $@)$(CC) $(CFLAGS) $(KFLAGS) -DK_REAL_F64 $(DEPS_CFLAGS) -c $< -o $@
+$(BUILD)/obj/%_bf16.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC $@)$(CC) $(CFLAGS) $(KFLAGS) -DK_REAL_BF16 $(DEPS_CFLAGS) -c $< -o $@
 BUILD_INFO = -DRT_COMMIT='"$(COMMIT)"' -DRT_CFLAGS='"$(CFLAGS_OPT) -march=$(ARCH)"'
 $(BUILD)/obj/src/base/build_info.o: private CFLAGS += $(BUILD_INFO)
 $(BUILD)/obj/src/base/build_info.o: $(BUILD)/commit

@@ -94,6 +94,7 @@ build|jansson|has_pc jansson|libjansson-dev|jansson|jansson
 build|xxHash|has_pc libxxhash|libxxhash-dev|xxhash|xxhash
 build|OpenSSL|has_pc libcrypto|libssl-dev|openssl|openssl
 build|Random123|has_header Random123/philox.h|librandom123-dev|random123|random123
+wish|oneDNN|has_header dnnl.h|libdnnl-dev|onednn|
 check|MPI (mpirun)|has_program mpirun|openmpi-bin|openmpi|openmpi
 check|CUnit|has_header CUnit/CUnit.h|libcunit1-dev|cunit|cunit
 check|gnuplot|has_program gnuplot|gnuplot-nox|gnuplot|gnuplot
@@ -127,6 +128,15 @@ only_tell=no
 [ "${1:-}" = --only-tell ] && only_tell=yes && shift
 groups=${*:-build check}
 missing=$(find_missing)
+export DEBIAN_FRONTEND=noninteractive
+# what a build can do without is installed if that is possible
+if [ "$only_tell" = no ] && [ "$(id -u)" -eq 0 ] && has_program apt-get; then
+  wishes=$(groups=wish find_missing | cut -d'|' -f4)
+  [ -z "$wishes" ] || {
+    apt-get update -q >/dev/null 2>&1 &&
+      apt-get install -y -q --no-install-recommends $wishes >/dev/null 2>&1
+  } || echo "without" $wishes "(optional)"
+fi
 finish() {
   case " $groups " in *" build "*) ;; *) exit 0 ;; esac
   builds && exit 0
@@ -143,7 +153,6 @@ if [ "$only_tell" = yes ] || [ "$(id -u)" -ne 0 ] ||
 fi
 packages=$(cut -d'|' -f4 <<<"$missing")
 echo "installing" $packages
-export DEBIAN_FRONTEND=noninteractive
 apt-get update -q >/dev/null
 apt-get install -y -q --no-install-recommends $packages >/dev/null || exit 1
 missing=$(find_missing)

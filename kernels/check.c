@@ -10,10 +10,73 @@ typedef struct letters {
   int64_t size[UCHAR_MAX + 1];
 } letters;
 
-static rt_dtype dtype_of(char letter, rt_dtype real)
+/** Characters of a view in shapes, with the space behind them. */
+enum { STEP = 4 };
+
+static bool is_real(rt_dtype type)
 {
-  const int lower = tolower((unsigned char)letter);
-  return lower == 'i' ? RT_I32 : lower == 'd' ? RT_F64 : real;
+  return type == RT_F32 || type == RT_F64 || type == RT_BF16;
+}
+
+/** The type that a letter stands for in a set; if that can be any, \a got
+ *  where it is a real one. */
+static rt_dtype dtype_of(char letter, k_set set, rt_dtype got)
+{
+  static const rt_dtype of[K_N_SET] = {RT_F32, RT_F64, RT_BF16};
+  const rt_types t = rt_types_of(of[set]);
+  switch (tolower((unsigned char)letter)) {
+  case 'i':
+    return RT_I32;
+  case 'd':
+    return RT_F64;
+  case 'w':
+    return t.weight;
+  case 'p':
+    return t.master;
+  case 'g':
+    return t.grad;
+  case 'a':
+    return t.act;
+  case 's':
+    return t.stat;
+  case 'z':
+    return t.tile;
+  case 'e':
+    return t.dtile;
+  case 'm':
+    return t.moment;
+  default:
+    return is_real(got) ? got : of[set];
+  }
+}
+
+bool k_may_be_absent(const char *shape)
+{
+  return isupper((unsigned char)shape[0]) != 0;
+}
+
+/** Number of views whose type is that of the set. */
+static int count_fits(const char *shapes, k_set set, const rt_view *views)
+{
+  int n = 0;
+  for (int i = 0;; i++, shapes += STEP) {
+    const bool absent = k_may_be_absent(shapes) && views[i].rows == 0;
+    n += !absent && views[i].dtype == dtype_of(shapes[0], set, views[i].dtype);
+    if (shapes[STEP - 1] == '\0')
+      return n;
+  }
+}
+
+k_set k_set_of(const char *shapes, const void *args)
+{
+  k_set best = K_SET_F32;
+  int most = -1;
+  for (k_set set = K_SET_F32; set < K_N_SET; set++) {
+    const int n = count_fits(shapes, set, args);
+    best = n > most ? set : best;
+    most = n > most ? n : most;
+  }
+  return best;
 }
 
 /** The size that \a letter requires: a digit stands for itself, * accepts any
@@ -31,13 +94,12 @@ static int64_t required_size(letters *l, char letter, int64_t got)
 }
 
 /** Check one view against three characters: type, rows, columns. */
-static bool view_fits(k_ctx *ctx, letters *l, const char *shape, rt_dtype real,
+static bool view_fits(k_ctx *ctx, letters *l, const char *shape, k_set set,
                       const rt_view *v, int i_view)
 {
-  const bool may_be_absent = isupper((unsigned char)shape[0]);
-  if (may_be_absent && v->data == NULL)
+  if (k_may_be_absent(shape) && v->data == NULL)
     return true;
-  const rt_dtype type = dtype_of(shape[0], real);
+  const rt_dtype type = dtype_of(shape[0], set, v->dtype);
   const int64_t rows = required_size(l, shape[1], v->rows);
   const int64_t cols = required_size(l, shape[2], v->cols);
   // kernels index a column vector as a contiguous array
@@ -55,7 +117,7 @@ static bool view_fits(k_ctx *ctx, letters *l, const char *shape, rt_dtype real,
   return false;
 }
 
-bool k_args_fit(k_ctx *ctx, const char *shapes, rt_dtype real, const void *args)
+bool k_args_fit(k_ctx *ctx, const char *shapes, k_set set, const void *args)
 {
   if (ctx->err != RT_OK)
     return false;
@@ -63,10 +125,10 @@ bool k_args_fit(k_ctx *ctx, const char *shapes, rt_dtype real, const void *args)
   for (size_t i = 0; i < sizeof l.size / sizeof l.size[0]; i++)
     l.size[i] = -1;
   const rt_view *views = args;
-  for (int i = 0;; i++, shapes += 4) {
-    if (!view_fits(ctx, &l, shapes, real, &views[i], i))
+  for (int i = 0;; i++, shapes += STEP) {
+    if (!view_fits(ctx, &l, shapes, set, &views[i], i))
       return false;
-    if (shapes[3] == '\0')
+    if (shapes[STEP - 1] == '\0')
       return true;
   }
 }

@@ -4,10 +4,10 @@
  *  Layer: kernels.  A kernel takes a context and one struct of arguments, which
  *  begins with its views.  It allocates nothing, prints nothing and never
  *  synchronises.  Errors are sticky in the context.  Views are row-major.
- *  "real" is f32 or f64, the same for all real views of a call unless stated
- *  otherwise.  Symbols: N tokens, D width, H query heads, G key/value heads, V
- *  vocabulary, K entries per token; all sizes are those of this rank.  Sums
- *  have a fixed order: the same input and number of threads give the same bits.
+ *  "real" is the type of the view's role in the table below.  Symbols: N
+ * tokens, D width, H query heads, G key/value heads, V vocabulary, K entries
+ * per token; all sizes are those of this rank.  Sums have a fixed order: the
+ * same input and number of threads give the same bits.
  */
 #ifndef K_KERNELS_H
 #define K_KERNELS_H
@@ -26,36 +26,39 @@ typedef struct k_ctx {
 
 /** K(name, modes, shapes).  modes has one letter per view, in order: i input, o
  *  output (written completely), b both.  shapes has three characters per view:
- *  type (r real, i i32, d f64; upper case: the view may be absent), rows,
- *  columns.  A letter stands for the same size throughout a call, * for any
- *  size, a digit for itself.  Every call is checked against modes and shapes.
+ *  type, rows, columns.  A type is a role of rt_types, or one of its own:
+ *     w weight   p master   g grad    a act      i i32
+ *     s stat     z tile     e dtile   m moment   d f64   r any real type
+ *  upper case: the view may be absent.  A letter of a size stands for the same
+ *  one throughout a call, * for any, a digit for itself.  Every call is checked
+ *  against modes and shapes.
  */
 #define K_LIST(K)                                                              \
   K(gemm, "iib", "r** r** r**")                                                \
   K(copy, "io", "rND rND")                                                     \
   K(fill, "o", "rND")                                                          \
-  K(add, "ib", "rND rND")                                                      \
-  K(scale, "b", "rND")                                                         \
-  K(bias_fwd, "ib", "r1D rND")                                                 \
-  K(bias_bwd, "ib", "rND r1D")                                                 \
-  K(embed_fwd, "iio", "iN1 rVD rND")                                           \
-  K(embed_bwd, "iib", "iN1 rND rVD")                                           \
-  K(rmsnorm_fwd, "iioo", "rND r1D rND rN1")                                    \
-  K(rmsnorm_bwd, "iiiibb", "rND r1D rN1 rND rND r1D")                          \
-  K(rope, "iib", "iN1 r** rN*")                                                \
-  K(attn_fwd, "iiiioo", "rND rMC rMC iN1 rND rNH")                             \
-  K(attn_bwd, "iiiiiiiooo", "rND rMC rMC iN1 rND rNH rND rND rMC rMC")         \
-  K(swiglu_fwd, "iio", "rNF rNF rNF")                                          \
-  K(swiglu_bwd, "iiioo", "rNF rNF rNF rNF rNF")                                \
-  K(xent_stats, "biiiio", "rNV iN1 IN1 INK RNK dN6")                           \
-  K(xent_grad, "iiiiiiio", "rNV iN1 IN1 INK RNK dN6 dN5 rNV")                  \
-  K(dense_stats, "bbio", "rNV rNV iN1 dN6")                                    \
-  K(dense_grad, "iiiiio", "rNV rNV iN1 dN6 dN5 rNV")                           \
-  K(topk, "iiooo", "rNV iN1 iNK rNK dN6")                                      \
-  K(argmax, "ioo", "rNV iN1 dN1")                                              \
-  K(draw, "iiio", "rNV dN6 dNK iNK")                                           \
-  K(sumsq, "io", "r** d11")                                                    \
-  K(adamw, "bbbii", "rNC rNC rNC rNC d15")
+  K(add, "ib", "aND aND")                                                      \
+  K(scale, "b", "aND")                                                         \
+  K(bias_fwd, "ib", "w1D aND")                                                 \
+  K(bias_bwd, "ib", "aND g1D")                                                 \
+  K(embed_fwd, "iio", "iN1 wVD aND")                                           \
+  K(embed_bwd, "iib", "iN1 aND gVD")                                           \
+  K(rmsnorm_fwd, "iioo", "aND w1D aND sN1")                                    \
+  K(rmsnorm_bwd, "iiiibb", "aND w1D sN1 aND aND g1D")                          \
+  K(rope, "iib", "iN1 s** aN*")                                                \
+  K(attn_fwd, "iiiioo", "aND aMC aMC iN1 aND sNH")                             \
+  K(attn_bwd, "iiiiiiiooo", "aND aMC aMC iN1 aND sNH aND aND aMC aMC")         \
+  K(swiglu_fwd, "iio", "aNF aNF aNF")                                          \
+  K(swiglu_bwd, "iiioo", "aNF aNF aNF aNF aNF")                                \
+  K(xent_stats, "biiiio", "zNV iN1 IN1 INK SNK dN6")                           \
+  K(xent_grad, "biiiiiio", "zNV iN1 IN1 INK SNK dN6 dN5 eNV")                  \
+  K(dense_stats, "bbio", "zNV zNV iN1 dN6")                                    \
+  K(dense_grad, "iiiiio", "zNV zNV iN1 dN6 dN5 eNV")                           \
+  K(topk, "iiooo", "zNV iN1 iNK zNK dN6")                                      \
+  K(argmax, "ioo", "zNV iN1 dN1")                                              \
+  K(draw, "iiio", "zNV dN6 dNK iNK")                                           \
+  K(sumsq, "io", "g** d11")                                                    \
+  K(adamw, "bbbiio", "pNC mNC mNC gNC d15 WNC")
 
 #define K_ENUM(name, modes, shapes) K_##name,
 typedef enum k_id { K_LIST(K_ENUM) K_COUNT } k_id;
@@ -63,11 +66,14 @@ typedef enum k_id { K_LIST(K_ENUM) K_COUNT } k_id;
 
 typedef void k_fn(k_ctx *ctx, const void *args);
 
+/** The sets of types for which kernels exist: rt_types_of(RT_F32), ... */
+typedef enum k_set { K_SET_F32, K_SET_F64, K_SET_BF16, K_N_SET } k_set;
+
 typedef struct k_row {
   const char *name;
   const char *modes;  /**< one letter per view */
   const char *shapes; /**< three characters per view, separated by spaces */
-  k_fn *f32, *f64;
+  k_fn *fn[K_N_SET];  /**< one function per set; all are present */
   size_t args_bytes;
 } k_row;
 
@@ -75,10 +81,12 @@ typedef struct k_row {
 const k_row *k_table_cpu(void);
 /** Bytes of k_ctx.workspace that a call of a CPU kernel needs.  The views of
  *  \a args need no data. */
-size_t k_workspace_cpu(k_id kernel, const void *args, int n_threads);
+size_t k_workspace_cpu(const k_ctx *ctx, k_id kernel, const void *args);
 
 /** C = alpha op(A) op(B) + beta C.  c is [m, n]; a is [m, k], or [k, m] if
- *  trans_a; b is [k, n], or [n, k] if trans_b.  C is not read if beta is 0. */
+ *  trans_a; b is [k, n], or [n, k] if trans_b.  C is not read if beta is 0. All
+ *  f32, or all f64, or a and b bf16 and c bf16 or f32; products of bf16 are
+ *  summed in f32, and C is rounded once. */
 typedef struct k_gemm_args {
   rt_view a, b, c;
   bool trans_a, trans_b;
@@ -86,7 +94,7 @@ typedef struct k_gemm_args {
 } k_gemm_args;
 
 typedef struct k_copy_args {
-  rt_view x, y; /**< y = x; row strides may differ */
+  rt_view x, y; /**< y = x; row strides may differ, and types f32 and bf16 */
 } k_copy_args;
 typedef struct k_fill_args {
   rt_view y; /**< y = value */
@@ -220,13 +228,12 @@ typedef struct k_xent_stats_args {
 /** Second pass: dz_v = a softmax_v - c_label [v == label] - c_kd sum_i t_i [v
  *  == id_i]; 0 in padding. */
 typedef struct k_xent_grad_args {
-  rt_view z;     /**< as xent_stats left it */
+  rt_view z;     /**< as xent_stats left it; what it holds later is undefined */
   rt_view label; /**< this and the next three as above */
   rt_view count, ids, t;
   rt_view stats; /**< of this tile */
   rt_view coef;  /**< f64 [n, K_N_COEF] */
-  rt_view dz;    /**< [n, V]; each row may begin where that of z does, and then
-                    z is lost */
+  rt_view dz;    /**< [n, V]; each row may begin where that of z does */
   int64_t v0;
 } k_xent_grad_args;
 
@@ -300,10 +307,12 @@ typedef struct k_adamw_step {
 } k_adamw_step;
 /** AdamW with decoupled decay (Loshchilov & Hutter, alg. 2, as torch.optim):
  *  p -= lr wd p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
- *  p -= lr (m / bias1) / (sqrt(v / bias2) + eps).  All [n, cols]. */
+ *  p -= lr (m / bias1) / (sqrt(v / bias2) + eps); w = p.  All [n, cols]. */
 typedef struct k_adamw_args {
-  rt_view p, m, v, g;
+  rt_view p; /**< master weights */
+  rt_view m, v, g;
   rt_view step; /**< f64 [1, 5]: a k_adamw_step */
+  rt_view w;    /**< weights; absent where p is the weights */
   double beta1, beta2, eps, weight_decay;
 } k_adamw_args;
 

@@ -32,7 +32,7 @@ static int64_t find_crossing(const real *z, int64_t n, real top, double sum,
   return last;
 }
 
-K_KERNEL(k_draw_cpu_f32, k_draw_cpu_f64)
+K_KERNEL(k_draw_cpu_f32, k_draw_cpu_f64, k_draw_cpu_bf16)
 {
   const k_draw_args *a = args;
   const int64_t left = a->v_true - a->v0, N = a->ids.cols;

@@ -1,15 +1,31 @@
 /** \file gemm.h
- *  Matrix products for kernels that already run inside a parallel region.
- *  Layer: kernels. */
+ *  Matrix products on a CPU: parts of the gemm kernel, and products for kernels
+ *  that already run inside a parallel region.  Layer: kernels. */
 #ifndef K_GEMM_H
 #define K_GEMM_H
 
 #include "kernels/kernels.h"
 
-/** Like the gemm kernel, but on the calling thread. */
+/** Like the gemm kernel in f32 or f64, but on the calling thread where that is
+ *  inside a parallel region. */
 void k_gemm_inside(const k_gemm_args *args);
+
+/** What products of bf16 keep from call to call, for k_ctx.backend; *out is
+ *  NULL where oneDNN is not built in, or this processor has no instructions for
+ *  bf16. */
+RT_MUST rt_err k_gemm_open(void **out);
+void k_gemm_close(void *kept);
+/** The gemm kernel in bf16 by oneDNN; ctx->backend is not NULL. */
+void k_gemm_onednn(k_ctx *ctx, const k_gemm_args *args);
+/** The same by CBLAS, from panels in f32 that take k_gemm_panel_bytes of the
+ *  workspace. */
+void k_gemm_panels(k_ctx *ctx, const k_gemm_args *args);
+size_t k_gemm_panel_bytes(void);
+
 /** Name and version of the BLAS library, for the banner. */
 const char *k_gemm_library(void);
+/** What computes products of bf16, for the banner. */
+const char *k_gemm_bf16_library(void);
 /** Value of OPENBLAS_CORETYPE with which OpenBLAS would use the vector units of
  *  this processor, or NULL if it does already.  OpenBLAS selects kernels by
  *  model number and takes SSE kernels, 5 to 8 times slower, on a processor that

@@ -3,7 +3,6 @@
 #include "kernels/cpu/gemm.h"
 
 #include <cblas.h>
-#include <omp.h>
 #include <string.h>
 #include <strings.h>
 
@@ -42,35 +41,6 @@ void k_gemm_inside(const k_gemm_args *args)
     piece.c = rt_view_rows(args->c, r, n);
     call_blas(&piece);
   }
-}
-
-/** Do the sizes match?  The shapes in the table cannot express transposition.
- */
-static bool shapes_fit(const k_gemm_args *g)
-{
-  const int64_t m = g->trans_a ? g->a.cols : g->a.rows;
-  const int64_t k = g->trans_a ? g->a.rows : g->a.cols;
-  const int64_t kb = g->trans_b ? g->b.cols : g->b.rows;
-  const int64_t n = g->trans_b ? g->b.rows : g->b.cols;
-  return m == g->c.rows && n == g->c.cols && k == kb;
-}
-
-void k_gemm_cpu(k_ctx *ctx, const void *args)
-{
-  const k_gemm_args *g = args;
-  if (!shapes_fit(g)) {
-    ctx->err = RT_FAIL(
-        RT_ERR_INTERNAL,
-        "gemm: a [%lld, %lld] b [%lld, %lld] c [%lld, %lld] trans %d %d do not "
-        "fit",
-        (long long)g->a.rows, (long long)g->a.cols, (long long)g->b.rows,
-        (long long)g->b.cols, (long long)g->c.rows, (long long)g->c.cols,
-        g->trans_a, g->trans_b);
-    return;
-  }
-  omp_set_num_threads(
-      ctx->n_threads); // BLAS takes its number of threads from OpenMP
-  k_gemm_inside(g);
 }
 
 // only OpenBLAS defines these symbols

@@ -3,7 +3,7 @@
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
-K_KERNEL(k_adamw_cpu_f32, k_adamw_cpu_f64)
+K_KERNEL(k_adamw_cpu_f32, k_adamw_cpu_f64, k_adamw_cpu_bf16)
 {
   const k_adamw_args *a = args;
   const k_adamw_step *s = a->step.data;
@@ -20,6 +20,7 @@ K_KERNEL(k_adamw_cpu_f32, k_adamw_cpu_f64)
     real *p = k_row_of(&a->p, r);
     real *m = k_row_of(&a->m, r), *v = k_row_of(&a->v, r);
     const real *g = k_row_of(&a->g, r);
+    k_low *w = a->w.data != NULL ? k_low_row(&a->w, r) : NULL;
 #pragma omp simd
     for (int64_t i = 0; i < a->p.cols; i++) {
       const real grad = g[i] * scale;
@@ -29,6 +30,8 @@ K_KERNEL(k_adamw_cpu_f32, k_adamw_cpu_f64)
       v[i] = vi;
       p[i] = p[i] * keep - rate * mi / ((real)sqrt(vi) * root + eps);
     }
+    for (int64_t i = 0; w != NULL && i < a->p.cols; i++)
+      w[i] = k_put(p[i]);
   }
 }
 
@@ -44,7 +47,7 @@ static double sum_squares(const real *x, int64_t n)
 
 /** The chunks depend on the size only, so the sum does not depend on the number
  *  of threads. */
-K_KERNEL(k_sumsq_cpu_f32, k_sumsq_cpu_f64)
+K_KERNEL(k_sumsq_cpu_f32, k_sumsq_cpu_f64, k_sumsq_cpu_bf16)
 {
   const k_sumsq_args *a = args;
   enum { MAX_CHUNKS = 16384, MIN_CHUNK = 1 << 16 };

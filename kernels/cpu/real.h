@@ -1,44 +1,74 @@
 /** \file real.h
- *  Common part of the *_real.c files, each of which is compiled twice: with
- *  real = float, and (K_REAL_F64 defined) with real = double.
+ *  Common part of the *_real.c files, each of which is compiled once per set of
+ *  types.  "real" is the type of arithmetic, statistics, logits, gradients of
+ *  weights, master weights and moments; "k_low" that of weights, activations
+ * and gradients of logits:
  *
- *  Layer: kernels.  The only header that contains code: compilers vectorise the
- *  loops around k_exp() and k_max() only if they can inline them. */
+ *     K_REAL_F32    real = float    k_low = float
+ *     K_REAL_F64    real = double   k_low = double
+ *     K_REAL_BF16   real = float    k_low = bf16
+ *
+ *  Layer: kernels.  Contains code: compilers vectorise the loops around k_exp()
+ *  and k_max() only if they can inline them. */
 #ifndef K_REAL_H
 #define K_REAL_H
 
+#include "base/bf16.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/kernels.h"
 
 #include <math.h>
 #include <string.h>
 
-/** Head of a kernel's definition.  It names the symbols of both compilations,
- * so that grep finds what a profiler or a backtrace shows. */
-#ifdef K_REAL_F64
-typedef double real;
-#define K_KERNEL(f32, f64) void f64(k_ctx *ctx, const void *args)
+/** The head of a kernel's definition.  It names the symbols of all
+ *  compilations, so that grep finds what a profiler or a backtrace shows. */
+#define K_KERNEL(...) K_PICK(__VA_ARGS__, , )
+#if defined K_REAL_F64
+typedef double real, k_low;
+#define K_PICK(f32, f64, ...) void f64(k_ctx *ctx, const void *args)
 #define K_DTYPE RT_F64
-#else
+#elif defined K_REAL_BF16
 typedef float real;
-#define K_KERNEL(f32, f64) void f32(k_ctx *ctx, const void *args)
+typedef rt_bf16 k_low;
+#define K_PICK(f32, f64, bf16, ...) void bf16(k_ctx *ctx, const void *args)
+#else
+typedef float real, k_low;
+#define K_PICK(f32, ...) void f32(k_ctx *ctx, const void *args)
 #define K_DTYPE RT_F32
 #endif
 
+/** The number that a low one stores; the low one nearest to a number. */
+static inline real k_get(k_low x)
+{
+#ifdef K_REAL_BF16
+  return rt_bf16_get(x);
+#else
+  return x;
+#endif
+}
+
+static inline k_low k_put(real x)
+{
+#ifdef K_REAL_BF16
+  return rt_bf16_put(x);
+#else
+  return x;
+#endif
+}
+
 /** Bytes of workspace per thread. */
 #define K_THREAD_BYTES ((size_t)256 * 1024)
-
-#define K_PARALLEL_FOR                                                         \
-  _Pragma("omp parallel for num_threads(ctx->n_threads) schedule(static)")
-
-/** For iterations of unequal cost.  Their results must not depend on which
- *  thread computes them. */
-#define K_PARALLEL_FOR_DYNAMIC                                                 \
-  _Pragma("omp parallel for num_threads(ctx->n_threads) schedule(dynamic)")
 
 /** Row \a r of a view of reals. */
 static inline real *k_row_of(const rt_view *v, int64_t r)
 {
   return (real *)v->data + r * v->ld;
+}
+
+/** Row \a r of a view of low numbers. */
+static inline k_low *k_low_row(const rt_view *v, int64_t r)
+{
+  return (k_low *)v->data + r * v->ld;
 }
 
 /** e^x for x <= 0 (valid up to 80) to about 1 ulp; 0 below the smallest normal

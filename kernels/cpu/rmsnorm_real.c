@@ -5,46 +5,48 @@
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
-K_KERNEL(k_rmsnorm_fwd_cpu_f32, k_rmsnorm_fwd_cpu_f64)
+K_KERNEL(k_rmsnorm_fwd_cpu_f32, k_rmsnorm_fwd_cpu_f64, k_rmsnorm_fwd_cpu_bf16)
 {
   const k_rmsnorm_fwd_args *a = args;
-  const real *w = a->w.data;
+  const k_low *w = a->w.data;
   real *rstd = a->rstd.data;
   const int64_t d = a->x.cols;
   K_PARALLEL_FOR
   for (int64_t n = 0; n < a->x.rows; n++) {
-    const real *x = k_row_of(&a->x, n);
-    real *y = k_row_of(&a->y, n);
+    const k_low *x = k_low_row(&a->x, n);
+    k_low *y = k_low_row(&a->y, n);
     real sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < d; i++)
-      sum += x[i] * x[i];
+      sum += k_get(x[i]) * k_get(x[i]);
     const real r = (real)(1.0 / sqrt((double)sum / (double)d + a->eps));
     rstd[n] = r;
     for (int64_t i = 0; i < d; i++)
-      y[i] = x[i] * r * w[i];
+      y[i] = k_put(k_get(x[i]) * r * k_get(w[i]));
   }
 }
 
 static void backward_x(k_ctx *ctx, const k_rmsnorm_bwd_args *a)
 {
-  const real *w = a->w.data, *rstd = a->rstd.data;
+  const k_low *w = a->w.data;
+  const real *rstd = a->rstd.data;
   const int64_t d = a->x.cols;
   K_PARALLEL_FOR
   for (int64_t n = 0; n < a->x.rows; n++) {
-    const real *x = k_row_of(&a->x, n), *dy = k_row_of(&a->dy, n);
-    real *dx = k_row_of(&a->dx, n);
+    const k_low *x = k_low_row(&a->x, n), *dy = k_low_row(&a->dy, n);
+    k_low *dx = k_low_row(&a->dx, n);
     real dot = 0;
 #pragma omp simd reduction(+ : dot)
     for (int64_t i = 0; i < d; i++)
-      dot += w[i] * dy[i] * x[i];
+      dot += k_get(w[i]) * k_get(dy[i]) * k_get(x[i]);
     const real r = rstd[n], c = dot * r * r * r / (real)d;
     for (int64_t i = 0; i < d; i++)
-      dx[i] += r * w[i] * dy[i] - c * x[i];
+      dx[i] = k_put(k_get(dx[i]) +
+                    (r * k_get(w[i]) * k_get(dy[i]) - c * k_get(x[i])));
   }
 }
 
-K_KERNEL(k_rmsnorm_bwd_cpu_f32, k_rmsnorm_bwd_cpu_f64)
+K_KERNEL(k_rmsnorm_bwd_cpu_f32, k_rmsnorm_bwd_cpu_f64, k_rmsnorm_bwd_cpu_bf16)
 {
   const k_rmsnorm_bwd_args *a = args;
   enum { BLOCK = 64 };
@@ -59,9 +61,9 @@ K_KERNEL(k_rmsnorm_bwd_cpu_f32, k_rmsnorm_bwd_cpu_f64)
     const int64_t c1 = c0 + BLOCK < a->x.cols ? c0 + BLOCK : a->x.cols;
     real sum[BLOCK] = {0};
     for (int64_t n = 0; n < a->x.rows; n++) {
-      const real *x = k_row_of(&a->x, n), *dy = k_row_of(&a->dy, n);
+      const k_low *x = k_low_row(&a->x, n), *dy = k_low_row(&a->dy, n);
       for (int64_t c = c0; c < c1; c++)
-        sum[c - c0] += dy[c] * x[c] * rstd[n];
+        sum[c - c0] += k_get(dy[c]) * k_get(x[c]) * rstd[n];
     }
     for (int64_t c = c0; c < c1; c++)
       dw[c] += sum[c - c0];

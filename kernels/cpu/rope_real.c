@@ -3,7 +3,7 @@
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
-K_KERNEL(k_rope_cpu_f32, k_rope_cpu_f64)
+K_KERNEL(k_rope_cpu_f32, k_rope_cpu_f64, k_rope_cpu_bf16)
 {
   const k_rope_args *a = args;
   const int32_t *pos = a->pos.data;
@@ -12,13 +12,14 @@ K_KERNEL(k_rope_cpu_f32, k_rope_cpu_f64)
   K_PARALLEL_FOR
   for (int64_t n = 0; n < a->x.rows; n++) {
     const real *cosine = k_row_of(&a->table, pos[n]), *sine = cosine + half;
-    real *x = k_row_of(&a->x, n);
+    k_low *x = k_low_row(&a->x, n);
     for (int64_t h = 0; h < a->x.cols; h += hd)
 #pragma omp simd
       for (int64_t i = 0; i < half; i++) {
-        const real u = x[h + i], v = x[h + half + i], s = sign * sine[i];
-        x[h + i] = u * cosine[i] - v * s;
-        x[h + half + i] = v * cosine[i] + u * s;
+        const real u = k_get(x[h + i]), v = k_get(x[h + half + i]);
+        const real s = sign * sine[i];
+        x[h + i] = k_put(u * cosine[i] - v * s);
+        x[h + half + i] = k_put(v * cosine[i] + u * s);
       }
   }
 }

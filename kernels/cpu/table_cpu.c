@@ -2,31 +2,40 @@
  *  The table of CPU kernels.  Each entry is a wrapper that checks the views
  *  before it calls the kernel. */
 #include "kernels/check.h"
+#include "kernels/cpu/attn_bf16.h"
+#include "kernels/cpu/gemm.h"
 #include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
+// one function for all types
 #define k_gemm_cpu_f32 k_gemm_cpu
 #define k_gemm_cpu_f64 k_gemm_cpu
+#define k_copy_cpu_f32 k_copy_cpu
+#define k_copy_cpu_f64 k_copy_cpu
+#define k_fill_cpu_f32 k_fill_cpu
+#define k_fill_cpu_f64 k_fill_cpu
+#define k_gemm_cpu_bf16 k_gemm_cpu
+#define k_copy_cpu_bf16 k_copy_cpu
+#define k_fill_cpu_bf16 k_fill_cpu
 
-#define K_CHECKED(name, modes, shapes)                                         \
-  static void k_##name##_cpu_f32_checked(k_ctx *ctx, const void *args)         \
+#define K_CHECKED(name, shapes, set, SET)                                      \
+  static void k_##name##_cpu_##set##_checked(k_ctx *ctx, const void *args)     \
   {                                                                            \
-    if (k_args_fit(ctx, shapes, RT_F32, args))                                 \
-      k_##name##_cpu_f32(ctx, args);                                           \
-  }                                                                            \
-  static void k_##name##_cpu_f64_checked(k_ctx *ctx, const void *args)         \
-  {                                                                            \
-    if (k_args_fit(ctx, shapes, RT_F64, args))                                 \
-      k_##name##_cpu_f64(ctx, args);                                           \
+    if (k_args_fit(ctx, shapes, SET, args))                                    \
+      k_##name##_cpu_##set(ctx, args);                                         \
   }
-K_LIST(K_CHECKED)
+#define K_ALL_CHECKED(name, modes, shapes)                                     \
+  K_CHECKED(name, shapes, f32, K_SET_F32)                                      \
+  K_CHECKED(name, shapes, f64, K_SET_F64)                                      \
+  K_CHECKED(name, shapes, bf16, K_SET_BF16)
+K_LIST(K_ALL_CHECKED)
 
 #define K_ENTRY(name, modes, shapes)                                           \
   [K_##name] = {#name,                                                         \
                 modes,                                                         \
                 shapes,                                                        \
-                k_##name##_cpu_f32_checked,                                    \
-                k_##name##_cpu_f64_checked,                                    \
+                {k_##name##_cpu_f32_checked, k_##name##_cpu_f64_checked,       \
+                 k_##name##_cpu_bf16_checked},                                 \
                 sizeof(k_##name##_args)},
 static const k_row table[K_COUNT] = {K_LIST(K_ENTRY)};
 
@@ -35,14 +44,22 @@ const k_row *k_table_cpu(void)
   return table;
 }
 
-size_t k_workspace_cpu(k_id kernel, const void *args, int n_threads)
+size_t k_workspace_cpu(const k_ctx *ctx, k_id kernel, const void *args)
 {
-  (void)args; // tiles, block maxima and partial sums have a fixed size
+  // tiles, block maxima and partial sums have a fixed size
+  const size_t threads = (size_t)ctx->n_threads * K_THREAD_BYTES;
   switch (kernel) {
+  case K_gemm:
+    return ((const k_gemm_args *)args)->a.dtype == RT_BF16 &&
+                   ctx->backend == NULL
+               ? k_gemm_panel_bytes()
+               : 0;
   case K_attn_fwd:
+    return threads + k_attn_fwd_copies(args);
   case K_attn_bwd:
+    return threads + k_attn_bwd_copies(args);
   case K_topk:
-    return (size_t)n_threads * K_THREAD_BYTES;
+    return threads;
   case K_sumsq:
     return K_THREAD_BYTES;
   default:

@@ -1,6 +1,6 @@
 /** \file table_cpu.h
- *  Declarations of the CPU kernels k_<op>_cpu_f32 and k_<op>_cpu_f64, which
- *  the *_real.c files define with K_KERNEL.
+ *  Declarations of the CPU kernels k_<op>_cpu_f32, _f64 and _bf16, which the
+ *  *_real.c files define with K_KERNEL.
  *
  *  Layer: kernels. */
 #ifndef K_TABLE_CPU_H
@@ -9,12 +9,11 @@
 #include "kernels/kernels.h"
 
 #define K_DECLARE(name, modes, shapes)                                         \
-  k_fn k_##name##_cpu_f32, k_##name##_cpu_f64;
+  k_fn k_##name##_cpu_f32, k_##name##_cpu_f64, k_##name##_cpu_bf16;
 K_LIST(K_DECLARE)
 #undef K_DECLARE
 
-/** One function for both types: it selects the CBLAS routine by the type of the
- *  views. */
-k_fn k_gemm_cpu;
+/** One function for all types: these go by the types of the views. */
+k_fn k_gemm_cpu, k_copy_cpu, k_fill_cpu;
 
 #endif

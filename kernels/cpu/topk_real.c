@@ -172,7 +172,7 @@ static void select_best(const blocks *x, int64_t k, int64_t v0, heap *h)
   }
 }
 
-K_KERNEL(k_topk_cpu_f32, k_topk_cpu_f64)
+K_KERNEL(k_topk_cpu_f32, k_topk_cpu_f64, k_topk_cpu_bf16)
 {
   const k_topk_args *a = args;
   const int64_t left = a->v_true - a->v0, k = a->ids.cols;
@@ -206,7 +206,7 @@ K_KERNEL(k_topk_cpu_f32, k_topk_cpu_f64)
   }
 }
 
-K_KERNEL(k_argmax_cpu_f32, k_argmax_cpu_f64)
+K_KERNEL(k_argmax_cpu_f32, k_argmax_cpu_f64, k_argmax_cpu_bf16)
 {
   const k_argmax_args *a = args;
   enum { BLOCK = 1024 };

@@ -45,7 +45,7 @@ static int32_t entries_of(const rt_view *count, int64_t r)
   return count->data != NULL ? ((const int32_t *)count->data)[r] : 0;
 }
 
-K_KERNEL(k_xent_stats_cpu_f32, k_xent_stats_cpu_f64)
+K_KERNEL(k_xent_stats_cpu_f32, k_xent_stats_cpu_f64, k_xent_stats_cpu_bf16)
 {
   const k_xent_stats_args *a = args;
   const int64_t n = true_cols(a->z.cols, a->v0, a->v_true);
@@ -72,12 +72,6 @@ K_KERNEL(k_xent_stats_cpu_f32, k_xent_stats_cpu_f64)
   }
 }
 
-static void subtract(real *dz, int64_t cols, int64_t id, double value)
-{
-  if (id >= 0 && id < cols)
-    dz[id] -= (real)value;
-}
-
 static const k_coef *coef_of(const rt_view *coef, int64_t r)
 {
   return (const k_coef *)((const double *)coef->data + r * coef->ld);
@@ -90,27 +84,59 @@ static double to_softmax(const rt_view *stats, int64_t r, int col_max,
   return exp(((const double *)stats->data)[r * stats->ld + col_max] - lse);
 }
 
-K_KERNEL(k_xent_grad_cpu_f32, k_xent_grad_cpu_f64)
+/** One row of a sparse gradient. */
+typedef struct grad_row {
+  real *z;
+  k_low *dz;
+  int64_t cols;
+  real factor; // softmax coefficient over z
+} grad_row;
+
+/** Below this factor the softmax of the tile is 0 to any rounding. */
+static const real least_factor = (real)1e-30;
+
+/** dz[id] -= value, where the tile contains the id.  Before dz is rounded, so
+ *  that what remains of a softmax close to its target keeps its digits: in z,
+ *  unless z does not count. */
+static void subtract(const grad_row *row, int64_t id, double value)
+{
+  if (id < 0 || id >= row->cols)
+    return;
+  if (row->factor >= least_factor)
+    row->z[id] -= (real)(value / (double)row->factor);
+  else
+    row->dz[id] = k_put(k_get(row->dz[id]) - (real)value);
+}
+
+static void subtract_targets(const k_xent_grad_args *a, const grad_row *row,
+                             int64_t r, const k_coef *c)
+{
+  const int32_t count = entries_of(&a->count, r);
+  subtract(row, ((const int32_t *)a->label.data)[r] - a->v0, c->c_label);
+  for (int32_t i = 0; i < count; i++)
+    subtract(row, ((const int32_t *)a->ids.data)[r * a->ids.ld + i] - a->v0,
+             c->c_kd * (double)k_row_of(&a->t, r)[i]);
+}
+
+K_KERNEL(k_xent_grad_cpu_f32, k_xent_grad_cpu_f64, k_xent_grad_cpu_bf16)
 {
   const k_xent_grad_args *a = args;
-  const int32_t *label = a->label.data;
   const int64_t cols = a->z.cols;
   K_PARALLEL_FOR
   for (int64_t r = 0; r < a->z.rows; r++) {
-    const real *z = k_row_of(&a->z, r);
-    real *dz = k_row_of(&a->dz, r);
     const k_coef *c = coef_of(&a->coef, r);
     const real factor =
         (real)(to_softmax(&a->stats, r, K_STAT_MAX, c->lse) * c->a);
-#pragma omp simd // each element is read before it is written
+    real *z = k_row_of(&a->z, r);
+    k_low *dz = k_low_row(&a->dz, r);
+    const grad_row row = {z, dz, cols, factor};
+    if (factor >= least_factor)
+      subtract_targets(a, &row, r, c);
+#pragma omp simd // each element is read before its place is written
     for (int64_t v = 0; v < cols; v++)
-      dz[v] = z[v] * factor;
-    subtract(dz, cols, label[r] - a->v0, c->c_label);
-    const int32_t count = entries_of(&a->count, r);
-    for (int32_t i = 0; i < count; i++)
-      subtract(dz, cols,
-               ((const int32_t *)a->ids.data)[r * a->ids.ld + i] - a->v0,
-               c->c_kd * (double)k_row_of(&a->t, r)[i]);
+      dz[v] = k_put(z[v] * factor);
+    if (!(factor >= least_factor))
+      subtract_targets(a, &row, r, c);
   }
 }
 
@@ -138,7 +164,7 @@ static double exp_row_dot(real *z_t, const real *z_s, int64_t n, real top,
   return dot;
 }
 
-K_KERNEL(k_dense_stats_cpu_f32, k_dense_stats_cpu_f64)
+K_KERNEL(k_dense_stats_cpu_f32, k_dense_stats_cpu_f64, k_dense_stats_cpu_bf16)
 {
   const k_dense_stats_args *a = args;
   const int64_t n = true_cols(a->z_s.cols, a->v0, a->v_true);
@@ -162,22 +188,27 @@ K_KERNEL(k_dense_stats_cpu_f32, k_dense_stats_cpu_f64)
   }
 }
 
-K_KERNEL(k_dense_grad_cpu_f32, k_dense_grad_cpu_f64)
+K_KERNEL(k_dense_grad_cpu_f32, k_dense_grad_cpu_f64, k_dense_grad_cpu_bf16)
 {
   const k_dense_grad_args *a = args;
   const int32_t *label = a->label.data;
   K_PARALLEL_FOR
   for (int64_t r = 0; r < a->z_s.rows; r++) {
     const real *z_s = k_row_of(&a->z_s, r), *z_t = k_row_of(&a->z_t, r);
-    real *dz = k_row_of(&a->dz, r);
+    k_low *dz = k_low_row(&a->dz, r);
     const k_coef *c = coef_of(&a->coef, r);
+    const int64_t id = label[r] - a->v0;
+    const bool here = id >= 0 && id < a->z_s.cols;
     const real f_s =
                    (real)(to_softmax(&a->stats, r, K_STAT_MAX, c->lse) * c->a),
                f_t = (real)(c->c_kd *
                             to_softmax(&a->stats, r, K_STAT_T_MAX, c->t_lse));
+    const real of_label =
+        here ? z_s[id] * f_s - z_t[id] * f_t - (real)c->c_label : 0;
 #pragma omp simd
     for (int64_t v = 0; v < a->z_s.cols; v++)
-      dz[v] = z_s[v] * f_s - z_t[v] * f_t;
-    subtract(dz, a->z_s.cols, label[r] - a->v0, c->c_label);
+      dz[v] = k_put(z_s[v] * f_s - z_t[v] * f_t);
+    if (here) // rounded once
+      dz[id] = k_put(of_label);
   }
 }

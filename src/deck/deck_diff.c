@@ -66,8 +66,7 @@ bool rt_deck_same_value(const rt_deck *a, const rt_deck *b, rt_key key)
 bool rt_deck_allows(const rt_deck *deck, rt_key key)
 {
   for (int i = 0; i < rt_deck_n(deck, RT_KEY_CKPT_ALLOW); i++)
-    if (strcmp(rt_key_path(key), rt_deck_text_at(deck, RT_KEY_CKPT_ALLOW, i)) ==
-        0)
+    if (rt_key_find(rt_deck_text_at(deck, RT_KEY_CKPT_ALLOW, i)) == key)
       return true;
   return false;
 }

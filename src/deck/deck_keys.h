@@ -31,7 +31,7 @@
 
 #define RT_DECK_KEYS(K) \
   K(RUN_DEVICE, "run.device", CHOICE, "cpu", 1, 0, "cpu check", "", FREE, "compute device; check defers kernels on the CPU and detects missing waits") \
-  K(RUN_REAL, "run.real", CHOICE, "f32", 1, 0, "f32 f64", "", KEPT, "type of parameters, gradients and activations") \
+  K(RUN_DTYPE, "run.dtype", CHOICE, "fp32", 1, 0, "fp32 bf16 fp64", "", KEPT, "arithmetic.  bf16: weights, activations and gradients of logits in bf16; master weights, moments, sums and logits in fp32.  fp64: for verification") \
   K(RUN_THREADS, "run.threads", INT, "0", 0, 1024, "", "", FREE, "OpenMP threads per rank; 0: divide the cores available to the ranks of a node") \
   K(RUN_SEED, "run.seed", INT, "1", 0, 72057594037927935, "", "", KEPT, "seed of the initial weights and of the order of rows") \
   K(RUN_WATCHDOG_S, "run.watchdog_s", REAL, "600", 0, 1e9, "", "s", FREE, "end the job if no step completes for this long; set-up (from one collective, or piece of a large file read, to the next) and a write may take ten times as long, unless all ranks wait for each other; 0: never") \
@@ -77,6 +77,7 @@
   K(STU_INIT_STD, "student.init_std", REAL, "0.02", 0, 10, "", "", KEPT, "standard deviation of the initial weights") \
   K(TEA_SOURCE, "teacher.source", CHOICE, "none", 1, 0, "none live dataset", "", KEPT, "none: language modelling only; live: the teacher runs in every step; dataset: captured logits") \
   K(TEA_WEIGHTS, "teacher.weights", TEXT, "", 1, 0, "", "path", KEPT, "Hugging Face folder of the teacher (live, capture, eval)") \
+  K(TEA_DTYPE, "teacher.dtype", CHOICE, "same", 1, 0, "same fp32 bf16 fp64", "", KEPT, "arithmetic of a live teacher; same: run.dtype") \
   K(TEA_TP, "teacher.tp", INT, "1", 1, 1048576, "", "ranks", FREE, "tensor-parallel ranks of the teacher") \
   K(TEA_DATASET, "teacher.dataset", TEXT, "", 1, 0, "", "path", KEPT, "folder of a captured logit dataset") \
   K(TEA_TARGET, "teacher.target", CHOICE, "sparse", 1, 0, "sparse full sampled", "", KEPT, "sparse: truncated entries; full: the whole vocabulary (live); sampled: random draws (live)") \

@@ -54,6 +54,8 @@ const char *rt_deck_section(int i, const char **help)
 rt_key rt_key_find(const char *path)
 {
   int k = 0;
+  if (strcmp(path, "run.real") == 0) // its name in checkpoints before 0.1.0
+    return RT_KEY_RUN_DTYPE;
   while (k < RT_N_KEYS && strcmp(key_rows[k].path, path) != 0)
     k++;
   return (rt_key)k;

@@ -258,9 +258,26 @@ static const struct {
     {"run.device", "cuda", "; GPUs are not computed on yet, take cpu"},
     {"run.device", "gpu", "; GPUs are not computed on yet, take cpu"},
     {"run.device", "hip", "; GPUs are not computed on yet, take cpu"},
-    {"run.real", "bf16", "; bf16 is not there yet, take f32"},
-    {"run.real", "f16", "; f16 is not there yet, take f32"},
+    {"run.dtype", "fp16", "; fp16 is not there yet, take fp32"},
+    {"run.dtype", "f16", "; fp16 is not there yet, take fp32"},
 };
+
+/** Other words for a choice. */
+static const struct {
+  const char *word, *choice;
+} synonyms[] = {{"f32", "fp32"}, {"f64", "fp64"}, {"bfloat16", "bf16"}};
+
+/** The choice that a word means, in the words of its key; NULL if none. */
+static const char *choice_of(const rt_key_row *row, const char *word)
+{
+  if (has_word(row->choices, word, strlen(word)))
+    return word;
+  for (size_t i = 0; i < sizeof synonyms / sizeof synonyms[0]; i++)
+    if (strcmp(word, synonyms[i].word) == 0 &&
+        has_word(row->choices, synonyms[i].choice, strlen(synonyms[i].choice)))
+      return synonyms[i].choice;
+  return NULL;
+}
 
 /** Explain why a plausible value was rejected, if it can be guessed. */
 static void add_hint(const rt_key_row *row, const rt_deck_scalar *s, char *out,
@@ -322,7 +339,7 @@ static bool parse_scalar(const rt_key_row *row, const rt_deck_scalar *s,
   case RT_KEY_TYPE_BOOL:
     return !s->quoted && parse_bool(s->text, &out->whole);
   case RT_KEY_TYPE_CHOICE:
-    return has_word(row->choices, s->text, strlen(s->text));
+    return (out->text = choice_of(row, s->text)) != NULL;
   case RT_KEY_TYPE_LENGTH:
     return length_is_valid(row, s->text);
   case RT_KEY_TYPE_TEXT:
@@ -365,25 +382,25 @@ static bool read_scalar(rt_key key, const rt_deck_scalar *s,
 }
 
 /** Copy a text, expanding a path; errors become issues. */
-static rt_err copy_text(rt_key key, const rt_deck_scalar *s,
+static rt_err copy_text(rt_key key, const char *text, rt_place place,
                         rt_deck_issues *issues, char **out)
 {
   char why[RT_DECK_ISSUE_BYTES], got[RT_QUOTE_BYTES];
   const rt_key_row *row = rt_key_row_of(key);
   if (!rt_key_is_path(key)) {
-    *out = strdup(s->text);
-    RT_CHECK(*out != NULL, RT_ERR_MEM, "a text of %zu bytes", strlen(s->text));
+    *out = strdup(text);
+    RT_CHECK(*out != NULL, RT_ERR_MEM, "a text of %zu bytes", strlen(text));
     return RT_OK;
   }
-  RT_TRY(rt_deck_path_expand(s->text, out, why));
+  RT_TRY(rt_deck_path_expand(text, out, why));
   if (*out == NULL)
-    rt_deck_issue(issues, s->place, "%s: got %s, %s", row->path,
-                  rt_deck_quote(got, s->text), why);
+    rt_deck_issue(issues, place, "%s: got %s, %s", row->path,
+                  rt_deck_quote(got, text), why);
   else if (!text_is_clean(*out))
-    rt_deck_issue(issues, s->place,
+    rt_deck_issue(issues, place,
                   "%s: got %s, expected variables of UTF-8 without control "
                   "characters",
-                  row->path, rt_deck_quote(got, s->text));
+                  row->path, rt_deck_quote(got, text));
   return RT_OK;
 }
 
@@ -410,8 +427,8 @@ static rt_err fill_list(rt_key key, const rt_deck_item *item,
     if (value->reals != NULL) {
       value->reals[value->n++] = v.real;
     } else {
-      RT_TRY(
-          copy_text(key, &item->scalars[i], issues, &value->texts[value->n]));
+      RT_TRY(copy_text(key, item->scalars[i].text, item->scalars[i].place,
+                       issues, &value->texts[value->n]));
       value->n += value->texts[value->n] != NULL;
     }
   }
@@ -429,7 +446,7 @@ static rt_err fill_single(rt_key key, const rt_deck_item *item,
   value->real = v.real;
   if (row->type == RT_KEY_TYPE_TEXT || row->type == RT_KEY_TYPE_CHOICE ||
       row->type == RT_KEY_TYPE_LENGTH)
-    return copy_text(key, &item->scalars[0], issues, &value->text);
+    return copy_text(key, v.text, item->scalars[0].place, issues, &value->text);
   return RT_OK;
 }
 

@@ -2,6 +2,7 @@
  *  Code common to all devices. */
 #include "dev/device_impl.h"
 
+#include "kernels/check.h"
 #include "kernels/cpu/gemm.h"
 #include <limits.h>
 #include <stdlib.h>
@@ -19,21 +20,17 @@ static const rt_dev_backend *find_backend(const char *kind)
   return NULL;
 }
 
-rt_err rt_dev_create(const char *kind, rt_dtype real, int n_threads,
-                     rt_dev **out)
+rt_err rt_dev_create(const char *kind, int n_threads, rt_dev **out)
 {
   *out = NULL;
   const rt_dev_backend *backend = find_backend(kind);
   RT_CHECK(backend != NULL, RT_ERR_CONFIG,
            "run.device is %s, but this build of retort supports cpu and check",
            kind);
-  RT_CHECK(real == RT_F32 || real == RT_F64, RT_ERR_INTERNAL,
-           "devices compute in f32 or f64, not %s", rt_dtype_name(real));
   rt_dev *dev = calloc(1, sizeof *dev);
   RT_CHECK(dev != NULL, RT_ERR_MEM, "a device");
   *out = dev;
   dev->backend = backend;
-  dev->real = real;
   dev->ctx.n_threads = n_threads > 0 ? n_threads : 1;
   return backend->open(dev);
 }
@@ -48,11 +45,6 @@ void rt_dev_destroy(rt_dev **out)
     dev->backend->release(dev, dev->ctx.workspace);
   dev->backend->close(dev);
   free(dev);
-}
-
-rt_dtype rt_dev_real(const rt_dev *dev)
-{
-  return dev->real;
 }
 
 const char *rt_dev_name(const rt_dev *dev)
@@ -79,6 +71,11 @@ void rt_dev_wake_library(char **argv)
 const char *rt_dev_library(void)
 {
   return k_gemm_library();
+}
+
+const char *rt_dev_library_bf16(void)
+{
+  return k_gemm_bf16_library();
 }
 
 static void *alloc(void *self, size_t bytes)
@@ -110,7 +107,7 @@ void rt_dev_run(rt_dev *dev, k_id kernel, const void *args)
 {
   const k_row *row = &dev->backend->table()[kernel];
   const rt_err before = dev->ctx.err;
-  (dev->real == RT_F64 ? row->f64 : row->f32)(&dev->ctx, args);
+  row->fn[k_set_of(row->shapes, args)](&dev->ctx, args);
   if (before == RT_OK && dev->ctx.err != RT_OK)
     snprintf(dev->error, sizeof dev->error, "kernel %s: %s", row->name,
              rt_err_text());
@@ -118,8 +115,7 @@ void rt_dev_run(rt_dev *dev, k_id kernel, const void *args)
 
 void rt_dev_plan(rt_dev *dev, k_id kernel, const void *args)
 {
-  const size_t bytes =
-      dev->backend->workspace(kernel, args, dev->ctx.n_threads);
+  const size_t bytes = dev->backend->workspace(&dev->ctx, kernel, args);
   dev->planned = bytes > dev->planned ? bytes : dev->planned;
 }
 
@@ -148,7 +144,7 @@ static void allocate_workspace(rt_dev *dev, const char *name)
 void rt_launch(rt_dev *dev, k_id kernel, const void *args)
 {
   const char *const name = dev->backend->table()[kernel].name;
-  const size_t need = dev->backend->workspace(kernel, args, dev->ctx.n_threads);
+  const size_t need = dev->backend->workspace(&dev->ctx, kernel, args);
   char what[80];
   snprintf(what, sizeof what, "needs %zu bytes of workspace, planned are %zu",
            need, dev->planned);

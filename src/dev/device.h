@@ -17,13 +17,11 @@
 typedef struct rt_dev rt_dev;
 
 /** Create a device.  \a kind is "cpu" or "check" ("cuda" is refused with a
- *  message until its backend exists), \a real is RT_F32 or RT_F64.  The caller
- *  destroys *out, also after an error. */
-RT_MUST rt_err rt_dev_create(const char *kind, rt_dtype real, int n_threads,
-                             rt_dev **out);
+ *  message until its backend exists).  The caller destroys *out, also after an
+ *  error. */
+RT_MUST rt_err rt_dev_create(const char *kind, int n_threads, rt_dev **out);
 void rt_dev_destroy(rt_dev **dev);
 
-rt_dtype rt_dev_real(const rt_dev *dev); /**< RT_F32 or RT_F64 */
 const char *rt_dev_name(const rt_dev *dev);
 /** Before MPI and threads start: if the BLAS library has chosen kernels far
  *  below this processor, execute this program again with the variable that
@@ -32,6 +30,8 @@ const char *rt_dev_name(const rt_dev *dev);
 void rt_dev_wake_library(char **argv);
 /** Name and version of the BLAS library. */
 const char *rt_dev_library(void);
+/** What computes matrix products in bf16. */
+const char *rt_dev_library_bf16(void);
 
 /** Memory functions for arenas on this device ("check" fills new memory with
  *  NaN). */
@@ -47,9 +47,9 @@ void rt_dev_plan(rt_dev *dev, k_id kernel, const void *args);
 /** The planned workspace in bytes. */
 size_t rt_dev_workspace(const rt_dev *dev);
 
-/** Append a kernel to the queue.  \a args is copied.  Never waits.  The first
- *  error is kept, returned by the next wait (sync, event_wait, get), and then
- *  cleared. */
+/** Append a kernel to the queue, the one for the types of the views.  \a args
+ * is copied.  Never waits.  The first error is kept, returned by the next wait
+ * (sync, event_wait, get), and then cleared. */
 void rt_launch(rt_dev *dev, k_id kernel, const void *args);
 /** RT_RUN(dev, rmsnorm_fwd, .x = x, .w = w, ...) */
 #define RT_RUN(dev, op, ...)                                                   \

@@ -3,6 +3,7 @@
  *  missing wait reads stale data or NaN. */
 #include "dev/device_impl.h"
 
+#include "kernels/check.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +27,7 @@ static rt_err open_queue(rt_dev *dev)
 {
   dev->queue = calloc(1, sizeof(queue));
   RT_CHECK(dev->queue != NULL, RT_ERR_MEM, "a queue");
-  return RT_OK;
+  return rt_dev_cpu_open(dev);
 }
 
 static void close_queue(rt_dev *dev)
@@ -38,6 +39,7 @@ static void close_queue(rt_dev *dev)
   if (q != NULL)
     free(q->calls);
   free(q);
+  rt_dev_cpu_close(dev);
 }
 
 static void *alloc(rt_dev *dev, size_t bytes)
@@ -100,14 +102,15 @@ static rt_err put(rt_dev *dev, const rt_view *to, const void *host)
 }
 
 /** What is wrong with a view, or NULL.  An input may be absent (all zeros).  An
- *  output must be present, and a view with a shape must have memory. */
-static const char *fault_of(const rt_view *v, char mode)
+ *  output must be present unless the table says otherwise, and a view with a
+ *  shape must have memory. */
+static const char *fault_of(const rt_view *v, char mode, bool may_be_absent)
 {
   if (v->rows < 0 || v->cols < 0)
     return "has a negative size";
   if (v->data == NULL && v->rows * v->cols > 0)
     return "has a shape but no memory";
-  if (v->data == NULL && v->cols == 0 && mode != 'i')
+  if (v->data == NULL && v->cols == 0 && mode != 'i' && !may_be_absent)
     return "is written but absent";
   if (v->ld < v->cols)
     return "has an ld smaller than its columns";
@@ -147,7 +150,8 @@ static void run_kernel(rt_dev *dev, const call *c)
   const k_row *row = &k_table_cpu()[c->kernel];
   const rt_view *views = (const rt_view *)c->args;
   for (size_t i = 0; row->modes[i] != '\0'; i++) {
-    const char *fault = fault_of(&views[i], row->modes[i]);
+    const char *fault = fault_of(&views[i], row->modes[i],
+                                 k_may_be_absent(row->shapes + 4 * i));
     if (fault != NULL) {
       fail(dev, row->name, (int)i, fault);
       return; // running the kernel would crash

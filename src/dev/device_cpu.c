@@ -2,21 +2,21 @@
  *  The CPU device: a launch runs the kernel at once. */
 #include "dev/device_impl.h"
 
+#include "kernels/cpu/gemm.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
 
-static rt_err open_nothing(rt_dev *dev)
+rt_err rt_dev_cpu_open(rt_dev *dev)
 {
-  (void)dev;
-  return RT_OK;
+  return k_gemm_open(&dev->ctx.backend);
 }
 
-static void close_nothing(rt_dev *dev)
+void rt_dev_cpu_close(rt_dev *dev)
 {
-  (void)dev;
+  k_gemm_close(dev->ctx.backend);
 }
 
 void *rt_dev_cpu_alloc(rt_dev *dev, size_t bytes)
@@ -64,8 +64,8 @@ const rt_dev_backend rt_dev_cpu_backend = {.name = "cpu",
                                            .on_host = true,
                                            .table = k_table_cpu,
                                            .workspace = k_workspace_cpu,
-                                           .open = open_nothing,
-                                           .close = close_nothing,
+                                           .open = rt_dev_cpu_open,
+                                           .close = rt_dev_cpu_close,
                                            .alloc = rt_dev_cpu_alloc,
                                            .release = rt_dev_cpu_release,
                                            .launch = launch,

@@ -6,14 +6,14 @@
 #include "dev/device.h"
 
 /** What a backend provides.  All but \a table and \a workspace get the device,
- *  whose \c queue and \c ctx.backend are theirs to use. */
+ *  whose \c queue and \c ctx.backend are theirs to use, or \c ctx. */
 typedef struct rt_dev_backend {
   const char *name;
   bool on_host; /**< see rt_dev_on_host; false for check, which stands in for a
                    GPU */
   const k_row *(*table)(void); /**< [K_COUNT], every row present */
   /** Bytes that a call needs in ctx.workspace; without data in the views. */
-  size_t (*workspace)(k_id kernel, const void *args, int n_threads);
+  size_t (*workspace)(const k_ctx *ctx, k_id kernel, const void *args);
   rt_err (*open)(rt_dev *dev); /**< the caller closes, also after an error */
   void (*close)(rt_dev *dev);
   void *(*alloc)(rt_dev *dev, size_t bytes); /**< not zeroed */
@@ -31,7 +31,6 @@ extern const rt_dev_backend rt_dev_cpu_backend, rt_dev_check_backend;
 
 struct rt_dev {
   const rt_dev_backend *backend;
-  rt_dtype real;
   k_ctx ctx;          // its workspace is owned: allocated when first needed
   size_t planned;     // bytes of workspace
   int64_t n_launched; /**< number of kernels and copies since the start */
@@ -45,8 +44,10 @@ void rt_dev_run(rt_dev *dev, k_id kernel, const void *args);
 /** Keep an error of kernel \a name, unless there is one already. */
 void rt_dev_fail(rt_dev *dev, rt_err err, const char *name, const char *what);
 
-/** Parts of "cpu" that "check" shares: memory, aligned to huge pages where it
- *  is large, and a copy to the host. */
+/** Parts of "cpu" that "check" shares: ctx.backend, memory, aligned to huge
+ * pages where it is large, and a copy to the host. */
+rt_err rt_dev_cpu_open(rt_dev *dev);
+void rt_dev_cpu_close(rt_dev *dev);
 void *rt_dev_cpu_alloc(rt_dev *dev, size_t bytes);
 void rt_dev_cpu_release(rt_dev *dev, void *data);
 rt_err rt_dev_cpu_get(rt_dev *dev, void *host, const rt_view *from);

@@ -7,14 +7,16 @@ typedef struct row {
   int64_t cols;
   rt_life life;
   rt_half half;
+  rt_dtype type;
 } row;
 
 static void rows_of(const rt_acts_size *s, row out[RT_N_ACTS])
 {
   const int64_t D = s->width, H = s->n_heads, F = s->ffn;
   const int64_t Q = H * s->head_dim, G = s->n_kv_heads * s->head_dim;
-#define ROW(id, cols_, life_, half_)                                           \
-  out[RT_ACT_##id] = (row){#id, cols_, RT_LIFE_##life_, RT_HALF_##half_};
+#define ROW(id, cols_, life_, half_, role_)                                    \
+  out[RT_ACT_##id] =                                                           \
+      (row){#id, cols_, RT_LIFE_##life_, RT_HALF_##half_, s->types.role_};
   RT_ACT_LIST(ROW)
 #undef ROW
 }
@@ -22,7 +24,7 @@ static void rows_of(const rt_acts_size *s, row out[RT_N_ACTS])
 static rt_err reserve(rt_arena *arena, const rt_acts_size *s, const row *r,
                       rt_view *view)
 {
-  return rt_arena_reserve(arena, r->name, s->real, s->n_tokens, r->cols, view);
+  return rt_arena_reserve(arena, r->name, r->type, s->n_tokens, r->cols, view);
 }
 
 static bool is_kept(const row *r, rt_keep keep)

@@ -26,28 +26,28 @@ typedef enum rt_keep {
 typedef enum rt_half { RT_HALF_BOTH, RT_HALF_ATTN, RT_HALF_MLP } rt_half;
 
 // clang-format off
-/** A(id, columns, life, half).  Rows are tokens.  Columns are sizes on this
- *  rank: D width, Q query heads times head_dim, G kv heads times head_dim, H
- *  query heads, F ffn. */
+/** A(id, columns, life, half, role).  Rows are tokens.  Columns are sizes on
+ *  this rank: D width, Q query heads times head_dim, G kv heads times head_dim,
+ *  H query heads, F ffn.  role: of the type, see rt_types. */
 #define RT_ACT_LIST(A)                                                         \
-  A(X,         D, INPUT,     BOTH) /* the block's input                 */     \
-  A(ATTN_RSTD, 1, SAVE,      BOTH)                                             \
-  A(Q,         Q, SAVE,      ATTN) /* q, k after rope                   */     \
-  A(K,         G, SAVE,      ATTN)                                             \
-  A(V,         G, SAVE,      ATTN)                                             \
-  A(O,         Q, SAVE,      ATTN) /* heads' outputs, before o_proj     */     \
-  A(LSE,       H, SAVE,      ATTN)                                             \
-  A(MID,       D, SAVE,      BOTH) /* x + attention                     */     \
-  A(MLP_RSTD,  1, SAVE,      BOTH)                                             \
-  A(GATE,      F, SAVE,      MLP)                                              \
-  A(UP,        F, SAVE,      MLP)                                              \
-  A(Y,         D, RECOMPUTE, BOTH) /* normed input; its gradient        */     \
-  A(S,         F, RECOMPUTE, MLP)  /* swiglu; its gradient              */     \
-  A(DX,        D, SCRATCH,   BOTH) /* gradient to output, mid, input    */     \
-  A(DO,        Q, SCRATCH,   ATTN)                                             \
-  A(DQ,        Q, SCRATCH,   ATTN)                                             \
-  A(DK,        G, SCRATCH,   ATTN)                                             \
-  A(DV,        G, SCRATCH,   ATTN)
+  A(X,         D, INPUT,     BOTH, act) /* the block's input               */  \
+  A(ATTN_RSTD, 1, SAVE,      BOTH, stat)                                       \
+  A(Q,         Q, SAVE,      ATTN, act) /* q, k after rope                 */  \
+  A(K,         G, SAVE,      ATTN, act)                                        \
+  A(V,         G, SAVE,      ATTN, act)                                        \
+  A(O,         Q, SAVE,      ATTN, act) /* heads' outputs, before o_proj   */  \
+  A(LSE,       H, SAVE,      ATTN, stat)                                       \
+  A(MID,       D, SAVE,      BOTH, act) /* x + attention                   */  \
+  A(MLP_RSTD,  1, SAVE,      BOTH, stat)                                       \
+  A(GATE,      F, SAVE,      MLP,  act)                                        \
+  A(UP,        F, SAVE,      MLP,  act)                                        \
+  A(Y,         D, RECOMPUTE, BOTH, act) /* normed input; its gradient      */  \
+  A(S,         F, RECOMPUTE, MLP,  act) /* swiglu; its gradient            */  \
+  A(DX,        D, SCRATCH,   BOTH, act) /* gradient to output, mid, input  */  \
+  A(DO,        Q, SCRATCH,   ATTN, act)                                        \
+  A(DQ,        Q, SCRATCH,   ATTN, act)                                        \
+  A(DK,        G, SCRATCH,   ATTN, act)                                        \
+  A(DV,        G, SCRATCH,   ATTN, act)
 // clang-format on
 
 #define RT_ACT_ENUM(id, ...) RT_ACT_##id,
@@ -63,7 +63,7 @@ typedef struct rt_acts {
 typedef struct rt_acts_size {
   int64_t n_tokens;
   int64_t width, n_heads, n_kv_heads, head_dim, ffn; // D, then local ones
-  rt_dtype real;
+  rt_types types;
 } rt_acts_size;
 
 /** Reserve the activations of \a n_blocks blocks: what is kept of each block in

@@ -12,6 +12,7 @@ struct rt_model {
   rt_arch arch;
   const rt_grid *grid; // borrowed
   rt_dev *dev;         // borrowed
+  rt_types types;
   int64_t max_rows, seq;
   bool train;
   rt_keep keep;
@@ -79,7 +80,7 @@ static rt_acts_size acts_size(const rt_model *m)
                         .n_kv_heads = local_kv_heads(m),
                         .head_dim = a->head_dim,
                         .ffn = a->ffn / m->grid->tp,
-                        .real = rt_dev_real(m->dev)};
+                        .types = m->types};
 }
 
 /** Bytes of the blocks' activations. */
@@ -116,13 +117,13 @@ static rt_err plan_activations(rt_model *m, const char *name)
   const rt_arch *a = &m->arch;
   const rt_acts_size size = acts_size(m);
   const int64_t n = size.n_tokens;
+  const rt_dtype act = m->types.act, stat = m->types.stat;
   rt_arena *arena = m->arena[1];
-  RT_TRY(rt_arena_reserve(arena, "rope", size.real, m->seq, a->head_dim,
-                          &m->rope));
-  RT_TRY(rt_arena_reserve(arena, "hidden", size.real, n, a->width, &m->hidden));
-  RT_TRY(rt_arena_reserve(arena, "rstd", size.real, n, 1, &m->rstd));
+  RT_TRY(rt_arena_reserve(arena, "rope", stat, m->seq, a->head_dim, &m->rope));
+  RT_TRY(rt_arena_reserve(arena, "hidden", act, n, a->width, &m->hidden));
+  RT_TRY(rt_arena_reserve(arena, "rstd", stat, n, 1, &m->rstd));
   if (m->train) {
-    RT_TRY(rt_arena_reserve(arena, "last", size.real, n, a->width, &m->last));
+    RT_TRY(rt_arena_reserve(arena, "last", act, n, a->width, &m->last));
     m->save = calloc((size_t)a->n_blocks, sizeof *m->save);
     RT_CHECK(m->save, RT_ERR_MEM, "no memory for %lld blocks",
              (long long)a->n_blocks);
@@ -166,6 +167,7 @@ rt_err rt_model_create(const char *name, const rt_model_spec *spec,
   m->arch = *spec->arch;
   m->grid = spec->grid;
   m->dev = spec->dev;
+  m->types = spec->types;
   m->max_rows = spec->max_rows;
   m->seq = spec->seq;
   m->train = spec->train;
@@ -175,8 +177,8 @@ rt_err rt_model_create(const char *name, const rt_model_spec *spec,
   char text[96];
   snprintf(text, sizeof text, "%.60s parameters", name);
   RT_TRY(rt_agree(m->grid->world, rt_arena_create(text, &m->arena[0])));
-  RT_TRY(rt_params_init(&m->params, &m->arch, m->grid, m->arena[0],
-                        rt_dev_real(m->dev), m->train));
+  RT_TRY(rt_params_init(&m->params, &m->arch, m->grid, m->arena[0], m->types,
+                        m->train));
   RT_TRY(rt_agree(m->grid->world, link_tensors(m)));
   RT_TRY(rt_agree(m->grid->world, plan_activations(m, name)));
   plan_workspace(m);
@@ -239,6 +241,11 @@ void rt_model_destroy(rt_model **m)
 const rt_arch *rt_model_arch(const rt_model *m)
 {
   return &m->arch;
+}
+
+const rt_types *rt_model_types(const rt_model *m)
+{
+  return &m->types;
 }
 
 rt_params *rt_model_params(rt_model *m)

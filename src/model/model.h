@@ -23,9 +23,10 @@ typedef struct rt_model_spec {
   const rt_arch *arch; // copied
   const rt_grid *grid; // borrowed
   rt_dev *dev;         // borrowed
-  int64_t max_rows;    /**< maximum number of rows of a micro-batch */
-  int64_t seq;         /**< T */
-  bool train;          /**< with gradients and saved activations */
+  rt_types types;
+  int64_t max_rows; /**< maximum number of rows of a micro-batch */
+  int64_t seq;      /**< T */
+  bool train;       /**< with gradients and saved activations */
   bool recompute; /**< training: save only the input of each block, and compute
                      its forward again in backward; the same bits */
 } rt_model_spec;
@@ -47,6 +48,7 @@ RT_MUST rt_err rt_model_commit(rt_model *m);
 void rt_model_destroy(rt_model **m);
 
 const rt_arch *rt_model_arch(const rt_model *m);
+const rt_types *rt_model_types(const rt_model *m);
 rt_params *rt_model_params(rt_model *m);
 
 /** Forward.  Waits for the weights of each bucket before it uses them

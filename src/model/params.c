@@ -83,12 +83,60 @@ static rt_err list_items(rt_params *p, const rt_arch *arch)
   return RT_OK;
 }
 
-static rt_err reserve_weights(rt_params *p, rt_arena *arena, rt_dtype real)
+static rt_err reserve_weights(rt_params *p, rt_arena *arena)
 {
   for (int i = 0; i < p->n; i++) {
     rt_param *t = &p->item[i];
-    RT_TRY(rt_arena_reserve(arena, t->name, real, t->n_rows + t->pad_rows,
-                            t->n_cols, &t->w));
+    RT_TRY(rt_arena_reserve(arena, t->name, p->types.weight,
+                            t->n_rows + t->pad_rows, t->n_cols, &t->w));
+  }
+  return RT_OK;
+}
+
+rt_view rt_param_master(const rt_param *p)
+{
+  return p->master.cols > 0 ? p->master
+                            : rt_view_rows(p->w, p->shard_row0, p->shard_n);
+}
+
+/** Copy rows from the host to a view of the device, converted. */
+static rt_err put_rows(rt_dev *dev, rt_view to, rt_view rows)
+{
+  if (rows.dtype == to.dtype)
+    return rt_dev_put(dev, to, rows.data);
+  void *const converted = malloc(rt_view_bytes(&to) + 1);
+  RT_CHECK(converted != NULL, RT_ERR_MEM, "%lld rows of a tensor",
+           (long long)rows.rows);
+  rt_dtype_convert(converted, to.dtype, rows.data, rows.dtype,
+                   rt_view_size(&to));
+  const rt_err err = rt_dev_put(dev, to, converted);
+  free(converted);
+  return err;
+}
+
+rt_err rt_param_put(const rt_param *p, rt_dev *dev, int64_t row0, rt_view rows)
+{
+  const int64_t end = row0 + rows.rows, shard_end = p->shard_row0 + p->shard_n;
+  RT_TRY(put_rows(dev, rt_view_rows(p->w, row0, rows.rows), rows));
+  const int64_t from = row0 > p->shard_row0 ? row0 : p->shard_row0;
+  const int64_t to = end < shard_end ? end : shard_end;
+  if (p->master.cols == 0 || from >= to)
+    return RT_OK;
+  return put_rows(dev, rt_view_rows(p->master, from - p->shard_row0, to - from),
+                  rt_view_rows(rows, from - row0, to - from));
+}
+
+/** Reserve the master weights of this dp rank's rows. */
+static rt_err reserve_masters(rt_params *p, rt_arena *arena)
+{
+  for (int i = 0; i < p->n; i++) {
+    rt_param *t = &p->item[i];
+    const rt_parts parts = rt_param_parts(p, i, &t->w);
+    rt_parts_rows(&parts, p->grid->dp, p->grid->i_dp, &t->shard_row0,
+                  &t->shard_n);
+    if (p->types.master != p->types.weight)
+      RT_TRY(rt_arena_reserve(arena, t->name, p->types.master, t->shard_n,
+                              t->n_cols, &t->master));
   }
   return RT_OK;
 }
@@ -98,20 +146,20 @@ static rt_err reserve_weights(rt_params *p, rt_arena *arena, rt_dtype real)
 static rt_err reserve_bucket(rt_params *p, int first, int end, rt_arena *arena)
 {
   const int bucket = p->item[first].bucket;
-  const rt_dtype real = p->item[first].w.dtype;
+  const rt_dtype type = p->types.grad;
   int64_t n = 0;
   // each tensor starts at a multiple of 64 bytes
   for (int i = first; i < end; i++)
     n += rt_round_up((int64_t)rt_view_size(&p->item[i].w),
-                     64 / (int64_t)rt_dtype_size(real));
+                     64 / (int64_t)rt_dtype_size(type));
   char name[64];
   snprintf(name, sizeof name, "gradients, bucket %d", bucket);
   const size_t mark = rt_arena_mark(arena);
-  RT_TRY(rt_arena_reserve(arena, name, real, 1, n, &p->bucket_grad[bucket]));
+  RT_TRY(rt_arena_reserve(arena, name, type, 1, n, &p->bucket_grad[bucket]));
   rt_arena_rewind(arena, mark);
   for (int i = first; i < end; i++) {
     rt_param *t = &p->item[i];
-    RT_TRY(rt_arena_reserve(arena, t->name, real, t->w.rows, t->w.cols, &t->g));
+    RT_TRY(rt_arena_reserve(arena, t->name, type, t->w.rows, t->w.cols, &t->g));
   }
   return RT_OK;
 }
@@ -131,22 +179,23 @@ static rt_err reserve_grads(rt_params *p, rt_arena *arena)
 
 /** The part of rt_params_init that is local to this rank. */
 static rt_err lay_out(rt_params *p, const rt_arch *arch, rt_arena *arena,
-                      rt_dtype real, bool with_grad)
+                      bool with_grad)
 {
   RT_TRY(rt_arch_check(arch, "model"));
   RT_TRY(rt_arch_check_tp(arch, p->grid->tp, "tp"));
   RT_TRY(list_items(p, arch));
-  RT_TRY(reserve_weights(p, arena, real));
-  if (with_grad)
-    RT_TRY(reserve_grads(p, arena));
-  return RT_OK;
+  RT_TRY(reserve_weights(p, arena));
+  if (!with_grad)
+    return RT_OK;
+  RT_TRY(reserve_masters(p, arena));
+  return reserve_grads(p, arena);
 }
 
 rt_err rt_params_init(rt_params *p, const rt_arch *arch, const rt_grid *grid,
-                      rt_arena *arena, rt_dtype real, bool with_grad)
+                      rt_arena *arena, rt_types types, bool with_grad)
 {
-  *p = (rt_params){.grid = grid};
-  RT_TRY(rt_agree(grid->world, lay_out(p, arch, arena, real, with_grad)));
+  *p = (rt_params){.grid = grid, .types = types};
+  RT_TRY(rt_agree(grid->world, lay_out(p, arch, arena, with_grad)));
   if (grid->tp > arch->n_kv_heads) {
     const int n_replicas = grid->tp / (int)arch->n_kv_heads;
     RT_TRY(rt_comm_split(grid->comm_tp, grid->i_tp / n_replicas, grid->i_tp,
@@ -189,6 +238,8 @@ void rt_params_zero(rt_params *p, rt_dev *dev)
     const rt_param *t = &p->item[i];
     if (t->pad_rows > 0)
       RT_RUN(dev, fill, .y = rt_view_rows(t->w, t->n_rows, t->pad_rows));
+    if (t->master.rows > 0) // what is not padding is set with w
+      RT_RUN(dev, fill, .y = t->master);
   }
   for (int b = 0; p->bucket_grad != NULL && b < p->n_buckets; b++)
     RT_RUN(dev, fill, .y = p->bucket_grad[b]);
@@ -208,8 +259,7 @@ static void draw_rows(double *out, const rt_param *t, int index, uint64_t seed,
   }
 }
 
-/** Initialise a tensor in pieces, through \a host (two buffers of \a n_max
- *  doubles). */
+/** Initialise a tensor in pieces, through \a host (\a n_max doubles). */
 static rt_err randomize(const rt_param *t, int index, rt_dev *dev,
                         uint64_t seed, double *host, int64_t n_max)
 {
@@ -217,9 +267,7 @@ static rt_err randomize(const rt_param *t, int index, rt_dev *dev,
   for (int64_t i0 = 0; i0 < t->n_rows; i0 += step) {
     const int64_t n = t->n_rows - i0 < step ? t->n_rows - i0 : step;
     draw_rows(host, t, index, seed, i0, n);
-    rt_dtype_convert(host + n_max, t->w.dtype, host, RT_F64,
-                     (size_t)(n * t->n_cols));
-    RT_TRY(rt_dev_put(dev, rt_view_rows(t->w, i0, n), host + n_max));
+    RT_TRY(rt_param_put(t, dev, i0, rt_view_of(host, RT_F64, n, t->n_cols)));
   }
   return RT_OK;
 }
@@ -229,10 +277,14 @@ static rt_err randomize_all(rt_params *p, rt_dev *dev, uint64_t seed,
 {
   for (int i = 0; i < p->n; i++) {
     rt_param *t = &p->item[i];
-    if (t->init == RT_INIT_NORMAL)
+    const double value = t->init == RT_INIT_ONES ? 1.0 : 0.0;
+    if (t->init == RT_INIT_NORMAL) {
       RT_TRY(randomize(t, i, dev, seed, host, n_max));
-    else
-      RT_RUN(dev, fill, .y = t->w, .value = t->init == RT_INIT_ONES);
+      continue;
+    }
+    RT_RUN(dev, fill, .y = t->w, .value = value);
+    if (t->master.rows > 0)
+      RT_RUN(dev, fill, .y = t->master, .value = value);
   }
   return RT_OK;
 }
@@ -242,8 +294,8 @@ rt_err rt_params_random(rt_params *p, rt_dev *dev, uint64_t seed)
   int64_t n_max = 1 << 18; // 2 MiB per piece, or one row
   for (int i = 0; i < p->n; i++)
     n_max = p->item[i].n_cols > n_max ? p->item[i].n_cols : n_max;
-  double *host = malloc(2 * (size_t)n_max * sizeof *host);
-  RT_CHECK(host, RT_ERR_MEM, "no memory to draw weights: 2 x %lld doubles",
+  double *host = malloc((size_t)n_max * sizeof *host);
+  RT_CHECK(host, RT_ERR_MEM, "no memory to draw weights: %lld doubles",
            (long long)n_max);
   const rt_err err = randomize_all(p, dev, seed, host, n_max);
   free(host);

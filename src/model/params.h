@@ -40,14 +40,27 @@ typedef struct rt_param {
   double init_std;
   rt_view w; /**< [n_rows + pad_rows, n_cols] */
   rt_view g; /**< same shape; absent in a model without gradients */
+  int64_t shard_row0,
+      shard_n;    /**< rows of the tile that this dp rank updates */
+  rt_view master; /**< of these rows, if it has another type than w; absent in a
+                     model without gradients */
 } rt_param;
 
 /** Called with a bucket of tensors. */
 typedef rt_err rt_bucket_fn(void *self, int bucket);
 
+/** This dp rank's rows in the type that the optimizer updates and checkpoints
+ *  store: the master, or these rows of w. */
+rt_view rt_param_master(const rt_param *p);
+/** Set rows of the tile from \a row0 on, in w and in the master.  \a rows is on
+ *  the host, in any real type.  Reads it before it returns. */
+RT_MUST rt_err rt_param_put(const rt_param *p, rt_dev *dev, int64_t row0,
+                            rt_view rows);
+
 typedef struct rt_params {
   rt_param *item; // owned [n]
   int n, n_buckets;
+  rt_types types;
   rt_view *bucket_grad; // owned [n_buckets]: flat [1, n] gradients, tensor by
                         // tensor, each padded to 64 bytes; or NULL
   const rt_grid *grid;  // borrowed
@@ -64,7 +77,7 @@ typedef struct rt_params {
  *  Collective over the grid. */
 RT_MUST rt_err rt_params_init(rt_params *p, const rt_arch *arch,
                               const rt_grid *grid, rt_arena *arena,
-                              rt_dtype real, bool with_grad);
+                              rt_types types, bool with_grad);
 /** Collective over the grid. */
 void rt_params_clear(rt_params *p);
 

@@ -19,13 +19,6 @@ struct rt_adamw {
   rt_buckets gathers;
 };
 
-/** The rows of the local tile that this rank updates. */
-static void place_shard(const rt_params *p, int i, int64_t *row0, int64_t *n)
-{
-  const rt_parts parts = rt_param_parts(p, i, &p->item[i].w);
-  rt_parts_rows(&parts, p->grid->dp, p->grid->i_dp, row0, n);
-}
-
 static rt_err arrive(void *opt, int bucket)
 {
   return rt_buckets_finish(&((rt_adamw *)opt)->gathers, bucket);
@@ -57,11 +50,12 @@ rt_err rt_adamw_create(rt_params *params, rt_dev *dev,
   for (int i = 0; i < params->n; i++) {
     rt_adamw_shard *s = &o->shard[i];
     const rt_param *t = &params->item[i];
-    place_shard(params, i, &s->row0, &s->n);
-    RT_TRY(rt_arena_reserve(o->arena, "first moment", t->w.dtype, s->n,
-                            t->w.cols, &s->m));
-    RT_TRY(rt_arena_reserve(o->arena, "second moment", t->w.dtype, s->n,
-                            t->w.cols, &s->v));
+    s->row0 = t->shard_row0;
+    s->n = t->shard_n;
+    RT_TRY(rt_arena_reserve(o->arena, "first moment", params->types.moment,
+                            s->n, t->w.cols, &s->m));
+    RT_TRY(rt_arena_reserve(o->arena, "second moment", params->types.moment,
+                            s->n, t->w.cols, &s->v));
     RT_PLAN(dev, sumsq, .x = rt_view_of(NULL, t->g.dtype, s->n, t->g.cols));
   }
   RT_TRY(rt_arena_reserve(o->arena, "sums", RT_F64, params->n, 1, &o->sums));
@@ -150,9 +144,11 @@ static void update_tensor(rt_adamw *opt, int i)
   const rt_adamw_shard *s = &opt->shard[i];
   const rt_param *q = &opt->params->item[i];
   const bool decays = q->decay || opt->spec.decay_all;
+  const bool apart = q->master.cols > 0;
   if (s->n > 0)
-    RT_RUN(opt->dev, adamw, .p = rt_view_rows(q->w, s->row0, s->n), .m = s->m,
-           .v = s->v, .g = rt_view_rows(q->g, s->row0, s->n), .step = opt->step,
+    RT_RUN(opt->dev, adamw, .p = rt_param_master(q), .m = s->m, .v = s->v,
+           .g = rt_view_rows(q->g, s->row0, s->n), .step = opt->step,
+           .w = apart ? rt_view_rows(q->w, s->row0, s->n) : (rt_view){0},
            .beta1 = opt->spec.beta1, .beta2 = opt->spec.beta2,
            .eps = opt->spec.eps,
            .weight_decay = decays ? opt->spec.weight_decay : 0.0);
@@ -175,4 +171,19 @@ rt_err rt_adamw_update(rt_adamw *opt, int64_t t, double lr, double grad_scale)
     rt_comm_progress();
   }
   return RT_OK;
+}
+
+rt_err rt_adamw_publish(rt_adamw *opt)
+{
+  const rt_params *p = opt->params;
+  RT_TRY(rt_params_arrive_all(p));
+  for (int i = 0; i < p->n; i++) {
+    const rt_param *const t = &p->item[i];
+    if (t->master.rows > 0)
+      RT_RUN(opt->dev, copy, .x = t->master,
+             .y = rt_view_rows(t->w, t->shard_row0, t->shard_n));
+  }
+  for (int b = 0; b < p->n_buckets; b++)
+    RT_TRY(rt_buckets_start(&opt->gathers, b));
+  return rt_params_arrive_all(p);
 }

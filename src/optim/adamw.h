@@ -11,10 +11,11 @@ typedef struct rt_adamw_spec {
   bool decay_all; /**< decay norms and biases, too */
 } rt_adamw_spec;
 
-/** Shard of a tensor on this rank: rows [row0, row0 + n) of its local tile. */
+/** Shard of a tensor on this rank: rows [row0, row0 + n) of its local tile, as
+ *  rt_param_parts gives them. */
 typedef struct rt_adamw_shard {
   int64_t row0, n;
-  rt_view m, v; /**< real [n, n_cols] */
+  rt_view m, v; /**< [n, n_cols] */
 } rt_adamw_shard;
 
 typedef struct rt_adamw rt_adamw;
@@ -40,5 +41,8 @@ RT_MUST rt_err rt_adamw_grad_norm(rt_adamw *opt, double *norm);
  *  bucket by bucket: rt_params_arrive waits for them.  Collective. */
 RT_MUST rt_err rt_adamw_update(rt_adamw *opt, int64_t t, double lr,
                                double grad_scale);
+/** Set the weights from masters that were read, and gather them over dp.
+ *  Collective. */
+RT_MUST rt_err rt_adamw_publish(rt_adamw *opt);
 
 #endif

@@ -367,6 +367,8 @@ static rt_err start_parts(rt_pending *p, rt_event ready)
 rt_err rt_comm_scatter_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
                              const rt_parts *parts, int n, rt_pending **out)
 {
+  RT_CHECK(n == 0 || parts[0].view->dtype != RT_BF16, RT_ERR_INTERNAL,
+           "parts are summed in f32 or f64, not bf16");
   RT_TRY(take_parts(SCATTER, comm, dev, parts, n, out));
   return start_parts(*out, ready);
 }

@@ -74,7 +74,7 @@ static void test_diff_of_decks(void)
  *  they are allowed. */
 static void test_restart_of_every_key(void)
 {
-  static const char *const kept[] = {"run.seed", "run.real", "train.lr",
+  static const char *const kept[] = {"run.seed", "run.dtype", "train.lr",
                                      "data.files", "loss.tau"};
   static const char *const free_ones[] = {
       "run.threads", "student.tp",       "teacher.tp",   "train.micro_rows",

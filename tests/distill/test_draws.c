@@ -26,7 +26,7 @@ static void start(side *x, const scene *s, const rt_comm *comm)
   const rt_rows from = {
       .seq = SCENE_T, .corpus = x->corpus, .mask_documents = true};
   RT_OKAY(rt_grid_init(&x->grid, comm, rt_comm_size(comm), "tp"));
-  RT_OKAY(rt_dev_create("cpu", RT_F32, 1, &x->dev));
+  RT_OKAY(rt_dev_create("cpu", 1, &x->dev));
   const rt_model_spec spec = {.arch = &s->arch,
                               .grid = &x->grid,
                               .dev = x->dev,

@@ -68,7 +68,7 @@ static void start(side *x, const scene *s, const char *model, layout l)
   *x = (side){0};
   RT_OKAY(rt_grid_init(&x->grid, s->world, l.tp, "tp"));
   RT_OKAY(rt_grid_init(&x->grid_t, s->world, l.teacher_tp, "tp"));
-  RT_OKAY(rt_dev_create(l.device, RT_F32, 1, &x->dev));
+  RT_OKAY(rt_dev_create(l.device, 1, &x->dev));
   rt_phases_start(&x->phases, RT_PHASE_OTHER);
   x->corpus = scene_corpus(s, 0.3);
   plan(x, s, l);

@@ -138,10 +138,9 @@ typedef struct operands {
   int64_t v0, true_rows; // of the output matrix on this rank
 } operands;
 
-static operands make_operands(rt_dev *dev, const problem *p, int64_t v0,
-                              int64_t local)
+static operands make_operands(rt_dev *dev, rt_dtype real, const problem *p,
+                              int64_t v0, int64_t local)
 {
-  const rt_dtype real = rt_dev_real(dev);
   double host_h[N * D], host_w[V * D] = {0};
   operands x = {.v0 = v0, .true_rows = v0 + local <= V ? local : V - v0};
   RT_OKAY(rt_arena_create("test", &x.arena));
@@ -162,7 +161,7 @@ static operands make_operands(rt_dev *dev, const problem *p, int64_t v0,
 static void check(rt_dev *dev, const problem *p, const operands *x,
                   const rt_loss *loss, double bar)
 {
-  const rt_dtype real = rt_dev_real(dev);
+  const rt_dtype real = x->h.dtype;
   const size_t n_w = (size_t)(x->true_rows * D);
   double got[V * D];
   RT_OKAY(rt_dev_get(dev, got, x->dh));
@@ -181,29 +180,32 @@ static void run(const char *kind, rt_dtype real, double chunk, double bar)
   reference(&p);
   rt_comm *world = NULL;
   rt_grid grid;
+  const rt_types types = rt_types_of(real);
   rt_dev *dev = NULL;
   rt_phases phases = {0};
   rt_teacher *teacher = NULL;
   RT_OKAY(rt_comm_create(MPI_COMM_WORLD, &world));
   RT_OKAY(rt_grid_init(&grid, world, rt_comm_size(world), "test"));
-  RT_OKAY(rt_dev_create(kind, real, 1, &dev));
+  RT_OKAY(rt_dev_create(kind, 1, &dev));
   rt_phases_start(&phases, RT_PHASE_LOSS);
   const rt_teacher_spec entries = {
       .source = RT_TEACHER_DATASET,
       .model = {.dev = dev, .micro_rows = ROWS, .seq = SEQ},
       .phases = &phases,
       .rule = {.top_p = 1.0, .top_k = K},
+      .target_type = types.stat,
       .tau = tau};
   RT_OKAY(rt_teacher_create(&entries, &teacher));
   RT_OKAY(rt_teacher_commit(teacher));
 
   const int64_t local = rt_round_up(V, grid.tp) / grid.tp;
   const int64_t v0 = local * grid.i_tp;
-  operands x = make_operands(dev, &p, v0, local);
+  operands x = make_operands(dev, real, &p, v0, local);
 
   rt_objective *o = NULL;
   const rt_objective_spec spec = {.dev = dev,
                                   .grid = &grid,
+                                  .types = types,
                                   .chunk_bytes = chunk,
                                   .max_tokens = N,
                                   .vocab_local = local,

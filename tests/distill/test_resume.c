@@ -172,7 +172,8 @@ static void tensors_start(tensors *t, const rt_arch *arch)
   RT_OKAY(rt_comm_create(MPI_COMM_SELF, &t->self));
   RT_OKAY(rt_grid_init(&t->grid, t->self, 1, "tp"));
   RT_OKAY(rt_arena_create("test", &t->arena));
-  RT_OKAY(rt_params_init(&t->p, arch, &t->grid, t->arena, RT_F32, false));
+  RT_OKAY(rt_params_init(&t->p, arch, &t->grid, t->arena, rt_types_of(RT_F32),
+                         false));
 }
 
 static void tensors_finish(tensors *t)
@@ -316,7 +317,7 @@ static void test_other_student(void)
   static const char *const others[][3] = {
       {"student: {width: 32, blocks: 1, heads: 2, vocab: 301}\n"
        "run.real: f64\n",
-       "checkpoint.allow_change: [run.real]\n", "run.real is f64"},
+       "checkpoint.allow_change: [run.real]\n", "run.dtype is fp64"},
       {"student: {width: 64, blocks: 1, heads: 2, vocab: 301}\n",
        "checkpoint.allow_change: [student.width]\n", " x 32 there, "},
       {"student: {width: 32, blocks: 2, heads: 2, vocab: 301}\n",

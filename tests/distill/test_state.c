@@ -18,13 +18,29 @@ typedef struct run {
   rt_adamw *opt;
 } run;
 
+/** Initial values, with the master where there is one. */
+static void put_weight(run *x, int i)
+{
+  const rt_param *const t = &x->s.p.item[i];
+  double *const w = malloc((size_t)(t->n_rows * t->n_cols + 1) * sizeof *w);
+  CU_ASSERT_FATAL(w != NULL);
+  for (int64_t r = 0; r < t->n_rows; r++)
+    for (int64_t c = 0; c < t->n_cols; c++)
+      w[r * t->n_cols + c] = set_random(i, t->row0 + r, t->col0 + c, 0);
+  RT_OKAY(rt_param_put(t, x->s.dev, 0,
+                       rt_view_of(w, RT_F64, t->n_rows, t->n_cols)));
+  free(w);
+}
+
+static rt_dtype type = RT_F64; // of all models of a test
+
 static void run_start(run *x, MPI_Comm comm, int tp, const char *device)
 {
-  set_start(&x->s, (set_spec){comm, tp, device, RT_F64, 1, true});
+  set_start(&x->s, (set_spec){comm, tp, device, type, 1, true});
   RT_OKAY(rt_adamw_create(&x->s.p, x->s.dev, &adamw, &x->opt));
   RT_OKAY(rt_adamw_commit(x->opt));
   for (int i = 0; i < x->s.p.n; i++)
-    set_put(&x->s, i, x->s.p.item[i].w, set_random, 0, 1.0);
+    put_weight(x, i);
 }
 
 static void run_finish(run *x)
@@ -74,12 +90,9 @@ static rt_err read_at(const rt_state_spec *spec, int64_t step)
 static void poison(run *x)
 {
   for (int i = 0; i < x->s.p.n; i++) {
-    const rt_view w = x->s.p.item[i].w;
-    double *const bad = malloc((rt_view_size(&w) + 1) * sizeof *bad);
-    for (size_t k = 0; k < rt_view_size(&w); k++)
-      bad[k] = 1e9;
-    RT_OKAY(rt_dev_put(x->s.dev, w, bad));
-    free(bad);
+    RT_RUN(x->s.dev, fill, .y = x->s.p.item[i].w, .value = 1e9);
+    if (x->s.p.item[i].master.rows > 0)
+      RT_RUN(x->s.dev, fill, .y = x->s.p.item[i].master, .value = 1e9);
   }
 }
 
@@ -128,7 +141,7 @@ static void check_layouts(int tp_from, int tp_to, const char *device)
   run_finish(&alone);
 }
 
-static void test_layouts(void)
+static void on_all_layouts(void)
 {
   int n;
   MPI_Comm_size(MPI_COMM_WORLD, &n);
@@ -140,8 +153,16 @@ static void test_layouts(void)
     }
 }
 
+static void test_layouts(void)
+{
+  on_all_layouts();
+  type = RT_BF16; // masters are stored
+  on_all_layouts();
+  type = RT_F64;
+}
+
 /** For an evaluation: no optimizer is there. */
-static void test_weights_alone(void)
+static void read_weights_alone(void)
 {
   run alone, x;
   int n;
@@ -220,6 +241,40 @@ static void test_meanwhile(void)
     check_meanwhile(tp, tp == 1 ? "cpu" : "check");
 }
 
+static void test_weights_alone(void)
+{
+  read_weights_alone();
+  type = RT_BF16;
+  read_weights_alone();
+  type = RT_F64;
+}
+
+/** A checkpoint of a run in bf16 is one of a run in f32. */
+static void test_other_type(void)
+{
+  run low, wide;
+  scratch_create(folder);
+  type = RT_BF16;
+  run_start(&low, MPI_COMM_WORLD, 1, "cpu");
+  type = RT_F32;
+  run_start(&wide, MPI_COMM_WORLD, 1, "cpu");
+  update(&low, 1);
+  update(&wide, 1); // from the same masters, with the same gradients
+  write_at(&low, 1);
+  poison(&wide);
+  const rt_state_spec spec = state_of(&wide);
+  RT_OKAY(read_at(&spec, 1));
+  run same;
+  run_start(&same, MPI_COMM_WORLD, 1, "cpu");
+  update(&same, 1);
+  CU_ASSERT_EQUAL(n_different(&same, &wide), 0);
+  run_finish(&same);
+  run_finish(&wide);
+  run_finish(&low);
+  type = RT_F64;
+  scratch_remove(folder);
+}
+
 /** What was not written, or by a model of other tensors, is refused on all
  *  ranks; the newest is found. */
 static void test_refused(void)
@@ -250,4 +305,5 @@ static void test_refused(void)
 RT_TEST_MAIN("state", {"any layout to any other", test_layouts},
              {"weights alone", test_weights_alone},
              {"written while updates go on", test_meanwhile},
+             {"from bf16 to f32", test_other_type},
              {"what is not there", test_refused})

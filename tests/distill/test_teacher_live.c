@@ -48,7 +48,7 @@ static void start(side *x, const scene *s, const rt_comm *world, request how)
   *x = (side){0};
   RT_OKAY(rt_grid_init(&x->student, world, how.tp_s, "tp"));
   RT_OKAY(rt_grid_init(&x->grid, world, how.tp_t, "tp"));
-  RT_OKAY(rt_dev_create(how.device, RT_F64, 1, &x->dev));
+  RT_OKAY(rt_dev_create(how.device, 1, &x->dev));
   rt_phases_start(&x->phases, RT_PHASE_FORWARD);
   x->corpus = scene_corpus(s, 0.01);
   x->batch = read_rows(x->corpus, x->student.i_dp * ROWS);
@@ -56,6 +56,7 @@ static void start(side *x, const scene *s, const rt_comm *world, request how)
                           .dense = how.dense,
                           .model = {.world = world,
                                     .dev = x->dev,
+                                    .types = rt_types_of(RT_F64),
                                     .student = &x->student,
                                     .teacher = &x->grid,
                                     .arch = &s->arch,
@@ -66,6 +67,7 @@ static void start(side *x, const scene *s, const rt_comm *world, request how)
                           .phases = &x->phases,
                           .rule = {.top_p = top_p, .top_k = K},
                           .tau = tau,
+                          .target_type = RT_F64,
                           .chunk_bytes = 5.0 * V * sizeof(double)};
   if (how.draws > 0) {
     spec.rule = (rt_truncation){.top_p = 1.0, .top_k = how.draws};
@@ -102,9 +104,13 @@ static void plain_logits(const scene *s, const rt_batch *b, double *z)
   rt_view hidden, tile;
   RT_OKAY(rt_comm_create(MPI_COMM_SELF, &self));
   RT_OKAY(rt_grid_init(&grid, self, 1, "tp"));
-  RT_OKAY(rt_dev_create("cpu", RT_F64, 1, &dev));
-  const rt_model_spec spec = {
-      .arch = &s->arch, .grid = &grid, .dev = dev, .max_rows = ROWS, .seq = T};
+  RT_OKAY(rt_dev_create("cpu", 1, &dev));
+  const rt_model_spec spec = {.arch = &s->arch,
+                              .grid = &grid,
+                              .dev = dev,
+                              .types = rt_types_of(RT_F64),
+                              .max_rows = ROWS,
+                              .seq = T};
   RT_OKAY(rt_model_create("plain", &spec, &m));
   RT_OKAY(rt_arena_create("plain", &arena));
   RT_OKAY(rt_arena_reserve(arena, "tok", RT_I32, N, 1, &in.tok));

@@ -23,7 +23,7 @@ static double *fetch_tile(scene *x, rt_arena **arena, rt_view *tile)
   rt_view hidden;
   RT_OKAY(rt_model_forward(x->s.m, &x->s.in, &hidden));
   RT_OKAY(rt_arena_create("tile", arena));
-  RT_OKAY(rt_arena_reserve(*arena, "tile", rt_dev_real(x->s.dev), N,
+  RT_OKAY(rt_arena_reserve(*arena, "tile", rt_model_types(x->s.m)->tile, N,
                            head.w.rows, tile));
   RT_OKAY(rt_arena_commit(*arena, rt_dev_memory(x->s.dev)));
   rt_head_logits(x->s.dev, &head, hidden, *tile);
@@ -70,15 +70,15 @@ static rt_trunc_head *new_head(scene *x, rt_truncation rule, int64_t chunk,
                                bool takes_tiles)
 {
   const rt_head head = rt_model_head(x->s.m);
-  const rt_trunc_spec spec = {.model = x->s.m,
-                              .grid = &x->s.grid,
-                              .dev = x->s.dev,
-                              .rule = rule,
-                              .chunk_bytes =
-                                  (double)(chunk * head.w.rows) *
-                                  (double)rt_dtype_size(rt_dev_real(x->s.dev)),
-                              .seq = T,
-                              .takes_tiles = takes_tiles};
+  const rt_trunc_spec spec = {
+      .model = x->s.m,
+      .grid = &x->s.grid,
+      .dev = x->s.dev,
+      .rule = rule,
+      .chunk_bytes = (double)(chunk * head.w.rows) *
+                     (double)rt_dtype_size(rt_model_types(x->s.m)->tile),
+      .seq = T,
+      .takes_tiles = takes_tiles};
   rt_trunc_head *th;
   RT_OKAY(rt_trunc_head_create(&spec, &th));
   RT_OKAY(rt_trunc_head_commit(th));

@@ -1,6 +1,8 @@
 /** \file test_gemm.c
  *  The gemm kernel against three loops, every transposition and stride.
  *  ranks: 1 */
+#include "base/bf16.h"
+#include "kernels/cpu/gemm.h"
 #include "support/tensor.h"
 
 /** Element (i, j) of op(X). */
@@ -52,13 +54,140 @@ static void test_misfits(void)
   const tensor a = tensor_random(4, 6, 1), b = tensor_random(5, 3, 2);
   const tensor c = tensor_output(4, 3);
   k_ctx ctx = tensor_ctx(1);
-  k_table_cpu()[K_gemm].f32(&ctx, &(k_gemm_args){.a = tensor_view(&a, RT_F32),
-                                                 .b = tensor_view(&b, RT_F32),
-                                                 .c = tensor_view(&c, RT_F32),
-                                                 .alpha = 1.0});
-  RT_FAILS(ctx.err, RT_ERR_INTERNAL, "a [4, 6] b [5, 3] c [4, 3]");
+  k_table_cpu()[K_gemm].fn[K_SET_F32](
+      &ctx, &(k_gemm_args){.a = tensor_view(&a, RT_F32),
+                           .b = tensor_view(&b, RT_F32),
+                           .c = tensor_view(&c, RT_F32),
+                           .alpha = 1.0});
+  RT_FAILS(ctx.err, RT_ERR_INTERNAL, "a f32 [4, 6] b f32 [5, 3] c f32 [4, 3]");
   CU_ASSERT(isnan(c.f[0]));
 }
 
+/** A product of bf16, of op(a) [m, k] and op(b) [k, n]. */
+typedef struct product {
+  int64_t m, n, k;
+  bool trans_a, trans_b;
+  double alpha, beta;
+  rt_dtype c_type;
+} product;
+
+enum { GAP = 5 };
+
+static double bf16_number(uint64_t stream, int64_t i)
+{
+  const double x = rt_rng_normal(4, RT_RNG_TEST, stream, (uint64_t)i);
+  return (double)rt_bf16_get(rt_bf16_put((float)x));
+}
+
+/** A matrix with a gap behind each row, which must survive. */
+static rt_view bf16_matrix(rt_dtype type, int64_t rows, int64_t cols,
+                           uint64_t stream)
+{
+  const int64_t ld = cols + GAP;
+  rt_view v = {tensor_memory((size_t)(rows * ld) * sizeof(float)), type, rows,
+               cols, ld};
+  for (int64_t i = 0; i < rows * ld; i++) {
+    const double x = i % ld < cols ? bf16_number(stream, i) : tensor_sentinel;
+    rt_dtype_convert((char *)v.data + (size_t)i * rt_dtype_size(type), type, &x,
+                     RT_F64, 1);
+  }
+  return v;
+}
+
+/** Element (i, j) of op(x). */
+static double get(const rt_view *x, bool trans, int64_t i, int64_t j)
+{
+  double out;
+  const int64_t at = trans ? j * x->ld + i : i * x->ld + j;
+  rt_dtype_convert(&out, RT_F64,
+                   (const char *)x->data + (size_t)at * rt_dtype_size(x->dtype),
+                   x->dtype, 1);
+  return out;
+}
+
+/** The plain product in double. */
+static double *plain(const product *p, const rt_view *a, const rt_view *b,
+                     const rt_view *c)
+{
+  double *want = tensor_want(p->m, p->n);
+  for (int64_t i = 0; i < p->m; i++)
+    for (int64_t j = 0; j < p->n; j++) {
+      double sum = 0.0;
+      for (int64_t l = 0; l < p->k; l++)
+        sum += get(a, p->trans_a, i, l) * get(b, p->trans_b, l, j);
+      want[i * p->n + j] =
+          p->alpha * sum +
+          (p->beta != 0.0 ? p->beta * get(c, false, i, j) : 0.0);
+    }
+  return want;
+}
+
+static void check_bf16(const product *p, void *backend)
+{
+  tensor_reset();
+  const rt_view a = bf16_matrix(RT_BF16, p->trans_a ? p->k : p->m,
+                                p->trans_a ? p->m : p->k, 1);
+  const rt_view b = bf16_matrix(RT_BF16, p->trans_b ? p->n : p->k,
+                                p->trans_b ? p->k : p->n, 2);
+  const rt_view c = bf16_matrix(p->c_type, p->m, p->n, 3);
+  const double *const want = plain(p, &a, &b, &c);
+  k_ctx ctx = tensor_ctx(2);
+  ctx.backend = backend;
+  const k_gemm_args args = {.a = a,
+                            .b = b,
+                            .c = c,
+                            .trans_a = p->trans_a,
+                            .trans_b = p->trans_b,
+                            .alpha = p->alpha,
+                            .beta = p->beta};
+  CU_ASSERT_FATAL(k_workspace_cpu(&ctx, K_gemm, &args) <= ctx.workspace_bytes);
+  for (int again = 0; again < (p->beta == 0.0 ? 2 : 1); again++)
+    k_table_cpu()[K_gemm].fn[K_SET_BF16](&ctx, &args);
+  RT_OKAY(ctx.err);
+  const double norm = sqrt((double)p->k); // of a sum
+  double worst = 0.0;
+  for (int64_t i = 0; i < p->m; i++)
+    for (int64_t j = 0; j < p->n + GAP; j++) {
+      const bool gap = j >= p->n;
+      const double w = gap ? tensor_sentinel : want[i * p->n + j];
+      const double rounded =
+          gap ? 0.0
+              : (p->c_type == RT_BF16 ? 0x1p-8 * 1.001 * fabs(w) : 0.0) +
+                    1e-6 * norm;
+      worst = fmax(worst, fabs(get(&c, false, i, j) - w) - rounded);
+    }
+  CU_ASSERT(worst <= 0.0);
+  if (!(worst <= 0.0))
+    fprintf(stderr, "[%d, %d] x [%d, %d] trans %d %d into %s: wrong by %g\n",
+            (int)p->m, (int)p->k, (int)p->k, (int)p->n, p->trans_a, p->trans_b,
+            rt_dtype_name(p->c_type), worst);
+}
+
+/** Every transposition into both types, beyond the size of a panel in each
+ *  direction, by panels and by what this processor has. */
+static void test_bf16(void)
+{
+  static const int64_t sizes[][3] = {
+      {5, 7, 11}, {64, 33, 20}, {530, 9, 8}, {9, 1030, 8}, {8, 9, 1040}};
+  void *kept = NULL;
+  RT_OKAY(k_gemm_open(&kept));
+  for (int i = 0; i < 5 * 8; i++) {
+    const int64_t *const s = sizes[i / 8];
+    const product p = {.m = s[0],
+                       .n = s[1],
+                       .k = s[2],
+                       .trans_a = i % 2,
+                       .trans_b = i / 2 % 2,
+                       .alpha = i % 3 == 0 ? 0.5 : 1.0,
+                       .beta = i % 5 == 0 ? 0.0 : 1.0,
+                       .c_type = i / 4 % 2 ? RT_BF16 : RT_F32};
+    check_bf16(&p, NULL);
+    if (kept != NULL)
+      check_bf16(&p, kept);
+  }
+  k_gemm_close(kept);
+}
+
 RT_TEST_MAIN("gemm", {"products of every shape", test_products},
+             {"products of bf16", test_bf16},
              {"sizes that do not meet are refused", test_misfits})

@@ -23,9 +23,9 @@ static void run(k_id kernel, bool f64, const void *args)
   k_ctx ctx = {.n_threads = 2,
                .workspace = workspace,
                .workspace_bytes = sizeof workspace};
-  CU_ASSERT_FATAL(k_workspace_cpu(kernel, args, 2) <= sizeof workspace);
+  CU_ASSERT_FATAL(k_workspace_cpu(&ctx, kernel, args) <= sizeof workspace);
   const k_row *row = &k_table_cpu()[kernel];
-  (f64 ? row->f64 : row->f32)(&ctx, args);
+  row->fn[f64 ? K_SET_F64 : K_SET_F32](&ctx, args);
   CU_ASSERT_EQUAL(ctx.err, RT_OK);
 }
 

@@ -374,23 +374,23 @@ static void test_misuse(void)
   int32_t tok[N] = {0};
   k_ctx ctx = tensor_ctx(2);
   const k_row *table = k_table_cpu();
-  table[K_copy].f32(
-      &ctx, &(k_copy_args){tensor_view(&x, RT_F64), tensor_view(&y, RT_F32)});
+  table[K_add].fn[K_SET_F32](
+      &ctx, &(k_add_args){tensor_view(&x, RT_F64), tensor_view(&y, RT_F32)});
   RT_FAILS(ctx.err, RT_ERR_INTERNAL, "view 0 is f64 [7, 70]");
-  table[K_copy].f32(
-      &ctx, &(k_copy_args){tensor_view(&x, RT_F32), tensor_view(&y, RT_F32)});
+  table[K_add].fn[K_SET_F32](
+      &ctx, &(k_add_args){tensor_view(&x, RT_F32), tensor_view(&y, RT_F32)});
   CU_ASSERT(isnan(y.f[0]));
   ctx.err = RT_OK;
-  table[K_add].f64(&ctx, &(k_add_args){tensor_view(&x, RT_F64),
-                                       tensor_view(&small, RT_F64)});
+  table[K_add].fn[K_SET_F64](&ctx, &(k_add_args){tensor_view(&x, RT_F64),
+                                                 tensor_view(&small, RT_F64)});
   RT_FAILS(ctx.err, RT_ERR_INTERNAL, "expected f64 [7, 70]");
   ctx.err = RT_OK;
   rt_view ids = tensor_ints(tok, 3, 1);
   ids.ld = 2;
-  table[K_embed_fwd].f32(&ctx,
-                         &(k_embed_fwd_args){.tok = ids,
-                                             .w = tensor_view(&x, RT_F32),
-                                             .y = tensor_view(&y, RT_F32)});
+  table[K_embed_fwd].fn[K_SET_F32](
+      &ctx, &(k_embed_fwd_args){.tok = ids,
+                                .w = tensor_view(&x, RT_F32),
+                                .y = tensor_view(&y, RT_F32)});
   RT_FAILS(ctx.err, RT_ERR_INTERNAL, "without gaps");
 }
 

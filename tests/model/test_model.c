@@ -364,6 +364,7 @@ static void test_refused(void)
   rt_model_spec spec = {.arch = &arch,
                         .grid = &s.grid,
                         .dev = s.dev,
+                        .types = rt_types_of(RT_F64),
                         .max_rows = 1,
                         .seq = 65,
                         .train = true};

@@ -32,7 +32,7 @@ typedef struct scene_spec {
 static void start(scene *s, scene_spec how)
 {
   RT_OKAY(rt_comm_create(MPI_COMM_WORLD, &s->world));
-  RT_OKAY(rt_dev_create(how.device, how.type, 1, &s->dev));
+  RT_OKAY(rt_dev_create(how.device, 1, &s->dev));
   RT_OKAY(rt_arena_create("views", &s->arena));
   s->rank = rt_comm_rank(s->world);
   s->size = rt_comm_size(s->world);

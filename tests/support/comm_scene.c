@@ -9,7 +9,7 @@
 void comm_scene_start(comm_scene *s, const char *device, bool shared)
 {
   RT_OKAY(rt_comm_create(MPI_COMM_WORLD, &s->world));
-  RT_OKAY(rt_dev_create(device, RT_F64, 1, &s->dev));
+  RT_OKAY(rt_dev_create(device, 1, &s->dev));
   s->rank = rt_comm_rank(s->world);
   s->size = rt_comm_size(s->world);
   if (!shared)

@@ -98,10 +98,16 @@ void start(side *s, const rt_arch *arch, setup how)
   *s = (side){0};
   RT_OKAY(rt_comm_create(how.comm, &s->comm));
   RT_OKAY(rt_grid_init(&s->grid, s->comm, rt_comm_size(s->comm), "tp"));
-  RT_OKAY(rt_dev_create(how.device, how.real, 1, &s->dev));
+  RT_OKAY(rt_dev_create(how.device, 1, &s->dev));
   put_tokens(s, how.docs);
-  const rt_model_spec spec = {arch, &s->grid,  s->dev,       N_ROWS,
-                              T,    how.train, how.recompute};
+  const rt_model_spec spec = {.arch = arch,
+                              .grid = &s->grid,
+                              .dev = s->dev,
+                              .types = rt_types_of(how.real),
+                              .max_rows = N_ROWS,
+                              .seq = T,
+                              .train = how.train,
+                              .recompute = how.recompute};
   RT_OKAY(rt_model_create("m", &spec, &s->m));
   RT_OKAY(rt_model_commit(s->m));
   put_weights(s);

@@ -24,10 +24,10 @@ void set_start(set *s, set_spec how)
   const rt_arch arch = arch_of(how.n_kv_heads);
   RT_OKAY(rt_comm_create(how.comm, &s->comm));
   RT_OKAY(rt_grid_init(&s->grid, s->comm, how.tp, "tp"));
-  RT_OKAY(rt_dev_create(how.device, how.real, 1, &s->dev));
+  RT_OKAY(rt_dev_create(how.device, 1, &s->dev));
   RT_OKAY(rt_arena_create("set", &s->arena));
-  RT_OKAY(rt_params_init(&s->p, &arch, &s->grid, s->arena, how.real,
-                         how.with_grad));
+  RT_OKAY(rt_params_init(&s->p, &arch, &s->grid, s->arena,
+                         rt_types_of(how.real), how.with_grad));
   RT_OKAY(rt_arena_commit(s->arena, rt_dev_memory(s->dev)));
   if (how.with_grad)
     rt_params_zero(&s->p, s->dev);

@@ -35,9 +35,13 @@ static void scene_write_model(const rt_arch *arch, const char *folder,
   rt_grid grid;
   RT_OKAY(rt_comm_create(MPI_COMM_SELF, &self));
   RT_OKAY(rt_grid_init(&grid, self, 1, "tp"));
-  RT_OKAY(rt_dev_create("cpu", RT_F32, 1, &dev));
-  const rt_model_spec spec = {
-      .arch = arch, .grid = &grid, .dev = dev, .max_rows = 1, .seq = SCENE_T};
+  RT_OKAY(rt_dev_create("cpu", 1, &dev));
+  const rt_model_spec spec = {.arch = arch,
+                              .grid = &grid,
+                              .dev = dev,
+                              .types = rt_types_of(RT_F32),
+                              .max_rows = 1,
+                              .seq = SCENE_T};
   RT_OKAY(rt_model_create("written", &spec, &m));
   RT_OKAY(rt_model_commit(m));
   const rt_params *p = rt_model_params(m);

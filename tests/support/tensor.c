@@ -1,6 +1,8 @@
 /** \file tensor.c */
 #include "support/tensor.h"
 
+#include "kernels/check.h"
+
 void *tensor_memory(size_t bytes)
 {
   static _Alignas(64) char pool[TENSOR_POOL];
@@ -118,7 +120,7 @@ rt_view tensor_f64(double *x, int64_t rows, int64_t cols)
 
 k_ctx tensor_ctx(int n_threads)
 {
-  static _Alignas(64) char workspace[4 << 20];
+  static _Alignas(64) char workspace[12 << 20];
   return (k_ctx){.n_threads = n_threads,
                  .workspace = workspace,
                  .workspace_bytes = sizeof workspace};
@@ -128,9 +130,13 @@ void tensor_run_on(int n_threads, k_id kernel, rt_dtype type, const void *args)
 {
   k_ctx ctx = tensor_ctx(n_threads);
   const k_row *row = &k_table_cpu()[kernel];
-  CU_ASSERT_FATAL(k_workspace_cpu(kernel, args, n_threads) <=
-                  ctx.workspace_bytes);
-  (type == RT_F64 ? row->f64 : row->f32)(&ctx, args);
+  const k_set set = type == RT_F64    ? K_SET_F64
+                    : type == RT_BF16 ? K_SET_BF16
+                                      : K_SET_F32;
+  CU_ASSERT_FATAL(k_workspace_cpu(&ctx, kernel, args) <= ctx.workspace_bytes);
+  // a launch chooses the set by the types of the views
+  CU_ASSERT(k_args_fit(&ctx, row->shapes, k_set_of(row->shapes, args), args));
+  row->fn[set](&ctx, args);
   CU_ASSERT_EQUAL(ctx.err, RT_OK);
   if (ctx.err != RT_OK)
     fprintf(stderr, "%s: %s\n", row->name, rt_err_text());

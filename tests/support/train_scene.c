@@ -62,6 +62,7 @@ rt_trainer_spec train_spec(train_scene *x, const train_setup *how)
       .student = {.arch = &x->arch,
                   .grid = &x->grid,
                   .dev = x->dev,
+                  .types = rt_types_of(RT_F64),
                   .max_rows = step.micro_rows,
                   .seq = TRAIN_SEQ,
                   .train = true},
@@ -69,6 +70,7 @@ rt_trainer_spec train_spec(train_scene *x, const train_setup *how)
       .seed = 3,
       .adamw = {.beta2 = 0.5, .eps = how->eps},
       .loss = {.dev = x->dev,
+               .types = rt_types_of(RT_F64),
                .grid = &x->grid,
                .chunk_bytes = 4000.0,
                .max_tokens = step.micro_rows * TRAIN_SEQ,
@@ -88,7 +90,7 @@ void train_open(train_scene *x, const train_setup *how)
   scratch_create(x->folder);
   RT_OKAY(rt_comm_create(how->comm, &x->comm));
   RT_OKAY(rt_grid_init(&x->grid, x->comm, how->tp, "tp"));
-  RT_OKAY(rt_dev_create("cpu", RT_F64, 1, &x->dev));
+  RT_OKAY(rt_dev_create("cpu", 1, &x->dev));
   open_corpus(x, how->text);
   rt_phases_start(&x->phases, RT_PHASE_OTHER);
 }

@@ -54,7 +54,7 @@ struct rt_evaluator {
 
 static rt_err reserve_views(rt_evaluator *e)
 {
-  const rt_dtype real = rt_dev_real(e->spec.dev);
+  const rt_dtype real = rt_model_types(e->spec.student)->tile;
   const int64_t n_tokens = e->spec.micro_rows * e->spec.rows.seq;
   const int64_t v_local = rt_model_head(e->spec.student).w.rows;
   const int n_tiles = e->teacher != NULL ? 2 : 1;

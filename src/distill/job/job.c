@@ -49,7 +49,7 @@ double rt_job_chunk_bytes(const rt_job *job, const rt_arch *arch,
   enum { LEAST_ROWS = 261, LEAST_MIB = 64 };
   const double asked = rt_deck_real(job->deck, RT_KEY_LOSS_CHUNK_MIB);
   const int64_t ids = rt_round_up(arch->vocab, grid->tp) / grid->tp;
-  const double row = (double)ids * (double)rt_dtype_size(rt_dev_real(job->dev));
+  const double row = (double)ids * (double)rt_dtype_size(job->types_s.tile);
   const double rows_mib = LEAST_ROWS * row * 0x1p-20;
   return 0x1p20 * (asked > 0.0            ? asked
                    : rows_mib > LEAST_MIB ? rows_mib
@@ -181,6 +181,28 @@ static rt_err match_dataset(const rt_job *job)
   return (job->needs & RT_NEED_TEACHER) != 0 ? match_weights(job) : RT_OK;
 }
 
+static rt_types types_of(const rt_deck *deck, rt_key key)
+{
+  return rt_types_of(rt_deck_is(deck, key, "fp64")   ? RT_F64
+                     : rt_deck_is(deck, key, "bf16") ? RT_BF16
+                                                     : RT_F32);
+}
+
+/** The types of student and teacher.  Their logits meet in the loss. */
+static rt_err choose_types(rt_job *job)
+{
+  const bool same = rt_deck_is(job->deck, RT_KEY_TEA_DTYPE, "same");
+  job->types_s = types_of(job->deck, RT_KEY_RUN_DTYPE);
+  job->types_t =
+      types_of(job->deck, same ? RT_KEY_RUN_DTYPE : RT_KEY_TEA_DTYPE);
+  RT_CHECK(job->types_s.tile == job->types_t.tile, RT_ERR_CONFIG,
+           "run.dtype is %s, teacher.dtype %s: a model in fp64 learns from one "
+           "in fp64; remove teacher.dtype",
+           rt_deck_text(job->deck, RT_KEY_RUN_DTYPE),
+           rt_deck_text(job->deck, RT_KEY_TEA_DTYPE));
+  return RT_OK;
+}
+
 /** Memory of HDF5 to open shards (measured: 1 MiB; twice that is planned). */
 static const double reading_bytes = 0x1p20 * 2.0;
 
@@ -193,10 +215,9 @@ rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,
   job->seq = rt_deck_int(deck, RT_KEY_DATA_SEQ);
   RT_TRY(rt_threads_choose(world, (int)rt_deck_int(deck, RT_KEY_RUN_THREADS),
                            &job->threads));
-  const bool f64 = rt_deck_is(deck, RT_KEY_RUN_REAL, "f64");
   RT_TRY(rt_agree(world, rt_dev_create(rt_deck_text(deck, RT_KEY_RUN_DEVICE),
-                                       f64 ? RT_F64 : RT_F32, job->threads.n,
-                                       &job->dev)));
+                                       job->threads.n, &job->dev)));
+  RT_TRY(choose_types(job));
   RT_TRY(rt_grid_init(&job->grid_s, world,
                       (int)rt_deck_int(deck, RT_KEY_STU_TP), "student.tp"));
   RT_TRY(rt_grid_init(&job->grid_t, world,

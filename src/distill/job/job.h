@@ -70,6 +70,7 @@ typedef struct rt_job {
   rt_threads threads; /**< of this rank */
   rt_dev *dev;        // owned
   rt_grid grid_s, grid_t;
+  rt_types types_s, types_t; /**< of student and teacher */
   rt_arch arch_s, arch_t;
   char *config;       // from rt_job_make_config
   rt_corpus *corpus;  // owned; NULL if not needed or without data.files

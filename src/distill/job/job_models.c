@@ -252,6 +252,7 @@ rt_model_spec rt_job_student(const rt_job *job)
       .arch = &job->arch_s,
       .grid = &job->grid_s,
       .dev = job->dev,
+      .types = job->types_s,
       .max_rows = job->micro_rows,
       .seq = job->seq,
       .recompute = rt_deck_is(job->deck, RT_KEY_TRAIN_RECOMPUTE, "block")};

@@ -24,37 +24,41 @@ static bool all_finite(rt_view v)
   return good;
 }
 
-/** Read this rank's tile of a tensor to \a tile on the host. */
-static rt_err read_tile(const rt_safetensors *st, const char *folder,
-                        const rt_param *p, rt_view tile)
+/** Read rows of this rank's tile of a tensor, from its row \a r on. */
+static rt_err read_rows(const rt_safetensors *st, const char *folder,
+                        const rt_param *p, int64_t r, rt_view rows)
 {
-  RT_TRY(rt_safetensors_read(st, p->name, p->row0, p->col0, tile));
-  RT_CHECK(all_finite(tile), RT_ERR_DATA,
+  RT_TRY(rt_safetensors_read(st, p->name, p->row0 + r, p->col0, rows));
+  RT_CHECK(all_finite(rows), RT_ERR_DATA,
            "%s: %s holds NaN or infinity, expected finite weights: the file is "
            "damaged, or of a training that failed",
            folder, p->name);
   return RT_OK;
 }
 
-/** Load this rank's tile of a tensor, directly to its destination if the host
- *  can write there, so that no additional memory is needed. */
+/** Load this rank's tile of a tensor, piece by piece. */
 static rt_err load_tile(rt_dev *dev, const rt_safetensors *st,
                         const char *folder, const rt_param *p)
 {
-  const size_t bytes = rt_view_bytes(&p->w);
-  const bool direct = rt_dev_on_host(dev);
-  RT_TRY(direct ? rt_dev_sync(dev) : RT_OK);
-  void *const host = direct ? p->w.data : malloc(bytes);
-  RT_CHECK(host != NULL, RT_ERR_MEM, "%zu bytes of %s", bytes, p->name);
-  memset(host, 0, bytes); // padding rows remain zero
-  rt_err err = read_tile(st, folder, p,
-                         rt_view_of(host, p->w.dtype, p->n_rows, p->n_cols));
-  if (direct)
-    return err;
-  if (err == RT_OK)
-    err = rt_dev_put(dev, p->w, host);
-  free(host);
-  return err;
+  const int64_t fits = (1 << 20) / p->n_cols;
+  const int64_t n_piece = fits < 1 ? 1 : fits < p->n_rows ? fits : p->n_rows;
+  const rt_dtype type = p->w.dtype == RT_F64 ? RT_F64 : RT_F32;
+  rt_view piece = rt_view_of(NULL, type, n_piece, p->n_cols);
+  piece.data = malloc(rt_view_bytes(&piece) + 1);
+  rt_err err = piece.data != NULL ? RT_OK
+                                  : RT_FAIL(RT_ERR_MEM, "%lld rows of %s",
+                                            (long long)n_piece, p->name);
+  for (int64_t r = 0; err == RT_OK && r < p->n_rows; r += n_piece) {
+    const int64_t n = p->n_rows - r < n_piece ? p->n_rows - r : n_piece;
+    const rt_view rows = rt_view_rows(piece, 0, n);
+    err = read_rows(st, folder, p, r, rows);
+    if (err == RT_OK)
+      err = rt_param_put(p, dev, r, rows);
+  }
+  free(piece.data);
+  if (err == RT_OK && p->pad_rows > 0)
+    RT_RUN(dev, fill, .y = rt_view_rows(p->w, p->n_rows, p->pad_rows));
+  return err == RT_OK ? rt_dev_sync(dev) : err;
 }
 
 static void print_shape(char text[128], int n_dims, const int64_t *shape)

@@ -41,7 +41,7 @@ static size_t host_row_bytes(const rt_objective_spec *spec)
 static double row_bytes(const rt_objective_spec *spec)
 {
   const size_t tile =
-      (size_t)spec->vocab_local * rt_dtype_size(rt_dev_real(spec->dev));
+      (size_t)spec->vocab_local * rt_dtype_size(spec->types.tile);
   return (double)(tile * (spec->dense ? 2 : 1) + sizeof(int32_t) +
                   (K_N_STAT + K_N_COEF) * sizeof(double) +
                   host_row_bytes(spec));
@@ -53,14 +53,14 @@ rt_err rt_objective_create(const rt_objective_spec *spec, rt_objective **out)
   *out = o;
   RT_CHECK(o != NULL, RT_ERR_MEM, "an objective");
   o->spec = *spec;
-  const rt_dtype real = rt_dev_real(spec->dev);
+  const rt_dtype type = spec->types.tile;
   o->n_chunk =
       rt_chunk_rows(spec->max_tokens, spec->chunk_bytes / row_bytes(spec));
   const int64_t n = o->n_chunk, v = spec->vocab_local;
   RT_TRY(rt_arena_create("loss", &o->arena));
-  RT_TRY(rt_arena_reserve(o->arena, "logit tile", real, n, v, &o->tile));
+  RT_TRY(rt_arena_reserve(o->arena, "logit tile", type, n, v, &o->tile));
   if (spec->dense)
-    RT_TRY(rt_arena_reserve(o->arena, "teacher logit tile", real, n, v,
+    RT_TRY(rt_arena_reserve(o->arena, "teacher logit tile", type, n, v,
                             &o->tile_t));
   RT_TRY(rt_arena_reserve(o->arena, "label", RT_I32, n, 1, &o->label));
   RT_TRY(rt_arena_reserve(o->arena, "row statistics", RT_F64, n, K_N_STAT,
@@ -207,6 +207,16 @@ static void launch_stats(rt_objective *o, const rt_head *head, const chunk *c,
            .stats = stats, .v0 = head->v0, .v_true = head->vocab);
 }
 
+/** The view of dz in the memory of a tile: each row begins where that of the
+ *  logits does. */
+static rt_view gradient_of(const rt_objective *o, rt_view tile)
+{
+  const size_t size = rt_dtype_size(tile.dtype);
+  tile.dtype = o->spec.types.dtile;
+  tile.ld = tile.ld * (int64_t)(size / rt_dtype_size(tile.dtype));
+  return tile;
+}
+
 /** \return dz, which takes the memory of \a tile */
 static rt_view launch_grad(rt_objective *o, const rt_head *head, const chunk *c,
                            rt_view tile, rt_view tile_t)
@@ -214,7 +224,7 @@ static rt_view launch_grad(rt_objective *o, const rt_head *head, const chunk *c,
   const rt_view label = rt_view_rows(o->label, 0, c->n);
   const rt_view stats = rt_view_rows(o->stats, 0, c->n);
   const rt_view coef = rt_view_rows(o->coef, 0, c->n);
-  const rt_view dz = tile;
+  const rt_view dz = gradient_of(o, tile);
   if (c->targets.dense)
     RT_RUN(o->spec.dev, dense_grad, .z_s = tile, .z_t = tile_t, .label = label,
            .stats = stats, .coef = coef, .dz = dz, .v0 = head->v0);

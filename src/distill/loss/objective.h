@@ -23,6 +23,7 @@ typedef struct rt_objective rt_objective;
 typedef struct rt_objective_spec {
   rt_dev *dev;         // borrowed
   const rt_grid *grid; // borrowed
+  rt_types types;      /**< of the student */
   double chunk_bytes;
   int64_t max_tokens;  /**< N of a micro-batch */
   int64_t vocab_local; /**< columns per tile */

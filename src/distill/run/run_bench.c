@@ -84,7 +84,7 @@ static rt_err plan_gemm(gemm_bench *g, const rt_job *job)
     weight = w.rows * w.cols > weight ? w.rows * w.cols : weight;
     g->flops += 6.0 * (double)(g->n * w.rows * w.cols);
   }
-  const rt_dtype real = rt_dev_real(job->dev);
+  const rt_dtype real = job->types_s.act;
   RT_TRY(rt_arena_create("factors and products", &g->arena));
   RT_TRY(rt_arena_reserve(g->arena, "x", real, 1, g->n * in, &g->x));
   RT_TRY(rt_arena_reserve(g->arena, "w", real, 1, weight, &g->w));
@@ -215,7 +215,7 @@ static rt_err plan_teacher(taught *t, rt_job *job)
     return RT_OK;
   const int64_t tp = job->grid_t.tp;
   const int64_t cols = rt_round_up(job->arch_t.vocab, tp) / tp;
-  const rt_dtype real = rt_dev_real(job->dev);
+  const rt_dtype real = job->types_t.tile;
   const double row_bytes = (double)cols * (double)rt_dtype_size(real);
   const double chunk = rt_job_chunk_bytes(job, &job->arch_t, &job->grid_t);
   const int64_t rows =
@@ -271,15 +271,16 @@ static rt_err plan_loss(loss_bench *b, rt_job *job)
   const int64_t n = job->micro_rows * job->seq, d = job->arch_s.width;
   const int64_t tp = job->grid_s.tp;
   const int64_t v = rt_round_up(job->arch_s.vocab, tp) / tp;
-  const rt_dtype real = rt_dev_real(job->dev);
+  const rt_types types = job->types_s;
   rt_arena *arena = b->with.arena;
-  RT_TRY(rt_arena_reserve(arena, "hidden", real, n, d, &b->hidden));
-  RT_TRY(rt_arena_reserve(arena, "d_hidden", real, n, d, &b->d_hidden));
-  RT_TRY(rt_arena_reserve(arena, "head", real, v, d, &b->w));
-  RT_TRY(rt_arena_reserve(arena, "its gradient", real, v, d, &b->g));
+  RT_TRY(rt_arena_reserve(arena, "hidden", types.act, n, d, &b->hidden));
+  RT_TRY(rt_arena_reserve(arena, "d_hidden", types.act, n, d, &b->d_hidden));
+  RT_TRY(rt_arena_reserve(arena, "head", types.weight, v, d, &b->w));
+  RT_TRY(rt_arena_reserve(arena, "its gradient", types.grad, v, d, &b->g));
   const rt_objective_spec spec = {
       .dev = job->dev,
       .grid = &job->grid_s,
+      .types = types,
       .chunk_bytes = rt_job_chunk_bytes(job, &job->arch_s, &job->grid_s),
       .max_tokens = n,
       .vocab_local = v,

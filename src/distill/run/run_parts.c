@@ -40,7 +40,8 @@ static rt_err plan_saving(rt_job *job, const rt_arena *const *plans,
   if (rt_deck_text(job->deck, RT_KEY_OUT_DIR)[0] == '\0')
     return RT_OK;
   rt_job_beside(job, "checkpoint in writing",
-                rt_save_memory(&job->arch_s, job->grid_s.n_ranks, job->dev));
+                rt_save_memory(&job->arch_s, job->types_s.master,
+                               job->grid_s.n_ranks, job->dev));
   if (!rt_deck_bool(job->deck, RT_KEY_CKPT_ASYNC) || !saves_on_the_way(job))
     return RT_OK;
   RT_TRY(rt_job_fits(job, plans, n_plans, copy, &fits));

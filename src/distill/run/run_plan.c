@@ -42,7 +42,7 @@ static void print_work(const rt_job *job)
 static void print_checkpoints(const rt_job *job)
 {
   const double one = 3.0 * (double)rt_arch_n_params(&job->arch_s) *
-                     (double)rt_dtype_size(rt_dev_real(job->dev));
+                     (double)rt_dtype_size(job->types_s.master);
   const double kept = (double)rt_deck_int(job->deck, RT_KEY_CKPT_KEEP_LAST);
   const int64_t every = rt_deck_int(job->deck, RT_KEY_CKPT_KEEP_EVERY);
   const int64_t for_ever = every > 0 ? job->n_steps / every : 0;
@@ -67,18 +67,21 @@ static rt_err print_recompute(const rt_job *job, const rt_model *student)
 static void print_communication(const rt_job *job, rt_trainer *t)
 {
   const rt_grid *g = &job->grid_s;
-  const double real = (double)rt_dtype_size(rt_dev_real(job->dev));
-  const double params =
-      (double)rt_params_n_local(rt_model_params(t->model)) * real;
+  const rt_types *const types = &job->types_s;
+  // gradients are reduced, weights gathered
+  const double params = (double)rt_params_n_local(rt_model_params(t->model)) *
+                        (2.0 * (double)rt_dtype_size(types->grad) +
+                         (double)rt_dtype_size(types->weight));
   const double ring_dp = (double)(g->dp - 1) / g->dp;
   const double ring_tp = (double)(g->tp - 1) / g->tp;
   const double hidden = (double)(job->rows_per_rank * job->seq) *
-                        (double)job->arch_s.width * real;
+                        (double)job->arch_s.width *
+                        (double)rt_dtype_size(types->act);
   // two sums in forward and two in backward per block; embedding and d_hidden
   const double sums = 4.0 * (double)job->arch_s.n_blocks + 2.0;
   rt_info("communication    a step and rank: %.2f MiB gradients and weights "
           "over dp %d, %.2f MiB activations over tp %d",
-          2.0 * ring_dp * params * 0x1p-20, g->dp,
+          ring_dp * params * 0x1p-20, g->dp,
           2.0 * ring_tp * sums * hidden * 0x1p-20, g->tp);
 }
 

@@ -29,7 +29,7 @@ struct rt_hidden_teacher {
 static size_t row_bytes(const rt_hidden_teacher *t)
 {
   return (size_t)(t->is.seq * t->is.arch->width) *
-         rt_dtype_size(rt_dev_real(t->is.dev));
+         rt_dtype_size(t->is.types.act);
 }
 
 /** Rows of a tile of the student's head. */
@@ -43,7 +43,6 @@ static rt_err plan_exchange(rt_hidden_teacher *t)
 {
   const rt_teacher_model *is = &t->is;
   exchange *x = &t->x;
-  const rt_dtype real = rt_dev_real(is->dev);
   const int64_t width = is->arch->width;
   const int64_t share = rt_circle_count(&x->circle, 0) * is->seq;
   RT_TRY(rt_arena_create("teacher, shared", &t->arena));
@@ -51,10 +50,10 @@ static rt_err plan_exchange(rt_hidden_teacher *t)
   RT_TRY(rt_arena_reserve(t->arena, "pos", RT_I32, share, 1, &x->pos));
   RT_TRY(
       rt_arena_reserve(t->arena, "doc_start", RT_I32, share, 1, &x->doc_start));
-  RT_TRY(rt_arena_reserve(t->arena, "hidden states", real,
+  RT_TRY(rt_arena_reserve(t->arena, "hidden states", is->types.act,
                           is->micro_rows * is->seq, width, &x->hidden));
-  return rt_arena_reserve(t->arena, "head", real, tile_rows(is), width,
-                          &x->head);
+  return rt_arena_reserve(t->arena, "head", is->types.weight, tile_rows(is),
+                          width, &x->head);
 }
 
 rt_err rt_hidden_teacher_create(const rt_teacher_model *model, const char *name,
@@ -72,6 +71,7 @@ rt_err rt_hidden_teacher_create(const rt_teacher_model *model, const char *name,
   const rt_model_spec spec = {.arch = model->arch,
                               .grid = model->teacher,
                               .dev = model->dev,
+                              .types = model->types,
                               .max_rows = rt_circle_count(&t->x.circle, 0),
                               .seq = model->seq};
   return rt_model_create(name, &spec, &t->model);

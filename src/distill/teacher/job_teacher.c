@@ -79,6 +79,7 @@ rt_teacher_model rt_job_teacher_model(const rt_job *job)
 {
   return (rt_teacher_model){.world = job->world,
                             .dev = job->dev,
+                            .types = job->types_t,
                             .student = &job->grid_s,
                             .teacher = &job->grid_t,
                             .arch = &job->arch_t,
@@ -109,6 +110,7 @@ rt_err rt_job_teacher(rt_job *job, rt_teacher_spec *out)
                            .phases = &job->phases,
                            .rule = rule_of(job),
                            .tau = rt_deck_real(d, RT_KEY_LOSS_TAU),
+                           .target_type = job->types_s.stat,
                            .draws = draws_of(job)};
   if (out->source == RT_TEACHER_LIVE)
     out->chunk_bytes = rt_job_chunk_bytes(job, &job->arch_t, &job->grid_t);

@@ -16,8 +16,8 @@ rt_err rt_target_store_init(rt_target_store *s, rt_dev *dev)
   RT_TRY(rt_arena_create("targets", &s->arena));
   RT_TRY(rt_arena_reserve(s->arena, "count", RT_I32, n, 1, &s->count));
   RT_TRY(rt_arena_reserve(s->arena, "ids", RT_I32, n, k, &s->ids));
-  return rt_arena_reserve(s->arena, "target probabilities", rt_dev_real(dev), n,
-                          k, &s->t);
+  return rt_arena_reserve(s->arena, "target probabilities", s->type, n, k,
+                          &s->t);
 }
 
 /** The host arrays. */
@@ -26,7 +26,7 @@ static void lay_out(rt_target_store *s, rt_bundle *bundle)
   const size_t n = (size_t)s->n_slots * (size_t)s->n, all = n * (size_t)s->k;
   s->h_count = rt_bundle_take(bundle, n, sizeof *s->h_count);
   s->h_ids = rt_bundle_take(bundle, all, sizeof *s->h_ids);
-  s->h_t = rt_bundle_take(bundle, all, rt_dtype_size(rt_dev_real(s->dev)));
+  s->h_t = rt_bundle_take(bundle, all, rt_dtype_size(s->type));
   s->row = rt_bundle_take(bundle, (size_t)s->k, sizeof *s->row);
   s->entropy = rt_bundle_take(bundle, n, sizeof *s->entropy);
   s->label_logp = rt_bundle_take(bundle, n, sizeof *s->label_logp);
@@ -61,13 +61,12 @@ void rt_target_store_set(rt_target_store *s, int64_t i, int64_t count,
                          float label_logp)
 {
   RT_ASSERT(count <= s->k);
-  const rt_dtype real = rt_dev_real(s->dev);
   s->h_count[i] = (int32_t)count;
   s->label_logp[i] = label_logp;
   s->entropy[i] = rt_truncate_target(logp, count, s->tau, s->row);
   memcpy(s->h_ids + i * s->k, ids, (size_t)count * sizeof *ids);
-  rt_dtype_convert((char *)s->h_t + (size_t)(i * s->k) * rt_dtype_size(real),
-                   real, s->row, RT_F64, (size_t)count);
+  rt_dtype_convert((char *)s->h_t + (size_t)(i * s->k) * rt_dtype_size(s->type),
+                   s->type, s->row, RT_F64, (size_t)count);
 }
 
 rt_err rt_target_store_send(rt_target_store *s, int slot)

@@ -13,17 +13,18 @@ typedef struct rt_target_store {
   int n_slots;     /**< micro-batches on the host */
   int64_t n, k;    /**< tokens of one, capacity per token */
   double tau;
-  rt_view count, ids, t; /**< device: i32 [n, 1], i32 [n, k], real [n, k] */
+  rt_dtype type;         /**< of t */
+  rt_view count, ids, t; /**< device: i32 [n, 1], i32 [n, k], \a type [n, k] */
   void *host;            // owned: the arrays below, slot by slot
   int32_t *h_count;      // [n_slots * n]
   int32_t *h_ids;        // [n_slots * n, k]
-  void *h_t;             // real [n_slots * n, k]
+  void *h_t;             // type [n_slots * n, k]
   double *row;           // [k], used by the thread that sets entries
   double *entropy;       // [n_slots * n]
   float *label_logp;     // [n_slots * n]
 } rt_target_store;
 
-/** Set in \a s: n_slots, n, k and tau. */
+/** Set in \a s: n_slots, n, k, tau and type. */
 RT_MUST rt_err rt_target_store_init(rt_target_store *s, rt_dev *dev);
 /** Memory in bytes on the host, in addition to the arena. */
 size_t rt_target_store_host_bytes(const rt_target_store *s);

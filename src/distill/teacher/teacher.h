@@ -28,8 +28,9 @@ typedef struct rt_teacher_spec {
   rt_phases *phases;      /**< where its time is counted */
   rt_truncation rule;     /**< of entries, with k at most V */
   double tau;             /**< temperature of entries */
-  rt_draws draws;         /**< of a live teacher; n is then the rule's k */
-  double chunk_bytes;     /**< of a live teacher: size of its logit tile */
+  rt_dtype target_type; /**< of probabilities: the student's, for statistics */
+  rt_draws draws;       /**< of a live teacher; n is then the rule's k */
+  double chunk_bytes;   /**< of a live teacher: size of its logit tile */
 } rt_teacher_spec;
 
 /** Plan a teacher; *out is NULL for RT_TEACHER_NONE.  Collective. */

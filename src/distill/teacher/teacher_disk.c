@@ -25,6 +25,7 @@ rt_err rt_teacher_disk_create(const rt_teacher_spec *spec, void **self)
   d->store = (rt_target_store){.n_slots = RT_FEED_SLOTS,
                                .n = spec->model.micro_rows * spec->model.seq,
                                .k = spec->rule.top_k,
+                               .type = spec->target_type,
                                .tau = spec->tau};
   return rt_target_store_init(&d->store, spec->model.dev);
 }

@@ -51,6 +51,7 @@ static rt_err plan_entries(const rt_teacher_spec *spec, live *l)
   const rt_model_spec of_rows = {.arch = is->arch,
                                  .grid = is->teacher,
                                  .dev = is->dev,
+                                 .types = is->types,
                                  .max_rows = 1,
                                  .seq = is->seq};
   RT_TRY(rt_model_create("teacher", &of_rows, &l->model));
@@ -68,6 +69,7 @@ static rt_err plan_entries(const rt_teacher_spec *spec, live *l)
   l->store = (rt_target_store){.n_slots = 1,
                                .n = is->micro_rows * is->seq,
                                .k = spec->rule.top_k,
+                               .type = spec->target_type,
                                .tau = spec->tau};
   return rt_target_store_init(&l->store, is->dev);
 }

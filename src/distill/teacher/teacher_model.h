@@ -15,6 +15,7 @@ typedef struct rt_teacher_model {
   const rt_grid *student, *teacher; /**< dp x tp of each */
   const rt_arch *arch;              /**< shape of the teacher */
   const char *weights;              /**< its Hugging Face folder */
+  rt_types types;                   /**< of the teacher */
   int64_t student_vocab; /**< V of the student's head, with its padding */
   int64_t micro_rows;    /**< rows of a student group's micro-batch */
   int64_t seq;           /**< T */

@@ -20,6 +20,7 @@ struct rt_trunc_head {
   rt_model *model;     // borrowed
   const rt_grid *grid; // borrowed
   rt_dev *dev;         // borrowed
+  rt_dtype type;       // of logits
   rt_truncation rule;
   rt_draws draws;
   rt_arena *arena;             // owned
@@ -55,7 +56,7 @@ static size_t stats_bytes(int64_t n)
 
 static size_t top_bytes(const rt_trunc_head *th, int64_t n)
 {
-  return (size_t)(n * th->k) * rt_dtype_size(rt_dev_real(th->dev));
+  return (size_t)(n * th->k) * rt_dtype_size(th->type);
 }
 
 static size_t ids_bytes(const rt_trunc_head *th, int64_t n)
@@ -94,8 +95,8 @@ static rt_err plan_candidates(rt_trunc_head *th)
   RT_TRY(rt_arena_reserve(th->arena, "label", RT_I32, n, 1, &th->label));
   RT_TRY(
       rt_arena_reserve(th->arena, "candidate ids", RT_I32, n, th->k, &th->ids));
-  RT_TRY(rt_arena_reserve(th->arena, "candidate logits", rt_dev_real(th->dev),
-                          n, th->k, &th->top));
+  RT_TRY(rt_arena_reserve(th->arena, "candidate logits", th->type, n, th->k,
+                          &th->top));
   RT_TRY(rt_arena_reserve(th->arena, "row statistics", RT_F64, n, K_N_STAT,
                           &th->stats));
   return plan_draws(th);
@@ -107,8 +108,9 @@ rt_err rt_trunc_head_create(const rt_trunc_spec *spec, rt_trunc_head **out)
   *out = th;
   RT_CHECK(th != NULL, RT_ERR_MEM, "a truncating head");
   const rt_head head = rt_model_head(spec->model);
-  const rt_dtype real = rt_dev_real(spec->dev);
-  const double row_bytes = (double)head.w.rows * (double)rt_dtype_size(real);
+  const rt_dtype type = rt_model_types(spec->model)->tile;
+  const double row_bytes = (double)head.w.rows * (double)rt_dtype_size(type);
+  th->type = type;
   th->model = spec->model;
   th->grid = spec->grid;
   th->dev = spec->dev;
@@ -121,11 +123,11 @@ rt_err rt_trunc_head_create(const rt_trunc_spec *spec, rt_trunc_head **out)
   RT_TRY(rt_arena_create("truncating head", &th->arena));
   if (!spec->takes_tiles) {
     RT_TRY(plan_row(th));
-    RT_TRY(rt_arena_reserve(th->arena, "teacher logit tile", real, th->n_chunk,
+    RT_TRY(rt_arena_reserve(th->arena, "teacher logit tile", type, th->n_chunk,
                             head.w.rows, &th->tile));
   }
   RT_TRY(plan_candidates(th));
-  RT_PLAN(th->dev, topk, .z = rt_view_of(NULL, real, th->n_chunk, head.w.rows),
+  RT_PLAN(th->dev, topk, .z = rt_view_of(NULL, type, th->n_chunk, head.w.rows),
           .label = th->label, .ids = th->ids, .top = th->top,
           .stats = th->stats);
   return RT_OK;
@@ -199,8 +201,8 @@ static message message_of(const rt_trunc_head *th, int i_tp, int64_t n)
 
 static double logit_at(const rt_trunc_head *th, const void *top, int64_t i)
 {
-  return rt_dev_real(th->dev) == RT_F64 ? ((const double *)top)[i]
-                                        : (double)((const float *)top)[i];
+  return th->type == RT_F64 ? ((const double *)top)[i]
+                            : (double)((const float *)top)[i];
 }
 
 /** Statistics of token \a i of \a n from all shards. */
@@ -402,7 +404,7 @@ static rt_err run_chunk(rt_trunc_head *th, rt_view hidden,
              "the teacher's logits of row %lld, token %lld are not finite: its "
              "weights are damaged, or its activations overflow %s",
              (long long)rows->row[at / th->seq], (long long)(at % th->seq),
-             rt_dtype_name(rt_dev_real(th->dev)));
+             rt_dtype_name(rt_model_types(th->model)->act));
   return RT_OK;
 }
 

@@ -54,6 +54,7 @@ static rt_objective_spec loss_of(const rt_job *job, bool dense)
   const int tp = job->grid_s.tp;
   return (rt_objective_spec){
       .dev = job->dev,
+      .types = job->types_s,
       .grid = &job->grid_s,
       .chunk_bytes = rt_job_chunk_bytes(job, &job->arch_s, &job->grid_s),
       .max_tokens = job->micro_rows * job->seq,

@@ -41,7 +41,7 @@ static void key_of(const rt_job *job, const rt_hosts *hosts, char key[KEY])
   snprintf(key, KEY,
            "GFLOP/s of a rank, GEMM in %s on %s:%s; %d ranks, %d a host, %d "
            "threads each; %s",
-           rt_dtype_name(rt_dev_real(job->dev)), rt_dev_name(job->dev), cpu,
+           rt_dtype_name(job->types_s.act), rt_dev_name(job->dev), cpu,
            rt_comm_size(job->world), hosts->n_ranks, job->threads.n,
            rt_dev_library());
 }
@@ -60,7 +60,7 @@ typedef struct square {
 
 static rt_err make_square(const rt_job *job, int64_t side, square *s)
 {
-  const rt_dtype real = rt_dev_real(job->dev);
+  const rt_dtype real = job->types_s.act;
   RT_TRY(rt_arena_create("peak", &s->arena));
   RT_TRY(rt_arena_reserve(s->arena, "a", real, side, side, &s->a));
   RT_TRY(rt_arena_reserve(s->arena, "b", real, side, side, &s->b));

@@ -99,7 +99,7 @@ size_t rt_pieces_written_bytes(const rt_params *params, rt_adamw *opt)
   for (int i = 0; i < params->n; i++) {
     const rt_param *const p = &params->item[i];
     const rt_adamw_shard *const shard = rt_adamw_shard_of(opt, i);
-    const rt_view all[] = {p->w, shard->m, shard->v};
+    const rt_view all[] = {rt_param_master(p), shard->m, shard->v};
     const int64_t n = p->owner ? true_rows(p, shard->row0, shard->n) : 0;
     for (int k = 0; k < 3; k++)
       bytes += (size_t)(n * all[k].cols) * rt_dtype_size(all[k].dtype);
@@ -161,8 +161,7 @@ void rt_pieces_add_written(rt_pieces *s, const rt_params *params, rt_adamw *opt)
   for (int i = 0; i < params->n; i++) {
     const rt_param *const p = &params->item[i];
     const rt_adamw_shard *const shard = rt_adamw_shard_of(opt, i);
-    add(s, 'w', p, shard->row0, rt_view_rows(p->w, shard->row0, shard->n),
-        p->owner);
+    add(s, 'w', p, shard->row0, rt_param_master(p), p->owner);
   }
   for (int i = 0; i < params->n; i++) {
     const rt_param *const p = &params->item[i];
@@ -170,6 +169,13 @@ void rt_pieces_add_written(rt_pieces *s, const rt_params *params, rt_adamw *opt)
     add(s, 'm', p, shard->row0, shard->m, p->owner);
     add(s, 'v', p, shard->row0, shard->v, p->owner);
   }
+}
+
+void rt_pieces_add_masters(rt_pieces *s, const rt_params *params)
+{
+  for (int i = 0; i < params->n; i++)
+    add(s, 'w', &params->item[i], params->item[i].shard_row0,
+        rt_param_master(&params->item[i]), true);
 }
 
 void rt_pieces_add_weights(rt_pieces *s, const rt_params *params)

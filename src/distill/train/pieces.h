@@ -3,9 +3,10 @@
  *  Layer: distill/train.  Not collective.
  *
  *  A tensor NAME is stored in three datasets with its full shape, "w/NAME",
- *  "m/NAME" and "v/NAME".  Each rank writes the rows of its optimizer shard,
- *  and the same rows of the weights: these differ over dp, so the work is
- *  divided and every row is written once; of tp replicas only the first writes.
+ *  "m/NAME" and "v/NAME"; weights are stored as masters, whatever the type that
+ *  a run computes in.  Each rank writes the rows of its optimizer shard, and
+ * the same rows of the weights: these differ over dp, so the work is divided
+ * and every row is written once; of tp replicas only the first writes.
  *  Vocabulary padding is not stored.  A reader requests the rows of its own
  *  layout. */
 #ifndef RT_PIECES_H
@@ -39,6 +40,8 @@ void rt_pieces_add_written(rt_pieces *s, const rt_params *params,
 /** Add whole tiles of weights for reading: every replica reads what it needs.
  */
 void rt_pieces_add_weights(rt_pieces *s, const rt_params *params);
+/** Add the masters of this rank's shards, for reading. */
+void rt_pieces_add_masters(rt_pieces *s, const rt_params *params);
 /** Add the moments of this rank's shards, for reading. */
 void rt_pieces_add_moments(rt_pieces *s, const rt_params *params,
                            rt_adamw *opt);

@@ -23,10 +23,11 @@ struct rt_saver {
  *  the size of tensors, which are written directly from their location. */
 static const double writing_bytes = 0x1p20 * 6.0;
 
-double rt_save_memory(const rt_arch *arch, int n_ranks, const rt_dev *dev)
+double rt_save_memory(const rt_arch *arch, rt_dtype master, int n_ranks,
+                      const rt_dev *dev)
 {
   const double states = 3.0 * (double)rt_arch_n_params(arch) / n_ranks *
-                        (double)rt_dtype_size(rt_dev_real(dev));
+                        (double)rt_dtype_size(master);
   return writing_bytes + (rt_dev_on_host(dev) ? 0.0 : states);
 }
 

@@ -21,7 +21,8 @@ typedef enum rt_save_how {
 
 /** Memory in bytes that writing a checkpoint of \a arch takes on one of \a
  *  n_ranks ranks, and that of the copy of the state, for writing meanwhile. */
-double rt_save_memory(const rt_arch *arch, int n_ranks, const rt_dev *dev);
+double rt_save_memory(const rt_arch *arch, rt_dtype master, int n_ranks,
+                      const rt_dev *dev);
 size_t rt_saver_copy_bytes(const rt_trainer *trainer);
 
 /** \a run is copied, \a trainer borrowed.  The caller destroys *out, also after

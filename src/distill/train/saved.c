@@ -29,7 +29,7 @@ static rt_err read_texts(rt_saved *s, const rt_checkpoint_meta *meta)
       judge(rt_hfconfig_parse(config, meta->arch, strlen(meta->arch), &s->arch),
             s->step));
   RT_TRY(judge(rt_arch_check(&s->arch, config), s->step));
-  s->real = rt_deck_is(s->deck, RT_KEY_RUN_REAL, "f64") ? RT_F64 : RT_F32;
+  s->real = rt_deck_is(s->deck, RT_KEY_RUN_DTYPE, "fp64") ? RT_F64 : RT_F32;
   return RT_OK;
 }
 
@@ -39,8 +39,8 @@ static rt_err lay_out(rt_saved *s)
   RT_TRY(rt_comm_create(MPI_COMM_SELF, &s->self));
   RT_TRY(rt_grid_init(&s->grid, s->self, 1, "tp"));
   RT_TRY(rt_arena_create("checkpoint", &s->arena));
-  return rt_params_init(&s->params, &s->arch, &s->grid, s->arena, s->real,
-                        false);
+  return rt_params_init(&s->params, &s->arch, &s->grid, s->arena,
+                        rt_types_of(s->real), false);
 }
 
 rt_err rt_saved_init(rt_saved *out, const rt_checkpoint_meta *meta)
@@ -88,15 +88,15 @@ static rt_err compare(const rt_saved *s, const rt_params *now, const char *name)
 
 static const char *real_name(rt_dtype type)
 {
-  return type == RT_F64 ? "f64" : "f32";
+  return type == RT_F64 ? "fp64" : "fp32";
 }
 
 rt_err rt_saved_fits(const rt_saved *s, const rt_params *now)
 {
-  const rt_dtype real = now->item[0].w.dtype;
+  const rt_dtype real = now->types.master;
   RT_CHECK(real == s->real, RT_ERR_CONFIG,
-           "run.real is %s, but the checkpoint of step %lld is of a run with "
-           "run.real %s.  Restore that value, or choose another output.dir "
+           "run.dtype is %s, but the checkpoint of step %lld is of a run with "
+           "run.dtype %s.  Restore that value, or choose another output.dir "
            "(checkpoint.allow_change cannot allow this)",
            real_name(real), (long long)s->step, real_name(s->real));
   for (int i = 0; i < s->params.n; i++)

@@ -15,7 +15,7 @@ typedef struct rt_saved {
   int64_t step;
   rt_deck *deck; // owned
   rt_arch arch;
-  rt_dtype real; /**< of its weights */
+  rt_dtype real; /**< of its weights as they are stored */
   // a layout of one rank without memory
   rt_comm *self;    // owned
   rt_grid grid;     // owned

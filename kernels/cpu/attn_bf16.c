@@ -1,0 +1,115 @@
+/** \file attn_bf16.c
+ *  Attention in bf16: its operands are copied to f32, where all of it is
+ *  computed, and the results are rounded.  The copies of one block's tokens are
+ *  small beside the activations of all blocks, and their cost beside the
+ *  products. */
+#include "kernels/cpu/attn_bf16.h"
+
+#include "kernels/cpu/copy.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/table_cpu.h"
+
+enum { ALIGN = 64 };
+
+/** Part of a workspace that is given out. */
+typedef struct space {
+  char *at;
+  size_t used;
+} space;
+
+static size_t copy_bytes(const rt_view *x)
+{
+  return (rt_view_size(x) * sizeof(float) + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+/** A copy of \a x in f32, still without its numbers. */
+static rt_view take(space *s, const rt_view *x)
+{
+  const rt_view y = rt_view_of(s->at + s->used, RT_F32, x->rows, x->cols);
+  s->used += copy_bytes(x);
+  return y;
+}
+
+static void copy(k_ctx *ctx, rt_view to, rt_view from)
+{
+  const size_t to_bytes = (size_t)to.ld * rt_dtype_size(to.dtype);
+  const size_t from_bytes = (size_t)from.ld * rt_dtype_size(from.dtype);
+  K_PARALLEL_FOR
+  for (int64_t r = 0; r < to.rows; r++)
+    k_copy_row((char *)to.data + (size_t)r * to_bytes, to.dtype,
+               (const char *)from.data + (size_t)r * from_bytes, from.dtype,
+               to.cols);
+}
+
+static rt_view take_copy(k_ctx *ctx, space *s, const rt_view *x)
+{
+  const rt_view y = take(s, x);
+  copy(ctx, y, *x);
+  return y;
+}
+
+static size_t bytes_of(const rt_view *const *views, int n)
+{
+  size_t bytes = 0;
+  for (int i = 0; i < n; i++)
+    bytes += copy_bytes(views[i]);
+  return bytes;
+}
+
+size_t k_attn_fwd_copies(const k_attn_fwd_args *a)
+{
+  const rt_view *const views[] = {&a->q, &a->k, &a->v, &a->o};
+  return a->q.dtype == RT_BF16 ? bytes_of(views, 4) : 0;
+}
+
+size_t k_attn_bwd_copies(const k_attn_bwd_args *a)
+{
+  const rt_view *const views[] = {&a->q,   &a->k,  &a->v,  &a->o,
+                                  &a->d_o, &a->dq, &a->dk, &a->dv};
+  return a->q.dtype == RT_BF16 ? bytes_of(views, 8) : 0;
+}
+
+/** The context of a kernel in f32 behind the copies. */
+static k_ctx behind(const k_ctx *ctx, size_t bytes)
+{
+  k_ctx rest = *ctx;
+  rest.workspace = (char *)ctx->workspace + bytes;
+  rest.workspace_bytes = ctx->workspace_bytes - bytes;
+  return rest;
+}
+
+void k_attn_fwd_cpu_bf16(k_ctx *ctx, const void *args)
+{
+  const k_attn_fwd_args *a = args;
+  space s = {ctx->workspace, 0};
+  k_attn_fwd_args in_f32 = *a;
+  in_f32.q = take_copy(ctx, &s, &a->q);
+  in_f32.k = take_copy(ctx, &s, &a->k);
+  in_f32.v = take_copy(ctx, &s, &a->v);
+  in_f32.o = take(&s, &a->o);
+  k_ctx rest = behind(ctx, s.used);
+  k_attn_fwd_cpu_f32(&rest, &in_f32);
+  ctx->err = rest.err;
+  copy(ctx, a->o, in_f32.o);
+}
+
+void k_attn_bwd_cpu_bf16(k_ctx *ctx, const void *args)
+{
+  const k_attn_bwd_args *a = args;
+  space s = {ctx->workspace, 0};
+  k_attn_bwd_args in_f32 = *a;
+  in_f32.q = take_copy(ctx, &s, &a->q);
+  in_f32.k = take_copy(ctx, &s, &a->k);
+  in_f32.v = take_copy(ctx, &s, &a->v);
+  in_f32.o = take_copy(ctx, &s, &a->o);
+  in_f32.d_o = take_copy(ctx, &s, &a->d_o);
+  in_f32.dq = take(&s, &a->dq);
+  in_f32.dk = take(&s, &a->dk);
+  in_f32.dv = take(&s, &a->dv);
+  k_ctx rest = behind(ctx, s.used);
+  k_attn_bwd_cpu_f32(&rest, &in_f32);
+  ctx->err = rest.err;
+  copy(ctx, a->dq, in_f32.dq);
+  copy(ctx, a->dk, in_f32.dk);
+  copy(ctx, a->dv, in_f32.dv);
+}

@@ -1,0 +1,49 @@
+/** \file gemm.c
+ *  The gemm kernel: checks sizes and types, and chooses a library. */
+#include "kernels/cpu/gemm.h"
+
+#include "kernels/cpu/table_cpu.h"
+#include <omp.h>
+
+/** Do the sizes match?  The shapes in the table cannot express transposition.
+ */
+static bool shapes_fit(const k_gemm_args *g)
+{
+  const int64_t m = g->trans_a ? g->a.cols : g->a.rows;
+  const int64_t k = g->trans_a ? g->a.rows : g->a.cols;
+  const int64_t kb = g->trans_b ? g->b.cols : g->b.rows;
+  const int64_t n = g->trans_b ? g->b.rows : g->b.cols;
+  return m == g->c.rows && n == g->c.cols && k == kb;
+}
+
+static bool types_fit(const k_gemm_args *g)
+{
+  const rt_dtype a = g->a.dtype, c = g->c.dtype;
+  return a == g->b.dtype && (a == c || (a == RT_BF16 && c == RT_F32));
+}
+
+void k_gemm_cpu(k_ctx *ctx, const void *args)
+{
+  const k_gemm_args *g = args;
+  if (!shapes_fit(g) || !types_fit(g)) {
+    ctx->err = RT_FAIL(
+        RT_ERR_INTERNAL,
+        "gemm: a %s [%lld, %lld] b %s [%lld, %lld] c %s [%lld, %lld] trans %d "
+        "%d do not fit",
+        rt_dtype_name(g->a.dtype), (long long)g->a.rows, (long long)g->a.cols,
+        rt_dtype_name(g->b.dtype), (long long)g->b.rows, (long long)g->b.cols,
+        rt_dtype_name(g->c.dtype), (long long)g->c.rows, (long long)g->c.cols,
+        g->trans_a, g->trans_b);
+    return;
+  }
+  if (g->c.rows == 0 || g->c.cols == 0)
+    return;
+  // the libraries take their number of threads from OpenMP
+  omp_set_num_threads(ctx->n_threads);
+  if (g->a.dtype != RT_BF16)
+    k_gemm_inside(g);
+  else if (ctx->backend != NULL)
+    k_gemm_onednn(ctx, g);
+  else
+    k_gemm_panels(ctx, g);
+}
