@@ -2,6 +2,7 @@
  *  Finds, reads and prunes checkpoints. */
 #include "io/run/checkpoint_parts.h"
 
+#include "base/draft.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -40,11 +41,17 @@ rt_err rt_checkpoint_path(char out[RT_PATH_MAX], const char *folder,
   return rt_path_join(out, folder, name);
 }
 
+/** Are the \a n bytes at \a name "step-" and a number as in a checkpoint's? */
+static bool is_step(const char *name, size_t n)
+{
+  return n >= 13 && strncmp(name, "step-", 5) == 0 &&
+         strspn(name + 5, "0123456789") >= n - 5;
+}
+
 /** The step in a folder's name; -1 if it is not a checkpoint. */
 static int64_t step_of(const char *name)
 {
-  if (strncmp(name, "step-", 5) != 0 || strlen(name + 5) < 8 ||
-      strspn(name + 5, "0123456789") != strlen(name + 5))
+  if (!is_step(name, strlen(name)))
     return -1;
   errno = 0;
   const long long step = strtoll(name + 5, NULL, 10);
@@ -287,7 +294,7 @@ static rt_err remove_step(const char *folder, int64_t step)
 {
   char path[RT_PATH_MAX], old[RT_PATH_MAX];
   RT_TRY(rt_checkpoint_path(path, folder, "", step, ""));
-  RT_TRY(rt_checkpoint_path(old, folder, ".tmp-old-", step, ""));
+  RT_TRY(rt_checkpoint_path(old, folder, RT_CHECKPOINT_OLD, step, ""));
   RT_TRY(rt_path_remove(old));
   // rename it first, so that a partly removed checkpoint never has a valid name
   RT_TRY(rt_path_publish(path, old));
@@ -332,14 +339,28 @@ rt_err rt_checkpoint_set_aside(const char *folder, int64_t step)
   return RT_OK;
 }
 
-static rt_err remove_temporary(const char *folder)
+/** Is it .tmp-step-00000030.tmp.HOST.PID, which a writer makes, or
+ *  .tmp-old-step-00000030, of a checkpoint in removal?  Other names are not
+ *  ours.  Earlier versions wrote to .tmp-step-00000030. */
+static bool is_leftover(const char *name)
+{
+  static const char draft[] = RT_CHECKPOINT_TMP, old[] = RT_CHECKPOINT_OLD;
+  const size_t n = strlen(name), base = rt_draft_base(name, n);
+  if (strncmp(name, old, sizeof old - 1) == 0)
+    return is_step(name + sizeof old - 1, n - (sizeof old - 1));
+  return strncmp(name, draft, sizeof draft - 1) == 0 &&
+         is_step(name + sizeof draft - 1,
+                 (base > 0 ? base : n) - (sizeof draft - 1));
+}
+
+rt_err rt_checkpoint_sweep(const char *folder)
 {
   DIR *const dir = opendir(folder);
   RT_CHECK(dir != NULL || errno == ENOENT, RT_ERR_IO, "cannot list %s: %s",
            folder, strerror(errno));
   rt_err err = RT_OK;
   for (struct dirent *e; err == RT_OK && dir && (e = readdir(dir)) != NULL;)
-    if (strncmp(e->d_name, RT_CHECKPOINT_TMP, strlen(RT_CHECKPOINT_TMP)) == 0) {
+    if (is_leftover(e->d_name)) {
       char path[RT_PATH_MAX];
       err = rt_path_join(path, folder, e->d_name);
       if (err == RT_OK)
@@ -353,7 +374,7 @@ static rt_err remove_temporary(const char *folder)
 rt_err rt_checkpoint_prune(const char *folder, int keep_last,
                            int64_t keep_every)
 {
-  RT_TRY(remove_temporary(folder));
+  RT_TRY(rt_checkpoint_sweep(folder));
   int64_t *steps, n;
   rt_err err = list_steps(folder, &steps, &n);
   for (int64_t i = keep_last > 0 ? keep_last : 0; steps != NULL && i < n; i++)

@@ -7,8 +7,9 @@
 #include "io/run/checkpoint.h"
 
 #define RT_CHECKPOINT_FORMAT "retort-checkpoint"
-#define RT_CHECKPOINT_TMP ".tmp-"   /**< prefix of temporary folders */
-enum { RT_CHECKPOINT_VERSION = 5 }; // 4 lacks the tokenizer, 3 the teacher
+#define RT_CHECKPOINT_TMP ".tmp-"     /**< before a name: being written */
+#define RT_CHECKPOINT_OLD ".tmp-old-" /**< being removed */
+enum { RT_CHECKPOINT_VERSION = 5 };   // 4 lacks the tokenizer, 3 the teacher
 
 /** FOLDER/<before>step-00000100<after> */
 RT_MUST rt_err rt_checkpoint_path(char out[RT_PATH_MAX], const char *folder,

@@ -122,12 +122,14 @@ static int64_t bytes_of(const plan *p)
   return bytes;
 }
 
-/** Check free space, and create an empty temporary folder.  Rank 0. */
+/** Check free space, once what killed runs left is gone, and create an empty
+ *  temporary folder.  Rank 0. */
 static rt_err prepare(const char *folder, const char *tmp, const plan *p)
 {
   const int64_t bytes = bytes_of(p);
   int64_t room;
   RT_TRY(rt_folder_create(folder));
+  RT_TRY(rt_checkpoint_sweep(folder));
   RT_TRY(rt_disk_free(folder, &room));
   RT_CHECK(bytes <= room, RT_ERR_IO,
            "no room for a checkpoint: %.1f MiB needed in %s, %.1f MiB free; "
@@ -138,7 +140,6 @@ static rt_err prepare(const char *folder, const char *tmp, const plan *p)
            "a checkpoint has %.1f MiB, and files of this process may have at "
            "most %.1f MiB: raise the limit (ulimit -f)",
            (double)bytes / 1048576, (double)max / 1048576);
-  RT_TRY(rt_path_remove(tmp)); // left by a run that was killed here
   return rt_folder_create(tmp);
 }
 
@@ -286,7 +287,7 @@ static rt_err conclude(rt_err err, const char *folder, const char *tmp,
 {
   char path[RT_PATH_MAX], old[RT_PATH_MAX];
   RT_TRY(rt_checkpoint_path(path, folder, "", step, ""));
-  RT_TRY(rt_checkpoint_path(old, folder, ".tmp-old-", step, ""));
+  RT_TRY(rt_checkpoint_path(old, folder, RT_CHECKPOINT_OLD, step, ""));
   if (err == RT_OK)
     err = rt_path_remove(old);
   if (err == RT_OK && rt_path_exists(path))

@@ -4,6 +4,7 @@
 #include "io/run/checkpoint.h"
 
 #include "support/newest.h"
+#include "support/rt_test_files.h"
 #include "support/rt_test.h"
 #include "support/scratch.h"
 #include <signal.h>
@@ -163,5 +164,42 @@ static void test_fails(void)
   end();
 }
 
+/** What a killed run left is removed before free space is looked at, and
+ *  nothing else. */
+static void test_leftovers(void)
+{
+  static const struct {
+    const char *name;
+    bool stays;
+  } all[] = {{".tmp-step-00000007.tmp.some-host.12", false},
+             {".tmp-step-00000007", false},
+             {".tmp-old-step-00000003", false},
+             {".tmp-step-7.tmp.host.12", true},
+             {".tmp-step-00000007.bak", true},
+             {".tmp-old-step-00000003.tmp.host.1", true},
+             {".tmp-mine", true}};
+  const int n = (int)(sizeof all / sizeof all[0]);
+  char path[RT_PATH_MAX];
+  for (int how = 0; how < 2; how++) {
+    begin();
+    for (int i = 0; my_rank == 0 && i < n; i++)
+      RT_OKAY(rt_folder_create(rt_in(folder, all[i].name, path)));
+    if (how == 1 && my_rank == 0) {
+      RT_OKAY(rt_checkpoint_sweep(folder));
+    } else if (how == 0) { // a checkpoint that nobody can write
+      const rt_checkpoint_meta meta = meta_of(1);
+      rt_slab huge = {.name = "w/x", .rows = 1 << 20, .cols = 1 << 30};
+      huge.data = rt_view_of(NULL, RT_F32, my_rank == 0 ? 1 << 20 : 0, 1 << 30);
+      RT_FAILS(rt_checkpoint_write(MPI_COMM_WORLD, folder, &meta, &huge, 1),
+               RT_ERR_IO, "no room for a checkpoint");
+    }
+    for (int i = 0; my_rank == 0 && i < n; i++)
+      CU_ASSERT_EQUAL(rt_folder_exists(rt_in(folder, all[i].name, path)),
+                      all[i].stays);
+    end();
+  }
+}
+
 RT_TEST_MAIN("checkpoint_beside", {"threads write the same", test_same},
-             {"a rank's thread fails", test_fails})
+             {"a rank's thread fails", test_fails},
+             {"what a killed run left", test_leftovers})

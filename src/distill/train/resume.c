@@ -115,9 +115,12 @@ rt_err rt_resume_begin(const rt_run_spec *run, rt_trainer *t, int64_t *step)
   RT_TRY(rt_run_folder_checkpoints(folder, run_folder));
   RT_TRY(rt_checkpoint_newest(rt_comm_mpi(run->world), folder, load_run, &l,
                               step));
-  return rt_agree(run->world, first && *step >= 0
-                                  ? fall_back(run_folder, folder, *step)
-                                  : RT_OK);
+  rt_err err = RT_OK;
+  if (first && *step >= 0)
+    err = fall_back(run_folder, folder, *step);
+  if (first && err == RT_OK) // they may fill the disk that this run writes to
+    err = rt_checkpoint_sweep(folder);
+  return rt_agree(run->world, err);
 }
 
 rt_err rt_resume_weights(const rt_comm *world, rt_dev *dev, rt_model *model,
