@@ -186,8 +186,9 @@ def trial(case, want, rank, n, how, once, part=""):
     remove(name)
     try:
         status, err, seconds = tried(case, **options)
-        assert status != 0 or not part or how not in FROM_THEN_ON, \
-            "ended with 0"
+        # a checkpoint on the way is warned of
+        assert status != 0 or not part or how not in FROM_THEN_ON or \
+            "Training goes on" in err, "ended with 0"
         if status != 0:
             trial.most_s = max(trial.most_s, seconds - want["seconds"])
             assert seconds < 10 + want["seconds"], \

@@ -6,15 +6,11 @@
 #include "distill/job/wall.h"
 #include "distill/run/run.h"
 #include "distill/run/run_parts.h"
+#include "distill/run/train_run.h"
 #include "distill/train/job_train.h"
-#include "distill/train/peak.h"
-#include "distill/train/progress.h"
 #include "distill/train/resume.h"
 #include "distill/train/run_folder.h"
-#include "distill/train/save.h"
 #include "distill/train/step.h"
-#include "io/common/lock.h"
-#include "io/run/last_run.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,27 +19,6 @@
 
 /** Reasons to end a run; ranks agree on the maximum. */
 typedef enum rt_stop { GO_ON, STOP_WALL, STOP_FILE, STOP_ASKED } rt_stop;
-
-typedef struct rt_train_run {
-  rt_job *job;                          // borrowed
-  rt_trainer *trainer;                  // owned
-  rt_evaluator *evaluator;              // owned; NULL: no evaluation
-  rt_saver *saver;                      // owned
-  rt_progress progress;                 // owned
-  rt_lock *lock;                        // owned, rank 0 of a run with a folder
-  const char *folder;                   // output.dir; "" if not set
-  int64_t first, step;                  // steps completed at the start, and now
-  int64_t saved;                        // step of the last checkpoint; -1: none
-  int64_t checkpoint_every, eval_every; // steps, 0: only at the end
-  double checkpoint_s,
-      saved_s; // alternative interval in seconds; time of the last checkpoint
-  double begun_s; // when the writing of a checkpoint was begun last
-  bool recorded;  // last_run has been written for this run
-  int64_t eval_rows;
-  rt_peak peak;       // of one rank
-  double wall_end_s;  // as rt_now_s(); 0: no limit
-  double refreshed_s; // time of the last refresh of the lock
-} rt_train_run;
 
 static int64_t interval(const rt_job *job, rt_key key)
 {
@@ -145,22 +120,6 @@ static rt_err make_parts(rt_train_run *run)
   return run->evaluator != NULL ? rt_evaluator_commit(run->evaluator) : RT_OK;
 }
 
-/** The progress of the run for scripts that may start it again.  Rank 0. */
-static rt_last_run progress_of(const rt_train_run *run)
-{
-  return (rt_last_run){.first = run->first,
-                       .saved = run->saved > 0 ? run->saved : 0,
-                       .whole = run->job->n_steps};
-}
-
-static rt_err record(rt_train_run *run)
-{
-  const rt_last_run now = progress_of(run);
-  run->recorded = run->lock != NULL;
-  return rt_agree(run->job->world,
-                  run->recorded ? rt_last_run_goes(run->folder, &now) : RT_OK);
-}
-
 static rt_err begin_capture(rt_train_run *run)
 {
   rt_window_capture *const capture = run->trainer->capture;
@@ -198,7 +157,7 @@ static rt_err prepare(rt_train_run *run)
                           &run->peak));
   RT_TRY(keep_deck(run));
   run->saved_s = rt_now_s();
-  return record(run);
+  return rt_train_record(run);
 }
 
 static rt_err evaluate(rt_train_run *run)
@@ -213,97 +172,16 @@ static rt_err evaluate(rt_train_run *run)
                   rt_progress_eval(&run->progress, run->step, &r));
 }
 
-static bool due(int64_t step, int64_t every)
-{
-  return every > 0 && step % every == 0;
-}
-
 /** Make up for an evaluation that was skipped because of a stop or kill. */
 static rt_err evaluate_owed(rt_train_run *run)
 {
   const rt_job *const job = run->job;
   bool owed = rt_progress_owes(&run->progress, run->step);
   if (run->evaluator == NULL || run->saved <= 0 ||
-      (!due(run->step, run->eval_every) && run->step < job->n_steps))
+      (!rt_train_due(run->step, run->eval_every) && run->step < job->n_steps))
     return RT_OK;
   RT_TRY(rt_comm_bcast(job->world, &owed, sizeof owed, 0));
   return owed ? evaluate(run) : RT_OK;
-}
-
-/** A checkpoint of \a step is published. */
-static rt_err saved(rt_train_run *run, int64_t step)
-{
-  run->saved = step;
-  RT_TRY(record(run));
-  run->saved_s = rt_now_s();
-  rt_debug("checkpoint of step %lld in %.2f s", (long long)step,
-           run->saved_s - run->begun_s);
-  return RT_OK;
-}
-
-/** Wait for the checkpoint in writing, if there is one. */
-static rt_err settle(rt_train_run *run)
-{
-  const int64_t step = rt_saver_writes(run->saver);
-  if (step < 0)
-    return RT_OK;
-  RT_TRY(rt_saver_finish(run->saver));
-  return saved(run, step);
-}
-
-/** All ranks' threads are ready with a part of the checkpoint in writing. */
-static rt_err go_on_saving(rt_train_run *run)
-{
-  const int64_t step = rt_saver_writes(run->saver);
-  bool published;
-  RT_TRY(rt_saver_go_on(run->saver, &published));
-  return published ? saved(run, step) : RT_OK;
-}
-
-/** What a captured window has up to this step must be on disk before. */
-static rt_err sync_window(rt_train_run *run)
-{
-  return rt_agree(run->job->world,
-                  rt_window_capture_sync(run->trainer->capture));
-}
-
-static rt_err save_meanwhile(rt_train_run *run)
-{
-  run->begun_s = rt_now_s();
-  RT_TRY(sync_window(run));
-  return rt_saver_begin(run->saver, run->step);
-}
-
-static rt_err save_now(rt_train_run *run)
-{
-  run->begun_s = rt_now_s();
-  RT_TRY(sync_window(run));
-  RT_TRY(rt_saver_save(run->saver, run->step));
-  return saved(run, run->step);
-}
-
-typedef rt_err save_fn(rt_train_run *run);
-
-/** Do a part of writing checkpoints, as its own phase. */
-static rt_err in_phase(rt_train_run *run, save_fn *part)
-{
-  rt_job *const job = run->job;
-  const double since = rt_now_s();
-  const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_CHECKPOINT);
-  job->hooks->beat(run->step, "checkpoint");
-  RT_TRY(part(run));
-  rt_phases_to(&job->phases, was);
-  rt_progress_pause(&run->progress, since);
-  return RT_OK;
-}
-
-/** Save this step, after the checkpoint in writing, if there is one. */
-static rt_err save(rt_train_run *run, save_fn *how)
-{
-  if (run->folder[0] == '\0')
-    return RT_OK;
-  RT_TRY(in_phase(run, settle));
-  return run->saved == run->step ? RT_OK : in_phase(run, how);
 }
 
 /** List the rows of a bad step, so that a user can examine them. */
@@ -369,15 +247,6 @@ static double peak_rss(void)
   return (double)use.ru_maxrss * 1024.0; // Linux reports KiB
 }
 
-/** Is a checkpoint due, by this rank's clock or by the step?  The clock counts
- *  from the end of the one before, so that there is time to train. */
-static bool is_due(const rt_train_run *run)
-{
-  return due(run->step, run->checkpoint_every) ||
-         (run->checkpoint_s > 0.0 && rt_saver_writes(run->saver) < 0 &&
-          rt_now_s() - run->saved_s >= run->checkpoint_s);
-}
-
 /** What ranks exchange after a step: the maximum of each member. */
 typedef struct rt_meeting {
   rt_stop stop;
@@ -392,7 +261,7 @@ typedef struct rt_meeting {
 static rt_err meet(const rt_train_run *run, double step_s, rt_meeting *m)
 {
   double v[] = {(double)wish(run, step_s),
-                is_due(run),
+                rt_train_save_due(run),
                 peak_rss(),
                 rt_progress_wait(&run->progress),
                 rt_progress_gflops(&run->progress, run->step),
@@ -452,7 +321,7 @@ static rt_err advance(rt_train_run *run, rt_stop *stop)
   job->hooks->beat(run->step, "step");
   RT_TRY(rt_trainer_step(run->trainer, run->step, &r));
   if (r.bad) {
-    RT_TRY(in_phase(run, settle)); // this step may end the run
+    RT_TRY(rt_train_settle(run)); // this step may end the run
     RT_TRY(judge_bad_step(run, &r));
   }
   run->step++;
@@ -460,13 +329,17 @@ static rt_err advance(rt_train_run *run, rt_stop *stop)
   *stop = m.stop;
   RT_TRY(report(run, &r, &m));
   if (rt_saver_writes(run->saver) >= 0 && m.writing != RT_CHECKPOINT_WRITES)
-    RT_TRY(in_phase(run, go_on_saving));
+    RT_TRY(rt_train_go_on_saving(run));
   if (run->step == job->n_steps || *stop != GO_ON)
     return RT_OK;
+  const bool evaluates =
+      run->evaluator != NULL && rt_train_due(run->step, run->eval_every);
   if (m.save)
-    RT_TRY(
-        save(run, rt_saver_can_begin(run->saver) ? save_meanwhile : save_now));
-  return due(run->step, run->eval_every) ? evaluate(run) : RT_OK;
+    RT_TRY(rt_train_save(run, evaluates ? RT_SAVE_WAITING : RT_SAVE_MEANWHILE));
+  if (!evaluates)
+    return RT_OK;
+  RT_TRY(rt_train_settle(run)); // nobody looks at it during an evaluation
+  return evaluate(run);
 }
 
 /** Steps until the end or a stop.  A rank that fails alone would leave its
@@ -540,7 +413,7 @@ static rt_err finish(rt_train_run *run, rt_stop stop)
   const bool complete = trained && (stop == GO_ON || run->evaluator == NULL);
   // the last step's: no forward may follow
   RT_TRY(rt_params_arrive_all(rt_model_params(run->trainer->model)));
-  RT_TRY(save(run, save_now));
+  RT_TRY(rt_train_save_last(run));
   if (complete && run->first < job->n_steps)
     RT_TRY(evaluate(run));
   RT_TRY(summary(run, complete ? GO_ON : stop));
@@ -572,7 +445,7 @@ rt_err rt_run_train(rt_job *job)
   if (err == RT_OK)
     err = finish(&run, stop);
   if (run.recorded) {
-    const rt_last_run end = progress_of(&run);
+    const rt_last_run end = rt_train_progress_of(&run);
     rt_last_run_ends(run.folder, &end, err);
   }
   rt_progress_clear(&run.progress);

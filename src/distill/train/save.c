@@ -15,7 +15,8 @@ struct rt_saver {
   char *copy;        // owned [bytes of the state]; NULL: never meanwhile
   rt_worker *worker; // owned; NULL without a copy
   rt_state_writing writing;
-  int64_t step; // being written; -1: none
+  int64_t step;      // being written; -1: none
+  int64_t published; // last one; -1: none
   char folder[RT_PATH_MAX];
 };
 
@@ -112,7 +113,7 @@ rt_err rt_saver_create(const rt_run_spec *run, const rt_trainer *t,
   RT_CHECK(s != NULL, RT_ERR_MEM, "a writer of checkpoints");
   s->run = *run;
   s->trainer = t;
-  s->step = -1;
+  s->step = s->published = -1;
   RT_TRY(rt_run_folder_checkpoints(s->folder, folder));
   return how == RT_SAVE_MEANWHILE ? make_copy(s) : RT_OK;
 }
@@ -132,6 +133,11 @@ void rt_saver_destroy(rt_saver **out)
 int64_t rt_saver_writes(const rt_saver *s)
 {
   return s != NULL ? s->step : -1;
+}
+
+int64_t rt_saver_published(const rt_saver *s)
+{
+  return s != NULL ? s->published : -1;
 }
 
 rt_checkpoint_state rt_saver_poll(const rt_saver *s)
@@ -156,6 +162,8 @@ static rt_err prune(const rt_saver *s)
 /** After a part of the writing with the result \a err. */
 static rt_err go_on(rt_saver *s, rt_err err, bool published)
 {
+  if (err == RT_OK && published)
+    s->published = s->step;
   if (err != RT_OK || published) {
     rt_state_writing_clear(&s->writing);
     s->step = -1;
@@ -164,10 +172,11 @@ static rt_err go_on(rt_saver *s, rt_err err, bool published)
   return published ? prune(s) : RT_OK;
 }
 
-rt_err rt_saver_go_on(rt_saver *s, bool *published)
+rt_err rt_saver_go_on(rt_saver *s)
 {
-  const rt_err err = rt_checkpoint_go_on(&s->writing.writer, published);
-  return go_on(s, err, *published);
+  bool published;
+  const rt_err err = rt_checkpoint_go_on(&s->writing.writer, &published);
+  return go_on(s, err, published);
 }
 
 rt_err rt_saver_finish(rt_saver *s)
@@ -194,6 +203,7 @@ rt_err rt_saver_save(rt_saver *s, int64_t step)
 {
   RT_ASSERT(s->step < 0);
   RT_TRY(write(s, step, RT_SAVE_WAITING));
+  s->published = step;
   return prune(s);
 }
 

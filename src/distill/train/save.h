@@ -44,11 +44,14 @@ bool rt_saver_can_begin(const rt_saver *saver);
 RT_MUST rt_err rt_saver_begin(rt_saver *saver, int64_t step);
 /** The step whose checkpoint is being written; -1: none. */
 int64_t rt_saver_writes(const rt_saver *saver);
+/** The step that was published last; -1: none.  Counts also if an error
+ *  followed, as older ones could not be removed. */
+int64_t rt_saver_published(const rt_saver *saver);
 /** This rank's state.  Not collective; NULL is accepted. */
 rt_checkpoint_state rt_saver_poll(const rt_saver *saver);
 /** Call if the maximum of the ranks' states is not RT_CHECKPOINT_WRITES, while
  *  something is in writing.  Collective. */
-RT_MUST rt_err rt_saver_go_on(rt_saver *saver, bool *published);
+RT_MUST rt_err rt_saver_go_on(rt_saver *saver);
 /** Wait until what is in writing is published.  Collective. */
 RT_MUST rt_err rt_saver_finish(rt_saver *saver);
 

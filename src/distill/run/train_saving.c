@@ -1,0 +1,144 @@
+/** \file train_saving.c
+ *  When and how a training run is saved. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "distill/run/train_run.h"
+
+bool rt_train_due(int64_t step, int64_t every)
+{
+  return every > 0 && step % every == 0;
+}
+
+/** The clock counts from the end of the one before, so that there is time to
+ *  train. */
+bool rt_train_save_due(const rt_train_run *run)
+{
+  return rt_train_due(run->step, run->checkpoint_every) ||
+         (run->checkpoint_s > 0.0 && rt_saver_writes(run->saver) < 0 &&
+          rt_now_s() - run->saved_s >= run->checkpoint_s);
+}
+
+rt_last_run rt_train_progress_of(const rt_train_run *run)
+{
+  return (rt_last_run){.first = run->first,
+                       .saved = run->saved > 0 ? run->saved : 0,
+                       .whole = run->job->n_steps};
+}
+
+rt_err rt_train_record(rt_train_run *run)
+{
+  const rt_last_run now = rt_train_progress_of(run);
+  run->recorded = run->lock != NULL;
+  return rt_agree(run->job->world,
+                  run->recorded ? rt_last_run_goes(run->folder, &now) : RT_OK);
+}
+
+/** After a call of the saver with the result \a err: note what it has
+ *  published. */
+static rt_err note(rt_train_run *run, rt_err err)
+{
+  const int64_t step = rt_saver_published(run->saver);
+  const bool more = step > run->saved;
+  if (more)
+    run->saved = step;
+  RT_TRY(err);
+  if (!more)
+    return RT_OK;
+  RT_TRY(rt_train_record(run));
+  run->saved_s = rt_now_s();
+  rt_debug("checkpoint of step %lld is published", (long long)step);
+  return RT_OK;
+}
+
+/** The same on the way.  An error on which not all ranks could agree cannot be
+ *  survived. */
+static rt_err bear(rt_train_run *run, int64_t step, rt_err err)
+{
+  if (err != RT_ERR_IO || rt_agree_alone())
+    return note(run, err);
+  rt_warn("the checkpoint of step %lld: %s.  Training goes on; the next one is "
+          "tried when it is due, and at the end",
+          (long long)step, rt_err_text());
+  rt_err_clear();
+  run->saved_s = rt_now_s();
+  return note(run, RT_OK);
+}
+
+static rt_err go_on(rt_train_run *run)
+{
+  const int64_t step = rt_saver_writes(run->saver);
+  return bear(run, step, rt_saver_go_on(run->saver));
+}
+
+static rt_err settle(rt_train_run *run)
+{
+  const int64_t step = rt_saver_writes(run->saver);
+  return bear(run, step, rt_saver_finish(run->saver));
+}
+
+/** What a captured window has up to this step must be on disk before. */
+static rt_err sync_window(rt_train_run *run)
+{
+  return rt_agree(run->job->world,
+                  rt_window_capture_sync(run->trainer->capture));
+}
+
+static rt_err save_meanwhile(rt_train_run *run)
+{
+  RT_TRY(sync_window(run));
+  return bear(run, run->step, rt_saver_begin(run->saver, run->step));
+}
+
+static rt_err save_waiting(rt_train_run *run)
+{
+  RT_TRY(sync_window(run));
+  return bear(run, run->step, rt_saver_save(run->saver, run->step));
+}
+
+static rt_err save_last(rt_train_run *run)
+{
+  RT_TRY(sync_window(run));
+  return note(run, rt_saver_save(run->saver, run->step));
+}
+
+/** Do a part of writing checkpoints, as its own phase. */
+static rt_err in_phase(rt_train_run *run, rt_err (*part)(rt_train_run *run))
+{
+  rt_job *const job = run->job;
+  const double since = rt_now_s();
+  const rt_phase was = rt_phases_to(&job->phases, RT_PHASE_CHECKPOINT);
+  job->hooks->beat(run->step, "checkpoint");
+  RT_TRY(part(run));
+  rt_phases_to(&job->phases, was);
+  rt_progress_pause(&run->progress, since);
+  return RT_OK;
+}
+
+rt_err rt_train_go_on_saving(rt_train_run *run)
+{
+  return in_phase(run, go_on);
+}
+
+rt_err rt_train_settle(rt_train_run *run)
+{
+  return rt_saver_writes(run->saver) >= 0 ? in_phase(run, settle) : RT_OK;
+}
+
+rt_err rt_train_save(rt_train_run *run, rt_save_how how)
+{
+  if (run->folder[0] == '\0')
+    return RT_OK;
+  RT_TRY(rt_train_settle(run));
+  return in_phase(run,
+                  how == RT_SAVE_MEANWHILE && rt_saver_can_begin(run->saver)
+                      ? save_meanwhile
+                      : save_waiting);
+}
+
+rt_err rt_train_save_last(rt_train_run *run)
+{
+  if (run->folder[0] == '\0')
+    return RT_OK;
+  RT_TRY(rt_train_settle(run));
+  return run->saved == run->step ? RT_OK : in_phase(run, save_last);
+}
