@@ -1,8 +1,7 @@
 /** \file attn_bf16.c
  *  Attention in bf16: its operands are copied to f32, where all of it is
- *  computed, and the results are rounded.  The copies of one block's tokens are
- *  small beside the activations of all blocks, and their cost beside the
- *  products. */
+ *  computed, and the results are rounded.  The copies are those of a few
+ *  sequences at a time, which leaves them small however many there are. */
 #include "kernels/cpu/attn_bf16.h"
 
 #include "kernels/cpu/copy.h"
@@ -48,25 +47,48 @@ static rt_view take_copy(k_ctx *ctx, space *s, const rt_view *x)
   return y;
 }
 
-static size_t bytes_of(const rt_view *const *views, int n)
+/** Sequences at a time: two heads for each thread. */
+static int64_t group_of(int n_threads, int64_t batch, int64_t n_heads)
+{
+  const int64_t n = (2 * n_threads + n_heads - 1) / n_heads;
+  return n < batch ? n : batch;
+}
+
+/** \a n of the \a batch sequences of a view, from \a first on. */
+static rt_view part_of(const rt_view *x, int64_t batch, int64_t first,
+                       int64_t n)
+{
+  return rt_view_rows(*x, x->rows / batch * first, x->rows / batch * n);
+}
+
+static size_t bytes_of(const rt_view *const *views, int n, int64_t batch,
+                       int64_t group)
 {
   size_t bytes = 0;
-  for (int i = 0; i < n; i++)
-    bytes += copy_bytes(views[i]);
+  for (int i = 0; i < n; i++) {
+    const rt_view part = part_of(views[i], batch, 0, group);
+    bytes += copy_bytes(&part);
+  }
   return bytes;
 }
 
-size_t k_attn_fwd_copies(const k_attn_fwd_args *a)
+size_t k_attn_fwd_copies(int n_threads, const k_attn_fwd_args *a)
 {
   const rt_view *const views[] = {&a->q, &a->k, &a->v, &a->o};
-  return a->q.dtype == RT_BF16 ? bytes_of(views, 4) : 0;
+  return a->q.dtype == RT_BF16
+             ? bytes_of(views, 4, a->batch,
+                        group_of(n_threads, a->batch, a->n_kv_heads))
+             : 0;
 }
 
-size_t k_attn_bwd_copies(const k_attn_bwd_args *a)
+size_t k_attn_bwd_copies(int n_threads, const k_attn_bwd_args *a)
 {
   const rt_view *const views[] = {&a->q,   &a->k,  &a->v,  &a->o,
                                   &a->d_o, &a->dq, &a->dk, &a->dv};
-  return a->q.dtype == RT_BF16 ? bytes_of(views, 8) : 0;
+  return a->q.dtype == RT_BF16
+             ? bytes_of(views, 8, a->batch,
+                        group_of(n_threads, a->batch, a->n_kv_heads))
+             : 0;
 }
 
 /** The context of a kernel in f32 behind the copies. */
@@ -78,9 +100,8 @@ static k_ctx behind(const k_ctx *ctx, size_t bytes)
   return rest;
 }
 
-void k_attn_fwd_cpu_bf16(k_ctx *ctx, const void *args)
+static void forward(k_ctx *ctx, const k_attn_fwd_args *a)
 {
-  const k_attn_fwd_args *a = args;
   space s = {ctx->workspace, 0};
   k_attn_fwd_args in_f32 = *a;
   in_f32.q = take_copy(ctx, &s, &a->q);
@@ -93,9 +114,25 @@ void k_attn_fwd_cpu_bf16(k_ctx *ctx, const void *args)
   copy(ctx, a->o, in_f32.o);
 }
 
-void k_attn_bwd_cpu_bf16(k_ctx *ctx, const void *args)
+void k_attn_fwd_cpu_bf16(k_ctx *ctx, const void *args)
 {
-  const k_attn_bwd_args *a = args;
+  const k_attn_fwd_args *a = args;
+  const int64_t group = group_of(ctx->n_threads, a->batch, a->n_kv_heads);
+  for (int64_t b = 0, n; b < a->batch; b += n) {
+    n = group < a->batch - b ? group : a->batch - b;
+    k_attn_fwd_args part = *a;
+    part.batch = n;
+    enum { N_VIEWS = 6 };
+    rt_view *const views[N_VIEWS] = {&part.q,         &part.k, &part.v,
+                                     &part.doc_start, &part.o, &part.lse};
+    for (int i = 0; i < N_VIEWS; i++)
+      *views[i] = part_of(views[i], a->batch, b, n);
+    forward(ctx, &part);
+  }
+}
+
+static void backward(k_ctx *ctx, const k_attn_bwd_args *a)
+{
   space s = {ctx->workspace, 0};
   k_attn_bwd_args in_f32 = *a;
   in_f32.q = take_copy(ctx, &s, &a->q);
@@ -112,4 +149,22 @@ void k_attn_bwd_cpu_bf16(k_ctx *ctx, const void *args)
   copy(ctx, a->dq, in_f32.dq);
   copy(ctx, a->dk, in_f32.dk);
   copy(ctx, a->dv, in_f32.dv);
+}
+
+void k_attn_bwd_cpu_bf16(k_ctx *ctx, const void *args)
+{
+  const k_attn_bwd_args *a = args;
+  const int64_t group = group_of(ctx->n_threads, a->batch, a->n_kv_heads);
+  for (int64_t b = 0, n; b < a->batch; b += n) {
+    n = group < a->batch - b ? group : a->batch - b;
+    k_attn_bwd_args part = *a;
+    part.batch = n;
+    enum { N_VIEWS = 10 };
+    rt_view *const views[N_VIEWS] = {
+        &part.q,   &part.k,   &part.v,  &part.doc_start, &part.o,
+        &part.lse, &part.d_o, &part.dq, &part.dk,        &part.dv};
+    for (int i = 0; i < N_VIEWS; i++)
+      *views[i] = part_of(views[i], a->batch, b, n);
+    backward(ctx, &part);
+  }
 }

@@ -7,7 +7,7 @@
 
 /** Bytes in addition to those of attention in f32, in front of them; 0 for
  *  views in another type. */
-size_t k_attn_fwd_copies(const k_attn_fwd_args *args);
-size_t k_attn_bwd_copies(const k_attn_bwd_args *args);
+size_t k_attn_fwd_copies(int n_threads, const k_attn_fwd_args *args);
+size_t k_attn_bwd_copies(int n_threads, const k_attn_bwd_args *args);
 
 #endif

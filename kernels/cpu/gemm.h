@@ -11,8 +11,8 @@
 void k_gemm_inside(const k_gemm_args *args);
 
 /** What products of bf16 keep from call to call, for k_ctx.backend; *out is
- *  NULL where oneDNN is not built in, or this processor has no instructions for
- *  bf16. */
+ *  NULL where oneDNN is not built in, or k_gemm_panels is faster on this
+ *  processor. */
 RT_MUST rt_err k_gemm_open(void **out);
 void k_gemm_close(void *kept);
 /** The gemm kernel in bf16 by oneDNN; ctx->backend is not NULL. */

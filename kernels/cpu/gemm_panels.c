@@ -1,6 +1,6 @@
 /** \file gemm_panels.c
- *  Products of bf16 on processors without instructions for them: blocks of A
- *  and B become panels in f32 for CBLAS. */
+ *  Products of bf16 on processors whose instructions for f32 are faster: blocks
+ *  of A and B become panels in f32 for CBLAS. */
 #include "kernels/cpu/copy.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/parallel.h"

@@ -55,9 +55,9 @@ size_t k_workspace_cpu(const k_ctx *ctx, k_id kernel, const void *args)
                ? k_gemm_panel_bytes()
                : 0;
   case K_attn_fwd:
-    return threads + k_attn_fwd_copies(args);
+    return threads + k_attn_fwd_copies(ctx->n_threads, args);
   case K_attn_bwd:
-    return threads + k_attn_bwd_copies(args);
+    return threads + k_attn_bwd_copies(ctx->n_threads, args);
   case K_topk:
     return threads;
   case K_sumsq:

@@ -138,6 +138,9 @@ static void plan_workspace(const rt_model *m)
   const rt_acts a = rt_acts_of(m->save, &m->shared, m->max_rows * m->seq);
   const rt_view pos = rt_view_of(NULL, RT_I32, m->max_rows * m->seq, 1);
   const rt_view *const v = a.v;
+  // that of a product depends on types only
+  RT_PLAN(m->dev, gemm, .a = v[RT_ACT_X], .b = m->params.item[0].w,
+          .c = v[RT_ACT_X]);
   RT_PLAN(m->dev, attn_fwd, .q = v[RT_ACT_Q], .k = v[RT_ACT_K],
           .v = v[RT_ACT_V], .doc_start = pos, .o = v[RT_ACT_O],
           .lse = v[RT_ACT_LSE], .batch = m->max_rows, .t_q = m->seq,

@@ -36,6 +36,17 @@ for tp in 1 2; do
   near "low-$tp" wide 0.005
 done
 
+# --- with less of the processor: without AMX, Intel's bf16 is slower than f32
+for isa in AVX512_CORE_BF16 AVX2; do
+  export ONEDNN_MAX_CPU_ISA=$isa
+  expect 0 1 train deck.yaml "output.dir=$isa" train.length=20 run.dtype=bf16
+  unset ONEDNN_MAX_CPU_ISA
+  near "$isa" wide 0.005
+  if [ $isa = AVX2 ] || grep -q GenuineIntel /proc/cpuinfo; then
+    says out.txt "bf16 by CBLAS in f32"
+  fi
+done
+
 # --- a restart, also with deferred kernels and on another layout
 cut() {
   cp -r "$1" "$2"

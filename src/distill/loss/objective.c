@@ -57,6 +57,8 @@ rt_err rt_objective_create(const rt_objective_spec *spec, rt_objective **out)
   o->n_chunk =
       rt_chunk_rows(spec->max_tokens, spec->chunk_bytes / row_bytes(spec));
   const int64_t n = o->n_chunk, v = spec->vocab_local;
+  const rt_view product = rt_view_of(NULL, spec->types.act, n, v);
+  RT_PLAN(spec->dev, gemm, .a = product, .b = product, .c = product);
   RT_TRY(rt_arena_create("loss", &o->arena));
   RT_TRY(rt_arena_reserve(o->arena, "logit tile", type, n, v, &o->tile));
   if (spec->dense)

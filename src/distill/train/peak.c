@@ -40,10 +40,10 @@ static void key_of(const rt_job *job, const rt_hosts *hosts, char key[KEY])
   cpu_name(cpu, sizeof cpu);
   snprintf(key, KEY,
            "GFLOP/s of a rank, GEMM in %s on %s:%s; %d ranks, %d a host, %d "
-           "threads each; %s",
+           "threads each; %s; %s",
            rt_dtype_name(job->types_s.act), rt_dev_name(job->dev), cpu,
            rt_comm_size(job->world), hosts->n_ranks, job->threads.n,
-           rt_dev_library());
+           rt_dev_library(), rt_dev_library_bf16());
 }
 
 /** Size of the matrices: large enough to come near the peak, and small, as the
@@ -66,6 +66,7 @@ static rt_err make_square(const rt_job *job, int64_t side, square *s)
   RT_TRY(rt_arena_reserve(s->arena, "b", real, side, side, &s->b));
   RT_TRY(rt_arena_reserve(s->arena, "c", real, side, side, &s->c));
   RT_TRY(rt_arena_commit(s->arena, rt_dev_memory(job->dev)));
+  RT_PLAN(job->dev, gemm, .a = s->a, .b = s->b, .c = s->c);
   RT_RUN(job->dev, fill, .y = s->a, .value = 1.0);
   RT_RUN(job->dev, fill, .y = s->b, .value = 1.0);
   RT_RUN(job->dev, fill, .y = s->c, .value = 0.0);
