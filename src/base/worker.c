@@ -2,6 +2,7 @@
  *  A thread that does one piece of work at a time. */
 #include "base/worker.h"
 
+#include "base/clock.h"
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -14,7 +15,8 @@ struct rt_worker {
   rt_work_fn *fn; // NULL: idle
   void *work;     // borrowed
   bool stop;
-  rt_err err; // of the last work
+  rt_err err;    // of the last work
+  double work_s; // of all work until now
   char text[2048];
 };
 
@@ -42,8 +44,10 @@ static void *serve(void *self)
   rt_worker *const w = self;
   stand_back();
   while (next(w)) {
+    const double since = rt_now_s();
     const rt_err err = w->fn(w->work); // unchanged until fn is NULL
     pthread_mutex_lock(&w->lock);
+    w->work_s += rt_now_s() - since;
     w->fn = NULL;
     w->err = err;
     // the error record is local to this thread: pass the text on
@@ -111,6 +115,14 @@ bool rt_worker_failed(rt_worker *w)
   const bool failed = w->fn == NULL && w->err != RT_OK;
   pthread_mutex_unlock(&w->lock);
   return failed;
+}
+
+double rt_worker_seconds(rt_worker *w)
+{
+  pthread_mutex_lock(&w->lock);
+  const double s = w->work_s;
+  pthread_mutex_unlock(&w->lock);
+  return s;
 }
 
 /** Wait, with the lock held. */

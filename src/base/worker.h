@@ -24,6 +24,8 @@ void rt_worker_start(rt_worker *worker, rt_work_fn *fn, void *work);
 bool rt_worker_busy(rt_worker *worker);
 /** Has it ended with an error?  Does not wait. */
 bool rt_worker_failed(rt_worker *worker);
+/** Seconds that all work that has ended took. */
+double rt_worker_seconds(rt_worker *worker);
 /** Wait for the end of the work that was started, if any, and return its error,
  *  with its text, once. */
 RT_MUST rt_err rt_worker_wait(rt_worker *worker);

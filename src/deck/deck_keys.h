@@ -36,7 +36,7 @@
   K(RUN_SEED, "run.seed", INT, "1", 0, 72057594037927935, "", "", KEPT, "seed of the initial weights and of the order of rows") \
   K(RUN_WATCHDOG_S, "run.watchdog_s", REAL, "600", 0, 1e9, "", "s", FREE, "end the job if no step completes for this long; set-up (from one collective, or piece of a large file read, to the next) and a write may take ten times as long, unless all ranks wait for each other; 0: never") \
   K(RUN_WALL_S, "run.wall_s", REAL, "0", 0, 1e9, "", "s", FREE, "stop with a checkpoint before this wall time, in seconds or as a time (04:00:00, 1-00:00:00); 0: take the limit from Slurm") \
-  K(RUN_WALL_MARGIN_S, "run.wall_margin_s", REAL, "60", 0, 1e9, "", "s", FREE, "how long before the wall limit to stop (at most half of the time that Slurm grants)") \
+  K(RUN_WALL_MARGIN_S, "run.wall_margin_s", REAL, "60", 0, 1e9, "", "s", FREE, "time to leave between the end of the run and the wall limit (at most half of what Slurm grants); training stops earlier by what its checkpoints have taken so far, so this must suffice for the first one") \
   K(RUN_MEMORY_GIB, "run.memory_gib", REAL, "0", 0, 1e6, "", "GiB", FREE, "memory per node that the plan may use; 0: what cgroups, Slurm, ulimits and RAM allow") \
   K(RUN_PEAK_GFLOPS, "run.peak_gflops", REAL, "0", 0, 1e9, "", "GFLOP/s", FREE, "peak of one rank, for MFU; 0: measured once, then cached") \
   K(OUT_DIR, "output.dir", TEXT, "", 1, 0, "", "path", FREE, "output folder of the run: deck, metrics, checkpoints; created if absent") \

@@ -99,6 +99,15 @@ badly() {
   [ -d "bad/checkpoints/step-000000$3" ] && fail "$2: published all the same"
 }
 
+# --- a stop before the wall limit leaves as much time for the last checkpoint as one
+# has taken
+slowly wall 3 checkpoint.async=false train.length=100000000 run.wall_s=7 \
+  run.wall_margin_s=0 output.log_every=100000
+code=$?
+[ $code = 85 ] || fail "wall: exit $code, not 85: $(cat wall.err)"
+less "$(sed -n 's/.*"kind": "end".*"time_s": \([0-9.]*\).*/\1/p' wall/metrics.jsonl)" 6 ||
+  fail "no time was left for another checkpoint of 3 s"
+
 # --- the disk fails under the thread: one warning, and the next is written
 for how in 28 lie; do
   badly 0 "$how" 08

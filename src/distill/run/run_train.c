@@ -167,6 +167,7 @@ static rt_err evaluate(rt_train_run *run)
   if (run->evaluator == NULL)
     return RT_OK;
   RT_TRY(rt_evaluate(run->evaluator, RT_VALID, run->eval_rows, &r));
+  run->eval_s = rt_now_s() - since;
   rt_progress_pause(&run->progress, since);
   return rt_agree(run->job->world,
                   rt_progress_eval(&run->progress, run->step, &r));
@@ -233,8 +234,8 @@ static rt_stop wish(const rt_train_run *run, double step_s)
   if (run->lock != NULL && // rank 0 checks for all
       rt_path_join(path, run->folder, "stop") == RT_OK && rt_file_exists(path))
     return STOP_FILE;
-  // there must be time for one more step
-  if (run->wall_end_s > 0.0 && rt_now_s() + step_s >= run->wall_end_s)
+  if (run->wall_end_s > 0.0 &&
+      rt_now_s() + rt_train_stop_s(run, step_s) >= run->wall_end_s)
     return STOP_WALL;
   return GO_ON;
 }
@@ -320,12 +321,13 @@ static rt_err advance(rt_train_run *run, rt_stop *stop)
   const double since = rt_now_s();
   job->hooks->beat(run->step, "step");
   RT_TRY(rt_trainer_step(run->trainer, run->step, &r));
+  const double step_s = rt_now_s() - since;
   if (r.bad) {
     RT_TRY(rt_train_settle(run)); // this step may end the run
     RT_TRY(judge_bad_step(run, &r));
   }
   run->step++;
-  RT_TRY(meet(run, rt_now_s() - since, &m));
+  RT_TRY(meet(run, step_s, &m));
   *stop = m.stop;
   RT_TRY(report(run, &r, &m));
   if (rt_saver_writes(run->saver) >= 0 && m.writing != RT_CHECKPOINT_WRITES)

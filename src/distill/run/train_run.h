@@ -26,6 +26,7 @@ typedef struct rt_train_run {
       saved_s;   // alternative interval in seconds; time of the last checkpoint
   bool recorded; // last_run has been written for this run
   int64_t eval_rows;
+  double eval_s;      // that the last evaluation took
   rt_peak peak;       // of one rank
   double wall_end_s;  // as rt_now_s(); 0: no limit
   double refreshed_s; // time of the last refresh of the lock
@@ -36,6 +37,13 @@ bool rt_train_due(int64_t step, int64_t every);
 /** Is a checkpoint due, by this rank's clock or by the step?  Not collective.
  */
 bool rt_train_save_due(const rt_train_run *run);
+
+/** The seconds that this rank expects until a stop after the next step would be
+ *  over, by what steps, evaluations and checkpoints have taken: what is due
+ * now, one more step of \a step_s, the checkpoint then in writing, and the last
+ * one.
+ */
+double rt_train_stop_s(const rt_train_run *run, double step_s);
 
 /** The progress for scripts that may start the run again. */
 rt_last_run rt_train_progress_of(const rt_train_run *run);

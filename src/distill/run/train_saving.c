@@ -18,6 +18,15 @@ bool rt_train_save_due(const rt_train_run *run)
           rt_now_s() - run->saved_s >= run->checkpoint_s);
 }
 
+double rt_train_stop_s(const rt_train_run *run, double step_s)
+{
+  const bool evaluates = rt_train_due(run->step, run->eval_every);
+  const bool another =
+      rt_saver_writes(run->saver) >= 0 || rt_train_save_due(run);
+  return (evaluates ? run->eval_s : 0.0) + step_s +
+         (another ? 2.0 : 1.0) * rt_saver_seconds(run->saver);
+}
+
 rt_last_run rt_train_progress_of(const rt_train_run *run)
 {
   return (rt_last_run){.first = run->first,
@@ -46,7 +55,8 @@ static rt_err note(rt_train_run *run, rt_err err)
     return RT_OK;
   RT_TRY(rt_train_record(run));
   run->saved_s = rt_now_s();
-  rt_debug("checkpoint of step %lld is published", (long long)step);
+  rt_debug("checkpoint of step %lld is published; one takes %.2f s",
+           (long long)step, rt_saver_seconds(run->saver));
   return RT_OK;
 }
 

@@ -2,6 +2,7 @@
  *  Writes a run's checkpoints, at once or while training goes on. */
 #include "distill/train/save.h"
 
+#include "base/clock.h"
 #include "distill/job/job.h"
 #include "distill/train/run_folder.h"
 #include "distill/train/state.h"
@@ -17,6 +18,9 @@ struct rt_saver {
   rt_state_writing writing;
   int64_t step;      // being written; -1: none
   int64_t published; // last one; -1: none
+  double work_s;     // of the worker, before the one being written
+  double main_s;     // of the main thread, for the one being written
+  double seconds;    // see rt_saver_seconds
   char folder[RT_PATH_MAX];
 };
 
@@ -140,6 +144,11 @@ int64_t rt_saver_published(const rt_saver *s)
   return s != NULL ? s->published : -1;
 }
 
+double rt_saver_seconds(const rt_saver *s)
+{
+  return s != NULL ? s->seconds : 0.0;
+}
+
 rt_checkpoint_state rt_saver_poll(const rt_saver *s)
 {
   return rt_saver_writes(s) >= 0 ? rt_checkpoint_poll(s->writing.writer)
@@ -159,11 +168,20 @@ static rt_err prune(const rt_saver *s)
   return rt_agree(run->world, err);
 }
 
-/** After a part of the writing with the result \a err. */
-static rt_err go_on(rt_saver *s, rt_err err, bool published)
+/** A checkpoint is published, and took so long without the steps between. */
+static void count(rt_saver *s, int64_t step, double seconds)
 {
+  s->published = step;
+  if (seconds > s->seconds)
+    s->seconds = seconds;
+}
+
+/** After a part of the writing, begun at \a since, with the result \a err. */
+static rt_err go_on(rt_saver *s, double since, rt_err err, bool published)
+{
+  s->main_s += rt_now_s() - since;
   if (err == RT_OK && published)
-    s->published = s->step;
+    count(s, s->step, s->main_s + rt_worker_seconds(s->worker) - s->work_s);
   if (err != RT_OK || published) {
     rt_state_writing_clear(&s->writing);
     s->step = -1;
@@ -175,13 +193,15 @@ static rt_err go_on(rt_saver *s, rt_err err, bool published)
 rt_err rt_saver_go_on(rt_saver *s)
 {
   bool published;
+  const double since = rt_now_s();
   const rt_err err = rt_checkpoint_go_on(&s->writing.writer, &published);
-  return go_on(s, err, published);
+  return go_on(s, since, err, published);
 }
 
 rt_err rt_saver_finish(rt_saver *s)
 {
-  return go_on(s, rt_checkpoint_finish(&s->writing.writer), true);
+  const double since = rt_now_s();
+  return go_on(s, since, rt_checkpoint_finish(&s->writing.writer), true);
 }
 
 /** Write, with the rest of the metadata. */
@@ -202,15 +222,19 @@ static rt_err write(rt_saver *s, int64_t step, rt_save_how how)
 rt_err rt_saver_save(rt_saver *s, int64_t step)
 {
   RT_ASSERT(s->step < 0);
+  const double since = rt_now_s();
   RT_TRY(write(s, step, RT_SAVE_WAITING));
-  s->published = step;
+  count(s, step, rt_now_s() - since);
   return prune(s);
 }
 
 rt_err rt_saver_begin(rt_saver *s, int64_t step)
 {
   RT_ASSERT(s->step < 0 && s->copy != NULL);
+  const double since = rt_now_s();
+  s->work_s = rt_worker_seconds(s->worker);
   RT_TRY(write(s, step, RT_SAVE_MEANWHILE));
+  s->main_s = rt_now_s() - since;
   s->step = step;
   return RT_OK;
 }

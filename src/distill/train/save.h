@@ -47,6 +47,9 @@ int64_t rt_saver_writes(const rt_saver *saver);
 /** The step that was published last; -1: none.  Counts also if an error
  *  followed, as older ones could not be removed. */
 int64_t rt_saver_published(const rt_saver *saver);
+/** The most that writing one has taken on this rank, waiting or not, without
+ *  the steps between; 0 before the first is published. */
+double rt_saver_seconds(const rt_saver *saver);
 /** This rank's state.  Not collective; NULL is accepted. */
 rt_checkpoint_state rt_saver_poll(const rt_saver *saver);
 /** Call if the maximum of the ranks' states is not RT_CHECKPOINT_WRITES, while
