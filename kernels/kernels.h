@@ -57,8 +57,8 @@ typedef struct k_ctx {
   K(topk, "iiooo", "zNV iN1 iNK zNK dN6")                                      \
   K(argmax, "ioo", "zNV iN1 dN1")                                              \
   K(draw, "iiio", "zNV dN6 dNK iNK")                                           \
-  K(sumsq, "io", "g** d11")                                                    \
-  K(adamw, "bbbiio", "pNC mNC mNC gNC d15 WNC")
+  K(sumsq, "iio", "g1* dN7 d11")                                               \
+  K(adamw, "bbbiiio", "p1* m1* m1* g1* dN7 d15 W1*")
 
 #define K_ENUM(name, modes, shapes) K_##name,
 typedef enum k_id { K_LIST(K_ENUM) K_COUNT } k_id;
@@ -293,9 +293,22 @@ typedef struct k_draw_args {
   int64_t v0, v_true;
 } k_draw_args;
 
-/** out = sum x^2 in double over fixed chunks; NaN and Inf propagate. */
+/** A run of elements of flat views, as one row of a view f64 [n, K_N_SEGMENT]:
+ *  where it begins in each, which is exact below 2^53.  A table of all runs
+ *  makes one launch of what would be one per tensor.  Runs do not overlap. */
+typedef struct k_segment {
+  double p, m, g, w;   /**< masters, both moments, gradients, weights */
+  double n;            /**< elements */
+  double weight_decay; /**< of AdamW */
+  double sum; /**< the tensor in whose sum of squares it counts; < 0: none */
+} k_segment;
+enum { K_N_SEGMENT = sizeof(k_segment) / sizeof(double) };
+
+/** out = sum x^2 in double over those segments that count, at their g.  Those
+ *  of a tensor follow each other: first the sum of each segment, then of each
+ *  tensor, then of all.  NaN and Inf propagate. */
 typedef struct k_sumsq_args {
-  rt_view x, out; /**< contiguous; f64 [1, 1] */
+  rt_view x, segments, out; /**< f64 [1, 1] */
 } k_sumsq_args;
 
 /** Values that change every step; kernels read them through a pointer. */
@@ -307,13 +320,14 @@ typedef struct k_adamw_step {
 } k_adamw_step;
 /** AdamW with decoupled decay (Loshchilov & Hutter, alg. 2, as torch.optim):
  *  p -= lr wd p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
- *  p -= lr (m / bias1) / (sqrt(v / bias2) + eps); w = p.  All [n, cols]. */
+ *  p -= lr (m / bias1) / (sqrt(v / bias2) + eps); w = p, in each segment. */
 typedef struct k_adamw_args {
   rt_view p; /**< master weights */
   rt_view m, v, g;
+  rt_view segments;
   rt_view step; /**< f64 [1, 5]: a k_adamw_step */
   rt_view w;    /**< weights; absent where p is the weights */
-  double beta1, beta2, eps, weight_decay;
+  double beta1, beta2, eps;
 } k_adamw_args;
 
 #endif

@@ -43,6 +43,8 @@ TINY = ["student.width=64", "student.blocks=1", "student.heads=1",
         "student.kv_heads=1", "student.ffn=64"]
 ONLINE = ["teacher.source=live", "teacher.weights=teacher",
           "teacher.target=full"]
+SPARSE = ["teacher.source=live", "teacher.weights=teacher",
+          "teacher.target=sparse", "teacher.top_k=50"]
 OFFLINE = ["teacher.source=dataset", "teacher.dataset=dataset"]
 
 
@@ -182,6 +184,22 @@ class Bench:
                 sent = json.loads(f.readlines()[-1])["sent_bytes_per_step"]
             ratio = max(ratio, sent / (2 * (dp - 1) / dp * params * 4))
         self.put("comm.bytes_over_minimum", ratio, "of the least", 1.02, False)
+
+    def device(self):
+        """What a step asks of the device: the host should not wait for it, and
+        the optimizer is a handful of launches."""
+        self.make("teacher")
+        self.make("dataset")
+        launches = 0
+        for case, keys in (("lm", []), ("full", ONLINE),
+                           ("sparse", SPARSE), ("dataset", OFFLINE)):
+            self.train(1, 2, "train.length=2 steps", "run.device=check", *keys)
+            with open(os.path.join(self.work, "run", "metrics.jsonl")) as f:
+                end = json.loads(f.readlines()[-1])
+            launches = max(launches, end["optimizer_launches_per_step"])
+            self.put(f"dev.host_waits_per_step.{case}",
+                     end["host_waits_per_step"], "waits", 0, False)
+        self.put("dev.launches.optimizer", launches, "launches", 8, False)
 
     def step(self, ranks, threads, *keys, **how):
         """Median seconds of a step; the first is not counted."""
@@ -406,6 +424,11 @@ def main():
             b.two_ranks()
         if b.wants("comm.bytes_over_minimum"):
             b.exchanged()
+        if b.wants("dev.launches.optimizer", "dev.host_waits_per_step.lm",
+                   "dev.host_waits_per_step.full",
+                   "dev.host_waits_per_step.sparse",
+                   "dev.host_waits_per_step.dataset"):
+            b.device()
         if b.wants("train.offline_overhead"):
             b.offline()
         if b.wants("train.offline_overhead.demo"):

@@ -60,8 +60,8 @@ size_t k_workspace_cpu(const k_ctx *ctx, k_id kernel, const void *args)
     return threads + k_attn_bwd_copies(ctx->n_threads, args);
   case K_topk:
     return threads;
-  case K_sumsq:
-    return K_THREAD_BYTES;
+  case K_sumsq: // a sum of each segment
+    return (size_t)((const k_sumsq_args *)args)->segments.rows * sizeof(double);
   default:
     return 0;
   }

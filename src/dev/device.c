@@ -160,6 +160,7 @@ void rt_launch(rt_dev *dev, k_id kernel, const void *args)
 
 static rt_err finish(rt_dev *dev, int64_t at)
 {
+  dev->n_waits++;
   dev->backend->run_until(dev, at);
   const rt_err err = dev->ctx.err;
   dev->ctx.err = RT_OK;
@@ -180,6 +181,11 @@ rt_event rt_dev_event(rt_dev *dev)
 rt_err rt_dev_event_wait(rt_dev *dev, rt_event event)
 {
   return finish(dev, event.at);
+}
+
+int64_t rt_dev_host_waits(const rt_dev *dev)
+{
+  return dev->n_waits;
 }
 
 bool rt_dev_on_host(const rt_dev *dev)

@@ -60,11 +60,15 @@ RT_MUST rt_err rt_dev_sync(rt_dev *dev);
 
 /** A position in the queue. */
 typedef struct rt_event {
-  int64_t at; /**< number of launches before it; 0: none */
+  int64_t at; /**< number of launches and copies before it; 0: none */
 } rt_event;
 rt_event rt_dev_event(rt_dev *dev);
 /** Wait until all work before the event is complete. */
 RT_MUST rt_err rt_dev_event_wait(rt_dev *dev, rt_event event);
+
+/** Number of times that the host has waited for the device so far, whether or
+ *  not there was work left: every sync, get and event_wait. */
+int64_t rt_dev_host_waits(const rt_dev *dev);
 
 /** Is device memory accessible from the host?  If so, views may be used in
  *  place after rt_dev_sync, where a copy would be too large (checkpoints). */

@@ -34,6 +34,7 @@ struct rt_dev {
   k_ctx ctx;          // its workspace is owned: allocated when first needed
   size_t planned;     // bytes of workspace
   int64_t n_launched; /**< number of kernels and copies since the start */
+  int64_t n_waits;    /**< of the host, since the start */
   void *queue;        // owned by the backend
   char error[1024];   // text of ctx.err
 };

@@ -232,6 +232,15 @@ rt_err rt_params_arrive_all(const rt_params *p)
   return RT_OK;
 }
 
+rt_view rt_params_grads(const rt_params *p)
+{
+  const rt_view first = p->bucket_grad[0];
+  int64_t n = 0; // one range after the other, each a multiple of 64 bytes
+  for (int b = 0; b < p->n_buckets; b++)
+    n += p->bucket_grad[b].cols;
+  return rt_view_of(first.data, first.dtype, 1, n);
+}
+
 void rt_params_zero(rt_params *p, rt_dev *dev)
 {
   for (int i = 0; i < p->n; i++) {
@@ -241,8 +250,8 @@ void rt_params_zero(rt_params *p, rt_dev *dev)
     if (t->master.rows > 0) // what is not padding is set with w
       RT_RUN(dev, fill, .y = t->master);
   }
-  for (int b = 0; p->bucket_grad != NULL && b < p->n_buckets; b++)
-    RT_RUN(dev, fill, .y = p->bucket_grad[b]);
+  if (p->bucket_grad != NULL)
+    RT_RUN(dev, fill, .y = rt_params_grads(p));
 }
 
 /** Draw normal numbers for rows [i0, i0 + n) of the tile of tensor \a index. */

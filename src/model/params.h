@@ -94,6 +94,8 @@ RT_MUST rt_err rt_params_arrive(const rt_params *p, int bucket);
 /** The same for all buckets. */
 RT_MUST rt_err rt_params_arrive_all(const rt_params *p);
 
+/** The gradients of all buckets as one flat view [1, n], after the commit. */
+rt_view rt_params_grads(const rt_params *p);
 /** Set gradients and vocabulary padding to zero, after the commit. */
 void rt_params_zero(rt_params *p, rt_dev *dev);
 

@@ -6,22 +6,82 @@
 #include <math.h>
 #include <stdlib.h>
 
+/** Elements of a segment at most: what threads and partial sums take at once.
+ *  The norm's bits depend on it. */
+enum { SEGMENT = 1 << 16 };
+/** Launches of an update where weights are exchanged: those of the first are on
+ *  their way while the next runs. */
+enum { MOST_GROUPS = 4 };
+
+/** Consecutive buckets that one launch updates. */
+typedef struct group {
+  int first, end;      // buckets
+  int64_t segment0, n; // segments
+} group;
+
 struct rt_adamw {
   rt_params *params; // borrowed
   rt_dev *dev;       // borrowed
   rt_adamw_spec spec;
   rt_arena *arena;       // owned
   rt_adamw_shard *shard; // owned [params->n]
-  rt_view sums;          // f64 [params->n, 1]
+  rt_view segments;      // f64 [n, K_N_SEGMENT], bucket by bucket
+  rt_view sum;           // f64 [1, 1]: of the squares that this rank counts
   rt_view step;          // f64 [1, 5]: a k_adamw_step
-  double *h_sums;        // owned [params->n]
   double *rank_sums;     // owned [n_ranks]
+  group group[MOST_GROUPS];
+  int n_groups;
   rt_buckets gathers;
 };
 
 static rt_err arrive(void *opt, int bucket)
 {
   return rt_buckets_finish(&((rt_adamw *)opt)->gathers, bucket);
+}
+
+static int64_t n_segments_of(const rt_adamw *opt, int i)
+{
+  const int64_t n = opt->shard[i].n * opt->params->item[i].n_cols;
+  return (n + SEGMENT - 1) / SEGMENT;
+}
+
+/** Divide the buckets into groups of about the same number of segments.
+ *  \return the number of segments */
+static int64_t make_groups(rt_adamw *o)
+{
+  const rt_params *p = o->params;
+  const int most = p->grid->dp > 1 ? MOST_GROUPS : 1;
+  int64_t n = 0, at = 0;
+  for (int i = 0; i < p->n; i++)
+    n += n_segments_of(o, i);
+  for (int i = 0, b = 0; b < p->n_buckets; b++) {
+    // the group before goes on until it has its share
+    const bool next = o->n_groups == 0 || at * most >= n * o->n_groups;
+    if (next && o->n_groups < most)
+      o->group[o->n_groups++] = (group){.first = b, .segment0 = at};
+    for (; i < p->n && p->item[i].bucket == b; i++)
+      at += n_segments_of(o, i);
+    group *const g = &o->group[o->n_groups - 1];
+    g->end = b + 1;
+    g->n = at - g->segment0;
+  }
+  return n;
+}
+
+static rt_err reserve_states(rt_adamw *o)
+{
+  const rt_params *p = o->params;
+  const rt_dtype type = p->types.moment;
+  for (int i = 0; i < p->n; i++) {
+    const rt_param *t = &p->item[i];
+    o->shard[i] = (rt_adamw_shard){.row0 = t->shard_row0, .n = t->shard_n};
+    RT_TRY(rt_arena_reserve(o->arena, "first moment", type, t->shard_n,
+                            t->n_cols, &o->shard[i].m));
+  }
+  for (int i = 0; i < p->n; i++)
+    RT_TRY(rt_arena_reserve(o->arena, "second moment", type, o->shard[i].n,
+                            p->item[i].n_cols, &o->shard[i].v));
+  return RT_OK;
 }
 
 rt_err rt_adamw_create(rt_params *params, rt_dev *dev,
@@ -34,31 +94,21 @@ rt_err rt_adamw_create(rt_params *params, rt_dev *dev,
   o->dev = dev;
   o->spec = *spec;
   const size_t n = (size_t)params->n;
-  for (int i = 0; i < params->n; i++)
-    RT_CHECK(params->item[i].g.data != NULL || params->bucket_grad != NULL,
-             RT_ERR_INTERNAL, "%s has no gradient to optimize",
-             params->item[i].name);
+  RT_CHECK(params->bucket_grad != NULL, RT_ERR_INTERNAL,
+           "%s has no gradient to optimize", params->item[0].name);
   o->shard = calloc(n, sizeof *o->shard);
-  o->h_sums = calloc(n, sizeof *o->h_sums);
   o->rank_sums = calloc((size_t)params->grid->n_ranks, sizeof *o->rank_sums);
-  RT_CHECK(o->shard && o->h_sums && o->rank_sums, RT_ERR_MEM,
-           "an optimizer of %zu tensors", n);
+  RT_CHECK(o->shard && o->rank_sums, RT_ERR_MEM, "an optimizer of %zu tensors",
+           n);
   RT_TRY(rt_buckets_init(&o->gathers, params, dev, RT_BUCKET_WEIGHTS));
   params->arrive = arrive;
   params->arrive_self = o;
   RT_TRY(rt_arena_create("optimizer", &o->arena));
-  for (int i = 0; i < params->n; i++) {
-    rt_adamw_shard *s = &o->shard[i];
-    const rt_param *t = &params->item[i];
-    s->row0 = t->shard_row0;
-    s->n = t->shard_n;
-    RT_TRY(rt_arena_reserve(o->arena, "first moment", params->types.moment,
-                            s->n, t->w.cols, &s->m));
-    RT_TRY(rt_arena_reserve(o->arena, "second moment", params->types.moment,
-                            s->n, t->w.cols, &s->v));
-    RT_PLAN(dev, sumsq, .x = rt_view_of(NULL, t->g.dtype, s->n, t->g.cols));
-  }
-  RT_TRY(rt_arena_reserve(o->arena, "sums", RT_F64, params->n, 1, &o->sums));
+  RT_TRY(reserve_states(o));
+  RT_TRY(rt_arena_reserve(o->arena, "segments", RT_F64, make_groups(o),
+                          K_N_SEGMENT, &o->segments));
+  RT_PLAN(dev, sumsq, .segments = o->segments);
+  RT_TRY(rt_arena_reserve(o->arena, "sum of squares", RT_F64, 1, 1, &o->sum));
   return rt_arena_reserve(o->arena, "step", RT_F64, 1, 5, &o->step);
 }
 
@@ -67,15 +117,92 @@ const rt_arena *rt_adamw_arena(const rt_adamw *opt)
   return opt->arena;
 }
 
+/** One flat view of the memory from \a first to \a last, of one arena. */
+static rt_view flat(rt_view first, rt_view last)
+{
+  const int64_t size = (int64_t)rt_dtype_size(first.dtype);
+  const int64_t at = ((char *)last.data - (char *)first.data) / size;
+  return rt_view_of(first.data, first.dtype, 1,
+                    at + (int64_t)rt_view_size(&last));
+}
+
+/** The element of a flat view at which \a v begins. */
+static double begin_of(rt_view flat, rt_view v)
+{
+  const int64_t bytes = (char *)v.data - (char *)flat.data;
+  const int64_t at = bytes / (int64_t)rt_dtype_size(v.dtype);
+  return (double)at;
+}
+
+/** The numbers of all tensors, each kind in one view. */
+typedef struct flats {
+  rt_view p, m, v, g, w;
+} flats;
+
+static flats flats_of(const rt_adamw *opt)
+{
+  const rt_params *p = opt->params;
+  const rt_param *a = &p->item[0], *z = &p->item[p->n - 1];
+  const rt_adamw_shard *sa = &opt->shard[0], *sz = &opt->shard[p->n - 1];
+  flats f = {.m = flat(sa->m, sz->m),
+             .v = flat(sa->v, sz->v),
+             .g = rt_params_grads(p),
+             .w = flat(a->w, z->w)};
+  f.p = a->master.cols > 0 ? flat(a->master, z->master) : f.w;
+  return f;
+}
+
+/** Write the segments of this rank's rows of tensor \a i to \a to. */
+static void put_segments(const rt_adamw *opt, const flats *f, int i,
+                         k_segment *to)
+{
+  const rt_param *t = &opt->params->item[i];
+  const rt_adamw_shard *s = &opt->shard[i];
+  const bool decays = t->decay || opt->spec.decay_all;
+  const k_segment whole = {
+      .p = begin_of(f->p, rt_param_master(t)),
+      .m = begin_of(f->m, s->m),
+      .g = begin_of(f->g, rt_view_rows(t->g, s->row0, s->n)),
+      .w = begin_of(f->w, rt_view_rows(t->w, s->row0, s->n)),
+      .weight_decay = decays ? opt->spec.weight_decay : 0.0,
+      .sum = t->owner ? i : -1}; // replicas of a tile count once
+  const int64_t n = s->n * t->n_cols;
+  for (int64_t at = 0; at < n; at += SEGMENT, to++) {
+    const double skip = (double)at;
+    *to = whole;
+    to->p += skip;
+    to->m += skip;
+    to->g += skip;
+    to->w += skip;
+    to->n = (double)(n - at < SEGMENT ? n - at : SEGMENT);
+  }
+}
+
+static rt_err send_segments(rt_adamw *opt)
+{
+  const rt_params *p = opt->params;
+  const flats f = flats_of(opt);
+  k_segment *const all = calloc((size_t)opt->segments.rows + 1, sizeof *all);
+  RT_CHECK(all != NULL, RT_ERR_MEM, "%lld segments of an optimizer",
+           (long long)opt->segments.rows);
+  k_segment *to = all;
+  for (int i = 0; i < p->n; to += n_segments_of(opt, i), i++)
+    put_segments(opt, &f, i, to);
+  const rt_err err = rt_dev_put(opt->dev, opt->segments, all);
+  free(all);
+  return err;
+}
+
 rt_err rt_adamw_commit(rt_adamw *opt)
 {
+  const rt_params *p = opt->params;
+  RT_CHECK(p->item[0].g.data != NULL, RT_ERR_INTERNAL,
+           "an optimizer before its parameters have memory");
   RT_TRY(rt_arena_commit(opt->arena, rt_dev_memory(opt->dev)));
-  for (int i = 0; i < opt->params->n; i++) {
-    if (opt->shard[i].n == 0)
-      continue;
-    RT_RUN(opt->dev, fill, .y = opt->shard[i].m, .value = 0.0);
-    RT_RUN(opt->dev, fill, .y = opt->shard[i].v, .value = 0.0);
-  }
+  const flats f = flats_of(opt);
+  RT_RUN(opt->dev, fill, .y = f.m, .value = 0.0);
+  RT_RUN(opt->dev, fill, .y = f.v, .value = 0.0);
+  RT_TRY(send_segments(opt));
   return rt_dev_sync(opt->dev);
 }
 
@@ -90,7 +217,6 @@ void rt_adamw_destroy(rt_adamw **out)
   rt_buckets_clear(&o->gathers);
   rt_arena_destroy(&o->arena);
   free(o->shard);
-  free(o->h_sums);
   free(o->rank_sums);
   free(o);
 }
@@ -100,35 +226,13 @@ rt_adamw_shard *rt_adamw_shard_of(rt_adamw *opt, int i)
   return &opt->shard[i];
 }
 
-/** Does this rank count its shard of tensor i in global sums?  (Replicas of a
- *  tile count once.) */
-static bool counts_shard(const rt_adamw *opt, int i)
-{
-  return opt->shard[i].n > 0 && opt->params->item[i].owner;
-}
-
-/** Sum of squares of the gradients that this rank counts. */
-static rt_err my_sum(rt_adamw *opt, double *sum)
-{
-  const rt_params *p = opt->params;
-  for (int i = 0; i < p->n; i++) {
-    const rt_adamw_shard *s = &opt->shard[i];
-    if (counts_shard(opt, i))
-      RT_RUN(opt->dev, sumsq, .x = rt_view_rows(p->item[i].g, s->row0, s->n),
-             .out = rt_view_rows(opt->sums, i, 1));
-  }
-  RT_TRY(rt_dev_get(opt->dev, opt->h_sums, opt->sums));
-  *sum = 0.0;
-  for (int i = 0; i < p->n; i++)
-    *sum += counts_shard(opt, i) ? opt->h_sums[i] : 0.0;
-  return RT_OK;
-}
-
 rt_err rt_adamw_grad_norm(rt_adamw *opt, double *norm)
 {
   const rt_grid *grid = opt->params->grid;
   double sum;
-  RT_TRY(my_sum(opt, &sum));
+  RT_RUN(opt->dev, sumsq, .x = flats_of(opt).g, .segments = opt->segments,
+         .out = opt->sum);
+  RT_TRY(rt_dev_get(opt->dev, &sum, opt->sum));
   // gathered and summed in rank order: the same bits on every rank
   RT_TRY(rt_comm_allgather(grid->world, &sum, sizeof sum, opt->rank_sums));
   double all = 0.0;
@@ -138,36 +242,32 @@ rt_err rt_adamw_grad_norm(rt_adamw *opt, double *norm)
   return RT_OK;
 }
 
-/** Update this rank's rows of one tensor. */
-static void update_tensor(rt_adamw *opt, int i)
+/** Update this rank's rows of a group of buckets. */
+static void update_group(rt_adamw *opt, const group *g)
 {
-  const rt_adamw_shard *s = &opt->shard[i];
-  const rt_param *q = &opt->params->item[i];
-  const bool decays = q->decay || opt->spec.decay_all;
-  const bool apart = q->master.cols > 0;
-  if (s->n > 0)
-    RT_RUN(opt->dev, adamw, .p = rt_param_master(q), .m = s->m, .v = s->v,
-           .g = rt_view_rows(q->g, s->row0, s->n), .step = opt->step,
-           .w = apart ? rt_view_rows(q->w, s->row0, s->n) : (rt_view){0},
+  const flats f = flats_of(opt);
+  const bool apart = f.p.data != f.w.data;
+  if (g->n > 0)
+    RT_RUN(opt->dev, adamw, .p = f.p, .m = f.m, .v = f.v, .g = f.g,
+           .segments = rt_view_rows(opt->segments, g->segment0, g->n),
+           .step = opt->step, .w = apart ? f.w : (rt_view){0},
            .beta1 = opt->spec.beta1, .beta2 = opt->spec.beta2,
-           .eps = opt->spec.eps,
-           .weight_decay = decays ? opt->spec.weight_decay : 0.0);
+           .eps = opt->spec.eps);
 }
 
 rt_err rt_adamw_update(rt_adamw *opt, int64_t t, double lr, double grad_scale)
 {
-  const rt_params *p = opt->params;
   const k_adamw_step step = {.lr = lr,
                              .grad_scale = grad_scale,
                              .bias1 = 1.0 - pow(opt->spec.beta1, (double)t),
                              .bias2 = 1.0 - pow(opt->spec.beta2, (double)t)};
-  RT_TRY(rt_params_arrive_all(p)); // those of the update before
+  RT_TRY(rt_params_arrive_all(opt->params)); // those of the update before
   RT_TRY(rt_dev_put(opt->dev, opt->step, &step));
   // in the order in which the next forward needs them
-  for (int i = 0, b = 0; b < p->n_buckets; b++) {
-    for (; i < p->n && p->item[i].bucket == b; i++)
-      update_tensor(opt, i);
-    RT_TRY(rt_buckets_start(&opt->gathers, b));
+  for (const group *g = opt->group; g < opt->group + opt->n_groups; g++) {
+    update_group(opt, g);
+    for (int b = g->first; b < g->end; b++)
+      RT_TRY(rt_buckets_start(&opt->gathers, b));
     rt_comm_progress();
   }
   return RT_OK;

@@ -25,6 +25,7 @@ typedef struct rt_adamw rt_adamw;
 RT_MUST rt_err rt_adamw_create(rt_params *params, rt_dev *dev,
                                const rt_adamw_spec *spec, rt_adamw **out);
 const rt_arena *rt_adamw_arena(const rt_adamw *opt);
+/** After the parameters have memory. */
 RT_MUST rt_err rt_adamw_commit(rt_adamw *opt);
 void rt_adamw_destroy(rt_adamw **opt);
 

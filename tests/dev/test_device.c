@@ -17,10 +17,17 @@ typedef struct scene {
   rt_view x, y;
 } scene;
 
+/** A table that sumsq refuses. */
+static rt_view outside(void)
+{
+  static k_segment all = {.n = N + 1};
+  return rt_view_of(&all, RT_F64, 1, K_N_SEGMENT);
+}
+
 static void start(scene *s, const char *kind)
 {
   RT_OKAY(rt_dev_create(kind, 1, &s->dev));
-  RT_PLAN(s->dev, sumsq, .x = s->x);
+  RT_PLAN(s->dev, sumsq, .segments = outside());
   RT_OKAY(rt_arena_create("test", &s->arena));
   RT_OKAY(rt_arena_reserve(s->arena, "x", RT_F32, 1, N, &s->x));
   RT_OKAY(rt_arena_reserve(s->arena, "y", RT_F32, 1, N, &s->y));
@@ -170,12 +177,11 @@ static void test_missing_wait(void)
   }
 }
 
-/** sumsq rejects rows with gaps and writes nothing, so its output shows what
- *  the device put there. */
+/** sumsq rejects segments outside of a view and writes nothing, so its output
+ *  shows what the device put there. */
 static void refused(const scene *s, rt_view out)
 {
-  const rt_view gaps = {s->x.data, RT_F32, 2, 2, 3};
-  RT_RUN(s->dev, sumsq, .x = gaps, .out = out);
+  RT_RUN(s->dev, sumsq, .x = s->x, .segments = outside(), .out = out);
   RT_FAILS(rt_dev_sync(s->dev), RT_ERR_INTERNAL, "kernel sumsq: ");
 }
 
@@ -193,6 +199,25 @@ static void test_poison(void)
     // an output that shares memory with an input must keep it
     refused(&s, rt_view_of((float *)s.x.data + 2, RT_F64, 1, 1));
     CU_ASSERT(now(s.x, 1.0f));
+    finish(&s);
+  }
+}
+
+/** Whoever stops the host is counted; who only adds to the queue is not. */
+static void test_host_waits(void)
+{
+  for (int lazy = 0; lazy < 2; lazy++) {
+    scene s;
+    float host[N] = {0};
+    start(&s, lazy ? "check" : "cpu");
+    RT_OKAY(rt_dev_put(s.dev, s.x, host));
+    RT_RUN(s.dev, fill, .y = s.y, .value = 1.0);
+    const rt_event event = rt_dev_event(s.dev);
+    CU_ASSERT_EQUAL(rt_dev_host_waits(s.dev), 0);
+    RT_OKAY(rt_dev_event_wait(s.dev, event));
+    RT_OKAY(rt_dev_get(s.dev, host, s.x));
+    RT_OKAY(rt_dev_sync(s.dev));
+    CU_ASSERT_EQUAL(rt_dev_host_waits(s.dev), 3);
     finish(&s);
   }
 }
@@ -216,8 +241,8 @@ static void test_errors_stick(void)
   for (int lazy = 0; lazy < 2; lazy++) {
     start(&s, lazy ? "check" : "cpu");
     RT_RUN(s.dev, fill, .y = s.x, .value = 1.0);
-    const rt_view gaps = {s.x.data, RT_F32, 2, 2, 3};
-    RT_RUN(s.dev, sumsq, .x = gaps, .out = rt_view_of(s.y.data, RT_F64, 1, 1));
+    RT_RUN(s.dev, sumsq, .x = s.x, .segments = outside(),
+           .out = rt_view_of(s.y.data, RT_F64, 1, 1));
     rt_err_set(RT_ERR_IO, "elsewhere", 1, "another error of this thread");
     RT_FAILS(rt_dev_sync(s.dev), RT_ERR_INTERNAL, "kernel sumsq: ");
     RT_OKAY(rt_dev_sync(s.dev)); // said once
@@ -297,6 +322,7 @@ RT_TEST_MAIN("device", {"kinds", test_create},
              {"copies stand in the queue", test_copies},
              {"check shows a missing wait", test_missing_wait},
              {"check poisons outputs", test_poison},
+             {"waits of the host are counted", test_host_waits},
              {"outputs in an input's memory", test_in_place},
              {"a kernel's error sticks until a wait", test_errors_stick},
              {"workspace is planned", test_workspace},

@@ -19,6 +19,8 @@ static void check_same(train_setup how, const rt_step_result *want, int n)
     CU_ASSERT(!got.bad && got.lr == 0.01);
   }
   CU_ASSERT(x.tr->n_updates == n && x.tr->n_skipped == 0);
+  const double launches = rt_trainer_counts(x.tr).optimizer_launches;
+  CU_ASSERT(launches >= 3 && launches <= 8); // of any number of tensors
   train_finish(&x);
 }
 

@@ -275,15 +275,16 @@ static void test_adamw(void)
       wv[i] = b2 * wv[i] + (1 - b2) * grad * grad;
       want[i] -= lr * (wm[i] / step.bias1) / (sqrt(wv[i] / step.bias2) + eps);
     }
-    k_adamw_args a = {.p = f64(p, 3, V / 3),
-                      .m = f64(m, 3, V / 3),
-                      .v = f64(v, 3, V / 3),
-                      .g = f64(g, 3, V / 3),
+    k_segment all = {.n = V, .weight_decay = wd};
+    k_adamw_args a = {.p = f64(p, 1, V),
+                      .m = f64(m, 1, V),
+                      .v = f64(v, 1, V),
+                      .g = f64(g, 1, V),
+                      .segments = f64(&all.p, 1, K_N_SEGMENT),
                       .step = f64((double *)&step, 1, 5),
                       .beta1 = b1,
                       .beta2 = b2,
-                      .eps = eps,
-                      .weight_decay = wd};
+                      .eps = eps};
     run(K_adamw, true, &a);
     step.skip = 1.0; // changes nothing
     run(K_adamw, true, &a);
@@ -317,11 +318,13 @@ static void test_bad_numbers(void)
 {
   static float x[MOST];
   double sum;
+  k_segment all = {.n = MOST};
   for (int i = 0; i < 3; i++) {
     memset(x, 0, sizeof x);
     x[MOST - 1 - 100 * i] = i == 0 ? 2.0f : i == 1 ? NAN : INFINITY;
     run(K_sumsq, false,
-        &(k_sumsq_args){rt_view_of(x, RT_F32, 4, MOST / 4), f64(&sum, 1, 1)});
+        &(k_sumsq_args){rt_view_of(x, RT_F32, 1, MOST),
+                        f64(&all.p, 1, K_N_SEGMENT), f64(&sum, 1, 1)});
     CU_ASSERT(i == 0 ? sum == 4.0 : !isfinite(sum));
   }
 }

@@ -28,6 +28,7 @@ typedef union call {
   k_topk_args topk;
   k_argmax_args argmax;
   k_draw_args draw;
+  k_sumsq_args sumsq;
   k_adamw_args adamw;
 } call;
 
@@ -139,10 +140,28 @@ static void set_attn_bwd(k_attn_bwd_args *a)
   a->scale = 0.25;
 }
 
+/** N segments of one element or more, together all of a view. */
+static void set_segments(k_segment *s)
+{
+  for (int i = 0; i < N; i++) {
+    const double at = i, n = i < N - 1 ? 1 : ANY - i;
+    s[i] = (k_segment){at, at, at, at, n, 0.1, i};
+  }
+}
+
+static void set_adamw(k_adamw_args *a)
+{
+  static const k_adamw_step step = {0.01, 0.5, 0.3, 0.2, 0.0};
+  set_segments(a->segments.data);
+  memcpy(a->step.data, &step, sizeof step);
+  a->beta1 = 0.9;
+  a->beta2 = 0.95;
+  a->eps = 1e-8;
+}
+
 /** What the arguments have behind the views. */
 static void set_rest(k_id kernel, call *c)
 {
-  static const double step[5] = {0.01, 0.5, 0.3, 0.2, 0.0};
   switch (kernel) {
   case K_gemm:
     c->gemm.alpha = 0.5;
@@ -191,12 +210,11 @@ static void set_rest(k_id kernel, call *c)
       ((double *)c->draw.u.data)[i] = 0.05 * (1 + i % K);
     c->draw.v_true = V - 3;
     break;
+  case K_sumsq:
+    set_segments(c->sumsq.segments.data);
+    break;
   case K_adamw:
-    memcpy(c->adamw.step.data, step, sizeof step);
-    c->adamw.beta1 = 0.9;
-    c->adamw.beta2 = 0.95;
-    c->adamw.eps = 1e-8;
-    c->adamw.weight_decay = 0.1;
+    set_adamw(&c->adamw);
     break;
   default:
     break;

@@ -313,56 +313,92 @@ static void test_swiglu_in_place(void)
   }
 }
 
-/** 200 003 numbers are four chunks, which any number of threads sums alike. */
+/** Two tensors, the first of them in segments, and a replica that does not
+ *  count: any number of threads sums alike. */
 static void test_sumsq(void)
 {
   tensor_reset();
-  enum { SIZE = 200003 };
-  const tensor x = tensor_random(1, SIZE, 1);
+  enum { SIZE = 200003, REST = 1003 };
+  const tensor x = tensor_random(1, SIZE + REST, 1);
+  k_segment s[] = {{.g = 0, .n = 131072},
+                   {.g = 131072, .n = SIZE - 131072},
+                   {.g = SIZE, .n = REST - 3, .sum = -1},
+                   {.g = SIZE + REST - 3, .n = 3, .sum = 2}};
   double want = 0.0;
-  for (int64_t i = 0; i < SIZE; i++)
-    want += x.d[i] * x.d[i];
+  for (int64_t i = 0; i < SIZE + REST; i++)
+    want += i < SIZE || i >= SIZE + REST - 3 ? x.d[i] * x.d[i] : 0.0;
   for (size_t i = 0; i < 2; i++) {
     double sum[3];
     for (int t = 0; t < 3; t++)
-      tensor_run_on(t + 1, K_sumsq, tensor_types[i],
-                    &(k_sumsq_args){.x = tensor_view(&x, tensor_types[i]),
-                                    .out = tensor_f64(&sum[t], 1, 1)});
+      tensor_run_on(
+          t + 1, K_sumsq, tensor_types[i],
+          &(k_sumsq_args){.x = tensor_view(&x, tensor_types[i]),
+                          .segments = tensor_f64(&s[0].p, 4, K_N_SEGMENT),
+                          .out = tensor_f64(&sum[t], 1, 1)});
     CU_ASSERT_DOUBLE_EQUAL(sum[0], want, 1e-13 * want);
     CU_ASSERT(sum[0] == sum[1] && sum[1] == sum[2]);
   }
 }
 
-/** f32 against torch's formula in double; test_kernels has f64. */
+/** f32 against torch's formula in double, in two segments with a gap between
+ *  them, of which one decays; test_kernels has f64. */
 static void test_adamw_f32(void)
 {
   tensor_reset();
-  const tensor p = tensor_random(N, D, 1), g = tensor_random(N, D, 2);
-  const tensor m = tensor_random(N, D, 3), v = tensor_random(N, D, 4);
-  const k_adamw_args a = {.p = tensor_view(&p, RT_F32),
-                          .m = tensor_view(&m, RT_F32),
-                          .v = tensor_view(&v, RT_F32),
-                          .g = tensor_view(&g, RT_F32),
-                          .beta1 = 0.9,
-                          .beta2 = 0.95,
-                          .eps = 1e-8,
-                          .weight_decay = 0.1};
-  double *want = tensor_want(N, D);
+  enum { SIZE = 1000, GAP = 600, END = 616 };
+  const tensor p = tensor_random(1, SIZE, 1), g = tensor_random(1, SIZE, 2);
+  const tensor m = tensor_random(1, SIZE, 3), v = tensor_random(1, SIZE, 4);
+  k_segment s[] = {{.n = GAP, .weight_decay = 0.1},
+                   {.p = END, .m = END, .g = END, .n = SIZE - END}};
   k_adamw_step step = {1e-2, 0.3, 0.2, 0.1, 0.0};
-  for (int64_t r = 0; r < N; r++)
-    for (int64_t c = 0; c < D; c++) {
-      const int64_t i = r * p.ld + c;
-      v.f[i] = fabsf(v.f[i]);
-      const double grad = 0.3 * (double)g.f[i];
-      const double mi = 0.9 * (double)m.f[i] + 0.1 * grad;
-      const double vi = 0.95 * (double)v.f[i] + 0.05 * grad * grad;
-      want[at(r, c)] = (double)p.f[i] * (1.0 - 1e-3) -
-                       1e-2 * (mi / 0.2) / (sqrt(vi / 0.1) + 1e-8);
-    }
-  k_adamw_args with_step = a;
-  with_step.step = tensor_f64((double *)&step, 1, 5);
-  tensor_run_on(2, K_adamw, RT_F32, &with_step);
+  double *want = tensor_want(1, SIZE);
+  for (int64_t i = 0; i < SIZE; i++) {
+    v.f[i] = fabsf(v.f[i]);
+    const double grad = 0.3 * (double)g.f[i];
+    const double mi = 0.9 * (double)m.f[i] + 0.1 * grad;
+    const double vi = 0.95 * (double)v.f[i] + 0.05 * grad * grad;
+    want[i] = (double)p.f[i];
+    if (i < GAP || i >= END)
+      want[i] = want[i] * (i < GAP ? 1.0 - 1e-3 : 1.0) -
+                1e-2 * (mi / 0.2) / (sqrt(vi / 0.1) + 1e-8);
+  }
+  k_adamw_args a = {.p = tensor_view(&p, RT_F32),
+                    .m = tensor_view(&m, RT_F32),
+                    .v = tensor_view(&v, RT_F32),
+                    .g = tensor_view(&g, RT_F32),
+                    .segments = tensor_f64(&s[0].p, 2, K_N_SEGMENT),
+                    .step = tensor_f64((double *)&step, 1, 5),
+                    .beta1 = 0.9,
+                    .beta2 = 0.95,
+                    .eps = 1e-8};
+  tensor_run_on(2, K_adamw, RT_F32, &a);
   tensor_check(&p, RT_F32, want, "adamw");
+}
+
+/** A segment outside of the views is refused, and nothing is changed. */
+static void test_segment_outside(void)
+{
+  enum { SIZE = 20 };
+  for (int k = 0; k < 4; k++) {
+    tensor_reset();
+    const tensor p = tensor_random(1, SIZE, 1),
+                 before = tensor_random(1, SIZE, 1);
+    k_segment s[] = {{.n = 10}, {.p = 10, .m = 10, .g = 10, .n = 10}};
+    *(k == 0 ? &s[1].p : k == 1 ? &s[1].m : k == 2 ? &s[1].g : &s[1].n) = 11;
+    k_adamw_step step = {1e-2, 1.0, 0.2, 0.1, 0.0};
+    const rt_view x = tensor_view(&p, RT_F64);
+    k_ctx ctx = tensor_ctx(1);
+    k_table_cpu()[K_adamw].fn[K_SET_F64](
+        &ctx, &(k_adamw_args){.p = x,
+                              .m = x,
+                              .v = x,
+                              .g = x,
+                              .segments = tensor_f64(&s[0].p, 2, K_N_SEGMENT),
+                              .step = tensor_f64((double *)&step, 1, 5)});
+    RT_FAILS(ctx.err, RT_ERR_INTERNAL, "segment 1 is outside of the views");
+    for (int i = 0; i < SIZE; i++)
+      CU_ASSERT_EQUAL(p.d[i], before.d[i]);
+  }
 }
 
 /** A wrong type or shape is rejected by name, and no later kernel runs. */
@@ -404,4 +440,5 @@ RT_TEST_MAIN("kernels_real", {"copy, add, scale", test_elementwise},
              {"SwiGLU in place", test_swiglu_in_place},
              {"sums of squares, any threads", test_sumsq},
              {"AdamW in f32", test_adamw_f32},
+             {"segments outside of the views", test_segment_outside},
              {"wrong arguments are refused", test_misuse})

@@ -375,28 +375,30 @@ static const char *reason(rt_stop stop)
   return texts[stop];
 }
 
-/** Bytes of gradients and weights that the busiest rank has sent over dp, per
- *  step since the start.  Collective. */
-static rt_err sent_per_step(const rt_train_run *run, double *bytes)
+/** Means per step since the start.  Collective. */
+static rt_err count_all(const rt_train_run *run, rt_run_counts *counts)
 {
   const int64_t n = run->step - run->first;
-  *bytes =
+  double sent =
       (double)rt_comm_sent(run->job->grid_s.comm_dp) / (double)(n > 0 ? n : 1);
-  return rt_comm_allreduce_host(run->job->world, bytes, 1, RT_F64, RT_MAX);
+  RT_TRY(rt_comm_allreduce_host(run->job->world, &sent, 1, RT_F64, RT_MAX));
+  *counts = (rt_run_counts){.sent_bytes = sent,
+                            .device = rt_trainer_counts(run->trainer)};
+  return RT_OK;
 }
 
 static rt_err summary(rt_train_run *run, rt_stop stop)
 {
   rt_job *job = run->job;
-  double sent;
+  rt_run_counts counts;
   const double s = rt_now_s() - job->phases.began;
   const double tokens =
       (double)((run->step - run->first) * job->batch_rows * job->seq);
   rt_phase_table table;
   RT_TRY(rt_phases_gather(&job->phases, job->world, &table));
-  RT_TRY(sent_per_step(run, &sent));
+  RT_TRY(count_all(run, &counts));
   RT_TRY(rt_agree(job->world, rt_progress_end(&run->progress, run->step,
-                                              reason(stop), &table, sent)));
+                                              reason(stop), &table, &counts)));
   rt_phases_say(&table);
   rt_info("%s at step %lld of %lld: %.0f tokens in %.1f s, %lld steps "
           "skipped%s%s",

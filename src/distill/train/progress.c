@@ -254,7 +254,7 @@ rt_err rt_progress_eval(rt_progress *p, int64_t step, const rt_eval_result *r)
 }
 
 rt_err rt_progress_end(rt_progress *p, int64_t step, const char *how,
-                       const rt_phase_table *table, double sent)
+                       const rt_phase_table *table, const rt_run_counts *counts)
 {
   rt_metrics *m = p->metrics;
   if (m == NULL)
@@ -262,7 +262,10 @@ rt_err rt_progress_end(rt_progress *p, int64_t step, const char *how,
   rt_metrics_begin(m, "end", step);
   rt_metrics_text(m, "how", how);
   rt_metrics_real(m, "time_s", time_of(p));
-  rt_metrics_real(m, "sent_bytes_per_step", sent);
+  rt_metrics_real(m, "sent_bytes_per_step", counts->sent_bytes);
+  rt_metrics_real(m, "host_waits_per_step", counts->device.host_waits);
+  rt_metrics_real(m, "optimizer_launches_per_step",
+                  counts->device.optimizer_launches);
   for (int i = 0; i < RT_PHASE_LINES; i++) {
     const double over_ranks[] = {table->min[i], table->avg[i], table->max[i]};
     rt_metrics_reals(m, rt_phase_line_name(i), over_ranks, 3);

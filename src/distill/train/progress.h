@@ -56,9 +56,15 @@ void rt_progress_line(rt_progress *p, int64_t step, const rt_step_result *r,
                       double rss_bytes, double wait);
 RT_MUST rt_err rt_progress_eval(rt_progress *p, int64_t step,
                                 const rt_eval_result *r);
-/** Write the last line of the metrics, and sync to disk.  \a sent: bytes of
- *  gradients and weights per step that the busiest rank has sent over dp. */
+/** Means per step since the start. */
+typedef struct rt_run_counts {
+  double sent_bytes; /**< of gradients and weights, by the busiest rank, over
+                        dp */
+  rt_step_counts device;
+} rt_run_counts;
+/** Write the last line of the metrics, and sync to disk. */
 RT_MUST rt_err rt_progress_end(rt_progress *p, int64_t step, const char *how,
-                               const rt_phase_table *table, double sent);
+                               const rt_phase_table *table,
+                               const rt_run_counts *counts);
 
 #endif

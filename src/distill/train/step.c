@@ -76,9 +76,8 @@ static rt_err micro_step(rt_trainer *tr, double alpha, double weight_total,
 
 static void clear_gradients(rt_trainer *tr)
 {
-  const rt_params *params = rt_model_params(tr->model);
-  for (int i = 0; i < params->n_buckets; i++)
-    RT_RUN(tr->spec.dev, fill, .y = params->bucket_grad[i], .value = 0.0);
+  RT_RUN(tr->spec.dev, fill, .y = rt_params_grads(rt_model_params(tr->model)),
+         .value = 0.0);
 }
 
 /** Sum the parts of the loss over all rows of the step. */
@@ -112,6 +111,34 @@ static rt_err update(rt_trainer *tr, const rt_step_result *r)
   return rt_adamw_update(tr->opt, tr->n_updates, r->lr, scale);
 }
 
+/** Norm of the gradients, and the update, unless the step is bad. */
+static rt_err optimize(rt_trainer *tr, const rt_loss *loss, rt_step_result *out)
+{
+  RT_TRY(rt_adamw_grad_norm(tr->opt, &out->grad_norm));
+  out->lm = loss->lm;
+  out->kd = loss->kd;
+  out->entries = loss->entries;
+  out->loss = (1.0 - out->alpha) * loss->lm + out->alpha * loss->kd;
+  out->bad = looks_bad(tr, out->loss, out->grad_norm);
+  if (!out->bad)
+    return update(tr, out);
+  tr->n_skipped++;
+  return RT_OK;
+}
+
+rt_step_counts rt_trainer_counts(const rt_trainer *tr)
+{
+  const double n = tr->n_run > 0 ? (double)tr->n_run : 1.0;
+  return (rt_step_counts){.host_waits = (double)tr->n_waits / n,
+                          .optimizer_launches = (double)tr->n_optimizer / n};
+}
+
+/** Launches so far; this waits for nothing. */
+static int64_t launched(const rt_trainer *tr)
+{
+  return rt_dev_event(tr->spec.dev).at;
+}
+
 rt_err rt_trainer_step(rt_trainer *tr, int64_t step, rt_step_result *out)
 {
   const rt_step_spec *const spec = &tr->spec;
@@ -120,6 +147,7 @@ rt_err rt_trainer_step(rt_trainer *tr, int64_t step, rt_step_result *out)
   const int64_t n_micro = spec->rows_per_rank / spec->micro_rows;
   // every token of a row has weight 1
   const double weight_total = (double)(spec->batch_rows * spec->seq);
+  const int64_t waits = rt_dev_host_waits(spec->dev);
   rt_loss loss = {0};
   *out = (rt_step_result){.lr = rt_schedule_at(&tr->lr, step)};
   if (tr->teacher != NULL)
@@ -135,17 +163,12 @@ rt_err rt_trainer_step(rt_trainer *tr, int64_t step, rt_step_result *out)
   RT_TRY(rt_gradsync_finish(tr->sync));
   RT_TRY(sum_loss(tr, &loss));
   rt_phases_to(ph, RT_PHASE_OPTIMIZER);
-  RT_TRY(rt_adamw_grad_norm(tr->opt, &out->grad_norm));
-  out->lm = loss.lm;
-  out->kd = loss.kd;
-  out->entries = loss.entries;
-  out->loss = (1.0 - out->alpha) * loss.lm + out->alpha * loss.kd;
-  out->bad = looks_bad(tr, out->loss, out->grad_norm);
-  if (out->bad)
-    tr->n_skipped++;
-  else
-    RT_TRY(update(tr, out));
+  const int64_t before = launched(tr);
+  RT_TRY(optimize(tr, &loss, out));
+  tr->n_optimizer += 1 + launched(tr) - before; // 1: clear_gradients
   RT_TRY(rt_window_capture_end_step(tr->capture));
+  tr->n_waits += rt_dev_host_waits(spec->dev) - waits;
+  tr->n_run++;
   rt_phases_to(ph, was);
   return RT_OK;
 }

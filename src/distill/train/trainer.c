@@ -73,8 +73,8 @@ static rt_err commit_own(rt_trainer *tr)
 rt_err rt_trainer_commit(rt_trainer *tr)
 {
   rt_dev *const dev = tr->spec.dev;
-  RT_TRY(rt_agree(tr->world, commit_own(tr)));
   RT_TRY(rt_model_commit(tr->model));
+  RT_TRY(rt_agree(tr->world, commit_own(tr)));
   if (tr->teacher != NULL)
     RT_TRY(rt_teacher_commit(tr->teacher));
   if (tr->weights[0] != '\0')

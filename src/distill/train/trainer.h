@@ -55,6 +55,9 @@ typedef struct rt_trainer {
   uint64_t rows_seen; /**< hash of this rank's rows so far */
   int64_t n_updates;  /**< t of AdamW: number of steps that were not skipped */
   int64_t n_skipped;
+  int64_t n_run, n_waits,
+      n_optimizer;  /**< since the start: steps, waits of the host for the
+                       device in them, launches of the optimizer */
   double norm_mean; /**< running mean of the gradient norm, 0 at the start */
   rt_run_id id;     /**< identifies this run in its checkpoints */
   rt_arena *input;  /**< owned: memory of the three views below */
