@@ -10,6 +10,7 @@
 #include "io/common/ranks.h"
 #include "io/common/json.h"
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,7 +139,8 @@ static rt_err join_raw(seal *s, const char *path, const rt_extent *raw, int n)
 /** A file that this rank has opened. */
 typedef struct source {
   int fd;
-  const char *path; // borrowed
+  const char *path;         // borrowed
+  const _Atomic bool *stop; // borrowed; NULL: never
 } source;
 
 /** XXH3 of checked blocks [first, first + n) into \a hash. */
@@ -154,6 +156,10 @@ static rt_err hash_blocks(const seal *s, const source *from, int64_t first,
     err = RT_FAIL(RT_ERR_MEM, "%lld bytes to hash %s",
                   (long long)s->block_bytes, path);
   for (int64_t i = 0; i < n && err == RT_OK; i++) {
+    if (from->stop != NULL && atomic_load(from->stop)) {
+      err = RT_FAIL(RT_ERR_STOPPED, "the seal of %s is given up", path);
+      break;
+    }
     const int64_t begin = s->block[first + i] * s->block_bytes;
     const size_t size = (size_t)(block_end(s, s->block[first + i]) - begin);
     err = rt_file_read_at(from->fd, path, block, size, begin);
@@ -236,7 +242,7 @@ static rt_err new_sealing(const rt_seal_spec *spec, rt_sealing **out)
   strcpy(x->path, spec->path);
   x->comm = spec->comm;
   x->whole = spec->hashes == RT_SEAL_SHA256;
-  x->from = (source){-1, x->path};
+  x->from = (source){-1, x->path, spec->stop};
   return rt_file_open(x->path, &x->from.fd);
 }
 
@@ -326,7 +332,7 @@ rt_err rt_sealing_finish(rt_err err, rt_sealing **x)
 rt_err rt_seal_write(MPI_Comm comm, const char *path, const rt_extent *raw,
                      int n_raw, rt_seal_hashes hashes)
 {
-  const rt_seal_spec spec = {comm, path, raw, n_raw, hashes};
+  const rt_seal_spec spec = {comm, path, raw, n_raw, hashes, NULL};
   rt_sealing *x;
   RT_TRY(rt_sealing_begin(&spec, &x));
   return rt_sealing_finish(rt_sealing_hash(x), &x);
@@ -460,7 +466,7 @@ void rt_seal_proof_clear(rt_seal_proof *proof)
 rt_err rt_seal_check_open(MPI_Comm comm, int fd, const char *path,
                           rt_seal_proof *proof)
 {
-  const source from = {fd, path};
+  const source from = {fd, path, NULL};
   seal s = {0};
   *proof = (rt_seal_proof){0};
   rt_err err = get(comm, &from, &s, &proof->hash);

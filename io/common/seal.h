@@ -44,6 +44,8 @@ typedef struct rt_seal_spec {
   const rt_extent *raw;
   int n_raw;
   rt_seal_hashes hashes;
+  const _Atomic bool *stop; /**< NULL; or rt_sealing_hash gives up soon after
+                               another thread sets it, with RT_ERR_STOPPED */
 } rt_seal_spec;
 typedef struct rt_sealing rt_sealing;
 /** Divide the blocks among the ranks.  Collective. */

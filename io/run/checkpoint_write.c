@@ -265,18 +265,18 @@ static rt_err put_slabs(void *self)
 {
   rt_checkpoint_writer *const w = self;
   rt_err err = w->to != NULL ? RT_OK : rt_outfile_open(w->path, &w->to);
+  if (err == RT_OK)
+    rt_outfile_heed(w->to, &w->stop);
   for (int i = 0; err == RT_OK && i < w->p.n; i++)
     err = put_slab(w, &w->p.slabs[i], w->p.where[i].offset);
-  if (err == RT_OK && atomic_load(&w->stop)) { // the failed peer has the error
-    rt_outfile_drop(&w->to);
-    return RT_OK;
-  }
-  return rt_outfile_finish(err, &w->to);
+  err = rt_outfile_finish(err, &w->to);
+  return err == RT_ERR_STOPPED ? RT_OK : err; // the failed peer has the error
 }
 
 static rt_err hash_share(void *self)
 {
-  return rt_sealing_hash(((rt_checkpoint_writer *)self)->sealing);
+  const rt_err err = rt_sealing_hash(((rt_checkpoint_writer *)self)->sealing);
+  return err == RT_ERR_STOPPED ? RT_OK : err;
 }
 
 /** Rename the finished folder; an older one of the same step is removed
@@ -408,7 +408,7 @@ rt_checkpoint_state rt_checkpoint_poll(const rt_checkpoint_writer *w)
                                      : RT_CHECKPOINT_READY;
 }
 
-/** Go on after this rank's work, which had the result \a err. */
+/** Go on after the work, on whose result \a err the ranks have agreed. */
 static rt_err go_on(rt_err err, rt_checkpoint_writer *w, bool *published)
 {
   if (w->sealing != NULL) {
@@ -416,9 +416,10 @@ static rt_err go_on(rt_err err, rt_checkpoint_writer *w, bool *published)
     *published = err == RT_OK;
     return err;
   }
-  const rt_seal_spec spec = {
-      .comm = w->comm, .path = w->path, .hashes = RT_SEAL_BLOCKS};
-  err = rt_group_agree(w->comm, err);
+  const rt_seal_spec spec = {.comm = w->comm,
+                             .path = w->path,
+                             .hashes = RT_SEAL_BLOCKS,
+                             .stop = &w->stop};
   if (err == RT_OK)
     err = rt_sealing_begin(&spec, &w->sealing);
   if (err != RT_OK)
@@ -435,6 +436,8 @@ rt_err rt_checkpoint_go_on(rt_checkpoint_writer **out, bool *published)
   if (rt_checkpoint_poll(w) == RT_CHECKPOINT_WRITES)
     atomic_store(&w->stop, true);
   rt_err err = w->worker != NULL ? rt_worker_wait(w->worker) : w->done;
+  // disks differ, and training survives the error
+  err = rt_agree_ranks(w->comm, err, RT_LATE, RT_HERE);
   err = go_on(err, w, published);
   if (err != RT_OK || *published)
     rt_checkpoint_abandon(out);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,7 +31,8 @@ struct rt_outfile {
   char *tail; // owned [piece_bytes]: appended bytes, n_tail of them, not
               // written yet
   size_t n_tail;
-  int64_t end; // where the tail belongs
+  int64_t end;              // where the tail belongs
+  const _Atomic bool *stop; // borrowed; NULL: never
   char path[];
 };
 
@@ -123,9 +125,22 @@ rt_err rt_outfile_resize(rt_outfile *f, int64_t bytes)
   return rt_file_cut(f->fd, f->path, bytes);
 }
 
+void rt_outfile_heed(rt_outfile *f, const _Atomic bool *stop)
+{
+  f->stop = stop;
+}
+
+static rt_err go_on(const rt_outfile *f)
+{
+  RT_CHECK(f->stop == NULL || !atomic_load(f->stop), RT_ERR_STOPPED,
+           "%s is given up", f->path);
+  return RT_OK;
+}
+
 static rt_err read_back(const rt_outfile *f, void *got)
 {
   for (size_t i = 0; i < f->n; i++) {
+    RT_TRY(go_on(f));
     const piece *const p = &f->piece[i];
     const rt_err err =
         rt_file_read_at(f->fd, f->path, got, p->bytes, p->offset);
@@ -143,6 +158,7 @@ static rt_err prove(rt_outfile *f)
 {
   if (f->n_tail > 0)
     RT_TRY(put_tail(f));
+  RT_TRY(go_on(f));
   RT_TRY(rt_file_flush(f->fd, f->path));
   void *const got = malloc(piece_bytes);
   RT_CHECK(got != NULL, RT_ERR_MEM, "%zu bytes to read %s back", piece_bytes,

@@ -11,6 +11,7 @@
 #define RT_OUTFILE_H
 
 #include "base/err.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,10 @@ RT_MUST rt_err rt_outfile_append(rt_outfile *f, const void *data, size_t n);
 void rt_outfile_seek(rt_outfile *f, int64_t offset);
 /** Set the file's size; bytes that were not written read as 0. */
 RT_MUST rt_err rt_outfile_resize(rt_outfile *f, int64_t bytes);
+
+/** Once *\a stop is true, which another thread may set, rt_outfile_finish gives
+ *  up soon, with RT_ERR_STOPPED. */
+void rt_outfile_heed(rt_outfile *f, const _Atomic bool *stop);
 
 /** If \a err is RT_OK: sync the file to disk, read it back, compare it with
  *  what was written, and close it.  Otherwise only close it and return \a err.

@@ -51,6 +51,23 @@ static void test_pieces(void)
   scratch_remove(folder);
 }
 
+/** Another thread says stop: nothing more is read back. */
+static void test_given_up(void)
+{
+  _Atomic bool stop = false;
+  begin();
+  for (int i = 0; i < 2; i++) {
+    rt_outfile *f;
+    RT_OKAY(rt_outfile_create(path, &f));
+    rt_outfile_heed(f, &stop);
+    RT_OKAY(rt_outfile_append(f, "text", 4));
+    const rt_err err = rt_outfile_finish(RT_OK, &f);
+    CU_ASSERT_EQUAL(err, i == 0 ? RT_OK : RT_ERR_STOPPED);
+    stop = true;
+  }
+  scratch_remove(folder);
+}
+
 /** A byte is lost, before and after the sync to disk. */
 static void test_lost(void)
 {
@@ -172,6 +189,7 @@ static void test_similar(void)
   scratch_remove(folder);
 }
 
-RT_TEST_MAIN("outfile", {"pieces", test_pieces}, {"bytes are lost", test_lost},
-             {"a draft", test_draft}, {"two of one name", test_two},
-             {"left-overs", test_left_over}, {"similar names", test_similar})
+RT_TEST_MAIN("outfile", {"given up", test_given_up}, {"pieces", test_pieces},
+             {"bytes are lost", test_lost}, {"a draft", test_draft},
+             {"two of one name", test_two}, {"left-overs", test_left_over},
+             {"similar names", test_similar})
