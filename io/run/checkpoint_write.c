@@ -248,15 +248,18 @@ static rt_err put_run(rt_checkpoint_writer *w, const char *data, int64_t bytes,
 static rt_err put_slab(rt_checkpoint_writer *w, const rt_slab *s,
                        int64_t offset)
 {
-  const int64_t size = (int64_t)rt_dtype_size(s->data.dtype);
-  const int64_t cols = s->data.cols, ld = s->data.ld;
-  const bool whole = cols == s->cols && cols == ld;
-  const int64_t n = whole && s->data.rows > 0 ? 1 : s->data.rows;
-  const int64_t bytes = (whole ? s->data.rows : 1) * cols * size;
-  for (int64_t r = 0; r < n; r++)
-    RT_TRY(put_run(w, (const char *)s->data.data + r * ld * size, bytes,
-                   offset + ((s->row0 + r) * s->cols + s->col0) * size));
-  return RT_OK;
+  const rt_view *const v = &s->data;
+  const int64_t size = (int64_t)rt_dtype_size(v->dtype);
+  const int64_t at = offset + (s->row0 * s->cols + s->col0) * size;
+  if (v->cols == s->cols && v->cols == v->ld)
+    return put_run(w, v->data, v->rows * v->cols * size, at);
+  const rt_outfile_rows rows = {.data = v->data,
+                                .n_rows = v->rows,
+                                .row_bytes = v->cols * size,
+                                .stride = v->ld * size,
+                                .offset = at,
+                                .file_stride = s->cols * size};
+  return rt_outfile_put_rows(w->to, &rows);
 }
 
 /** Write this rank's parts to the file that rank 0 has laid out, and read them

@@ -17,11 +17,13 @@
 /** Maximum size of a piece, and of the buffer for reading back. */
 static const size_t piece_bytes = (size_t)1 << 20;
 
-/** A range of the file and the hash of what was written there. */
+/** Ranges of the file, rows of a matrix or one, and the hash of what was
+ * written there. */
 typedef struct piece {
-  int64_t offset;
-  size_t bytes; // <= piece_bytes
-  uint64_t hash;
+  int64_t offset, stride; // of the first range, from one to the next
+  size_t bytes;           // of each, <= piece_bytes
+  int64_t n;              // ranges
+  uint64_t hash;          // of their hashes
 } piece;
 
 struct rt_outfile {
@@ -61,8 +63,26 @@ rt_err rt_outfile_open(const char *path, rt_outfile **out)
   return open_as(path, 0, out);
 }
 
-static rt_err remember(rt_outfile *f, const void *data, size_t n,
-                       int64_t offset)
+void rt_outfile_heed(rt_outfile *f, const _Atomic bool *stop)
+{
+  f->stop = stop;
+}
+
+static rt_err go_on(const rt_outfile *f)
+{
+  RT_CHECK(f->stop == NULL || !atomic_load(f->stop), RT_ERR_STOPPED,
+           "%s is given up", f->path);
+  return RT_OK;
+}
+
+/** Add a range to the hash of those before it. */
+static uint64_t hash_more(uint64_t hash, const void *data, size_t n)
+{
+  const uint64_t both[] = {hash, rt_hash_xxh3(data, n)};
+  return rt_hash_xxh3(both, sizeof both);
+}
+
+static rt_err remember(rt_outfile *f, const piece *p)
 {
   if (f->n == f->room) {
     const size_t room = 2 * f->room + 16;
@@ -72,7 +92,7 @@ static rt_err remember(rt_outfile *f, const void *data, size_t n,
     f->piece = more;
     f->room = room;
   }
-  f->piece[f->n++] = (piece){offset, n, rt_hash_xxh3(data, n)};
+  f->piece[f->n++] = *p;
   return RT_OK;
 }
 
@@ -81,11 +101,42 @@ rt_err rt_outfile_put_at(rt_outfile *f, const void *data, size_t n,
 {
   for (size_t done = 0; done < n;) {
     const size_t size = n - done < piece_bytes ? n - done : piece_bytes;
-    RT_TRY(
-        remember(f, (const char *)data + done, size, offset + (int64_t)done));
+    const piece p = {.offset = offset + (int64_t)done,
+                     .bytes = size,
+                     .n = 1,
+                     .hash = hash_more(0, (const char *)data + done, size)};
+    RT_TRY(remember(f, &p));
     done += size;
   }
   return rt_file_write_at(f->fd, f->path, data, n, offset);
+}
+
+rt_err rt_outfile_put_rows(rt_outfile *f, const rt_outfile_rows *x)
+{
+  const size_t bytes = (size_t)x->row_bytes;
+  const bool whole = x->row_bytes == x->stride && x->stride == x->file_stride;
+  if (whole)
+    return rt_outfile_put_at(f, x->data, (size_t)x->n_rows * bytes, x->offset);
+  piece p = {.bytes = bytes, .stride = x->file_stride};
+  for (int64_t i = 0; i < x->n_rows; i++) {
+    const char *const row = (const char *)x->data + i * x->stride;
+    const int64_t offset = x->offset + i * x->file_stride;
+    if (bytes > piece_bytes) {
+      RT_TRY(rt_outfile_put_at(f, row, bytes, offset));
+      continue;
+    }
+    RT_TRY(go_on(f));
+    if (p.n == 0)
+      p.offset = offset;
+    p.hash = hash_more(p.n > 0 ? p.hash : 0, row, bytes);
+    p.n++;
+    RT_TRY(rt_file_write_at(f->fd, f->path, row, bytes, offset));
+    if ((size_t)p.n * bytes >= piece_bytes || i + 1 == x->n_rows) {
+      RT_TRY(remember(f, &p));
+      p.n = 0;
+    }
+  }
+  return RT_OK;
 }
 
 static rt_err put_tail(rt_outfile *f)
@@ -125,15 +176,23 @@ rt_err rt_outfile_resize(rt_outfile *f, int64_t bytes)
   return rt_file_cut(f->fd, f->path, bytes);
 }
 
-void rt_outfile_heed(rt_outfile *f, const _Atomic bool *stop)
+static rt_err read_piece(const rt_outfile *f, const piece *p, void *got)
 {
-  f->stop = stop;
-}
-
-static rt_err go_on(const rt_outfile *f)
-{
-  RT_CHECK(f->stop == NULL || !atomic_load(f->stop), RT_ERR_STOPPED,
-           "%s is given up", f->path);
+  uint64_t hash = 0;
+  rt_err err = RT_OK;
+  for (int64_t i = 0; i < p->n && err == RT_OK; i++) {
+    err = rt_file_read_at(f->fd, f->path, got, p->bytes,
+                          p->offset + i * p->stride);
+    if (err == RT_OK)
+      hash = hash_more(hash, got, p->bytes);
+  }
+  RT_CHECK(err == RT_OK && hash == p->hash, RT_ERR_IO,
+           "%s: bytes %" PRId64 "..%" PRId64 " do not read back as they were "
+           "written%s%s: the disk or its file system lost them; see to it "
+           "and run again",
+           f->path, p->offset,
+           p->offset + (p->n - 1) * p->stride + (int64_t)p->bytes,
+           err == RT_OK ? "" : ": ", err == RT_OK ? "" : rt_err_text());
   return RT_OK;
 }
 
@@ -141,15 +200,7 @@ static rt_err read_back(const rt_outfile *f, void *got)
 {
   for (size_t i = 0; i < f->n; i++) {
     RT_TRY(go_on(f));
-    const piece *const p = &f->piece[i];
-    const rt_err err =
-        rt_file_read_at(f->fd, f->path, got, p->bytes, p->offset);
-    RT_CHECK(err == RT_OK && rt_hash_xxh3(got, p->bytes) == p->hash, RT_ERR_IO,
-             "%s: bytes %" PRId64 "..%" PRId64 " do not read back as they were "
-             "written%s%s: the disk or its file system lost them; see to it "
-             "and run again",
-             f->path, p->offset, p->offset + (int64_t)p->bytes,
-             err == RT_OK ? "" : ": ", err == RT_OK ? "" : rt_err_text());
+    RT_TRY(read_piece(f, &f->piece[i], got));
   }
   return RT_OK;
 }

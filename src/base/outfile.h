@@ -27,6 +27,14 @@ RT_MUST rt_err rt_outfile_open(const char *path, rt_outfile **out);
  */
 RT_MUST rt_err rt_outfile_put_at(rt_outfile *f, const void *data, size_t n,
                                  int64_t offset);
+/** Write \a n_rows rows of \a row_bytes each, which are \a stride bytes apart
+ * in memory, and \a file_stride in the file from \a offset on.  What is
+ *  remembered for reading back does not grow with short rows. */
+typedef struct rt_outfile_rows {
+  const void *data;
+  int64_t n_rows, row_bytes, stride, offset, file_stride;
+} rt_outfile_rows;
+RT_MUST rt_err rt_outfile_put_rows(rt_outfile *f, const rt_outfile_rows *rows);
 /** Append after the bytes appended before, starting at offset 0 or where
  *  rt_outfile_seek said.  Small pieces are buffered. */
 RT_MUST rt_err rt_outfile_append(rt_outfile *f, const void *data, size_t n);

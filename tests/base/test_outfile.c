@@ -51,6 +51,33 @@ static void test_pieces(void)
   scratch_remove(folder);
 }
 
+/** Columns of a matrix, row by row; what is lost of them is noticed. */
+static void test_rows(void)
+{
+  enum { ROWS = 600, COLS = 4000, SKIP = 100 };
+  unsigned char *const x = malloc(ROWS * COLS);
+  for (int i = 0; i < ROWS * COLS; i++)
+    x[i] = (unsigned char)((unsigned)i * 2654435761U >> 24);
+  begin();
+  for (int lost = -1; lost < ROWS; lost += ROWS / 3) {
+    rt_outfile *f;
+    RT_OKAY(rt_outfile_create(path, &f));
+    const rt_outfile_rows left = {x, ROWS, SKIP, COLS, 0, COLS};
+    const rt_outfile_rows right = {x + SKIP, ROWS, COLS - SKIP,
+                                   COLS,     SKIP, COLS};
+    RT_OKAY(rt_outfile_put_rows(f, &right));
+    RT_OKAY(rt_outfile_put_rows(f, &left));
+    if (lost >= 0)
+      scratch_flip(path, (int64_t)lost * COLS + SKIP / 2, 1);
+    const rt_err err = rt_outfile_finish(RT_OK, &f);
+    CU_ASSERT_EQUAL(err, lost < 0 ? RT_OK : RT_ERR_IO);
+    if (lost < 0)
+      check_contents(path, x, ROWS * COLS);
+  }
+  free(x);
+  scratch_remove(folder);
+}
+
 /** Another thread says stop: nothing more is read back. */
 static void test_given_up(void)
 {
@@ -189,7 +216,7 @@ static void test_similar(void)
   scratch_remove(folder);
 }
 
-RT_TEST_MAIN("outfile", {"given up", test_given_up}, {"pieces", test_pieces},
-             {"bytes are lost", test_lost}, {"a draft", test_draft},
-             {"two of one name", test_two}, {"left-overs", test_left_over},
-             {"similar names", test_similar})
+RT_TEST_MAIN("outfile", {"rows", test_rows}, {"given up", test_given_up},
+             {"pieces", test_pieces}, {"bytes are lost", test_lost},
+             {"a draft", test_draft}, {"two of one name", test_two},
+             {"left-overs", test_left_over}, {"similar names", test_similar})

@@ -24,16 +24,21 @@ struct rt_saver {
   char folder[RT_PATH_MAX];
 };
 
-/** Memory of HDF5 and the seal: measured, 5.2 MiB on two ranks; independent of
- *  the size of tensors, which are written directly from their location. */
+/** Memory of HDF5 and the seal: measured, 5.2 MiB on two ranks; tensors are
+ *  written directly from their location. */
 static const double writing_bytes = 0x1p20 * 6.0;
+/** Per byte that a rank writes, to read it back: 40 bytes for each MiB, in an
+ *  array that doubles.  Per byte of the file, for the seal: an index, a hash
+ * and its text for each MiB. */
+static const double written_share = 0x1p-20 * 80.0, file_share = 0x1p-20 * 33.0;
 
 double rt_save_memory(const rt_arch *arch, rt_dtype master, int n_ranks,
                       const rt_dev *dev)
 {
   const double states = 3.0 * (double)rt_arch_n_params(arch) / n_ranks *
                         (double)rt_dtype_size(master);
-  return writing_bytes + (rt_dev_on_host(dev) ? 0.0 : states);
+  return writing_bytes + states * (written_share + n_ranks * file_share) +
+         (rt_dev_on_host(dev) ? 0.0 : states);
 }
 
 static rt_err fill_meta(const rt_run_spec *run, const rt_trainer *t,
