@@ -40,6 +40,7 @@ DATASETS = {"dataset": ["capture.top_k=100"],
             "wide": ["capture.top_k=6554", "capture.encoding=exact"]}
 TP2 = ["student.tp=2", "teacher.tp=2"]
 DEEP = ["train", "deck.yaml", "student.blocks=8", "train.length=1 steps"]
+BF16 = ["run.dtype=bf16"]
 SHORT = ["train.length=1 steps"]
 RUNS = {  # name: ranks, arguments
     "lm": (1, ["train", "deck.yaml"]),
@@ -47,6 +48,9 @@ RUNS = {  # name: ranks, arguments
     "lm tp 2": (2, ["train", "deck.yaml", "student.tp=2"]),
     "lm deep": (1, DEEP),
     "lm deep, recompute": (1, DEEP + ["train.recompute=block"]),
+    "lm bf16": (1, ["train", "deck.yaml"] + BF16),
+    "lm bf16, 4 threads": (1, ["train", "deck.yaml", "run.threads=4"] + BF16),
+    "lm deep, bf16": (1, DEEP + BF16),
     "lm with checkpoint": (2, ["train", "deck.yaml", "output.dir=run",
                                "checkpoint.async=false"]),
     "lm, checkpoint meanwhile": (2, ["train", "deck.yaml", "output.dir=run",

@@ -15,6 +15,8 @@ void k_gemm_inside(const k_gemm_args *args);
  *  processor. */
 RT_MUST rt_err k_gemm_open(void **out);
 void k_gemm_close(void *kept);
+/** Memory that oneDNN takes for products of bf16, if it computes them. */
+size_t k_gemm_onednn_bytes(const k_ctx *ctx);
 /** The gemm kernel in bf16 by oneDNN; ctx->backend is not NULL. */
 void k_gemm_onednn(k_ctx *ctx, const k_gemm_args *args);
 /** The same by CBLAS, from panels in f32 that take k_gemm_panel_bytes of the

@@ -78,6 +78,11 @@ const char *rt_dev_library_bf16(void)
   return k_gemm_bf16_library();
 }
 
+size_t rt_dev_library_bf16_bytes(const rt_dev *dev)
+{
+  return k_gemm_onednn_bytes(&dev->ctx);
+}
+
 static void *alloc(void *self, size_t bytes)
 {
   rt_dev *dev = self;

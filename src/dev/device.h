@@ -32,6 +32,9 @@ void rt_dev_wake_library(char **argv);
 const char *rt_dev_library(void);
 /** What computes matrix products in bf16. */
 const char *rt_dev_library_bf16(void);
+/** Memory that this library takes once it multiplies bf16, beside all that is
+ *  planned. */
+size_t rt_dev_library_bf16_bytes(const rt_dev *dev);
 
 /** Memory functions for arenas on this device ("check" fills new memory with
  *  NaN). */

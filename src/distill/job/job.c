@@ -218,6 +218,9 @@ rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,
   RT_TRY(rt_agree(world, rt_dev_create(rt_deck_text(deck, RT_KEY_RUN_DEVICE),
                                        job->threads.n, &job->dev)));
   RT_TRY(choose_types(job));
+  if (job->types_s.act == RT_BF16 || job->types_t.act == RT_BF16)
+    rt_job_beside(job, "products of bf16",
+                  (double)rt_dev_library_bf16_bytes(job->dev));
   RT_TRY(rt_grid_init(&job->grid_s, world,
                       (int)rt_deck_int(deck, RT_KEY_STU_TP), "student.tp"));
   RT_TRY(rt_grid_init(&job->grid_t, world,
