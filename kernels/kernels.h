@@ -54,6 +54,7 @@ typedef struct k_ctx {
   K(xent_grad, "biiiiiio", "zNV iN1 IN1 INK SNK dN6 dN5 eNV")                  \
   K(dense_stats, "bbio", "zNV zNV iN1 dN6")                                    \
   K(dense_grad, "iiiiio", "zNV zNV iN1 dN6 dN5 eNV")                           \
+  K(loss_coef, "iiiob", "d*6 dN2 IN1 dN5 d13")                                 \
   K(topk, "iiooo", "zNV iN1 iNK zNK dN6")                                      \
   K(argmax, "ioo", "zNV iN1 dN1")                                              \
   K(draw, "iiio", "zNV dN6 dNK iNK")                                           \
@@ -256,6 +257,36 @@ typedef struct k_dense_grad_args {
   rt_view dz; /**< as in xent_grad; may take the memory of z_s */
   int64_t v0;
 } k_dense_grad_args;
+
+/** What the host knows of a token: one row of a view f64 [n, K_N_TERM]. */
+typedef struct k_term {
+  double weight;  /**< of the token over that of the whole step */
+  double entropy; /**< of its sparse target; 0 to leave it out of the loss */
+} k_term;
+enum { K_N_TERM = sizeof(k_term) / sizeof(double) };
+
+/** Sums over tokens: a view f64 [1, K_N_LOSS]. */
+typedef struct k_loss {
+  double lm;      /**< cross-entropy with the text */
+  double kd;      /**< KL(t || q), or soft cross-entropy */
+  double entries; /**< teacher entries per token */
+} k_loss;
+enum { K_N_LOSS = sizeof(k_loss) / sizeof(double) };
+
+/** Coefficients of the gradient from statistics of all shards, and the loss:
+ *    c_label = weight (1 - alpha), c_kd = weight alpha if the token has a
+ *  teacher's target, a = c_label + c_kd.  Adds to the sums in order of tokens.
+ */
+typedef struct k_loss_coef_args {
+  rt_view stats; /**< f64 [shards * n, K_N_STAT], shard by shard */
+  rt_view terms; /**< f64 [n, K_N_TERM] */
+  rt_view count; /**< i32 [n, 1] entries per row; absent: no entries */
+  rt_view coef;  /**< f64 [n, K_N_COEF] */
+  rt_view loss;  /**< f64 [1, K_N_LOSS], added to */
+  double alpha;
+  bool dense; /**< the statistics are those of dense_stats */
+  bool kl;    /**< as in dense_stats */
+} k_loss_coef_args;
 
 /** The K = ids.cols largest true logits of each row in descending order, ties
  *  by ascending id (fewer if the tile is narrower).  Ids are global.  stats:

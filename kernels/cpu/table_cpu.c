@@ -14,6 +14,9 @@
 #define k_copy_cpu_f64 k_copy_cpu
 #define k_fill_cpu_f32 k_fill_cpu
 #define k_fill_cpu_f64 k_fill_cpu
+#define k_loss_coef_cpu_f32 k_loss_coef_cpu
+#define k_loss_coef_cpu_f64 k_loss_coef_cpu
+#define k_loss_coef_cpu_bf16 k_loss_coef_cpu
 #define k_gemm_cpu_bf16 k_gemm_cpu
 #define k_copy_cpu_bf16 k_copy_cpu
 #define k_fill_cpu_bf16 k_fill_cpu
@@ -60,6 +63,9 @@ size_t k_workspace_cpu(const k_ctx *ctx, k_id kernel, const void *args)
     return threads + k_attn_bwd_copies(ctx->n_threads, args);
   case K_topk:
     return threads;
+  case K_loss_coef: // what each token adds
+    return (size_t)((const k_loss_coef_args *)args)->terms.rows *
+           sizeof(k_loss);
   case K_sumsq: // a sum of each segment
     return (size_t)((const k_sumsq_args *)args)->segments.rows * sizeof(double);
   default:

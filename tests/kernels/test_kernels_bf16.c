@@ -28,6 +28,7 @@ typedef union call {
   k_topk_args topk;
   k_argmax_args argmax;
   k_draw_args draw;
+  k_loss_coef_args loss_coef;
   k_sumsq_args sumsq;
   k_adamw_args adamw;
 } call;
@@ -197,6 +198,9 @@ static void set_rest(k_id kernel, call *c)
     c->dense_stats.v_true = V - 3;
     c->dense_stats.tau = 1.3;
     c->dense_stats.kl = true;
+    break;
+  case K_loss_coef:
+    c->loss_coef.alpha = 0.4;
     break;
   case K_topk:
     c->topk.v_true = V - 3;

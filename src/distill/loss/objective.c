@@ -13,7 +13,6 @@
 
 #include "base/split.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,17 +23,27 @@ struct rt_objective {
   rt_view tile, tile_t; // [n_chunk, V_pad / tp]; tile_t only when dense
   rt_view label;        // i32 [n_chunk, 1]
   rt_view stats;        // f64 [n_chunk, K_N_STAT]
+  rt_view all_stats;    // f64 [tp * n_chunk, K_N_STAT]; only with tp > 1
+  rt_view terms;        // f64 [n_chunk, K_N_TERM]
   rt_view coef;         // f64 [n_chunk, K_N_COEF]
-  double *h_stats;      // owned [tp][n_chunk, K_N_STAT]
-  k_coef *h_coef;       // owned [n_chunk]
+  rt_view loss;         // f64 [1, K_N_LOSS]: sums since rt_objective_clear
+  double *h_stats;      // owned [tp + 1][n_chunk, K_N_STAT]; only with tp > 1
+  k_term *h_terms;      // owned [n_chunk]
   rt_tile_fn *show;     // callback for tiles, or NULL
   void *shown_to;       // borrowed
 };
 
+/** Statistics of all shards that a rank has per token, on host or device. */
+static size_t n_shards(const rt_objective_spec *spec)
+{
+  return spec->grid->tp > 1 ? (size_t)spec->grid->tp : 0;
+}
+
 /** Bytes of host arrays per token of a chunk. */
 static size_t host_row_bytes(const rt_objective_spec *spec)
 {
-  return sizeof(double) * (K_N_STAT * (size_t)(spec->grid->tp + 1) + K_N_COEF);
+  const size_t shards = n_shards(spec) > 0 ? n_shards(spec) + 1 : 0;
+  return sizeof(double) * (K_N_STAT * shards + K_N_TERM);
 }
 
 /** Bytes in total per token of a chunk. */
@@ -43,8 +52,22 @@ static double row_bytes(const rt_objective_spec *spec)
   const size_t tile =
       (size_t)spec->vocab_local * rt_dtype_size(spec->types.tile);
   return (double)(tile * (spec->dense ? 2 : 1) + sizeof(int32_t) +
-                  (K_N_STAT + K_N_COEF) * sizeof(double) +
+                  (K_N_STAT * (1 + n_shards(spec)) + K_N_TERM + K_N_COEF) *
+                      sizeof(double) +
                   host_row_bytes(spec));
+}
+
+static rt_err reserve_rows(rt_objective *o)
+{
+  const int64_t n = o->n_chunk;
+  if (o->spec.grid->tp > 1)
+    RT_TRY(rt_arena_reserve(o->arena, "statistics of all shards", RT_F64,
+                            n * o->spec.grid->tp, K_N_STAT, &o->all_stats));
+  RT_TRY(rt_arena_reserve(o->arena, "terms", RT_F64, n, K_N_TERM, &o->terms));
+  RT_TRY(rt_arena_reserve(o->arena, "loss", RT_F64, 1, K_N_LOSS, &o->loss));
+  RT_PLAN(o->spec.dev, loss_coef, .terms = o->terms);
+  return rt_arena_reserve(o->arena, "row coefficients", RT_F64, n, K_N_COEF,
+                          &o->coef);
 }
 
 rt_err rt_objective_create(const rt_objective_spec *spec, rt_objective **out)
@@ -67,8 +90,7 @@ rt_err rt_objective_create(const rt_objective_spec *spec, rt_objective **out)
   RT_TRY(rt_arena_reserve(o->arena, "label", RT_I32, n, 1, &o->label));
   RT_TRY(rt_arena_reserve(o->arena, "row statistics", RT_F64, n, K_N_STAT,
                           &o->stats));
-  return rt_arena_reserve(o->arena, "row coefficients", RT_F64, n, K_N_COEF,
-                          &o->coef);
+  return reserve_rows(o);
 }
 
 const rt_arena *rt_objective_arena(const rt_objective *o)
@@ -89,10 +111,11 @@ size_t rt_objective_bytes(const rt_objective *o)
 rt_err rt_objective_commit(rt_objective *o)
 {
   const size_t n = (size_t)o->n_chunk;
-  o->h_stats =
-      malloc(n * K_N_STAT * sizeof(double) * (size_t)(o->spec.grid->tp + 1));
-  o->h_coef = malloc(n * sizeof *o->h_coef);
-  RT_CHECK(o->h_stats && o->h_coef, RT_ERR_MEM, "statistics of %zu tokens", n);
+  const size_t stats = n * K_N_STAT * (n_shards(&o->spec) + 1);
+  o->h_stats = n_shards(&o->spec) > 0 ? malloc(stats * sizeof(double)) : NULL;
+  o->h_terms = malloc(n * sizeof *o->h_terms);
+  RT_CHECK(o->h_terms && (o->h_stats || n_shards(&o->spec) == 0), RT_ERR_MEM,
+           "statistics of %zu tokens", n);
   return rt_arena_commit(o->arena, rt_dev_memory(o->spec.dev));
 }
 
@@ -104,7 +127,7 @@ void rt_objective_destroy(rt_objective **out)
     return;
   rt_arena_destroy(&o->arena);
   free(o->h_stats);
-  free(o->h_coef);
+  free(o->h_terms);
   free(o);
 }
 
@@ -114,42 +137,20 @@ void rt_objective_show(rt_objective *o, rt_tile_fn *fn, void *self)
   o->shown_to = self;
 }
 
-/** Statistics of one token over the whole vocabulary. */
-typedef struct row_stats {
-  double lse;        // of the student
-  double label, dot; // z_y; sum t z
-  double t_lse;      // dense teacher, at temperature tau
-  double cross;      // dense: sum_v p_t (z_t / tau - z_s), nll: - p_t z_s
-} row_stats;
-
-/** Combine the token's statistics from all vocabulary shards. */
-static row_stats combine(const rt_objective *o, int64_t n, int64_t i)
-{
-  const rt_shards s = {o->h_stats + i * K_N_STAT, n * K_N_STAT,
-                       o->spec.grid->tp};
-  row_stats r = {
-      .lse = rt_exp_sum_log(rt_shards_exp_sum(&s, K_STAT_MAX, K_STAT_SUM)),
-      .label = rt_shards_sum(&s, K_STAT_LABEL)};
-  if (!o->spec.dense) {
-    r.dot = rt_shards_sum(&s, K_STAT_DOT);
-    return r;
-  }
-  const rt_exp_sum t = rt_shards_exp_sum(&s, K_STAT_T_MAX, K_STAT_T_SUM);
-  r.t_lse = rt_exp_sum_log(t);
-  r.cross = rt_shards_scaled(&s, K_STAT_DOT, K_STAT_T_MAX, t.max) / t.sum;
-  return r;
-}
-
-/** Gather the chunk's statistics from all vocabulary shards into h_stats. */
-static rt_err gather_stats(rt_objective *o, int64_t n)
+/** Statistics of the chunk's tokens from all vocabulary shards. */
+static rt_err gather_stats(rt_objective *o, int64_t n, rt_view *all)
 {
   const size_t bytes = (size_t)n * K_N_STAT * sizeof(double);
-  const int tp = o->spec.grid->tp;
-  double *mine = o->h_stats + (tp > 1 ? (int64_t)tp * n * K_N_STAT : 0);
-  RT_TRY(rt_dev_get(o->spec.dev, mine, rt_view_rows(o->stats, 0, n)));
+  const int64_t tp = o->spec.grid->tp;
+  const rt_view own = rt_view_rows(o->stats, 0, n);
+  *all = own;
   if (tp == 1)
     return RT_OK;
-  return rt_comm_allgather(o->spec.grid->comm_tp, mine, bytes, o->h_stats);
+  double *mine = o->h_stats + tp * n * K_N_STAT;
+  *all = rt_view_rows(o->all_stats, 0, tp * n);
+  RT_TRY(rt_dev_get(o->spec.dev, mine, own));
+  RT_TRY(rt_comm_allgather(o->spec.grid->comm_tp, mine, bytes, o->h_stats));
+  return rt_dev_put(o->spec.dev, *all, o->h_stats);
 }
 
 /** A chunk of tokens and its weights. */
@@ -160,38 +161,28 @@ typedef struct chunk {
   rt_targets targets;
 } chunk;
 
-/** The unweighted distillation loss of token i. */
-static double kd_of(const rt_objective *o, const chunk *c, int64_t i,
-                    const row_stats *r)
+/** Send what the host knows of each token. */
+static rt_err send_terms(rt_objective *o, const chunk *c)
 {
-  if (c->targets.dense) // KL = sum p_t (z_t/tau - lse_t - z_s + lse_s)
-    return r->cross + r->lse - (o->spec.kld ? r->t_lse : 0.0);
-  const double soft = r->lse - r->dot;
-  return o->spec.kld ? soft - c->targets.entropy[i] : soft;
+  const double *const entropy = o->spec.kld ? c->targets.entropy : NULL;
+  for (int64_t i = 0; i < c->n; i++)
+    o->h_terms[i] =
+        (k_term){.weight = (double)c->b->weight[c->tok0 + i] / c->weight_total,
+                 .entropy = entropy != NULL ? entropy[i] : 0.0};
+  return rt_dev_put(o->spec.dev, rt_view_rows(o->terms, 0, c->n), o->h_terms);
 }
 
-/** Compute the gradient coefficients of every token, and the loss of the chunk.
- */
-static void weigh(rt_objective *o, const chunk *c, rt_loss *loss)
+/** The coefficients of the gradient, and the loss of the chunk. */
+static rt_err weigh(rt_objective *o, const chunk *c)
 {
-  for (int64_t i = 0; i < c->n; i++) {
-    const row_stats r = combine(o, c->n, i);
-    const double w = (double)c->b->weight[c->tok0 + i] / c->weight_total;
-    const bool has_kd = c->targets.dense || (c->targets.h_count != NULL &&
-                                             c->targets.h_count[i] > 0);
-    const double c_kd = has_kd ? w * c->alpha : 0.0;
-    const double c_label = w * (1.0 - c->alpha);
-    o->h_coef[i] = (k_coef){.lse = r.lse,
-                            .a = c_label + c_kd,
-                            .c_label = c_label,
-                            .c_kd = c_kd,
-                            .t_lse = r.t_lse};
-    loss->lm += w * (r.lse - r.label);
-    if (c->targets.h_count != NULL)
-      loss->entries += w * c->targets.h_count[i];
-    if (has_kd)
-      loss->kd += w * kd_of(o, c, i, &r);
-  }
+  rt_view stats;
+  RT_TRY(gather_stats(o, c->n, &stats));
+  RT_TRY(send_terms(o, c));
+  RT_RUN(o->spec.dev, loss_coef, .stats = stats,
+         .terms = rt_view_rows(o->terms, 0, c->n), .count = c->targets.count,
+         .coef = rt_view_rows(o->coef, 0, c->n), .loss = o->loss,
+         .alpha = c->alpha, .dense = c->targets.dense, .kl = o->spec.kld);
+  return RT_OK;
 }
 
 static void launch_stats(rt_objective *o, const rt_head *head, const chunk *c,
@@ -239,7 +230,7 @@ static rt_view launch_grad(rt_objective *o, const rt_head *head, const chunk *c,
 
 /** Compute logits, loss and both gradients of one chunk of tokens. */
 static rt_err run_chunk(rt_objective *o, rt_teacher *teacher,
-                        const rt_objective_in *in, chunk *c, rt_loss *loss)
+                        const rt_objective_in *in, chunk *c)
 {
   rt_dev *dev = o->spec.dev;
   const rt_head *const head = in->head;
@@ -256,9 +247,7 @@ static rt_err run_chunk(rt_objective *o, rt_teacher *teacher,
   RT_TRY(
       rt_dev_put(dev, rt_view_rows(o->label, 0, c->n), c->b->label + c->tok0));
   launch_stats(o, head, c, tile, tile_t);
-  RT_TRY(gather_stats(o, c->n));
-  weigh(o, c, loss);
-  RT_TRY(rt_dev_put(dev, rt_view_rows(o->coef, 0, c->n), o->h_coef));
+  RT_TRY(weigh(o, c));
   const rt_view dz = launch_grad(o, head, c, tile, tile_t);
   RT_RUN(dev, gemm, .a = dz, .b = head->w, .c = d_hidden, .alpha = 1.0);
   RT_RUN(dev, gemm, .a = dz, .b = hidden, .c = head->g, .trans_a = true,
@@ -266,8 +255,18 @@ static rt_err run_chunk(rt_objective *o, rt_teacher *teacher,
   return RT_OK;
 }
 
+void rt_objective_clear(rt_objective *o)
+{
+  RT_RUN(o->spec.dev, fill, .y = o->loss, .value = 0.0);
+}
+
+rt_err rt_objective_loss(const rt_objective *o, k_loss *loss)
+{
+  return rt_dev_get(o->spec.dev, loss, o->loss);
+}
+
 rt_err rt_objective_run(rt_objective *o, rt_teacher *teacher,
-                        const rt_objective_in *in, rt_loss *loss)
+                        const rt_objective_in *in)
 {
   const int64_t n_tokens = in->b->n_rows * in->b->seq;
   for (int64_t tok0 = 0; tok0 < n_tokens; tok0 += o->n_chunk) {
@@ -277,7 +276,7 @@ rt_err rt_objective_run(rt_objective *o, rt_teacher *teacher,
                .b = in->b,
                .alpha = teacher != NULL ? in->alpha : 0.0,
                .weight_total = in->weight_total};
-    RT_TRY(run_chunk(o, teacher, in, &c, loss));
+    RT_TRY(run_chunk(o, teacher, in, &c));
     rt_comm_progress();
   }
   return RT_OK;

@@ -8,13 +8,6 @@
 #include "distill/teacher/teacher.h"
 #include "model/model.h"
 
-/** Sums over tokens, each already multiplied by weight / total weight. */
-typedef struct rt_loss {
-  double lm;      /**< cross-entropy with the text */
-  double kd;      /**< KL(t || q), or soft cross-entropy for loss.kind nll */
-  double entries; /**< teacher entries per token */
-} rt_loss;
-
 typedef struct rt_objective rt_objective;
 
 /** Parameters of an objective.  A chunk takes at most chunk_bytes for
@@ -58,8 +51,15 @@ typedef struct rt_objective_in {
   double alpha;        /**< ignored (0) without a teacher */
   double weight_total; /**< total over the whole step */
 } rt_objective_in;
-/** \a teacher may be NULL.  \a loss is accumulated.  Collective over tp. */
+/** Set the sums of the loss to 0, in the device's queue. */
+void rt_objective_clear(rt_objective *o);
+/** Add the losses of a micro-batch to the sums, and compute its gradients.
+ *  Waits for the device only with tp > 1.  \a teacher may be NULL.  Collective
+ *  over tp. */
 RT_MUST rt_err rt_objective_run(rt_objective *o, rt_teacher *teacher,
-                                const rt_objective_in *in, rt_loss *loss);
+                                const rt_objective_in *in);
+/** The sums since the last clear, of this rank's rows: each token multiplied
+ *  by its weight over the total.  Waits. */
+RT_MUST rt_err rt_objective_loss(const rt_objective *o, k_loss *loss);
 
 #endif

@@ -340,7 +340,6 @@ static rt_err touch(loss_bench *b, rt_job *job)
 static rt_err loss_pass(void *self, rt_job *job)
 {
   loss_bench *b = self;
-  rt_loss loss = {0};
   const rt_head head = {.w = b->w,
                         .g = b->g,
                         .v0 = job->grid_s.i_tp * b->w.rows,
@@ -352,7 +351,8 @@ static rt_err loss_pass(void *self, rt_job *job)
                               .alpha = 0.5,
                               .weight_total =
                                   (double)(job->batch_rows * job->seq)};
-  return rt_objective_run(b->objective, b->with.teacher, &in, &loss);
+  rt_objective_clear(b->objective);
+  return rt_objective_run(b->objective, b->with.teacher, &in);
 }
 
 static rt_err measure_loss(loss_bench *b, rt_job *job)

@@ -85,7 +85,6 @@ rt_targets rt_target_store_view(const rt_target_store *s, int slot,
   return (rt_targets){.count = rt_view_rows(s->count, tok0, n),
                       .ids = rt_view_rows(s->ids, tok0, n),
                       .t = rt_view_rows(s->t, tok0, n),
-                      .h_count = s->h_count + at,
                       .entropy = s->entropy + at,
                       .label_logp = s->label_logp + at};
 }

@@ -43,7 +43,7 @@ static rt_err check_rows(const rt_trainer *tr, int64_t step)
 /** One micro-step: gradients are accumulated; the last one starts their sum
  *  over dp. */
 static rt_err micro_step(rt_trainer *tr, double alpha, double weight_total,
-                         bool last, rt_loss *loss)
+                         bool last)
 {
   rt_phases *ph = tr->spec.phases;
   const rt_batch *b;
@@ -67,7 +67,7 @@ static rt_err micro_step(rt_trainer *tr, double alpha, double weight_total,
                                    .b = b,
                                    .alpha = alpha,
                                    .weight_total = weight_total};
-  RT_TRY(rt_objective_run(tr->objective, tr->teacher, &loss_in, loss));
+  RT_TRY(rt_objective_run(tr->objective, tr->teacher, &loss_in));
   RT_TRY(rt_window_capture_take(tr->capture, b));
   rt_phases_to(ph, RT_PHASE_BACKWARD);
   return rt_model_backward(tr->model, &in, d_hidden,
@@ -81,11 +81,12 @@ static void clear_gradients(rt_trainer *tr)
 }
 
 /** Sum the parts of the loss over all rows of the step. */
-static rt_err sum_loss(const rt_trainer *tr, rt_loss *loss)
+static rt_err sum_loss(const rt_trainer *tr, k_loss *loss)
 {
+  RT_TRY(rt_objective_loss(tr->objective, loss));
   double parts[3] = {loss->lm, loss->kd, loss->entries};
   RT_TRY(rt_comm_allreduce_host(tr->spec.dp, parts, 3, RT_F64, RT_SUM));
-  *loss = (rt_loss){parts[0], parts[1], parts[2]};
+  *loss = (k_loss){parts[0], parts[1], parts[2]};
   return RT_OK;
 }
 
@@ -112,7 +113,7 @@ static rt_err update(rt_trainer *tr, const rt_step_result *r)
 }
 
 /** Norm of the gradients, and the update, unless the step is bad. */
-static rt_err optimize(rt_trainer *tr, const rt_loss *loss, rt_step_result *out)
+static rt_err optimize(rt_trainer *tr, const k_loss *loss, rt_step_result *out)
 {
   RT_TRY(rt_adamw_grad_norm(tr->opt, &out->grad_norm));
   out->lm = loss->lm;
@@ -148,16 +149,17 @@ rt_err rt_trainer_step(rt_trainer *tr, int64_t step, rt_step_result *out)
   // every token of a row has weight 1
   const double weight_total = (double)(spec->batch_rows * spec->seq);
   const int64_t waits = rt_dev_host_waits(spec->dev);
-  rt_loss loss = {0};
+  k_loss loss;
   *out = (rt_step_result){.lr = rt_schedule_at(&tr->lr, step)};
   if (tr->teacher != NULL)
     out->alpha = rt_schedule_at(&tr->alpha, step);
 
   rt_phases_to(ph, RT_PHASE_BACKWARD);
   clear_gradients(tr);
+  rt_objective_clear(tr->objective);
   rt_window_capture_look(tr->capture, step);
   for (int64_t i = 0; i < n_micro; i++)
-    RT_TRY(micro_step(tr, out->alpha, weight_total, i == n_micro - 1, &loss));
+    RT_TRY(micro_step(tr, out->alpha, weight_total, i == n_micro - 1));
   rt_phases_to(ph, RT_PHASE_REDUCE);
   RT_TRY(check_rows(tr, step));
   RT_TRY(rt_gradsync_finish(tr->sync));
