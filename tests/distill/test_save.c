@@ -7,6 +7,8 @@
 #include "distill/train/run_folder.h"
 #include "io/hf/hfconfig.h"
 #include "support/train_scene.h"
+#include <sys/resource.h>
+#include <unistd.h>
 
 /** A trainer, and its run, whose checkpoints are in a folder of all ranks. */
 typedef struct side {
@@ -94,6 +96,38 @@ static void check_same_weights(const side *a, const side *b)
   train_norm(&b->x, y);
   for (int i = 0; i < 16; i++)
     CU_ASSERT_EQUAL(x[i], y[i]);
+}
+
+/** One rank can start no thread: none writes meanwhile, and all save. */
+static void test_no_thread(void)
+{
+  side s;
+  int64_t step;
+  long pages = 0;
+  rt_saver *saver = NULL;
+  struct rlimit old;
+  scratch_create(folder);
+  start(&s, 1, NULL);
+  RT_OKAY(rt_resume_begin(&s.run, s.x.tr, &step));
+  FILE *const f = fopen("/proc/self/statm", "r");
+  CU_ASSERT_FATAL(f != NULL && fscanf(f, "%ld", &pages) == 1);
+  fclose(f);
+  getrlimit(RLIMIT_AS, &old);
+  const rlim_t bytes = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+  const bool odd = rt_comm_rank(s.x.comm) == rt_test_ranks() - 1;
+  const struct rlimit low = {odd ? bytes + (1 << 21) : old.rlim_cur,
+                             old.rlim_max};
+  setrlimit(RLIMIT_AS, &low); // too little for a thread's stack
+  const rt_err err = rt_saver_create(&s.run, s.x.tr, RT_SAVE_MEANWHILE, &saver);
+  setrlimit(RLIMIT_AS, &old);
+  CU_ASSERT_EQUAL(err, RT_OK);
+  CU_ASSERT_FALSE(rt_saver_can_begin(saver));
+  train(&s, 0, 1);
+  RT_OKAY(rt_saver_save(saver, 1));
+  CU_ASSERT_EQUAL(rt_saver_published(saver), 1);
+  rt_saver_destroy(&saver);
+  finish(&s);
+  scratch_remove(folder);
 }
 
 /** All that a step needs comes back, on this layout with the same bits. */
@@ -205,6 +239,7 @@ static void test_no_folder(void)
   finish(&s);
 }
 
-RT_TEST_MAIN("save", {"a trainer comes back", test_resume},
+RT_TEST_MAIN("save", {"no thread", test_no_thread},
+             {"a trainer comes back", test_resume},
              {"the newest is damaged", test_damaged}, {"refused", test_refused},
              {"weights only", test_weights}, {"no folder", test_no_folder})

@@ -3,6 +3,7 @@
 #include "distill/train/save.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "distill/job/job.h"
 #include "distill/train/run_folder.h"
 #include "distill/train/state.h"
@@ -102,15 +103,36 @@ size_t rt_saver_copy_bytes(const rt_trainer *t)
   return rt_pieces_written_bytes(rt_model_params(t->model), t->opt);
 }
 
+static void drop_copy(rt_saver *s)
+{
+  rt_worker_destroy(&s->worker);
+  free(s->copy);
+  s->copy = NULL;
+}
+
 static rt_err make_copy(rt_saver *s)
 {
   const size_t bytes = rt_saver_copy_bytes(s->trainer);
   s->copy = malloc(bytes + 1);
   RT_CHECK(s->copy != NULL, RT_ERR_MEM,
-           "%.1f MiB to write checkpoints from while training goes on: "
-           "checkpoint.async=false does without",
+           "%.1f MiB for a copy of the state are not to be had",
            (double)bytes * 0x1p-20);
   return rt_worker_create(&s->worker);
+}
+
+/** Without a copy and a thread on every rank, training waits: that costs time,
+ *  but not the run. */
+static rt_err try_copy(rt_saver *s)
+{
+  const rt_err err = rt_agree(s->run.world, make_copy(s));
+  if (err != RT_ERR_MEM || rt_agree_alone())
+    return err;
+  rt_warn("training waits while a checkpoint is written, as with "
+          "checkpoint.async=false: %s",
+          rt_err_text());
+  rt_err_clear();
+  drop_copy(s);
+  return RT_OK;
 }
 
 rt_err rt_saver_create(const rt_run_spec *run, const rt_trainer *t,
@@ -124,7 +146,7 @@ rt_err rt_saver_create(const rt_run_spec *run, const rt_trainer *t,
   s->trainer = t;
   s->step = s->published = -1;
   RT_TRY(rt_run_folder_checkpoints(s->folder, folder));
-  return how == RT_SAVE_MEANWHILE ? make_copy(s) : RT_OK;
+  return how == RT_SAVE_MEANWHILE ? try_copy(s) : RT_OK;
 }
 
 void rt_saver_destroy(rt_saver **out)
@@ -134,8 +156,7 @@ void rt_saver_destroy(rt_saver **out)
   if (s == NULL)
     return;
   rt_state_writing_clear(&s->writing);
-  rt_worker_destroy(&s->worker);
-  free(s->copy);
+  drop_copy(s);
   free(s);
 }
 

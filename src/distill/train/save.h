@@ -26,7 +26,8 @@ double rt_save_memory(const rt_arch *arch, rt_dtype master, int n_ranks,
 size_t rt_saver_copy_bytes(const rt_trainer *trainer);
 
 /** \a run is copied, \a trainer borrowed.  The caller destroys *out, also after
- * an error.  Not collective. */
+ * an error.  If a rank has no memory or thread for writing meanwhile, all wait,
+ * with one warning.  Collective. */
 RT_MUST rt_err rt_saver_create(const rt_run_spec *run,
                                const rt_trainer *trainer, rt_save_how how,
                                rt_saver **out);
@@ -37,7 +38,7 @@ void rt_saver_destroy(rt_saver **saver);
  *  keep.  Nothing may be in writing.  Collective. */
 RT_MUST rt_err rt_saver_save(rt_saver *saver, int64_t step);
 
-/** Is there a copy to write from? */
+/** Is there a copy to write from?  The same on all ranks. */
 bool rt_saver_can_begin(const rt_saver *saver);
 /** Begin to write the checkpoint of \a step.  Nothing may be in writing.
  *  Collective. */
