@@ -131,6 +131,18 @@ wait_for 30 grep -qs '"kind": "eval"' eval/metrics.jsonl
 [ -d eval/checkpoints/step-00000004 ] || fail "an evaluation comes before it"
 wait $writer || fail "exit $?: $(cat eval.err)"
 
+# --- beside long steps the rest is not put off to the end of the next: published at the
+# end of the step in which it was written
+soon() {
+  expect 0 2 "${train[@]}" output.dir=soon train.length=6 train.batch_rows=2048 \
+    output.log_every=1 --verbose
+  sed '/ step 6./,$d' out.txt | grep -q "checkpoint of step 4 is published" || {
+    rm -rf soon
+    return 1
+  }
+}
+soon || soon || soon || fail "published late: $(grep -E " step |published" out.txt)"
+
 # --- the copy is planned; without memory for it, training waits
 big=(deck.yaml student.width=512 student.ffn=1024 checkpoint.every=1
   output.dir=big train.length=2 eval.rows=0 train.batch_rows=1)

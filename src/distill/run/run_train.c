@@ -253,11 +253,12 @@ typedef struct rt_meeting {
   rt_stop stop;
   bool save; // clocks differ, so all save if one would
   rt_checkpoint_state writing;
+  bool stalls; // to wait for the rest of the checkpoint would be noticed
   double rss_bytes, wait;
   double gflops; // of a rank since the last line
 } rt_meeting;
 
-/** The only collective of the loop itself, after each step, with six numbers.
+/** The only collective of the loop itself, after each step, with seven numbers.
  */
 static rt_err meet(const rt_train_run *run, double step_s, rt_meeting *m)
 {
@@ -266,14 +267,16 @@ static rt_err meet(const rt_train_run *run, double step_s, rt_meeting *m)
                 peak_rss(),
                 rt_progress_wait(&run->progress),
                 rt_progress_gflops(&run->progress, run->step),
-                rt_saver_poll(run->saver)};
-  RT_TRY(rt_comm_allreduce_host(run->job->world, v, 6, RT_F64, RT_MAX));
+                rt_saver_poll(run->saver),
+                20.0 * rt_saver_work_s(run->saver) > step_s};
+  RT_TRY(rt_comm_allreduce_host(run->job->world, v, 7, RT_F64, RT_MAX));
   *m = (rt_meeting){.stop = (rt_stop)lrint(v[0]),
                     .save = v[1] > 0.0,
                     .rss_bytes = v[2],
                     .wait = v[3],
                     .gflops = v[4],
-                    .writing = (rt_checkpoint_state)lrint(v[5])};
+                    .writing = (rt_checkpoint_state)lrint(v[5]),
+                    .stalls = v[6] > 0.0};
   return RT_OK;
 }
 
@@ -331,7 +334,7 @@ static rt_err advance(rt_train_run *run, rt_stop *stop)
   *stop = m.stop;
   RT_TRY(report(run, &r, &m));
   if (rt_saver_writes(run->saver) >= 0 && m.writing != RT_CHECKPOINT_WRITES)
-    RT_TRY(rt_train_go_on_saving(run));
+    RT_TRY(m.stalls ? rt_train_go_on_saving(run) : rt_train_settle(run));
   if (run->step == job->n_steps || *stop != GO_ON)
     return RT_OK;
   const bool evaluates =

@@ -175,6 +175,12 @@ double rt_saver_seconds(const rt_saver *s)
   return s != NULL ? s->seconds : 0.0;
 }
 
+double rt_saver_work_s(const rt_saver *s)
+{
+  return rt_saver_writes(s) >= 0 ? rt_worker_seconds(s->worker) - s->work_s
+                                 : 0.0;
+}
+
 rt_checkpoint_state rt_saver_poll(const rt_saver *s)
 {
   return rt_saver_writes(s) >= 0 ? rt_checkpoint_poll(s->writing.writer)

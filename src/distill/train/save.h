@@ -51,6 +51,9 @@ int64_t rt_saver_published(const rt_saver *saver);
 /** The most that writing one has taken on this rank, waiting or not, without
  *  the steps between; 0 before the first is published. */
 double rt_saver_seconds(const rt_saver *saver);
+/** The seconds that this rank's thread has worked on the one in writing, once
+ * it is ready with a part; writing takes longer than hashing. */
+double rt_saver_work_s(const rt_saver *saver);
 /** This rank's state.  Not collective; NULL is accepted. */
 rt_checkpoint_state rt_saver_poll(const rt_saver *saver);
 /** Call if the maximum of the ranks' states is not RT_CHECKPOINT_WRITES, while
