@@ -45,6 +45,7 @@ ONLINE = ["teacher.source=live", "teacher.weights=teacher",
           "teacher.target=full"]
 SPARSE = ["teacher.source=live", "teacher.weights=teacher",
           "teacher.target=sparse", "teacher.top_k=50"]
+BF16 = ["run.dtype=bf16"]
 OFFLINE = ["teacher.source=dataset", "teacher.dataset=dataset"]
 
 
@@ -371,12 +372,63 @@ class Bench:
               "262144")
         self.put("loss.growth", large / small, "ratio", 1.05, False)
 
-    def rival(self, mode, keys):
+    def peak(self, *keys):
+        """Largest memory of a run in MiB."""
+        run = self.start(1, 2, "train", "deck.yaml", *keys)
+        with Peak(lambda: children(run.pid, "retort")) as used:
+            run.communicate()
+        if used.mib < 4 * 48.8:  # the parameters alone
+            raise SystemExit(f"saw {used.mib:.0f} MiB of retort: no process?")
+        return used.mib
+
+    def has_fast_bf16(self):
+        """A bar for bf16 holds where the processor multiplies it faster."""
+        line = next(x for x in self.retort(1, 2, "plan", "deck.yaml").splitlines()
+                    if x.startswith("libraries"))
+        fast = "bf16 by oneDNN" in line
+        print("  " + line.rpartition("; ")[2] +
+              ("" if fast else ": no bars of speed"))
+        return "amx" if line.endswith("(amx)") else "avx512_bf16" if fast else ""
+
+    def low(self):
+        """Speed and memory of bf16 over those of fp32.  Master weights, moments
+        and gradients are fp32 in both, 18 bytes a parameter against 16, so that
+        memory shrinks with the activations only: 32 rows at once."""
+        if self.wants("train.lm.bf16.vs_fp32") and self.has_fast_bf16():
+            low, wide = self.alternate(lambda: self.step(1, 2, *BF16),
+                                       lambda: self.step(1, 2))
+            print(f"  bf16 {N / low:.0f} tokens/s, fp32 {N / wide:.0f}")
+            self.put("train.lm.bf16.vs_fp32", wide / low, "ratio", 1.6, True)
+        if self.wants("train.lm.bf16.memory_vs_fp32"):
+            for rows in 4, 32:
+                keys = [f"train.batch_rows={rows}", "train.length=2 steps"]
+                low, wide = self.peak(*keys, *BF16), self.peak(*keys)
+                print(f"  {rows} rows of 512: bf16 {low:.0f} MiB, fp32 {wide:.0f}"
+                      f", ratio {low / wide:.3f}", flush=True)
+            self.put("train.lm.bf16.memory_vs_fp32", low / wide, "ratio", 0.65,
+                     False)
+
+    def rivals_low(self):
+        """bf16 against the faster of PyTorch's two ways."""
+        kind = self.has_fast_bf16()
+        if not kind:
+            return
+        for mode, keys, bar in (("lm", [], 1.25), ("online", ONLINE,
+                                                   1.5 if kind == "amx" else 1.35)):
+            key = f"train.{mode}.bf16.vs_torch_compile"
+            if not self.wants(key):
+                continue
+            if keys:
+                self.make("teacher")
+            self.put(key, min(self.rival(mode, keys + BF16, how)[0]
+                              for how in ("autocast", "bf16")), "ratio", bar, True)
+
+    def rival(self, mode, keys, how="fp32"):
         """Seconds of our step and of PyTorch's; peaks of memory in MiB."""
         rival = subprocess.Popen(
             [self.venv + "/bin/python",
              os.path.join(os.path.dirname(__file__), "rival_torch.py"), mode,
-             os.path.join(self.work, "teacher")], env=environment(2), text=True,
+             os.path.join(self.work, "teacher"), how], env=environment(2), text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL)
 
@@ -390,14 +442,10 @@ class Bench:
             theirs()
         rival.stdin.close()
         rival.wait()
-        run = self.start(1, 2, "train", "deck.yaml", *keys)
-        with Peak(lambda: children(run.pid, "retort")) as ours:
-            run.communicate()
-        if ours.mib < 4 * 48.8:  # the parameters alone
-            raise SystemExit(f"saw {ours.mib:.0f} MiB of retort: no process?")
-        print(f"  {mode}: ours {N / ours_s:.0f} tokens/s, {ours.mib:.0f} MiB; "
+        ours = self.peak(*keys)
+        print(f"  {mode}, {how}: ours {N / ours_s:.0f} tokens/s, {ours:.0f} MiB; "
               f"torch.compile {N / theirs_s:.0f}, {torch.mib:.0f}")
-        return theirs_s / ours_s, ours.mib / torch.mib
+        return theirs_s / ours_s, ours / torch.mib
 
 
 def main():
@@ -437,6 +485,8 @@ def main():
             b.stall()
         if b.wants("train.online_overhead"):
             b.online()
+        if b.wants("train.lm.bf16.vs_fp32", "train.lm.bf16.memory_vs_fp32"):
+            b.low()
         if a.real and b.wants("train.lm.fp32.vs_torch_compile",
                               "train.lm.memory_vs_torch"):
             speed, memory = b.rival("lm", [])
@@ -447,6 +497,9 @@ def main():
             speed, _ = b.rival("online", ONLINE)
             b.put("train.online.fp32.vs_torch_compile", speed, "ratio", 1.25,
                   True)
+        if a.real and b.wants("train.lm.bf16.vs_torch_compile",
+                              "train.online.bf16.vs_torch_compile"):
+            b.rivals_low()
         if a.real:
             store(b)
     finally:
