@@ -316,14 +316,18 @@ static rt_err name_draft(rt_checkpoint_writer *w)
 static rt_err say_needs(rt_err err, const char *folder, int64_t bytes)
 {
   int64_t room = 0;
-  char text[1024];
-  snprintf(text, sizeof text, "%s", rt_err_text());
-  if (err != RT_ERR_IO || rt_disk_free(folder, &room) != RT_OK)
-    return err == RT_OK ? RT_OK : RT_FAIL(err, "%s", text);
-  return RT_FAIL(err,
-                 "%s; the checkpoint needs %.1f MiB in %s, %.1f MiB are free; "
-                 "those before it are kept",
-                 text, (double)bytes / 1048576, folder, (double)room / 1048576);
+  if (err != RT_ERR_IO)
+    return err;
+  rt_err_keep();
+  const bool known = rt_disk_free(folder, &room) == RT_OK;
+  err = rt_err_restore(err);
+  if (!known)
+    return err;
+  return rt_err_add(
+      err,
+      "; the checkpoint needs %.1f MiB in %s, %.1f MiB are free; those before "
+      "it are kept",
+      (double)bytes / 1048576, folder, (double)room / 1048576);
 }
 
 /** Publish the checkpoint if \a err, on which the ranks have agreed, is RT_OK;

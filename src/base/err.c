@@ -51,6 +51,16 @@ rt_err(rt_err_forward)(rt_err err, const char *file, int line)
   return err;
 }
 
+rt_err(rt_err_add)(rt_err err, const char *fmt, ...)
+{
+  const size_t used = strlen(record.text);
+  va_list args;
+  va_start(args, fmt);
+  vsnprintf(record.text + used, sizeof record.text - used, fmt, args);
+  va_end(args);
+  return err;
+}
+
 const char *rt_err_text(void)
 {
   return record.text;

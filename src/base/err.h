@@ -50,6 +50,10 @@ rt_err rt_err_set(rt_err err, const char *file, int line, const char *fmt, ...)
 /** Append "file:line" to the trace of this thread's error.  Returns \a err. */
 rt_err rt_err_forward(rt_err err, const char *file, int line);
 
+/** Append to the text of this thread's error; the ranks that know it stay
+ *  the same.  Returns \a err. */
+rt_err rt_err_add(rt_err err, const char *fmt, ...) RT_PRINTF(2, 3);
+
 /** Text of this thread's last error; "" if none.  Valid until the next error.
  */
 const char *rt_err_text(void);
@@ -92,6 +96,7 @@ bool rt_err_is_mine(void);
                           // argument
 #define rt_err_set(err, ...) ((rt_err_set)((err), __VA_ARGS__), (err))
 #define rt_err_forward(err, ...) ((rt_err_forward)((err), __VA_ARGS__), (err))
+#define rt_err_add(err, ...) ((rt_err_add)((err), __VA_ARGS__), (err))
 #endif
 
 #endif

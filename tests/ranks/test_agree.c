@@ -41,8 +41,10 @@ static void test_skipped(void)
     rt_err err = agree_there(work(rank));
     CU_ASSERT_EQUAL(err, RT_ERR_MEM);
     CU_ASSERT_EQUAL(rt_err_is_mine(), my_rank() == rank);
-    err = agree_here(err);
+    err = rt_err_add(agree_here(err), "; %d ranks", rt_test_ranks());
+    CU_ASSERT_EQUAL(rt_err_is_mine(), my_rank() == rank); // said by one rank
     CU_ASSERT_EQUAL(agree_there(err), RT_ERR_MEM);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rt_err_text(), " ranks"));
     CU_ASSERT_PTR_NOT_NULL(strstr(rt_err_text(), "no memory"));
     RT_OKAY(agree_here(RT_OK)); // and they go on together
   }

@@ -51,14 +51,18 @@ walls() {
 
 # a capture stops before the limit and keeps finished shards
 captures() {
-  made=(capture deck.yaml teacher.weights="$work/teacher.hf" capture.rows=1900
+  made=(capture deck.yaml teacher.weights="$work/teacher.hf" capture.rows=600
     capture.shard_rows=2 capture.micro_rows=1)
-  expect 85 2 "${made[@]}" capture.dir=made run.wall_s=1.5 run.wall_margin_s=1
-  says err.txt "before the wall limit: finished shards are kept"
-  kept=$(last made saved)
+  # set-up takes longer on some machines
+  for wall in 1.5 2.5 4; do
+    expect 85 2 "${made[@]}" capture.dir=made run.wall_s=$wall run.wall_margin_s=1
+    says err.txt "before the wall limit: finished shards are kept"
+    kept=$(last made saved)
+    [ "$kept" -gt 0 ] && break
+  done
   [ "$kept" -gt 0 ] || fail "nothing was kept: $(cat made/last_run)"
   expect 0 2 "${made[@]}" capture.dir=made
-  says out.txt "$((1900 - kept)) rows to do"
+  says out.txt "$((600 - kept)) rows to do"
   [ -e made/last_run ] && fail "a finished dataset has a last_run"
 }
 

@@ -218,15 +218,18 @@ static rt_err say_needs(rt_err err, const char *folder, int64_t i_shard,
                         int64_t bytes)
 {
   int64_t free_bytes = 0;
-  char text[1024];
-  snprintf(text, sizeof text, "%s", rt_err_text());
-  if (err != RT_ERR_IO || rt_disk_free(folder, &free_bytes) != RT_OK)
-    return err == RT_OK ? RT_OK : RT_FAIL(err, "%s", text);
-  return RT_FAIL(err,
-                 "%s; shard %lld needs %.3f MiB, %s has %.3f MiB free: check "
-                 "the disk and run again, finished shards are kept",
-                 text, (long long)i_shard, (double)bytes * 0x1p-20, folder,
-                 (double)free_bytes * 0x1p-20);
+  if (err != RT_ERR_IO)
+    return err;
+  rt_err_keep();
+  const bool known = rt_disk_free(folder, &free_bytes) == RT_OK;
+  err = rt_err_restore(err);
+  if (!known)
+    return err;
+  return rt_err_add(err,
+                    "; shard %lld needs %.3f MiB, %s has %.3f MiB free: check "
+                    "the disk and run again, finished shards are kept",
+                    (long long)i_shard, (double)bytes * 0x1p-20, folder,
+                    (double)free_bytes * 0x1p-20);
 }
 
 rt_err rt_capture_seal_begin(const char *folder, int64_t i_shard,
