@@ -59,6 +59,7 @@ typedef struct k_ctx {
   K(argmax, "ioo", "zNV iN1 dN1")                                              \
   K(draw, "iiio", "zNV dN6 dNK iNK")                                           \
   K(sumsq, "iio", "g1* dN7 d11")                                               \
+  K(step_control, "iiboo", "dN1 d13 d14 d15 d1*")                              \
   K(adamw, "bbbiiio", "p1* m1* m1* g1* dN7 d15 W1*")
 
 #define K_ENUM(name, modes, shapes) K_##name,
@@ -349,6 +350,39 @@ typedef struct k_adamw_step {
   double bias1, bias2; /**< 1 - beta^t */
   double skip;         /**< if not 0, the kernel changes nothing */
 } k_adamw_step;
+/** What steps leave to those after them: a view f64 [1, K_N_CONTROL]. */
+typedef struct k_control {
+  double norm_mean; /**< running mean of the gradient norm; 0 at the start */
+  double n_updates; /**< t of AdamW: steps that were not skipped */
+  double n_skipped;
+  double stopped; /**< if not 0, no later step changes anything */
+} k_control;
+enum { K_N_CONTROL = sizeof(k_control) / sizeof(double) };
+
+/** What a step tells: a view f64 [1, K_N_TOLD]. */
+typedef struct k_told {
+  double loss, lm, kd, entries;
+  double grad_norm;
+  double bad; /**< not 0: NaN, Inf, a spike, or an earlier step has stopped */
+  k_control control; /**< after the step */
+} k_told;
+enum { K_N_TOLD = sizeof(k_told) / sizeof(double) };
+
+/** Is the step bad?  If not, clip its gradient and count it as an update;
+ *  otherwise AdamW is to skip it.  All ranks compute the same from the same. */
+typedef struct k_step_control_args {
+  rt_view squares; /**< f64 [ranks, 1]: sums of squares, in order of ranks */
+  rt_view loss;    /**< f64 [1, K_N_LOSS]: a k_loss of all rows */
+  rt_view control; /**< f64 [1, K_N_CONTROL] */
+  rt_view step;    /**< f64 [1, 5]: a k_adamw_step */
+  rt_view told;    /**< f64 [1, K_N_TOLD] */
+  double alpha, lr;
+  double clip;  /**< largest norm; 0: any */
+  double spike; /**< a norm above this times the mean is bad; 0: none */
+  double beta1, beta2;
+  bool stop; /**< a bad step stops all later ones */
+} k_step_control_args;
+
 /** AdamW with decoupled decay (Loshchilov & Hutter, alg. 2, as torch.optim):
  *  p -= lr wd p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
  *  p -= lr (m / bias1) / (sqrt(v / bias2) + eps); w = p, in each segment. */

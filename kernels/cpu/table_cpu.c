@@ -17,6 +17,9 @@
 #define k_loss_coef_cpu_f32 k_loss_coef_cpu
 #define k_loss_coef_cpu_f64 k_loss_coef_cpu
 #define k_loss_coef_cpu_bf16 k_loss_coef_cpu
+#define k_step_control_cpu_f32 k_step_control_cpu
+#define k_step_control_cpu_f64 k_step_control_cpu
+#define k_step_control_cpu_bf16 k_step_control_cpu
 #define k_gemm_cpu_bf16 k_gemm_cpu
 #define k_copy_cpu_bf16 k_copy_cpu
 #define k_fill_cpu_bf16 k_fill_cpu

@@ -3,7 +3,6 @@
 #include "optim/adamw.h"
 
 #include "optim/buckets.h"
-#include <math.h>
 #include <stdlib.h>
 
 /** Elements of a segment at most: what threads and partial sums take at once.
@@ -27,6 +26,7 @@ struct rt_adamw {
   rt_adamw_shard *shard; // owned [params->n]
   rt_view segments;      // f64 [n, K_N_SEGMENT], bucket by bucket
   rt_view sum;           // f64 [1, 1]: of the squares that this rank counts
+  rt_view squares;       // f64 [n_ranks, 1]: that of every rank
   rt_view step;          // f64 [1, 5]: a k_adamw_step
   double *rank_sums;     // owned [n_ranks]
   group group[MOST_GROUPS];
@@ -109,6 +109,8 @@ rt_err rt_adamw_create(rt_params *params, rt_dev *dev,
                           K_N_SEGMENT, &o->segments));
   RT_PLAN(dev, sumsq, .segments = o->segments);
   RT_TRY(rt_arena_reserve(o->arena, "sum of squares", RT_F64, 1, 1, &o->sum));
+  RT_TRY(rt_arena_reserve(o->arena, "sums of all ranks", RT_F64,
+                          params->grid->n_ranks, 1, &o->squares));
   return rt_arena_reserve(o->arena, "step", RT_F64, 1, 5, &o->step);
 }
 
@@ -226,20 +228,29 @@ rt_adamw_shard *rt_adamw_shard_of(rt_adamw *opt, int i)
   return &opt->shard[i];
 }
 
-rt_err rt_adamw_grad_norm(rt_adamw *opt, double *norm)
+rt_err rt_adamw_squares(rt_adamw *opt, rt_view *out)
 {
   const rt_grid *grid = opt->params->grid;
   double sum;
+  const bool alone = grid->n_ranks == 1;
+  *out = opt->squares;
   RT_RUN(opt->dev, sumsq, .x = flats_of(opt).g, .segments = opt->segments,
-         .out = opt->sum);
+         .out = alone ? opt->squares : opt->sum);
+  if (alone)
+    return RT_OK;
   RT_TRY(rt_dev_get(opt->dev, &sum, opt->sum));
-  // gathered and summed in rank order: the same bits on every rank
   RT_TRY(rt_comm_allgather(grid->world, &sum, sizeof sum, opt->rank_sums));
-  double all = 0.0;
-  for (int r = 0; r < grid->n_ranks; r++)
-    all += opt->rank_sums[r];
-  *norm = sqrt(all);
-  return RT_OK;
+  return rt_dev_put(opt->dev, opt->squares, opt->rank_sums);
+}
+
+rt_view rt_adamw_step(const rt_adamw *opt)
+{
+  return opt->step;
+}
+
+const rt_adamw_spec *rt_adamw_spec_of(const rt_adamw *opt)
+{
+  return &opt->spec;
 }
 
 /** Update this rank's rows of a group of buckets. */
@@ -255,14 +266,9 @@ static void update_group(rt_adamw *opt, const group *g)
            .eps = opt->spec.eps);
 }
 
-rt_err rt_adamw_update(rt_adamw *opt, int64_t t, double lr, double grad_scale)
+rt_err rt_adamw_update(rt_adamw *opt)
 {
-  const k_adamw_step step = {.lr = lr,
-                             .grad_scale = grad_scale,
-                             .bias1 = 1.0 - pow(opt->spec.beta1, (double)t),
-                             .bias2 = 1.0 - pow(opt->spec.beta2, (double)t)};
   RT_TRY(rt_params_arrive_all(opt->params)); // those of the update before
-  RT_TRY(rt_dev_put(opt->dev, opt->step, &step));
   // in the order in which the next forward needs them
   for (const group *g = opt->group; g < opt->group + opt->n_groups; g++) {
     update_group(opt, g);

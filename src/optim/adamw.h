@@ -32,16 +32,19 @@ void rt_adamw_destroy(rt_adamw **opt);
 /** The shard of tensor \a i, for checkpoints. */
 rt_adamw_shard *rt_adamw_shard_of(rt_adamw *opt, int i);
 
-/** 2-norm of all gradients, after gradsync; it reads this rank's rows only.
- * Each element of the model counts once, in any layout.  NaN and Inf are
- * returned as such, on all ranks alike. Collective over the grid. */
-RT_MUST rt_err rt_adamw_grad_norm(rt_adamw *opt, double *norm);
+/** Sums of squares of the gradients of every rank, f64 [n_ranks, 1] on the
+ *  device, after gradsync; each rank reads its rows only.  Each element of the
+ *  model counts once, in any layout, so the norm is the root of their sum, in
+ *  order of ranks: the same bits everywhere.  NaN and Inf reach all ranks.
+ *  Waits only if there are several.  Collective over the grid. */
+RT_MUST rt_err rt_adamw_squares(rt_adamw *opt, rt_view *squares);
+/** f64 [1, 5]: the k_adamw_step that the next update reads. */
+rt_view rt_adamw_step(const rt_adamw *opt);
+const rt_adamw_spec *rt_adamw_spec_of(const rt_adamw *opt);
 
-/** Update with learning rate \a lr and gradients multiplied by \a grad_scale;
- *  \a t counts updates from 1.  Then start to gather the parameters over dp,
- *  bucket by bucket: rt_params_arrive waits for them.  Collective. */
-RT_MUST rt_err rt_adamw_update(rt_adamw *opt, int64_t t, double lr,
-                               double grad_scale);
+/** Update, then start to gather the parameters over dp, bucket by bucket:
+ *  rt_params_arrive waits for them.  Collective. */
+RT_MUST rt_err rt_adamw_update(rt_adamw *opt);
 /** Set the weights from masters that were read, and gather them over dp.
  *  Collective. */
 RT_MUST rt_err rt_adamw_publish(rt_adamw *opt);

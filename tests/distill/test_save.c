@@ -151,6 +151,7 @@ static void test_resume(void)
     CU_ASSERT_STRING_EQUAL(b.x.tr->id.origin, "0123");
     check_same_weights(&a, &b);
     a.x.tr->n_updates = 4;
+    RT_OKAY(rt_trainer_send_control(a.x.tr));
     RT_OKAY(rt_trainer_seek(b.x.tr, 6));
     RT_OKAY(rt_trainer_step(a.x.tr, 6, &r));
     RT_OKAY(rt_trainer_step(b.x.tr, 6, &q));

@@ -51,9 +51,14 @@ static void run_finish(run *x)
 
 static void update(run *x, int t)
 {
+  const k_adamw_step step = {.lr = 0.01 / t,
+                             .grad_scale = 1.0,
+                             .bias1 = 1.0 - pow(adamw.beta1, t),
+                             .bias2 = 1.0 - pow(adamw.beta2, t)};
   for (int i = 0; i < x->s.p.n; i++)
     set_put(&x->s, i, x->s.p.item[i].g, set_random, t, 1.0);
-  RT_OKAY(rt_adamw_update(x->opt, t, 0.01 / t, 1.0));
+  RT_OKAY(rt_dev_put(x->s.dev, rt_adamw_step(x->opt), &step));
+  RT_OKAY(rt_adamw_update(x->opt));
   RT_OKAY(rt_params_arrive_all(&x->s.p));
 }
 

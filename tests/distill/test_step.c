@@ -97,6 +97,7 @@ static void test_bad(void)
   CU_ASSERT(!r.bad);
   CU_ASSERT_EQUAL(x.tr->norm_mean, r.grad_norm); // the first is the mean
   const double mean = x.tr->norm_mean = r.grad_norm / 10.0;
+  RT_OKAY(rt_trainer_send_control(x.tr));
   train_norm(&x, before);
   RT_OKAY(rt_trainer_step(x.tr, 1, &r));
   CU_ASSERT(r.bad && isfinite(r.loss));
@@ -113,6 +114,31 @@ static void test_bad(void)
   CU_ASSERT(r.bad && !isfinite(r.loss));
   CU_ASSERT(x.tr->n_skipped == 2 && x.tr->n_updates == 1);
   CU_ASSERT_EQUAL(x.tr->norm_mean, mean);
+  train_finish(&x);
+}
+
+/** Where a bad step is to stop the run, good ones after it that are in the
+ *  queue change nothing either. */
+static void test_stop(void)
+{
+  train_scene x;
+  double before[16], after[16];
+  rt_step_result r;
+  train_setup how = train_usual(MPI_COMM_WORLD, 1);
+  how.spike = 3.0;
+  how.stop = true;
+  train_start(&x, how);
+  x.tr->norm_mean = 1e-9;
+  RT_OKAY(rt_trainer_send_control(x.tr));
+  train_norm(&x, before);
+  RT_OKAY(rt_trainer_step(x.tr, 0, &r));
+  CU_ASSERT(r.bad);
+  x.tr->spec.spike = 0.0; // the next one would be good
+  RT_OKAY(rt_trainer_step(x.tr, 1, &r));
+  CU_ASSERT(r.bad && isfinite(r.loss) && x.tr->n_updates == 0);
+  train_norm(&x, after);
+  for (int i = 0; i < 16; i++)
+    CU_ASSERT_EQUAL(before[i], after[i]);
   train_finish(&x);
 }
 
@@ -142,4 +168,5 @@ static void test_other_text(void)
 }
 
 RT_TEST_MAIN("step", {"any layout", test_layouts}, {"clipping", test_clip},
-             {"bad steps", test_bad}, {"different texts", test_other_text})
+             {"bad steps", test_bad}, {"a bad step stops", test_stop},
+             {"different texts", test_other_text})

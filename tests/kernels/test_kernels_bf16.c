@@ -29,6 +29,7 @@ typedef union call {
   k_argmax_args argmax;
   k_draw_args draw;
   k_loss_coef_args loss_coef;
+  k_step_control_args step_control;
   k_sumsq_args sumsq;
   k_adamw_args adamw;
 } call;

@@ -36,7 +36,8 @@ static rt_step_spec step_of(train_scene *x, const train_setup *how)
                             how->micro_rows > 0 ? how->micro_rows : mine,
                         .seq = TRAIN_SEQ,
                         .clip = how->clip,
-                        .spike = how->spike};
+                        .spike = how->spike,
+                        .stop = how->stop};
 }
 
 static rt_feed_spec feed_of(const train_scene *x, const rt_step_spec *step)

@@ -25,6 +25,7 @@ typedef struct train_setup {
   int tp;
   int64_t micro_rows; // 0: all of a rank
   double clip, spike, eps, lr;
+  bool stop;
   int text; // first id of the text
 } train_setup;
 

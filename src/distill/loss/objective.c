@@ -260,6 +260,11 @@ void rt_objective_clear(rt_objective *o)
   RT_RUN(o->spec.dev, fill, .y = o->loss, .value = 0.0);
 }
 
+rt_view rt_objective_sums(const rt_objective *o)
+{
+  return o->loss;
+}
+
 rt_err rt_objective_loss(const rt_objective *o, k_loss *loss)
 {
   return rt_dev_get(o->spec.dev, loss, o->loss);

@@ -58,6 +58,8 @@ void rt_objective_clear(rt_objective *o);
  *  over tp. */
 RT_MUST rt_err rt_objective_run(rt_objective *o, rt_teacher *teacher,
                                 const rt_objective_in *in);
+/** The sums since the last clear on the device: f64 [1, K_N_LOSS], a k_loss. */
+rt_view rt_objective_sums(const rt_objective *o);
 /** The sums since the last clear, of this rank's rows: each token multiplied
  *  by its weight over the total.  Waits. */
 RT_MUST rt_err rt_objective_loss(const rt_objective *o, k_loss *loss);

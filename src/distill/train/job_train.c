@@ -36,7 +36,8 @@ static rt_step_spec step_of(rt_job *job)
                         .micro_rows = job->micro_rows,
                         .seq = job->seq,
                         .clip = rt_deck_real(d, RT_KEY_TRAIN_CLIP),
-                        .spike = rt_deck_real(d, RT_KEY_TRAIN_SPIKE)};
+                        .spike = rt_deck_real(d, RT_KEY_TRAIN_SPIKE),
+                        .stop = !rt_deck_is(d, RT_KEY_TRAIN_ON_BAD, "skip")};
 }
 
 static rt_adamw_spec adamw_of(const rt_deck *d)

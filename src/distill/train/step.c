@@ -2,8 +2,6 @@
  *  One training step. */
 #include "distill/train/step.h"
 
-#include <math.h>
-
 /** Send a micro-batch's token arrays to the device. */
 static rt_err send_batch(rt_trainer *tr, const rt_batch *b, rt_tokens_in *in)
 {
@@ -80,50 +78,46 @@ static void clear_gradients(rt_trainer *tr)
          .value = 0.0);
 }
 
-/** Sum the parts of the loss over all rows of the step. */
-static rt_err sum_loss(const rt_trainer *tr, k_loss *loss)
+/** The sums of the loss over all rows of the step, on the device. */
+static rt_err sum_loss(const rt_trainer *tr, rt_view *out)
 {
-  RT_TRY(rt_objective_loss(tr->objective, loss));
-  double parts[3] = {loss->lm, loss->kd, loss->entries};
-  RT_TRY(rt_comm_allreduce_host(tr->spec.dp, parts, 3, RT_F64, RT_SUM));
-  *loss = (k_loss){parts[0], parts[1], parts[2]};
-  return RT_OK;
+  k_loss all;
+  *out = rt_objective_sums(tr->objective);
+  if (rt_comm_size(tr->spec.dp) == 1)
+    return RT_OK;
+  RT_TRY(rt_objective_loss(tr->objective, &all));
+  RT_TRY(rt_comm_allreduce_host(tr->spec.dp, &all, K_N_LOSS, RT_F64, RT_SUM));
+  return rt_dev_put(tr->spec.dev, *out, &all);
 }
 
-/** Is there a NaN, Inf, or a norm far above its running mean?  The answer is
- *  the same on every rank, since loss and norm are bitwise equal everywhere. */
-static bool looks_bad(const rt_trainer *tr, double loss, double norm)
+/** Decide on the device what becomes of the step, and update. */
+static rt_err optimize(rt_trainer *tr, rt_view loss, const rt_step_result *r)
 {
-  const double spike = tr->spec.spike;
-  if (!isfinite(loss) || !isfinite(norm))
-    return true;
-  return spike > 0.0 && tr->norm_mean > 0.0 && norm > spike * tr->norm_mean;
+  const rt_adamw_spec *const adamw = rt_adamw_spec_of(tr->opt);
+  rt_view squares;
+  RT_TRY(rt_adamw_squares(tr->opt, &squares));
+  RT_RUN(tr->spec.dev, step_control, .squares = squares, .loss = loss,
+         .control = tr->control, .step = rt_adamw_step(tr->opt),
+         .told = tr->told, .alpha = r->alpha, .lr = r->lr,
+         .clip = tr->spec.clip, .spike = tr->spec.spike, .beta1 = adamw->beta1,
+         .beta2 = adamw->beta2, .stop = tr->spec.stop);
+  return rt_adamw_update(tr->opt);
 }
 
-static rt_err update(rt_trainer *tr, const rt_step_result *r)
+/** Take what the device tells of the step. */
+static rt_err take_result(rt_trainer *tr, rt_step_result *out)
 {
-  const double clip = tr->spec.clip;
-  const double scale =
-      clip > 0.0 && r->grad_norm > clip ? clip / r->grad_norm : 1.0;
-  tr->n_updates++;
-  tr->norm_mean = tr->norm_mean > 0.0
-                      ? 0.98 * tr->norm_mean + 0.02 * r->grad_norm
-                      : r->grad_norm;
-  return rt_adamw_update(tr->opt, tr->n_updates, r->lr, scale);
-}
-
-/** Norm of the gradients, and the update, unless the step is bad. */
-static rt_err optimize(rt_trainer *tr, const k_loss *loss, rt_step_result *out)
-{
-  RT_TRY(rt_adamw_grad_norm(tr->opt, &out->grad_norm));
-  out->lm = loss->lm;
-  out->kd = loss->kd;
-  out->entries = loss->entries;
-  out->loss = (1.0 - out->alpha) * loss->lm + out->alpha * loss->kd;
-  out->bad = looks_bad(tr, out->loss, out->grad_norm);
-  if (!out->bad)
-    return update(tr, out);
-  tr->n_skipped++;
+  k_told t;
+  RT_TRY(rt_dev_get(tr->spec.dev, &t, tr->told));
+  tr->norm_mean = t.control.norm_mean;
+  tr->n_updates = (int64_t)t.control.n_updates;
+  tr->n_skipped = (int64_t)t.control.n_skipped;
+  out->loss = t.loss;
+  out->lm = t.lm;
+  out->kd = t.kd;
+  out->entries = t.entries;
+  out->grad_norm = t.grad_norm;
+  out->bad = t.bad != 0.0;
   return RT_OK;
 }
 
@@ -149,7 +143,7 @@ rt_err rt_trainer_step(rt_trainer *tr, int64_t step, rt_step_result *out)
   // every token of a row has weight 1
   const double weight_total = (double)(spec->batch_rows * spec->seq);
   const int64_t waits = rt_dev_host_waits(spec->dev);
-  k_loss loss;
+  rt_view loss;
   *out = (rt_step_result){.lr = rt_schedule_at(&tr->lr, step)};
   if (tr->teacher != NULL)
     out->alpha = rt_schedule_at(&tr->alpha, step);
@@ -166,8 +160,9 @@ rt_err rt_trainer_step(rt_trainer *tr, int64_t step, rt_step_result *out)
   RT_TRY(sum_loss(tr, &loss));
   rt_phases_to(ph, RT_PHASE_OPTIMIZER);
   const int64_t before = launched(tr);
-  RT_TRY(optimize(tr, &loss, out));
+  RT_TRY(optimize(tr, loss, out));
   tr->n_optimizer += 1 + launched(tr) - before; // 1: clear_gradients
+  RT_TRY(take_result(tr, out));
   RT_TRY(rt_window_capture_end_step(tr->capture));
   tr->n_waits += rt_dev_host_waits(spec->dev) - waits;
   tr->n_run++;

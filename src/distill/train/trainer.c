@@ -21,7 +21,12 @@ static rt_err plan_input(rt_trainer *tr)
   RT_TRY(rt_arena_create("student input", &tr->input));
   RT_TRY(rt_arena_reserve(tr->input, "tok", RT_I32, n, 1, &tr->tok));
   RT_TRY(rt_arena_reserve(tr->input, "pos", RT_I32, n, 1, &tr->pos));
-  return rt_arena_reserve(tr->input, "doc_start", RT_I32, n, 1, &tr->doc_start);
+  RT_TRY(
+      rt_arena_reserve(tr->input, "doc_start", RT_I32, n, 1, &tr->doc_start));
+  RT_TRY(rt_arena_reserve(tr->input, "control of steps", RT_F64, 1, K_N_CONTROL,
+                          &tr->control));
+  return rt_arena_reserve(tr->input, "what a step tells", RT_F64, 1, K_N_TOLD,
+                          &tr->told);
 }
 
 rt_err rt_trainer_create(const rt_trainer_spec *spec, rt_trainer **out)
@@ -100,9 +105,18 @@ void rt_trainer_destroy(rt_trainer **out)
   free(tr);
 }
 
+rt_err rt_trainer_send_control(rt_trainer *tr)
+{
+  const k_control c = {.norm_mean = tr->norm_mean,
+                       .n_updates = (double)tr->n_updates,
+                       .n_skipped = (double)tr->n_skipped};
+  return rt_dev_put(tr->spec.dev, tr->control, &c);
+}
+
 rt_err rt_trainer_seek(rt_trainer *tr, int64_t step)
 {
   rt_feed_destroy(&tr->feed);
   tr->rows.first_step = step;
+  RT_TRY(rt_trainer_send_control(tr));
   return rt_feed_create(&tr->rows, &tr->feed);
 }

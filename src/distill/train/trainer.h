@@ -21,6 +21,7 @@ typedef struct rt_step_spec {
   int64_t seq;           /**< T */
   double clip;           /**< largest norm of the gradient; 0: any */
   double spike; /**< a norm above this times its running mean is bad; 0: none */
+  bool stop;    /**< after a bad step, none changes anything */
 } rt_step_spec;
 
 /** Everything that training a model takes.  All borrowed. */
@@ -60,8 +61,11 @@ typedef struct rt_trainer {
                        device in them, launches of the optimizer */
   double norm_mean; /**< running mean of the gradient norm, 0 at the start */
   rt_run_id id;     /**< identifies this run in its checkpoints */
-  rt_arena *input;  /**< owned: memory of the three views below */
+  rt_arena *input;  /**< owned: memory of the views below */
   rt_view tok, pos, doc_start; /**< i32 [N, 1] on the device */
+  rt_view control; /**< f64 [1, K_N_CONTROL] on the device: n_updates, n_skipped
+                      and norm_mean are what the host knows of it */
+  rt_view told;    /**< f64 [1, K_N_TOLD] on the device */
 } rt_trainer;
 
 /** Plan everything; allocate nothing.  Collective. */
@@ -73,5 +77,9 @@ void rt_trainer_destroy(rt_trainer **trainer);
 int rt_trainer_arenas(const rt_trainer *trainer, const rt_arena *plans[10]);
 /** Start the feed at \a step.  Call before the first rt_trainer_step. */
 RT_MUST rt_err rt_trainer_seek(rt_trainer *trainer, int64_t step);
+
+/** Send n_updates, n_skipped and norm_mean to the device, which goes on from
+ *  them; rt_trainer_seek does. */
+RT_MUST rt_err rt_trainer_send_control(rt_trainer *trainer);
 
 #endif
