@@ -36,6 +36,13 @@ for tp in 1 2; do
   near "low-$tp" wide 0.005
 done
 
+# --- and after 50 steps
+for type in fp32 bf16; do
+  expect 0 1 train deck.yaml "output.dir=long-$type" train.length=50 \
+    run.dtype=$type
+done
+near long-bf16 long-fp32 0.005
+
 # --- with less of the processor: without AMX, Intel's bf16 is slower than f32
 for isa in AVX512_CORE_BF16 AVX2; do
   export ONEDNN_MAX_CPU_ISA=$isa
