@@ -83,66 +83,6 @@ code=$?
 [ -d stopped/checkpoints/step-00000004 ] || fail "the pending one was dropped"
 [ "$(last stopped saved)" -gt 4 ] || fail "the last one was not written"
 
-# badly CODE HOW STEP ARGS...: from its fifth call on, the disk fails under what rank 1
-# writes of the checkpoint of STEP
-badly() {
-  rm -rf bad
-  # shellcheck disable=SC2086
-  timeout 60 $MPIRUN -np 2 env LD_PRELOAD="$work/fail_write.so" FAIL_AT=5 \
-    FAIL_IN="bad/checkpoints/.tmp-step-000000$3" FAIL_RANK=1 FAIL_HOW="$2" \
-    "$RETORT" "${train[@]}" output.dir=bad "${@:4}" >out.txt 2>err.txt
-  code=$?
-  [ $code = "$1" ] || fail "$2: exit $code, not $1: $(cat err.txt)"
-  says err.txt "bad/checkpoints/.tmp-step-000000$3"
-  says err.txt "the checkpoint needs"
-  says err.txt "MiB are free"
-  [ -d "bad/checkpoints/step-000000$3" ] && fail "$2: published all the same"
-}
-
-# --- a stop before the wall limit leaves as much time for the last checkpoint as one
-# has taken
-slowly wall 3 checkpoint.async=false train.length=100000000 run.wall_s=7 \
-  run.wall_margin_s=0 output.log_every=100000
-code=$?
-[ $code = 85 ] || fail "wall: exit $code, not 85: $(cat wall.err)"
-less "$(sed -n 's/.*"kind": "end".*"time_s": \([0-9.]*\).*/\1/p' wall/metrics.jsonl)" 6 ||
-  fail "no time was left for another checkpoint of 3 s"
-
-# --- the disk fails under the thread: one warning, and the next is written
-for how in 28 lie; do
-  badly 0 "$how" 08
-  [ "$(grep -c "Training goes on" err.txt)" = 1 ] || fail "$how: $(cat err.txt)"
-  [ "$(last bad saved)" = $n_steps ] || fail "$how: saved $(last bad saved)"
-  same_bits off bad
-done
-# it is noticed when the run ends: the end writes the state all the same
-badly 0 28 08 train.length=9
-[ "$(last bad saved)" = 9 ] || fail "the last state is lost: $(last bad saved)"
-# the last one cannot be written: 74, and the one before stays
-badly 74 28 12
-[ "$(last bad saved)" = 8 ] || fail "saved $(last bad saved), not 8"
-expect 0 2 "${train[@]}" output.dir=bad
-same_bits off bad
-
-# --- it is published before an evaluation, which may take long or fail
-slowly eval 1 eval.rows=8 eval.every=4 &
-writer=$!
-wait_for 30 grep -qs '"kind": "eval"' eval/metrics.jsonl
-[ -d eval/checkpoints/step-00000004 ] || fail "an evaluation comes before it"
-wait $writer || fail "exit $?: $(cat eval.err)"
-
-# --- beside long steps the rest is not put off to the end of the next: published at the
-# end of the step in which it was written
-soon() {
-  expect 0 2 "${train[@]}" output.dir=soon train.length=6 train.batch_rows=2048 \
-    output.log_every=1 --verbose
-  sed '/ step 6./,$d' out.txt | grep -q "checkpoint of step 4 is published" || {
-    rm -rf soon
-    return 1
-  }
-}
-soon || soon || soon || fail "published late: $(grep -E " step |published" out.txt)"
-
 # --- the copy is planned; without memory for it, training waits
 big=(deck.yaml student.width=512 student.ffn=1024 checkpoint.every=1
   output.dir=big train.length=2 eval.rows=0 train.batch_rows=1)

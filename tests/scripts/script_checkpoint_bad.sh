@@ -1,0 +1,86 @@
+#!/bin/bash
+# Checkpoints that are written while training goes on, when the disk fails or time is
+# short: the state is saved all the same, as soon as it can be.
+# shellcheck source=tests/e2e.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
+
+preload fail_write
+n_steps=12
+train=(train deck.yaml "train.length=$n_steps" checkpoint.every=4
+  checkpoint.keep_last=100 eval.rows=0)
+
+# slowly RUN SECONDS ARGS...: two ranks; a write of rank 1's thread to the
+# checkpoint of step 4 takes so long
+slowly() {
+  # shellcheck disable=SC2086
+  timeout 60 $MPIRUN -np 2 env LD_PRELOAD="$work/fail_write.so" FAIL_AT=5 \
+    FAIL_IN="$1/checkpoints/.tmp-step-00000004" FAIL_RANK=1 FAIL_SLOW_S="$2" \
+    "$RETORT" "${train[@]}" output.dir="$1" "${@:3}" >"$1.out" 2>"$1.err" \
+    </dev/null
+}
+
+# less A B: is A less than B?
+less() { awk "BEGIN { exit !($1 < $2) }"; }
+
+# badly CODE HOW STEP ARGS...: from its fifth call on, the disk fails under what rank 1
+# writes of the checkpoint of STEP
+badly() {
+  rm -rf bad
+  # shellcheck disable=SC2086
+  timeout 60 $MPIRUN -np 2 env LD_PRELOAD="$work/fail_write.so" FAIL_AT=5 \
+    FAIL_IN="bad/checkpoints/.tmp-step-000000$3" FAIL_RANK=1 FAIL_HOW="$2" \
+    "$RETORT" "${train[@]}" output.dir=bad "${@:4}" >out.txt 2>err.txt
+  code=$?
+  [ $code = "$1" ] || fail "$2: exit $code, not $1: $(cat err.txt)"
+  says err.txt "bad/checkpoints/.tmp-step-000000$3"
+  says err.txt "the checkpoint needs"
+  says err.txt "MiB are free"
+  [ -d "bad/checkpoints/step-000000$3" ] && fail "$2: published all the same"
+}
+
+expect 0 2 "${train[@]}" output.dir=off
+
+# --- a stop before the wall limit leaves as much time for the last checkpoint as one
+# has taken
+slowly wall 3 checkpoint.async=false train.length=100000000 run.wall_s=7 \
+  run.wall_margin_s=0 output.log_every=100000
+code=$?
+[ $code = 85 ] || fail "wall: exit $code, not 85: $(cat wall.err)"
+less "$(sed -n 's/.*"kind": "end".*"time_s": \([0-9.]*\).*/\1/p' wall/metrics.jsonl)" 6 ||
+  fail "no time was left for another checkpoint of 3 s"
+
+# --- the disk fails under the thread: one warning, and the next is written
+for how in 28 lie; do
+  badly 0 "$how" 08
+  [ "$(grep -c "Training goes on" err.txt)" = 1 ] || fail "$how: $(cat err.txt)"
+  [ "$(last bad saved)" = $n_steps ] || fail "$how: saved $(last bad saved)"
+  same_bits off bad
+done
+# it is noticed when the run ends: the end writes the state all the same
+badly 0 28 08 train.length=9
+[ "$(last bad saved)" = 9 ] || fail "the last state is lost: $(last bad saved)"
+# the last one cannot be written: 74, and the one before stays
+badly 74 28 12
+[ "$(last bad saved)" = 8 ] || fail "saved $(last bad saved), not 8"
+expect 0 2 "${train[@]}" output.dir=bad
+same_bits off bad
+
+# --- it is published before an evaluation, which may take long or fail
+slowly eval 1 eval.rows=8 eval.every=4 &
+writer=$!
+wait_for 30 grep -qs '"kind": "eval"' eval/metrics.jsonl
+[ -d eval/checkpoints/step-00000004 ] || fail "an evaluation comes before it"
+wait $writer || fail "exit $?: $(cat eval.err)"
+
+# --- beside long steps the rest is not put off to the end of the next: published at the
+# end of the step in which it was written
+soon() {
+  expect 0 2 "${train[@]}" output.dir=soon train.length=6 train.batch_rows=2048 \
+    output.log_every=1 --verbose
+  sed '/ step 6./,$d' out.txt | grep -q "checkpoint of step 4 is published" || {
+    rm -rf soon
+    return 1
+  }
+}
+soon || soon || soon || fail "published late: $(grep -E " step |published" out.txt)"
+finish
