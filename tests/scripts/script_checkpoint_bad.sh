@@ -75,9 +75,9 @@ wait $writer || fail "exit $?: $(cat eval.err)"
 # --- beside long steps the rest is not put off to the end of the next: published at the
 # end of the step in which it was written
 soon() {
-  expect 0 2 "${train[@]}" output.dir=soon train.length=6 train.batch_rows=2048 \
-    output.log_every=1 --verbose
-  sed '/ step 6./,$d' out.txt | grep -q "checkpoint of step 4 is published" || {
+  expect 0 2 "${train[@]}" output.dir=soon train.length=4 train.batch_rows=8192 \
+    checkpoint.every=2 output.log_every=1 --verbose
+  sed '/ step 4\//,$d' out.txt | grep -q "checkpoint of step 2 is published" || {
     rm -rf soon
     return 1
   }
