@@ -4,7 +4,7 @@
 #include "distill/capture/capture.h"
 #include "distill/capture/capture_size.h"
 #include "distill/capture/job_capture.h"
-#include "distill/train/progress.h"
+#include "distill/train/job_train.h"
 #include "distill/train/trainer.h"
 #include "distill/run/run.h"
 #include "distill/run/run_parts.h"
@@ -14,7 +14,7 @@
 static void print_work(const rt_job *job)
 {
   const double tokens = (double)(job->batch_rows * job->seq);
-  const double flops = rt_progress_flops(job);
+  const double flops = rt_job_step_flops(job);
   const double rows = (double)job->batch_rows * (double)job->n_steps;
   const double peak = rt_deck_real(job->deck, RT_KEY_RUN_PEAK_GFLOPS) * 1e9 *
                       rt_comm_size(job->world);

@@ -112,7 +112,8 @@ static rt_err make_parts(rt_train_run *run)
   run->evaluator = parts.evaluator;
   run->eval_rows = parts.eval_rows;
   RT_TRY(err);
-  RT_TRY(rt_peak_find(run->job, &run->peak));
+  const rt_peak_spec products = rt_job_peak(run->job);
+  RT_TRY(rt_peak_find(&products, &run->peak));
   RT_TRY(rt_trainer_commit(run->trainer));
   const rt_run_spec made = rt_job_run(run->job);
   RT_TRY(rt_agree(run->job->world, rt_saver_create(&made, run->trainer,
@@ -153,8 +154,8 @@ static rt_err prepare(rt_train_run *run)
   if (run->step < job->n_steps)
     RT_TRY(rt_agree(job->world, rt_trainer_seek(run->trainer, run->step)));
   RT_TRY(rt_agree(job->world, run->lock != NULL ? keep_log(run) : RT_OK));
-  RT_TRY(rt_progress_init(&run->progress, job, run->folder, run->step,
-                          &run->peak));
+  const rt_progress_spec lines = rt_job_progress(job, &run->peak);
+  RT_TRY(rt_progress_init(&run->progress, &lines, run->folder, run->step));
   RT_TRY(keep_deck(run));
   run->saved_s = rt_now_s();
   return rt_train_record(run);
@@ -286,7 +287,8 @@ static rt_err correct_peak(rt_train_run *run, double gflops)
   const double since = rt_now_s();
   if (gflops <= run->peak.gflops)
     return RT_OK;
-  RT_TRY(rt_peak_exceeded(run->job, gflops, &run->peak));
+  const rt_peak_spec products = rt_job_peak(run->job);
+  RT_TRY(rt_peak_exceeded(&products, gflops, &run->peak));
   rt_progress_pause(&run->progress, since);
   return RT_OK;
 }

@@ -5,6 +5,7 @@
 #define RT_TRAIN_RUN_H
 
 #include "distill/eval/evaluate.h"
+#include "distill/job/job.h"
 #include "distill/train/peak.h"
 #include "distill/train/progress.h"
 #include "distill/train/save.h"

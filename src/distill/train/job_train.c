@@ -24,6 +24,44 @@ rt_run_spec rt_job_run(const rt_job *job)
                        .loads_teacher = (job->needs & RT_NEED_TEACHER) != 0};
 }
 
+double rt_job_step_flops(const rt_job *job)
+{
+  const double tokens = (double)(job->batch_rows * job->seq);
+  const bool live = rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "live");
+  // backward has two GEMMs per GEMM of the forward
+  const double student = 3.0 * rt_arch_flops_fwd(&job->arch_s, job->seq);
+  const double teacher = live ? rt_arch_flops_fwd(&job->arch_t, job->seq) : 0.0;
+  return tokens * (student + teacher);
+}
+
+rt_peak_spec rt_job_peak(const rt_job *job)
+{
+  return (rt_peak_spec){.world = job->world,
+                        .dev = job->dev,
+                        .type = job->types_s.act,
+                        .threads = job->threads.n,
+                        .given_gflops =
+                            rt_deck_real(job->deck, RT_KEY_RUN_PEAK_GFLOPS)};
+}
+
+rt_progress_spec rt_job_progress(const rt_job *job, const rt_peak *peak)
+{
+  const bool loads = (job->needs & RT_NEED_TEACHER) != 0;
+  return (rt_progress_spec){
+      .world = job->world,
+      .phases = &job->phases,
+      .peak = peak,
+      .flops = rt_job_step_flops(job),
+      .n_steps = job->n_steps,
+      .tokens_per_step = job->batch_rows * job->seq,
+      .threads = job->threads.n,
+      .dp = job->grid_s.dp,
+      .tp = job->grid_s.tp,
+      .teacher_dp = loads ? job->grid_t.dp : 0,
+      .teacher_tp = loads ? job->grid_t.tp : 0,
+      .has_kd = !rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "none")};
+}
+
 static rt_step_spec step_of(rt_job *job)
 {
   const rt_deck *const d = job->deck;

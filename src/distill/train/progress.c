@@ -11,23 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-double rt_progress_flops(const rt_job *job)
-{
-  const double tokens = (double)(job->batch_rows * job->seq);
-  const bool live = rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "live");
-  // backward has two GEMMs per GEMM of the forward
-  const double student = 3.0 * rt_arch_flops_fwd(&job->arch_s, job->seq);
-  const double teacher = live ? rt_arch_flops_fwd(&job->arch_t, job->seq) : 0.0;
-  return tokens * (student + teacher);
-}
-
 /** Written once per start: describes the machine and layout for the lines that
  *  follow. */
 static rt_err put_start(const rt_progress *p, const rt_hosts *hosts)
 {
   static const char *const jobs[] = {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID",
                                      "JOB_ID"};
-  const rt_job *const job = p->job;
+  const rt_progress_spec *const run = &p->spec;
   rt_metrics *const m = p->metrics;
   char when[32];
   rt_clock_iso(when, sizeof when);
@@ -40,15 +30,15 @@ static rt_err put_start(const rt_progress *p, const rt_hosts *hosts)
       rt_metrics_text(m, "job_id", getenv(jobs[i]));
       break;
     }
-  rt_metrics_int(m, "ranks", rt_comm_size(job->world));
+  rt_metrics_int(m, "ranks", rt_comm_size(run->world));
   rt_metrics_int(m, "hosts", hosts->n);
   rt_metrics_text(m, "host_names", hosts->names);
-  rt_metrics_int(m, "threads", job->threads.n);
-  rt_metrics_int(m, "dp", job->grid_s.dp);
-  rt_metrics_int(m, "tp", job->grid_s.tp);
-  if ((job->needs & RT_NEED_TEACHER) != 0) {
-    rt_metrics_int(m, "teacher_dp", job->grid_t.dp);
-    rt_metrics_int(m, "teacher_tp", job->grid_t.tp);
+  rt_metrics_int(m, "threads", run->threads);
+  rt_metrics_int(m, "dp", run->dp);
+  rt_metrics_int(m, "tp", run->tp);
+  if (run->teacher_tp > 0) {
+    rt_metrics_int(m, "teacher_dp", run->teacher_dp);
+    rt_metrics_int(m, "teacher_tp", run->teacher_tp);
   }
   rt_metrics_real(m, "time_s", p->before_s);
   return rt_metrics_end(m);
@@ -58,7 +48,7 @@ static rt_err open_metrics(rt_progress *p, const char *folder,
                            const rt_hosts *hosts)
 {
   char path[RT_PATH_MAX];
-  if (rt_comm_rank(p->job->world) != 0 || folder[0] == '\0')
+  if (rt_comm_rank(p->spec.world) != 0 || folder[0] == '\0')
     return RT_OK;
   RT_TRY(rt_path_join(path, folder, "metrics.jsonl"));
   RT_TRY(rt_metrics_open(path, p->step > 0 ? p->step : -1, &p->metrics));
@@ -69,22 +59,20 @@ static rt_err open_metrics(rt_progress *p, const char *folder,
 /** Seconds over all starts. */
 static double time_of(const rt_progress *p)
 {
-  return p->before_s + rt_now_s() - p->job->phases.began;
+  return p->before_s + rt_now_s() - p->spec.phases->began;
 }
 
-rt_err rt_progress_init(rt_progress *p, const rt_job *job, const char *folder,
-                        int64_t step, const rt_peak *peak)
+rt_err rt_progress_init(rt_progress *p, const rt_progress_spec *spec,
+                        const char *folder, int64_t step)
 {
   rt_hosts hosts;
   *p =
-      (rt_progress){.job = job,
-                    .flops = rt_progress_flops(job),
-                    .peak = peak,
+      (rt_progress){.spec = *spec,
                     .step = step,
                     .since = rt_now_s(),
-                    .input_s = rt_phases_seconds(&job->phases, RT_PHASE_INPUT)};
-  RT_TRY(rt_hosts_find(job->world, &hosts));
-  return rt_agree(job->world, open_metrics(p, folder, &hosts));
+                    .input_s = rt_phases_seconds(spec->phases, RT_PHASE_INPUT)};
+  RT_TRY(rt_hosts_find(spec->world, &hosts));
+  return rt_agree(spec->world, open_metrics(p, folder, &hosts));
 }
 
 void rt_progress_clear(rt_progress *p)
@@ -95,7 +83,7 @@ void rt_progress_clear(rt_progress *p)
 double rt_progress_gflops(const rt_progress *p, int64_t step)
 {
   const double s = rt_now_s() - p->since - p->paused;
-  const double each = 1e-9 * p->flops / rt_comm_size(p->job->world);
+  const double each = 1e-9 * p->spec.flops / rt_comm_size(p->spec.world);
   return s > 0.0 ? each * (double)(step - p->step) / s : 0.0;
 }
 
@@ -103,7 +91,7 @@ double rt_progress_wait(const rt_progress *p)
 {
   const double s = rt_now_s() - p->since - p->paused;
   const double input_s =
-      rt_phases_seconds(&p->job->phases, RT_PHASE_INPUT) - p->input_s;
+      rt_phases_seconds(p->spec.phases, RT_PHASE_INPUT) - p->input_s;
   return s > 0.0 ? fmin(input_s / s, 1.0) : 0.0;
 }
 
@@ -123,7 +111,7 @@ rt_err rt_progress_step(rt_progress *p, int64_t step, const rt_step_result *r)
   if (m == NULL)
     return RT_OK;
   rt_metrics_begin(m, "train", step);
-  rt_metrics_int(m, "tokens", step * p->job->batch_rows * p->job->seq);
+  rt_metrics_int(m, "tokens", step * p->spec.tokens_per_step);
   rt_metrics_real(m, "loss", r->loss);
   rt_metrics_real(m, "lm", r->lm);
   rt_metrics_real(m, "kd", r->kd);
@@ -167,10 +155,10 @@ static void duration(double s, char *text, size_t n)
 
 /** The middle of the line: with a teacher it shows the parts of the loss, and
  *  alpha. */
-static void middle_of(const rt_job *job, const rt_step_result *r, char *text,
-                      size_t n)
+static void middle_of(const rt_progress_spec *run, const rt_step_result *r,
+                      char *text, size_t n)
 {
-  if (rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "none"))
+  if (!run->has_kd)
     snprintf(text, n, "lr %.2e", r->lr);
   else
     snprintf(text, n, "(lm %.3f kd %.3f) lr %.2e alpha %.2f", r->lm, r->kd,
@@ -181,8 +169,8 @@ static void middle_of(const rt_job *job, const rt_step_result *r, char *text,
  *  ranks (MFU). */
 static void work_of(const rt_progress *p, double step_s, char *text, size_t n)
 {
-  const double tflops = p->flops / step_s * 1e-12;
-  const double peak = p->peak->gflops * 1e-3 * rt_comm_size(p->job->world);
+  const double tflops = p->spec.flops / step_s * 1e-12;
+  const double peak = p->spec.peak->gflops * 1e-3 * rt_comm_size(p->spec.world);
   const int used = snprintf(
       text, n, tflops < 100.0 ? "%.3g TFLOP/s" : "%.0f TFLOP/s", tflops);
   if (peak > 0.0)
@@ -191,39 +179,40 @@ static void work_of(const rt_progress *p, double step_s, char *text, size_t n)
 }
 
 /** Format the speed: "57,573 tok/s (28,786 a rank)". */
-static void speed_of(const rt_job *job, double step_s, char *text, size_t n)
+static void speed_of(const rt_progress_spec *run, double step_s, char *text,
+                     size_t n)
 {
   char all[32], each[32];
-  const double speed = (double)(job->batch_rows * job->seq) / step_s;
+  const double speed = (double)run->tokens_per_step / step_s;
   with_commas(speed, all, sizeof all);
-  with_commas(speed / rt_comm_size(job->world), each, sizeof each);
+  with_commas(speed / rt_comm_size(run->world), each, sizeof each);
   snprintf(text, n, "%s tok/s (%s a rank)", all, each);
 }
 
 void rt_progress_line(rt_progress *p, int64_t step, const rt_step_result *r,
                       double rss_bytes, double wait)
 {
-  const rt_job *job = p->job;
+  const rt_progress_spec *const run = &p->spec;
   const double now_s = rt_now_s();
   const double n_steps = (double)(step - p->step);
   const double step_s = (now_s - p->since - p->paused) / n_steps;
   char speed[96], eta[32], middle[128], work[64];
   // exponential average: follows changes of speed without jumping
   p->step_s = p->step_s > 0.0 ? 0.5 * (p->step_s + step_s) : step_s;
-  speed_of(job, step_s, speed, sizeof speed);
-  duration(p->step_s * (double)(job->n_steps - step), eta, sizeof eta);
-  middle_of(job, r, middle, sizeof middle);
+  speed_of(run, step_s, speed, sizeof speed);
+  duration(p->step_s * (double)(run->n_steps - step), eta, sizeof eta);
+  middle_of(run, r, middle, sizeof middle);
   work_of(p, step_s, work, sizeof work);
   rt_info_now("step %lld/%lld %.1f%% loss %.4f %s gnorm %.3f %s %s "
               "%.2f GiB wait %.1f%% ETA %s%s",
-              (long long)step, (long long)job->n_steps,
-              100.0 * (double)step / (double)job->n_steps, r->loss, middle,
+              (long long)step, (long long)run->n_steps,
+              100.0 * (double)step / (double)run->n_steps, r->loss, middle,
               r->grad_norm, speed, work, rss_bytes * 0x1p-30, 100.0 * wait, eta,
               r->bad ? " BAD: skipped" : "");
   p->step = step;
   p->since = now_s;
   p->paused = 0.0;
-  p->input_s = rt_phases_seconds(&job->phases, RT_PHASE_INPUT);
+  p->input_s = rt_phases_seconds(run->phases, RT_PHASE_INPUT);
 }
 
 rt_err rt_progress_eval(rt_progress *p, int64_t step, const rt_eval_result *r)

@@ -9,12 +9,23 @@
 #include "distill/train/step.h"
 #include "io/run/metrics.h"
 
+/** The run as its lines describe it; everything is borrowed. */
+typedef struct rt_progress_spec {
+  const rt_comm *world;
+  const rt_phases *phases;
+  const rt_peak *peak; /**< of one rank; may change */
+  double flops;        /**< of one step, over all ranks */
+  int64_t n_steps, tokens_per_step;
+  int threads; /**< of a rank */
+  int dp, tp;
+  int teacher_dp, teacher_tp; /**< 0: no teacher is loaded */
+  bool has_kd;                /**< the loss has a part of a teacher */
+} rt_progress_spec;
+
 /** Caller's storage; members are private to progress.c. */
 typedef struct rt_progress {
-  const rt_job *job;   // borrowed
+  rt_progress_spec spec;
   rt_metrics *metrics; // owned; NULL except on rank 0 of a run with a folder
-  double flops;        // of one step, over all ranks
-  const rt_peak *peak; // borrowed; of one rank
   int64_t step;        // step of the last line
   double since,
       paused;      // time of that line; seconds since then not spent training
@@ -25,18 +36,13 @@ typedef struct rt_progress {
 
 /** Rank 0 opens \a folder/metrics.jsonl ("": none), removes lines after \a
  *  step, which will be written again, and records the start.  Collective. */
-RT_MUST rt_err rt_progress_init(rt_progress *p, const rt_job *job,
-                                const char *folder, int64_t step,
-                                const rt_peak *peak);
+RT_MUST rt_err rt_progress_init(rt_progress *p, const rt_progress_spec *spec,
+                                const char *folder, int64_t step);
 void rt_progress_clear(rt_progress *p);
 
 /** Do the metrics lack an evaluation at \a step, from which the run resumes?
  *  On rank 0 of a run with a folder; false elsewhere. */
 bool rt_progress_owes(const rt_progress *p, int64_t step);
-
-/** FLOPs of one step over all ranks: student forward and backward, live
- *  teacher's forward. */
-double rt_progress_flops(const rt_job *job);
 
 /** GFLOP/s of a rank since the last line, up to \a step completed steps; 0 if
  *  there were none. */
