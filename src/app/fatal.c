@@ -3,6 +3,7 @@
 #include "app/fatal.h"
 
 #include "base/log.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -35,9 +36,12 @@ void rt_fatal_print(rt_err err, const char *who)
   rt_log_copy(text);
 }
 
+/** Also when the launcher, which ends this job, sends a signal. */
 static void sleep_ms(long ms)
 {
-  nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
+  struct timespec left = {ms / 1000, ms % 1000 * 1000000L};
+  while (nanosleep(&left, &left) != 0 && errno == EINTR)
+    continue;
 }
 
 _Noreturn static void quit(rt_err err)

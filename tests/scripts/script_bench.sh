@@ -29,7 +29,7 @@ expect 0 2 bench teacher deck.yaml "${live[@]}" student.tp=2
 bench_says "teacher: "
 
 # --- the loss uses most of the memory that loss.chunk_mib allows, and no more
-for chunk in 0.02 0.05; do
+for chunk in 0.02 0.04; do
   expect 0 2 bench loss deck.yaml "${live[@]}" loss.chunk_mib="$chunk"
   bench_says "loss: $number MiB planned, $number MiB resident"
   says out.txt "ns a token and id"

@@ -13,6 +13,8 @@ cat >short.sh <<'SH'
 exec "$@"
 SH
 chmod +x short.sh
+# else a thread may or may not reserve 64 MiB of address space for itself
+export MALLOC_ARENA_MAX=1
 # short RANK MIB ARGS...: RANK may use MIB less address space than it needs
 short() {
   local rank=$1 less=$2
