@@ -131,12 +131,11 @@ growth() {
   large=(capture deck.yaml teacher.weights="$work/teacher.hf" capture.encoding=exact
     capture.top_p=1 capture.top_k=64 capture.rows=1900 capture.shard_rows=1900)
   (
-    failed=0
     ulimit -f 8192
     alone 74 train deck.yaml "${wide[@]}" output.dir=limited
     alone 74 "${large[@]}" capture.dir=limited-logits
     exit "$failed"
-  ) || failed=$((failed + 1))
+  ) || failed=$?
   says err.txt "at most 8.000 MiB (ulimit -f)"
   [ "$(last limited state)" = failed ] || fail "$(cat limited/last_run)"
   [ "$(last limited code)" = 74 ] || fail "$(cat limited/last_run)"
