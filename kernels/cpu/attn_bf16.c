@@ -5,7 +5,6 @@
 #include "kernels/cpu/attn_bf16.h"
 
 #include "kernels/cpu/copy.h"
-#include "kernels/cpu/parallel.h"
 #include "kernels/cpu/table_cpu.h"
 
 enum { ALIGN = 64 };
@@ -29,21 +28,10 @@ static rt_view take(space *s, const rt_view *x)
   return y;
 }
 
-static void copy(k_ctx *ctx, rt_view to, rt_view from)
-{
-  const size_t to_bytes = (size_t)to.ld * rt_dtype_size(to.dtype);
-  const size_t from_bytes = (size_t)from.ld * rt_dtype_size(from.dtype);
-  K_PARALLEL_FOR
-  for (int64_t r = 0; r < to.rows; r++)
-    k_copy_row((char *)to.data + (size_t)r * to_bytes, to.dtype,
-               (const char *)from.data + (size_t)r * from_bytes, from.dtype,
-               to.cols);
-}
-
 static rt_view take_copy(k_ctx *ctx, space *s, const rt_view *x)
 {
   const rt_view y = take(s, x);
-  copy(ctx, y, *x);
+  k_copy_rows(ctx, y, *x);
   return y;
 }
 
@@ -111,7 +99,7 @@ static void forward(k_ctx *ctx, const k_attn_fwd_args *a)
   k_ctx rest = behind(ctx, s.used);
   k_attn_fwd_cpu_f32(&rest, &in_f32);
   ctx->err = rest.err;
-  copy(ctx, a->o, in_f32.o);
+  k_copy_rows(ctx, a->o, in_f32.o);
 }
 
 void k_attn_fwd_cpu_bf16(k_ctx *ctx, const void *args)
@@ -146,9 +134,9 @@ static void backward(k_ctx *ctx, const k_attn_bwd_args *a)
   k_ctx rest = behind(ctx, s.used);
   k_attn_bwd_cpu_f32(&rest, &in_f32);
   ctx->err = rest.err;
-  copy(ctx, a->dq, in_f32.dq);
-  copy(ctx, a->dk, in_f32.dk);
-  copy(ctx, a->dv, in_f32.dv);
+  k_copy_rows(ctx, a->dq, in_f32.dq);
+  k_copy_rows(ctx, a->dk, in_f32.dk);
+  k_copy_rows(ctx, a->dv, in_f32.dv);
 }
 
 void k_attn_bwd_cpu_bf16(k_ctx *ctx, const void *args)

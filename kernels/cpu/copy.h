@@ -5,9 +5,8 @@
 
 #include "kernels/kernels.h"
 
-/** to[0..n) = from[0..n).  The types are equal, or f32 and bf16; the ranges do
- *  not overlap. */
-void k_copy_row(void *to, rt_dtype to_type, const void *from,
-                rt_dtype from_type, int64_t n);
+/** Copy between views of one shape.  Their types are equal, or f32 and bf16;
+ *  they do not overlap. */
+void k_copy_rows(k_ctx *ctx, rt_view to, rt_view from);
 
 #endif

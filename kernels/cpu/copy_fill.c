@@ -10,8 +10,8 @@ static char *row_of(const rt_view *v, int64_t r)
   return (char *)v->data + (size_t)(r * v->ld) * rt_dtype_size(v->dtype);
 }
 
-void k_copy_row(void *to, rt_dtype to_type, const void *from,
-                rt_dtype from_type, int64_t n)
+static void copy_row(void *to, rt_dtype to_type, const void *from,
+                     rt_dtype from_type, int64_t n)
 {
   float *const f = to;
   rt_bf16 *const b = to;
@@ -27,6 +27,13 @@ void k_copy_row(void *to, rt_dtype to_type, const void *from,
       b[i] = rt_bf16_put(from_f[i]);
 }
 
+void k_copy_rows(k_ctx *ctx, rt_view to, rt_view from)
+{
+  K_PARALLEL_FOR
+  for (int64_t r = 0; r < to.rows; r++)
+    copy_row(row_of(&to, r), to.dtype, row_of(&from, r), from.dtype, to.cols);
+}
+
 void k_copy_cpu(k_ctx *ctx, const void *args)
 {
   const k_copy_args *a = args;
@@ -36,9 +43,7 @@ void k_copy_cpu(k_ctx *ctx, const void *args)
                        rt_dtype_name(to));
     return;
   }
-  K_PARALLEL_FOR
-  for (int64_t r = 0; r < a->y.rows; r++)
-    k_copy_row(row_of(&a->y, r), to, row_of(&a->x, r), from, a->y.cols);
+  k_copy_rows(ctx, a->y, a->x);
 }
 
 /** Fill y[0..n) with the value. */

@@ -3,7 +3,6 @@
  *  of A and B become panels in f32 for CBLAS. */
 #include "kernels/cpu/copy.h"
 #include "kernels/cpu/gemm.h"
-#include "kernels/cpu/parallel.h"
 
 /** Sizes of a block: rows and columns of C, and terms of its sums. */
 enum { M = 512, N = 1024, K = 1024 };
@@ -18,18 +17,6 @@ static int64_t smaller(int64_t a, int64_t b)
   return a < b ? a : b;
 }
 
-/** Convert between equally large views. */
-static void copy(k_ctx *ctx, rt_view to, rt_view from)
-{
-  const size_t to_bytes = (size_t)to.ld * rt_dtype_size(to.dtype);
-  const size_t from_bytes = (size_t)from.ld * rt_dtype_size(from.dtype);
-  K_PARALLEL_FOR
-  for (int64_t r = 0; r < to.rows; r++)
-    k_copy_row((char *)to.data + (size_t)r * to_bytes, to.dtype,
-               (const char *)from.data + (size_t)r * from_bytes, from.dtype,
-               to.cols);
-}
-
 /** Rows [r0, r0 + n) and columns [c0, c0 + m) of op(x), in x's own layout. */
 static rt_view block_of(rt_view x, bool trans, const int64_t at[2],
                         const int64_t size[2])
@@ -41,7 +28,7 @@ static rt_view block_of(rt_view x, bool trans, const int64_t at[2],
 static rt_view to_panel(k_ctx *ctx, rt_view block, float *at)
 {
   const rt_view panel = rt_view_of(at, RT_F32, block.rows, block.cols);
-  copy(ctx, panel, block);
+  k_copy_rows(ctx, panel, block);
   return panel;
 }
 
@@ -56,7 +43,7 @@ static void multiply(k_ctx *ctx, const k_gemm_args *g, int64_t m0, int64_t n0)
   k_gemm_args part = *g;
   part.c = direct ? out : rt_view_of(c, RT_F32, m, n);
   if (!direct && g->beta != 0.0)
-    copy(ctx, part.c, out);
+    k_copy_rows(ctx, part.c, out);
   for (int64_t k0 = 0; k0 < n_terms; k0 += K) {
     const int64_t k = smaller(K, n_terms - k0);
     part.a = to_panel(
@@ -69,7 +56,7 @@ static void multiply(k_ctx *ctx, const k_gemm_args *g, int64_t m0, int64_t n0)
     part.beta = 1.0;
   }
   if (!direct)
-    copy(ctx, out, part.c);
+    k_copy_rows(ctx, out, part.c);
 }
 
 void k_gemm_panels(k_ctx *ctx, const k_gemm_args *args)

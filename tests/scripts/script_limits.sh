@@ -9,30 +9,21 @@
 wide=(deck.yaml student.width=512 student.blocks=4 data.seq=128
   train.batch_rows=16) # some 0.2 GiB
 
-# alone CODE ARGS...: run without mpirun, to which the limits do not apply
-alone() {
-  local want=$1
-  shift
-  timeout 60 "$RETORT" "$@" >out.txt 2>err.txt </dev/null
-  code=$?
-  [ "$code" = "$want" ] || fail "exit $code, expected $want: $(tail -n 2 err.txt)"
-}
-
-alone 0 plan "${wide[@]}"
+expect 0 1 plan "${wide[@]}"
 says out.txt "RAM of the node"
 
 # --- Slurm
-SLURM_MEM_PER_NODE=150 alone 71 plan "${wide[@]}"
+SLURM_MEM_PER_NODE=150 expect 71 1 plan "${wide[@]}"
 says err.txt "SLURM_MEM_PER_NODE (--mem) allows 0.15 GiB"
 says out.txt "limits     0.15 GiB for 1 rank, SLURM_MEM_PER_NODE"
-SLURM_MEM_PER_NODE=150 alone 71 train "${wide[@]}"
-SLURM_MEM_PER_NODE=150 alone 0 plan "${wide[@]}" run.memory_gib=1
+SLURM_MEM_PER_NODE=150 expect 71 1 train "${wide[@]}"
+SLURM_MEM_PER_NODE=150 expect 0 1 plan "${wide[@]}" run.memory_gib=1
 says out.txt "of 1.00 GiB (run.memory_gib of a node)"
-SLURM_MEM_PER_CPU=75 SLURM_CPUS_ON_NODE=2 alone 71 plan "${wide[@]}"
+SLURM_MEM_PER_CPU=75 SLURM_CPUS_ON_NODE=2 expect 71 1 plan "${wide[@]}"
 says err.txt "SLURM_MEM_PER_CPU (--mem-per-cpu) x SLURM_CPUS_ON_NODE"
 # enough for one rank, but not for two
 export SLURM_MEM_PER_NODE=300
-alone 0 plan "${wide[@]}"
+expect 0 1 plan "${wide[@]}"
 expect 71 2 plan "${wide[@]}" train.batch_rows=32
 says err.txt "SLURM_MEM_PER_NODE"
 unset SLURM_MEM_PER_NODE
@@ -40,7 +31,7 @@ unset SLURM_MEM_PER_NODE
 # --- limits of the process (ulimit)
 (
   ulimit -v 500000
-  alone 71 plan "${wide[@]}"
+  expect 71 1 plan "${wide[@]}"
   exit "$failed"
 ) || failed=$((failed + 1))
 says err.txt "RLIMIT_AS (ulimit -v)"
@@ -51,7 +42,7 @@ if mkdir "$v1" 2>/dev/null; then
   echo 150M >"$v1/memory.limit_in_bytes"
   (
     echo "$BASHPID" >"$v1/tasks"
-    alone 71 plan "${wide[@]}"
+    expect 71 1 plan "${wide[@]}"
     exit "$failed"
   ) || failed=$((failed + 1))
   says err.txt "memory.limit_in_bytes of $v1 allows 0.15 GiB"
@@ -61,7 +52,7 @@ elif mkdir "$v2" 2>/dev/null; then
   if echo 150M 2>/dev/null >"$v2/memory.max"; then
     (
       echo "$BASHPID" >"$v2/cgroup.procs"
-      alone 71 plan "${wide[@]}"
+      expect 71 1 plan "${wide[@]}"
       exit "$failed"
     ) || failed=$((failed + 1))
     says err.txt "memory.max of $v2 allows 0.15 GiB"
@@ -93,7 +84,7 @@ if [ "${#cores[@]}" -gt 1 ]; then
     fail "a plan of three ranks on two cores"
   says err.txt "6 threads of 3 ranks on the 2 cores that they share"
 fi
-alone 0 plan deck.yaml run.threads=100
+expect 0 1 plan deck.yaml run.threads=100
 says err.txt "more threads than cores: 100 threads of a rank on its "
 cpu=/sys/fs/cgroup/cpu/retort_$$
 if [ "$(nproc)" -gt 1 ] && mkdir "$cpu" 2>/dev/null; then
@@ -101,7 +92,7 @@ if [ "$(nproc)" -gt 1 ] && mkdir "$cpu" 2>/dev/null; then
   (
     unset OMP_NUM_THREADS
     echo "$BASHPID" >"$cpu/tasks"
-    alone 0 plan deck.yaml run.threads=0
+    expect 0 1 plan deck.yaml run.threads=0
     exit "$failed"
   ) || failed=$((failed + 1))
   says out.txt "threads    1 per rank (its CPU quota)"

@@ -8,16 +8,6 @@
 RANDOM=${SEED:-1}
 unset SLURM_JOB_ID SLURM_JOB_END_TIME
 
-# alone CODE ARGS...: run without mpirun
-alone() {
-  local want=$1
-  shift
-  timeout 60 "$RETORT" "$@" >out.txt 2>err.txt </dev/null
-  code=$?
-  [ "$code" = "$want" ] || fail "exit $code, expected $want: retort $*" \
-    "$(tail -n 3 err.txt)"
-}
-
 endless=(train deck.yaml train.length=100000000 eval.rows=0
   output.log_every=100000)
 
@@ -132,14 +122,14 @@ growth() {
     capture.top_p=1 capture.top_k=64 capture.rows=1900 capture.shard_rows=1900)
   (
     ulimit -f 8192
-    alone 74 train deck.yaml "${wide[@]}" output.dir=limited
-    alone 74 "${large[@]}" capture.dir=limited-logits
+    expect 74 1 train deck.yaml "${wide[@]}" output.dir=limited
+    expect 74 1 "${large[@]}" capture.dir=limited-logits
     exit "$failed"
   ) || failed=$?
   says err.txt "at most 8.000 MiB (ulimit -f)"
   [ "$(last limited state)" = failed ] || fail "$(cat limited/last_run)"
   [ "$(last limited code)" = 74 ] || fail "$(cat limited/last_run)"
-  alone 0 train deck.yaml "${wide[@]}" output.dir=limited
+  expect 0 1 train deck.yaml "${wide[@]}" output.dir=limited
 }
 
 aside signals signals

@@ -5,22 +5,12 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 unset SLURM_JOB_ID SLURM_JOB_END_TIME
 
-# alone CODE ARGS...: run without mpirun
-alone() {
-  local want=$1
-  shift
-  timeout 60 "$RETORT" "$@" >out.txt 2>err.txt </dev/null
-  code=$?
-  [ "$code" = "$want" ] || fail "exit $code, expected $want: retort $*" \
-    "$(tail -n 3 err.txt)"
-}
-
 # a squeue that does not answer: one warning after 15 s; the run continues
 slow_squeue() {
   mkdir bin
   printf '#!/bin/bash\nsleep 300\n' >bin/squeue
   chmod +x bin/squeue
-  SLURM_JOB_ID=99 PATH="$PWD/bin:$PATH" alone 0 train deck.yaml
+  SLURM_JOB_ID=99 PATH="$PWD/bin:$PATH" expect 0 1 train deck.yaml
   says err.txt "squeue gave no answer in 15 s"
 }
 
@@ -29,7 +19,7 @@ endless=(train deck.yaml train.length=100000000 eval.rows=0
 
 # the wall limit: from the deck, in the formats of Slurm, and from Slurm
 walls() {
-  alone 85 "${endless[@]}" output.dir=wall run.wall_s=00:00:02 run.wall_margin_s=1
+  expect 85 1 "${endless[@]}" output.dir=wall run.wall_s=00:00:02 run.wall_margin_s=1
   says err.txt "before the wall limit"
   fake squeue 'echo "$*" >>asked; echo 0:03'
   export PATH="$work/bin:$PATH" SLURM_JOB_ID=99
@@ -38,9 +28,9 @@ walls() {
   says out.txt "wall limit 3 s from now, by Slurm"
   [ "$(wc -l <asked)" = 1 ] || fail "asked $(wc -l <asked) times"
   says asked "-j 99"
-  SLURM_JOB_END_TIME=$(($(date +%s) + 3)) alone 85 "${endless[@]}" output.dir=wall
+  SLURM_JOB_END_TIME=$(($(date +%s) + 3)) expect 85 1 "${endless[@]}" output.dir=wall
   fake squeue 'echo UNLIMITED'
-  alone 0 train deck.yaml
+  expect 0 1 train deck.yaml
   [ -s err.txt ] && fail "no limit: $(cat err.txt)"
   fake squeue 'exit 1'
   expect 0 2 train deck.yaml
