@@ -45,6 +45,25 @@ static int32_t entries_of(const rt_view *count, int64_t r)
   return count->data != NULL ? ((const int32_t *)count->data)[r] : 0;
 }
 
+/** sum_i t_i z[id_i] over the entries of row \a r in this tile. */
+static double dot_of(const k_xent_stats_args *a, const real *z, int64_t n,
+                     int64_t r)
+{
+  const int32_t count = entries_of(&a->count, r);
+  if (count == 0)
+    return 0.0;
+  const int32_t *const ids = (const int32_t *)a->ids.data + r * a->ids.ld;
+  const real *const t = k_row_of(&a->t, r);
+  double dot[4] = {0.0}; // independent sums
+  int32_t i = 0;
+  for (; i + 4 <= count; i += 4)
+    for (int k = 0; k < 4; k++)
+      dot[k] += (double)t[i + k] * logit_of(z, n, ids[i + k] - a->v0);
+  for (; i < count; i++)
+    dot[0] += (double)t[i] * logit_of(z, n, ids[i] - a->v0);
+  return (dot[0] + dot[1]) + (dot[2] + dot[3]);
+}
+
 K_KERNEL(k_xent_stats_cpu_f32, k_xent_stats_cpu_f64, k_xent_stats_cpu_bf16)
 {
   const k_xent_stats_args *a = args;
@@ -54,17 +73,10 @@ K_KERNEL(k_xent_stats_cpu_f32, k_xent_stats_cpu_f64, k_xent_stats_cpu_bf16)
   for (int64_t r = 0; r < a->z.rows; r++) {
     real *z = k_row_of(&a->z, r);
     double *s = (double *)a->stats.data + r * a->stats.ld;
-    const int32_t count = entries_of(&a->count, r);
-    double dot = 0.0;
-    for (int32_t i = 0; i < count; i++)
-      dot +=
-          (double)k_row_of(&a->t, r)[i] *
-          logit_of(z, n,
-                   ((const int32_t *)a->ids.data)[r * a->ids.ld + i] - a->v0);
     const real top = k_max(z, n);
     s[K_STAT_MAX] = (double)top;
     s[K_STAT_LABEL] = logit_of(z, n, label[r] - a->v0);
-    s[K_STAT_DOT] = dot;
+    s[K_STAT_DOT] = dot_of(a, z, n, r);
     s[K_STAT_T_MAX] = s[K_STAT_T_SUM] = 0.0;
     s[K_STAT_SUM] = exp_row(z, n, top);
     for (int64_t v = n; v < a->z.cols; v++)
@@ -95,27 +107,60 @@ typedef struct grad_row {
 /** Below this factor the softmax of the tile is 0 to any rounding. */
 static const real least_factor = (real)1e-30;
 
-/** dz[id] -= value, where the tile contains the id.  Before dz is rounded, so
- *  that what remains of a softmax close to its target keeps its digits: in z,
- *  unless z does not count. */
+/** The label and the entries of row \a r as (id, part of the gradient). */
+typedef struct targets {
+  const int32_t *ids; // borrowed [n]
+  const real *t;      // borrowed [n]
+  int64_t v0;         // first id of the tile
+  int32_t n, label;
+} targets;
+
+static targets targets_of(const k_xent_grad_args *a, int64_t r)
+{
+  const int32_t n = entries_of(&a->count, r);
+  return (targets){.ids = n > 0 ? (const int32_t *)a->ids.data + r * a->ids.ld
+                                : NULL,
+                   .t = n > 0 ? k_row_of(&a->t, r) : NULL,
+                   .v0 = a->v0,
+                   .n = n,
+                   .label = ((const int32_t *)a->label.data)[r]};
+}
+
+/** z -= (c_label onehot(y) + c_kd t) / factor, where the tile has the ids.
+ *  Before dz is rounded, so that what remains of a softmax close to its target
+ *  keeps its digits. */
+static void subtract_scaled(const grad_row *row, const targets *of,
+                            const k_coef *c)
+{
+  real *const z = row->z;
+  const int32_t *const ids = of->ids;
+  const real *const t = of->t;
+  const int64_t v0 = of->v0, cols = row->cols, n = of->n;
+  const double c_kd = c->c_kd / (double)row->factor;
+  const int64_t y = of->label - v0;
+  if (y >= 0 && y < cols)
+    z[y] -= (real)(c->c_label / (double)row->factor);
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t id = ids[i] - v0;
+    if (id >= 0 && id < cols)
+      z[id] -= (real)(c_kd * (double)t[i]);
+  }
+}
+
+/** dz -= value at an id, where the tile has it. */
 static void subtract(const grad_row *row, int64_t id, double value)
 {
-  if (id < 0 || id >= row->cols)
-    return;
-  if (row->factor >= least_factor)
-    row->z[id] -= (real)(value / (double)row->factor);
-  else
+  if (id >= 0 && id < row->cols)
     row->dz[id] = k_put(k_get(row->dz[id]) - (real)value);
 }
 
-static void subtract_targets(const k_xent_grad_args *a, const grad_row *row,
-                             int64_t r, const k_coef *c)
+/** The same from dz, where z does not count. */
+static void subtract_rounded(const grad_row *row, const targets *of,
+                             const k_coef *c)
 {
-  const int32_t count = entries_of(&a->count, r);
-  subtract(row, ((const int32_t *)a->label.data)[r] - a->v0, c->c_label);
-  for (int32_t i = 0; i < count; i++)
-    subtract(row, ((const int32_t *)a->ids.data)[r * a->ids.ld + i] - a->v0,
-             c->c_kd * (double)k_row_of(&a->t, r)[i]);
+  subtract(row, of->label - of->v0, c->c_label);
+  for (int64_t i = 0; i < of->n; i++)
+    subtract(row, of->ids[i] - of->v0, c->c_kd * (double)of->t[i]);
 }
 
 K_KERNEL(k_xent_grad_cpu_f32, k_xent_grad_cpu_f64, k_xent_grad_cpu_bf16)
@@ -130,13 +175,14 @@ K_KERNEL(k_xent_grad_cpu_f32, k_xent_grad_cpu_f64, k_xent_grad_cpu_bf16)
     real *z = k_row_of(&a->z, r);
     k_low *dz = k_low_row(&a->dz, r);
     const grad_row row = {z, dz, cols, factor};
+    const targets of = targets_of(a, r);
     if (factor >= least_factor)
-      subtract_targets(a, &row, r, c);
+      subtract_scaled(&row, &of, c);
 #pragma omp simd // each element is read before its place is written
     for (int64_t v = 0; v < cols; v++)
       dz[v] = k_put(z[v] * factor);
     if (!(factor >= least_factor))
-      subtract_targets(a, &row, r, c);
+      subtract_rounded(&row, &of, c);
   }
 }
 
