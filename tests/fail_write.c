@@ -7,8 +7,10 @@
  *
  *  PART is part of the path; N = 1 is the first call.  HOW is an errno (5:
  *  EIO), or short (half of the data is written), or lie (the write reports
- *  success but does nothing).  The n-th and all later calls fail; with
- *  FAIL_ONCE only that one; with FAIL_RANK=R only on that rank of Open MPI.
+ *  success but does nothing), or full (half of the data of the n-th call is
+ *  written, then there is no space).  The n-th and all later calls fail; with
+ *  FAIL_ONCE only that one, with FAIL_FOR=K only K of them; with FAIL_RANK=R only
+ *  on that rank of Open MPI.
  *  With FAIL_SLOW_S=S no call fails, but that one takes S seconds.  With
  *  FAIL_COUNT=FILE a process appends "RANK N CALL PATH" for each call, and
  *  "RANK N" when it ends.
@@ -30,6 +32,7 @@
 // static, because a preload library has no other place for it
 static _Atomic long n_calls;
 static _Thread_local char ours[PATH_MAX]; // path of the call being judged
+static _Thread_local bool is_first;       // it is the n-th
 
 #define NEXT(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
 
@@ -76,9 +79,12 @@ static bool strikes(const char *call)
 {
   const char *const rank = option("FAIL_RANK");
   const long n = atomic_fetch_add(&n_calls, 1) + 1,
-             at = atol(option("FAIL_AT"));
+             at = atol(option("FAIL_AT")),
+             most = option("FAIL_ONCE")[0] != '\0' ? 1
+                                                   : atol(option("FAIL_FOR"));
   tell(n, call, ours);
-  if (at == 0 || n < at || (n > at && option("FAIL_ONCE")[0] != '\0') ||
+  is_first = n == at;
+  if (at == 0 || n < at || (most > 0 && n >= at + most) ||
       (rank[0] != '\0' && strcmp(rank, option("OMPI_COMM_WORLD_RANK")) != 0))
     return false;
   if (option("FAIL_SLOW_S")[0] == '\0')
@@ -90,7 +96,8 @@ static bool strikes(const char *call)
 /** The same, but only writes can be short or lie; sets errno. */
 static bool fails(const char *call)
 {
-  const int reason = atoi(option("FAIL_HOW"));
+  const char *const how = option("FAIL_HOW");
+  const int reason = strcmp(how, "full") == 0 ? ENOSPC : atoi(how);
   if (!strikes(call) || reason == 0)
     return false;
   errno = reason;
@@ -109,12 +116,13 @@ static bool answered(const char *call, int fd, size_t *n, ssize_t *answer)
   if (!is_our_file(fd) || !strikes(call))
     return false;
   const char *const how = option("FAIL_HOW");
-  if (strcmp(how, "short") == 0) {
+  const bool full = strcmp(how, "full") == 0;
+  if (strcmp(how, "short") == 0 || (full && is_first)) {
     *n = (*n + 1) / 2;
     return false;
   }
   *answer = strcmp(how, "lie") == 0 ? (ssize_t)*n : -1;
-  errno = atoi(how);
+  errno = full ? ENOSPC : atoi(how);
   return true;
 }
 

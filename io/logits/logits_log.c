@@ -16,6 +16,7 @@ struct rt_logits_log {
   int fd;
   int64_t at;      // offset at which the next row is read or written
   bool adding;     // appending: nothing follows `at`
+  bool unsynced;   // a sync failed: what is on disk is unknown
   rt_codec *codec; // owned, `exact`
   rt_bytes bytes;  // owned: buffer for one row
 };
@@ -111,7 +112,34 @@ rt_err rt_logits_log_add(rt_logits_log *log, const rt_logits_row *row)
   return RT_OK;
 }
 
+/** Write the row at \a at again, as read back from memory.  Returns its
+ *  length, with its head, in *bytes. */
+static rt_err write_again(rt_logits_log *log, int64_t at, int64_t *bytes)
+{
+  uint64_t head[2];
+  RT_TRY(rt_file_read_at(log->fd, log->path, head, HEAD, at));
+  RT_CHECK(head[0] <= (uint64_t)(log->at - at - HEAD), RT_ERR_IO,
+           "%s: the disk has lost the row at byte %lld", log->path,
+           (long long)at);
+  const size_t n = (size_t)head[0] + HEAD;
+  log->bytes.n = 0;
+  RT_TRY(rt_bytes_room(&log->bytes, n));
+  RT_TRY(rt_file_read_at(log->fd, log->path, log->bytes.data, n, at));
+  RT_CHECK(rt_hash_xxh3(log->bytes.data + HEAD, n - HEAD) == head[1], RT_ERR_IO,
+           "%s: the disk has lost the row at byte %lld", log->path,
+           (long long)at);
+  *bytes = (int64_t)n;
+  return rt_file_write_at(log->fd, log->path, log->bytes.data, n, at);
+}
+
+/** After a failed sync the system may count data as written that is not, so all
+ *  rows are written again. */
 rt_err rt_logits_log_sync(rt_logits_log *log)
 {
-  return rt_file_flush(log->fd, log->path);
+  int64_t n = 0;
+  for (int64_t at = 0; log->unsynced && at < log->at; at += n)
+    RT_TRY(write_again(log, at, &n));
+  const rt_err err = rt_file_flush(log->fd, log->path);
+  log->unsynced = err != RT_OK;
+  return err;
 }

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -49,8 +50,10 @@ void rt_last_run_ends(const char *folder, const rt_last_run *run, rt_err how)
                       : how == RT_ERR_HALTED  ? "halted"
                                               : "failed";
   const rt_err err = put(folder, run, state, rt_err_exit_code(how));
-  if (err == RT_OK || how != RT_OK)
-    (void)!rt_err_restore(how);
+  if (err != RT_OK)
+    rt_warn("%s/last_run does not say how this run ended: %s", folder,
+            rt_err_text());
+  (void)!rt_err_restore(how);
 }
 
 void rt_last_run_forget(const char *folder)

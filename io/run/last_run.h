@@ -23,7 +23,7 @@ typedef struct rt_last_run {
 RT_MUST rt_err rt_last_run_goes(const char *folder, const rt_last_run *run);
 
 /** Record that the run ended with \a how, whose text is kept.  A failure to
- *  write is ignored, as the disk may be the reason why the run failed. */
+ *  write is a warning, as the disk may be the reason why the run failed. */
 void rt_last_run_ends(const char *folder, const rt_last_run *run, rt_err how);
 
 /** Remove the file. */

@@ -3,6 +3,7 @@
 #include "io/run/metrics.h"
 
 #include "base/file.h"
+#include "base/lines.h"
 #include "base/log.h"
 #include "io/common/json.h"
 #include <fcntl.h>
@@ -12,6 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
+/** Lines of some 20,000 steps, for a disk that is full for a while.  Memory
+ *  that is never written to is never taken. */
+static const size_t kept_bytes = (size_t)8 << 20;
+
 /** What is known about the lines that are kept. */
 typedef struct rt_metrics_past {
   int64_t evaluated; // step of the last evaluation, or -1
@@ -19,8 +24,10 @@ typedef struct rt_metrics_past {
 } rt_metrics_past;
 
 struct rt_metrics {
-  int fd;     // owned
-  FILE *line; // owned: into text [n], owned
+  rt_lines to; // fd and kept are owned
+  bool fails;  // the last line could not be written, which has been said
+  bool loses;  // lines are lost, the same
+  FILE *line;  // owned: into text [n], owned
   char *text;
   size_t n;
   bool in_line;
@@ -103,11 +110,15 @@ rt_err rt_metrics_open(const char *path, int64_t resume_step, rt_metrics **out)
   RT_CHECK(m != NULL, RT_ERR_MEM, "%zu bytes to open %s", sizeof *m, path);
   strcpy(m->path, path);
   m->past = past;
+  m->to = (rt_lines){.fd = -1,
+                     .path = m->path,
+                     .kept = calloc(kept_bytes, 1),
+                     .room = kept_bytes};
   *out = m;
   const rt_err err =
-      rt_file_open_output(path, O_WRONLY | O_CREAT | O_APPEND, &m->fd);
+      rt_file_open_output(path, O_WRONLY | O_CREAT | O_APPEND, &m->to.fd);
   m->line = err == RT_OK ? open_memstream(&m->text, &m->n) : NULL;
-  if (m->line != NULL)
+  if (m->line != NULL && m->to.kept != NULL)
     return RT_OK;
   rt_metrics_close(out);
   return err != RT_OK ? err : RT_FAIL(RT_ERR_MEM, "a line of %s", path);
@@ -178,7 +189,23 @@ void rt_metrics_text(rt_metrics *m, const char *name, const char *value)
   rt_json_put_text(m->line, value);
 }
 
-/** One write per line, so that a crash truncates at most one. */
+/** Say once that lines are kept or lost, and once that they are written. */
+static void say(rt_metrics *m, int reason)
+{
+  char why[RT_LINES_WHY];
+  const bool loses = m->to.n_lost > 0;
+  if (reason != 0 && (!m->fails || loses != m->loses)) {
+    rt_lines_why(&m->to, reason, why);
+    rt_warn("%s.  Training goes on; its metrics are %s", why,
+            loses ? "lost from now on, as too many are kept"
+                  : "kept in memory, and written as soon as they can be");
+  }
+  if (reason == 0 && m->fails)
+    rt_info("%s: the lines that were kept are written", m->path);
+  m->fails = reason != 0;
+  m->loses = loses;
+}
+
 rt_err rt_metrics_end(rt_metrics *m)
 {
   RT_ASSERT(m->in_line);
@@ -187,23 +214,31 @@ rt_err rt_metrics_end(rt_metrics *m)
   const bool fits = fflush(m->line) == 0 && ferror(m->line) == 0;
   RT_CHECK(fits, RT_ERR_MEM, "a line of %s", m->path);
   rewind(m->line);
-  // the file is opened for appending
-  return rt_file_write_at(m->fd, m->path, m->text, m->n, 0);
+  say(m, rt_lines_put(&m->to, m->text, m->n));
+  return RT_OK;
 }
 
 rt_err rt_metrics_sync(rt_metrics *m)
 {
-  return rt_file_flush(m->fd, m->path);
+  char why[RT_LINES_WHY] = "it could not be written for too long";
+  const int reason = rt_lines_write(&m->to);
+  const int64_t n = rt_lines_kept(&m->to) + m->to.n_lost;
+  if (reason != 0)
+    rt_lines_why(&m->to, reason, why);
+  RT_CHECK(n == 0, RT_ERR_IO, "%s lacks %lld lines: %s", m->path, (long long)n,
+           why);
+  return rt_file_flush(m->to.fd, m->path);
 }
 
 void rt_metrics_close(rt_metrics **m)
 {
   if (*m == NULL)
     return;
-  if ((*m)->fd >= 0)
-    close((*m)->fd);
+  if ((*m)->to.fd >= 0)
+    close((*m)->to.fd);
   if ((*m)->line != NULL)
     fclose((*m)->line);
+  free((*m)->to.kept);
   free((*m)->text);
   free(*m);
   *m = NULL;

@@ -4,9 +4,12 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/lines.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +24,15 @@ void rt_log_setup(rt_log_level level, bool speaks)
   log_speaks = speaks;
 }
 
-/** Lines printed before the copy was opened, and the copy. */
+/** The copy of all lines; those from before it was opened, or that cannot be
+ *  written, are kept.  A thread that finds it in use, perhaps by one that hangs,
+ *  writes past it. */
 static struct {
-  int fd;
-  size_t n;
-  char early[1 << 16];
-} copy = {.fd = -1};
+  rt_lines to;
+  atomic_flag used;
+  bool fails; // which has been said
+  char path[RT_PATH_MAX], kept[1 << 16];
+} copy = {.to = {.fd = -1}, .used = ATOMIC_FLAG_INIT};
 
 /** Warn once, on stderr only; the run continues. */
 static void say_lost(int reason)
@@ -37,21 +43,48 @@ static void say_lost(int reason)
   log_lost = true;
 }
 
-/** Append with write() and O_APPEND, not stdio, whose lock a hanging thread may
- *  hold. */
-static void append(const char *text, size_t n)
+static bool take_copy(void)
 {
-  for (size_t at = 0; at < n;) {
-    const ssize_t some = write(copy.fd, text + at, n - at);
-    if (some < 0 && errno != EINTR) {
-      say_lost(errno);
-      return;
-    }
-    at += some > 0 ? (size_t)some : 0;
-  }
+  copy.to.path = copy.path;
+  copy.to.kept = copy.kept;
+  copy.to.room = sizeof copy.kept;
+  return !atomic_flag_test_and_set(&copy.used);
 }
 
-/** Append a line of \a length characters after its time. */
+static void await_copy(void)
+{
+  while (!take_copy())
+    sched_yield();
+}
+
+/** Warn on stderr only, once for each time that the file cannot be written. */
+static void say_kept(int reason)
+{
+  char why[RT_LINES_WHY];
+  if (reason != 0 && !copy.fails) {
+    rt_lines_why(&copy.to, reason, why);
+    fprintf(stderr,
+            "retort: warning: %s.  The run goes on; the last 64 KiB of its log "
+            "are kept, and written as soon as they can be\n",
+            why);
+  }
+  copy.fails = reason != 0;
+}
+
+/** Say in the file, once it can be written, how many lines it lacks. */
+static int put_lost(void)
+{
+  char line[64];
+  if (copy.to.n_lost == 0 || copy.to.n > 0)
+    return 0;
+  const int n = snprintf(line, sizeof line, "(%lld lines are missing here)\n",
+                         (long long)copy.to.n_lost);
+  copy.to.n_lost = 0;
+  return rt_lines_put(&copy.to, line, (size_t)n);
+}
+
+/** Append a line of \a length characters after its time, not by stdio, whose
+ *  lock a hanging thread may hold. */
 static void copy_line(const char *when, const char *text, size_t length)
 {
   char line[8192 + 64];
@@ -59,11 +92,15 @@ static void copy_line(const char *when, const char *text, size_t length)
       snprintf(line, sizeof line, "%s %.*s\n", when, (int)length, text);
   const size_t n = (size_t)all < sizeof line ? (size_t)all : sizeof line - 1;
   line[n - 1] = '\n';
-  if (copy.fd >= 0) {
-    append(line, n);
-  } else if (copy.n + n <= sizeof copy.early) {
-    memcpy(copy.early + copy.n, line, n);
-    copy.n += n;
+  if (take_copy()) {
+    int reason = rt_lines_write(&copy.to);
+    if (reason == 0)
+      reason = put_lost();
+    const int last = rt_lines_put(&copy.to, line, n);
+    say_kept(reason != 0 ? reason : last);
+    atomic_flag_clear(&copy.used);
+  } else if (copy.to.fd >= 0 && write(copy.to.fd, line, n) < 0) {
+    say_lost(errno);
   }
 }
 
@@ -85,17 +122,29 @@ rt_err rt_log_keep(const char *path)
   int fd;
   RT_TRY(rt_file_open_output(path, O_WRONLY | O_CREAT | O_APPEND, &fd));
   rt_log_release();
-  copy.fd = fd;
-  append(copy.early, copy.n);
-  copy.n = 0;
+  await_copy();
+  snprintf(copy.path, sizeof copy.path, "%s", path);
+  copy.to.fd = fd;
+  say_kept(rt_lines_write(&copy.to));
+  atomic_flag_clear(&copy.used);
   return RT_OK;
 }
 
 void rt_log_release(void)
 {
-  if (copy.fd >= 0 && close(copy.fd) != 0)
+  if (copy.to.fd < 0)
+    return;
+  await_copy();
+  if (rt_lines_write(&copy.to) != 0)
+    fprintf(stderr, "retort: warning: %s lacks its last %lld lines\n",
+            copy.path, (long long)(rt_lines_kept(&copy.to) + copy.to.n_lost));
+  copy.to.n = 0;
+  copy.to.n_lost = 0;
+  copy.to.torn = false;
+  if (close(copy.to.fd) != 0)
     say_lost(errno);
-  copy.fd = -1;
+  copy.to.fd = -1;
+  atomic_flag_clear(&copy.used);
 }
 
 /** Write a whole line with one call, so that lines of different ranks never

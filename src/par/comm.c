@@ -195,3 +195,8 @@ rt_err rt_comm_agree(const rt_comm *comm, rt_err err, const char *where)
 {
   return rt_agree_ranks(comm->comm, err, RT_SOON, where);
 }
+
+rt_err rt_comm_agree_late(const rt_comm *comm, rt_err err, const char *where)
+{
+  return rt_agree_ranks(comm->comm, err, RT_LATE, where);
+}

@@ -45,6 +45,11 @@ typedef enum rt_op { RT_SUM, RT_MAX, RT_MIN } rt_op;
 #define rt_agree(comm, err) rt_comm_agree(comm, err, RT_HERE)
 RT_MUST rt_err rt_comm_agree(const rt_comm *comm, rt_err err,
                              const char *where);
+/** The same for an error that all survive, or ranks that arrive far apart
+ *  (RT_LATE). */
+#define rt_agree_late(comm, err) rt_comm_agree_late(comm, err, RT_HERE)
+RT_MUST rt_err rt_comm_agree_late(const rt_comm *comm, rt_err err,
+                                  const char *where);
 
 /** In-place all-reduce of host data: f32, f64, i32, u64. */
 RT_MUST rt_err rt_comm_allreduce_host(const rt_comm *comm, void *data, size_t n,

@@ -140,8 +140,11 @@ static void test_cannot(void)
   RT_FAILS(rt_metrics_open(folder, 0, &m), RT_ERR_LOCKED, folder);
   CU_ASSERT_PTR_NULL(m);
   RT_OKAY(rt_metrics_open("/dev/full", -1, &m));
-  rt_metrics_begin(m, "train", 1);
-  RT_FAILS(rt_metrics_end(m), RT_ERR_IO, "/dev/full");
+  for (int64_t step = 1; step <= 3; step++) {
+    rt_metrics_begin(m, "train", step);
+    RT_OKAY(rt_metrics_end(m)); // kept: training goes on
+  }
+  RT_FAILS(rt_metrics_sync(m), RT_ERR_IO, "/dev/full lacks 3 lines");
   rt_metrics_close(&m);
   scratch_remove(folder);
 }

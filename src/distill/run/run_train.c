@@ -309,6 +309,7 @@ static rt_err report(rt_train_run *run, const rt_step_result *r,
     rt_progress_line(&run->progress, run->step, r, m->rss_bytes, m->wait);
   if (run->lock != NULL && rt_now_s() - run->refreshed_s > 30.0) {
     rt_lock_refresh(run->lock);
+    rt_train_record_again(run);
     run->refreshed_s = rt_now_s();
   }
   rt_phases_to(&job->phases, was);
@@ -402,15 +403,18 @@ static rt_err summary(rt_train_run *run, rt_stop stop)
   rt_phase_table table;
   RT_TRY(rt_phases_gather(&job->phases, job->world, &table));
   RT_TRY(count_all(run, &counts));
-  RT_TRY(rt_agree(job->world, rt_progress_end(&run->progress, run->step,
-                                              reason(stop), &table, &counts)));
+  const rt_err told = rt_agree(
+      job->world, rt_progress_end(&run->progress, run->step, reason(stop),
+                                  &table, &counts));
   rt_phases_say(&table);
   rt_info("%s at step %lld of %lld: %.0f tokens in %.1f s, %lld steps "
           "skipped%s%s",
           reason(stop), (long long)run->step, (long long)job->n_steps, tokens,
           s, (long long)run->trainer->n_skipped,
           run->folder[0] != '\0' ? "; output in " : "", run->folder);
-  return RT_OK;
+  return told == RT_OK ? RT_OK
+                       : rt_err_add(told, ".  The state of step %lld is saved",
+                                    (long long)run->step);
 }
 
 static rt_err finish(rt_train_run *run, rt_stop stop)
@@ -425,11 +429,12 @@ static rt_err finish(rt_train_run *run, rt_stop stop)
   RT_TRY(rt_train_save_last(run));
   if (complete && run->first < job->n_steps)
     RT_TRY(evaluate(run));
+  if (!complete && run->lock != NULL &&
+      rt_path_join(path, run->folder, "stop") == RT_OK)
+    unlink(path); // the stop file has been obeyed; the next run should continue
   RT_TRY(summary(run, complete ? GO_ON : stop));
   if (complete)
     return RT_OK;
-  if (run->lock != NULL && rt_path_join(path, run->folder, "stop") == RT_OK)
-    unlink(path); // the stop file has been obeyed; the next run should continue
   return RT_FAIL(
       stop == STOP_FILE ? RT_ERR_HALTED : RT_ERR_STOPPED,
       "%s at step %lld of %lld: %s", reason(stop), (long long)run->step,

@@ -26,6 +26,8 @@ typedef struct rt_train_run {
   double checkpoint_s,
       saved_s;   // alternative interval in seconds; time of the last checkpoint
   bool recorded; // last_run has been written for this run
+  int64_t told;  // its step of the last checkpoint
+  bool untold;   // it could not be brought up to date, which has been said
   int64_t eval_rows;
   double eval_s;      // that the last evaluation took
   rt_peak peak;       // of one rank
@@ -48,8 +50,11 @@ double rt_train_stop_s(const rt_train_run *run, double step_s);
 
 /** The progress for scripts that may start the run again. */
 rt_last_run rt_train_progress_of(const rt_train_run *run);
-/** Write it to the run's folder. */
+/** Write it to the run's folder, before the first step.  Collective. */
 RT_MUST rt_err rt_train_record(rt_train_run *run);
+/** Write it if a newer checkpoint is published since; if it cannot be written,
+ *  that is one warning.  Not collective. */
+void rt_train_record_again(rt_train_run *run);
 
 /** Save this step on the way, after the checkpoint in writing, if there is one;
  *  RT_SAVE_MEANWHILE waits, too, if there is no copy to write from.  If it

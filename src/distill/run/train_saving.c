@@ -38,8 +38,26 @@ rt_err rt_train_record(rt_train_run *run)
 {
   const rt_last_run now = rt_train_progress_of(run);
   run->recorded = run->lock != NULL;
+  run->told = run->saved;
   return rt_agree(run->job->world,
                   run->recorded ? rt_last_run_goes(run->folder, &now) : RT_OK);
+}
+
+void rt_train_record_again(rt_train_run *run)
+{
+  const rt_last_run now = rt_train_progress_of(run);
+  if (!run->recorded || run->told == run->saved)
+    return;
+  const rt_err err = rt_last_run_goes(run->folder, &now);
+  if (err == RT_OK)
+    run->told = run->saved;
+  else if (!run->untold)
+    rt_warn("%s/last_run still names an older checkpoint: %s.  Training goes "
+            "on; this is tried again",
+            run->folder, rt_err_text());
+  run->untold = err != RT_OK;
+  if (err != RT_OK)
+    rt_err_clear();
 }
 
 /** After a call of the saver with the result \a err: note what it has
@@ -53,7 +71,7 @@ static rt_err note(rt_train_run *run, rt_err err)
   RT_TRY(err);
   if (!more)
     return RT_OK;
-  RT_TRY(rt_train_record(run));
+  rt_train_record_again(run);
   run->saved_s = rt_now_s();
   rt_debug("checkpoint of step %lld is published; one takes %.2f s",
            (long long)step, rt_saver_seconds(run->saver));
@@ -89,20 +107,25 @@ static rt_err settle(rt_train_run *run)
 /** What a captured window has up to this step must be on disk before. */
 static rt_err sync_window(rt_train_run *run)
 {
-  return rt_agree(run->job->world,
-                  rt_window_capture_sync(run->trainer->capture));
+  // disks differ, and training survives the error
+  return rt_agree_late(run->job->world,
+                       rt_window_capture_sync(run->trainer->capture));
 }
 
 static rt_err save_meanwhile(rt_train_run *run)
 {
-  RT_TRY(sync_window(run));
-  return bear(run, run->step, rt_saver_begin(run->saver, run->step));
+  rt_err err = sync_window(run);
+  if (err == RT_OK)
+    err = rt_saver_begin(run->saver, run->step);
+  return bear(run, run->step, err);
 }
 
 static rt_err save_waiting(rt_train_run *run)
 {
-  RT_TRY(sync_window(run));
-  return bear(run, run->step, rt_saver_save(run->saver, run->step));
+  rt_err err = sync_window(run);
+  if (err == RT_OK)
+    err = rt_saver_save(run->saver, run->step);
+  return bear(run, run->step, err);
 }
 
 static rt_err save_last(rt_train_run *run)
