@@ -294,7 +294,7 @@ static rt_err remove_step(const char *folder, int64_t step)
 {
   char path[RT_PATH_MAX], old[RT_PATH_MAX];
   RT_TRY(rt_checkpoint_path(path, folder, "", step, ""));
-  RT_TRY(rt_checkpoint_path(old, folder, RT_CHECKPOINT_OLD, step, ""));
+  RT_TRY(rt_checkpoint_path(old, folder, RT_CHECKPOINT_GONE, step, ""));
   RT_TRY(rt_path_remove(old));
   // rename it first, so that a partly removed checkpoint never has a valid name
   RT_TRY(rt_path_publish(path, old));
@@ -339,36 +339,79 @@ rt_err rt_checkpoint_set_aside(const char *folder, int64_t step)
   return RT_OK;
 }
 
+/** The step of a name that begins with \a before; -1: it is another one. */
+static int64_t step_after(const char *before, const char *name)
+{
+  const size_t n = strlen(before);
+  return strncmp(name, before, n) == 0 ? step_of(name + n) : -1;
+}
+
 /** Is it .tmp-step-00000030.tmp.HOST.PID, which a writer makes, or
- *  .tmp-old-step-00000030, of a checkpoint in removal?  Other names are not
- *  ours.  Earlier versions wrote to .tmp-step-00000030. */
+ *  .tmp-old-step-00000030, of a checkpoint that was replaced, or
+ *  .tmp-rm-step-00000030, of one in removal?  Other names are not ours.
+ *  Earlier versions wrote to .tmp-step-00000030. */
 static bool is_leftover(const char *name)
 {
-  static const char draft[] = RT_CHECKPOINT_TMP, old[] = RT_CHECKPOINT_OLD;
+  static const char draft[] = RT_CHECKPOINT_TMP;
   const size_t n = strlen(name), base = rt_draft_base(name, n);
-  if (strncmp(name, old, sizeof old - 1) == 0)
-    return is_step(name + sizeof old - 1, n - (sizeof old - 1));
+  if (step_after(RT_CHECKPOINT_OLD, name) >= 0 ||
+      step_after(RT_CHECKPOINT_GONE, name) >= 0)
+    return true;
   return strncmp(name, draft, sizeof draft - 1) == 0 &&
          is_step(name + sizeof draft - 1,
                  (base > 0 ? base : n) - (sizeof draft - 1));
 }
 
-rt_err rt_checkpoint_sweep(const char *folder)
+/** Give .tmp-old-step-00000030 its name back, if no checkpoint has it. */
+static rt_err put_back(const char *folder, const char *name)
+{
+  const int64_t step = step_after(RT_CHECKPOINT_OLD, name);
+  char old[RT_PATH_MAX], path[RT_PATH_MAX];
+  if (step < 0)
+    return RT_OK;
+  RT_TRY(rt_path_join(old, folder, name));
+  RT_TRY(rt_checkpoint_path(path, folder, "", step, ""));
+  if (rt_path_exists(path))
+    return RT_OK;
+  RT_TRY(rt_path_publish(old, path));
+  rt_warn("%s is back: a run ended while it replaced it", path);
+  return RT_OK;
+}
+
+/** Remove \a name, if it is a leftover. */
+static rt_err remove_leftover(const char *folder, const char *name)
+{
+  char path[RT_PATH_MAX];
+  if (!is_leftover(name))
+    return RT_OK;
+  RT_TRY(rt_path_join(path, folder, name));
+  return rt_path_remove(path);
+}
+
+/** Do something with all names in \a folder, which may be absent. */
+static rt_err for_all(const char *folder,
+                      rt_err (*act)(const char *folder, const char *name))
 {
   DIR *const dir = opendir(folder);
   RT_CHECK(dir != NULL || errno == ENOENT, RT_ERR_IO, "cannot list %s: %s",
            folder, strerror(errno));
   rt_err err = RT_OK;
   for (struct dirent *e; err == RT_OK && dir && (e = readdir(dir)) != NULL;)
-    if (is_leftover(e->d_name)) {
-      char path[RT_PATH_MAX];
-      err = rt_path_join(path, folder, e->d_name);
-      if (err == RT_OK)
-        err = rt_path_remove(path);
-    }
+    err = act(folder, e->d_name);
   if (dir != NULL)
     closedir(dir);
   return err;
+}
+
+rt_err rt_checkpoint_put_back(const char *folder)
+{
+  return for_all(folder, put_back);
+}
+
+rt_err rt_checkpoint_sweep(const char *folder)
+{
+  RT_TRY(rt_checkpoint_put_back(folder));
+  return for_all(folder, remove_leftover);
 }
 
 rt_err rt_checkpoint_prune(const char *folder, int keep_last,

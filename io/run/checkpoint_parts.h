@@ -8,7 +8,8 @@
 
 #define RT_CHECKPOINT_FORMAT "retort-checkpoint"
 #define RT_CHECKPOINT_TMP ".tmp-"     /**< before a name: being written */
-#define RT_CHECKPOINT_OLD ".tmp-old-" /**< being removed */
+#define RT_CHECKPOINT_OLD ".tmp-old-" /**< about to be replaced by a new one */
+#define RT_CHECKPOINT_GONE ".tmp-rm-" /**< being removed */
 enum { RT_CHECKPOINT_VERSION = 5 };   // 4 lacks the tokenizer, 3 the teacher
 
 /** FOLDER/<before>step-00000100<after> */

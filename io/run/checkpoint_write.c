@@ -6,6 +6,7 @@
 #include "io/run/checkpoint_parts.h"
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/outfile.h"
 #include "io/common/h5.h"
 #include "io/common/ranks.h"
@@ -284,19 +285,25 @@ static rt_err hash_share(void *self)
 
 /** Rename the finished folder; an older one of the same step is removed
  *  afterwards.  After an error remove \a tmp, which takes space that may be
- *  needed.  Rank 0. */
+ *  needed, and keep the older one.  Rank 0. */
 static rt_err conclude(rt_err err, const char *folder, const char *tmp,
                        int64_t step)
 {
   char path[RT_PATH_MAX], old[RT_PATH_MAX];
   RT_TRY(rt_checkpoint_path(path, folder, "", step, ""));
   RT_TRY(rt_checkpoint_path(old, folder, RT_CHECKPOINT_OLD, step, ""));
-  if (err == RT_OK)
+  const bool again = rt_path_exists(path);
+  if (err == RT_OK && again)
     err = rt_path_remove(old);
-  if (err == RT_OK && rt_path_exists(path))
+  if (err == RT_OK && again)
     err = rt_path_publish(path, old);
-  RT_TRY(rt_path_conclude(err, tmp, path));
-  return rt_path_remove(old);
+  err = rt_path_conclude(err, tmp, path);
+  if (err == RT_OK)
+    return rt_path_remove(old);
+  rt_err_keep();
+  if (rt_checkpoint_put_back(folder) != RT_OK)
+    rt_warn("%s is left over: %s", old, rt_err_text());
+  return rt_err_restore(err);
 }
 
 /** Determine the temporary folder and the file in it, on every rank. */
@@ -312,24 +319,6 @@ static rt_err name_draft(rt_checkpoint_writer *w)
   return rt_path_join(w->path, w->tmp, "state.h5");
 }
 
-/** Add the space needed and free to the error. */
-static rt_err say_needs(rt_err err, const char *folder, int64_t bytes)
-{
-  int64_t room = 0;
-  if (err != RT_ERR_IO)
-    return err;
-  rt_err_keep();
-  const bool known = rt_disk_free(folder, &room) == RT_OK;
-  err = rt_err_restore(err);
-  if (!known)
-    return err;
-  return rt_err_add(
-      err,
-      "; the checkpoint needs %.1f MiB in %s, %.1f MiB are free; those before "
-      "it are kept",
-      (double)bytes / 1048576, folder, (double)room / 1048576);
-}
-
 /** Publish the checkpoint if \a err, on which the ranks have agreed, is RT_OK;
  *  otherwise remove what was written. */
 static rt_err publish(rt_err err, rt_checkpoint_writer *w)
@@ -337,7 +326,7 @@ static rt_err publish(rt_err err, rt_checkpoint_writer *w)
   if (w->rank == 0)
     err = conclude(err, w->folder, w->tmp, w->step);
   err = rt_group_agree(w->comm, err);
-  return say_needs(err, w->folder, bytes_of(&w->p));
+  return rt_disk_needs(err, w->folder, "the checkpoint", bytes_of(&w->p));
 }
 
 static rt_err make_plan(const rt_checkpoint_spec *spec,

@@ -186,6 +186,28 @@ static void test_damaged(void)
   scratch_remove(folder);
 }
 
+/** Killed while it replaced its only checkpoint: that one is found. */
+static void test_replacing(void)
+{
+  side a, b;
+  int64_t step;
+  char path[RT_PATH_MAX], old[RT_PATH_MAX];
+  scratch_create(folder);
+  make_run(&a, 1, RT_SAVE_WAITING);
+  rt_in(folder, "checkpoints/step-00000006", path);
+  rt_in(folder, "checkpoints/.tmp-old-step-00000006", old);
+  CU_ASSERT_TRUE(rt_comm_rank(a.x.comm) != 0 || rename(path, old) == 0);
+  RT_OKAY(rt_comm_barrier(a.x.comm));
+  start(&b, 1, NULL);
+  RT_OKAY(rt_resume_begin(&b.run, b.x.tr, &step));
+  CU_ASSERT_EQUAL(step, 6);
+  CU_ASSERT(has("step-00000006") && !has(".tmp-old-step-00000006"));
+  check_same_weights(&a, &b);
+  finish(&b);
+  finish(&a);
+  scratch_remove(folder);
+}
+
 static void test_refused(void)
 {
   side a, b;
@@ -242,5 +264,6 @@ static void test_no_folder(void)
 
 RT_TEST_MAIN("save", {"no thread", test_no_thread},
              {"a trainer comes back", test_resume},
-             {"the newest is damaged", test_damaged}, {"refused", test_refused},
+             {"the newest is damaged", test_damaged},
+             {"killed while replacing", test_replacing}, {"refused", test_refused},
              {"weights only", test_weights}, {"no folder", test_no_folder})

@@ -22,7 +22,7 @@ badly() {
   [ $code = "$1" ] || fail "$2: exit $code, not $1: $(cat err.txt)"
   says err.txt "bad/checkpoints/.tmp-step-000000$3"
   says err.txt "the checkpoint needs"
-  says err.txt "MiB are free"
+  says err.txt "MiB free"
   [ -d "bad/checkpoints/step-000000$3" ] && fail "$2: published all the same"
 }
 

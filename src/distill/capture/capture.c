@@ -212,24 +212,13 @@ rt_err rt_capture_begin(const rt_deck *deck, const char *folder,
   return err;
 }
 
-/** Say how much space a shard needs that could not be written: other processes
- *  may have filled the disk meanwhile. */
+/** Add to an I/O error the space that a shard needs. */
 static rt_err say_needs(rt_err err, const char *folder, int64_t i_shard,
                         int64_t bytes)
 {
-  int64_t free_bytes = 0;
-  if (err != RT_ERR_IO)
-    return err;
-  rt_err_keep();
-  const bool known = rt_disk_free(folder, &free_bytes) == RT_OK;
-  err = rt_err_restore(err);
-  if (!known)
-    return err;
-  return rt_err_add(err,
-                    "; shard %lld needs %.3f MiB, %s has %.3f MiB free: check "
-                    "the disk and run again, finished shards are kept",
-                    (long long)i_shard, (double)bytes * 0x1p-20, folder,
-                    (double)free_bytes * 0x1p-20);
+  char what[32];
+  snprintf(what, sizeof what, "shard %lld", (long long)i_shard);
+  return rt_disk_needs(err, folder, what, bytes);
 }
 
 rt_err rt_capture_seal_begin(const char *folder, int64_t i_shard,

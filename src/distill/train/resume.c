@@ -113,6 +113,7 @@ rt_err rt_resume_begin(const rt_run_spec *run, rt_trainer *t, int64_t *step)
     return RT_OK;
   RT_TRY(rt_run_id_read(run, &t->id));
   RT_TRY(rt_run_folder_checkpoints(folder, run_folder));
+  RT_TRY(rt_agree(run->world, first ? rt_checkpoint_put_back(folder) : RT_OK));
   RT_TRY(rt_checkpoint_newest(rt_comm_mpi(run->world), folder, load_run, &l,
                               step));
   rt_err err = RT_OK;
