@@ -9,11 +9,10 @@
  *  EIO), or short (half of the data is written), or lie (the write reports
  *  success but does nothing), or full (half of the data of the n-th call is
  *  written, then there is no space).  The n-th and all later calls fail; with
- *  FAIL_ONCE only that one, with FAIL_FOR=K only K of them; with FAIL_RANK=R only
- *  on that rank of Open MPI.
- *  With FAIL_SLOW_S=S no call fails, but that one takes S seconds.  With
- *  FAIL_COUNT=FILE a process appends "RANK N CALL PATH" for each call, and
- *  "RANK N" when it ends.
+ *  FAIL_ONCE only that one, with FAIL_FOR=K only K of them; with FAIL_RANK=R
+ * only on that rank of Open MPI. With FAIL_SLOW_S=S no call fails, but that one
+ * takes S seconds.  With FAIL_COUNT=FILE a process appends "RANK N CALL PATH"
+ * for each call, and "RANK N" when it ends.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -80,8 +79,8 @@ static bool strikes(const char *call)
   const char *const rank = option("FAIL_RANK");
   const long n = atomic_fetch_add(&n_calls, 1) + 1,
              at = atol(option("FAIL_AT")),
-             most = option("FAIL_ONCE")[0] != '\0' ? 1
-                                                   : atol(option("FAIL_FOR"));
+             most =
+                 option("FAIL_ONCE")[0] != '\0' ? 1 : atol(option("FAIL_FOR"));
   tell(n, call, ours);
   is_first = n == at;
   if (at == 0 || n < at || (most > 0 && n >= at + most) ||

@@ -4,8 +4,8 @@
   python3 tests/lint_layers.py [ROOT]
 
 Which room may include which (doc/layers.txt), one owner per library, no cycles of
-calls between files, no MPI_COMM_WORLD and no exit below app, sizes of files and
-functions (also of tests).  Prints one line per breach, "file:line: what", and
+calls between files, no MPI_COMM_WORLD and no exit below app, interfaces without
+bool parameters and without the job, sizes of files and functions (also of tests).  Prints one line per breach, "file:line: what", and
 exits with 1 if there is any.
 """
 import fnmatch
@@ -39,6 +39,7 @@ LONGER = {
 MAX_FILE, MAX_HEADER, MAX_FUNCTION = 600, 200, 60
 MAX_P90 = 25  # nine functions in ten are at most this long
 MAX_PARAMETERS = 6
+KNOW_JOB = ("distill/job", "distill/run", "app")  # rooms
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
 FORBIDDEN = [
     (re.compile(r"\bMPI_COMM_WORLD\b"),
@@ -142,6 +143,26 @@ def check_code(path, text, breaches):
                 breaches.append(f"{path}:{i}: {why}")
 
 
+PROTOTYPE = re.compile(r"\b(\w+)\)?\(((?:[^;{}()]|\([^()]*\))*)\)\s*(?:;|\n\{|RT_)")
+TRAP = re.compile(r"\bbool\s+\w+\s*(?:,|$)")
+
+
+def check_interface(path, text, breaches):
+    """In headers, a call must tell what it asks for: no bool parameters.  And what
+    computes takes a spec: only distill/job, distill/run and app know the job, and
+    the job_*.h, which make specs from it."""
+    code = strip_comments(text)
+    for found in PROTOTYPE.finditer(code):
+        line = code.count("\n", 0, found.start()) + 1
+        if TRAP.search(found[2]):
+            breaches.append(f"{path}:{line}: {found[1]} takes a bool, which its "
+                            "callers cannot read; take an enum")
+        if re.search(r"\brt_job\b", found[2]) and room_of(path) not in KNOW_JOB \
+                and not os.path.basename(path).startswith("job_"):
+            breaches.append(f"{path}:{line}: {found[1]} takes the job; take a "
+                            "struct of what it needs")
+
+
 DEFINITION = re.compile(r"^(static )?\w[\w \*]*?\b(\w+)\([^;{}]*\)\n\{", re.M)
 WORD = re.compile(r"\b(?:rt|k)_\w+\b")
 
@@ -209,6 +230,8 @@ def check_file(root, path, text, layers, lengths, breaches):
         if wrong:
             breaches.append(f"{path}:{i}: {wrong}")
     check_code(path, text, breaches)
+    if path.endswith(".h"):
+        check_interface(path, text, breaches)
 
 
 def main():

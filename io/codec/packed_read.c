@@ -53,7 +53,7 @@ typedef struct wanted {
  *
  *  This runs beside the threads that compute, which leave little of the caches:
  *  a few contexts are frequent, so the slots of their models stay near. */
-static inline bool take_entries(decoder *e, wanted w, bool sure)
+static inline bool take_entries(decoder *e, wanted w, rt_rans_rest rest)
 {
   const rt_packed *const k = e->k;
   const rt_id_order *const o = &k->order;
@@ -70,14 +70,14 @@ static inline bool take_entries(decoder *e, wanted w, bool sure)
     const unsigned context =
         rt_gap_context(rt_order_near(o, next), rt_packed_lg_left(k, w.n - i));
     const unsigned gap = gaps[context].slot[rt_rans_slot(a)];
-    rt_rans_drop(&in, &a, gaps[context].code[gap], sure);
+    rt_rans_drop(&in, &a, gaps[context].code[gap], rest);
     const uint64_t rank =
         next + rt_rans_number(&in, gap, &k->numbers[RT_GAP_BITS]);
     if (rank >= o->n_seen && rank >= vocab)
       return false;
     const unsigned density = rt_order_near(o, rank) % RT_DENSITIES;
     const unsigned value = values[density].slot[rt_rans_slot(b)];
-    rt_rans_drop(&in, &b, values[density].code[value], sure);
+    rt_rans_drop(&in, &b, values[density].code[value], rest);
     const uint64_t v = rt_rans_number(&in, value, &k->numbers[RT_VALUE_BITS]);
     next = rank + 1;
     good = v <= w.span && (next < vocab || i + 1 == w.n);
@@ -95,7 +95,8 @@ static rt_err take_set(decoder *e, wanted w)
 {
   // an entry takes at most two words
   const bool sure = (size_t)(e->in.word_end - e->in.word) / 4 >= w.n;
-  RT_CHECK(sure ? take_entries(e, w, true) : take_entries(e, w, false),
+  RT_CHECK(sure ? take_entries(e, w, RT_RANS_GOES_ON)
+                : take_entries(e, w, RT_RANS_MAY_END),
            RT_ERR_DATA,
            "%s: a token's %zu entries are not a set of ids below %llu with "
            "values up to %llu",

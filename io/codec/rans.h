@@ -109,13 +109,19 @@ static inline uint32_t rt_rans_slot(uint32_t state)
   return state & (RT_RANS_SCALE - 1);
 }
 
+/** What is known of the words that are left. */
+typedef enum rt_rans_rest {
+  RT_RANS_MAY_END,
+  RT_RANS_GOES_ON /**< there is a next one */
+} rt_rans_rest;
+
 /** Remove the symbol of \a code, which has the slot, from *state.  Without an
- *  unpredictable branch: the next word is always loaded.  \a sure: there is
- *  one. */
+ *  unpredictable branch: the next word is always loaded. */
 static inline void rt_rans_drop(rt_rans_in *in, uint32_t *state, uint32_t code,
-                                bool sure)
+                                rt_rans_rest rest)
 {
   static const unsigned char none[2] = {0};
+  const bool sure = rest == RT_RANS_GOES_ON;
   const bool at_end = !sure && in->word == in->word_end;
   const unsigned char *const w = at_end ? none : in->word;
   const uint32_t word = (uint32_t)w[0] | (uint32_t)w[1] << 8;
@@ -150,7 +156,7 @@ static inline uint64_t rt_rans_take(rt_rans_in *in, const rt_rans_model *model,
   uint32_t *const state = &in->x[in->turn];
   const unsigned symbol = model->slot[rt_rans_slot(*state)];
   in->turn ^= 1;
-  rt_rans_drop(in, state, model->code[symbol], false);
+  rt_rans_drop(in, state, model->code[symbol], RT_RANS_MAY_END);
   return rt_rans_number(in, symbol, numbers);
 }
 

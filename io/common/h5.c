@@ -35,7 +35,7 @@ static rt_err create(rt_h5 *h5)
 rt_err rt_h5_create(const char *path, rt_h5 **out)
 {
   *out = NULL;
-  RT_TRY(rt_h5_new(path, true, out));
+  RT_TRY(rt_h5_new(path, RT_H5_WRITES, out));
   const rt_err err = create(*out);
   if (err != RT_OK)
     rt_h5_close(out);

@@ -222,7 +222,7 @@ void rt_h5_describe_begin(void)
 rt_err rt_h5_describe(const char *open, const char *path, rt_bytes *out)
 {
   rt_h5 *h5 = NULL;
-  RT_TRY(rt_h5_new(path, false, &h5));
+  RT_TRY(rt_h5_new(path, RT_H5_READS, &h5));
   const hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
   // finished files never change, so readers need no lock
   H5Pset_file_locking(fapl, false, true);

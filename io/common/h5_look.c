@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-rt_err rt_h5_new(const char *path, bool writing, rt_h5 **out)
+rt_err rt_h5_new(const char *path, rt_h5_use use, rt_h5 **out)
 {
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL); // Retort prints errors itself
   // do not load code from plug-in folders
@@ -16,7 +16,7 @@ rt_err rt_h5_new(const char *path, bool writing, rt_h5 **out)
   rt_h5 *const h5 = calloc(1, sizeof *h5 + strlen(path) + 1);
   RT_CHECK(h5 != NULL, RT_ERR_MEM, "%zu bytes to open %s", sizeof *h5, path);
   strcpy(h5->path, path);
-  h5->writing = writing;
+  h5->use = use;
   h5->file = H5I_INVALID_HID;
   h5->memory.fd = -1;
   *out = h5;
@@ -53,10 +53,10 @@ rt_err rt_h5_failed(const rt_h5 *h5, const char *name, const char *what)
 {
   char text[512],
       limit[160]; // limit: the file size limit, which HDF5 does not report
-  return RT_FAIL(h5->writing ? RT_ERR_IO : RT_ERR_DATA,
+  return RT_FAIL(h5->use == RT_H5_WRITES ? RT_ERR_IO : RT_ERR_DATA,
                  "%s%s%s: HDF5 cannot %s: %s%s", h5->path,
                  name[0] != '\0' ? ", " : "", name, what, reason(text),
-                 h5->writing ? rt_write_reason(0, limit) : "");
+                 h5->use == RT_H5_WRITES ? rt_write_reason(0, limit) : "");
 }
 
 bool rt_h5_size_of(const rt_h5_shape *s, int64_t *bytes)
@@ -164,10 +164,11 @@ static rt_err look(const rt_h5 *h5, const char *name, hid_t set,
   H5Tclose(type);
   RT_TRY(err);
   int64_t bytes; // checked because callers allocate what the file claims
-  RT_H5_CHECK(
-      rt_h5_size_of(out, &bytes) && (h5->writing || bytes <= file_bytes(h5)),
-      h5, name, "%lld x %lld do not fit a file of %lld bytes",
-      (long long)out->rows, (long long)out->cols, (long long)file_bytes(h5));
+  RT_H5_CHECK(rt_h5_size_of(out, &bytes) &&
+                  (h5->use == RT_H5_WRITES || bytes <= file_bytes(h5)),
+              h5, name, "%lld x %lld do not fit a file of %lld bytes",
+              (long long)out->rows, (long long)out->cols,
+              (long long)file_bytes(h5));
   return RT_OK;
 }
 

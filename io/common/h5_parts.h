@@ -9,10 +9,15 @@
 #include <hdf5.h>
 #include <stdbool.h>
 
+typedef enum rt_h5_use {
+  RT_H5_READS,
+  RT_H5_WRITES /**< in memory */
+} rt_h5_use;
+
 struct rt_h5 {
   hid_t file;
-  bool writing;        // being written, in memory
-  rt_h5_memory memory; // owned, if writing
+  rt_h5_use use;
+  rt_h5_memory memory; // owned, if it writes
   char path[];
 };
 
@@ -27,7 +32,7 @@ struct rt_h5 {
   } while (0)
 
 /** Create the handle without a file; messages call it \a path. */
-RT_MUST rt_err rt_h5_new(const char *path, bool writing, rt_h5 **out);
+RT_MUST rt_err rt_h5_new(const char *path, rt_h5_use use, rt_h5 **out);
 /** Error for a failed HDF5 call on \a name ("": on the file). */
 rt_err rt_h5_failed(const rt_h5 *h5, const char *name, const char *what);
 

@@ -111,12 +111,12 @@ RT_MUST rt_err rt_checkpoint_later(const char *folder, int64_t step,
 /** Rename checkpoints of steps later than \a step, which are damaged, so that
  *  they neither count as newest nor are overwritten.  Rank 0 only. */
 RT_MUST rt_err rt_checkpoint_set_aside(const char *folder, int64_t step);
-/** Give a checkpoint its name back that a killed run was about to replace: it is
- *  the only one of its step.  Before the newest is looked for; no other may write
- *  to the folder.  Rank 0 only. */
+/** Give a checkpoint its name back that a killed run was about to replace: it
+ * is the only one of its step.  Before the newest is looked for; no other may
+ * write to the folder.  Rank 0 only. */
 RT_MUST rt_err rt_checkpoint_put_back(const char *folder);
-/** Then remove what killed runs left half written or half removed; a writer does
- *  so before it looks at free space. */
+/** Then remove what killed runs left half written or half removed; a writer
+ * does so before it looks at free space. */
 RT_MUST rt_err rt_checkpoint_sweep(const char *folder);
 /** Remove checkpoints that are neither among the newest \a keep_last nor at a
  *  multiple of \a keep_every (0: none), and sweep.  Rank 0 only. */

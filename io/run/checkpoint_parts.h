@@ -7,8 +7,10 @@
 #include "io/run/checkpoint.h"
 
 #define RT_CHECKPOINT_FORMAT "retort-checkpoint"
-#define RT_CHECKPOINT_TMP ".tmp-"     /**< before a name: being written */
-#define RT_CHECKPOINT_OLD ".tmp-old-" /**< about to be replaced by a new one */
+#define RT_CHECKPOINT_TMP ".tmp-" /**< before a name: being written */
+#define RT_CHECKPOINT_OLD                                                      \
+  ".tmp-old-"                         /**< about to be replaced by a new one   \
+                                       */
 #define RT_CHECKPOINT_GONE ".tmp-rm-" /**< being removed */
 enum { RT_CHECKPOINT_VERSION = 5 };   // 4 lacks the tokenizer, 3 the teacher
 

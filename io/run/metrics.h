@@ -26,8 +26,9 @@ void rt_metrics_reals(rt_metrics *m, const char *name, const double *values,
                       int n);
 void rt_metrics_int(rt_metrics *m, const char *name, int64_t value);
 void rt_metrics_text(rt_metrics *m, const char *name, const char *value);
-/** End the object and write its line.  If it cannot be written (disk full, say),
- *  it is kept, with one warning, and written before the next line that can be.
+/** End the object and write its line.  If it cannot be written (disk full,
+ * say), it is kept, with one warning, and written before the next line that can
+ * be.
  */
 RT_MUST rt_err rt_metrics_end(rt_metrics *m);
 /** Write what is kept, and fsync.  RT_ERR_IO: lines are missing. */

@@ -53,7 +53,7 @@ void rt_heartbeat_open(rt_heartbeat *h)
   h->open = h->fd >= 0;
 }
 
-void rt_heartbeat_write(rt_heartbeat *h, bool surely)
+void rt_heartbeat_write(rt_heartbeat *h, rt_heartbeat_reach reach)
 {
   const rt_pulse *p = &h->mine;
   char line[LINE + 1], where[sizeof p->where];
@@ -72,7 +72,8 @@ void rt_heartbeat_write(rt_heartbeat *h, bool surely)
     line[i] = i == LINE - 1 ? '\n' : ' ';
   // A rank whose line is missing would look frozen, so a full disk must not
   // matter: the space for all lines is reserved by the first write.
-  if (pwrite(h->fd, line, LINE, (off_t)h->rank * LINE) == LINE && surely)
+  if (pwrite(h->fd, line, LINE, (off_t)h->rank * LINE) == LINE &&
+      reach == RT_HEARTBEAT_ALL)
     fdatasync(h->fd);
 }
 

@@ -46,8 +46,13 @@ void rt_heartbeat_open(rt_heartbeat *h);
 bool rt_heartbeat_calls(const rt_heartbeat *h);
 /** The folder of the node's file. */
 const char *rt_heartbeat_tmp(void);
-/** Write h->mine; \a surely: also flush it to where other nodes can see it. */
-void rt_heartbeat_write(rt_heartbeat *h, bool surely);
+/** Where a line must arrive. */
+typedef enum rt_heartbeat_reach {
+  RT_HEARTBEAT_NODE, /**< other processes of this node see it */
+  RT_HEARTBEAT_ALL   /**< flushed: other nodes see it, too */
+} rt_heartbeat_reach;
+/** Write h->mine. */
+void rt_heartbeat_write(rt_heartbeat *h, rt_heartbeat_reach reach);
 /** Read the lines of all ranks into \a all [n_ranks]; tick 0 if there is none.
  *  Returns false if the file was removed, which the rank that ends the job
  *  does. */

@@ -125,7 +125,7 @@ static int run(const rt_cli *cli, rt_err ready)
   rt_log_setup(cli->debug || cli->verbose ? RT_LOG_DEBUG
                : cli->quiet               ? RT_LOG_QUIET
                                           : RT_LOG_INFO,
-               rt_comm_rank(world) == 0);
+               rt_comm_rank(world) == 0 ? RT_LOG_SPEAKS : RT_LOG_SILENT);
   err = rt_agree(world, ready != RT_OK ? ready : watched);
   if (err == RT_OK)
     err = run_verb(cli, world);

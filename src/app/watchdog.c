@@ -127,7 +127,8 @@ static void stamp(bool doubt)
   const bool reported = has_begun() && phases != NULL;
   snprintf(p->doing, sizeof p->doing, "%s%s%s", atomic_load(&watchdog.phase),
            reported ? ", " : "", reported ? rt_phase_name(phases->now) : "");
-  rt_heartbeat_write(&watchdog.beats, surely);
+  rt_heartbeat_write(&watchdog.beats,
+                     surely ? RT_HEARTBEAT_ALL : RT_HEARTBEAT_NODE);
 }
 
 /** Sleep \a s seconds; false: told to stop. */

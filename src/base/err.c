@@ -10,7 +10,7 @@ static _Thread_local struct {
   char text[16384]; // a faulty deck produces up to 50 lines at once
   char trace[1024];
   uint64_t group; // group of ranks that know this error; 0: none
-  bool others;    // the error occurred on another rank
+  rt_err_origin origin;
 } record, kept;
 
 #define ERROR_CODE(name, code, text) [name] = (code),
@@ -39,7 +39,7 @@ rt_err(rt_err_set)(rt_err err, const char *file, int line, const char *fmt, ...)
   va_end(args);
   memcpy(record.text, text, sizeof text);
   snprintf(record.trace, sizeof record.trace, "%s:%d", file, line);
-  rt_err_shared(0, true);
+  rt_err_shared(0, RT_ERR_MINE);
   return err;
 }
 
@@ -71,10 +71,10 @@ const char *rt_err_trace(void)
   return record.trace;
 }
 
-void rt_err_shared(uint64_t group, bool mine)
+void rt_err_shared(uint64_t group, rt_err_origin origin)
 {
   record.group = group;
-  record.others = !mine;
+  record.origin = origin;
 }
 
 uint64_t rt_err_shared_by(void)
@@ -84,7 +84,7 @@ uint64_t rt_err_shared_by(void)
 
 bool rt_err_is_mine(void)
 {
-  return !record.others;
+  return record.origin == RT_ERR_MINE;
 }
 
 void rt_err_keep(void)
@@ -100,6 +100,6 @@ rt_err rt_err_restore(rt_err err)
 
 void rt_err_clear(void)
 {
-  rt_err_shared(0, true);
+  rt_err_shared(0, RT_ERR_MINE);
   record.text[0] = record.trace[0] = '\0';
 }

@@ -62,10 +62,11 @@ const char *rt_err_trace(void);
 /** Clear this thread's error. */
 void rt_err_clear(void);
 
-/** Note that this thread's error is known to a group of ranks (ranks/agree.h);
- *  \a mine: it occurred on this rank.  A new error is known to no other rank
- *  (group 0). */
-void rt_err_shared(uint64_t group, bool mine);
+/** Where an error occurred. */
+typedef enum rt_err_origin { RT_ERR_MINE, RT_ERR_OF_PEER } rt_err_origin;
+/** Note that this thread's error is known to a group of ranks (ranks/agree.h).
+ *  A new error is known to no other rank (group 0). */
+void rt_err_shared(uint64_t group, rt_err_origin origin);
 uint64_t rt_err_shared_by(void);
 /** Save this thread's error, with the group that knows it, across calls that
  *  may record another one; and restore it, returning \a err.  Only one can be

@@ -456,9 +456,10 @@ rt_err rt_disk_needs(rt_err err, const char *folder, const char *what,
   struct statvfs s;
   if (err != RT_ERR_IO || statvfs(folder, &s) != 0)
     return err;
-  return rt_err_add(err,
-                    "; %s needs %.3f MiB in %s, %.3f MiB free: see to the disk, "
-                    "what was complete before is kept",
-                    what, (double)bytes * 0x1p-20, folder,
-                    (double)s.f_bavail * (double)s.f_frsize * 0x1p-20);
+  return rt_err_add(
+      err,
+      "; %s needs %.3f MiB in %s, %.3f MiB free: see to the disk, "
+      "what was complete before is kept",
+      what, (double)bytes * 0x1p-20, folder,
+      (double)s.f_bavail * (double)s.f_frsize * 0x1p-20);
 }

@@ -88,8 +88,8 @@ RT_MUST rt_err rt_file_copy(const char *from, const char *to);
 
 /** Bytes available to this user on the file system of \a folder. */
 RT_MUST rt_err rt_disk_free(const char *folder, int64_t *bytes);
-/** Add to the text of an I/O error how much space \a what needs in \a folder, and
- *  how much is free there.  Returns \a err, which may be any. */
+/** Add to the text of an I/O error how much space \a what needs in \a folder,
+ * and how much is free there.  Returns \a err, which may be any. */
 RT_MUST rt_err rt_disk_needs(rt_err err, const char *folder, const char *what,
                              int64_t bytes);
 /** Largest file that this process may write (ulimit -f); INT64_MAX if

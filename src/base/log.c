@@ -18,15 +18,15 @@
 static rt_log_level log_level = RT_LOG_INFO;
 static bool log_speaks = true, log_lost;
 
-void rt_log_setup(rt_log_level level, bool speaks)
+void rt_log_setup(rt_log_level level, rt_log_voice voice)
 {
   log_level = level;
-  log_speaks = speaks;
+  log_speaks = voice == RT_LOG_SPEAKS;
 }
 
 /** The copy of all lines; those from before it was opened, or that cannot be
- *  written, are kept.  A thread that finds it in use, perhaps by one that hangs,
- *  writes past it. */
+ *  written, are kept.  A thread that finds it in use, perhaps by one that
+ * hangs, writes past it. */
 static struct {
   rt_lines to;
   atomic_flag used;

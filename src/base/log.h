@@ -12,9 +12,12 @@ typedef enum rt_log_level {
   RT_LOG_DEBUG
 } rt_log_level;
 
-/** Called once by app: level of this process, and whether it prints (rank 0).
- */
-void rt_log_setup(rt_log_level level, bool speaks);
+typedef enum rt_log_voice {
+  RT_LOG_SILENT, /**< this process prints only what it has found (rt_found) */
+  RT_LOG_SPEAKS  /**< it prints for all: rank 0 */
+} rt_log_voice;
+/** Called once by app. */
+void rt_log_setup(rt_log_level level, rt_log_voice voice);
 /** Print a line to stdout on the printing rank; the newline is added. */
 void rt_info(const char *fmt, ...) RT_PRINTF(1, 2);
 /** A line that begins with the local time: "2026-01-31T13:00:00 ...". */

@@ -181,7 +181,7 @@ rt_err rt_model_create(const char *name, const rt_model_spec *spec,
   snprintf(text, sizeof text, "%.60s parameters", name);
   RT_TRY(rt_agree(m->grid->world, rt_arena_create(text, &m->arena[0])));
   RT_TRY(rt_params_init(&m->params, &m->arch, m->grid, m->arena[0], m->types,
-                        m->train));
+                        m->train ? RT_PARAMS_TRAINED : RT_PARAMS_FIXED));
   RT_TRY(rt_agree(m->grid->world, link_tensors(m)));
   RT_TRY(rt_agree(m->grid->world, plan_activations(m, name)));
   plan_workspace(m);

@@ -179,23 +179,23 @@ static rt_err reserve_grads(rt_params *p, rt_arena *arena)
 
 /** The part of rt_params_init that is local to this rank. */
 static rt_err lay_out(rt_params *p, const rt_arch *arch, rt_arena *arena,
-                      bool with_grad)
+                      rt_params_use use)
 {
   RT_TRY(rt_arch_check(arch, "model"));
   RT_TRY(rt_arch_check_tp(arch, p->grid->tp, "tp"));
   RT_TRY(list_items(p, arch));
   RT_TRY(reserve_weights(p, arena));
-  if (!with_grad)
+  if (use == RT_PARAMS_FIXED)
     return RT_OK;
   RT_TRY(reserve_masters(p, arena));
   return reserve_grads(p, arena);
 }
 
 rt_err rt_params_init(rt_params *p, const rt_arch *arch, const rt_grid *grid,
-                      rt_arena *arena, rt_types types, bool with_grad)
+                      rt_arena *arena, rt_types types, rt_params_use use)
 {
   *p = (rt_params){.grid = grid, .types = types};
-  RT_TRY(rt_agree(grid->world, lay_out(p, arch, arena, with_grad)));
+  RT_TRY(rt_agree(grid->world, lay_out(p, arch, arena, use)));
   if (grid->tp > arch->n_kv_heads) {
     const int n_replicas = grid->tp / (int)arch->n_kv_heads;
     RT_TRY(rt_comm_split(grid->comm_tp, grid->i_tp / n_replicas, grid->i_tp,

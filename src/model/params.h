@@ -71,13 +71,19 @@ typedef struct rt_params {
   void *arrive_self;    // borrowed
 } rt_params;
 
+/** What memory tensors have beside their weights. */
+typedef enum rt_params_use {
+  RT_PARAMS_FIXED,  /**< none */
+  RT_PARAMS_TRAINED /**< masters and gradients */
+} rt_params_use;
+
 /** Lay out all tensors of \a arch for this rank's position in \a grid
  *  (borrowed) and reserve memory in \a arena.  \a p must not move until the
  *  arena is committed.  The caller clears \a p, also after an error.
  *  Collective over the grid. */
 RT_MUST rt_err rt_params_init(rt_params *p, const rt_arch *arch,
                               const rt_grid *grid, rt_arena *arena,
-                              rt_types types, bool with_grad);
+                              rt_types types, rt_params_use use);
 /** Collective over the grid. */
 void rt_params_clear(rt_params *p);
 

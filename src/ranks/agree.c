@@ -221,7 +221,7 @@ static rt_err hear(const rt_quorum *q, int first, bool some, rt_err err)
   RT_TRY_MPI(MPI_Bcast(&word, (int)sizeof word, MPI_BYTE, first, q->comm));
   if (!mine) // the rank that failed keeps its own trace
     err = RT_FAIL((rt_err)word.err, "%s", word.text);
-  rt_err_shared(q->group, mine);
+  rt_err_shared(q->group, mine ? RT_ERR_MINE : RT_ERR_OF_PEER);
   return err;
 }
 
@@ -260,7 +260,7 @@ static rt_err agree(const rt_quorum *q, rt_err err, double limit_s,
   err = RT_FAIL(RT_ERR_INTERNAL,
                 "ranks are in different agreements, this one in that of %s",
                 where);
-  rt_err_shared(q->group, true);
+  rt_err_shared(q->group, RT_ERR_MINE);
   return err;
 }
 

@@ -152,8 +152,8 @@ static void test_lines(void)
     snprintf(h[r].mine.doing, sizeof h[r].mine.doing,
              "training, wait for input");
   }
-  rt_heartbeat_write(&h[1], true);
-  rt_heartbeat_write(&h[2], false);
+  rt_heartbeat_write(&h[1], RT_HEARTBEAT_ALL);
+  rt_heartbeat_write(&h[2], RT_HEARTBEAT_NODE);
   CU_ASSERT_TRUE(rt_heartbeat_read(&h[0], all));
   CU_ASSERT_EQUAL(all[0].tick, 5); // its own, from memory
   CU_ASSERT_EQUAL(all[1].tick, 5);
@@ -167,7 +167,7 @@ static void test_lines(void)
   CU_ASSERT_EQUAL(all[2].tick, 0);                          // of another run
   memset(h[1].mine.doing, 'x', sizeof h[1].mine.doing - 1); // as long as may be
   h[1].mine.doing[sizeof h[1].mine.doing - 1] = '\0';
-  rt_heartbeat_write(&h[1], false);
+  rt_heartbeat_write(&h[1], RT_HEARTBEAT_NODE);
   CU_ASSERT_TRUE(rt_heartbeat_read(&h[0], all));
   CU_ASSERT_STRING_EQUAL(all[1].doing, h[1].mine.doing);
   CU_ASSERT_TRUE(rt_heartbeat_remove(&h[1])); // it ends the job

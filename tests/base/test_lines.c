@@ -120,7 +120,7 @@ static void test_log(void)
   char *text;
   size_t n;
   begin(&l);
-  rt_log_setup(RT_LOG_QUIET, true);
+  rt_log_setup(RT_LOG_QUIET, RT_LOG_SPEAKS);
   rt_log_copy("before");
   RT_OKAY(rt_log_keep(path));
   limit(50);

@@ -38,7 +38,7 @@ static void open_at(side *x, int64_t step)
 static void begin(side *x)
 {
   memset(x, 0, sizeof *x);
-  rt_log_setup(RT_LOG_INFO, false);
+  rt_log_setup(RT_LOG_INFO, RT_LOG_SILENT);
   RT_OKAY(rt_comm_create(MPI_COMM_WORLD, &x->world));
   rt_phases_start(&x->phases, RT_PHASE_SETUP);
   x->peak.gflops = 100.0;

@@ -173,7 +173,7 @@ static void tensors_start(tensors *t, const rt_arch *arch)
   RT_OKAY(rt_grid_init(&t->grid, t->self, 1, "tp"));
   RT_OKAY(rt_arena_create("test", &t->arena));
   RT_OKAY(rt_params_init(&t->p, arch, &t->grid, t->arena, rt_types_of(RT_F32),
-                         false));
+                         RT_PARAMS_FIXED));
 }
 
 static void tensors_finish(tensors *t)

@@ -265,5 +265,6 @@ static void test_no_folder(void)
 RT_TEST_MAIN("save", {"no thread", test_no_thread},
              {"a trainer comes back", test_resume},
              {"the newest is damaged", test_damaged},
-             {"killed while replacing", test_replacing}, {"refused", test_refused},
-             {"weights only", test_weights}, {"no folder", test_no_folder})
+             {"killed while replacing", test_replacing},
+             {"refused", test_refused}, {"weights only", test_weights},
+             {"no folder", test_no_folder})

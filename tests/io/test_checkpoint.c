@@ -38,7 +38,7 @@ static void begin(void)
 {
   MPI_Comm_rank(MPI_COMM_WORLD, &my_rank);
   MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
-  rt_log_setup(RT_LOG_INFO, my_rank == 0);
+  rt_log_setup(RT_LOG_INFO, my_rank == 0 ? RT_LOG_SPEAKS : RT_LOG_SILENT);
   scratch_create(folder);
 }
 
@@ -520,7 +520,7 @@ static void test_damage(void)
   const float w[6] = {1, 2, 3, 4, 5, 6};
   rt_slab slab = {"w/x", 2, 3, 0, 0, rt_view_of((void *)w, RT_F32, 2, 3)};
   RT_OKAY(rt_checkpoint_write(MPI_COMM_SELF, own, &meta, &slab, 1));
-  rt_log_setup(RT_LOG_INFO, false); // thousands of warnings
+  rt_log_setup(RT_LOG_INFO, RT_LOG_SILENT); // thousands of warnings
   static const char *const names[] = {"state.h5", "state.h5.seal"};
   int taken = 0;
   for (int k = 0; k < 2; k++) {
@@ -544,7 +544,7 @@ static void test_damage(void)
     RT_OKAY(rt_checkpoint_write(MPI_COMM_SELF, own, &meta, &slab, 1));
   }
   CU_ASSERT_EQUAL(taken, 0);
-  rt_log_setup(RT_LOG_INFO, my_rank == 0);
+  rt_log_setup(RT_LOG_INFO, my_rank == 0 ? RT_LOG_SPEAKS : RT_LOG_SILENT);
   scratch_remove(folder);
 }
 

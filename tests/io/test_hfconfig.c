@@ -233,7 +233,7 @@ static void test_plain_llamas(void)
   rt_arch plain, a;
   rt_scratch(folder);
   read_text(folder, "{" LLAMA "}", &plain);
-  rt_log_setup(RT_LOG_INFO, false);
+  rt_log_setup(RT_LOG_INFO, RT_LOG_SILENT);
   for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
     read_text(folder, same[i], &a);
     CU_ASSERT_EQUAL(a.dropout, i == 3 ? 0.2 : 0.0);
@@ -242,7 +242,7 @@ static void test_plain_llamas(void)
     a.attention_dropout = 0.0, a.eos_id = -1;
     CU_ASSERT(same_arch(&plain, &a));
   }
-  rt_log_setup(RT_LOG_INFO, true);
+  rt_log_setup(RT_LOG_INFO, RT_LOG_SPEAKS);
   read_text(folder, "{" LLAMA ",\"eos_token_id\":[7,3,9]}", &a);
   CU_ASSERT(a.eos_id == 7 && a.n_more_eos == 2);
   CU_ASSERT(a.more_eos[0] == 3 && a.more_eos[1] == 9);

@@ -52,7 +52,7 @@ int fcntl(int fd, int command, ...)
 
 static void begin(void)
 {
-  rt_log_setup(RT_LOG_INFO, false);
+  rt_log_setup(RT_LOG_INFO, RT_LOG_SILENT);
   unsetenv("SLURM_JOB_ID");
   unsetenv("SLURM_RESTART_COUNT");
   scratch_create(folder);

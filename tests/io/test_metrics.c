@@ -13,7 +13,7 @@ static char folder[RT_PATH_MAX], path[RT_PATH_MAX];
 
 static void begin(void)
 {
-  rt_log_setup(RT_LOG_INFO, false);
+  rt_log_setup(RT_LOG_INFO, RT_LOG_SILENT);
   scratch_create(folder);
   RT_OKAY(rt_path_join(path, folder, "metrics.jsonl"));
 }

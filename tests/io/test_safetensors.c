@@ -242,7 +242,7 @@ static void test_total_size(void)
   rt_scratch(folder);
   put_shards(folder);
   rt_in(folder, "model.safetensors.index.json", path);
-  rt_log_setup(RT_LOG_INFO, false);
+  rt_log_setup(RT_LOG_INFO, RT_LOG_SILENT);
   for (int i = 0; i < 4; i++) {
     snprintf(text, sizeof text,
              "{\"metadata\":{\"total_size\":%s},\"weight_map\":{\"x\":"
@@ -253,7 +253,7 @@ static void test_total_size(void)
     check_all_slices(st, "y", 1, 4);
     rt_safetensors_close(&st);
   }
-  rt_log_setup(RT_LOG_INFO, true);
+  rt_log_setup(RT_LOG_INFO, RT_LOG_SPEAKS);
   RT_OKAY(rt_path_remove(folder));
 }
 

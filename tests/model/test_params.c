@@ -34,7 +34,7 @@ static void start(set *s, MPI_Comm comm, const rt_arch *arch)
   RT_OKAY(rt_dev_create("cpu", 1, &s->dev));
   RT_OKAY(rt_arena_create("set", &s->arena));
   RT_OKAY(rt_params_init(&s->p, arch, &s->grid, s->arena, rt_types_of(RT_F64),
-                         true));
+                         RT_PARAMS_TRAINED));
   RT_OKAY(rt_arena_commit(s->arena, rt_dev_memory(s->dev)));
   for (int i = 0; i < s->p.n; i++)
     RT_RUN(s->dev, fill, .y = s->p.item[i].w, .value = 7.0);
@@ -206,8 +206,8 @@ static void test_bad_tp(void)
   RT_OKAY(rt_grid_init(&grid, comm, tp, "tp"));
   RT_OKAY(rt_arena_create("set", &arena));
   arch.n_heads = arch.n_kv_heads = 3;
-  const rt_err err =
-      rt_params_init(&p, &arch, &grid, arena, rt_types_of(RT_F64), true);
+  const rt_err err = rt_params_init(&p, &arch, &grid, arena,
+                                    rt_types_of(RT_F64), RT_PARAMS_TRAINED);
   CU_ASSERT_EQUAL(err, tp == 1 ? RT_OK : RT_ERR_CONFIG);
   if (tp > 1)
     CU_ASSERT_PTR_NOT_NULL(strstr(rt_err_text(), "valid values: 1 3"));

@@ -2,18 +2,8 @@
 # The command line: help, version, invalid arguments, invalid decks, exit codes; each
 # message appears once, on any number of ranks.
 #   tests/scripts/script_cli.sh [RETORT]
-RETORT=${1:-${RETORT:-build/bin/retort}}
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
-
-# alone CODE ARGS...: run without mpirun, as on a login node
-alone() {
-  local want=$1
-  shift
-  timeout 30 "$RETORT" "$@" >out.txt 2>err.txt
-  code=$?
-  [ "$code" = "$want" ] || fail "exit $code, expected $want: retort $*"
-}
 
 # once FILE TEXT: exactly one line of FILE contains TEXT
 once() {
@@ -23,20 +13,20 @@ once() {
 }
 
 # --- help and version
-alone 0 --help
+expect 0 1 --help
 for verb in train capture eval export plan bench data logits; do
   says out.txt "  $verb "
 done
 says out.txt "85  stopped early"
-alone 0 train --help
+expect 0 1 train --help
 says out.txt "Usage: retort train DECK"
-alone 0 help
+expect 0 1 help
 says out.txt "Usage: [mpirun"
-alone 0 logits help
+expect 0 1 logits help
 says out.txt "Usage: retort logits info"
-alone 0 --help=keys
+expect 0 1 --help=keys
 says out.txt "train.batch_rows"
-alone 0 --version
+expect 0 1 --version
 for word in "retort " "compiler " "MPI " "HDF5 " "BLAS "; do
   says out.txt "$word"
 done
@@ -46,32 +36,32 @@ expect 0 4 --version
 once out.txt "compiler "
 
 # --- invalid arguments: a suggestion on stderr, exit code 64
-alone 64
+expect 64 1
 says err.txt "no verb"
-alone 64 trian deck.yaml
+expect 64 1 trian deck.yaml
 says err.txt 'unknown verb "trian", did you mean train?'
 [ -s out.txt ] && fail "an error on stdout"
-alone 64 train --hepl
+expect 64 1 train --hepl
 says err.txt "did you mean --help?"
-alone 64 train --debug=3 deck.yaml
+expect 64 1 train --debug=3 deck.yaml
 says err.txt "--debug takes no value"
-alone 64 --help=kyes
+expect 64 1 --help=kyes
 says err.txt "--help=keys"
-alone 64 train ""
+expect 64 1 train ""
 says err.txt "argument 2 is empty"
-alone 64 logits verify ""
+expect 64 1 logits verify ""
 says err.txt "argument 3 is empty"
-alone 64 train
+expect 64 1 train
 says err.txt "needs a deck"
-alone 64 train deck.yaml other.yaml
+expect 64 1 train deck.yaml other.yaml
 says err.txt "takes one deck"
-alone 64 export one
+expect 64 1 export one
 says err.txt "takes two folders"
-alone 64 data chek corpus.u16
+expect 64 1 data chek corpus.u16
 says err.txt "did you mean check?"
-alone 64 logits infos x
+expect 64 1 logits infos x
 says err.txt "did you mean info?"
-alone 64 logits --print-config info x
+expect 64 1 logits --print-config info x
 says err.txt "takes no deck"
 expect 64 4 trian
 once err.txt "unknown verb"
@@ -93,7 +83,7 @@ once err.txt "bad.yaml:4:7: train.lr:"
 once err.txt "bad.yaml:5:15: train.batch_rows:"
 once err.txt "studnt.tp: got an unknown key, did you mean student.tp"
 printf 'train:\n  lr: 3\0\n' >zero.yaml
-alone 78 train zero.yaml
+expect 78 1 train zero.yaml
 says err.txt "zero byte"
 rm zero.yaml
 [ "$before" = "$(ls)" ] || fail "a refused deck left files"
@@ -102,7 +92,7 @@ rm zero.yaml
 expect 0 2 train deck.yaml --print-config train.lr=0.5
 once out.txt "command line"
 cp out.txt again.yaml
-alone 0 --print-config plan again.yaml
+expect 0 1 --print-config plan again.yaml
 diff <(sed 's/ *#.*//' out.txt) <(sed 's/ *#.*//' again.yaml) ||
   fail "--print-config does not survive a second reading"
 
@@ -121,7 +111,7 @@ for key in teacher.weights student.weights student.config; do
   says err.txt "nothere"
 done
 [ -e bad ] && fail "a refused model made its folder"
-alone 78 logits info "$(printf '%4200s' '' | tr ' ' x)"
+expect 78 1 logits info "$(printf '%4200s' '' | tr ' ' x)"
 says err.txt "path of 4200 bytes is too long"
 # an output folder that cannot be written is reported before the first step
 mkdir linked

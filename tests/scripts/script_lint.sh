@@ -39,7 +39,15 @@ expect '601 lines, at most 600'
 rm "$file"
 printf 'int x;\n%.0s' {1..201} >"$root/src/base/x.h"
 expect '201 lines, at most 200'
-rm "$root/src/base/x.h"
+printf 'int f(\n    int a, bool sure);\n' >"$root/src/base/x.h"
+expect 'src/base/x.h:1: f takes a bool'
+printf '// f(bool x)\nint f(const bool *a);\nbool g(int a);\n' >"$root/src/base/x.h"
+python3 tests/lint_layers.py "$root" >"$root/out"
+printf 'int f(const rt_job *a);\n' >"$root/src/base/x.h"
+expect 'src/base/x.h:1: f takes the job'
+mv "$root/src/base/x.h" "$root/src/base/job_x.h"
+python3 tests/lint_layers.py "$root" >"$root/out"
+rm "$root/src/base/job_x.h"
 mkdir -p "$root/tests/base"
 file=$root/tests/base/test_x.c
 printf 'int x;\n%.0s' {1..601} >"$file"

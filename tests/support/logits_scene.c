@@ -8,7 +8,7 @@ void begin(void)
 {
   MPI_Comm_rank(MPI_COMM_WORLD, &my_rank);
   MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
-  rt_log_setup(RT_LOG_INFO, false);
+  rt_log_setup(RT_LOG_INFO, RT_LOG_SILENT);
   scratch_create(folder);
 }
 

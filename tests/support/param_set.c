@@ -27,7 +27,8 @@ void set_start(set *s, set_spec how)
   RT_OKAY(rt_dev_create(how.device, 1, &s->dev));
   RT_OKAY(rt_arena_create("set", &s->arena));
   RT_OKAY(rt_params_init(&s->p, &arch, &s->grid, s->arena,
-                         rt_types_of(how.real), how.with_grad));
+                         rt_types_of(how.real),
+                         how.with_grad ? RT_PARAMS_TRAINED : RT_PARAMS_FIXED));
   RT_OKAY(rt_arena_commit(s->arena, rt_dev_memory(s->dev)));
   if (how.with_grad)
     rt_params_zero(&s->p, s->dev);

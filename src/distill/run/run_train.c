@@ -91,7 +91,8 @@ static rt_err put_deck(const rt_train_run *run)
   free(text);
   RT_TRY(err);
   RT_TRY(put_text(run->folder, "config.json", run->job->config));
-  return rt_run_card_write(run->job, run->folder);
+  const rt_run_card card = rt_job_card(run->job);
+  return rt_run_card_write(&card, run->folder);
 }
 
 /** Write the resolved deck with the source of each value, the model, and a
@@ -403,9 +404,9 @@ static rt_err summary(rt_train_run *run, rt_stop stop)
   rt_phase_table table;
   RT_TRY(rt_phases_gather(&job->phases, job->world, &table));
   RT_TRY(count_all(run, &counts));
-  const rt_err told = rt_agree(
-      job->world, rt_progress_end(&run->progress, run->step, reason(stop),
-                                  &table, &counts));
+  const rt_err told =
+      rt_agree(job->world, rt_progress_end(&run->progress, run->step,
+                                           reason(stop), &table, &counts));
   rt_phases_say(&table);
   rt_info("%s at step %lld of %lld: %.0f tokens in %.1f s, %lld steps "
           "skipped%s%s",

@@ -6,6 +6,7 @@
 #include "base/split.h"
 #include "distill/capture/job_capture.h"
 #include "distill/data/job_data.h"
+#include "distill/job/job_inputs.h"
 #include "distill/job/job_memory.h"
 #include "distill/job/job_models.h"
 #include "distill/teacher/job_teacher.h"
@@ -60,6 +61,19 @@ rt_progress_spec rt_job_progress(const rt_job *job, const rt_peak *peak)
       .teacher_dp = loads ? job->grid_t.dp : 0,
       .teacher_tp = loads ? job->grid_t.tp : 0,
       .has_kd = !rt_deck_is(job->deck, RT_KEY_TEA_SOURCE, "none")};
+}
+
+rt_run_card rt_job_card(const rt_job *job)
+{
+  const rt_deck *const d = job->deck;
+  return (rt_run_card){.dataset = job->dataset,
+                       .dataset_folder = rt_deck_text(d, RT_KEY_TEA_DATASET),
+                       .seq = job->seq,
+                       .pieces = job->pieces,
+                       .row_cut = rt_deck_text(d, RT_KEY_TEA_ROW_CUT),
+                       .cut_means = rt_job_cut_means(job),
+                       .top_p = rt_deck_real(d, RT_KEY_TEA_TOP_P),
+                       .top_k = rt_deck_int(d, RT_KEY_TEA_TOP_K)};
 }
 
 static rt_step_spec step_of(rt_job *job)

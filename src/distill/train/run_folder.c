@@ -2,7 +2,7 @@
 #include "distill/train/run_folder.h"
 
 #include "base/log.h"
-#include "distill/job/job_inputs.h"
+#include "deck/deck.h"
 #include "io/common/lock.h"
 
 #include <stdio.h>
@@ -73,56 +73,54 @@ void rt_run_folder_sweep(const char *folder)
     rt_lock_sweep(folder, outputs, sizeof outputs / sizeof outputs[0]);
 }
 
-static void print_use(const rt_job *job, FILE *to)
+static void print_use(const rt_run_card *card, FILE *to)
 {
-  const rt_deck *const d = job->deck;
-  const rt_logits_info *const info = rt_logits_about(job->dataset);
+  const rt_logits_info *const info = rt_logits_about(card->dataset);
   char p[32];
   fprintf(to,
           "\nHow this run uses it:\n\n| key | value |\n|---|---|\n"
           "| data.seq | %lld of the %lld tokens of a row |\n"
           "| teacher.row_cut | %s: ",
-          (long long)job->seq, (long long)info->seq,
-          rt_deck_text(d, RT_KEY_TEA_ROW_CUT));
-  if (job->pieces > 0)
+          (long long)card->seq, (long long)info->seq, card->row_cut);
+  if (card->pieces > 0)
     fprintf(to, "%lld student's rows of each captured row; %s |\n",
-            (long long)job->pieces, rt_job_cut_means(job));
+            (long long)card->pieces, card->cut_means);
   else
     fputs("rows are taken whole, the student sees what the teacher saw |\n",
           to);
   if (info->draws > 0)
     return;
-  rt_deck_real_text(rt_deck_real(d, RT_KEY_TEA_TOP_P), p);
+  rt_deck_real_text(card->top_p, p);
   fprintf(to,
           "| teacher.top_p | %s |\n"
           "| teacher.top_k | %lld |\n",
-          p, (long long)rt_deck_int(d, RT_KEY_TEA_TOP_K));
+          p, (long long)card->top_k);
 }
 
-static void print(const rt_job *job, FILE *to)
+static void print(const rt_run_card *card, FILE *to)
 {
   char proof[17];
-  rt_logits_proof(job->dataset, proof);
+  rt_logits_proof(card->dataset, proof);
   fprintf(to,
           "# The dataset of this run\n\nThe student was trained on captured "
           "logits of a teacher, by the rules of\n`deck.yaml`.  Their terms of "
           "use (`license`) may bind whoever uses the student.\n\n| key | value "
           "|\n|---|---|\n| folder | %s |\n| manifest | %s |\n",
-          rt_deck_text(job->deck, RT_KEY_TEA_DATASET), proof);
-  rt_logits_info_print(rt_logits_about(job->dataset), to);
-  print_use(job, to);
+          card->dataset_folder, proof);
+  rt_logits_info_print(rt_logits_about(card->dataset), to);
+  print_use(card, to);
 }
 
-rt_err rt_run_card_write(const rt_job *job, const char *folder)
+rt_err rt_run_card_write(const rt_run_card *card, const char *folder)
 {
   char path[RT_PATH_MAX], *text = NULL;
   size_t n = 0;
-  if (job->dataset == NULL)
+  if (card->dataset == NULL)
     return RT_OK;
   RT_TRY(rt_path_join(path, folder, RT_RUN_CARD));
   FILE *const to = open_memstream(&text, &n);
   RT_CHECK(to != NULL, RT_ERR_MEM, "the text of %s", path);
-  print(job, to);
+  print(card, to);
   const rt_err err = fclose(to) == 0
                          ? rt_file_put(path, text, n)
                          : RT_FAIL(RT_ERR_MEM, "the text of %s", path);

@@ -5,7 +5,7 @@
 #define RT_RUN_FOLDER_H
 
 #include "base/file.h"
-#include "distill/job/job.h"
+#include "io/logits/logits.h"
 
 #define RT_RUN_CARD "dataset.md"
 
@@ -23,10 +23,22 @@ RT_MUST rt_err rt_run_folder_keep_metrics(const char *folder);
  *  into it. */
 void rt_run_folder_sweep(const char *folder);
 
-/** Write FOLDER/dataset.md: the dataset of \a job with its hashes and licence,
- *  and how its rows are used (cut, narrowed).  Does nothing without a dataset.
- *  One rank. */
-RT_MUST rt_err rt_run_card_write(const rt_job *job, const char *folder);
+/** What dataset.md says: a dataset, and how a run uses its rows.  All borrowed.
+ */
+typedef struct rt_run_card {
+  const rt_logits *dataset; /**< NULL: there is none */
+  const char *dataset_folder;
+  int64_t seq;         /**< tokens of a student's row */
+  int64_t pieces;      /**< student's rows of a captured row; 0: it is whole */
+  const char *row_cut; /**< teacher.row_cut */
+  const char *cut_means; /**< what that means for what the student sees */
+  double top_p;          /**< to which entries are narrowed, as is top_k */
+  int64_t top_k;
+} rt_run_card;
+/** Write FOLDER/dataset.md: the dataset with its hashes and licence, and how
+ * its rows are used (cut, narrowed).  Does nothing without a dataset.  One
+ * rank. */
+RT_MUST rt_err rt_run_card_write(const rt_run_card *card, const char *folder);
 /** Copy it with the weights, from the run's \a folder to \a out, if it exists.
  *  One rank. */
 RT_MUST rt_err rt_run_card_copy(const char *folder, const char *out);

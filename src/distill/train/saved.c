@@ -40,7 +40,7 @@ static rt_err lay_out(rt_saved *s)
   RT_TRY(rt_grid_init(&s->grid, s->self, 1, "tp"));
   RT_TRY(rt_arena_create("checkpoint", &s->arena));
   return rt_params_init(&s->params, &s->arch, &s->grid, s->arena,
-                        rt_types_of(s->real), false);
+                        rt_types_of(s->real), RT_PARAMS_FIXED);
 }
 
 rt_err rt_saved_init(rt_saved *out, const rt_checkpoint_meta *meta)
