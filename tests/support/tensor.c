@@ -101,6 +101,11 @@ bool tensor_same(const tensor *a, const tensor *b, rt_dtype type)
                         : memcmp(a->f, b->f, n * sizeof(float)) == 0;
 }
 
+bool tensor_same_bits(const void *a, const void *b, size_t bytes)
+{
+  return memcmp(a, b, bytes) == 0;
+}
+
 double *tensor_want(int64_t rows, int64_t cols)
 {
   double *want = tensor_memory((size_t)(rows * cols) * sizeof(double));

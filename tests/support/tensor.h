@@ -53,6 +53,7 @@ void tensor_check(const tensor *t, rt_dtype type, const double *want,
 
 /** Same bits? */
 bool tensor_same(const tensor *a, const tensor *b, rt_dtype type);
+bool tensor_same_bits(const void *a, const void *b, size_t bytes);
 
 double *tensor_want(int64_t rows, int64_t cols);
 
