@@ -29,6 +29,8 @@ static rt_dtype dtype_of(char letter, k_set set, rt_dtype got)
     return RT_I32;
   case 'd':
     return RT_F64;
+  case 'f':
+    return RT_F32;
   case 'w':
     return t.weight;
   case 'p':

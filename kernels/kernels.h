@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/view.h"
+#include "kernels/truncate.h"
 
 /** Resources of a kernel.  One context per device queue. */
 typedef struct k_ctx {
@@ -28,7 +29,8 @@ typedef struct k_ctx {
  *  output (written completely), b both.  shapes has three characters per view:
  *  type, rows, columns.  A type is a role of rt_types, or one of its own:
  *     w weight   p master   g grad    a act      i i32
- *     s stat     z tile     e dtile   m moment   d f64   r any real type
+ *     s stat     z tile     e dtile   m moment   d f64   f f32
+     r any real type
  *  upper case: the view may be absent.  A letter of a size stands for the same
  *  one throughout a call, * for any, a digit for itself.  Every call is checked
  *  against modes and shapes.
@@ -54,10 +56,14 @@ typedef struct k_ctx {
   K(xent_grad, "biiiiiio", "zNV iN1 IN1 INK SNK dN6 dN5 eNV")                  \
   K(dense_stats, "bbio", "zNV zNV iN1 dN6")                                    \
   K(dense_grad, "iiiiio", "zNV zNV iN1 dN6 dN5 eNV")                           \
-  K(loss_coef, "iiiob", "d*6 dN2 IN1 dN5 d13")                                 \
+  K(loss_coef, "iiiiob", "d*6 dN1 DN1 IN1 dN5 d13")                            \
   K(topk, "iiooo", "zNV iN1 iNK zNK dN6")                                      \
+  K(merge_topk, "iiioooo", "dSX zSY iSY iN1 iNK fNK DN4")                      \
   K(argmax, "ioo", "zNV iN1 dN1")                                              \
+  K(draw_numbers, "io", "dSX dNK")                                             \
   K(draw, "iiio", "zNV dN6 dNK iNK")                                           \
+  K(merge_draws, "iioooo", "dSX iSY iN1 iNK fNK DN4")                          \
+  K(targets, "iioo", "iN1 fNK sNK dN1")                                        \
   K(sumsq, "iio", "g1* dN7 d11")                                               \
   K(step_control, "iiboo", "dN1 d13 d14 d15 d1*")                              \
   K(adamw, "bbbiiio", "p1* m1* m1* g1* dN7 d15 W1*")
@@ -259,13 +265,6 @@ typedef struct k_dense_grad_args {
   int64_t v0;
 } k_dense_grad_args;
 
-/** What the host knows of a token: one row of a view f64 [n, K_N_TERM]. */
-typedef struct k_term {
-  double weight;  /**< of the token over that of the whole step */
-  double entropy; /**< of its sparse target; 0 to leave it out of the loss */
-} k_term;
-enum { K_N_TERM = sizeof(k_term) / sizeof(double) };
-
 /** Sums over tokens: a view f64 [1, K_N_LOSS]. */
 typedef struct k_loss {
   double lm;      /**< cross-entropy with the text */
@@ -279,11 +278,13 @@ enum { K_N_LOSS = sizeof(k_loss) / sizeof(double) };
  *  teacher's target, a = c_label + c_kd.  Adds to the sums in order of tokens.
  */
 typedef struct k_loss_coef_args {
-  rt_view stats; /**< f64 [shards * n, K_N_STAT], shard by shard */
-  rt_view terms; /**< f64 [n, K_N_TERM] */
-  rt_view count; /**< i32 [n, 1] entries per row; absent: no entries */
-  rt_view coef;  /**< f64 [n, K_N_COEF] */
-  rt_view loss;  /**< f64 [1, K_N_LOSS], added to */
+  rt_view stats;   /**< f64 [shards * n, K_N_STAT], shard by shard */
+  rt_view weight;  /**< f64 [n, 1]: of a token over that of the whole step */
+  rt_view entropy; /**< f64 [n, 1]: of its sparse target; absent: to be left
+                      out of the loss */
+  rt_view count;   /**< i32 [n, 1] entries per row; absent: no entries */
+  rt_view coef;    /**< f64 [n, K_N_COEF] */
+  rt_view loss;    /**< f64 [1, K_N_LOSS], added to */
   double alpha;
   bool dense; /**< the statistics are those of dense_stats */
   bool kl;    /**< as in dense_stats */
@@ -303,6 +304,52 @@ typedef struct k_topk_args {
   bool spread;
 } k_topk_args;
 
+/** What is known of a token beside its entries: one row of a view f64 [n,
+ *  K_N_ABOUT]. */
+typedef struct k_about {
+  double lse;        /**< log-sum-exp of its logits */
+  double label_logp; /**< log-prob of its label */
+  double entropy;    /**< of the softmax, in nats; only with spread, else 0 */
+  double deviation;  /**< standard deviation of the logits; likewise */
+} k_about;
+enum { K_N_ABOUT = sizeof(k_about) / sizeof(double) };
+
+/** What the merges of shards' results need to know of the logits. */
+typedef struct k_logits {
+  int64_t tile, vocab; /**< ids of a shard, with padding; the true V */
+  int64_t row, tok0;   /**< of the first token: its row of the stream, and its
+                          place there */
+  bool spread;         /**< the statistics are those of topk with spread */
+  bool finite; /**< logits that are not finite are an error (RT_ERR_DATA) */
+} k_logits;
+
+/** The entries of each token from the sorted lists of all shards: those kept by
+ *  the rule (top-p, then top-k) of the K = best.cols likeliest, in descending
+ *  order of log-prob in f32, ties by lower id.  The places behind them hold -1
+ *  and -inf. */
+typedef struct k_merge_topk_args {
+  rt_view stats; /**< f64 [shards, n * K_N_STAT]: output of topk, one row per
+                    shard, in order of ids */
+  rt_view top;   /**< real [shards, n * K] */
+  rt_view ids;   /**< i32 [shards, n * K] */
+  rt_view count; /**< i32 [n, 1] */
+  rt_view best;  /**< i32 [n, K] */
+  rt_view logp;  /**< f32 [n, K] */
+  rt_view about; /**< f64 [n, K_N_ABOUT], or absent */
+  k_logits of;
+  rt_truncation rule;
+} k_merge_topk_args;
+
+/** Entries [n, K] of tokens to targets t = softmax(logp / tau), 0 behind them,
+ *  and the entropy of t in nats. */
+typedef struct k_targets_args {
+  rt_view count;   /**< i32 [n, 1] */
+  rt_view logp;    /**< f32 [n, K] */
+  rt_view t;       /**< real [n, K] */
+  rt_view entropy; /**< f64 [n, 1] */
+  double tau;
+} k_targets_args;
+
 /** The largest true element of each row, ties by lower id. */
 typedef struct k_argmax_args {
   rt_view z;    /**< real [n, V] */
@@ -310,6 +357,17 @@ typedef struct k_argmax_args {
   rt_view best; /**< f64 [n, 1] */
   int64_t v0, v_true;
 } k_argmax_args;
+
+/** The uniform random numbers of each token's K draws, ascending, in the units
+ *  that draw takes: u < 0 if a draw falls into another shard than \a shard.
+ *  Number d of token t of a row is a function of (seed, row, t K + d). */
+typedef struct k_draw_numbers_args {
+  rt_view stats; /**< f64 [shards, n * K_N_STAT], as in merge_topk */
+  rt_view u;     /**< f64 [n, K] */
+  uint64_t seed;
+  int64_t row, tok0; /**< as in k_logits */
+  int shard;
+} k_draw_numbers_args;
 
 /** Draw from the softmax.  For each u of a row, find the first id at which the
  *  running sum of exp(z - MAX) over the true elements, in ascending order of
@@ -319,11 +377,21 @@ typedef struct k_argmax_args {
 typedef struct k_draw_args {
   rt_view z;     /**< real [n, V] */
   rt_view stats; /**< f64 [n, K_N_STAT] */
-  rt_view u;     /**< f64 [n, K] in units of SUM; negative values first, then
-                    ascending */
+  rt_view u;     /**< f64 [n, K] in units of SUM; ascending, but for negative
+                    ones */
   rt_view ids;   /**< i32 [n, K], global */
   int64_t v0, v_true;
 } k_draw_args;
+
+/** The entries of each token from its K draws: every id that was drawn, with
+ *  log(times / K), in descending order, ties by lower id.  The places behind
+ *  them as in merge_topk. */
+typedef struct k_merge_draws_args {
+  rt_view stats; /**< f64 [shards, n * K_N_STAT], as in merge_topk */
+  rt_view ids;   /**< i32 [shards, n * K]: output of draw of each shard */
+  rt_view count, best, logp, about; /**< as in merge_topk */
+  k_logits of;
+} k_merge_draws_args;
 
 /** A run of elements of flat views, as one row of a view f64 [n, K_N_SEGMENT]:
  *  where it begins in each, which is exact below 2^53.  A table of all runs

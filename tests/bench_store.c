@@ -5,7 +5,7 @@
  */
 #include "base/clock.h"
 #include "base/rng.h"
-#include "distill/teacher/truncate.h"
+#include "kernels/truncate.h"
 #include "io/common/h5_child.h"
 #include "io/logits/logits.h"
 #include "support/logits_rows.h"

@@ -9,14 +9,14 @@
 /** The coefficients of token \a i; \return what it adds to the loss. */
 static k_loss weigh(const k_loss_coef_args *a, int64_t i, k_coef *coef)
 {
-  const int64_t n = a->terms.rows;
-  const k_term *term = (const k_term *)a->terms.data + i;
+  const int64_t n = a->weight.rows;
+  const double *const entropy = a->entropy.data;
   const rt_shards s = {(const double *)a->stats.data + i * K_N_STAT,
                        n * K_N_STAT, (int)(a->stats.rows / n)};
   const int32_t count =
       a->count.data != NULL ? ((const int32_t *)a->count.data)[i] : 0;
   const bool has_kd = a->dense || count > 0;
-  const double w = term->weight;
+  const double w = ((const double *)a->weight.data)[i];
   const double c_kd = has_kd ? w * a->alpha : 0.0;
   const double c_label = w * (1.0 - a->alpha);
   const double lse =
@@ -30,7 +30,8 @@ static k_loss weigh(const k_loss_coef_args *a, int64_t i, k_coef *coef)
     kd = rt_shards_scaled(&s, K_STAT_DOT, K_STAT_T_MAX, t.max) / t.sum + lse -
          (a->kl ? coef->t_lse : 0.0);
   } else {
-    kd = lse - rt_shards_sum(&s, K_STAT_DOT) - term->entropy;
+    kd = lse - rt_shards_sum(&s, K_STAT_DOT) -
+         (entropy != NULL ? entropy[i] : 0.0);
   }
   return (k_loss){.lm = w * (lse - rt_shards_sum(&s, K_STAT_LABEL)),
                   .kd = has_kd ? w * kd : 0.0,
@@ -40,7 +41,7 @@ static k_loss weigh(const k_loss_coef_args *a, int64_t i, k_coef *coef)
 void k_loss_coef_cpu(k_ctx *ctx, const void *args)
 {
   const k_loss_coef_args *a = args;
-  const int64_t n = a->terms.rows;
+  const int64_t n = a->weight.rows;
   k_loss *const each = ctx->workspace, *const sum = a->loss.data;
   if (n > 0 && a->stats.rows % n != 0) {
     ctx->err = RT_FAIL(RT_ERR_INTERNAL, "%lld statistics of %lld tokens",

@@ -20,6 +20,15 @@
 #define k_step_control_cpu_f32 k_step_control_cpu
 #define k_step_control_cpu_f64 k_step_control_cpu
 #define k_step_control_cpu_bf16 k_step_control_cpu
+#define k_draw_numbers_cpu_f32 k_draw_numbers_cpu
+#define k_draw_numbers_cpu_f64 k_draw_numbers_cpu
+#define k_draw_numbers_cpu_bf16 k_draw_numbers_cpu
+#define k_merge_draws_cpu_f32 k_merge_draws_cpu
+#define k_merge_draws_cpu_f64 k_merge_draws_cpu
+#define k_merge_draws_cpu_bf16 k_merge_draws_cpu
+#define k_targets_cpu_f32 k_targets_cpu
+#define k_targets_cpu_f64 k_targets_cpu
+#define k_targets_cpu_bf16 k_targets_cpu
 #define k_gemm_cpu_bf16 k_gemm_cpu
 #define k_copy_cpu_bf16 k_copy_cpu
 #define k_fill_cpu_bf16 k_fill_cpu
@@ -67,8 +76,13 @@ size_t k_workspace_cpu(const k_ctx *ctx, k_id kernel, const void *args)
   case K_topk:
     return threads;
   case K_loss_coef: // what each token adds
-    return (size_t)((const k_loss_coef_args *)args)->terms.rows *
+    return (size_t)((const k_loss_coef_args *)args)->weight.rows *
            sizeof(k_loss);
+  case K_merge_draws:
+    return (size_t)ctx->n_threads * k_merge_draws_bytes(args);
+  case K_targets: // a row of each thread in double
+    return (size_t)ctx->n_threads *
+           (size_t)((const k_targets_args *)args)->t.cols * sizeof(double);
   case K_sumsq: // a sum of each segment
     return (size_t)((const k_sumsq_args *)args)->segments.rows * sizeof(double);
   default:

@@ -14,6 +14,10 @@ K_LIST(K_DECLARE)
 #undef K_DECLARE
 
 /** One function for all types: these go by the types of the views. */
-k_fn k_gemm_cpu, k_copy_cpu, k_fill_cpu, k_loss_coef_cpu, k_step_control_cpu;
+k_fn k_gemm_cpu, k_copy_cpu, k_fill_cpu, k_loss_coef_cpu, k_step_control_cpu,
+    k_draw_numbers_cpu, k_merge_draws_cpu, k_targets_cpu;
+
+/** Workspace of a thread. */
+size_t k_merge_draws_bytes(const k_merge_draws_args *a);
 
 #endif

@@ -4,7 +4,6 @@
 #define RT_HEAD_H
 
 #include "dev/device.h"
-#include "kernels/shards.h"
 
 /** The head's weight tile [V_pad / tp, D], its gradient (the embedding's if
  *  tied), the first id of the tile, and the true V. */
@@ -16,10 +15,5 @@ typedef struct rt_head {
 /** logits [n, V_pad / tp] = hidden [n, D] w^T.  Asynchronous. */
 void rt_head_logits(rt_dev *dev, const rt_head *head, rt_view hidden,
                     rt_view logits);
-
-/** From the statistics of kernel topk with spread: entropy of the softmax in
- *  nats, and standard deviation of the logits over the true V. */
-void rt_shards_spread(const rt_shards *s, const rt_head *head, double *entropy,
-                      double *deviation);
 
 #endif

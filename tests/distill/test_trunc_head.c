@@ -67,7 +67,7 @@ static void begin(scene *x, const char *device, rt_dtype real)
 }
 
 static rt_trunc_head *new_head(scene *x, rt_truncation rule, int64_t chunk,
-                               bool takes_tiles)
+                               rt_trunc_use use)
 {
   const rt_head head = rt_model_head(x->s.m);
   const rt_trunc_spec spec = {
@@ -78,7 +78,7 @@ static rt_trunc_head *new_head(scene *x, rt_truncation rule, int64_t chunk,
       .chunk_bytes = (double)(chunk * head.w.rows) *
                      (double)rt_dtype_size(rt_model_types(x->s.m)->tile),
       .seq = T,
-      .takes_tiles = takes_tiles};
+      .use = use};
   rt_trunc_head *th;
   RT_OKAY(rt_trunc_head_create(&spec, &th));
   RT_OKAY(rt_trunc_head_commit(th));
@@ -175,7 +175,7 @@ static void check_rules(const char *device, rt_dtype real, double tol,
     for (int c = 0; c < n_chunks; c++) {
       const int64_t k = rules[r].top_k < V ? rules[r].top_k : V;
       rt_entries e;
-      rt_trunc_head *th = new_head(&x, rules[r], chunks[c], false);
+      rt_trunc_head *th = new_head(&x, rules[r], chunks[c], RT_TRUNC_RUN);
       e = new_entries(k);
       RT_OKAY(rt_trunc_head_run(th, &x.rows, &e));
       for (int n = 0; n < N; n++)
@@ -203,8 +203,8 @@ static void test_tiles(void)
   rt_view tile;
   rt_entries a, b;
   begin(&x, "cpu", RT_F64);
-  rt_trunc_head *whole = new_head(&x, rule, 3, false);
-  rt_trunc_head *takes = new_head(&x, rule, 4, true);
+  rt_trunc_head *whole = new_head(&x, rule, 3, RT_TRUNC_RUN);
+  rt_trunc_head *takes = new_head(&x, rule, 4, RT_TRUNC_TAKE);
   a = new_entries(6);
   b = new_entries(6);
   free(fetch_tile(&x, &arena, &tile));
@@ -230,7 +230,7 @@ static void test_ranks(void)
   static scene x;
   rt_entries e;
   begin(&x, "cpu", RT_F32);
-  rt_trunc_head *th = new_head(&x, (rt_truncation){0.95, 9}, 4, false);
+  rt_trunc_head *th = new_head(&x, (rt_truncation){0.95, 9}, 4, RT_TRUNC_RUN);
   e = new_entries(9);
   memset(e.ids, 0, N * 9 * sizeof *e.ids); // beyond the count they may differ
   memset(e.logp, 0, N * 9 * sizeof *e.logp);
@@ -246,10 +246,58 @@ static void test_ranks(void)
   finish(&x.s);
 }
 
-/** Weights that make no number are named by row and token. */
+/** Memory of the device for the entries of all tokens. */
+static rt_entry_views new_views(const scene *x, int64_t k, rt_arena **arena)
+{
+  static rt_entry_views v; // must not move before the commit
+  RT_OKAY(rt_arena_create("entries", arena));
+  RT_OKAY(rt_arena_reserve(*arena, "count", RT_I32, N, 1, &v.count));
+  RT_OKAY(rt_arena_reserve(*arena, "ids", RT_I32, N, k, &v.ids));
+  RT_OKAY(rt_arena_reserve(*arena, "logp", RT_F32, N, k, &v.logp));
+  RT_OKAY(rt_arena_commit(*arena, rt_dev_memory(x->s.dev)));
+  return v;
+}
+
+/** In the queue: the entries that the host gets, and a rank alone waits for
+ *  nothing. */
+static void test_queue(void)
+{
+  enum { K = 7 };
+  static scene x;
+  rt_arena *arena;
+  int32_t count[N], ids[N * K];
+  float logp[N * K];
+  begin(&x, "check", RT_F32);
+  rt_entries e = new_entries(K);
+  rt_trunc_head *th = new_head(&x, (rt_truncation){0.95, K}, 4, RT_TRUNC_RUN);
+  RT_OKAY(rt_trunc_head_run(th, &x.rows, &e));
+  rt_trunc_head_destroy(&th);
+  const rt_entry_views v = new_views(&x, K, &arena);
+  th = new_head(&x, (rt_truncation){0.95, K}, 4, RT_TRUNC_QUEUE);
+  CU_ASSERT_EQUAL(rt_trunc_head_host_bytes(th), 0);
+  const int64_t waits = rt_dev_host_waits(x.s.dev);
+  RT_OKAY(rt_trunc_head_queue(th, &x.rows, &v));
+  if (x.s.grid.tp == 1)
+    CU_ASSERT_EQUAL(rt_dev_host_waits(x.s.dev), waits);
+  RT_OKAY(rt_dev_get(x.s.dev, count, v.count));
+  RT_OKAY(rt_dev_get(x.s.dev, ids, v.ids));
+  RT_OKAY(rt_dev_get(x.s.dev, logp, v.logp));
+  CU_ASSERT_EQUAL(memcmp(count, e.count, sizeof count), 0);
+  CU_ASSERT_EQUAL(memcmp(ids, e.ids, sizeof ids), 0);
+  for (int i = 0; i < N * K; i++)
+    CU_ASSERT_EQUAL(logp[i], e.logp[i]);
+  rt_entries_clear(&e);
+  rt_arena_destroy(&arena);
+  rt_trunc_head_destroy(&th);
+  finish(&x.s);
+}
+
+/** Weights that make no number are named by row and token, at once or by the
+ *  next wait. */
 static void test_not_finite(void)
 {
   static scene x;
+  rt_arena *arena;
   rt_entries e;
   begin(&x, "cpu", RT_F32);
   const rt_param *norm =
@@ -259,16 +307,26 @@ static void test_not_finite(void)
   for (int i = 0; i < 64; i++)
     bad[i] = NAN;
   store(&x.s, norm->w, bad);
-  rt_trunc_head *th = new_head(&x, (rt_truncation){1.0, 3}, 4, false);
+  rt_trunc_head *th = new_head(&x, (rt_truncation){1.0, 3}, 4, RT_TRUNC_RUN);
   e = new_entries(3);
   RT_FAILS(rt_trunc_head_run(th, &x.rows, &e), RT_ERR_DATA,
            "the teacher's logits of row 4, token 0 are not finite");
   rt_entries_clear(&e);
   rt_trunc_head_destroy(&th);
+  if (x.s.grid.tp == 1) { // exchanges of ranks wait
+    const rt_entry_views v = new_views(&x, 3, &arena);
+    th = new_head(&x, (rt_truncation){1.0, 3}, 4, RT_TRUNC_QUEUE);
+    RT_OKAY(rt_trunc_head_queue(th, &x.rows, &v));
+    RT_FAILS(rt_dev_sync(x.s.dev), RT_ERR_DATA,
+             "the teacher's logits of row 4, token 0 are not finite");
+    rt_arena_destroy(&arena);
+    rt_trunc_head_destroy(&th);
+  }
   finish(&x.s);
 }
 
 RT_TEST_MAIN("trunc_head", {"top-p, top-k, both", test_rules},
              {"tiles that are there", test_tiles},
              {"the same on all ranks", test_ranks},
+             {"in the queue", test_queue},
              {"numbers that are none", test_not_finite})

@@ -11,6 +11,7 @@
 
 // tokens, size of a head, query and kv heads, vocabulary, entries; a free size
 enum { N = 12, HD = 16, H = 4, G = 2, V = 70, K = 5, ANY = 24, MAX_VIEWS = 10 };
+enum { SHARDS = 3 };
 
 /** The arguments of any kernel. */
 typedef union call {
@@ -26,6 +27,10 @@ typedef union call {
   k_xent_grad_args xent_grad;
   k_dense_stats_args dense_stats;
   k_topk_args topk;
+  k_merge_topk_args merge_topk;
+  k_draw_numbers_args draw_numbers;
+  k_merge_draws_args merge_draws;
+  k_targets_args targets;
   k_argmax_args argmax;
   k_draw_args draw;
   k_loss_coef_args loss_coef;
@@ -51,6 +56,12 @@ static int64_t size_of(k_id kernel, char letter)
     return V;
   case 'K':
     return K;
+  case 'S':
+    return SHARDS;
+  case 'X':
+    return N * K_N_STAT;
+  case 'Y':
+    return N * K;
   case 'F':
   case '*':
     return ANY;
@@ -67,6 +78,8 @@ static rt_dtype type_of(char letter, const rt_types *t)
     return RT_I32;
   case 'd':
     return RT_F64;
+  case 'f':
+    return RT_F32;
   case 'p':
     return t->master;
   case 'g':
@@ -161,6 +174,32 @@ static void set_adamw(k_adamw_args *a)
   a->eps = 1e-8;
 }
 
+/** The same for kernels that make entries and targets. */
+static void set_entries(k_id kernel, call *c)
+{
+  switch (kernel) {
+  case K_topk:
+    c->topk.v_true = V - 3;
+    c->topk.spread = true;
+    break;
+  case K_merge_topk:
+    c->merge_topk.rule = (rt_truncation){.top_p = 1.0, .top_k = K};
+    break;
+  case K_draw:
+    for (int i = 0; i < N * K; i++) // ascending in each row
+      ((double *)c->draw.u.data)[i] = 0.05 * (1 + i % K);
+    c->draw.v_true = V - 3;
+    break;
+  case K_targets:
+    c->targets.tau = 1.3;
+    for (int r = 0; r < N; r++)
+      ((int32_t *)c->targets.count.data)[r] = r % (K + 1);
+    break;
+  default:
+    break;
+  }
+}
+
 /** What the arguments have behind the views. */
 static void set_rest(k_id kernel, call *c)
 {
@@ -203,17 +242,8 @@ static void set_rest(k_id kernel, call *c)
   case K_loss_coef:
     c->loss_coef.alpha = 0.4;
     break;
-  case K_topk:
-    c->topk.v_true = V - 3;
-    c->topk.spread = true;
-    break;
   case K_argmax:
     c->argmax.v_true = V - 3;
-    break;
-  case K_draw:
-    for (int i = 0; i < N * K; i++) // ascending in each row
-      ((double *)c->draw.u.data)[i] = 0.05 * (1 + i % K);
-    c->draw.v_true = V - 3;
     break;
   case K_sumsq:
     set_segments(c->sumsq.segments.data);
@@ -222,7 +252,7 @@ static void set_rest(k_id kernel, call *c)
     set_adamw(&c->adamw);
     break;
   default:
-    break;
+    set_entries(kernel, c);
   }
 }
 

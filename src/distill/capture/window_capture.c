@@ -110,7 +110,7 @@ rt_err rt_window_capture_create(const rt_window_capture_spec *spec,
       .draws = {info->draws, info->draw_seed},
       .chunk_bytes = spec->chunk_bytes,
       .seq = info->seq,
-      .takes_tiles = true};
+      .use = RT_TRUNC_TAKE};
   return rt_trunc_head_create(&head, &tc->head);
 }
 

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "distill/capture/capture.h"
 #include "distill/job/job.h"
-#include "distill/teacher/truncate.h"
+#include "kernels/truncate.h"
 #include "io/common/lock.h"
 #include <stdlib.h>
 #include <string.h>

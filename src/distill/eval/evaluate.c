@@ -7,6 +7,8 @@
  *  order, so all ranks of a tp group obtain the same sums. */
 #include "distill/eval/evaluate.h"
 
+#include "kernels/shards.h"
+
 #include "base/bundle.h"
 #include "base/split.h"
 #include "distill/teacher/hidden_teacher.h"

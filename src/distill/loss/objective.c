@@ -12,9 +12,9 @@
 #include "distill/loss/objective.h"
 
 #include "base/split.h"
+#include "par/gather.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct rt_objective {
   rt_objective_spec spec;
@@ -22,50 +22,34 @@ struct rt_objective {
   int64_t n_chunk;      // tokens per chunk
   rt_view tile, tile_t; // [n_chunk, V_pad / tp]; tile_t only when dense
   rt_view label;        // i32 [n_chunk, 1]
-  rt_view stats;        // f64 [n_chunk, K_N_STAT]
-  rt_view all_stats;    // f64 [tp * n_chunk, K_N_STAT]; only with tp > 1
-  rt_view terms;        // f64 [n_chunk, K_N_TERM]
+  rt_view stats;        // f64 [tp * n_chunk, K_N_STAT], shard by shard
+  rt_view weight;       // f64 [n_chunk, 1]
   rt_view coef;         // f64 [n_chunk, K_N_COEF]
   rt_view loss;         // f64 [1, K_N_LOSS]: sums since rt_objective_clear
-  double *h_stats;      // owned [tp + 1][n_chunk, K_N_STAT]; only with tp > 1
-  k_term *h_terms;      // owned [n_chunk]
+  double *h_weight;     // owned [n_chunk]
   rt_tile_fn *show;     // callback for tiles, or NULL
   void *shown_to;       // borrowed
 };
 
-/** Statistics of all shards that a rank has per token, on host or device. */
-static size_t n_shards(const rt_objective_spec *spec)
-{
-  return spec->grid->tp > 1 ? (size_t)spec->grid->tp : 0;
-}
-
-/** Bytes of host arrays per token of a chunk. */
-static size_t host_row_bytes(const rt_objective_spec *spec)
-{
-  const size_t shards = n_shards(spec) > 0 ? n_shards(spec) + 1 : 0;
-  return sizeof(double) * (K_N_STAT * shards + K_N_TERM);
-}
-
-/** Bytes in total per token of a chunk. */
+/** Bytes in total per token of a chunk, on host and device. */
 static double row_bytes(const rt_objective_spec *spec)
 {
   const size_t tile =
       (size_t)spec->vocab_local * rt_dtype_size(spec->types.tile);
+  const size_t numbers =
+      K_N_STAT * (size_t)spec->grid->tp + K_N_COEF + 2; // 2: weights, twice
   return (double)(tile * (spec->dense ? 2 : 1) + sizeof(int32_t) +
-                  (K_N_STAT * (1 + n_shards(spec)) + K_N_TERM + K_N_COEF) *
-                      sizeof(double) +
-                  host_row_bytes(spec));
+                  numbers * sizeof(double));
 }
 
 static rt_err reserve_rows(rt_objective *o)
 {
   const int64_t n = o->n_chunk;
-  if (o->spec.grid->tp > 1)
-    RT_TRY(rt_arena_reserve(o->arena, "statistics of all shards", RT_F64,
-                            n * o->spec.grid->tp, K_N_STAT, &o->all_stats));
-  RT_TRY(rt_arena_reserve(o->arena, "terms", RT_F64, n, K_N_TERM, &o->terms));
+  RT_TRY(rt_arena_reserve(o->arena, "row statistics", RT_F64,
+                          n * o->spec.grid->tp, K_N_STAT, &o->stats));
+  RT_TRY(rt_arena_reserve(o->arena, "weights", RT_F64, n, 1, &o->weight));
   RT_TRY(rt_arena_reserve(o->arena, "loss", RT_F64, 1, K_N_LOSS, &o->loss));
-  RT_PLAN(o->spec.dev, loss_coef, .terms = o->terms);
+  RT_PLAN(o->spec.dev, loss_coef, .weight = o->weight);
   return rt_arena_reserve(o->arena, "row coefficients", RT_F64, n, K_N_COEF,
                           &o->coef);
 }
@@ -88,8 +72,6 @@ rt_err rt_objective_create(const rt_objective_spec *spec, rt_objective **out)
     RT_TRY(rt_arena_reserve(o->arena, "teacher logit tile", type, n, v,
                             &o->tile_t));
   RT_TRY(rt_arena_reserve(o->arena, "label", RT_I32, n, 1, &o->label));
-  RT_TRY(rt_arena_reserve(o->arena, "row statistics", RT_F64, n, K_N_STAT,
-                          &o->stats));
   return reserve_rows(o);
 }
 
@@ -100,7 +82,7 @@ const rt_arena *rt_objective_arena(const rt_objective *o)
 
 size_t rt_objective_host_bytes(const rt_objective *o)
 {
-  return (size_t)o->n_chunk * host_row_bytes(&o->spec);
+  return (size_t)o->n_chunk * sizeof *o->h_weight;
 }
 
 size_t rt_objective_bytes(const rt_objective *o)
@@ -110,12 +92,9 @@ size_t rt_objective_bytes(const rt_objective *o)
 
 rt_err rt_objective_commit(rt_objective *o)
 {
-  const size_t n = (size_t)o->n_chunk;
-  const size_t stats = n * K_N_STAT * (n_shards(&o->spec) + 1);
-  o->h_stats = n_shards(&o->spec) > 0 ? malloc(stats * sizeof(double)) : NULL;
-  o->h_terms = malloc(n * sizeof *o->h_terms);
-  RT_CHECK(o->h_terms && (o->h_stats || n_shards(&o->spec) == 0), RT_ERR_MEM,
-           "statistics of %zu tokens", n);
+  o->h_weight = malloc(rt_objective_host_bytes(o));
+  RT_CHECK(o->h_weight != NULL, RT_ERR_MEM, "weights of %lld tokens",
+           (long long)o->n_chunk);
   return rt_arena_commit(o->arena, rt_dev_memory(o->spec.dev));
 }
 
@@ -126,8 +105,7 @@ void rt_objective_destroy(rt_objective **out)
   if (o == NULL)
     return;
   rt_arena_destroy(&o->arena);
-  free(o->h_stats);
-  free(o->h_terms);
+  free(o->h_weight);
   free(o);
 }
 
@@ -135,22 +113,6 @@ void rt_objective_show(rt_objective *o, rt_tile_fn *fn, void *self)
 {
   o->show = fn;
   o->shown_to = self;
-}
-
-/** Statistics of the chunk's tokens from all vocabulary shards. */
-static rt_err gather_stats(rt_objective *o, int64_t n, rt_view *all)
-{
-  const size_t bytes = (size_t)n * K_N_STAT * sizeof(double);
-  const int64_t tp = o->spec.grid->tp;
-  const rt_view own = rt_view_rows(o->stats, 0, n);
-  *all = own;
-  if (tp == 1)
-    return RT_OK;
-  double *mine = o->h_stats + tp * n * K_N_STAT;
-  *all = rt_view_rows(o->all_stats, 0, tp * n);
-  RT_TRY(rt_dev_get(o->spec.dev, mine, own));
-  RT_TRY(rt_comm_allgather(o->spec.grid->comm_tp, mine, bytes, o->h_stats));
-  return rt_dev_put(o->spec.dev, *all, o->h_stats);
 }
 
 /** A chunk of tokens and its weights. */
@@ -161,27 +123,36 @@ typedef struct chunk {
   rt_targets targets;
 } chunk;
 
-/** Send what the host knows of each token. */
-static rt_err send_terms(rt_objective *o, const chunk *c)
+/** Statistics of the chunk's tokens from all shards, and those of this one. */
+static rt_view all_stats(const rt_objective *o, int64_t n)
 {
-  const double *const entropy = o->spec.kld ? c->targets.entropy : NULL;
+  return rt_view_rows(o->stats, 0, n * o->spec.grid->tp);
+}
+
+static rt_view own_stats(const rt_objective *o, int64_t n)
+{
+  return rt_view_rows(o->stats, n * o->spec.grid->i_tp, n);
+}
+
+static rt_err send_weights(rt_objective *o, const chunk *c)
+{
   for (int64_t i = 0; i < c->n; i++)
-    o->h_terms[i] =
-        (k_term){.weight = (double)c->b->weight[c->tok0 + i] / c->weight_total,
-                 .entropy = entropy != NULL ? entropy[i] : 0.0};
-  return rt_dev_put(o->spec.dev, rt_view_rows(o->terms, 0, c->n), o->h_terms);
+    o->h_weight[i] = (double)c->b->weight[c->tok0 + i] / c->weight_total;
+  return rt_dev_put(o->spec.dev, rt_view_rows(o->weight, 0, c->n), o->h_weight);
 }
 
 /** The coefficients of the gradient, and the loss of the chunk. */
 static rt_err weigh(rt_objective *o, const chunk *c)
 {
-  rt_view stats;
-  RT_TRY(gather_stats(o, c->n, &stats));
-  RT_TRY(send_terms(o, c));
+  const rt_view stats = all_stats(o, c->n);
+  RT_TRY(rt_gather(o->spec.grid->comm_tp, o->spec.dev, stats, c->n));
+  RT_TRY(send_weights(o, c));
   RT_RUN(o->spec.dev, loss_coef, .stats = stats,
-         .terms = rt_view_rows(o->terms, 0, c->n), .count = c->targets.count,
-         .coef = rt_view_rows(o->coef, 0, c->n), .loss = o->loss,
-         .alpha = c->alpha, .dense = c->targets.dense, .kl = o->spec.kld);
+         .weight = rt_view_rows(o->weight, 0, c->n),
+         .entropy = o->spec.kld ? c->targets.entropy : (rt_view){0},
+         .count = c->targets.count, .coef = rt_view_rows(o->coef, 0, c->n),
+         .loss = o->loss, .alpha = c->alpha, .dense = c->targets.dense,
+         .kl = o->spec.kld);
   return RT_OK;
 }
 
@@ -189,7 +160,7 @@ static void launch_stats(rt_objective *o, const rt_head *head, const chunk *c,
                          rt_view tile, rt_view tile_t)
 {
   const rt_view label = rt_view_rows(o->label, 0, c->n);
-  const rt_view stats = rt_view_rows(o->stats, 0, c->n);
+  const rt_view stats = own_stats(o, c->n);
   if (c->targets.dense)
     RT_RUN(o->spec.dev, dense_stats, .z_s = tile, .z_t = tile_t, .label = label,
            .stats = stats, .v0 = head->v0, .v_true = head->vocab,
@@ -215,7 +186,7 @@ static rt_view launch_grad(rt_objective *o, const rt_head *head, const chunk *c,
                            rt_view tile, rt_view tile_t)
 {
   const rt_view label = rt_view_rows(o->label, 0, c->n);
-  const rt_view stats = rt_view_rows(o->stats, 0, c->n);
+  const rt_view stats = own_stats(o, c->n);
   const rt_view coef = rt_view_rows(o->coef, 0, c->n);
   const rt_view dz = gradient_of(o, tile);
   if (c->targets.dense)

@@ -54,8 +54,7 @@ typedef struct rt_objective_in {
 /** Set the sums of the loss to 0, in the device's queue. */
 void rt_objective_clear(rt_objective *o);
 /** Add the losses of a micro-batch to the sums, and compute its gradients.
- *  Waits for the device only with tp > 1.  \a teacher may be NULL.  Collective
- *  over tp. */
+ *  In the device's queue.  \a teacher may be NULL.  Collective over tp. */
 RT_MUST rt_err rt_objective_run(rt_objective *o, rt_teacher *teacher,
                                 const rt_objective_in *in);
 /** The sums since the last clear on the device: f64 [1, K_N_LOSS], a k_loss. */

@@ -2,6 +2,7 @@
 #include "distill/teacher/circle.h"
 
 #include "base/split.h"
+#include "par/gather.h"
 
 rt_err rt_circle_init(const rt_comm *world, const rt_grid *student,
                       const rt_grid *teacher, int64_t micro_rows, rt_circle *c)
@@ -55,14 +56,38 @@ rt_err rt_circle_gather(const rt_circle *c, const void *mine, size_t bytes,
   return rt_comm_allgatherv(c->comm, mine, bytes_of, all);
 }
 
-rt_err rt_circle_share(const rt_circle *c, const void *mine, size_t row_bytes,
-                       void *all)
+/** Ranks of a teacher group. */
+static int64_t ranks_of_teacher(const rt_circle *c)
 {
-  const int size = rt_comm_size(c->comm), each = size / c->n_teacher;
-  size_t bytes_of[size];
-  // loop over the first rank of each teacher group
-  for (int i = 0; i < size; i++)
-    bytes_of[i] =
-        i % each == 0 ? (size_t)rt_circle_count(c, i / each) * row_bytes : 0;
-  return rt_comm_allgatherv(c->comm, mine, bytes_of, all);
+  return rt_comm_size(c->comm) / c->n_teacher;
+}
+
+int64_t rt_circle_part(const rt_circle *c, int64_t n)
+{
+  const int64_t ranks = ranks_of_teacher(c);
+  return (n + ranks - 1) / ranks;
+}
+
+rt_view rt_circle_result(const rt_circle *c, rt_view board, int i_teacher)
+{
+  const int64_t ranks = ranks_of_teacher(c);
+  const rt_view rows = rt_view_rows(board, i_teacher * ranks, ranks);
+  return rt_view_of(rows.data, rows.dtype, 1, ranks * rows.cols);
+}
+
+rt_err rt_circle_share(const rt_circle *c, rt_dev *dev, rt_view board)
+{
+  return rt_gather(c->comm, dev, board, 1);
+}
+
+rt_circle_run rt_circle_run_at(const rt_circle *c, int64_t to)
+{
+  const int64_t row = c->i_student * c->micro_rows + to; // in the circle
+  int g = 0;
+  while (row >= rt_circle_first(c, g) + rt_circle_count(c, g))
+    g++;
+  const int64_t from = row - rt_circle_first(c, g);
+  const int64_t left = rt_circle_count(c, g) - from;
+  const int64_t wanted = c->micro_rows - to;
+  return (rt_circle_run){g, from, to, left < wanted ? left : wanted};
 }

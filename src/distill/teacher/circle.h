@@ -38,9 +38,24 @@ int64_t rt_circle_count(const rt_circle *c, int i_teacher);
  *  Collective over the circle. */
 RT_MUST rt_err rt_circle_gather(const rt_circle *c, const void *mine,
                                 size_t bytes, void *all);
-/** All-gather the results of every teacher group, \a row_bytes per row, in
- *  order of rows.  Collective over the circle. */
-RT_MUST rt_err rt_circle_share(const rt_circle *c, const void *mine,
-                               size_t row_bytes, void *all);
+/** A board is a device buffer for the results of all teacher groups.  Each rank
+ *  of a group, which all have the same results, sends an equal part of them:
+ *  its row of the board.  Elements of such a row, if the largest result has \a
+ *  n. */
+int64_t rt_circle_part(const rt_circle *c, int64_t n);
+/** The results of a group as one row. */
+rt_view rt_circle_result(const rt_circle *c, rt_view board, int i_teacher);
+/** Send those of this group to the whole circle, in the device's queue.
+ *  Collective over the circle. */
+RT_MUST rt_err rt_circle_share(const rt_circle *c, rt_dev *dev, rt_view board);
+
+/** Rows of this student group that one teacher group has: rows [from, from + n)
+ *  of that group's, which are rows [to, to + n) of the micro-batch. */
+typedef struct rt_circle_run {
+  int i_teacher;
+  int64_t from, to, n;
+} rt_circle_run;
+/** The run that begins with row \a to of the micro-batch. */
+rt_circle_run rt_circle_run_at(const rt_circle *c, int64_t to);
 
 #endif

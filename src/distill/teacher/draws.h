@@ -14,21 +14,4 @@ typedef struct rt_draws {
   uint64_t seed;
 } rt_draws;
 
-/** Write the uniform random numbers of token \a t of row \a row to \a u [N],
- *  ascending. */
-void rt_draws_numbers(const rt_draws *draws, int64_t row, int64_t t, double *u);
-
-/** An id, and the number of times it was drawn. */
-typedef struct rt_drawn_id {
-  int32_t id, times;
-} rt_drawn_id;
-
-/** Convert the ids \a drawn [n], which are sorted in place, to entries: each id
- *  once with log(times / n), in descending order, ties by id.  Returns their
- *  number.
- *  \param scratch  [n]
- *  \param[out] ids, logp  [n] */
-int32_t rt_draws_count(int32_t *drawn, int64_t n, rt_drawn_id *scratch,
-                       int32_t *ids, float *logp);
-
 #endif

@@ -11,11 +11,10 @@ typedef struct exchange {
   rt_circle circle; // owned
   rt_view tok, pos,
       doc_start;     // device, i32 [rows of this group's share * T, 1]
+  rt_view board;     // real: hidden states of the circle; absent with one group
   rt_view hidden;    // real [micro rows * T, D]
   rt_view head;      // real [tile of the student's head, D]
   int32_t *gathered; // owned [3][circle rows * T]
-  char *mine,
-      *all; // owned: hidden states of this group's share, and of the circle
 } exchange;
 
 struct rt_hidden_teacher {
@@ -25,12 +24,6 @@ struct rt_hidden_teacher {
                    // are the same
   exchange x;
 };
-
-static size_t row_bytes(const rt_hidden_teacher *t)
-{
-  return (size_t)(t->is.seq * t->is.arch->width) *
-         rt_dtype_size(t->is.types.act);
-}
 
 /** Rows of a tile of the student's head. */
 static int64_t tile_rows(const rt_teacher_model *is)
@@ -50,6 +43,11 @@ static rt_err plan_exchange(rt_hidden_teacher *t)
   RT_TRY(rt_arena_reserve(t->arena, "pos", RT_I32, share, 1, &x->pos));
   RT_TRY(
       rt_arena_reserve(t->arena, "doc_start", RT_I32, share, 1, &x->doc_start));
+  if (!rt_circle_is_one(&x->circle))
+    RT_TRY(rt_arena_reserve(t->arena, "hidden states of the circle",
+                            is->types.act, rt_comm_size(x->circle.comm),
+                            rt_circle_part(&x->circle, share * width),
+                            &x->board));
   RT_TRY(rt_arena_reserve(t->arena, "hidden states", is->types.act,
                           is->micro_rows * is->seq, width, &x->hidden));
   return rt_arena_reserve(t->arena, "head", is->types.weight, tile_rows(is),
@@ -94,8 +92,7 @@ double rt_hidden_teacher_beside(const rt_hidden_teacher *t)
   if (rt_circle_is_one(c)) // nothing is on its way
     return 0.0;
   const double rows = (double)rt_circle_rows(c);
-  return (rows + (double)rt_circle_count(c, 0)) * (double)row_bytes(t) +
-         12.0 * rows * (double)t->is.seq +
+  return 12.0 * rows * (double)t->is.seq +
          (double)(rt_comm_shared_bytes(c->comm) *
                   (size_t)rt_comm_size(c->comm));
 }
@@ -107,12 +104,9 @@ static rt_err commit_exchange(rt_hidden_teacher *t)
   if (rt_circle_is_one(&x->circle))
     return RT_OK;
   const size_t rows = (size_t)rt_circle_rows(&x->circle);
-  const size_t mine = (size_t)rt_circle_count(&x->circle, 0);
   x->gathered = malloc(3 * rows * (size_t)t->is.seq * sizeof *x->gathered);
-  x->mine = malloc(mine * row_bytes(t));
-  x->all = malloc(rows * row_bytes(t));
-  RT_CHECK(x->gathered && x->mine && x->all, RT_ERR_MEM,
-           "hidden states of %zu rows: fewer train.micro_rows", rows);
+  RT_CHECK(x->gathered != NULL, RT_ERR_MEM,
+           "%zu rows of a circle: fewer train.micro_rows", rows);
   return RT_OK;
 }
 
@@ -140,8 +134,6 @@ void rt_hidden_teacher_destroy(rt_hidden_teacher **out)
   rt_arena_destroy(&t->arena);
   rt_circle_clear(&t->x.circle);
   free(t->x.gathered);
-  free(t->x.mine);
-  free(t->x.all);
   free(t);
 }
 
@@ -178,6 +170,17 @@ static rt_err gather_rows(rt_hidden_teacher *t, const rt_batch *b,
   return rt_dev_put(is->dev, in->doc_start, g + 2 * all + at);
 }
 
+/** Rows [row0, row0 + n) of T tokens each in the result of a teacher group. */
+static rt_view states_of(const rt_hidden_teacher *t, int i_teacher,
+                         int64_t row0, int64_t n)
+{
+  const rt_teacher_model *is = &t->is;
+  const rt_view all = rt_circle_result(&t->x.circle, t->x.board, i_teacher);
+  const int64_t tokens = rt_circle_count(&t->x.circle, i_teacher) * is->seq;
+  return rt_view_rows(rt_view_of(all.data, all.dtype, tokens, is->arch->width),
+                      row0 * is->seq, n * is->seq);
+}
+
 /** Forward, by all groups of the circle together.  Groups without rows left
  *  take part with stale rows, whose hidden states are not used. */
 static rt_err forward_circle(rt_hidden_teacher *t, const rt_batch *b,
@@ -185,16 +188,22 @@ static rt_err forward_circle(rt_hidden_teacher *t, const rt_batch *b,
 {
   exchange *x = &t->x;
   rt_dev *dev = t->is.dev;
+  const int64_t seq = t->is.seq;
   rt_tokens_in in;
   rt_view h;
   RT_TRY(gather_rows(t, b, &in));
   if (in.n_rows > 0) {
     RT_TRY(rt_model_forward(t->model, &in, &h));
-    RT_TRY(rt_dev_get(dev, x->mine, h));
+    RT_RUN(dev, copy, .x = h,
+           .y = states_of(t, x->circle.i_teacher, 0, in.n_rows));
   }
-  RT_TRY(rt_circle_share(&x->circle, x->mine, row_bytes(t), x->all));
-  const size_t first = (size_t)(x->circle.i_student * t->is.micro_rows);
-  RT_TRY(rt_dev_put(dev, x->hidden, x->all + first * row_bytes(t)));
+  RT_TRY(rt_circle_share(&x->circle, dev, x->board));
+  for (int64_t row = 0; row < t->is.micro_rows;) {
+    const rt_circle_run r = rt_circle_run_at(&x->circle, row);
+    RT_RUN(dev, copy, .x = states_of(t, r.i_teacher, r.from, r.n),
+           .y = rt_view_rows(x->hidden, r.to * seq, r.n * seq));
+    row += r.n;
+  }
   *hidden = x->hidden;
   return RT_OK;
 }

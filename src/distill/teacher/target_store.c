@@ -4,7 +4,7 @@
 
 #include "base/bundle.h"
 
-#include "distill/teacher/truncate.h"
+#include "kernels/truncate.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +16,11 @@ rt_err rt_target_store_init(rt_target_store *s, rt_dev *dev)
   RT_TRY(rt_arena_create("targets", &s->arena));
   RT_TRY(rt_arena_reserve(s->arena, "count", RT_I32, n, 1, &s->count));
   RT_TRY(rt_arena_reserve(s->arena, "ids", RT_I32, n, k, &s->ids));
-  return rt_arena_reserve(s->arena, "target probabilities", s->type, n, k,
-                          &s->t);
+  RT_TRY(
+      rt_arena_reserve(s->arena, "target probabilities", s->type, n, k, &s->t));
+  if (s->n_slots == 0)
+    RT_PLAN(dev, targets, .t = s->t);
+  return rt_arena_reserve(s->arena, "entropies", RT_F64, n, 1, &s->entropy);
 }
 
 /** The host arrays. */
@@ -27,9 +30,8 @@ static void lay_out(rt_target_store *s, rt_bundle *bundle)
   s->h_count = rt_bundle_take(bundle, n, sizeof *s->h_count);
   s->h_ids = rt_bundle_take(bundle, all, sizeof *s->h_ids);
   s->h_t = rt_bundle_take(bundle, all, rt_dtype_size(s->type));
-  s->row = rt_bundle_take(bundle, (size_t)s->k, sizeof *s->row);
-  s->entropy = rt_bundle_take(bundle, n, sizeof *s->entropy);
-  s->label_logp = rt_bundle_take(bundle, n, sizeof *s->label_logp);
+  s->h_entropy = rt_bundle_take(bundle, n, sizeof *s->h_entropy);
+  s->row = rt_bundle_take(bundle, n > 0 ? (size_t)s->k : 0, sizeof *s->row);
 }
 
 size_t rt_target_store_host_bytes(const rt_target_store *s)
@@ -57,13 +59,11 @@ void rt_target_store_clear(rt_target_store *s)
 }
 
 void rt_target_store_set(rt_target_store *s, int64_t i, int64_t count,
-                         const int32_t *ids, const float *logp,
-                         float label_logp)
+                         const int32_t *ids, const float *logp)
 {
   RT_ASSERT(count <= s->k);
   s->h_count[i] = (int32_t)count;
-  s->label_logp[i] = label_logp;
-  s->entropy[i] = rt_truncate_target(logp, count, s->tau, s->row);
+  s->h_entropy[i] = rt_truncate_target(logp, count, s->tau, s->row);
   memcpy(s->h_ids + i * s->k, ids, (size_t)count * sizeof *ids);
   rt_dtype_convert((char *)s->h_t + (size_t)(i * s->k) * rt_dtype_size(s->type),
                    s->type, s->row, RT_F64, (size_t)count);
@@ -74,17 +74,23 @@ rt_err rt_target_store_send(rt_target_store *s, int slot)
   const int64_t at = slot * s->n;
   RT_TRY(rt_dev_put(s->dev, s->count, s->h_count + at));
   RT_TRY(rt_dev_put(s->dev, s->ids, s->h_ids + at * s->k));
+  RT_TRY(rt_dev_put(s->dev, s->entropy, s->h_entropy + at));
   return rt_dev_put(s->dev, s->t,
                     (char *)s->h_t + (size_t)slot * rt_view_bytes(&s->t));
 }
 
-rt_targets rt_target_store_view(const rt_target_store *s, int slot,
-                                int64_t tok0, int64_t n)
+void rt_target_store_form(rt_target_store *s, int64_t tok0, rt_view logp)
 {
-  const int64_t at = slot * s->n + tok0;
+  const rt_targets to = rt_target_store_view(s, tok0, logp.rows);
+  RT_RUN(s->dev, targets, .count = to.count, .logp = logp, .t = to.t,
+         .entropy = to.entropy, .tau = s->tau);
+}
+
+rt_targets rt_target_store_view(const rt_target_store *s, int64_t tok0,
+                                int64_t n)
+{
   return (rt_targets){.count = rt_view_rows(s->count, tok0, n),
                       .ids = rt_view_rows(s->ids, tok0, n),
                       .t = rt_view_rows(s->t, tok0, n),
-                      .entropy = s->entropy + at,
-                      .label_logp = s->label_logp + at};
+                      .entropy = rt_view_rows(s->entropy, tok0, n)};
 }

@@ -10,9 +10,8 @@
 /** Targets of tokens [tok0, tok0 + n) of the micro-batch, on the device. */
 typedef struct rt_targets {
   rt_view count, ids, t; /**< sparse: i32 [n, 1], i32 [n, K], real [n, K] */
-  const double *entropy; /**< sparse: [n] entropy of the target, on the host */
-  const float *label_logp; /**< sparse: [n] teacher's log-prob of the label */
-  bool dense; /**< dense: the teacher wrote the given tile instead */
+  rt_view entropy;       /**< sparse: f64 [n, 1] entropy of the target */
+  bool dense;            /**< dense: the teacher wrote the given tile instead */
 } rt_targets;
 
 /** Rows on the host, each array [n_rows, T]; borrowed. */

@@ -10,7 +10,7 @@
 #include "distill/teacher/draws.h"
 #include "distill/teacher/targets.h"
 #include "distill/teacher/teacher_model.h"
-#include "distill/teacher/truncate.h"
+#include "kernels/truncate.h"
 
 typedef struct rt_teacher rt_teacher;
 

@@ -12,7 +12,6 @@ typedef struct disk {
   rt_truncation rule;
   rt_phases *phases; // borrowed
   rt_target_store store;
-  int slot; // of the micro-batch on the device
 } disk;
 
 rt_err rt_teacher_disk_create(const rt_teacher_spec *spec, void **self)
@@ -56,8 +55,7 @@ static rt_err disk_on_row(void *self, const rt_batch *b, int64_t r)
     const int64_t count =
         rt_truncate_count(row->logp + at, row->count[t], d->rule);
     rt_target_store_set(&d->store, first + t, count,
-                        (const int32_t *)row->ids + at, row->logp + at,
-                        row->label_logp[t]);
+                        (const int32_t *)row->ids + at, row->logp + at);
     at += row->count[t];
   }
   return RT_OK;
@@ -67,8 +65,7 @@ static rt_err disk_begin(void *self, const rt_batch *b)
 {
   disk *d = self;
   const rt_phase was = rt_phases_to(d->phases, RT_PHASE_STORED);
-  d->slot = b->slot;
-  RT_TRY(rt_target_store_send(&d->store, d->slot));
+  RT_TRY(rt_target_store_send(&d->store, b->slot));
   rt_phases_to(d->phases, was);
   return RT_OK;
 }
@@ -78,7 +75,7 @@ static rt_err disk_chunk(void *self, int64_t tok0, int64_t n, rt_view tile,
 {
   (void)tile;
   const disk *d = self;
-  *out = rt_target_store_view(&d->store, d->slot, tok0, n);
+  *out = rt_target_store_view(&d->store, tok0, n);
   return RT_OK;
 }
 

@@ -10,7 +10,6 @@
 
 #include "base/bundle.h"
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct live {
   rt_teacher_model is;
@@ -23,11 +22,11 @@ typedef struct live {
   rt_arena *arena;             // owned: memory of the three views above
   rt_view hidden;    // dense: hidden states of the current micro-batch
   rt_circle circle;  // owned
-  rt_entries mine;   // owned: entries of this teacher group's rows
+  rt_view logp;      // sparse, one group: f32 [rows * T, k] of entries
+  rt_view board;     // sparse, a circle: f32, entries of all teacher groups
   void *block;       // owned: the arrays below
   int32_t *gathered; // [4][circle rows * T]: tok, pos, doc_start, label
   int64_t *row;      // [circle rows]: index in the stream
-  unsigned char *sent, *received; // serialised entries
 } live;
 
 /** Dense teachers run all rows at once, because their results need not be
@@ -41,6 +40,20 @@ static rt_err plan_dense(live *l)
   RT_TRY(rt_arena_reserve(l->arena, "pos", RT_I32, tokens, 1, &l->pos));
   return rt_arena_reserve(l->arena, "doc_start", RT_I32, tokens, 1,
                           &l->doc_start);
+}
+
+/** Entries of a micro-batch on the way to its targets: log-probs, or in a
+ *  circle count, ids and log-probs of the largest share. */
+static rt_err plan_on_the_way(live *l)
+{
+  const rt_circle *const c = &l->circle;
+  const int64_t share = rt_circle_count(c, 0) * l->is.seq, k = l->store.k;
+  if (rt_circle_is_one(c))
+    return rt_arena_reserve(l->store.arena, "log-probs", RT_F32, share, k,
+                            &l->logp);
+  return rt_arena_reserve(l->store.arena, "entries of the circle", RT_F32,
+                          rt_comm_size(c->comm),
+                          rt_circle_part(c, share * (1 + 2 * k)), &l->board);
 }
 
 static rt_err plan_entries(const rt_teacher_spec *spec, live *l)
@@ -61,17 +74,15 @@ static rt_err plan_entries(const rt_teacher_spec *spec, live *l)
                               .rule = spec->rule,
                               .draws = spec->draws,
                               .chunk_bytes = spec->chunk_bytes,
-                              .seq = is->seq};
+                              .seq = is->seq,
+                              .use = RT_TRUNC_QUEUE};
   RT_TRY(rt_trunc_head_create(&head, &l->head));
-  // the first group has the most rows
-  l->mine.n = rt_circle_count(&l->circle, 0) * is->seq;
-  l->mine.k = spec->rule.top_k;
-  l->store = (rt_target_store){.n_slots = 1,
-                               .n = is->micro_rows * is->seq,
+  l->store = (rt_target_store){.n = is->micro_rows * is->seq,
                                .k = spec->rule.top_k,
                                .type = spec->target_type,
                                .tau = spec->tau};
-  return rt_target_store_init(&l->store, is->dev);
+  RT_TRY(rt_target_store_init(&l->store, is->dev));
+  return plan_on_the_way(l);
 }
 
 rt_err rt_teacher_live_create(const rt_teacher_spec *spec, void **self)
@@ -98,13 +109,7 @@ static int live_arenas(void *self, const rt_arena *plans[4])
   return 4;
 }
 
-/** Size of a message about \a n tokens: count, label_logp, ids and logp. */
-static size_t message_bytes(const live *l, int64_t n)
-{
-  return (size_t)n * (2 + 2 * (size_t)l->mine.k) * sizeof(int32_t);
-}
-
-/** Buffers to exchange rows and entries in a circle. */
+/** Buffers to exchange rows in a circle. */
 static void lay_out(live *l, rt_bundle *s)
 {
   const int64_t rows = rt_circle_is_one(&l->circle)
@@ -113,9 +118,6 @@ static void lay_out(live *l, rt_bundle *s)
                 all = rows * l->is.seq;
   l->gathered = rt_bundle_take(s, 4 * (size_t)all, sizeof *l->gathered);
   l->row = rt_bundle_take(s, (size_t)rows, sizeof *l->row);
-  l->sent = rt_bundle_take(
-      s, message_bytes(l, rt_circle_is_one(&l->circle) ? 0 : l->mine.n), 1);
-  l->received = rt_bundle_take(s, message_bytes(l, all), 1);
 }
 
 static size_t circle_bytes(const live *l)
@@ -126,31 +128,21 @@ static size_t circle_bytes(const live *l)
   return s.bytes;
 }
 
-/** Entries of this teacher group's rows. */
-static rt_entries_spec entries_of(const live *l)
-{
-  return (rt_entries_spec){.n = l->mine.n, .k = l->mine.k};
-}
-
 static double live_beside(const void *self)
 {
   const live *l = self;
-  const rt_entries_spec entries = entries_of(l);
   if (l->dense != NULL)
     return rt_hidden_teacher_beside(l->dense);
   return (double)(rt_trunc_head_host_bytes(l->head) +
-                  rt_target_store_host_bytes(&l->store) +
-                  rt_entries_bytes(&entries) + circle_bytes(l) +
+                  rt_target_store_host_bytes(&l->store) + circle_bytes(l) +
                   rt_comm_shared_bytes(l->circle.comm) *
                       (size_t)rt_comm_size(l->circle.comm));
 }
 
-static rt_err allocate_entries(live *l)
+static rt_err allocate_rows(live *l)
 {
   rt_bundle s = {.bytes = circle_bytes(l)};
-  const rt_entries_spec entries = entries_of(l);
-  RT_TRY(rt_entries_create(&entries, &l->mine));
-  RT_TRY(rt_bundle_alloc(&s, "messages; reduce train.micro_rows"));
+  RT_TRY(rt_bundle_alloc(&s, "rows of a circle; reduce train.micro_rows"));
   l->block = s.block;
   lay_out(l, &s);
   return RT_OK;
@@ -163,7 +155,7 @@ static rt_err commit_own(live *l)
     return rt_arena_commit(l->arena, rt_dev_memory(l->is.dev));
   RT_TRY(rt_trunc_head_commit(l->head));
   RT_TRY(rt_target_store_commit(&l->store));
-  return allocate_entries(l);
+  return allocate_rows(l);
 }
 
 static rt_err live_commit(void *self)
@@ -190,62 +182,37 @@ static rt_err forward_dense(live *l, const rt_batch *b)
   return rt_hidden_teacher_forward(l->dense, b, &in, &l->hidden);
 }
 
-/** The entries of n tokens as a teacher group sends them: how its message is
- *  written and read. */
-typedef struct message {
-  int32_t *count;    // [n]
-  float *label_logp; // [n]
-  int32_t *ids;      // [n, k]
-  float *logp;       // [n, k]
-} message;
-
-static message message_at(const live *l, unsigned char *at, int64_t n)
+/** The entries of a teacher group in the board. */
+static rt_entry_views entries_of(const live *l, int i_teacher)
 {
-  const size_t each = (size_t)n * 4, all = each * (size_t)l->mine.k;
-  return (message){(int32_t *)at, (float *)(at + each),
-                   (int32_t *)(at + 2 * each), (float *)(at + 2 * each + all)};
+  const int64_t n = rt_circle_count(&l->circle, i_teacher) * l->is.seq;
+  const int64_t k = l->store.k;
+  float *const at = rt_circle_result(&l->circle, l->board, i_teacher).data;
+  return (rt_entry_views){.count = rt_view_of(at, RT_I32, n, 1),
+                          .ids = rt_view_of(at + n, RT_I32, n, k),
+                          .logp = rt_view_of(at + n * (1 + k), RT_F32, n, k)};
 }
 
-/** Send the entries of this teacher group's rows to the whole circle. */
-static rt_err share_entries(live *l)
+/** Copy whole numbers: kernel copy takes real ones, and moves their bits. */
+static void copy_ints(rt_dev *dev, rt_view from, rt_view to)
 {
-  const int64_t n =
-      rt_circle_count(&l->circle, l->circle.i_teacher) * l->is.seq;
-  const size_t each = (size_t)n * 4, all = each * (size_t)l->mine.k;
-  const message m = message_at(l, l->sent, n);
-  memcpy(m.count, l->mine.count, each);
-  memcpy(m.label_logp, l->mine.label_logp, each);
-  memcpy(m.ids, l->mine.ids, all);
-  memcpy(m.logp, l->mine.logp, all);
-  return rt_circle_share(&l->circle, l->sent, message_bytes(l, l->is.seq),
-                         l->received);
+  from.dtype = to.dtype = RT_F32;
+  RT_RUN(dev, copy, .x = from, .y = to);
 }
 
-/** Store token \a i of the message of teacher group \a g at position \a to. */
-static void take_entry(live *l, int g, int64_t i, int64_t to)
+/** Targets of this group's rows from the entries of the circle. */
+static void form_my_rows(live *l)
 {
-  const int64_t n = rt_circle_count(&l->circle, g) * l->is.seq, k = l->mine.k;
-  const message m =
-      message_at(l,
-                 l->received + message_bytes(l, rt_circle_first(&l->circle, g) *
-                                                    l->is.seq),
-                 n);
-  rt_target_store_set(&l->store, to, m.count[i], m.ids + i * k, m.logp + i * k,
-                      m.label_logp[i]);
-}
-
-static void take_my_rows(live *l)
-{
-  int g = 0;
-  for (int64_t r = 0; r < l->is.micro_rows; r++) {
-    const int64_t row = l->circle.i_student * l->is.micro_rows +
-                        r; // index of the row in the circle
-    while (row >=
-           rt_circle_first(&l->circle, g) + rt_circle_count(&l->circle, g))
-      g++;
-    for (int64_t t = 0; t < l->is.seq; t++)
-      take_entry(l, g, (row - rt_circle_first(&l->circle, g)) * l->is.seq + t,
-                 r * l->is.seq + t);
+  const int64_t seq = l->is.seq;
+  for (int64_t row = 0; row < l->is.micro_rows;) {
+    const rt_circle_run r = rt_circle_run_at(&l->circle, row);
+    const int64_t from = r.from * seq, n = r.n * seq, at = r.to * seq;
+    const rt_entry_views e = entries_of(l, r.i_teacher);
+    const rt_targets to = rt_target_store_view(&l->store, at, n);
+    copy_ints(l->is.dev, rt_view_rows(e.count, from, n), to.count);
+    copy_ints(l->is.dev, rt_view_rows(e.ids, from, n), to.ids);
+    rt_target_store_form(&l->store, at, rt_view_rows(e.logp, from, n));
+    row += r.n;
   }
 }
 
@@ -270,9 +237,10 @@ static rt_err begin_circle(live *l, const rt_batch *b)
       .label = g + 3 * all + at,
       .row = l->row + rt_circle_first(&l->circle, l->circle.i_teacher),
       .n_rows = rt_circle_count(&l->circle, l->circle.i_teacher)};
-  RT_TRY(rt_trunc_head_run(l->head, &rows, &l->mine));
-  RT_TRY(share_entries(l));
-  take_my_rows(l);
+  const rt_entry_views mine = entries_of(l, l->circle.i_teacher);
+  RT_TRY(rt_trunc_head_queue(l->head, &rows, &mine));
+  RT_TRY(rt_circle_share(&l->circle, l->is.dev, l->board));
+  form_my_rows(l);
   return RT_OK;
 }
 
@@ -285,11 +253,10 @@ static rt_err begin_alone(live *l, const rt_batch *b)
                              .label = b->label,
                              .row = b->row,
                              .n_rows = b->n_rows};
-  RT_TRY(rt_trunc_head_run(l->head, &rows, &l->mine));
-  for (int64_t i = 0; i < b->n_rows * b->seq; i++)
-    rt_target_store_set(&l->store, i, l->mine.count[i],
-                        l->mine.ids + i * l->mine.k,
-                        l->mine.logp + i * l->mine.k, l->mine.label_logp[i]);
+  const rt_entry_views to = {l->store.count, l->store.ids, l->logp};
+  RT_TRY(rt_trunc_head_queue(l->head, &rows, &to));
+  rt_target_store_form(&l->store, 0,
+                       rt_view_rows(l->logp, 0, b->n_rows * b->seq));
   return RT_OK;
 }
 
@@ -303,8 +270,6 @@ static rt_err live_begin(void *self, const rt_batch *b)
     RT_TRY(begin_alone(l, b));
   else
     RT_TRY(begin_circle(l, b));
-  if (l->dense == NULL)
-    RT_TRY(rt_target_store_send(&l->store, 0));
   rt_phases_to(l->phases, was);
   return RT_OK;
 }
@@ -314,7 +279,7 @@ static rt_err live_chunk(void *self, int64_t tok0, int64_t n, rt_view tile,
 {
   live *l = self;
   if (l->dense == NULL) {
-    *out = rt_target_store_view(&l->store, 0, tok0, n);
+    *out = rt_target_store_view(&l->store, tok0, n);
     return RT_OK;
   }
   const rt_head head = rt_hidden_teacher_head(l->dense);
@@ -332,7 +297,6 @@ static void live_destroy(void *self)
   rt_model_destroy(&l->model);
   rt_arena_destroy(&l->arena);
   rt_circle_clear(&l->circle);
-  rt_entries_clear(&l->mine);
   free(l->block);
   free(l);
 }

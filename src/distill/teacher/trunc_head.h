@@ -7,7 +7,7 @@
 #include "distill/teacher/entries.h"
 #include "distill/teacher/draws.h"
 #include "distill/teacher/targets.h"
-#include "distill/teacher/truncate.h"
+#include "kernels/truncate.h"
 #include "model/model.h"
 
 /** A model and its truncating head, exact over the vocabulary shards of its
@@ -15,6 +15,12 @@
  *  the row, the weights, T, tp and chunk_bytes, not of other rows: BLAS may
  *  round a token differently depending on its position in a batch. */
 typedef struct rt_trunc_head rt_trunc_head;
+/** The function that is called. */
+typedef enum rt_trunc_use {
+  RT_TRUNC_RUN,  /**< rt_trunc_head_run */
+  RT_TRUNC_TAKE, /**< rt_trunc_head_take: no forward, no tile of its own */
+  RT_TRUNC_QUEUE /**< rt_trunc_head_queue: nothing goes to the host */
+} rt_trunc_use;
 typedef struct rt_trunc_spec {
   rt_model *model;     // borrowed; holds one row of seq tokens
   const rt_grid *grid; // borrowed
@@ -23,8 +29,7 @@ typedef struct rt_trunc_spec {
   rt_draws draws;
   double chunk_bytes; /**< size of its logit tile */
   int64_t seq;        /**< T */
-  bool takes_tiles; /**< only rt_trunc_head_take is used: no forward, no tile of
-                       its own */
+  rt_trunc_use use;
 } rt_trunc_spec;
 RT_MUST rt_err rt_trunc_head_create(const rt_trunc_spec *spec,
                                     rt_trunc_head **out);
@@ -38,6 +43,13 @@ void rt_trunc_head_destroy(rt_trunc_head **th);
  *  the tp group.  Collective over tp. */
 RT_MUST rt_err rt_trunc_head_run(rt_trunc_head *th, const rt_host_rows *rows,
                                  rt_entries *out);
+/** Entries of tokens on the device: i32 [n, 1], i32 [n, k], f32 [n, k]. */
+typedef struct rt_entry_views {
+  rt_view count, ids, logp;
+} rt_entry_views;
+/** The same into memory of the device, in its queue: waits for nothing. */
+RT_MUST rt_err rt_trunc_head_queue(rt_trunc_head *th, const rt_host_rows *rows,
+                                   const rt_entry_views *out);
 /** The same from existing logits: \a tile [n, V_pad / tp] of tokens [tok0, tok0
  *  + n) of \a rows.  Collective over tp. */
 RT_MUST rt_err rt_trunc_head_take(rt_trunc_head *th, rt_view tile,

@@ -2,7 +2,7 @@
  *  Top-p, then top-k, and the renormalised target.  Sums are computed in double
  *  and in order of probability, so live and stored entries give the same bits.
  */
-#include "distill/teacher/truncate.h"
+#include "kernels/truncate.h"
 
 #include <math.h>
 
@@ -29,7 +29,7 @@ double rt_truncate_target(const float *logp, int64_t n, double tau, double *t)
     const double shifted = ((double)logp[i] - (double)logp[0]) / tau;
     t[i] = exp(shifted);
     sum += t[i];
-    dot += t[i] * shifted;
+    dot += t[i] > 0.0 ? t[i] * shifted : 0.0; // shifted may be -inf
   }
   for (int64_t i = 0; i < n; i++)
     t[i] /= sum;

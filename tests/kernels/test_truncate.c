@@ -1,7 +1,7 @@
 /** \file test_truncate.c
  *  Top-p, top-k and the renormalised target.
  *  ranks: 1 */
-#include "distill/teacher/truncate.h"
+#include "kernels/truncate.h"
 #include "support/rt_test.h"
 
 #include <math.h>
@@ -48,6 +48,16 @@ static void test_target(void)
   CU_ASSERT_EQUAL(t[3], 7.0);
 }
 
+/** An id of probability 0, from a logit of -inf, has no part in the entropy. */
+static void test_impossible(void)
+{
+  const float l[3] = {logf(0.5F), logf(0.5F), -INFINITY};
+  double t[3];
+  CU_ASSERT_DOUBLE_EQUAL(rt_truncate_target(l, 3, 1.0, t), log(2.0), 1e-15);
+  CU_ASSERT_EQUAL(t[0], 0.5);
+  CU_ASSERT_EQUAL(t[2], 0.0);
+}
+
 static void test_single(void)
 {
   const float l[1] = {-3.0f};
@@ -58,4 +68,5 @@ static void test_single(void)
 
 RT_TEST_MAIN("truncate", {"top-p, then top-k", test_top_p},
              {"renormalised at tau", test_target},
+             {"an impossible id", test_impossible},
              {"one entry has probability 1", test_single})

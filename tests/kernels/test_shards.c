@@ -1,6 +1,6 @@
-/** \file test_head.c
+/** \file test_shards.c
  *  What vocabulary shards say of a token, joined, against the whole row. */
-#include "model/head.h"
+#include "kernels/shards.h"
 
 #include "base/rng.h"
 #include "support/rt_test.h"
@@ -54,9 +54,8 @@ static void test_spread(void)
       all[r * COLS + K_N_STAT] = r;
     }
     const rt_shards s = {all, COLS, tp};
-    const rt_head head = {.w = {.rows = width}, .vocab = V};
     double e, d;
-    rt_shards_spread(&s, &head, &e, &d);
+    rt_shards_spread(&s, width, V, &e, &d);
     CU_ASSERT_DOUBLE_EQUAL(e, entropy, 1e-12);
     CU_ASSERT_DOUBLE_EQUAL(d, sqrt(square), 1e-12);
     CU_ASSERT_DOUBLE_EQUAL(
@@ -81,5 +80,5 @@ static void test_one(void)
   CU_ASSERT_EQUAL(rt_shards_get(&s, 0, K_STAT_DOT), 0.25);
 }
 
-RT_TEST_MAIN("head", {"shards of any width make the whole row", test_spread},
+RT_TEST_MAIN("shards", {"shards of any width make the whole row", test_spread},
              {"one shard is the row", test_one})

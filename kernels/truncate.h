@@ -1,6 +1,6 @@
 /** \file truncate.h
  *  Top-p, then top-k, of one token's teacher distribution, and the target
- *  computed from the entries kept (arXiv 2410.16215, Eq. 4).  Layer: distill.
+ *  computed from the entries kept (arXiv 2410.16215, Eq. 4).  Layer: kernels.
  */
 #ifndef RT_TRUNCATE_H
 #define RT_TRUNCATE_H
