@@ -20,7 +20,7 @@
 typedef struct k_ctx {
   int n_threads;
   void *backend;   // borrowed: what a backend keeps from call to call, or NULL
-  void *workspace; // borrowed, workspace_bytes, 64-byte aligned
+  void *workspace; // borrowed, workspace_bytes, 256-byte aligned
   size_t workspace_bytes;
   rt_err err; // sticky: the first error of any kernel on this queue
 } k_ctx;
@@ -36,7 +36,7 @@ typedef struct k_ctx {
  *  against modes and shapes.
  */
 #define K_LIST(K)                                                              \
-  K(gemm, "iib", "r** r** r**")                                                \
+  K(gemm, "iibi", "r** r** r** R**")                                           \
   K(copy, "io", "rND rND")                                                     \
   K(fill, "o", "rND")                                                          \
   K(add, "ib", "aND aND")                                                      \
@@ -91,12 +91,13 @@ const k_row *k_table_cpu(void);
  *  \a args need no data. */
 size_t k_workspace_cpu(const k_ctx *ctx, k_id kernel, const void *args);
 
-/** C = alpha op(A) op(B) + beta C.  c is [m, n]; a is [m, k], or [k, m] if
- *  trans_a; b is [k, n], or [n, k] if trans_b.  C is not read if beta is 0. All
- *  f32, or all f64, or a and b bf16 and c bf16 or f32; products of bf16 are
- *  summed in f32, and C is rounded once. */
+/** C = alpha op(A) op(B) + beta X, where X is the addend, or C if that is
+ *  absent.  c is [m, n]; a is [m, k], or [k, m] if trans_a; b is [k, n], or
+ *  [n, k] if trans_b; the addend is like c and may take its memory.  X is not
+ *  read if beta is 0.  All f32, or all f64, or a and b bf16 and c bf16 or f32;
+ *  products of bf16 are summed in f32, and C is rounded once. */
 typedef struct k_gemm_args {
-  rt_view a, b, c;
+  rt_view a, b, c, addend;
   bool trans_a, trans_b;
   double alpha, beta;
 } k_gemm_args;

@@ -2,6 +2,7 @@
  *  The gemm kernel: checks sizes and types, and chooses a library. */
 #include "kernels/cpu/gemm.h"
 
+#include "kernels/cpu/copy.h"
 #include "kernels/cpu/table_cpu.h"
 #include <omp.h>
 
@@ -13,13 +14,16 @@ static bool shapes_fit(const k_gemm_args *g)
   const int64_t k = g->trans_a ? g->a.rows : g->a.cols;
   const int64_t kb = g->trans_b ? g->b.cols : g->b.rows;
   const int64_t n = g->trans_b ? g->b.rows : g->b.cols;
-  return m == g->c.rows && n == g->c.cols && k == kb;
+  return m == g->c.rows && n == g->c.cols && k == kb &&
+         (g->addend.data == NULL ||
+          (g->addend.rows == m && g->addend.cols == n));
 }
 
 static bool types_fit(const k_gemm_args *g)
 {
   const rt_dtype a = g->a.dtype, c = g->c.dtype;
-  return a == g->b.dtype && (a == c || (a == RT_BF16 && c == RT_F32));
+  return a == g->b.dtype && (a == c || (a == RT_BF16 && c == RT_F32)) &&
+         (g->addend.data == NULL || g->addend.dtype == c);
 }
 
 void k_gemm_cpu(k_ctx *ctx, const void *args)
@@ -38,6 +42,8 @@ void k_gemm_cpu(k_ctx *ctx, const void *args)
   }
   if (g->c.rows == 0 || g->c.cols == 0)
     return;
+  if (g->addend.data != NULL && g->addend.data != g->c.data && g->beta != 0.0)
+    k_copy_rows(ctx, g->c, g->addend);
   // the libraries take their number of threads from OpenMP
   omp_set_num_threads(ctx->n_threads);
   if (g->a.dtype != RT_BF16)

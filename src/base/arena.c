@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 64, NAME = 48 };
+enum { ALIGN = 256, NAME = 48 };
 
 typedef struct range {
   char name[NAME];
@@ -20,6 +20,7 @@ struct rt_arena {
   range *ranges; // owned [n_ranges]
   int n_ranges, room;
   size_t top, peak;
+  size_t end; // of the last range, without its padding
   rt_arena_memory memory;
   void *block; // owned after commit
 };
@@ -64,10 +65,18 @@ rt_err rt_arena_reserve(rt_arena *arena, const char *name, rt_dtype dtype,
   r->view = view;
   r->offset = arena->top;
   *view = r->shape = rt_view_of(NULL, dtype, rows, cols);
-  arena->top += (size_t)rt_round_up((int64_t)bytes, ALIGN);
+  arena->end = r->offset + bytes;
+  arena->top = (size_t)rt_round_up((int64_t)arena->end, ALIGN);
   if (arena->top > arena->peak)
     arena->peak = arena->top;
   return RT_OK;
+}
+
+rt_err rt_arena_append(rt_arena *arena, const char *name, rt_dtype dtype,
+                       int64_t rows, int64_t cols, rt_view *view)
+{
+  arena->top = arena->end;
+  return rt_arena_reserve(arena, name, dtype, rows, cols, view);
 }
 
 size_t rt_arena_mark(const rt_arena *arena)
@@ -78,7 +87,7 @@ size_t rt_arena_mark(const rt_arena *arena)
 void rt_arena_rewind(rt_arena *arena, size_t mark)
 {
   RT_ASSERT(mark <= arena->top);
-  arena->top = mark;
+  arena->top = arena->end = mark;
 }
 
 size_t rt_arena_bytes(const rt_arena *arena)

@@ -24,12 +24,18 @@ typedef struct rt_arena_memory {
 /** Create an empty plan called \a name ("student", "teacher", "loss"). */
 RT_MUST rt_err rt_arena_create(const char *name, rt_arena **out);
 
-/** Reserve [rows, cols] of \a dtype, 64-byte aligned.  \a view is borrowed and
+/** Reserve [rows, cols] of \a dtype, 256-byte aligned.  \a view is borrowed and
  *  must not move until the commit.  Its shape is set now, its data pointer by
  *  the commit. */
 RT_MUST rt_err rt_arena_reserve(rt_arena *arena, const char *name,
                                 rt_dtype dtype, int64_t rows, int64_t cols,
                                 rt_view *view);
+
+/** The same, but directly behind the range before, of the same type, so that
+ *  one view can have both. */
+RT_MUST rt_err rt_arena_append(rt_arena *arena, const char *name,
+                               rt_dtype dtype, int64_t rows, int64_t cols,
+                               rt_view *view);
 
 /** The current offset.  Rewinding to it lets later ranges reuse the bytes. */
 size_t rt_arena_mark(const rt_arena *arena);

@@ -13,7 +13,7 @@ typedef struct row {
 static void rows_of(const rt_acts_size *s, row out[RT_N_ACTS])
 {
   const int64_t D = s->width, H = s->n_heads, F = s->ffn;
-  const int64_t Q = H * s->head_dim, G = s->n_kv_heads * s->head_dim;
+  const int64_t Q = H * s->head_dim, P = (H + 2 * s->n_kv_heads) * s->head_dim;
 #define ROW(id, cols_, life_, half_, role_)                                    \
   out[RT_ACT_##id] =                                                           \
       (row){#id, cols_, RT_LIFE_##life_, RT_HALF_##half_, s->types.role_};

@@ -27,27 +27,22 @@ typedef enum rt_half { RT_HALF_BOTH, RT_HALF_ATTN, RT_HALF_MLP } rt_half;
 
 // clang-format off
 /** A(id, columns, life, half, role).  Rows are tokens.  Columns are sizes on
- *  this rank: D width, Q query heads times head_dim, G kv heads times head_dim,
- *  H query heads, F ffn.  role: of the type, see rt_types. */
+ *  this rank: D width, Q query heads times head_dim, P query, key and value heads
+ *  times head_dim, H query heads, F ffn.  role: of the type, see rt_types. */
 #define RT_ACT_LIST(A)                                                         \
   A(X,         D, INPUT,     BOTH, act) /* the block's input               */  \
   A(ATTN_RSTD, 1, SAVE,      BOTH, stat)                                       \
-  A(Q,         Q, SAVE,      ATTN, act) /* q, k after rope                 */  \
-  A(K,         G, SAVE,      ATTN, act)                                        \
-  A(V,         G, SAVE,      ATTN, act)                                        \
+  A(QKV,       P, SAVE,      ATTN, act) /* q and k after rope, v           */  \
   A(O,         Q, SAVE,      ATTN, act) /* heads' outputs, before o_proj   */  \
   A(LSE,       H, SAVE,      ATTN, stat)                                       \
   A(MID,       D, SAVE,      BOTH, act) /* x + attention                   */  \
   A(MLP_RSTD,  1, SAVE,      BOTH, stat)                                       \
-  A(GATE,      F, SAVE,      MLP,  act)                                        \
-  A(UP,        F, SAVE,      MLP,  act)                                        \
+  A(GATE_UP, 2*F, SAVE,      MLP,  act)                                        \
   A(Y,         D, RECOMPUTE, BOTH, act) /* normed input; its gradient      */  \
   A(S,         F, RECOMPUTE, MLP,  act) /* swiglu; its gradient            */  \
   A(DX,        D, SCRATCH,   BOTH, act) /* gradient to output, mid, input  */  \
   A(DO,        Q, SCRATCH,   ATTN, act)                                        \
-  A(DQ,        Q, SCRATCH,   ATTN, act)                                        \
-  A(DK,        G, SCRATCH,   ATTN, act)                                        \
-  A(DV,        G, SCRATCH,   ATTN, act)
+  A(DQKV,      P, SCRATCH,   ATTN, act)
 // clang-format on
 
 #define RT_ACT_ENUM(id, ...) RT_ACT_##id,

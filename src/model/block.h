@@ -38,7 +38,7 @@ RT_MUST rt_err rt_block_recompute(const rt_block *block,
 
 /** Backward.  In: activation DX is the gradient with respect to the block's
  *  output; out: with respect to its input.  Weight gradients are accumulated.
- *  Overwrites GATE and UP.  Collective over tp. */
+ *  Overwrites GATE_UP.  Collective over tp. */
 RT_MUST rt_err rt_block_backward(const rt_block *block, const rt_block_env *env,
                                  const rt_acts *acts);
 

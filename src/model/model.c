@@ -135,25 +135,23 @@ static rt_err plan_activations(rt_model *m, const char *name)
 /** Plan the workspace of the kernels that need some. */
 static void plan_workspace(const rt_model *m)
 {
-  const rt_acts a = rt_acts_of(m->save, &m->shared, m->max_rows * m->seq);
-  const rt_view pos = rt_view_of(NULL, RT_I32, m->max_rows * m->seq, 1);
-  const rt_view *const v = a.v;
+  const rt_acts_size s = acts_size(m);
+  const rt_dtype act = m->types.act;
+  const rt_view x = rt_view_of(NULL, act, s.n_tokens, s.width);
+  const rt_view q = rt_view_of(NULL, act, s.n_tokens, s.n_heads * s.head_dim);
+  const rt_view k =
+      rt_view_of(NULL, act, s.n_tokens, s.n_kv_heads * s.head_dim);
   // that of a product depends on types only
-  RT_PLAN(m->dev, gemm, .a = v[RT_ACT_X], .b = m->params.item[0].w,
-          .c = v[RT_ACT_X]);
-  RT_PLAN(m->dev, attn_fwd, .q = v[RT_ACT_Q], .k = v[RT_ACT_K],
-          .v = v[RT_ACT_V], .doc_start = pos, .o = v[RT_ACT_O],
-          .lse = v[RT_ACT_LSE], .batch = m->max_rows, .t_q = m->seq,
-          .t_k = m->seq, .n_heads = m->arch.n_heads / m->grid->tp,
-          .n_kv_heads = local_kv_heads(m), .head_dim = m->arch.head_dim);
+  RT_PLAN(m->dev, gemm, .a = x, .b = m->params.item[0].w, .c = x);
+  RT_PLAN(m->dev, attn_fwd, .q = q, .k = k, .v = k, .o = q,
+          .batch = m->max_rows, .t_q = m->seq, .t_k = m->seq,
+          .n_heads = s.n_heads, .n_kv_heads = s.n_kv_heads,
+          .head_dim = s.head_dim);
   if (m->train)
-    RT_PLAN(m->dev, attn_bwd, .q = v[RT_ACT_Q], .k = v[RT_ACT_K],
-            .v = v[RT_ACT_V], .doc_start = pos, .o = v[RT_ACT_O],
-            .lse = v[RT_ACT_LSE], .d_o = v[RT_ACT_DO], .dq = v[RT_ACT_DQ],
-            .dk = v[RT_ACT_DK], .dv = v[RT_ACT_DV], .batch = m->max_rows,
-            .t_q = m->seq, .t_k = m->seq,
-            .n_heads = m->arch.n_heads / m->grid->tp,
-            .n_kv_heads = local_kv_heads(m), .head_dim = m->arch.head_dim);
+    RT_PLAN(m->dev, attn_bwd, .q = q, .k = k, .v = k, .o = q, .d_o = q, .dq = q,
+            .dk = k, .dv = k, .batch = m->max_rows, .t_q = m->seq,
+            .t_k = m->seq, .n_heads = s.n_heads, .n_kv_heads = s.n_kv_heads,
+            .head_dim = s.head_dim);
 }
 
 rt_err rt_model_create(const char *name, const rt_model_spec *spec,

@@ -83,14 +83,51 @@ static rt_err list_items(rt_params *p, const rt_arch *arch)
   return RT_OK;
 }
 
-static rt_err reserve_weights(rt_params *p, rt_arena *arena)
+/** Tiles of which memory: weights or gradients. */
+typedef rt_view *tile_of(rt_param *t);
+
+static rt_view *weight_of(rt_param *t)
 {
-  for (int i = 0; i < p->n; i++) {
-    rt_param *t = &p->item[i];
-    RT_TRY(rt_arena_reserve(arena, t->name, p->types.weight,
-                            t->n_rows + t->pad_rows, t->n_cols, &t->w));
+  return &t->w;
+}
+
+static rt_view *gradient_of(rt_param *t)
+{
+  return &t->g;
+}
+
+/** The tensor that lies directly behind number \a i; -1: none. */
+static int behind(const rt_params *p, int i)
+{
+  const rt_param *t = &p->item[i];
+  for (int k = i + 1; k < p->n && p->item[k].bucket == t->bucket; k++)
+    if ((int)rt_tensor_before((rt_tensor_id)p->item[k].kind) == t->kind)
+      return k;
+  return -1;
+}
+
+/** Reserve the tiles of tensors [first, end). */
+static rt_err reserve_tiles(rt_params *p, int first, int end, rt_arena *arena,
+                            rt_dtype type, tile_of *tile)
+{
+  for (int i = first; i < end; i++) {
+    const rt_param *t = &p->item[i];
+    if ((int)rt_tensor_before((rt_tensor_id)t->kind) != t->kind)
+      continue; // reserved with the one before
+    RT_TRY(rt_arena_reserve(arena, t->name, type, t->n_rows + t->pad_rows,
+                            t->n_cols, tile(&p->item[i])));
+    for (int k = behind(p, i); k >= 0; k = behind(p, k)) {
+      t = &p->item[k];
+      RT_TRY(rt_arena_append(arena, t->name, type, t->n_rows + t->pad_rows,
+                             t->n_cols, tile(&p->item[k])));
+    }
   }
   return RT_OK;
+}
+
+static rt_err reserve_weights(rt_params *p, rt_arena *arena)
+{
+  return reserve_tiles(p, 0, p->n, arena, p->types.weight, weight_of);
 }
 
 rt_view rt_param_master(const rt_param *p)
@@ -141,27 +178,21 @@ static rt_err reserve_masters(rt_params *p, rt_arena *arena)
   return RT_OK;
 }
 
-/** Reserve one flat range for the gradients of tensors [first, end), whose
- *  views point into it, so that one all-reduce handles the whole bucket. */
+/** Reserve the gradients of tensors [first, end), and one flat view of all, so
+ *  that one exchange handles the whole bucket. */
 static rt_err reserve_bucket(rt_params *p, int first, int end, rt_arena *arena)
 {
   const int bucket = p->item[first].bucket;
   const rt_dtype type = p->types.grad;
-  int64_t n = 0;
-  // each tensor starts at a multiple of 64 bytes
-  for (int i = first; i < end; i++)
-    n += rt_round_up((int64_t)rt_view_size(&p->item[i].w),
-                     64 / (int64_t)rt_dtype_size(type));
+  const size_t mark = rt_arena_mark(arena);
+  RT_TRY(reserve_tiles(p, first, end, arena, type, gradient_of));
+  const size_t bytes = rt_arena_mark(arena) - mark;
   char name[64];
   snprintf(name, sizeof name, "gradients, bucket %d", bucket);
-  const size_t mark = rt_arena_mark(arena);
-  RT_TRY(rt_arena_reserve(arena, name, type, 1, n, &p->bucket_grad[bucket]));
   rt_arena_rewind(arena, mark);
-  for (int i = first; i < end; i++) {
-    rt_param *t = &p->item[i];
-    RT_TRY(rt_arena_reserve(arena, t->name, type, t->w.rows, t->w.cols, &t->g));
-  }
-  return RT_OK;
+  return rt_arena_reserve(arena, name, type, 1,
+                          (int64_t)(bytes / rt_dtype_size(type)),
+                          &p->bucket_grad[bucket]);
 }
 
 static rt_err reserve_grads(rt_params *p, rt_arena *arena)
@@ -235,7 +266,7 @@ rt_err rt_params_arrive_all(const rt_params *p)
 rt_view rt_params_grads(const rt_params *p)
 {
   const rt_view first = p->bucket_grad[0];
-  int64_t n = 0; // one range after the other, each a multiple of 64 bytes
+  int64_t n = 0; // one range after the other, without gaps
   for (int b = 0; b < p->n_buckets; b++)
     n += p->bucket_grad[b].cols;
   return rt_view_of(first.data, first.dtype, 1, n);

@@ -62,7 +62,7 @@ typedef struct rt_params {
   int n, n_buckets;
   rt_types types;
   rt_view *bucket_grad; // owned [n_buckets]: flat [1, n] gradients, tensor by
-                        // tensor, each padded to 64 bytes; or NULL
+                        // tensor, without gaps of their own; or NULL
   const rt_grid *grid;  // borrowed
   rt_comm *comm_kv; // owned: ranks with the same kv heads; NULL if there are no
                     // replicas

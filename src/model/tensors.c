@@ -46,3 +46,23 @@ void rt_tensors_of(const rt_arch *a, rt_tensor out[RT_N_TENSORS])
   RT_TENSOR_LIST(ROW)
 #undef ROW
 }
+
+rt_tensor_id rt_tensor_before(rt_tensor_id id)
+{
+  switch (id) {
+  case RT_TENSOR_K:
+    return RT_TENSOR_Q;
+  case RT_TENSOR_V:
+    return RT_TENSOR_K;
+  case RT_TENSOR_UP:
+    return RT_TENSOR_GATE;
+  case RT_TENSOR_K_BIAS:
+    return RT_TENSOR_Q_BIAS;
+  case RT_TENSOR_V_BIAS:
+    return RT_TENSOR_K_BIAS;
+  case RT_TENSOR_UP_BIAS:
+    return RT_TENSOR_GATE_BIAS;
+  default:
+    return id;
+  }
+}

@@ -19,7 +19,8 @@ typedef enum rt_place {
 
 // clang-format off
 /** T(id, name in files, place, condition, rows, cols, split, init, decay).
- *  rows 0: a vector.  init RESIDUAL: normal, divided by sqrt(2 L). */
+ *  rows 0: a vector.  init RESIDUAL: normal, divided by sqrt(2 L).  A bias
+ *  follows its matrix. */
 #define RT_TENSOR_LIST(T)                                                      \
   T(EMBED,     "model.embed_tokens.weight",                                    \
     START, true,        V, D, ROWS, NORMAL,   true)                            \
@@ -79,6 +80,10 @@ typedef struct rt_tensor {
   double init_std;
   bool decay;
 } rt_tensor;
+
+/** The tensor of the same block directly behind which this one lies in memory,
+ *  so that one product takes both; \a id itself if there is none. */
+rt_tensor_id rt_tensor_before(rt_tensor_id id);
 
 /** Evaluate all rows for \a a. */
 void rt_tensors_of(const rt_arch *a, rt_tensor out[RT_N_TENSORS]);

@@ -23,7 +23,7 @@ static void *take(void *self, size_t bytes)
   if (p->empty)
     return NULL;
   p->n_open++;
-  return aligned_alloc(64, (bytes + 63) / 64 * 64);
+  return aligned_alloc(256, (bytes + 255) / 256 * 256);
 }
 
 static void give(void *self, void *data)
@@ -48,15 +48,31 @@ static void test_ranges(void)
   RT_OKAY(rt_arena_reserve(a, "y", RT_F64, 1, 1, &y));
   RT_OKAY(rt_arena_reserve(a, "z", RT_BF16, 0, 7, &z));
   CU_ASSERT(x.rows == 3 && x.cols == 5 && x.ld == 5 && x.data == NULL);
-  CU_ASSERT_EQUAL(rt_arena_bytes(a), 128);
+  CU_ASSERT_EQUAL(rt_arena_bytes(a), 512);
   CU_ASSERT_EQUAL(p.n_open, 0);
   RT_OKAY(rt_arena_commit(a, memory_of(&p)));
-  CU_ASSERT_EQUAL(p.bytes, 128);
-  CU_ASSERT_EQUAL((uintptr_t)x.data % 64, 0);
-  CU_ASSERT_EQUAL((char *)y.data - (char *)x.data, 64);
+  CU_ASSERT_EQUAL(p.bytes, 512);
+  CU_ASSERT_EQUAL((uintptr_t)x.data % 256, 0);
+  CU_ASSERT_EQUAL((char *)y.data - (char *)x.data, 256);
   rt_arena_destroy(&a);
   CU_ASSERT_EQUAL(p.n_open, 0);
   CU_ASSERT_PTR_NULL(a);
+  rt_arena_destroy(&a);
+}
+
+/** Ranges without gaps between them, as one view. */
+static void test_append(void)
+{
+  rt_arena *a;
+  rt_view x, y, z;
+  place p = {0};
+  RT_OKAY(rt_arena_create("plan", &a));
+  RT_OKAY(rt_arena_reserve(a, "x", RT_BF16, 3, 5, &x));
+  RT_OKAY(rt_arena_append(a, "y", RT_BF16, 120, 1, &y));
+  RT_OKAY(rt_arena_reserve(a, "z", RT_F32, 1, 1, &z));
+  RT_OKAY(rt_arena_commit(a, memory_of(&p)));
+  CU_ASSERT_PTR_EQUAL((char *)x.data + 30, y.data);
+  CU_ASSERT_PTR_EQUAL((char *)x.data + 512, z.data);
   rt_arena_destroy(&a);
 }
 
@@ -71,14 +87,14 @@ static void test_rewind(void)
   RT_OKAY(rt_arena_reserve(a, "first", RT_U8, 1, 640, &first));
   rt_arena_rewind(a, mark);
   RT_OKAY(rt_arena_reserve(a, "second", RT_U8, 1, 128, &second));
-  CU_ASSERT_EQUAL(rt_arena_mark(a), 192);
-  CU_ASSERT_EQUAL(rt_arena_bytes(a), 704); // the peak
+  CU_ASSERT_EQUAL(rt_arena_mark(a), 512);
+  CU_ASSERT_EQUAL(rt_arena_bytes(a), 1024); // the peak
   RT_OKAY(rt_arena_reserve(a, "long", RT_U8, 1, 1024, &long_one));
-  CU_ASSERT_EQUAL(rt_arena_bytes(a), 1216);
+  CU_ASSERT_EQUAL(rt_arena_bytes(a), 1536);
   RT_OKAY(rt_arena_commit(a, memory_of(&p)));
   CU_ASSERT_PTR_EQUAL(first.data, second.data);
-  CU_ASSERT_PTR_EQUAL((char *)keep.data + 64, first.data);
-  CU_ASSERT_PTR_EQUAL((char *)second.data + 128, long_one.data);
+  CU_ASSERT_PTR_EQUAL((char *)keep.data + 256, first.data);
+  CU_ASSERT_PTR_EQUAL((char *)second.data + 256, long_one.data);
   rt_arena_destroy(&a);
 }
 
@@ -159,6 +175,7 @@ static void test_bundle(void)
 RT_TEST_MAIN("arena",
              {"ranges are shaped, aligned and filled in at commit",
               test_ranges},
+             {"ranges without gaps", test_append},
              {"rewound ranges share bytes; the peak counts", test_rewind},
              {"too large, twice, too late", test_errors},
              {"the plan as a table", test_print},

@@ -48,6 +48,28 @@ static void test_products(void)
   check_product(1, 1, 1, false, false, 1.0, 1.0);
 }
 
+/** The addend takes the place of C, of which nothing is read then. */
+static void test_addend(void)
+{
+  tensor_reset();
+  const tensor a = tensor_random(6, 4, 1), b = tensor_random(4, 9, 2);
+  const tensor x = tensor_random(6, 9, 3), c = tensor_output(6, 9);
+  double *want = tensor_want(6, 9);
+  for (int64_t i = 0; i < 6; i++)
+    for (int64_t j = 0; j < 9; j++) {
+      want[i * 9 + j] = 0.5 * x.d[i * x.ld + j];
+      for (int64_t l = 0; l < 4; l++)
+        want[i * 9 + j] += element(&a, false, i, l) * element(&b, false, l, j);
+    }
+  for (size_t i = 0; i < 2; i++) {
+    const rt_dtype type = tensor_types[i];
+    TENSOR_RUN(type, gemm, .a = tensor_view(&a, type),
+               .b = tensor_view(&b, type), .c = tensor_view(&c, type),
+               .addend = tensor_view(&x, type), .alpha = 1.0, .beta = 0.5);
+    tensor_check(&c, type, want, "gemm with an addend");
+  }
+}
+
 static void test_misfits(void)
 {
   tensor_reset();
@@ -189,5 +211,5 @@ static void test_bf16(void)
 }
 
 RT_TEST_MAIN("gemm", {"products of every shape", test_products},
-             {"products of bf16", test_bf16},
+             {"an addend", test_addend}, {"products of bf16", test_bf16},
              {"sizes that do not meet are refused", test_misfits})

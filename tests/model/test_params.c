@@ -1,6 +1,7 @@
 /** \file test_params.c
  *  Tiles of tensors over tp.
  *  ranks: 1 2 4 */
+#include "model/tensors.h"
 #include "support/param_set.h"
 
 #include <math.h>
@@ -118,14 +119,36 @@ static void test_names(void)
   set_finish(&s);
 }
 
-/** Buckets are flat: each holds its tensors' gradients, in order, disjoint. */
+/** Gradients of tensors \a i and \a k do not overlap. */
+static bool are_apart(const rt_params *p, int i, int k)
+{
+  const rt_view *a = &p->item[i].g, *b = &p->item[k].g;
+  const double *x = a->data, *y = b->data;
+  return x + rt_view_size(a) <= y || y + rt_view_size(b) <= x;
+}
+
+/** Tensors that one product takes lie one behind the other. */
+static void check_joined(const rt_params *p, int i)
+{
+  const rt_param *t = &p->item[i];
+  const int before = (int)rt_tensor_before((rt_tensor_id)t->kind);
+  for (int k = 0; k < i; k++)
+    if (p->item[k].bucket == t->bucket && p->item[k].kind == before) {
+      const rt_param *b = &p->item[k];
+      CU_ASSERT_PTR_EQUAL((double *)b->w.data + rt_view_size(&b->w), t->w.data);
+      CU_ASSERT_PTR_EQUAL((double *)b->g.data + rt_view_size(&b->g), t->g.data);
+      return;
+    }
+  CU_ASSERT_EQUAL(before, t->kind);
+}
+
+/** Buckets are flat: each holds its tensors' gradients, disjoint. */
 static void test_buckets(void)
 {
   const rt_arch arch = arch_of(2, false);
   set s;
   start(&s, MPI_COMM_WORLD, &arch);
   CU_ASSERT_EQUAL(s.p.n_buckets, 4);
-  const double *end = NULL;
   for (int i = 0; i < s.p.n; i++) {
     const rt_param *t = &s.p.item[i];
     const rt_view *b = &s.p.bucket_grad[t->bucket];
@@ -133,10 +156,11 @@ static void test_buckets(void)
     if (i == 0 || t->bucket != s.p.item[i - 1].bucket)
       CU_ASSERT_PTR_EQUAL(g, flat);
     CU_ASSERT(g >= flat && g + rt_view_size(&t->g) <= flat + b->cols);
-    CU_ASSERT(end == NULL || g >= end);
+    for (int k = 0; k < i; k++)
+      CU_ASSERT(are_apart(&s.p, i, k));
+    check_joined(&s.p, i);
     CU_ASSERT(g + rt_view_size(&t->g) <= (const double *)t->w.data ||
               g >= (const double *)t->w.data + rt_view_size(&t->w));
-    end = g + rt_view_size(&t->g);
   }
   for (int b = 0; b < s.p.n_buckets; b++)
     for (int64_t j = 0; j < s.p.bucket_grad[b].cols; j++)
