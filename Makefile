@@ -145,9 +145,10 @@ $(BUILD)/obj/%_bf16.o: %.c $(BUILD)/flags
 BUILD_INFO = -DRT_COMMIT='"$(COMMIT)"' -DRT_CFLAGS='"$(CFLAGS_OPT) -march=$(ARCH)"'
 $(BUILD)/obj/src/base/build_info.o: private CFLAGS += $(BUILD_INFO)
 $(BUILD)/obj/src/base/build_info.o: $(BUILD)/commit
+$(BUILD)/obj/kernels/%.o: CFLAGS_OF = $(KFLAGS)
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call say,CC $@)$(CC) $(CFLAGS) $(DEPS_CFLAGS) -c $< -o $@
+	$(call say,CC $@)$(CC) $(CFLAGS) $(CFLAGS_OF) $(DEPS_CFLAGS) -c $< -o $@
 
 # code shared by the suites
 SUPPORT = $(BUILD)/libsupport.a

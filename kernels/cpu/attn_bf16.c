@@ -1,10 +1,13 @@
 /** \file attn_bf16.c
- *  Attention in bf16: its operands are copied to f32, where all of it is
- *  computed, and the results are rounded.  The copies are those of a few
- *  sequences at a time, which leaves them small however many there are. */
+ *  Attention in bf16 by AMX; without it the operands are copied to f32, where
+ *  all of it is computed, and the results are rounded.  The copies are those of
+ *  a few sequences at a time, which leaves them small however many there are.
+ */
 #include "kernels/cpu/attn_bf16.h"
 
+#include "kernels/cpu/attn_amx.h"
 #include "kernels/cpu/copy.h"
+#include "kernels/cpu/real.h"
 #include "kernels/cpu/table_cpu.h"
 
 enum { ALIGN = 64 };
@@ -60,23 +63,31 @@ static size_t bytes_of(const rt_view *const *views, int n, int64_t batch,
   return bytes;
 }
 
-size_t k_attn_fwd_copies(int n_threads, const k_attn_fwd_args *a)
+size_t k_attn_fwd_bytes(const k_ctx *ctx, const k_attn_fwd_args *a)
 {
+  if (a->q.dtype == RT_BF16 && k_attn_has_amx(ctx, a->head_dim))
+    return k_attn_fwd_amx_bytes(ctx, a);
+  const size_t threads = (size_t)ctx->n_threads * K_THREAD_BYTES;
   const rt_view *const views[] = {&a->q, &a->k, &a->v, &a->o};
   return a->q.dtype == RT_BF16
-             ? bytes_of(views, 4, a->batch,
-                        group_of(n_threads, a->batch, a->n_kv_heads))
-             : 0;
+             ? threads +
+                   bytes_of(views, 4, a->batch,
+                            group_of(ctx->n_threads, a->batch, a->n_kv_heads))
+             : threads;
 }
 
-size_t k_attn_bwd_copies(int n_threads, const k_attn_bwd_args *a)
+size_t k_attn_bwd_bytes(const k_ctx *ctx, const k_attn_bwd_args *a)
 {
+  if (a->q.dtype == RT_BF16 && k_attn_has_amx(ctx, a->head_dim))
+    return k_attn_bwd_amx_bytes(ctx, a);
+  const size_t threads = (size_t)ctx->n_threads * K_THREAD_BYTES;
   const rt_view *const views[] = {&a->q,   &a->k,  &a->v,  &a->o,
                                   &a->d_o, &a->dq, &a->dk, &a->dv};
   return a->q.dtype == RT_BF16
-             ? bytes_of(views, 8, a->batch,
-                        group_of(n_threads, a->batch, a->n_kv_heads))
-             : 0;
+             ? threads +
+                   bytes_of(views, 8, a->batch,
+                            group_of(ctx->n_threads, a->batch, a->n_kv_heads))
+             : threads;
 }
 
 /** The context of a kernel in f32 behind the copies. */
@@ -105,6 +116,10 @@ static void forward(k_ctx *ctx, const k_attn_fwd_args *a)
 void k_attn_fwd_cpu_bf16(k_ctx *ctx, const void *args)
 {
   const k_attn_fwd_args *a = args;
+  if (k_attn_has_amx(ctx, a->head_dim)) {
+    k_attn_fwd_amx(ctx, a);
+    return;
+  }
   const int64_t group = group_of(ctx->n_threads, a->batch, a->n_kv_heads);
   for (int64_t b = 0, n; b < a->batch; b += n) {
     n = group < a->batch - b ? group : a->batch - b;
@@ -142,6 +157,10 @@ static void backward(k_ctx *ctx, const k_attn_bwd_args *a)
 void k_attn_bwd_cpu_bf16(k_ctx *ctx, const void *args)
 {
   const k_attn_bwd_args *a = args;
+  if (k_attn_has_amx(ctx, a->head_dim)) {
+    k_attn_bwd_amx(ctx, a);
+    return;
+  }
   const int64_t group = group_of(ctx->n_threads, a->batch, a->n_kv_heads);
   for (int64_t b = 0, n; b < a->batch; b += n) {
     n = group < a->batch - b ? group : a->batch - b;

@@ -15,6 +15,8 @@ void k_gemm_inside(const k_gemm_args *args);
  *  processor. */
 RT_MUST rt_err k_gemm_open(void **out);
 void k_gemm_close(void *kept);
+/** Are they computed by AMX? */
+bool k_gemm_has_amx(const k_ctx *ctx);
 /** Memory that oneDNN takes for products of bf16, if it computes them. */
 size_t k_gemm_onednn_bytes(const k_ctx *ctx);
 /** The gemm kernel in bf16 by oneDNN; ctx->backend is not NULL. */

@@ -13,6 +13,12 @@ void k_gemm_close(void *kept)
   (void)kept;
 }
 
+bool k_gemm_has_amx(const k_ctx *ctx)
+{
+  (void)ctx;
+  return false;
+}
+
 size_t k_gemm_onednn_bytes(const k_ctx *ctx)
 {
   (void)ctx;

@@ -1,6 +1,7 @@
 /** \file gemm_onednn.c
  *  Products of bf16 by oneDNN, 2.x or 3.x.  A primitive belongs to one shape;
  *  its creation compiles code and takes milliseconds, so all are kept. */
+#include "kernels/cpu/amx.h"
 #include "kernels/cpu/gemm.h"
 
 #include <dnnl.h>
@@ -36,6 +37,7 @@ typedef struct kept {
   dnnl_stream_t stream;
   product *products; // owned [room]; the first n are used
   int n, room;
+  bool has_amx;
 } kept;
 
 static void destroy_product(product *p)
@@ -99,12 +101,20 @@ static way choose_way(void)
 
 rt_err k_gemm_open(void **out)
 {
+  const way by = choose_way();
   *out = NULL;
-  if (choose_way() < BY_AVX512)
+  if (by < BY_AVX512)
     return RT_OK;
-  *out = calloc(1, sizeof(kept));
-  RT_CHECK(*out != NULL, RT_ERR_MEM, "products of bf16");
+  kept *const k = calloc(1, sizeof *k);
+  *out = k;
+  RT_CHECK(k != NULL, RT_ERR_MEM, "products of bf16");
+  k->has_amx = by == BY_AMX && k_amx_permitted();
   return RT_OK;
+}
+
+bool k_gemm_has_amx(const k_ctx *ctx)
+{
+  return ctx->backend != NULL && ((const kept *)ctx->backend)->has_amx;
 }
 
 const char *k_gemm_bf16_library(void)

@@ -70,9 +70,9 @@ size_t k_workspace_cpu(const k_ctx *ctx, k_id kernel, const void *args)
                ? k_gemm_panel_bytes()
                : 0;
   case K_attn_fwd:
-    return threads + k_attn_fwd_copies(ctx->n_threads, args);
+    return k_attn_fwd_bytes(ctx, args);
   case K_attn_bwd:
-    return threads + k_attn_bwd_copies(ctx->n_threads, args);
+    return k_attn_bwd_bytes(ctx, args);
   case K_topk:
     return threads;
   case K_loss_coef: // what each token adds

@@ -2,6 +2,8 @@
  *  Attention against plain loops in double, and its backward against finite
  *  differences.
  *  ranks: 1 */
+#include "base/bf16.h"
+#include "kernels/cpu/gemm.h"
 #include "support/tensor.h"
 
 /** One problem: \a k_attn_fwd_args and backward of a type point into it. */
@@ -279,8 +281,133 @@ static void test_threads(void)
   }
 }
 
+/** The numbers of a tensor, or memory for them, in bf16. */
+static rt_view low_of(const tensor *t)
+{
+  const int64_t n = t->rows * t->ld;
+  rt_view v = rt_view_of(tensor_memory((size_t)n * sizeof(rt_bf16)), RT_BF16,
+                         t->rows, t->cols);
+  v.ld = t->ld;
+  for (int64_t i = 0; i < n; i++)
+    ((rt_bf16 *)v.data)[i] = rt_bf16_put(t->f[i]);
+  return v;
+}
+
+/** Round the numbers of a tensor, so that bf16 has the same. */
+static void round_off(tensor *t)
+{
+  for (int64_t r = 0; r < t->rows; r++)
+    for (int64_t c = 0; c < t->cols; c++)
+      tensor_set(t, r, c,
+                 (double)rt_bf16_get(rt_bf16_put(t->f[r * t->ld + c])));
+}
+
+/** The outputs of both passes in bf16. */
+typedef struct low_outputs {
+  rt_view o, lse, dq, dk, dv;
+} low_outputs;
+
+static low_outputs run_low(const scene *s, void *backend, int n_threads)
+{
+  const low_outputs out = {low_of(&s->o), tensor_view(&s->lse, RT_F32),
+                           low_of(&s->dq), low_of(&s->dk), low_of(&s->dv)};
+  const k_attn_bwd_args b = {
+      .q = low_of(&s->q),
+      .k = low_of(&s->k),
+      .v = low_of(&s->v),
+      .doc_start = tensor_ints(s->doc_start, s->batch * s->t_q, 1),
+      .o = out.o,
+      .lse = out.lse,
+      .d_o = low_of(&s->d_o),
+      .dq = out.dq,
+      .dk = out.dk,
+      .dv = out.dv,
+      .batch = s->batch,
+      .t_q = s->t_q,
+      .t_k = s->t_k,
+      .n_heads = s->heads,
+      .n_kv_heads = s->kv_heads,
+      .head_dim = s->hd,
+      .scale = s->scale};
+  const k_attn_fwd_args f = {
+      b.q,   b.k,   b.v,       b.doc_start,  b.o,        b.lse,  b.batch,
+      b.t_q, b.t_k, b.n_heads, b.n_kv_heads, b.head_dim, b.scale};
+  k_ctx ctx = tensor_ctx(n_threads);
+  ctx.backend = backend;
+  memset(ctx.workspace, 0xff, ctx.workspace_bytes); // NaN
+  CU_ASSERT_FATAL(k_workspace_cpu(&ctx, K_attn_fwd, &f) <= ctx.workspace_bytes);
+  CU_ASSERT_FATAL(k_workspace_cpu(&ctx, K_attn_bwd, &b) <= ctx.workspace_bytes);
+  k_table_cpu()[K_attn_fwd].fn[K_SET_BF16](&ctx, &f);
+  k_table_cpu()[K_attn_bwd].fn[K_SET_BF16](&ctx, &b);
+  RT_OKAY(ctx.err);
+  return out;
+}
+
+/** Is it right to the rounding of bf16, and nothing written beside it? */
+static void check_low(const rt_view *got, const tensor *want, const char *what)
+{
+  double difference = 0.0, norm = 0.0;
+  for (int64_t r = 0; r < got->rows; r++)
+    for (int64_t c = 0; c < got->ld; c++) {
+      const rt_bf16 x = ((const rt_bf16 *)got->data)[r * got->ld + c];
+      const double w = want->d[r * want->ld + c];
+      const double e = (double)rt_bf16_get(x) - w;
+      difference += e * e;
+      norm += w * w;
+      CU_ASSERT(c < got->cols || e == 0.0);
+    }
+  const double error = sqrt(difference / norm);
+  CU_ASSERT(error < 5e-3);
+  if (!(error < 5e-3))
+    fprintf(stderr, "%s in bf16: error %g\n", what, error);
+}
+
+static bool same_low(const rt_view *a, const rt_view *b)
+{
+  return memcmp(a->data, b->data,
+                (size_t)(a->rows * a->ld) * sizeof(rt_bf16)) == 0;
+}
+
+static void check_scene_low(scene s, void *backend)
+{
+  round_off(&s.q);
+  round_off(&s.k);
+  round_off(&s.v);
+  round_off(&s.d_o);
+  forward(&s, RT_F64, 1);
+  backward(&s, RT_F64, 1);
+  const low_outputs one = run_low(&s, backend, 1);
+  check_low(&one.o, &s.o, "o");
+  check_low(&one.dq, &s.dq, "dq");
+  check_low(&one.dk, &s.dk, "dk");
+  check_low(&one.dv, &s.dv, "dv");
+  const low_outputs three = run_low(&s, backend, 3);
+  CU_ASSERT(same_low(&one.o, &three.o));
+  CU_ASSERT(same_low(&one.dq, &three.dq));
+  CU_ASSERT(same_low(&one.dk, &three.dk));
+  CU_ASSERT(same_low(&one.dv, &three.dv));
+}
+
+/** By panels in f32, and by what this processor has, such as AMX. */
+static void test_bf16(void)
+{
+  void *kept = NULL;
+  RT_OKAY(k_gemm_open(&kept));
+  for (int i = 0; i < 4; i++) {
+    void *const backend = i / 2 == 0 ? NULL : kept;
+    const bool documents = i % 2 != 0;
+    check_scene_low(make(3, 7, 7, 4, 2, 6, documents), backend);
+    check_scene_low(make(2, 150, 150, 4, 2, 64, documents), backend);
+    check_scene_low(make(1, 200, 200, 3, 1, 100, documents), backend);
+    check_scene_low(make(2, 70, 200, 4, 1, 8, documents), backend);
+    check_scene_low(make(1, 1, 130, 2, 2, 32, documents), backend);
+  }
+  k_gemm_close(kept);
+}
+
 RT_TEST_MAIN("attention", {"plain loops", test_plain},
              {"more keys than queries", test_cache},
              {"backward against differences", test_differences},
              {"large scores and NaN", test_extremes},
-             {"any number of threads, same bits", test_threads})
+             {"any number of threads, same bits", test_threads},
+             {"bf16, also by AMX", test_bf16})
