@@ -25,7 +25,7 @@ import sys
 import tempfile
 import threading
 
-from bench_store import store
+from bench_store import capture_s, store
 from plan_memory import extremes
 
 DEMO = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "inputs",
@@ -420,11 +420,11 @@ class Bench:
                 continue
             if keys:
                 self.make("teacher")
-            self.put(key, min(self.rival(mode, keys + BF16, how)[0]
+            self.put(key, min(self.rival_step(mode, keys + BF16, how)[0]
                               for how in ("autocast", "bf16")), "ratio", bar, True)
 
-    def rival(self, mode, keys, how="fp32"):
-        """Seconds of our step and of PyTorch's; peaks of memory in MiB."""
+    def rival(self, mode, how, ours):
+        """Medians of ours() and of PyTorch's seconds; its peak in MiB."""
         rival = subprocess.Popen(
             [self.venv + "/bin/python",
              os.path.join(os.path.dirname(__file__), "rival_torch.py"), mode,
@@ -437,15 +437,33 @@ class Bench:
             return statistics.median(json.loads(rival.stdout.readline()))
 
         theirs()  # when it answers, it has compiled
-        ours_s, theirs_s = self.alternate(lambda: self.step(1, 2, *keys), theirs)
+        ours_s, theirs_s = self.alternate(ours, theirs)
         with Peak(lambda: [rival.pid]) as torch:
             theirs()
         rival.stdin.close()
         rival.wait()
+        return ours_s, theirs_s, torch.mib
+
+    def rival_step(self, mode, keys, how="fp32"):
+        """PyTorch's seconds of a step over ours; our peak of memory over its."""
+        ours_s, theirs_s, theirs = self.rival(
+            mode, how, lambda: self.step(1, 2, *keys))
         ours = self.peak(*keys)
         print(f"  {mode}, {how}: ours {N / ours_s:.0f} tokens/s, {ours:.0f} MiB; "
-              f"torch.compile {N / theirs_s:.0f}, {torch.mib:.0f}")
-        return theirs_s / ours_s, ours / torch.mib
+              f"torch.compile {N / theirs_s:.0f}, {theirs:.0f}")
+        return theirs_s / ours_s, ours / theirs
+
+    def capture_low(self):
+        """Capture of a teacher in bf16, encoded and written, against PyTorch's
+        forward pass, log-softmax and top-k."""
+        if not self.has_fast_bf16():
+            return
+        self.make("teacher")
+        ours_s, theirs_s, _ = self.rival("capture", "bf16", lambda: N * capture_s(
+            self, "teacher.dtype=bf16", "capture.top_k=100", "capture.top_p=1"))
+        print(f"  capture, bf16: ours {N / ours_s:.0f} tokens/s; torch.compile "
+              f"{N / theirs_s:.0f}")
+        self.put("capture.bf16", theirs_s / ours_s, "ratio", 1.5, True)
 
 
 def main():
@@ -489,17 +507,19 @@ def main():
             b.low()
         if a.real and b.wants("train.lm.fp32.vs_torch_compile",
                               "train.lm.memory_vs_torch"):
-            speed, memory = b.rival("lm", [])
+            speed, memory = b.rival_step("lm", [])
             b.put("train.lm.fp32.vs_torch_compile", speed, "ratio", 1.1, True)
             b.put("train.lm.memory_vs_torch", memory, "ratio", 0.6, False)
         if a.real and b.wants("train.online.fp32.vs_torch_compile"):
             b.make("teacher")
-            speed, _ = b.rival("online", ONLINE)
+            speed, _ = b.rival_step("online", ONLINE)
             b.put("train.online.fp32.vs_torch_compile", speed, "ratio", 1.25,
                   True)
         if a.real and b.wants("train.lm.bf16.vs_torch_compile",
                               "train.online.bf16.vs_torch_compile"):
             b.rivals_low()
+        if a.real and b.wants("capture.bf16"):
+            b.capture_low()
         if a.real:
             store(b)
     finally:

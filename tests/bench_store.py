@@ -110,11 +110,11 @@ def bare_s(b):
     return seconds / (8 * 512)
 
 
-def capture_s(b):
+def capture_s(b, *keys):
     """Seconds per token of a capture, from its first forward pass until the last
     shard is sealed on disk."""
     said = b.retort(1, 2, "capture", DECK, *smollm2(b), "capture.dir=overhead",
-                    f"capture.rows={CAPTURE_ROWS}", "capture.shard_rows=16")
+                    f"capture.rows={CAPTURE_ROWS}", "capture.shard_rows=16", *keys)
     shutil.rmtree(os.path.join(b.work, "overhead"))
     return 1 / float(re.findall(r"capture 100\.0%.* (\d+) tok/s", said)[-1])
 
