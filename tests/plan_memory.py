@@ -41,9 +41,14 @@ DATASETS = {"dataset": ["capture.top_k=100"],
 TP2 = ["student.tp=2", "teacher.tp=2"]
 DEEP = ["train", "deck.yaml", "student.blocks=8", "train.length=1 steps"]
 BF16 = ["run.dtype=bf16"]
+LARGE = ["train", "deck.yaml", "data.seq=512", "student.vocab=49152",
+         "student.width=512", "student.blocks=8", "student.ffn=1408"]
 SHORT = ["train.length=1 steps"]
 RUNS = {  # name: ranks, arguments
     "lm": (1, ["train", "deck.yaml"]),
+    "lm, 2 threads": (1, ["train", "deck.yaml", "run.threads=2"]),
+    "lm, 4 threads": (1, ["train", "deck.yaml", "run.threads=4"]),
+    "48.8 M, 2 threads": (1, LARGE + ["run.threads=2"]),
     "lm dp 2": (2, ["train", "deck.yaml"]),
     "lm tp 2": (2, ["train", "deck.yaml", "student.tp=2"]),
     "lm deep": (1, DEEP),

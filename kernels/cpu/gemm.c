@@ -5,6 +5,7 @@
 #include "kernels/cpu/copy.h"
 #include "kernels/cpu/table_cpu.h"
 #include <omp.h>
+#include <stdlib.h>
 
 /** Do the sizes match?  The shapes in the table cannot express transposition.
  */
@@ -24,6 +25,28 @@ static bool types_fit(const k_gemm_args *g)
   const rt_dtype a = g->a.dtype, c = g->c.dtype;
   return a == g->b.dtype && (a == c || (a == RT_BF16 && c == RT_F32)) &&
          (g->addend.data == NULL || g->addend.dtype == c);
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+  return a > b ? a : b;
+}
+
+rt_err k_gemm_touch(const k_ctx *ctx, int64_t rows, int64_t cols, int64_t terms)
+{
+  // all are zeros, so one block stands for all three
+  const int64_t most = larger(rows * cols, terms * larger(rows, cols));
+  float *const zeros = calloc((size_t)most, sizeof *zeros);
+  RT_CHECK(zeros != NULL, RT_ERR_MEM, "a product of %lld x %lld",
+           (long long)rows, (long long)cols);
+  const k_gemm_args product = {.a = rt_view_of(zeros, RT_F32, rows, terms),
+                               .b = rt_view_of(zeros, RT_F32, terms, cols),
+                               .c = rt_view_of(zeros, RT_F32, rows, cols),
+                               .alpha = 1.0};
+  omp_set_num_threads(ctx->n_threads);
+  k_gemm_inside(&product);
+  free(zeros);
+  return RT_OK;
 }
 
 void k_gemm_cpu(k_ctx *ctx, const void *args)

@@ -10,6 +10,11 @@
  *  inside a parallel region. */
 void k_gemm_inside(const k_gemm_args *args);
 
+/** Compute a product of zeros, C of \a rows x \a cols with sums of \a terms, so
+ *  that the library has the memory that it keeps for packed panels. */
+RT_MUST rt_err k_gemm_touch(const k_ctx *ctx, int64_t rows, int64_t cols,
+                            int64_t terms);
+
 /** What products of bf16 keep from call to call, for k_ctx.backend; *out is
  *  NULL where oneDNN is not built in, or k_gemm_panels is faster on this
  *  processor. */

@@ -235,6 +235,7 @@ rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,
                   (double)rt_logits_memory(job->dataset) + reading_bytes);
   }
   RT_TRY(rt_agree(world, read_inputs(job)));
+  RT_TRY(rt_agree(world, rt_job_note_products(job)));
   RT_TRY(rt_job_same_inputs(job));
   return job->dataset != NULL ? match_dataset(job) : RT_OK;
 }

@@ -16,6 +16,9 @@
 /** Record the current memory of the process, before the job allocates anything,
  *  and what it will touch of its libraries. */
 void rt_job_note_base(rt_job *job);
+/** Add what the library of products keeps, by a product as large as those of
+ *  the job's models. */
+RT_MUST rt_err rt_job_note_products(rt_job *job);
 /** Count the memory that the ranks of \a comm share: what this rank sees, and
  *  what others contribute. */
 void rt_job_beside_shared(rt_job *job, const rt_comm *comm);
