@@ -5,7 +5,13 @@
 
 /** Rows of a tile register, and its columns in 32 bits: an f32, or two terms of
  *  a sum in bf16. */
-enum { TILE = 16, TILE_SIZE = TILE * TILE, PAIR = 2, BLOCK = K_AMX_BLOCK };
+enum { TILE = 16, TILE_SIZE = TILE * TILE, PAIR = 2 };
+
+static uint32_t *tile_at(const k_amx_factor *f, int64_t l, int64_t j)
+{
+  return f->at +
+         (l / K_AMX_STEP * f->k_step + j / TILE * f->n_step) * TILE_SIZE;
+}
 
 static uint32_t *head_in(const k_amx_area *s, int64_t head)
 {
@@ -14,15 +20,15 @@ static uint32_t *head_in(const k_amx_area *s, int64_t head)
 
 k_amx_factor k_amx_across(const k_amx_area *s, int64_t head, int64_t row)
 {
-  const int64_t n = s->cols / (PAIR * TILE);
+  const int64_t n = s->cols / K_AMX_STEP;
   return (k_amx_factor){head_in(s, head) + row / TILE * n * TILE_SIZE, 1, n};
 }
 
 k_amx_factor k_amx_along(const k_amx_area *s, int64_t head, int64_t row)
 {
   const int64_t n = s->cols / TILE;
-  return (k_amx_factor){head_in(s, head) + row / (PAIR * TILE) * n * TILE_SIZE,
-                        n, 1};
+  return (k_amx_factor){head_in(s, head) + row / K_AMX_STEP * n * TILE_SIZE, n,
+                        1};
 }
 
 #ifdef __x86_64__
@@ -78,7 +84,7 @@ K_AMX static void multiply_tiles(const k_amx_product *p, int64_t i, int64_t j)
     _tile_zero(3);
   }
   const rt_bf16 *a = p->a + i * p->lda;
-  const uint32_t *b = p->b.at + j / TILE * p->b.n_step * TILE_SIZE;
+  const uint32_t *b = tile_at(&p->b, 0, j);
   for (int64_t l = 0; l < p->k; l += PAIR * TILE) {
     _tile_loadd(4, a + l, a_step);
     _tile_loadd(5, a + l + TILE * p->lda, a_step);
@@ -103,45 +109,109 @@ void k_amx_multiply(k_amx_product p)
       multiply_tiles(&p, i, j);
 }
 
-/** Lanes for \a n of 16 numbers. */
-static __mmask16 lanes(int64_t n)
+// whole loops, so that arrays of vectors are registers
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/** 16 x 16 numbers of 32 bits across their diagonal. */
+K_AMX static inline void transpose(__m512i r[TILE])
 {
-  return (__mmask16)(n <= 0 ? 0 : n >= TILE ? 0xffff : (1 << n) - 1);
+  __m512i t[TILE];
+  UNROLL
+  for (int i = 0; i < TILE; i += 4) { // blocks of 4 x 4
+    const __m512i a = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    const __m512i b = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    const __m512i c = _mm512_unpacklo_epi32(r[i + 2], r[i + 3]);
+    const __m512i d = _mm512_unpackhi_epi32(r[i + 2], r[i + 3]);
+    t[i] = _mm512_unpacklo_epi64(a, c);
+    t[i + 1] = _mm512_unpackhi_epi64(a, c);
+    t[i + 2] = _mm512_unpacklo_epi64(b, d);
+    t[i + 3] = _mm512_unpackhi_epi64(b, d);
+  }
+  UNROLL
+  for (int i = 0; i < 4; i++) { // their places
+    const __m512i a = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88);
+    const __m512i b = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xdd);
+    const __m512i c = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88);
+    const __m512i d = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xdd);
+    r[i] = _mm512_shuffle_i32x4(a, c, 0x88);
+    r[i + 4] = _mm512_shuffle_i32x4(b, d, 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(a, c, 0xdd);
+    r[i + 12] = _mm512_shuffle_i32x4(b, d, 0xdd);
+  }
 }
 
-K_AMX void k_amx_pack_across(rt_view x, const k_amx_area *s, int64_t head,
-                             int64_t row)
+/** \a n low bits. */
+static uint32_t bits(int64_t n)
 {
-  uint32_t *to = (uint32_t *)k_amx_across(s, head, row).at;
-  const __m512i each = _mm512_mullo_epi32(
-      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-      _mm512_set1_epi32((int)x.ld));
-  for (int64_t r = 0; r < BLOCK; r += TILE)
-    for (int64_t c = 0; c < s->cols; c += PAIR, to += TILE) {
-      const __mmask16 m = c < x.cols ? lanes(x.rows - r) : 0;
-      const __m512i pairs = _mm512_mask_i32gather_epi32(
-          _mm512_setzero_si512(), m, each,
-          (const rt_bf16 *)x.data + (m != 0 ? r * x.ld + c : 0), 2);
-      _mm512_storeu_si512(to, pairs);
+  return n <= 0 ? 0 : n >= 32 ? ~0U : (1U << n) - 1;
+}
+
+/** 32 columns of row \a r from column \a c on; zeros beyond the view. */
+K_AMX static inline __m512i load_row(const rt_view *x, int64_t r, int64_t c)
+{
+  if (r >= x->rows)
+    return _mm512_setzero_si512();
+  return _mm512_maskz_loadu_epi16(bits(x->cols - c),
+                                  (const rt_bf16 *)x->data + r * x->ld + c);
+}
+
+/** Rows r and r + 1, 16 columns from \a c on, as pairs. */
+K_AMX static inline __m512i load_pairs(const rt_view *x, int64_t r, int64_t c)
+{
+  const __mmask16 m = (__mmask16)bits(x->cols - c);
+  const rt_bf16 *at = (const rt_bf16 *)x->data + r * x->ld + c;
+  const __m256i low = _mm256_maskz_loadu_epi16(r < x->rows ? m : 0, at);
+  const __m256i high =
+      _mm256_maskz_loadu_epi16(r + 1 < x->rows ? m : 0, at + x->ld);
+  return _mm512_or_si512(_mm512_cvtepu16_epi32(low),
+                         _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
+}
+
+K_AMX void k_amx_pack_across(rt_view x, const k_amx_factor *to, int64_t k,
+                             int64_t n)
+{
+  for (int64_t j = 0; j < n; j += TILE)
+    for (int64_t l = 0; l < k; l += K_AMX_STEP) {
+      __m512i r[TILE];
+      UNROLL
+      for (int i = 0; i < TILE; i++)
+        r[i] = load_row(&x, j + i, l);
+      transpose(r);
+      uint32_t *const tile = tile_at(to, l, j);
+      UNROLL
+      for (int i = 0; i < TILE; i++)
+        _mm512_storeu_si512(tile + i * TILE, r[i]);
     }
 }
 
-K_AMX void k_amx_pack_along(rt_view x, const k_amx_area *s, int64_t head,
-                            int64_t row)
+K_AMX void k_amx_pack_along(rt_view x, const k_amx_factor *to, int64_t k,
+                            int64_t n)
 {
-  uint32_t *const to = (uint32_t *)k_amx_along(s, head, row).at;
-  for (int64_t r = 0; r < BLOCK; r += PAIR)
-    for (int64_t c = 0; c < s->cols; c += TILE) {
-      const __mmask16 m = lanes(x.cols - c);
-      const rt_bf16 *from = (const rt_bf16 *)x.data + r * x.ld + c;
-      const __m256i low = _mm256_maskz_loadu_epi16(r < x.rows ? m : 0, from);
-      const __m256i high =
-          _mm256_maskz_loadu_epi16(r + 1 < x.rows ? m : 0, from + x.ld);
-      const int64_t tile = r / (PAIR * TILE) * (s->cols / TILE) + c / TILE;
-      _mm512_storeu_si512(
-          to + tile * TILE_SIZE + r % (PAIR * TILE) / PAIR * TILE,
-          _mm512_or_si512(_mm512_cvtepu16_epi32(low),
-                          _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16)));
+  for (int64_t l = 0; l < k; l += K_AMX_STEP)
+    for (int64_t j = 0; j < n; j += TILE) {
+      uint32_t *const tile = tile_at(to, l, j);
+      UNROLL
+      for (int i = 0; i < TILE; i++)
+        _mm512_storeu_si512(tile + i * TILE, load_pairs(&x, l + PAIR * i, j));
+    }
+}
+
+K_AMX void k_amx_transpose(rt_view x, rt_bf16 *to, int64_t ld, int64_t m)
+{
+  for (int64_t i = 0; i < m; i += TILE)
+    for (int64_t l = 0; l < ld; l += K_AMX_STEP) {
+      __m512i r[TILE];
+      UNROLL
+      for (int p = 0; p < TILE; p++)
+        r[p] = load_pairs(&x, l + PAIR * p, i);
+      transpose(r);
+      UNROLL
+      for (int p = 0; p < TILE; p++)
+        _mm512_storeu_si512(to + (i + p) * ld + l, r[p]);
     }
 }
 
@@ -165,21 +235,28 @@ void k_amx_multiply(k_amx_product p)
   (void)p;
 }
 
-void k_amx_pack_across(rt_view x, const k_amx_area *s, int64_t head,
-                       int64_t row)
+void k_amx_pack_across(rt_view x, const k_amx_factor *to, int64_t k, int64_t n)
 {
   (void)x;
-  (void)s;
-  (void)head;
-  (void)row;
+  (void)to;
+  (void)k;
+  (void)n;
 }
 
-void k_amx_pack_along(rt_view x, const k_amx_area *s, int64_t head, int64_t row)
+void k_amx_pack_along(rt_view x, const k_amx_factor *to, int64_t k, int64_t n)
 {
   (void)x;
-  (void)s;
-  (void)head;
-  (void)row;
+  (void)to;
+  (void)k;
+  (void)n;
+}
+
+void k_amx_transpose(rt_view x, rt_bf16 *to, int64_t ld, int64_t m)
+{
+  (void)x;
+  (void)to;
+  (void)ld;
+  (void)m;
 }
 
 #endif

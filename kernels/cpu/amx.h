@@ -31,7 +31,7 @@ void k_amx_end(void);
 /** The second factor of a product, [k, n], in tiles of 32 terms and 16
  *  columns. */
 typedef struct k_amx_factor {
-  const uint32_t *at;
+  uint32_t *at;
   int64_t k_step, n_step; // from one tile to the next, in tiles
 } k_amx_factor;
 
@@ -48,7 +48,7 @@ typedef struct k_amx_product {
 void k_amx_multiply(k_amx_product p);
 
 /** The numbers of an operand as second factors: \a t rows of \a cols for each
- *  head, padded with zeros to multiples of K_AMX_BLOCK and K_AMX_STEP. */
+ *  head, padded with zeros to multiples of K_AMX_STEP. */
 typedef struct k_amx_area {
   uint32_t *at;
   int64_t t, cols;
@@ -58,11 +58,12 @@ typedef struct k_amx_area {
 k_amx_factor k_amx_across(const k_amx_area *s, int64_t head, int64_t row);
 /** The factor whose terms are rows of the operand, from \a row on. */
 k_amx_factor k_amx_along(const k_amx_area *s, int64_t head, int64_t row);
-/** Write K_AMX_BLOCK rows, of which \a x has the first ones.  Its columns are
- *  even in number. */
-void k_amx_pack_across(rt_view x, const k_amx_area *s, int64_t head,
-                       int64_t row);
-void k_amx_pack_along(rt_view x, const k_amx_area *s, int64_t head,
-                      int64_t row);
+/** Pack a second factor [k, n], sizes in whole tiles, with zeros beyond \a x:
+ *  its columns are rows of x, its terms columns of x; or the reverse. */
+void k_amx_pack_across(rt_view x, const k_amx_factor *to, int64_t k, int64_t n);
+void k_amx_pack_along(rt_view x, const k_amx_factor *to, int64_t k, int64_t n);
+/** A first factor [m, ld] whose rows are columns of \a x, with zeros beyond it;
+ *  m is a multiple of 16, ld of K_AMX_STEP. */
+void k_amx_transpose(rt_view x, rt_bf16 *to, int64_t ld, int64_t m);
 
 #endif

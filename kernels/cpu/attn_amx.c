@@ -16,8 +16,8 @@
 
 #include <omp.h>
 
-enum { BLOCK = K_AMX_BLOCK }; // queries or keys of a tile of scores
-enum { MOST_COLS = 256 };     // of a head
+enum { BLOCK = 64 };      // queries or keys of a tile of scores
+enum { MOST_COLS = 256 }; // of a head
 
 static int64_t smaller(int64_t a, int64_t b)
 {
@@ -221,6 +221,20 @@ static void forward_block(const work *w, const scratch *t, int64_t b, int64_t h,
   put_block(w, t->sum, r.sum, queries_of(&w->o, w, b, h, q0));
 }
 
+static void pack_across(rt_view x, const k_amx_area *s, int64_t head,
+                        int64_t row)
+{
+  const k_amx_factor to = k_amx_across(s, head, row);
+  k_amx_pack_across(x, &to, s->cols, BLOCK);
+}
+
+static void pack_along(rt_view x, const k_amx_area *s, int64_t head,
+                       int64_t row)
+{
+  const k_amx_factor to = k_amx_along(s, head, row);
+  k_amx_pack_along(x, &to, BLOCK, s->cols);
+}
+
 /** Pack block number \a i of the keys of all sequences and heads. */
 static void pack_keys(const work *w, int64_t i)
 {
@@ -228,13 +242,13 @@ static void pack_keys(const work *w, int64_t i)
   const int64_t b = head / w->n_kv_heads, g = head % w->n_kv_heads;
   const rt_view k = keys_of(&w->k, w, b, g, k0),
                 v = keys_of(&w->v, w, b, g, k0);
-  k_amx_pack_across(k, &w->k_across, head, k0);
+  pack_across(k, &w->k_across, head, k0);
   if (w->k_along.at == NULL) {
-    k_amx_pack_along(v, &w->v_along, head, k0);
+    pack_along(v, &w->v_along, head, k0);
     return;
   }
-  k_amx_pack_along(k, &w->k_along, head, k0);
-  k_amx_pack_across(v, &w->v_across, head, k0);
+  pack_along(k, &w->k_along, head, k0);
+  pack_across(v, &w->v_across, head, k0);
 }
 
 /** delta = sum of do o. */
@@ -257,10 +271,10 @@ static void pack_queries(const work *w, int64_t i)
   const rt_view o = queries_of(&w->o, w, b, h, q0);
   const float *lse = (const float *)w->lse.data + b * w->t_q * w->lse.ld + h;
   float *const z = w->z + i * BLOCK, *const delta = w->delta + i * BLOCK;
-  k_amx_pack_across(q, &w->q_across, head, q0);
-  k_amx_pack_along(q, &w->q_along, head, q0);
-  k_amx_pack_across(d_o, &w->do_across, head, q0);
-  k_amx_pack_along(d_o, &w->do_along, head, q0);
+  pack_across(q, &w->q_across, head, q0);
+  pack_along(q, &w->q_along, head, q0);
+  pack_across(d_o, &w->do_across, head, q0);
+  pack_along(d_o, &w->do_along, head, q0);
   for (int64_t r = 0; r < BLOCK; r++) {
     const bool is = r < q.rows;
     z[r] = is ? lse[(q0 + r) * w->lse.ld] : 0.0F;
@@ -479,7 +493,7 @@ static space behind_threads(const k_ctx *ctx)
 
 bool k_attn_has_amx(const k_ctx *ctx, int64_t head_dim)
 {
-  return k_gemm_has_amx(ctx) && head_dim <= MOST_COLS && head_dim % 2 == 0;
+  return k_gemm_has_amx(ctx) && head_dim <= MOST_COLS;
 }
 
 size_t k_attn_fwd_amx_bytes(const k_ctx *ctx, const k_attn_fwd_args *args)

@@ -49,6 +49,15 @@ rt_err k_gemm_touch(const k_ctx *ctx, int64_t rows, int64_t cols, int64_t terms)
   return RT_OK;
 }
 
+size_t k_gemm_bytes(const k_ctx *ctx, const k_gemm_args *g)
+{
+  if (g->a.dtype != RT_BF16)
+    return 0;
+  if (k_gemm_has_amx(ctx))
+    return k_gemm_amx_bytes(ctx);
+  return ctx->backend != NULL ? 0 : k_gemm_panel_bytes();
+}
+
 void k_gemm_cpu(k_ctx *ctx, const void *args)
 {
   const k_gemm_args *g = args;
@@ -71,6 +80,8 @@ void k_gemm_cpu(k_ctx *ctx, const void *args)
   omp_set_num_threads(ctx->n_threads);
   if (g->a.dtype != RT_BF16)
     k_gemm_inside(g);
+  else if (k_gemm_has_amx(ctx))
+    k_gemm_amx(ctx, g);
   else if (ctx->backend != NULL)
     k_gemm_onednn(ctx, g);
   else

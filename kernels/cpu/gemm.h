@@ -15,6 +15,9 @@ void k_gemm_inside(const k_gemm_args *args);
 RT_MUST rt_err k_gemm_touch(const k_ctx *ctx, int64_t rows, int64_t cols,
                             int64_t terms);
 
+/** Workspace of the gemm kernel. */
+size_t k_gemm_bytes(const k_ctx *ctx, const k_gemm_args *args);
+
 /** What products of bf16 keep from call to call, for k_ctx.backend; *out is
  *  NULL where oneDNN is not built in, or k_gemm_panels is faster on this
  *  processor. */
@@ -26,6 +29,9 @@ bool k_gemm_has_amx(const k_ctx *ctx);
 size_t k_gemm_onednn_bytes(const k_ctx *ctx);
 /** The gemm kernel in bf16 by oneDNN; ctx->backend is not NULL. */
 void k_gemm_onednn(k_ctx *ctx, const k_gemm_args *args);
+/** The same by AMX, in k_gemm_amx_bytes of the workspace. */
+void k_gemm_amx(k_ctx *ctx, const k_gemm_args *args);
+size_t k_gemm_amx_bytes(const k_ctx *ctx);
 /** The same by CBLAS, from panels in f32 that take k_gemm_panel_bytes of the
  *  workspace. */
 void k_gemm_panels(k_ctx *ctx, const k_gemm_args *args);

@@ -88,7 +88,7 @@ static const char *const names[] = {
     [FOR_SPEED] = "bf16 by CBLAS in f32 (faster than this processor's "
                   "avx512_bf16)",
     [BY_AVX512] = "bf16 by oneDNN " VERSION " (avx512_bf16)",
-    [BY_AMX] = "bf16 by oneDNN " VERSION " (amx)"};
+    [BY_AMX] = "bf16 by Retort's own products (amx)"};
 
 static way choose_way(void)
 {
@@ -127,7 +127,9 @@ const char *k_gemm_bf16_library(void)
 size_t k_gemm_onednn_bytes(const k_ctx *ctx)
 {
   const size_t fixed = 4608 << 10, each = 4608 << 10;
-  return ctx->backend != NULL ? fixed + each * (size_t)ctx->n_threads : 0;
+  return ctx->backend != NULL && !k_gemm_has_amx(ctx)
+             ? fixed + each * (size_t)ctx->n_threads
+             : 0;
 }
 
 /** Made by the first product, as most runs have none. */

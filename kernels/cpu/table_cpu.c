@@ -65,10 +65,7 @@ size_t k_workspace_cpu(const k_ctx *ctx, k_id kernel, const void *args)
   const size_t threads = (size_t)ctx->n_threads * K_THREAD_BYTES;
   switch (kernel) {
   case K_gemm:
-    return ((const k_gemm_args *)args)->a.dtype == RT_BF16 &&
-                   ctx->backend == NULL
-               ? k_gemm_panel_bytes()
-               : 0;
+    return k_gemm_bytes(ctx, args);
   case K_attn_fwd:
     return k_attn_fwd_bytes(ctx, args);
   case K_attn_bwd:

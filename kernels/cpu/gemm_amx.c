@@ -1,0 +1,227 @@
+/** \file gemm_amx.c
+ *  The gemm kernel in bf16 by AMX.
+ *
+ *  C is divided into pieces, which threads take in turn.  For each piece,
+ * blocks of B become tiles in this thread's workspace, which its second cache
+ * holds, and 32 rows of A after the other meet all of them; A is read in place
+ * unless it is transposed.  The division depends on sizes and the number of
+ * threads only, and each element of C is summed in the same order by any
+ * division. */
+#include "kernels/cpu/amx.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/real.h"
+
+#include "base/split.h"
+#include <omp.h>
+
+/** Most of a piece: rows, columns, and terms at a time; and the least. */
+enum { ROWS = 512, COLS = 512, TERMS = 1024, LEAST = 128, STEP = K_AMX_STEP };
+
+/** Parts of a thread's workspace. */
+typedef struct scratch {
+  float *sums; // [ROWS, COLS]
+  rt_bf16 *a;  // [STEP, TERMS]
+  uint32_t *b; // tiles of [TERMS, COLS]
+} scratch;
+
+enum {
+  SUM_BYTES = ROWS * COLS * sizeof(float),
+  A_BYTES = STEP * TERMS * sizeof(rt_bf16),
+  B_BYTES = TERMS * COLS * sizeof(rt_bf16),
+  THREAD_BYTES = SUM_BYTES + A_BYTES + B_BYTES
+};
+
+size_t k_gemm_amx_bytes(const k_ctx *ctx)
+{
+  return (size_t)ctx->n_threads * THREAD_BYTES;
+}
+
+static scratch scratch_of(const k_ctx *ctx)
+{
+  char *const at =
+      (char *)ctx->workspace + (size_t)omp_get_thread_num() * THREAD_BYTES;
+  return (scratch){.sums = (float *)at,
+                   .a = (rt_bf16 *)(at + SUM_BYTES),
+                   .b = (uint32_t *)(at + SUM_BYTES + A_BYTES)};
+}
+
+/** How C and the sums are divided. */
+typedef struct division {
+  int64_t terms;             // of a sum
+  int64_t rows, cols, depth; // of a piece; terms at a time
+  int64_t n_rows, n_cols;    // pieces
+  bool direct;               // sums are made in C
+} division;
+
+/** The size of even pieces of at most \a most, a multiple of STEP. */
+static int64_t piece_of(int64_t n, int64_t most)
+{
+  const int64_t n_pieces = (n + most - 1) / most;
+  return rt_round_up((n + n_pieces - 1) / n_pieces, STEP);
+}
+
+static int64_t count(int64_t n, int64_t piece)
+{
+  return (n + piece - 1) / piece;
+}
+
+/** Enough pieces for all threads; a transposed A is dear to cut by columns, B
+ * by rows. */
+static division divide(const k_gemm_args *g, int n_threads)
+{
+  const int64_t m = g->c.rows, n = g->c.cols;
+  division d = {.terms = g->trans_a ? g->a.rows : g->a.cols};
+  int64_t rows = ROWS, cols = COLS;
+  for (;;) {
+    d.rows = piece_of(m, rows);
+    d.cols = piece_of(n, cols);
+    d.n_rows = count(m, d.rows);
+    d.n_cols = count(n, d.cols);
+    const bool can_cut_rows = rows > LEAST && m > LEAST;
+    const bool can_cut_cols = cols > LEAST && n > LEAST;
+    if (d.n_rows * d.n_cols >= 2 * n_threads || !(can_cut_rows || can_cut_cols))
+      break;
+    if (can_cut_rows && (g->trans_a || !can_cut_cols))
+      rows /= 2;
+    else
+      cols /= 2;
+  }
+  d.depth = piece_of(d.terms, TERMS);
+  d.direct = g->c.dtype == RT_F32 && g->alpha == 1.0 &&
+             (g->beta == 0.0 || g->beta == 1.0) && m % STEP == 0 &&
+             n % STEP == 0;
+  return d;
+}
+
+/** A piece of C. */
+typedef struct piece {
+  int64_t row, rows, col, cols; // without padding
+  int64_t cols_padded;
+} piece;
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+  return a < b ? a : b;
+}
+
+static int64_t padded(int64_t n)
+{
+  return rt_round_up(n, STEP);
+}
+
+/** Terms [k0, k0 + k) of \a n columns of op(B) from \a col on, as tiles. */
+static k_amx_factor pack_b(const k_gemm_args *g, const scratch *t,
+                           const piece *p, int64_t k0, int64_t k)
+{
+  const k_amx_factor f = {t->b, 1, padded(k) / STEP};
+  if (g->trans_b)
+    k_amx_pack_across(rt_view_cols(rt_view_rows(g->b, p->col, p->cols), k0, k),
+                      &f, padded(k), p->cols_padded);
+  else
+    k_amx_pack_along(rt_view_cols(rt_view_rows(g->b, k0, k), p->col, p->cols),
+                     &f, padded(k), p->cols_padded);
+  return f;
+}
+
+/** STEP rows of op(A), of which \a n are there: in place, or a copy with zeros
+ *  beyond. */
+static const rt_bf16 *rows_of_a(const k_gemm_args *g, const scratch *t,
+                                const int64_t at[2], const int64_t size[2],
+                                int64_t *ld)
+{
+  const int64_t n = size[0], k = size[1];
+  if (!g->trans_a && n == STEP && k % STEP == 0) {
+    *ld = g->a.ld;
+    return (const rt_bf16 *)g->a.data + at[0] * g->a.ld + at[1];
+  }
+  *ld = padded(k);
+  if (g->trans_a) {
+    k_amx_transpose(rt_view_cols(rt_view_rows(g->a, at[1], k), at[0], n), t->a,
+                    *ld, STEP);
+    return t->a;
+  }
+  for (int64_t r = 0; r < STEP; r++) {
+    rt_bf16 *const to = t->a + r * *ld;
+    const int64_t there = r < n ? k : 0;
+    if (there > 0)
+      memcpy(to, (const rt_bf16 *)g->a.data + (at[0] + r) * g->a.ld + at[1],
+             (size_t)there * sizeof *to);
+    memset(to + there, 0, (size_t)(*ld - there) * sizeof *to);
+  }
+  return t->a;
+}
+
+/** C = alpha sums + beta C for \a n rows from \a row of the piece on. */
+K_AMX static void put_sums(const k_gemm_args *g, const piece *p,
+                           const float *sums, int64_t row, int64_t n)
+{
+  const float alpha = (float)g->alpha, beta = (float)g->beta;
+  for (int64_t r = 0; r < n; r++) {
+    const int64_t at = (p->row + row + r) * g->c.ld + p->col;
+    const float *s = sums + r * p->cols_padded;
+    float *const f = (float *)g->c.data + at;
+    rt_bf16 *const b = (rt_bf16 *)g->c.data + at;
+    if (g->c.dtype == RT_F32)
+      for (int64_t c = 0; c < p->cols; c++)
+        f[c] = alpha * s[c] + (beta != 0.0F ? beta * f[c] : 0.0F);
+    else if (beta == 0.0F)
+      for (int64_t c = 0; c < p->cols; c++)
+        b[c] = rt_bf16_put(alpha * s[c]);
+    else
+      for (int64_t c = 0; c < p->cols; c++)
+        b[c] = rt_bf16_put(alpha * s[c] + beta * rt_bf16_get(b[c]));
+  }
+}
+
+static void multiply_piece(const k_gemm_args *g, const division *d,
+                           const scratch *t, const piece *p)
+{
+  const bool once = d->depth >= d->terms;
+  for (int64_t k0 = 0; k0 < d->terms; k0 += d->depth) {
+    const int64_t k = smaller(d->depth, d->terms - k0);
+    const k_amx_factor b = pack_b(g, t, p, k0, k);
+    for (int64_t r = 0; r < p->rows; r += STEP) {
+      const int64_t n = smaller(STEP, p->rows - r);
+      float *const sums = t->sums + (once ? 0 : r * p->cols_padded);
+      float *const c = (float *)g->c.data + (p->row + r) * g->c.ld + p->col;
+      int64_t lda;
+      const rt_bf16 *a =
+          rows_of_a(g, t, (int64_t[]){p->row + r, k0}, (int64_t[]){n, k}, &lda);
+      k_amx_multiply(
+          (k_amx_product){.a = a,
+                          .lda = lda,
+                          .b = b,
+                          .c = d->direct ? c : sums,
+                          .ldc = d->direct ? g->c.ld : p->cols_padded,
+                          .m = STEP,
+                          .n = p->cols_padded,
+                          .k = padded(k),
+                          .add = k0 > 0 || (d->direct && g->beta != 0.0)});
+      if (!d->direct && k0 + k == d->terms)
+        put_sums(g, p, sums, r, n);
+    }
+  }
+}
+
+void k_gemm_amx(k_ctx *ctx, const k_gemm_args *g)
+{
+  const division d = divide(g, ctx->n_threads);
+  RT_ASSERT(d.terms > 0);
+#pragma omp parallel num_threads(ctx->n_threads)
+  {
+    const scratch t = scratch_of(ctx);
+    k_amx_start();
+#pragma omp for schedule(dynamic)
+    for (int64_t i = 0; i < d.n_rows * d.n_cols; i++) {
+      const int64_t row = i % d.n_rows * d.rows, col = i / d.n_rows * d.cols;
+      const int64_t cols = smaller(d.cols, g->c.cols - col);
+      multiply_piece(g, &d, &t,
+                     &(piece){.row = row,
+                              .rows = smaller(d.rows, g->c.rows - row),
+                              .col = col,
+                              .cols = cols,
+                              .cols_padded = padded(cols)});
+    }
+    k_amx_end();
+  }
+}
