@@ -1,11 +1,13 @@
 /** \file amx.c
  *  Products in bf16 by AMX, for kernels that multiply small blocks inside a
- *  parallel region. */
+ *  parallel region, and what attention does with rows of scores. */
 #include "kernels/cpu/amx.h"
 
 /** Rows of a tile register, and its columns in 32 bits: an f32, or two terms of
  *  a sum in bf16. */
 enum { TILE = 16, TILE_SIZE = TILE * TILE, PAIR = 2 };
+/** Vectors of a row of scores. */
+enum { ROW = K_AMX_BLOCK / TILE };
 
 static uint32_t *tile_at(const k_amx_factor *f, int64_t l, int64_t j)
 {
@@ -34,6 +36,7 @@ k_amx_factor k_amx_along(const k_amx_area *s, int64_t head, int64_t row)
 #ifdef __x86_64__
 
 #include <immintrin.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -215,6 +218,97 @@ K_AMX void k_amx_transpose(rt_view x, rt_bf16 *to, int64_t ld, int64_t m)
     }
 }
 
+/** e^x as in k_exp(), and 0 for x far below. */
+K_AMX static inline __m512 exponential(__m512 x)
+{
+  const __m512 n = _mm512_roundscale_ps(
+      _mm512_mul_ps(x, _mm512_set1_ps(1.44269504F)), _MM_FROUND_TO_NEAREST_INT);
+  __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375F), x);
+  r = _mm512_fmadd_ps(n, _mm512_set1_ps(2.12194440e-4F), r);
+  __m512 p = _mm512_set1_ps(1.0F / 5040.0F);
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0F / 720.0F));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0F / 120.0F));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0F / 24.0F));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0F / 6.0F));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.5F));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0F));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0F));
+  return _mm512_scalef_ps(p, n);
+}
+
+K_AMX static inline void store_low(rt_bf16 *to, __m512 x)
+{
+  const __m256bh low = _mm512_cvtneps_pbh(x);
+  memcpy(to, &low, sizeof low);
+}
+
+/** Those of 16 numbers from \a at on that lie in the range. */
+static inline __mmask16 in_range(k_amx_range see, int64_t at)
+{
+  return (__mmask16)(bits(see.to - at) & ~bits(see.from - at));
+}
+
+K_AMX float k_amx_softmax(const float *s, k_amx_range see, float scale,
+                          float *top, rt_bf16 *p)
+{
+  const __m512 by = _mm512_set1_ps(scale);
+  __m512 x[ROW], most = _mm512_set1_ps(*top), sum = _mm512_setzero_ps();
+  UNROLL
+  for (int i = 0; i < ROW; i++) {
+    x[i] = _mm512_mul_ps(_mm512_loadu_ps(s + i * TILE), by);
+    // the second operand if one is NaN, which stays where it is
+    most = _mm512_mask_max_ps(most, in_range(see, i * TILE), x[i], most);
+  }
+  *top = _mm512_reduce_max_ps(most);
+  UNROLL
+  for (int i = 0; i < ROW; i++) {
+    const __m512 e = _mm512_maskz_mov_ps(
+        in_range(see, i * TILE),
+        exponential(_mm512_sub_ps(x[i], _mm512_set1_ps(*top))));
+    sum = _mm512_add_ps(sum, e);
+    store_low(p + i * TILE, e);
+  }
+  return _mm512_reduce_add_ps(sum);
+}
+
+K_AMX void k_amx_softmax_grad(const float *s, const float *dp, k_amx_range see,
+                              const k_amx_row *r, rt_bf16 *ds)
+{
+  const __m512 scale = _mm512_set1_ps(r->scale), z = _mm512_set1_ps(r->z);
+  const __m512 delta = _mm512_set1_ps(r->delta);
+  UNROLL
+  for (int i = 0; i < ROW; i++) {
+    const __m512 e =
+        exponential(_mm512_fmsub_ps(_mm512_loadu_ps(s + i * TILE), scale, z));
+    const __m512 d = _mm512_sub_ps(_mm512_loadu_ps(dp + i * TILE), delta);
+    store_low(ds + i * TILE, _mm512_maskz_mul_ps(in_range(see, i * TILE),
+                                                 _mm512_mul_ps(e, d), scale));
+  }
+}
+
+K_AMX void k_amx_softmax_grad_across(const float *s, const float *dp,
+                                     int32_t key, const k_amx_queries *q,
+                                     rt_bf16 *to[2])
+{
+  const __m512 scale = _mm512_set1_ps(q->scale);
+  const __m512i k = _mm512_set1_epi32(key);
+  UNROLL
+  for (int i = 0; i < ROW; i++) {
+    const int64_t at = i * TILE;
+    const __mmask16 sees =
+        _mm512_cmple_epi32_mask(_mm512_loadu_si512(q->from + at), k) &
+        _mm512_cmple_epi32_mask(k, _mm512_loadu_si512(q->last + at));
+    const __m512 e = _mm512_maskz_mov_ps(
+        sees, exponential(_mm512_fmsub_ps(_mm512_loadu_ps(s + at), scale,
+                                          _mm512_loadu_ps(q->z + at))));
+    const __m512 d =
+        _mm512_sub_ps(_mm512_loadu_ps(dp + at), _mm512_loadu_ps(q->delta + at));
+    store_low(to[0] + at, e);
+    store_low(to[1] + at,
+              _mm512_maskz_mul_ps(sees, _mm512_mul_ps(e, d), scale));
+  }
+}
+
 #else
 
 bool k_amx_permitted(void)
@@ -257,6 +351,37 @@ void k_amx_transpose(rt_view x, rt_bf16 *to, int64_t ld, int64_t m)
   (void)to;
   (void)ld;
   (void)m;
+}
+
+float k_amx_softmax(const float *s, k_amx_range see, float scale, float *top,
+                    rt_bf16 *p)
+{
+  (void)s;
+  (void)see;
+  (void)scale;
+  (void)top;
+  (void)p;
+  return 0.0F;
+}
+
+void k_amx_softmax_grad(const float *s, const float *dp, k_amx_range see,
+                        const k_amx_row *r, rt_bf16 *ds)
+{
+  (void)s;
+  (void)dp;
+  (void)see;
+  (void)r;
+  (void)ds;
+}
+
+void k_amx_softmax_grad_across(const float *s, const float *dp, int32_t key,
+                               const k_amx_queries *q, rt_bf16 *to[2])
+{
+  (void)s;
+  (void)dp;
+  (void)key;
+  (void)q;
+  (void)to;
 }
 
 #endif

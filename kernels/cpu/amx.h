@@ -8,15 +8,15 @@
 #include "base/view.h"
 #include <stdbool.h>
 
-/** Rows that are packed at once; sizes of products are multiples of the step.
- */
-enum { K_AMX_BLOCK = 64, K_AMX_STEP = 32 };
+/** Sizes of products are multiples of it. */
+enum { K_AMX_STEP = 32 };
 
 /** Compile a function for processors that have AMX. */
 #ifdef __x86_64__
 #define K_AMX                                                                  \
   __attribute__((                                                              \
-      target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,fma")))
+      target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,"           \
+             "avx512bf16,fma")))
 #else
 #define K_AMX
 #endif
@@ -65,5 +65,34 @@ void k_amx_pack_along(rt_view x, const k_amx_factor *to, int64_t k, int64_t n);
 /** A first factor [m, ld] whose rows are columns of \a x, with zeros beyond it;
  *  m is a multiple of 16, ld of K_AMX_STEP. */
 void k_amx_transpose(rt_view x, rt_bf16 *to, int64_t ld, int64_t m);
+
+/** Queries or keys of a block of scores, and numbers of its rows below. */
+enum { K_AMX_BLOCK = 64 };
+/** Keys [from, to) of a row that its query attends to; the others have no
+ *  probability. */
+typedef struct k_amx_range {
+  int64_t from, to;
+} k_amx_range;
+/** p = exp(scale s - top), where *top rises to the largest scaled score.
+ *  \return the sum of p before it was rounded */
+float k_amx_softmax(const float *s, k_amx_range see, float scale, float *top,
+                    rt_bf16 *p);
+/** What a query's row of gradients needs: its log-sum-exp, sum of do o. */
+typedef struct k_amx_row {
+  float z, delta, scale;
+} k_amx_row;
+/** ds = scale p (dp - delta), p = exp(scale s - z). */
+void k_amx_softmax_grad(const float *s, const float *dp, k_amx_range see,
+                        const k_amx_row *r, rt_bf16 *ds);
+/** The same of K_AMX_BLOCK queries, each of which attends to the keys
+ * from..last. */
+typedef struct k_amx_queries {
+  const float *z, *delta;
+  int32_t from[K_AMX_BLOCK], last[K_AMX_BLOCK];
+  float scale;
+} k_amx_queries;
+/** A row of one key and all these queries: to[0] = p, to[1] = ds. */
+void k_amx_softmax_grad_across(const float *s, const float *dp, int32_t key,
+                               const k_amx_queries *q, rt_bf16 *to[2]);
 
 #endif

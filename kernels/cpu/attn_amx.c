@@ -16,7 +16,7 @@
 
 #include <omp.h>
 
-enum { BLOCK = 64 };      // queries or keys of a tile of scores
+enum { BLOCK = K_AMX_BLOCK };
 enum { MOST_COLS = 256 }; // of a head
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -135,34 +135,14 @@ static int64_t first_block(const int32_t *start, int64_t n)
   return least / BLOCK * BLOCK;
 }
 
-/** Keys of a block, [from, to), that a query attends to. */
-typedef struct range {
-  int64_t from, to;
-} range;
-
-static range visible(const work *w, const int32_t *start, int64_t query,
-                     int64_t key0)
+/** Keys of a block that a query attends to. */
+static k_amx_range visible(const work *w, const int32_t *start, int64_t query,
+                           int64_t key0)
 {
   const int64_t past = query + w->t_k - w->t_q + 1 - key0;
   const int64_t to = past < 0 ? 0 : smaller(past, BLOCK);
   const int64_t from = *start < key0 ? 0 : *start - key0;
-  return (range){smaller(from, to), to};
-}
-
-/** One row of a block of probabilities: p = exp(scale s - top).
- *  \return their sum */
-K_AMX static float exp_row(const float *s, range see, float scale, float top,
-                           rt_bf16 *p)
-{
-  float sum = 0.0F;
-  memset(p, 0, BLOCK * sizeof *p);
-#pragma omp simd reduction(+ : sum)
-  for (int64_t j = see.from; j < see.to; j++) {
-    const float e = k_exp(s[j] * scale - top);
-    sum += e;
-    p[j] = rt_bf16_put(e);
-  }
-  return sum;
+  return (k_amx_range){smaller(from, to), to};
 }
 
 /** Running maximum and sum of each query. */
@@ -178,13 +158,12 @@ K_AMX static void softmax(const work *w, const scratch *t, running *r,
   const int64_t nq = rows_at(q0, w->t_q);
   const int32_t *start = starts_of(w, b, q0);
   for (int64_t i = 0; i < nq; i++) {
-    const float *s = t->s + i * BLOCK;
-    const range see = visible(w, start + i, q0 + i, k0);
-    const float most = k_max(s + see.from, see.to - see.from) * w->scale;
-    const float top = most > r->top[i] ? most : r->top[i];
+    const k_amx_range see = visible(w, start + i, q0 + i, k0);
+    float top = r->top[i];
+    const float sum =
+        k_amx_softmax(t->s + i * BLOCK, see, w->scale, &top, t->p + i * BLOCK);
     const float by = k_exp(r->top[i] - top);
-    r->sum[i] =
-        r->sum[i] * by + exp_row(s, see, w->scale, top, t->p + i * BLOCK);
+    r->sum[i] = r->sum[i] * by + sum;
     r->top[i] = top;
     for (int64_t c = 0; by != 1.0F && c < w->cols; c++)
       t->sum[i * w->cols + c] *= by;
@@ -284,19 +263,6 @@ static void pack_queries(const work *w, int64_t i)
   }
 }
 
-/** Gradients of a row of scores: scale p (dp - delta), p = exp(scale s - z). */
-K_AMX static void gradient_row(const work *w, const scratch *t, int64_t i,
-                               range see, const float z_and_delta[2])
-{
-  const float *s = t->s + i * BLOCK, *ds = t->ds + i * BLOCK;
-  const float z = z_and_delta[0], delta = z_and_delta[1], scale = w->scale;
-  rt_bf16 *const out = t->dp + i * BLOCK;
-  memset(out, 0, BLOCK * sizeof *out);
-#pragma omp simd
-  for (int64_t j = see.from; j < see.to; j++)
-    out[j] = rt_bf16_put(k_exp(s[j] * scale - z) * (ds[j] - delta) * scale);
-}
-
 /** dq of a block of queries. */
 static void backward_queries(const work *w, const scratch *t, int64_t i)
 {
@@ -319,39 +285,15 @@ static void backward_queries(const work *w, const scratch *t, int64_t i)
                                    k_amx_across(&w->v_across, g, k0), t->ds,
                                    BLOCK, BLOCK, BLOCK, cols, false});
     for (int64_t r = 0; r < nq; r++)
-      gradient_row(w, t, r, visible(w, start + r, q0 + r, k0),
-                   (float[]){w->z[at + r], w->delta[at + r]});
+      k_amx_softmax_grad(t->s + r * BLOCK, t->ds + r * BLOCK,
+                         visible(w, start + r, q0 + r, k0),
+                         &(k_amx_row){w->z[at + r], w->delta[at + r], w->scale},
+                         t->dp + r * BLOCK);
     k_amx_multiply((k_amx_product){t->dp, BLOCK,
                                    k_amx_along(&w->k_along, g, k0), t->sum,
                                    cols, BLOCK, cols, BLOCK, true});
   }
   put_block(w, t->sum, NULL, queries_of(&w->dq, w, b, h, q0));
-}
-
-/** A block of queries that a block of keys meets. */
-typedef struct meeting {
-  const float *z, *delta; // [BLOCK]
-  int32_t from[BLOCK];    // the first key that each query attends to
-  int64_t last;           // key that query 0 attends to last
-} meeting;
-
-/** Rows are keys here: p and its gradients for key \a key. */
-K_AMX static void gradient_column(const work *w, const scratch *t, int64_t j,
-                                  const meeting *m, int64_t key)
-{
-  const float *restrict s = t->s + j * BLOCK, *restrict ds = t->ds + j * BLOCK;
-  const float *restrict z = m->z, *restrict delta = m->delta;
-  rt_bf16 *restrict p = t->p + j * BLOCK, *restrict dp = t->dp + j * BLOCK;
-  const float scale = w->scale;
-  const int32_t k = (int32_t)key, first = (int32_t)(key - m->last);
-#pragma omp simd
-  for (int32_t i = 0; i < BLOCK; i++) {
-    const float e = k_exp(s[i] * scale - z[i]);
-    const float d = e * (ds[i] - delta[i]) * scale;
-    const bool sees = (i >= first) & (m->from[i] <= k);
-    p[i] = rt_bf16_put(sees ? e : 0.0F);
-    dp[i] = rt_bf16_put(sees ? d : 0.0F);
-  }
 }
 
 /** Add what queries from \a q0 on of a head contribute to dk and dv of keys
@@ -362,12 +304,13 @@ static void add_queries(const work *w, const scratch *t, int64_t head,
   const int64_t nq = rows_at(q0, w->t_q), nk = rows_at(k0, w->t_k);
   const int64_t at = head * w->q_across.t + q0, cols = w->cols;
   const int32_t *start = starts_of(w, head / w->n_heads, q0);
-  meeting m = {
-      .z = w->z + at, .delta = w->delta + at, .last = q0 + w->t_k - w->t_q};
+  k_amx_queries m = {.z = w->z + at, .delta = w->delta + at, .scale = w->scale};
   if (first_block(start, nq) > k0)
     return;
-  for (int64_t i = 0; i < BLOCK; i++)
+  for (int64_t i = 0; i < BLOCK; i++) {
     m.from[i] = i < nq ? start[i] : INT32_MAX;
+    m.last[i] = (int32_t)(q0 + i + w->t_k - w->t_q);
+  }
   k_amx_multiply((k_amx_product){t->a, cols,
                                  k_amx_across(&w->q_across, head, q0), t->s,
                                  BLOCK, BLOCK, BLOCK, cols, false});
@@ -375,7 +318,9 @@ static void add_queries(const work *w, const scratch *t, int64_t head,
                                  k_amx_across(&w->do_across, head, q0), t->ds,
                                  BLOCK, BLOCK, BLOCK, cols, false});
   for (int64_t j = 0; j < nk; j++)
-    gradient_column(w, t, j, &m, k0 + j);
+    k_amx_softmax_grad_across(
+        t->s + j * BLOCK, t->ds + j * BLOCK, (int32_t)(k0 + j), &m,
+        (rt_bf16 *[]){t->p + j * BLOCK, t->dp + j * BLOCK});
   k_amx_multiply((k_amx_product){t->p, BLOCK,
                                  k_amx_along(&w->do_along, head, q0), t->sum2,
                                  cols, BLOCK, cols, BLOCK, true});
