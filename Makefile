@@ -164,6 +164,7 @@ $(BUILD)/tests/%: %.c $(SUPPORT) $(APP_LIB) $(LIB)
 	$(call say,CC $@)$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< \
 	  $(SUPPORT) $(APP_LIB) $(LIB) \
 	  -lcunit $(DEPS_LIBS)
+	@sed -i 's| $<||' $@.d # a suite may move to another folder
 $(BUILD)/tests/%: tests/%.c $(SUPPORT) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,CC $@)$(CC) $(CFLAGS) -MF $@.d -Itests $(DEPS_CFLAGS) $(LDFLAGS) -o $@ $< $(SUPPORT) $(LIB) \
