@@ -48,6 +48,25 @@ for micro in 1 4; do
   same_bits "stored-$micro" "live-$micro"
 done
 
+# --- no target of a step, live or stored, makes the host wait for its device
+waits() { sed -n 's/.*"host_waits_per_step": \([0-9.]*\).*/\1/p' "$1/metrics.jsonl"; }
+live=(teacher.source=live teacher.weights=teacher.hf)
+asked() { # NAME KEYS...
+  expect 0 1 train deck.yaml output.dir="waits-$1" run.device=check \
+    data.rows=88 train.length=2 "${@:2}"
+}
+asked none teacher.source=none
+asked dataset "${stored[@]}" teacher.dataset=all teacher.top_k=64
+asked sparse "${live[@]}" loss.chunk_mib=0.002
+asked sampled "${live[@]}" teacher.target=sampled
+asked full "${live[@]}" teacher.target=full
+none=$(waits waits-none)
+for of in none dataset sparse sampled full; do
+  now=$(waits "waits-$of")
+  [[ "$now" && "$now" = "$none" ]] ||
+    fail "$of: $now waits a step, without targets $none"
+done
+
 # --- shorter rows: rejected, or cut as the deck says.  With the teacher as student, KL
 # is 0 where both saw the same context: at the beginning of rows
 kd() { metrics "$1" | cut -d ' ' -f 4; }
