@@ -242,6 +242,33 @@ K_AMX static inline void store_low(rt_bf16 *to, __m512 x)
   memcpy(to, &low, sizeof low);
 }
 
+K_AMX void k_amx_put_f32(const float *sums, int64_t n, float alpha, float beta,
+                         float *c)
+{
+  for (int64_t i = 0; i < n; i++)
+    c[i] = alpha * sums[i] + (beta != 0.0F ? beta * c[i] : 0.0F);
+}
+
+K_AMX void k_amx_put_bf16(const float *sums, int64_t n, float alpha, float beta,
+                          rt_bf16 *c)
+{
+  const __m512 a = _mm512_set1_ps(alpha), b = _mm512_set1_ps(beta);
+  for (int64_t i = 0; i < n; i += TILE) {
+    const __mmask16 m = (__mmask16)bits(n - i);
+    __m512 x = _mm512_mul_ps(a, _mm512_maskz_loadu_ps(m, sums + i));
+    if (beta != 0.0F) {
+      const __m512i old =
+          _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, c + i));
+      x = _mm512_fmadd_ps(b, _mm512_castsi512_ps(_mm512_slli_epi32(old, 16)),
+                          x);
+    }
+    const __m256bh low = _mm512_cvtneps_pbh(x);
+    __m256i stored;
+    memcpy(&stored, &low, sizeof stored);
+    _mm256_mask_storeu_epi16(c + i, m, stored);
+  }
+}
+
 /** Those of 16 numbers from \a at on that lie in the range. */
 static inline __mmask16 in_range(k_amx_range see, int64_t at)
 {
@@ -351,6 +378,26 @@ void k_amx_transpose(rt_view x, rt_bf16 *to, int64_t ld, int64_t m)
   (void)to;
   (void)ld;
   (void)m;
+}
+
+void k_amx_put_f32(const float *sums, int64_t n, float alpha, float beta,
+                   float *c)
+{
+  (void)sums;
+  (void)n;
+  (void)alpha;
+  (void)beta;
+  (void)c;
+}
+
+void k_amx_put_bf16(const float *sums, int64_t n, float alpha, float beta,
+                    rt_bf16 *c)
+{
+  (void)sums;
+  (void)n;
+  (void)alpha;
+  (void)beta;
+  (void)c;
 }
 
 float k_amx_softmax(const float *s, k_amx_range see, float scale, float *top,

@@ -66,6 +66,12 @@ void k_amx_pack_along(rt_view x, const k_amx_factor *to, int64_t k, int64_t n);
  *  m is a multiple of 16, ld of K_AMX_STEP. */
 void k_amx_transpose(rt_view x, rt_bf16 *to, int64_t ld, int64_t m);
 
+/** c = alpha sums + beta c, of \a n numbers; c is not read if beta is 0. */
+void k_amx_put_f32(const float *sums, int64_t n, float alpha, float beta,
+                   float *c);
+void k_amx_put_bf16(const float *sums, int64_t n, float alpha, float beta,
+                    rt_bf16 *c);
+
 /** Queries or keys of a block of scores, and numbers of its rows below. */
 enum { K_AMX_BLOCK = 64 };
 /** Keys [from, to) of a row that its query attends to; the others have no

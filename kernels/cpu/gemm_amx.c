@@ -152,24 +152,18 @@ static const rt_bf16 *rows_of_a(const k_gemm_args *g, const scratch *t,
 }
 
 /** C = alpha sums + beta C for \a n rows from \a row of the piece on. */
-K_AMX static void put_sums(const k_gemm_args *g, const piece *p,
-                           const float *sums, int64_t row, int64_t n)
+static void put_sums(const k_gemm_args *g, const piece *p, const float *sums,
+                     int64_t row, int64_t n)
 {
-  const float alpha = (float)g->alpha, beta = (float)g->beta;
+  const size_t size = rt_dtype_size(g->c.dtype);
   for (int64_t r = 0; r < n; r++) {
     const int64_t at = (p->row + row + r) * g->c.ld + p->col;
+    void *const c = (char *)g->c.data + (size_t)at * size;
     const float *s = sums + r * p->cols_padded;
-    float *const f = (float *)g->c.data + at;
-    rt_bf16 *const b = (rt_bf16 *)g->c.data + at;
     if (g->c.dtype == RT_F32)
-      for (int64_t c = 0; c < p->cols; c++)
-        f[c] = alpha * s[c] + (beta != 0.0F ? beta * f[c] : 0.0F);
-    else if (beta == 0.0F)
-      for (int64_t c = 0; c < p->cols; c++)
-        b[c] = rt_bf16_put(alpha * s[c]);
+      k_amx_put_f32(s, p->cols, (float)g->alpha, (float)g->beta, c);
     else
-      for (int64_t c = 0; c < p->cols; c++)
-        b[c] = rt_bf16_put(alpha * s[c] + beta * rt_bf16_get(b[c]));
+      k_amx_put_bf16(s, p->cols, (float)g->alpha, (float)g->beta, c);
   }
 }
 
