@@ -6,6 +6,7 @@
 
 #include "support/rt_test.h"
 #include "support/scratch.h"
+#include <malloc.h>
 #include <sys/file.h>
 
 static char folder[RT_PATH_MAX], path[RT_PATH_MAX];
@@ -74,6 +75,29 @@ static void test_rows(void)
     if (lost < 0)
       check_contents(path, x, ROWS * COLS);
   }
+  free(x);
+  scratch_remove(folder);
+}
+
+static size_t allocated(void)
+{
+  const struct mallinfo2 m = mallinfo2();
+  return m.uordblks + m.hblkhd;
+}
+
+/** Short rows do not each cost memory until they are read back. */
+static void test_short_rows(void)
+{
+  enum { ROWS = 40000, BYTES = 4, APART = 8 };
+  char *const x = calloc(ROWS, BYTES);
+  rt_outfile *f;
+  begin();
+  RT_OKAY(rt_outfile_create(path, &f));
+  const rt_outfile_rows rows = {x, ROWS, BYTES, BYTES, 0, APART};
+  const size_t before = allocated();
+  RT_OKAY(rt_outfile_put_rows(f, &rows));
+  CU_ASSERT(allocated() - before < 4096);
+  RT_OKAY(rt_outfile_finish(RT_OK, &f));
   free(x);
   scratch_remove(folder);
 }
@@ -216,7 +240,8 @@ static void test_similar(void)
   scratch_remove(folder);
 }
 
-RT_TEST_MAIN("outfile", {"rows", test_rows}, {"given up", test_given_up},
-             {"pieces", test_pieces}, {"bytes are lost", test_lost},
-             {"a draft", test_draft}, {"two of one name", test_two},
-             {"left-overs", test_left_over}, {"similar names", test_similar})
+RT_TEST_MAIN("outfile", {"rows", test_rows}, {"short rows", test_short_rows},
+             {"given up", test_given_up}, {"pieces", test_pieces},
+             {"bytes are lost", test_lost}, {"a draft", test_draft},
+             {"two of one name", test_two}, {"left-overs", test_left_over},
+             {"similar names", test_similar})
