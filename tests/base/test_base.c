@@ -372,7 +372,43 @@ static void test_distances(void)
   CU_ASSERT_EQUAL(rt_nearest_distance(longer, "x"), 62);
 }
 
-RT_TEST_MAIN("base", {"hashes have their published values", test_hash_vectors},
+/** Times as Slurm writes them. */
+static void test_clock(void)
+{
+  static const struct {
+    const char *text;
+    double seconds; // < 0: refused
+  } all[] = {{"59:30", 3570},
+             {"04:00:00", 14400},
+             {"1-00:00:00", 86400},
+             {"2-12", 216000},
+             {"1-02:03", 93780},
+             {"90:00", 5400},
+             {"00:59:59", 3599},
+             {"00:60", -1},
+             {"1:00:60", -1},
+             {"3600", -1},
+             {"", -1},
+             {"1-", -1},
+             {"1:", -1},
+             {"1:2:3:4", -1},
+             {"1:00 ", -1},
+             {"1-1-1", -1},
+             {"-1:00", -1},
+             {"UNLIMITED", -1},
+             {"1234567890:00", -1},
+             {"123456789:00", 7407407340}};
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+    double s = -1.0;
+    CU_ASSERT_EQUAL(rt_clock_parse(all[i].text, &s), all[i].seconds >= 0.0);
+    if (s != all[i].seconds)
+      fprintf(stderr, "%s: %g s\n", all[i].text, s);
+    CU_ASSERT_EQUAL(s, all[i].seconds);
+  }
+}
+
+RT_TEST_MAIN("base", {"times of Slurm", test_clock},
+             {"hashes have their published values", test_hash_vectors},
              {"a file's hash", test_hash_of_file},
              {"small files are replaced whole", test_file_put_and_slurp},
              {"publish, make and remove folders", test_file_publish},

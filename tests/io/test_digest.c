@@ -13,10 +13,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static char folder[RT_PATH_MAX];
 static int my_rank;
+
+/** Grows when it is read next; "": none.  pread() precedes the system's. */
+static char grows[RT_PATH_MAX];
+
+ssize_t pread(int fd, void *to, size_t n, off_t at)
+{
+  if (grows[0] != '\0') {
+    struct stat s;
+    CU_ASSERT_EQUAL(stat(grows, &s), 0);
+    CU_ASSERT_EQUAL(truncate(grows, s.st_size + 1), 0);
+    grows[0] = '\0';
+  }
+  return syscall(SYS_pread64, fd, to, n, at);
+}
 
 /** A folder of its own for the cache, and the names of two files. */
 static void begin(char a[RT_PATH_MAX], char b[RT_PATH_MAX])
@@ -292,9 +307,28 @@ static void test_nowhere(void)
   scratch_remove(folder);
 }
 
+/** A file that grows while it is hashed has no digest, and none is kept. */
+static void test_changes(void)
+{
+  char a[RT_PATH_MAX], b[RT_PATH_MAX], hex[1][RT_SHA256_HEX];
+  begin(a, b);
+  const char *const paths[] = {a};
+  put(a, 5000, 1);
+  if (my_rank == 0)
+    snprintf(grows, sizeof grows, "%s", a);
+  RT_FAILS(rt_files_digest(MPI_COMM_WORLD, "test", paths, 1, hex), RT_ERR_DATA,
+           "changed while it was hashed");
+  grows[0] = '\0';
+  digest(a, hex[0]);
+  definition(a, b);
+  CU_ASSERT_STRING_EQUAL(hex[0], b);
+  scratch_remove(folder);
+}
+
 RT_TEST_MAIN("digest", {"its definition", test_definition},
              {"other sizes on other ranks", test_other_sizes},
              {"remembered, and forgotten", test_remembered},
              {"many writers", test_many_writers}, {"shortened", test_shortened},
              {"interrupted", test_interrupted},
+             {"a file that changes", test_changes},
              {"nowhere to remember", test_nowhere})
