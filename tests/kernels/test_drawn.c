@@ -188,6 +188,29 @@ static void test_numbers(void)
   }
 }
 
+/** Where rounding leaves a sum of probabilities below 1, the last shard takes
+ *  the draws behind it. */
+static void test_rounding(void)
+{
+  enum { DRAWS = 300 };
+  static double u[N * DRAWS];
+  double s[2 * N * K_N_STAT] = {0};
+  int n_above = 0;
+  for (int i = 0; i < N; i++) { // log-sum-exps near 1e14 are rounded to 1 / 64
+    s[i * K_N_STAT + K_STAT_MAX] = s[(N + i) * K_N_STAT + K_STAT_MAX] = 1e14;
+    s[i * K_N_STAT + K_STAT_SUM] = 1.0;
+    s[(N + i) * K_N_STAT + K_STAT_SUM] = 2.0575; // log 3.0575 is rounded up
+  }
+  TENSOR_RUN(RT_F64, draw_numbers, .stats = tensor_f64(s, 2, N * K_N_STAT),
+             .u = tensor_f64(u, N, DRAWS), .seed = SEED, .shard = 1);
+  for (int i = 0; i < N; i++) {
+    n_above += u[(i + 1) * DRAWS - 1] >= 2.0575;
+    for (int d = 1; d < DRAWS; d++)
+      CU_ASSERT(u[i * DRAWS + d] >= u[i * DRAWS + d - 1]);
+  }
+  CU_ASSERT(n_above > 0);
+}
+
 static rt_err try(k_id kernel, const void *args)
 {
   k_ctx ctx = tensor_ctx(2);
@@ -220,4 +243,5 @@ static void test_not_finite(void)
 }
 
 RT_TEST_MAIN("drawn", {"any shards", test_shards}, {"edges", test_edges},
-             {"numbers", test_numbers}, {"not finite", test_not_finite})
+             {"numbers", test_numbers}, {"rounding", test_rounding},
+             {"not finite", test_not_finite})
