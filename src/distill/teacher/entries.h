@@ -1,6 +1,6 @@
 /** \file entries.h
- *  Sparse entries of tokens on the host: output of the truncating head, input
- *  of the loss and of dataset rows.  Layer: distill/teacher.  Not collective.
+ *  Sparse entries of tokens on the host: output of the truncating head, for
+ *  rows of datasets.  Layer: distill/teacher.  Not collective.
  */
 #ifndef RT_ENTRIES_H
 #define RT_ENTRIES_H
@@ -15,7 +15,8 @@ typedef struct rt_entries {
   void *block;    // owned: all arrays
   int64_t n, k;   /**< tokens, capacity per token */
   int32_t *count; /**< [n] */
-  int32_t *ids;   /**< [n, k], in descending order of log-prob, ties by id */
+  int32_t *ids;   /**< [n, k], in descending order of log-prob, ties by id; -1
+                     behind the last */
   float *logp; /**< [n, k] log-prob in the full softmax; for draws log(times /
                   N) */
   float *lse;  /**< [n] log-sum-exp of the raw logits */
@@ -34,8 +35,7 @@ typedef struct rt_entries_spec {
 
 /** Allocate. */
 RT_MUST rt_err rt_entries_create(const rt_entries_spec *spec, rt_entries *out);
-/** Memory in bytes of the above.  Pages without entries remain untouched (top-p
- *  keeps fewer than k of most tokens). */
+/** Memory in bytes of the above. */
 size_t rt_entries_bytes(const rt_entries_spec *spec);
 void rt_entries_clear(rt_entries *e);
 /** Remove the entries of tokens whose logits are not finite, and set their
