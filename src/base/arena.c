@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 256, NAME = 48 };
+enum { ALIGN = 256, NAME = 48, TILE_STEP = 64 };
 
 typedef struct range {
   char name[NAME];
@@ -77,6 +77,20 @@ rt_err rt_arena_append(rt_arena *arena, const char *name, rt_dtype dtype,
 {
   arena->top = arena->end;
   return rt_arena_reserve(arena, name, dtype, rows, cols, view);
+}
+
+int64_t rt_arena_tile_ld(int64_t cols)
+{
+  return rt_round_up(cols, TILE_STEP);
+}
+
+rt_err rt_arena_reserve_tile(rt_arena *arena, const char *name, rt_dtype dtype,
+                             int64_t rows, int64_t cols, rt_view *view)
+{
+  RT_TRY(
+      rt_arena_reserve(arena, name, dtype, rows, rt_arena_tile_ld(cols), view));
+  view->cols = cols;
+  return RT_OK;
 }
 
 size_t rt_arena_mark(const rt_arena *arena)

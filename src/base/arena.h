@@ -37,6 +37,14 @@ RT_MUST rt_err rt_arena_append(rt_arena *arena, const char *name,
                                rt_dtype dtype, int64_t rows, int64_t cols,
                                rt_view *view);
 
+/** The same as rt_arena_reserve(), but each row begins at a multiple of 64
+ *  elements: for tiles of logits, whatever the vocabulary. */
+RT_MUST rt_err rt_arena_reserve_tile(rt_arena *arena, const char *name,
+                                     rt_dtype dtype, int64_t rows, int64_t cols,
+                                     rt_view *view);
+/** The leading dimension of such a tile. */
+int64_t rt_arena_tile_ld(int64_t cols);
+
 /** The current offset.  Rewinding to it lets later ranges reuse the bytes. */
 size_t rt_arena_mark(const rt_arena *arena);
 void rt_arena_rewind(rt_arena *arena, size_t mark);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { ALIGN = 64, HUGE_PAGE = 2 << 20 };
+enum { ALIGN = 256, HUGE_PAGE = 2 << 20 };
 
 rt_err rt_dev_cpu_open(rt_dev *dev)
 {

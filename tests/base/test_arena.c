@@ -76,6 +76,22 @@ static void test_append(void)
   rt_arena_destroy(&a);
 }
 
+/** Rows of a tile begin at multiples of 64 elements. */
+static void test_tile(void)
+{
+  rt_arena *a;
+  rt_view x, y;
+  place p = {0};
+  RT_OKAY(rt_arena_create("plan", &a));
+  RT_OKAY(rt_arena_reserve_tile(a, "x", RT_F32, 3, 65, &x));
+  RT_OKAY(rt_arena_reserve(a, "y", RT_F32, 1, 1, &y));
+  RT_OKAY(rt_arena_commit(a, memory_of(&p)));
+  CU_ASSERT(x.rows == 3 && x.cols == 65 && x.ld == 128);
+  CU_ASSERT_PTR_EQUAL((float *)x.data + 3 * 128, y.data);
+  CU_ASSERT_EQUAL(rt_arena_tile_ld(64), 64);
+  rt_arena_destroy(&a);
+}
+
 static void test_rewind(void)
 {
   rt_arena *a;
@@ -175,7 +191,7 @@ static void test_bundle(void)
 RT_TEST_MAIN("arena",
              {"ranges are shaped, aligned and filled in at commit",
               test_ranges},
-             {"ranges without gaps", test_append},
+             {"ranges without gaps", test_append}, {"tiles", test_tile},
              {"rewound ranges share bytes; the peak counts", test_rewind},
              {"too large, twice, too late", test_errors},
              {"the plan as a table", test_print},

@@ -34,8 +34,8 @@ struct rt_objective {
 /** Bytes in total per token of a chunk, on host and device. */
 static double row_bytes(const rt_objective_spec *spec)
 {
-  const size_t tile =
-      (size_t)spec->vocab_local * rt_dtype_size(spec->types.tile);
+  const size_t tile = (size_t)rt_arena_tile_ld(spec->vocab_local) *
+                      rt_dtype_size(spec->types.tile);
   const size_t numbers =
       K_N_STAT * (size_t)spec->grid->tp + K_N_COEF + 2; // 2: weights, twice
   return (double)(tile * (spec->dense ? 2 : 1) + sizeof(int32_t) +
@@ -67,10 +67,10 @@ rt_err rt_objective_create(const rt_objective_spec *spec, rt_objective **out)
   const rt_view product = rt_view_of(NULL, spec->types.act, n, v);
   RT_PLAN(spec->dev, gemm, .a = product, .b = product, .c = product);
   RT_TRY(rt_arena_create("loss", &o->arena));
-  RT_TRY(rt_arena_reserve(o->arena, "logit tile", type, n, v, &o->tile));
+  RT_TRY(rt_arena_reserve_tile(o->arena, "logit tile", type, n, v, &o->tile));
   if (spec->dense)
-    RT_TRY(rt_arena_reserve(o->arena, "teacher logit tile", type, n, v,
-                            &o->tile_t));
+    RT_TRY(rt_arena_reserve_tile(o->arena, "teacher logit tile", type, n, v,
+                                 &o->tile_t));
   RT_TRY(rt_arena_reserve(o->arena, "label", RT_I32, n, 1, &o->label));
   return reserve_rows(o);
 }

@@ -126,7 +126,8 @@ rt_err rt_trunc_head_create(const rt_trunc_spec *spec, rt_trunc_head **out)
   RT_CHECK(th != NULL, RT_ERR_MEM, "a truncating head");
   const rt_head head = rt_model_head(spec->model);
   const rt_dtype type = rt_model_types(spec->model)->tile;
-  const double row_bytes = (double)head.w.rows * (double)rt_dtype_size(type);
+  const double row_bytes =
+      (double)rt_arena_tile_ld(head.w.rows) * (double)rt_dtype_size(type);
   th->type = type;
   th->model = spec->model;
   th->grid = spec->grid;
@@ -141,8 +142,8 @@ rt_err rt_trunc_head_create(const rt_trunc_spec *spec, rt_trunc_head **out)
   RT_TRY(rt_arena_create("truncating head", &th->arena));
   if (spec->use != RT_TRUNC_TAKE) {
     RT_TRY(plan_row(th));
-    RT_TRY(rt_arena_reserve(th->arena, "teacher logit tile", type, th->n_chunk,
-                            head.w.rows, &th->tile));
+    RT_TRY(rt_arena_reserve_tile(th->arena, "teacher logit tile", type,
+                                 th->n_chunk, head.w.rows, &th->tile));
   }
   return plan_candidates(th, head.w.rows);
 }
