@@ -2,6 +2,7 @@
  *  Checkpoints of a trainer: what a resumed one has, which checkpoints stay,
  *  what is refused; written at once, and while training goes on.
  *  ranks: 1 2 4 */
+#include "distill/run/train_run.h"
 #include "distill/train/resume.h"
 #include "distill/train/save.h"
 #include "distill/train/run_folder.h"
@@ -96,6 +97,41 @@ static void check_same_weights(const side *a, const side *b)
   train_norm(&b->x, y);
   for (int i = 0; i < 16; i++)
     CU_ASSERT_EQUAL(x[i], y[i]);
+}
+
+/** Before a stop there is time for a step, an evaluation that is due, the
+ *  checkpoint in writing or due, and the last one. */
+static void test_time_to_stop(void)
+{
+  side s;
+  rt_saver *saver = NULL;
+  int64_t step;
+  scratch_create(folder);
+  start(&s, 1, NULL);
+  RT_OKAY(rt_resume_begin(&s.run, s.x.tr, &step));
+  RT_OKAY(rt_saver_create(&s.run, s.x.tr, RT_SAVE_MEANWHILE, &saver));
+  train(&s, 0, 1);
+  RT_OKAY(rt_saver_save(saver, 1));
+  const double one = rt_saver_seconds(saver);
+  CU_ASSERT(one > 0.0);
+  rt_train_run run = {.saver = saver,
+                      .step = 3,
+                      .checkpoint_every = 2,
+                      .eval_every = 5,
+                      .eval_s = 100.0};
+  CU_ASSERT_EQUAL(rt_train_stop_s(&run, 10.0), 10.0 + one);
+  run.step = 4;
+  CU_ASSERT_EQUAL(rt_train_stop_s(&run, 10.0), 10.0 + 2.0 * one);
+  run.step = 5;
+  CU_ASSERT_EQUAL(rt_train_stop_s(&run, 10.0), 110.0 + one);
+  run.step = 3;
+  train(&s, 1, 2);
+  RT_OKAY(rt_saver_begin(saver, 2));
+  CU_ASSERT_EQUAL(rt_train_stop_s(&run, 10.0), 10.0 + 2.0 * one);
+  RT_OKAY(rt_saver_finish(saver));
+  rt_saver_destroy(&saver);
+  finish(&s);
+  scratch_remove(folder);
 }
 
 /** One rank can start no thread: none writes meanwhile, and all save. */
@@ -263,6 +299,7 @@ static void test_no_folder(void)
 }
 
 RT_TEST_MAIN("save", {"no thread", test_no_thread},
+             {"time to stop", test_time_to_stop},
              {"a trainer comes back", test_resume},
              {"the newest is damaged", test_damaged},
              {"killed while replacing", test_replacing},

@@ -262,7 +262,25 @@ static void test_errors(void)
   finish(&s);
 }
 
-RT_TEST_MAIN("comm_parts",
+/** The first part belongs to rank `first`, the next one to its successor, and
+ *  together they are all rows. */
+static void test_rows(void)
+{
+  for (int size = 1; size <= 5; size++)
+    for (int64_t rows = 0; rows <= 11; rows++)
+      for (int first = 0; first < size; first++) {
+        const rt_view v = rt_view_of(NULL, RT_F32, rows, 3);
+        const rt_parts parts = {&v, (rows + size) / size, first};
+        int64_t at = 0, row0, n;
+        for (int i = 0; i < size; i++, at += n) {
+          rt_parts_rows(&parts, size, (first + i) % size, &row0, &n);
+          CU_ASSERT(row0 == at && n >= 0 && n <= parts.each);
+        }
+        CU_ASSERT_EQUAL(at, rows);
+      }
+}
+
+RT_TEST_MAIN("comm_parts", {"whose rows", test_rows},
              {"sums of own rows, then all rows", test_there_and_back},
              {"progress completes an exchange", test_progress},
              {"check shows a missing wait", test_missing_wait},
