@@ -2,12 +2,10 @@
  *  The CPU device: a launch runs the kernel at once. */
 #include "dev/device_impl.h"
 
+#include "base/host_memory.h"
 #include "kernels/cpu/gemm.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-enum { ALIGN = 256, HUGE_PAGE = 2 << 20 };
 
 rt_err rt_dev_cpu_open(rt_dev *dev)
 {
@@ -22,11 +20,7 @@ void rt_dev_cpu_close(rt_dev *dev)
 void *rt_dev_cpu_alloc(rt_dev *dev, size_t bytes)
 {
   (void)dev;
-  const size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : ALIGN;
-  void *data = aligned_alloc(align, (bytes + align - 1) / align * align);
-  if (data != NULL && align == HUGE_PAGE)
-    madvise(data, bytes, MADV_HUGEPAGE); // fewer TLB misses; only a hint
-  return data;
+  return rt_host_alloc(bytes);
 }
 
 void rt_dev_cpu_release(rt_dev *dev, void *data)

@@ -3,6 +3,7 @@
 #include "distill/train/save.h"
 
 #include "base/clock.h"
+#include "base/host_memory.h"
 #include "base/log.h"
 #include "distill/job/job.h"
 #include "distill/train/run_folder.h"
@@ -113,7 +114,7 @@ static void drop_copy(rt_saver *s)
 static rt_err make_copy(rt_saver *s)
 {
   const size_t bytes = rt_saver_copy_bytes(s->trainer);
-  s->copy = malloc(bytes + 1);
+  s->copy = rt_host_alloc(bytes + 1);
   RT_CHECK(s->copy != NULL, RT_ERR_MEM,
            "%.1f MiB for a copy of the state are not to be had",
            (double)bytes * 0x1p-20);
