@@ -191,13 +191,36 @@ K_AMX void k_amx_pack_across(rt_view x, const k_amx_factor *to, int64_t k,
     }
 }
 
+/** Two tiles side by side that lie in the view, which begins at \a x. */
+K_AMX static void pack_both_along(const rt_bf16 *x, int64_t ld, uint32_t *left,
+                                  uint32_t *right)
+{
+  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+  const __m512i last = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+  for (int i = 0; i < TILE; i++, x += PAIR * ld) {
+    const __m512i a = _mm512_loadu_si512(x), b = _mm512_loadu_si512(x + ld);
+    // pairs, but four columns of each in turn
+    const __m512i low = _mm512_unpacklo_epi16(a, b);
+    const __m512i high = _mm512_unpackhi_epi16(a, b);
+    _mm512_storeu_si512(left + i * TILE,
+                        _mm512_permutex2var_epi64(low, first, high));
+    _mm512_storeu_si512(right + i * TILE,
+                        _mm512_permutex2var_epi64(low, last, high));
+  }
+}
+
 K_AMX void k_amx_pack_along(rt_view x, const k_amx_factor *to, int64_t k,
                             int64_t n)
 {
   for (int64_t l = 0; l < k; l += K_AMX_STEP)
     for (int64_t j = 0; j < n; j += TILE) {
       uint32_t *const tile = tile_at(to, l, j);
-      UNROLL
+      if (l + K_AMX_STEP <= x.rows && j + K_AMX_STEP <= x.cols) {
+        pack_both_along((const rt_bf16 *)x.data + l * x.ld + j, x.ld, tile,
+                        tile_at(to, l, j + TILE));
+        j += TILE;
+        continue;
+      }
       for (int i = 0; i < TILE; i++)
         _mm512_storeu_si512(tile + i * TILE, load_pairs(&x, l + PAIR * i, j));
     }
