@@ -186,8 +186,10 @@ class Bench:
 
     def device(self):
         """What a step asks of the device: the host should not wait for it, and
-        the optimizer is a handful of launches.  Neither depends on the width
-        of the models, so these are small."""
+        the optimizer is a handful of launches.  A wait is one that leaves the
+        device without work (rt_dev_host_waits in src/dev/device.h): to take the
+        result of a step while the next one is in the queue is none.  Neither
+        depends on the width of the models, so these are small."""
         self.make("tiny")
         self.make("dataset")
         launches = 0

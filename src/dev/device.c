@@ -175,7 +175,8 @@ void rt_launch(rt_dev *dev, k_id kernel, const void *args)
 
 static rt_err finish(rt_dev *dev, int64_t at)
 {
-  dev->n_waits++;
+  if (at >= dev->n_launched)
+    dev->n_waits++;
   dev->backend->run_until(dev, at);
   const rt_err err = dev->ctx.err;
   dev->ctx.err = RT_OK;
@@ -201,6 +202,11 @@ rt_err rt_dev_event_wait(rt_dev *dev, rt_event event)
 int64_t rt_dev_host_waits(const rt_dev *dev)
 {
   return dev->n_waits;
+}
+
+bool rt_dev_at_once(const rt_dev *dev)
+{
+  return dev->backend->at_once;
 }
 
 bool rt_dev_on_host(const rt_dev *dev)
@@ -231,4 +237,22 @@ rt_err rt_dev_get_after(rt_dev *dev, rt_event event, void *host, rt_view from)
   RT_ASSERT(from.ld == from.cols || from.rows <= 1);
   RT_TRY(rt_dev_event_wait(dev, event));
   return dev->backend->get(dev, host, &from);
+}
+
+void *rt_dev_pin(rt_dev *dev, size_t bytes)
+{
+  return dev->backend->pin(dev, bytes);
+}
+
+void rt_dev_unpin(rt_dev *dev, void *pinned)
+{
+  if (pinned != NULL)
+    dev->backend->unpin(dev, pinned);
+}
+
+void rt_dev_get_start(rt_dev *dev, void *pinned, rt_view from)
+{
+  RT_ASSERT(from.ld == from.cols || from.rows <= 1);
+  dev->backend->get_start(dev, pinned, &from);
+  dev->n_launched++;
 }

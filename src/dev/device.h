@@ -3,7 +3,7 @@
  *
  *  Layer: dev.  Backends: "cpu" executes a kernel inside rt_launch.  "check" is
  *  the same CPU as a *lazy* queue: it copies the arguments and executes kernels
- *  only in rt_dev_sync, rt_dev_get or rt_dev_event_wait.  Just before each
+ *  only while the host waits (sync, event_wait, get).  Just before each
  *  kernel it fills the kernel's 'o' views with NaN, unless they share memory
  *  with an input, and it verifies all views.  A missing wait thus fails a test
  *  on a CPU. */
@@ -73,9 +73,14 @@ rt_event rt_dev_event(rt_dev *dev);
 /** Wait until all work before the event is complete. */
 RT_MUST rt_err rt_dev_event_wait(rt_dev *dev, rt_event event);
 
-/** Number of times that the host has waited for the device so far, whether or
- *  not there was work left: every sync, get and event_wait. */
+/** Number of times that the host has waited for everything in the queue, which
+ *  leaves the device without work: every sync and get, and waits for an event
+ *  that nothing follows, whether or not there was work left.  A wait for an
+ *  event with newer work behind it does not count: the device goes on. */
 int64_t rt_dev_host_waits(const rt_dev *dev);
+
+/** Is all work complete when its launch returns?  The same on all ranks. */
+bool rt_dev_at_once(const rt_dev *dev);
 
 /** Is device memory accessible from the host?  If so, views may be used in
  *  place after rt_dev_sync, where a copy would be too large (checkpoints). */
@@ -93,5 +98,15 @@ RT_MUST rt_err rt_dev_get(rt_dev *dev, void *host, rt_view from);
 /** A get that waits only for work before \a event. */
 RT_MUST rt_err rt_dev_get_after(rt_dev *dev, rt_event event, void *host,
                                 rt_view from);
+
+/** Memory of the host that copies in the queue may use (pinned, where the device
+ *  reads and writes it by itself); NULL: out of memory. */
+void *rt_dev_pin(rt_dev *dev, size_t bytes);
+/** NULL is accepted.  No copy may be in the queue. */
+void rt_dev_unpin(rt_dev *dev, void *pinned);
+/** Append a copy of a contiguous view to \a pinned, which is valid after a wait
+ *  for a later event ("check" fills it with NaN until then).  Never waits; an
+ *  error is told by the wait. */
+void rt_dev_get_start(rt_dev *dev, void *pinned, rt_view from);
 
 #endif

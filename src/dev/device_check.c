@@ -9,11 +9,14 @@
 
 enum { POISON = 0xff, MAX_ARGS = 1024 }; // 0xff.. is NaN in every real type
 
-/** A kernel with its arguments, or a copy to the device. */
+typedef enum what { KERNEL, PUT, GET } what;
+
+/** A kernel with its arguments, or a copy. */
 typedef struct call {
-  k_id kernel; // K_COUNT: a copy
-  rt_view to;  // of a copy
-  void *bytes; // of a copy; owned
+  what what;
+  k_id kernel;
+  rt_view view; // of a copy, on the device
+  void *bytes;  // of a copy, on the host; owned by a put
   _Alignas(16) unsigned char args[MAX_ARGS];
 } call;
 
@@ -34,7 +37,7 @@ static void close_queue(rt_dev *dev)
 {
   queue *q = dev->queue;
   for (int64_t i = 0; q != NULL && i < q->n_waiting; i++)
-    if (q->calls[i].kernel == K_COUNT)
+    if (q->calls[i].what == PUT)
       free(q->calls[i].bytes);
   if (q != NULL)
     free(q->calls);
@@ -57,8 +60,16 @@ static void fail(rt_dev *dev, const char *kernel, int i_view, const char *fault)
   rt_dev_fail(dev, RT_ERR_INTERNAL, kernel, what);
 }
 
+static void *pin(rt_dev *dev, size_t bytes)
+{
+  void *data = rt_dev_cpu_pin(dev, bytes);
+  if (data != NULL)
+    memset(data, POISON, bytes);
+  return data;
+}
+
 /** Append a call to the queue; NULL if out of memory. */
-static call *append(rt_dev *dev)
+static call *append(rt_dev *dev, what what)
 {
   queue *q = dev->queue;
   if (q->n_waiting == q->room) {
@@ -69,14 +80,16 @@ static call *append(rt_dev *dev)
     q->calls = more;
     q->room = room;
   }
-  return &q->calls[q->n_waiting++];
+  call *c = &q->calls[q->n_waiting++];
+  c->what = what;
+  return c;
 }
 
 static void launch(rt_dev *dev, k_id kernel, const void *args)
 {
   const k_row *row = &k_table_cpu()[kernel];
   RT_ASSERT(row->args_bytes <= MAX_ARGS);
-  call *c = append(dev);
+  call *c = append(dev, KERNEL);
   if (c == NULL) {
     rt_dev_fail(dev, RT_ERR_MEM, row->name, "no room in the queue");
     return;
@@ -89,16 +102,27 @@ static rt_err put(rt_dev *dev, const rt_view *to, const void *host)
 {
   const size_t n = rt_view_bytes(to);
   void *bytes = malloc(n + 1);
-  call *c = bytes != NULL ? append(dev) : NULL;
+  call *c = bytes != NULL ? append(dev, PUT) : NULL;
   if (c == NULL) {
     free(bytes);
     return RT_FAIL(RT_ERR_MEM, "a copy of %zu bytes on its way", n);
   }
   memcpy(bytes, host, n);
-  c->kernel = K_COUNT;
-  c->to = *to;
+  c->view = *to;
   c->bytes = bytes;
   return RT_OK;
+}
+
+static void get_start(rt_dev *dev, void *pinned, const rt_view *from)
+{
+  call *c = append(dev, GET);
+  memset(pinned, POISON, rt_view_bytes(from));
+  if (c == NULL) {
+    rt_dev_fail(dev, RT_ERR_MEM, "copy to the host", "no room in the queue");
+    return;
+  }
+  c->view = *from;
+  c->bytes = pinned;
 }
 
 /** What is wrong with a view, or NULL.  An input may be absent (all zeros).  An
@@ -162,19 +186,25 @@ static void run_kernel(rt_dev *dev, const call *c)
   rt_dev_run(dev, c->kernel, c->args);
 }
 
+static void run_call(rt_dev *dev, call *c)
+{
+  const size_t bytes = c->what == KERNEL ? 0 : rt_view_bytes(&c->view);
+  if (c->what == KERNEL)
+    run_kernel(dev, c);
+  if (c->what == PUT) {
+    memcpy(c->view.data, c->bytes, bytes);
+    free(c->bytes);
+  }
+  if (c->what == GET)
+    memcpy(c->bytes, c->view.data, bytes);
+}
+
 static void run_until(rt_dev *dev, int64_t at)
 {
   queue *q = dev->queue;
   int64_t n = 0;
-  for (; n < q->n_waiting && q->n_done < at; n++, q->n_done++) {
-    call *c = &q->calls[n];
-    if (c->kernel != K_COUNT) {
-      run_kernel(dev, c);
-      continue;
-    }
-    memcpy(c->to.data, c->bytes, rt_view_bytes(&c->to));
-    free(c->bytes);
-  }
+  for (; n < q->n_waiting && q->n_done < at; n++, q->n_done++)
+    run_call(dev, &q->calls[n]);
   if (n == 0)
     return;
   q->n_waiting -= n;
@@ -191,4 +221,7 @@ const rt_dev_backend rt_dev_check_backend = {.name = "check",
                                              .launch = launch,
                                              .put = put,
                                              .get = rt_dev_cpu_get,
+                                             .pin = pin,
+                                             .unpin = rt_dev_cpu_release,
+                                             .get_start = get_start,
                                              .run_until = run_until};

@@ -29,6 +29,12 @@ void rt_dev_cpu_release(rt_dev *dev, void *data)
   free(data);
 }
 
+void *rt_dev_cpu_pin(rt_dev *dev, size_t bytes)
+{
+  (void)dev;
+  return malloc(bytes + 1);
+}
+
 static void launch(rt_dev *dev, k_id kernel, const void *args)
 {
   rt_dev_run(dev, kernel, args);
@@ -48,6 +54,12 @@ rt_err rt_dev_cpu_get(rt_dev *dev, void *host, const rt_view *from)
   return RT_OK;
 }
 
+static void get_start(rt_dev *dev, void *pinned, const rt_view *from)
+{
+  (void)dev;
+  memcpy(pinned, from->data, rt_view_bytes(from));
+}
+
 static void run_until(rt_dev *dev, int64_t at)
 {
   (void)dev; // all work is already complete
@@ -56,6 +68,7 @@ static void run_until(rt_dev *dev, int64_t at)
 
 const rt_dev_backend rt_dev_cpu_backend = {.name = "cpu",
                                            .on_host = true,
+                                           .at_once = true,
                                            .table = k_table_cpu,
                                            .workspace = k_workspace_cpu,
                                            .open = rt_dev_cpu_open,
@@ -65,4 +78,7 @@ const rt_dev_backend rt_dev_cpu_backend = {.name = "cpu",
                                            .launch = launch,
                                            .put = put,
                                            .get = rt_dev_cpu_get,
+                                           .pin = rt_dev_cpu_pin,
+                                           .unpin = rt_dev_cpu_release,
+                                           .get_start = get_start,
                                            .run_until = run_until};

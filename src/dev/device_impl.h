@@ -11,6 +11,7 @@ typedef struct rt_dev_backend {
   const char *name;
   bool on_host; /**< see rt_dev_on_host; false for check, which stands in for a
                    GPU */
+  bool at_once; /**< see rt_dev_at_once; false for check */
   const k_row *(*table)(void); /**< [K_COUNT], every row present */
   /** Bytes that a call needs in ctx.workspace; without data in the views. */
   size_t (*workspace)(const k_ctx *ctx, k_id kernel, const void *args);
@@ -23,6 +24,10 @@ typedef struct rt_dev_backend {
   rt_err (*put)(rt_dev *dev, const rt_view *to, const void *host);
   /** Copy to the host; all work before it is complete. */
   rt_err (*get)(rt_dev *dev, void *host, const rt_view *from);
+  void *(*pin)(rt_dev *dev, size_t bytes);
+  void (*unpin)(rt_dev *dev, void *pinned);
+  /** Copy to the host in queue order. */
+  void (*get_start)(rt_dev *dev, void *pinned, const rt_view *from);
   /** Execute everything up to launch number \a at. */
   void (*run_until)(rt_dev *dev, int64_t at);
 } rt_dev_backend;
@@ -51,6 +56,7 @@ rt_err rt_dev_cpu_open(rt_dev *dev);
 void rt_dev_cpu_close(rt_dev *dev);
 void *rt_dev_cpu_alloc(rt_dev *dev, size_t bytes);
 void rt_dev_cpu_release(rt_dev *dev, void *data);
+void *rt_dev_cpu_pin(rt_dev *dev, size_t bytes);
 rt_err rt_dev_cpu_get(rt_dev *dev, void *host, const rt_view *from);
 
 #endif

@@ -218,6 +218,39 @@ static void test_host_waits(void)
     RT_OKAY(rt_dev_get(s.dev, host, s.x));
     RT_OKAY(rt_dev_sync(s.dev));
     CU_ASSERT_EQUAL(rt_dev_host_waits(s.dev), 3);
+    RT_RUN(s.dev, fill, .y = s.y, .value = 2.0);
+    const rt_event older = rt_dev_event(s.dev);
+    RT_RUN(s.dev, fill, .y = s.y, .value = 3.0);
+    RT_OKAY(rt_dev_event_wait(s.dev, older)); // the device has more to do
+    CU_ASSERT_EQUAL(rt_dev_host_waits(s.dev), 3);
+    CU_ASSERT(now(s.y, lazy ? 2.0f : 3.0f));
+    finish(&s);
+  }
+}
+
+/** A copy to the host stands in the queue: it takes what kernels before it have
+ *  written, not those after it, and nothing is there before a wait. */
+static void test_get_start(void)
+{
+  for (int lazy = 0; lazy < 2; lazy++) {
+    scene s;
+    start(&s, lazy ? "check" : "cpu");
+    CU_ASSERT_EQUAL(rt_dev_at_once(s.dev), !lazy);
+    float *const got = rt_dev_pin(s.dev, N * sizeof *got);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(got);
+    RT_RUN(s.dev, fill, .y = s.x, .value = 2.0);
+    rt_dev_get_start(s.dev, got, s.x);
+    const rt_event copied = rt_dev_event(s.dev);
+    RT_RUN(s.dev, fill, .y = s.x, .value = 4.0);
+    CU_ASSERT(lazy ? isnan(got[0]) && isnan(got[N - 1]) : got[0] == 2.0f);
+    RT_OKAY(rt_dev_event_wait(s.dev, copied));
+    CU_ASSERT(got[0] == 2.0f && got[N - 1] == 2.0f);
+    CU_ASSERT_EQUAL(rt_dev_host_waits(s.dev), 0);
+    rt_dev_get_start(s.dev, got, s.x);
+    CU_ASSERT_EQUAL(isnan(got[0]), lazy); // the old numbers are gone
+    RT_OKAY(rt_dev_sync(s.dev));
+    CU_ASSERT_EQUAL(got[0], 4.0f);
+    rt_dev_unpin(s.dev, got);
     finish(&s);
   }
 }
@@ -323,6 +356,7 @@ RT_TEST_MAIN("device", {"kinds", test_create},
              {"check shows a missing wait", test_missing_wait},
              {"check poisons outputs", test_poison},
              {"waits of the host are counted", test_host_waits},
+             {"copies to the host stand in the queue", test_get_start},
              {"outputs in an input's memory", test_in_place},
              {"a kernel's error sticks until a wait", test_errors_stick},
              {"workspace is planned", test_workspace},

@@ -55,7 +55,7 @@ static void train(side *s, int64_t from, int64_t to)
 {
   rt_step_result r;
   for (int64_t i = from; i < to; i++)
-    RT_OKAY(rt_trainer_step(s->x.tr, i, &r));
+    train_step(&s->x, i, &r);
 }
 
 /** Six steps with a checkpoint after every second, the last of which training
@@ -189,8 +189,8 @@ static void test_resume(void)
     a.x.tr->n_updates = 4;
     RT_OKAY(rt_trainer_send_control(a.x.tr));
     RT_OKAY(rt_trainer_seek(b.x.tr, 6));
-    RT_OKAY(rt_trainer_step(a.x.tr, 6, &r));
-    RT_OKAY(rt_trainer_step(b.x.tr, 6, &q));
+    train_step(&a.x, 6, &r);
+    train_step(&b.x, 6, &q);
     CU_ASSERT(r.loss == q.loss && r.grad_norm == q.grad_norm);
     check_same_weights(&a, &b);
     finish(&b);

@@ -12,7 +12,7 @@ static void check_same(train_setup how, const rt_step_result *want, int n)
   rt_step_result got;
   train_start(&x, how);
   for (int i = 0; i < n; i++) {
-    RT_OKAY(rt_trainer_step(x.tr, i, &got));
+    train_step(&x, i, &got);
     CU_ASSERT_DOUBLE_EQUAL(got.loss, want[i].loss, 1e-9);
     CU_ASSERT_DOUBLE_EQUAL(got.grad_norm, want[i].grad_norm, 1e-8);
     CU_ASSERT(got.lm == got.loss && got.kd == 0.0 && got.alpha == 0.0);
@@ -35,7 +35,7 @@ static void test_layouts(void)
   MPI_Comm_size(MPI_COMM_WORLD, &n);
   train_start(&x, train_usual(MPI_COMM_SELF, 1));
   for (int i = 0; i < N_STEPS; i++)
-    RT_OKAY(rt_trainer_step(x.tr, i, &want[i]));
+    train_step(&x, i, &want[i]);
   train_finish(&x);
   CU_ASSERT_DOUBLE_EQUAL(want[0].loss, log(TRAIN_V), 1.5);
   CU_ASSERT(want[N_STEPS - 1].loss < 0.8 * want[0].loss);
@@ -60,7 +60,7 @@ static void move(double clip, double delta[16], double *norm)
   how.clip = clip;
   train_start(&x, how);
   train_norm(&x, before);
-  RT_OKAY(rt_trainer_step(x.tr, 0, &r));
+  train_step(&x, 0, &r);
   train_norm(&x, after);
   for (int i = 0; i < 16; i++)
     delta[i] = after[i] - before[i];
@@ -93,13 +93,13 @@ static void test_bad(void)
   train_setup how = train_usual(MPI_COMM_WORLD, 1);
   how.spike = 3.0;
   train_start(&x, how);
-  RT_OKAY(rt_trainer_step(x.tr, 0, &r));
+  train_step(&x, 0, &r);
   CU_ASSERT(!r.bad);
   CU_ASSERT_EQUAL(x.tr->norm_mean, r.grad_norm); // the first is the mean
   const double mean = x.tr->norm_mean = r.grad_norm / 10.0;
   RT_OKAY(rt_trainer_send_control(x.tr));
   train_norm(&x, before);
-  RT_OKAY(rt_trainer_step(x.tr, 1, &r));
+  train_step(&x, 1, &r);
   CU_ASSERT(r.bad && isfinite(r.loss));
   for (int i = 0; i < 16; i++)
     bad[i] = NAN;
@@ -110,7 +110,7 @@ static void test_bad(void)
       x.dev,
       rt_params_find(rt_model_params(x.tr->model), "model.norm.weight")->w,
       bad));
-  RT_OKAY(rt_trainer_step(x.tr, 2, &r));
+  train_step(&x, 2, &r);
   CU_ASSERT(r.bad && !isfinite(r.loss));
   CU_ASSERT(x.tr->n_skipped == 2 && x.tr->n_updates == 1);
   CU_ASSERT_EQUAL(x.tr->norm_mean, mean);
@@ -119,7 +119,7 @@ static void test_bad(void)
 
 /** Where a bad step is to stop the run, good ones after it that are in the
  *  queue change nothing either. */
-static void test_stop(void)
+static void stop_on(const char *device)
 {
   train_scene x;
   double before[16], after[16];
@@ -127,18 +127,61 @@ static void test_stop(void)
   train_setup how = train_usual(MPI_COMM_WORLD, 1);
   how.spike = 3.0;
   how.stop = true;
+  how.device = device;
   train_start(&x, how);
   x.tr->norm_mean = 1e-9;
   RT_OKAY(rt_trainer_send_control(x.tr));
   train_norm(&x, before);
-  RT_OKAY(rt_trainer_step(x.tr, 0, &r));
-  CU_ASSERT(r.bad);
+  RT_OKAY(rt_trainer_step(x.tr, 0));
   x.tr->spec.spike = 0.0; // the next one would be good
-  RT_OKAY(rt_trainer_step(x.tr, 1, &r));
+  RT_OKAY(rt_trainer_step(x.tr, 1));
+  RT_OKAY(rt_trainer_result(x.tr, &r));
+  CU_ASSERT(r.bad && x.tr->n_skipped == 1); // that of the first, still
+  RT_OKAY(rt_trainer_result(x.tr, &r));
   CU_ASSERT(r.bad && isfinite(r.loss) && x.tr->n_updates == 0);
+  CU_ASSERT_EQUAL(x.tr->n_skipped, 2);
   train_norm(&x, after);
   for (int i = 0; i < 16; i++)
     CU_ASSERT_EQUAL(before[i], after[i]);
+  train_finish(&x);
+}
+
+static void test_stop(void)
+{
+  stop_on("cpu");
+  stop_on("check");
+}
+
+/** A device that lags behind the host: results come one step later, with the
+ *  same bits, and no step waits. */
+static void test_lag(void)
+{
+  enum { N_STEPS = 6 };
+  train_scene x;
+  rt_step_result want[N_STEPS], got;
+  train_setup how = train_usual(MPI_COMM_SELF, 1);
+  how.micro_rows = 4;
+  train_start(&x, how);
+  CU_ASSERT_EQUAL(rt_trainer_lag(x.tr), 0);
+  for (int i = 0; i < N_STEPS; i++)
+    train_step(&x, i, &want[i]);
+  CU_ASSERT_EQUAL(rt_trainer_counts(x.tr).host_waits, 0.0);
+  train_finish(&x);
+  how.device = "check";
+  train_start(&x, how);
+  CU_ASSERT_EQUAL(rt_trainer_lag(x.tr), 1);
+  for (int i = 0; i <= N_STEPS; i++) {
+    if (i < N_STEPS)
+      RT_OKAY(rt_trainer_step(x.tr, i));
+    if (i == 0)
+      continue;
+    RT_OKAY(rt_trainer_result(x.tr, &got));
+    CU_ASSERT(got.loss == want[i - 1].loss);
+    CU_ASSERT(got.grad_norm == want[i - 1].grad_norm && got.seconds > 0.0);
+    CU_ASSERT_EQUAL(x.tr->n_updates, i);
+  }
+  CU_ASSERT_EQUAL(rt_trainer_counts(x.tr).host_waits, 0.0);
+  CU_ASSERT_EQUAL(rt_trainer_counts(x.tr).drains, 1); // the last one
   train_finish(&x);
 }
 
@@ -157,10 +200,10 @@ static void test_other_text(void)
   train_start(&x, how);
   train_norm(&x, before);
   if (n > 1)
-    RT_FAILS(rt_trainer_step(x.tr, 4, &r), RT_ERR_DATA,
+    RT_FAILS(rt_trainer_step(x.tr, 4), RT_ERR_DATA,
              "tp group have read different rows");
   else
-    RT_OKAY(rt_trainer_step(x.tr, 4, &r));
+    train_step(&x, 4, &r);
   train_norm(&x, after);
   for (int i = 0; i < 16; i++)
     CU_ASSERT((before[i] == after[i]) == (n > 1));
@@ -169,4 +212,5 @@ static void test_other_text(void)
 
 RT_TEST_MAIN("step", {"any layout", test_layouts}, {"clipping", test_clip},
              {"bad steps", test_bad}, {"a bad step stops", test_stop},
+             {"results one step later", test_lag},
              {"different texts", test_other_text})

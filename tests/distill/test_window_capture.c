@@ -84,7 +84,7 @@ static void train(side *s, int64_t from, int64_t to, double *loss)
 {
   rt_step_result r;
   for (int64_t i = from; i < to; i++) {
-    RT_OKAY(rt_trainer_step(s->x.tr, i, &r));
+    train_step(&s->x, i, &r);
     if (loss != NULL)
       loss[i] = r.loss;
   }

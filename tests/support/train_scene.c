@@ -91,7 +91,7 @@ void train_open(train_scene *x, const train_setup *how)
   scratch_create(x->folder);
   RT_OKAY(rt_comm_create(how->comm, &x->comm));
   RT_OKAY(rt_grid_init(&x->grid, x->comm, how->tp, "tp"));
-  RT_OKAY(rt_dev_create("cpu", 1, &x->dev));
+  RT_OKAY(rt_dev_create(how->device != NULL ? how->device : "cpu", 1, &x->dev));
   open_corpus(x, how->text);
   rt_phases_start(&x->phases, RT_PHASE_OTHER);
 }
@@ -113,6 +113,13 @@ void train_finish(train_scene *x)
   rt_grid_clear(&x->grid);
   rt_comm_destroy(&x->comm);
   scratch_remove(x->folder);
+}
+
+void train_step(train_scene *x, int64_t step, rt_step_result *r)
+{
+  RT_OKAY(rt_trainer_step(x->tr, step));
+  RT_OKAY(rt_trainer_result(x->tr, r));
+  CU_ASSERT_EQUAL(rt_trainer_n_open(x->tr), 0);
 }
 
 train_setup train_usual(MPI_Comm comm, int tp)

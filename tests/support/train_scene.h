@@ -26,7 +26,8 @@ typedef struct train_setup {
   int64_t micro_rows; // 0: all of a rank
   double clip, spike, eps, lr;
   bool stop;
-  int text; // first id of the text
+  int text;           // first id of the text
+  const char *device; // NULL: cpu
 } train_setup;
 
 /** One step after the other by a small learning rate, on ids from 100 on. */
@@ -39,6 +40,8 @@ rt_trainer_spec train_spec(train_scene *x, const train_setup *how);
 /** The scene with its trainer, at step 0. */
 void train_start(train_scene *x, train_setup how);
 void train_finish(train_scene *x);
+/** Run a step, and take its result at once. */
+void train_step(train_scene *x, int64_t step, rt_step_result *r);
 
 /** This rank's tile of the final norm's weights [width], whole on every rank.
  */

@@ -144,7 +144,7 @@ static rt_err prepare(rt_train_run *run)
   RT_TRY(make_parts(run));
   const rt_run_spec made = rt_job_run(job);
   RT_TRY(rt_resume_begin(&made, run->trainer, &run->saved));
-  run->step = run->first = run->saved > 0 ? run->saved : 0;
+  run->step = run->first = run->launched = run->saved > 0 ? run->saved : 0;
   if (run->saved >= 0)
     rt_info("resumed at step %lld of %lld from %s", (long long)run->step,
             (long long)job->n_steps, run->folder);
@@ -170,7 +170,7 @@ static rt_err evaluate(rt_train_run *run)
     return RT_OK;
   RT_TRY(rt_evaluate(run->evaluator, RT_VALID, run->eval_rows, &r));
   run->eval_s = rt_now_s() - since;
-  rt_progress_pause(&run->progress, since);
+  rt_train_pause(run, since);
   return rt_agree(run->job->world,
                   rt_progress_eval(&run->progress, run->step, &r));
 }
@@ -228,7 +228,7 @@ static rt_err judge_bad_step(const rt_train_run *run, const rt_step_result *r)
 }
 
 /** The reason, if any, for which this rank would stop now. */
-static rt_stop wish(const rt_train_run *run, double step_s)
+static rt_stop wish(const rt_train_run *run)
 {
   char path[RT_PATH_MAX];
   if (run->job->hooks->stop_asked())
@@ -237,7 +237,7 @@ static rt_stop wish(const rt_train_run *run, double step_s)
       rt_path_join(path, run->folder, "stop") == RT_OK && rt_file_exists(path))
     return STOP_FILE;
   if (run->wall_end_s > 0.0 &&
-      rt_now_s() + rt_train_stop_s(run, step_s) >= run->wall_end_s)
+      rt_now_s() + rt_train_stop_s(run) >= run->wall_end_s)
     return STOP_WALL;
   return GO_ON;
 }
@@ -262,15 +262,15 @@ typedef struct rt_meeting {
 
 /** The only collective of the loop itself, after each step, with seven numbers.
  */
-static rt_err meet(const rt_train_run *run, double step_s, rt_meeting *m)
+static rt_err meet(const rt_train_run *run, rt_meeting *m)
 {
-  double v[] = {(double)wish(run, step_s),
+  double v[] = {(double)wish(run),
                 rt_train_save_due(run),
                 peak_rss(),
                 rt_progress_wait(&run->progress),
                 rt_progress_gflops(&run->progress, run->step),
                 rt_saver_poll(run->saver),
-                20.0 * rt_saver_work_s(run->saver) > step_s};
+                20.0 * rt_saver_work_s(run->saver) > run->step_s};
   RT_TRY(rt_comm_allreduce_host(run->job->world, v, 7, RT_F64, RT_MAX));
   *m = (rt_meeting){.stop = (rt_stop)lrint(v[0]),
                     .save = v[1] > 0.0,
@@ -290,7 +290,7 @@ static rt_err correct_peak(rt_train_run *run, double gflops)
     return RT_OK;
   const rt_peak_spec products = rt_job_peak(run->job);
   RT_TRY(rt_peak_exceeded(&products, gflops, &run->peak));
-  rt_progress_pause(&run->progress, since);
+  rt_train_pause(run, since);
   return RT_OK;
 }
 
@@ -317,35 +317,72 @@ static rt_err report(rt_train_run *run, const rt_step_result *r,
   return RT_OK;
 }
 
-/** One step with everything that belongs to it.  A checkpoint precedes an
- *  evaluation, and a stop precedes both: there may be little time, and the end
- *  writes a checkpoint. */
-static rt_err advance(rt_train_run *run, rt_stop *stop)
+/** Take the result of a step and decide what comes of it.  \a m: what ranks
+ *  wish, this time or before. */
+static rt_err complete(rt_train_run *run, rt_meeting *m)
 {
-  rt_job *job = run->job;
   rt_step_result r;
-  rt_meeting m = {0};
-  const double since = rt_now_s();
-  job->hooks->beat(run->step, "step");
-  RT_TRY(rt_trainer_step(run->trainer, run->step, &r));
-  const double step_s = rt_now_s() - since;
+  const rt_meeting before = *m;
+  RT_TRY(rt_trainer_result(run->trainer, &r));
+  run->step_s = r.seconds;
   if (r.bad) {
     RT_TRY(rt_train_settle(run)); // this step may end the run
     RT_TRY(judge_bad_step(run, &r));
   }
   run->step++;
-  RT_TRY(meet(run, step_s, &m));
+  RT_TRY(meet(run, m));
+  m->stop = m->stop > before.stop ? m->stop : before.stop;
+  m->save = m->save || before.save;
+  RT_TRY(report(run, &r, m));
+  if (rt_saver_writes(run->saver) >= 0 && m->writing != RT_CHECKPOINT_WRITES)
+    return m->stalls ? rt_train_go_on_saving(run) : rt_train_settle(run);
+  return RT_OK;
+}
+
+static bool evaluates(const rt_train_run *run, int64_t step)
+{
+  return run->evaluator != NULL && rt_train_due(step, run->eval_every);
+}
+
+/** Does somebody need the last step's end before the next one is launched?  A
+ *  wall limit needs to know how long a step takes. */
+static bool is_awaited(const rt_train_run *run)
+{
+  return run->launched == run->job->n_steps ||
+         evaluates(run, run->launched) ||
+         rt_train_due(run->launched, run->checkpoint_every) ||
+         (run->wall_end_s > 0.0 && run->step_s == 0.0);
+}
+
+/** Launch a step, and take the results of steps before it: that of the last one
+ *  only where it is complete at once, or somebody needs it. */
+static rt_err launch(rt_train_run *run, rt_meeting *m)
+{
+  run->job->hooks->beat(run->launched, "step");
+  RT_TRY(rt_trainer_step(run->trainer, run->launched));
+  run->launched++;
+  const int64_t left = is_awaited(run) ? 0 : rt_trainer_lag(run->trainer);
+  while (rt_trainer_n_open(run->trainer) > left)
+    RT_TRY(complete(run, m));
+  while ((m->stop != GO_ON || m->save) && rt_trainer_n_open(run->trainer) > 0)
+    RT_TRY(complete(run, m));
+  return RT_OK;
+}
+
+/** One step with everything that belongs to it.  A checkpoint precedes an
+ *  evaluation, and a stop precedes both: there may be little time, and the end
+ *  writes a checkpoint. */
+static rt_err advance(rt_train_run *run, rt_stop *stop)
+{
+  rt_meeting m = {0};
+  RT_TRY(launch(run, &m));
   *stop = m.stop;
-  RT_TRY(report(run, &r, &m));
-  if (rt_saver_writes(run->saver) >= 0 && m.writing != RT_CHECKPOINT_WRITES)
-    RT_TRY(m.stalls ? rt_train_go_on_saving(run) : rt_train_settle(run));
-  if (run->step == job->n_steps || *stop != GO_ON)
+  if (run->step == run->job->n_steps || *stop != GO_ON)
     return RT_OK;
-  const bool evaluates =
-      run->evaluator != NULL && rt_train_due(run->step, run->eval_every);
+  const bool looks = evaluates(run, run->step) && run->step == run->launched;
   if (m.save)
-    RT_TRY(rt_train_save(run, evaluates ? RT_SAVE_WAITING : RT_SAVE_MEANWHILE));
-  if (!evaluates)
+    RT_TRY(rt_train_save(run, looks ? RT_SAVE_WAITING : RT_SAVE_MEANWHILE));
+  if (!looks)
     return RT_OK;
   RT_TRY(rt_train_settle(run)); // nobody looks at it during an evaluation
   return evaluate(run);

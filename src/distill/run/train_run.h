@@ -21,6 +21,7 @@ typedef struct rt_train_run {
   rt_lock *lock;                        // owned, rank 0 of a run with a folder
   const char *folder;                   // output.dir; "" if not set
   int64_t first, step;                  // steps completed at the start, and now
+  int64_t launched;                     // steps of which some may not be complete
   int64_t saved;                        // step of the last checkpoint; -1: none
   int64_t checkpoint_every, eval_every; // steps, 0: only at the end
   double checkpoint_s,
@@ -30,6 +31,7 @@ typedef struct rt_train_run {
   bool untold;   // it could not be brought up to date, which has been said
   int64_t eval_rows;
   double eval_s;      // that the last evaluation took
+  double step_s;      // that the last step took; 0: not known
   rt_peak peak;       // of one rank
   double wall_end_s;  // as rt_now_s(); 0: no limit
   double refreshed_s; // time of the last refresh of the lock
@@ -43,10 +45,13 @@ bool rt_train_save_due(const rt_train_run *run);
 
 /** The seconds that this rank expects until a stop after the next step would be
  *  over, by what steps, evaluations and checkpoints have taken: what is due
- * now, one more step of \a step_s, the checkpoint then in writing, and the last
- * one.
- */
-double rt_train_stop_s(const rt_train_run *run, double step_s);
+ *  now, the steps that the device still has, one more, the checkpoint then in
+ *  writing, and the last one. */
+double rt_train_stop_s(const rt_train_run *run);
+
+/** The time from \a since until now was not spent training, unless the device
+ *  had a step to go on with. */
+void rt_train_pause(rt_train_run *run, double since);
 
 /** The progress for scripts that may start the run again. */
 rt_last_run rt_train_progress_of(const rt_train_run *run);

@@ -18,12 +18,19 @@ bool rt_train_save_due(const rt_train_run *run)
           rt_now_s() - run->saved_s >= run->checkpoint_s);
 }
 
-double rt_train_stop_s(const rt_train_run *run, double step_s)
+void rt_train_pause(rt_train_run *run, double since)
 {
+  if (rt_trainer_n_open(run->trainer) == 0)
+    rt_progress_pause(&run->progress, since);
+}
+
+double rt_train_stop_s(const rt_train_run *run)
+{
+  const double n_steps = (double)(run->launched - run->step + 1);
   const bool evaluates = rt_train_due(run->step, run->eval_every);
   const bool another =
       rt_saver_writes(run->saver) >= 0 || rt_train_save_due(run);
-  return (evaluates ? run->eval_s : 0.0) + step_s +
+  return (evaluates ? run->eval_s : 0.0) + n_steps * run->step_s +
          (another ? 2.0 : 1.0) * rt_saver_seconds(run->saver);
 }
 
@@ -143,7 +150,7 @@ static rt_err in_phase(rt_train_run *run, rt_err (*part)(rt_train_run *run))
   job->hooks->beat(run->step, "checkpoint");
   RT_TRY(part(run));
   rt_phases_to(&job->phases, was);
-  rt_progress_pause(&run->progress, since);
+  rt_train_pause(run, since);
   return RT_OK;
 }
 

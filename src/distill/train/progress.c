@@ -253,6 +253,7 @@ rt_err rt_progress_end(rt_progress *p, int64_t step, const char *how,
   rt_metrics_real(m, "time_s", time_of(p));
   rt_metrics_real(m, "sent_bytes_per_step", counts->sent_bytes);
   rt_metrics_real(m, "host_waits_per_step", counts->device.host_waits);
+  rt_metrics_int(m, "drains", counts->device.drains);
   rt_metrics_real(m, "optimizer_launches_per_step",
                   counts->device.optimizer_launches);
   for (int i = 0; i < RT_PHASE_LINES; i++) {

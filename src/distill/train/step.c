@@ -2,6 +2,9 @@
  *  One training step. */
 #include "distill/train/step.h"
 
+#include "base/clock.h"
+#include <math.h>
+
 /** Send a micro-batch's token arrays to the device. */
 static rt_err send_batch(rt_trainer *tr, const rt_batch *b, rt_tokens_in *in)
 {
@@ -91,33 +94,69 @@ static rt_err sum_loss(const rt_trainer *tr, rt_view *out)
 }
 
 /** Decide on the device what becomes of the step, and update. */
-static rt_err optimize(rt_trainer *tr, rt_view loss, const rt_step_result *r)
+static rt_err optimize(rt_trainer *tr, rt_view loss, const rt_open_step *s)
 {
   const rt_adamw_spec *const adamw = rt_adamw_spec_of(tr->opt);
   rt_view squares;
   RT_TRY(rt_adamw_squares(tr->opt, &squares));
   RT_RUN(tr->spec.dev, step_control, .squares = squares, .loss = loss,
          .control = tr->control, .step = rt_adamw_step(tr->opt),
-         .told = tr->told, .alpha = r->alpha, .lr = r->lr,
+         .told = tr->told, .alpha = s->alpha, .lr = s->lr,
          .clip = tr->spec.clip, .spike = tr->spec.spike, .beta1 = adamw->beta1,
          .beta2 = adamw->beta2, .stop = tr->spec.stop);
   return rt_adamw_update(tr->opt);
 }
 
-/** Take what the device tells of the step. */
-static rt_err take_result(rt_trainer *tr, rt_step_result *out)
+/** Let the device tell of the step. */
+static void tell(rt_trainer *tr, rt_open_step *s)
 {
-  k_told t;
-  RT_TRY(rt_dev_get(tr->spec.dev, &t, tr->told));
+  rt_dev_get_start(tr->spec.dev, s->told, tr->told);
+  s->copied = rt_dev_event(tr->spec.dev);
+}
+
+int64_t rt_trainer_n_open(const rt_trainer *tr)
+{
+  return tr->n_run - tr->n_taken;
+}
+
+int64_t rt_trainer_lag(const rt_trainer *tr)
+{
+  return rt_dev_at_once(tr->spec.dev) ? 0 : RT_STEPS_OPEN - 1;
+}
+
+/** Wait until the device has told of the step. */
+static rt_err wait_for(rt_trainer *tr, const rt_open_step *s)
+{
+  rt_dev *const dev = tr->spec.dev;
+  const int64_t waits = rt_dev_host_waits(dev);
+  const rt_phase was = rt_phases_to(tr->spec.phases, RT_PHASE_OPTIMIZER);
+  RT_TRY(rt_dev_event_wait(dev, s->copied));
+  tr->n_drains += rt_dev_host_waits(dev) - waits;
+  rt_phases_to(tr->spec.phases, was);
+  return RT_OK;
+}
+
+rt_err rt_trainer_result(rt_trainer *tr, rt_step_result *out)
+{
+  RT_ASSERT(rt_trainer_n_open(tr) > 0);
+  const rt_open_step *const s = &tr->open[tr->n_taken % RT_STEPS_OPEN];
+  RT_TRY(wait_for(tr, s));
+  const k_told t = *s->told;
+  const double since = fmax(s->since_s, tr->taken_s);
+  tr->taken_s = rt_now_s();
+  tr->n_taken++;
   tr->norm_mean = t.control.norm_mean;
   tr->n_updates = (int64_t)t.control.n_updates;
   tr->n_skipped = (int64_t)t.control.n_skipped;
-  out->loss = t.loss;
-  out->lm = t.lm;
-  out->kd = t.kd;
-  out->entries = t.entries;
-  out->grad_norm = t.grad_norm;
-  out->bad = t.bad != 0.0;
+  *out = (rt_step_result){.loss = t.loss,
+                          .lm = t.lm,
+                          .kd = t.kd,
+                          .alpha = s->alpha,
+                          .lr = s->lr,
+                          .grad_norm = t.grad_norm,
+                          .entries = t.entries,
+                          .bad = t.bad != 0.0,
+                          .seconds = tr->taken_s - since};
   return RT_OK;
 }
 
@@ -125,7 +164,8 @@ rt_step_counts rt_trainer_counts(const rt_trainer *tr)
 {
   const double n = tr->n_run > 0 ? (double)tr->n_run : 1.0;
   return (rt_step_counts){.host_waits = (double)tr->n_waits / n,
-                          .optimizer_launches = (double)tr->n_optimizer / n};
+                          .optimizer_launches = (double)tr->n_optimizer / n,
+                          .drains = tr->n_drains};
 }
 
 /** Launches so far; this waits for nothing. */
@@ -134,37 +174,44 @@ static int64_t launched(const rt_trainer *tr)
   return rt_dev_event(tr->spec.dev).at;
 }
 
-rt_err rt_trainer_step(rt_trainer *tr, int64_t step, rt_step_result *out)
+/** The forward and backward passes of a step, and its sums. */
+static rt_err run_micro_steps(rt_trainer *tr, int64_t step, double alpha)
 {
   const rt_step_spec *const spec = &tr->spec;
-  rt_phases *ph = spec->phases;
-  const rt_phase was = ph->now;
   const int64_t n_micro = spec->rows_per_rank / spec->micro_rows;
   // every token of a row has weight 1
   const double weight_total = (double)(spec->batch_rows * spec->seq);
-  const int64_t waits = rt_dev_host_waits(spec->dev);
-  rt_view loss;
-  *out = (rt_step_result){.lr = rt_schedule_at(&tr->lr, step)};
-  if (tr->teacher != NULL)
-    out->alpha = rt_schedule_at(&tr->alpha, step);
-
-  rt_phases_to(ph, RT_PHASE_BACKWARD);
+  rt_phases_to(spec->phases, RT_PHASE_BACKWARD);
   clear_gradients(tr);
   rt_objective_clear(tr->objective);
   rt_window_capture_look(tr->capture, step);
   for (int64_t i = 0; i < n_micro; i++)
-    RT_TRY(micro_step(tr, out->alpha, weight_total, i == n_micro - 1));
-  rt_phases_to(ph, RT_PHASE_REDUCE);
+    RT_TRY(micro_step(tr, alpha, weight_total, i == n_micro - 1));
+  rt_phases_to(spec->phases, RT_PHASE_REDUCE);
   RT_TRY(check_rows(tr, step));
-  RT_TRY(rt_gradsync_finish(tr->sync));
+  return rt_gradsync_finish(tr->sync);
+}
+
+rt_err rt_trainer_step(rt_trainer *tr, int64_t step)
+{
+  rt_phases *ph = tr->spec.phases;
+  const rt_phase was = ph->now;
+  const int64_t waits = rt_dev_host_waits(tr->spec.dev);
+  rt_open_step *const s = &tr->open[tr->n_run % RT_STEPS_OPEN];
+  rt_view loss;
+  RT_ASSERT(rt_trainer_n_open(tr) < RT_STEPS_OPEN);
+  s->since_s = rt_now_s();
+  s->lr = rt_schedule_at(&tr->lr, step);
+  s->alpha = tr->teacher != NULL ? rt_schedule_at(&tr->alpha, step) : 0.0;
+  RT_TRY(run_micro_steps(tr, step, s->alpha));
   RT_TRY(sum_loss(tr, &loss));
   rt_phases_to(ph, RT_PHASE_OPTIMIZER);
   const int64_t before = launched(tr);
-  RT_TRY(optimize(tr, loss, out));
+  RT_TRY(optimize(tr, loss, s));
   tr->n_optimizer += 1 + launched(tr) - before; // 1: clear_gradients
-  RT_TRY(take_result(tr, out));
+  tell(tr, s);
   RT_TRY(rt_window_capture_end_step(tr->capture));
-  tr->n_waits += rt_dev_host_waits(spec->dev) - waits;
+  tr->n_waits += rt_dev_host_waits(tr->spec.dev) - waits;
   tr->n_run++;
   rt_phases_to(ph, was);
   return RT_OK;

@@ -66,9 +66,19 @@ int rt_trainer_arenas(const rt_trainer *tr, const rt_arena *plans[10])
   return n;
 }
 
+static rt_err pin_results(rt_trainer *tr)
+{
+  for (int i = 0; i < RT_STEPS_OPEN; i++) {
+    tr->open[i].told = rt_dev_pin(tr->spec.dev, sizeof(k_told));
+    RT_CHECK(tr->open[i].told != NULL, RT_ERR_MEM, "the result of a step");
+  }
+  return RT_OK;
+}
+
 /** The part of the commit that is local to this rank. */
 static rt_err commit_own(rt_trainer *tr)
 {
+  RT_TRY(pin_results(tr));
   RT_TRY(rt_adamw_commit(tr->opt));
   RT_TRY(rt_objective_commit(tr->objective));
   RT_TRY(rt_window_capture_commit(tr->capture));
@@ -102,6 +112,8 @@ void rt_trainer_destroy(rt_trainer **out)
   rt_adamw_destroy(&tr->opt);
   rt_model_destroy(&tr->model);
   rt_arena_destroy(&tr->input);
+  for (int i = 0; i < RT_STEPS_OPEN; i++)
+    rt_dev_unpin(tr->spec.dev, tr->open[i].told);
   free(tr);
 }
 

@@ -39,6 +39,17 @@ typedef struct rt_trainer_spec {
   rt_window_capture_spec capture; /**< its window may be empty */
 } rt_trainer_spec;
 
+/** Steps whose results the host has not taken yet, at most. */
+enum { RT_STEPS_OPEN = 2 };
+
+/** Such a step: what the host knows of it. */
+typedef struct rt_open_step {
+  double alpha, lr;
+  double since_s; /**< when it was launched, as rt_now_s() */
+  k_told *told;   // owned by the device: see rt_dev_pin
+  rt_event copied; /**< the device has told */
+} rt_open_step;
+
 typedef struct rt_trainer {
   rt_step_spec spec;
   const rt_comm *world; // borrowed, like the next two
@@ -54,12 +65,18 @@ typedef struct rt_trainer {
   rt_feed *feed;
   rt_schedule lr, alpha;
   uint64_t rows_seen; /**< hash of this rank's rows so far */
-  int64_t n_updates;  /**< t of AdamW: number of steps that were not skipped */
+  // up to the last result that was taken:
+  int64_t n_updates; /**< t of AdamW: number of steps that were not skipped */
   int64_t n_skipped;
-  int64_t n_run, n_waits,
-      n_optimizer;  /**< since the start: steps, waits of the host for the
-                       device in them, launches of the optimizer */
   double norm_mean; /**< running mean of the gradient norm, 0 at the start */
+  rt_open_step open[RT_STEPS_OPEN]; /**< step i of this start at i modulo their
+                                       number */
+  int64_t n_run, n_taken; /**< since the start: steps, results taken */
+  int64_t n_waits,
+      n_drains,      /**< waits of the host for the device: in steps, and for
+                        the result of the last one in the queue */
+      n_optimizer;   /**< launches of the optimizer */
+  double taken_s;    /**< when the last result was taken */
   rt_run_id id;     /**< identifies this run in its checkpoints */
   rt_arena *input;  /**< owned: memory of the views below */
   rt_view tok, pos, doc_start; /**< i32 [N, 1] on the device */
@@ -79,7 +96,7 @@ int rt_trainer_arenas(const rt_trainer *trainer, const rt_arena *plans[10]);
 RT_MUST rt_err rt_trainer_seek(rt_trainer *trainer, int64_t step);
 
 /** Send n_updates, n_skipped and norm_mean to the device, which goes on from
- *  them; rt_trainer_seek does. */
+ *  them; rt_trainer_seek does.  No step may be open. */
 RT_MUST rt_err rt_trainer_send_control(rt_trainer *trainer);
 
 #endif
