@@ -66,7 +66,7 @@ typedef struct k_ctx {
   K(targets, "iioo", "iN1 fNK sNK dN1")                                        \
   K(sumsq, "iio", "g1* dN7 d11")                                               \
   K(step_control, "iiboo", "dN1 d13 d14 d15 d1*")                              \
-  K(adamw, "bbbiiio", "p1* m1* m1* g1* dN7 d15 W1*")
+  K(adamw, "bbbiiib", "p1* m1* m1* g1* dN7 d15 W1*")
 
 #define K_ENUM(name, modes, shapes) K_##name,
 typedef enum k_id { K_LIST(K_ENUM) K_COUNT } k_id;
@@ -454,7 +454,8 @@ typedef struct k_step_control_args {
 
 /** AdamW with decoupled decay (Loshchilov & Hutter, alg. 2, as torch.optim):
  *  p -= lr wd p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
- *  p -= lr (m / bias1) / (sqrt(v / bias2) + eps); w = p, in each segment. */
+ *  p -= lr (m / bias1) / (sqrt(v / bias2) + eps); w = p, in each segment; other
+ *  numbers stay. */
 typedef struct k_adamw_args {
   rt_view p; /**< master weights */
   rt_view m, v, g;

@@ -205,6 +205,14 @@ class Bench:
             launches = max(launches, end["optimizer_launches_per_step"])
             self.put(f"dev.host_waits_per_step.{case}",
                      end["host_waits_per_step"], "waits", 0, False)
+        for case, ranks, tp in (("dp2", 2, 1), ("tp2", 2, 2), ("dp2tp2", 4, 2)):
+            self.train(ranks, 1, "train.length=2 steps", "run.device=check",
+                       *TINY, "student.heads=2", "student.kv_heads=2",
+                       f"student.tp={tp}")
+            with open(os.path.join(self.work, "run", "metrics.jsonl")) as f:
+                end = json.loads(f.readlines()[-1])
+            self.put(f"dev.host_waits_per_step.{case}",
+                     end["host_waits_per_step"], "waits", 0, False)
         self.put("dev.launches.optimizer", launches, "launches", 8, False)
 
     def step(self, ranks, threads, *keys, **how):
@@ -499,7 +507,10 @@ def main():
                    "dev.host_waits_per_step.full",
                    "dev.host_waits_per_step.sparse",
                    "dev.host_waits_per_step.sampled",
-                   "dev.host_waits_per_step.dataset"):
+                   "dev.host_waits_per_step.dataset",
+                   "dev.host_waits_per_step.dp2",
+                   "dev.host_waits_per_step.tp2",
+                   "dev.host_waits_per_step.dp2tp2"):
             b.device()
         if b.wants("train.offline_overhead"):
             b.offline()

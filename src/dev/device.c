@@ -128,6 +128,15 @@ void rt_dev_run(rt_dev *dev, k_id kernel, const void *args)
              rt_err_text());
 }
 
+void rt_dev_run_fn(rt_dev *dev, rt_dev_fn *fn, void *with)
+{
+  const rt_err err = fn(with, RT_TURN);
+  if (err == RT_OK || dev->ctx.err != RT_OK)
+    return;
+  dev->ctx.err = err;
+  snprintf(dev->error, sizeof dev->error, "%s", rt_err_text());
+}
+
 void rt_dev_plan(rt_dev *dev, k_id kernel, const void *args)
 {
   const size_t bytes = dev->backend->workspace(&dev->ctx, kernel, args);
@@ -139,13 +148,50 @@ size_t rt_dev_workspace(const rt_dev *dev)
   return dev->planned;
 }
 
+/** a = max(a, b), for each queue. */
+static void raise(int64_t *a, const int64_t *b)
+{
+  for (int q = 0; q < RT_N_QUEUES; q++)
+    a[q] = b[q] > a[q] ? b[q] : a[q];
+}
+
+/** Everything that is in the queues now. */
+static rt_event everything(const rt_dev *dev)
+{
+  rt_event all = {0};
+  raise(all.must, dev->n);
+  raise(all.done, dev->n);
+  return all;
+}
+
+/** Wait for everything; errors are kept. */
+static void finish_all(rt_dev *dev)
+{
+  const rt_event all = everything(dev);
+  dev->backend->finish(dev, &all);
+}
+
+/** Before work is appended to \a queue: append its waits. */
+static void append_waits(rt_dev *dev, rt_queue queue)
+{
+  rt_event *const need = &dev->need[queue];
+  for (rt_queue q = 0; q < RT_N_QUEUES; q++) {
+    if (q == queue || need->must[q] <= dev->known[queue][q])
+      continue;
+    if (++dev->n_edges != dev->lost_edge)
+      dev->backend->wait(dev, queue, q, need->must[q]);
+  }
+  raise(dev->known[queue], need->done);
+  *need = (rt_event){0};
+}
+
 /** Give the kernels the planned workspace.  Those in the queue may use the one
  *  that is there. */
 static void allocate_workspace(rt_dev *dev, const char *name)
 {
   k_ctx *const ctx = &dev->ctx;
   char what[80];
-  dev->backend->run_until(dev, dev->n_launched);
+  finish_all(dev);
   if (ctx->workspace != NULL)
     dev->backend->release(dev, ctx->workspace);
   ctx->workspace = dev->backend->alloc(dev, dev->planned);
@@ -154,6 +200,13 @@ static void allocate_workspace(rt_dev *dev, const char *name)
            dev->planned);
   if (ctx->workspace == NULL)
     rt_dev_fail(dev, RT_ERR_MEM, name, what);
+}
+
+/** A kernel or copy has been appended. */
+static void count(rt_dev *dev, rt_queue queue)
+{
+  dev->n[queue]++;
+  dev->n_launches++;
 }
 
 void rt_launch(rt_dev *dev, k_id kernel, const void *args)
@@ -169,39 +222,75 @@ void rt_launch(rt_dev *dev, k_id kernel, const void *args)
     allocate_workspace(dev, name);
   if (need > dev->ctx.workspace_bytes)
     return; // failed: the next wait tells
+  append_waits(dev, RT_QUEUE_COMPUTE);
   dev->backend->launch(dev, kernel, args);
-  dev->n_launched++;
+  count(dev, RT_QUEUE_COMPUTE);
 }
 
-static rt_err finish(rt_dev *dev, int64_t at)
+void rt_dev_call(rt_dev *dev, rt_queue queue, rt_dev_fn *fn, void *with)
 {
-  if (at >= dev->n_launched)
-    dev->n_waits++;
-  dev->backend->run_until(dev, at);
+  append_waits(dev, queue);
+  dev->backend->call(dev, queue, fn, with);
+  dev->n[queue]++;
+}
+
+rt_event rt_dev_event(rt_dev *dev, rt_queue queue)
+{
+  rt_event event = dev->need[queue]; // its next work would wait for these
+  event.must[queue] = event.done[queue] = dev->n[queue];
+  raise(event.done, dev->known[queue]);
+  return event;
+}
+
+void rt_dev_wait(rt_dev *dev, rt_queue queue, rt_event event)
+{
+  raise(dev->need[queue].must, event.must);
+  raise(dev->need[queue].done, event.done);
+}
+
+rt_err rt_dev_error(rt_dev *dev)
+{
   const rt_err err = dev->ctx.err;
   dev->ctx.err = RT_OK;
   RT_CHECK(err == RT_OK, err, "%s", dev->error);
   return RT_OK;
 }
 
-rt_err rt_dev_sync(rt_dev *dev)
+/** After a wait of the host for \a event: all queues go on after it. */
+static rt_err waited(rt_dev *dev, const rt_event *event)
 {
-  return finish(dev, dev->n_launched);
+  dev->n_waits += event->done[RT_QUEUE_COMPUTE] >= dev->n[RT_QUEUE_COMPUTE];
+  for (int q = 0; q < RT_N_QUEUES; q++)
+    raise(dev->known[q], event->done);
+  return rt_dev_error(dev);
 }
 
-rt_event rt_dev_event(rt_dev *dev)
+rt_err rt_dev_sync(rt_dev *dev)
 {
-  return (rt_event){dev->n_launched};
+  const rt_event all = everything(dev);
+  finish_all(dev);
+  return waited(dev, &all);
 }
 
 rt_err rt_dev_event_wait(rt_dev *dev, rt_event event)
 {
-  return finish(dev, event.at);
+  dev->backend->finish(dev, &event);
+  return waited(dev, &event);
+}
+
+bool rt_dev_push(rt_dev *dev, rt_event event)
+{
+  return dev->backend->push == NULL || dev->backend->push(dev, &event);
 }
 
 int64_t rt_dev_host_waits(const rt_dev *dev)
 {
   return dev->n_waits;
+}
+
+int64_t rt_dev_launches(const rt_dev *dev)
+{
+  return dev->n_launches;
 }
 
 bool rt_dev_at_once(const rt_dev *dev)
@@ -219,23 +308,25 @@ void *rt_dev_host(const rt_dev *dev, rt_view view)
   return dev->backend->on_host ? view.data : NULL;
 }
 
+/** A copy takes a contiguous view. */
+static void check_copied(const rt_view *view)
+{
+  RT_ASSERT(view->ld == view->cols || view->rows <= 1);
+}
+
 rt_err rt_dev_put(rt_dev *dev, rt_view to, const void *host)
 {
-  RT_ASSERT(to.ld == to.cols || to.rows <= 1);
+  check_copied(&to);
+  append_waits(dev, RT_QUEUE_COMPUTE);
   RT_TRY(dev->backend->put(dev, &to, host));
-  dev->n_launched++;
+  count(dev, RT_QUEUE_COMPUTE);
   return RT_OK;
 }
 
 rt_err rt_dev_get(rt_dev *dev, void *host, rt_view from)
 {
-  return rt_dev_get_after(dev, rt_dev_event(dev), host, from);
-}
-
-rt_err rt_dev_get_after(rt_dev *dev, rt_event event, void *host, rt_view from)
-{
-  RT_ASSERT(from.ld == from.cols || from.rows <= 1);
-  RT_TRY(rt_dev_event_wait(dev, event));
+  check_copied(&from);
+  RT_TRY(rt_dev_event_wait(dev, rt_dev_event(dev, RT_QUEUE_COMPUTE)));
   return dev->backend->get(dev, host, &from);
 }
 
@@ -250,9 +341,19 @@ void rt_dev_unpin(rt_dev *dev, void *pinned)
     dev->backend->unpin(dev, pinned);
 }
 
-void rt_dev_get_start(rt_dev *dev, void *pinned, rt_view from)
+void rt_dev_get_start(rt_dev *dev, rt_queue queue, void *pinned, rt_view from)
 {
-  RT_ASSERT(from.ld == from.cols || from.rows <= 1);
-  dev->backend->get_start(dev, pinned, &from);
-  dev->n_launched++;
+  check_copied(&from);
+  append_waits(dev, queue);
+  dev->backend->get_start(dev, queue, pinned, &from);
+  count(dev, queue);
+}
+
+void rt_dev_put_start(rt_dev *dev, rt_queue queue, rt_view to,
+                      const void *pinned)
+{
+  check_copied(&to);
+  append_waits(dev, queue);
+  dev->backend->put_start(dev, queue, &to, pinned);
+  count(dev, queue);
 }

@@ -1,6 +1,7 @@
 /** \file device_check.c
- *  The CPU as a lazy queue: kernels run only when somebody waits for them, so a
- *  missing wait reads stale data or NaN. */
+ *  The CPU with lazy queues: kernels run only when somebody waits for them, and
+ *  work that another queue should wait for comes last, so a missing wait reads
+ *  stale data or NaN. */
 #include "dev/device_impl.h"
 
 #include "kernels/check.h"
@@ -9,39 +10,57 @@
 
 enum { POISON = 0xff, MAX_ARGS = 1024 }; // 0xff.. is NaN in every real type
 
-typedef enum what { KERNEL, PUT, GET } what;
+typedef enum sort { KERNEL, PUT, GET_START, PUT_START, CALL, WAIT } sort;
 
-/** A kernel with its arguments, or a copy. */
-typedef struct call {
-  what what;
+/** An entry of a queue. */
+typedef struct entry {
+  sort sort;
   k_id kernel;
-  rt_view view; // of a copy, on the device
-  void *bytes;  // of a copy, on the host; owned by a put
+  rt_view view;   // of a copy, on the device
+  void *bytes;    // of a copy, on the host; owned by a put
+  rt_dev_fn *fn;  // of a call, with the next member
+  void *with;     // borrowed
+  rt_queue other; // to wait for, until n pieces of its work are done
+  int64_t n;
   _Alignas(16) unsigned char args[MAX_ARGS];
-} call;
+} entry;
 
-typedef struct queue {
-  call *calls; // owned [room]; the first n_waiting are used
-  int64_t n_waiting, room;
-  int64_t n_done;
-} queue;
+typedef struct line {
+  entry *entries; // owned [room]; [first, end) are to be done
+  int64_t first, end, room;
+  int64_t n_done; // pieces of work
+} line;
 
-static rt_err open_queue(rt_dev *dev)
+typedef struct lines {
+  line of[RT_N_QUEUES];
+} lines;
+
+static rt_err open_queues(rt_dev *dev)
 {
-  dev->queue = calloc(1, sizeof(queue));
-  RT_CHECK(dev->queue != NULL, RT_ERR_MEM, "a queue");
+  dev->queue = calloc(1, sizeof(lines));
+  RT_CHECK(dev->queue != NULL, RT_ERR_MEM, "queues");
   return rt_dev_cpu_open(dev);
 }
 
-static void close_queue(rt_dev *dev)
+/** Forget an entry that is not done. */
+static void forget(const entry *e)
 {
-  queue *q = dev->queue;
-  for (int64_t i = 0; q != NULL && i < q->n_waiting; i++)
-    if (q->calls[i].what == PUT)
-      free(q->calls[i].bytes);
-  if (q != NULL)
-    free(q->calls);
-  free(q);
+  if (e->sort == PUT)
+    free(e->bytes);
+  if (e->sort == CALL && e->fn(e->with, RT_TURN_LOST) != RT_OK)
+    rt_err_clear(); // nobody is there to be told
+}
+
+static void close_queues(rt_dev *dev)
+{
+  lines *all = dev->queue;
+  for (int i = 0; all != NULL && i < RT_N_QUEUES; i++) {
+    line *q = &all->of[i];
+    for (int64_t k = q->first; k < q->end; k++)
+      forget(&q->entries[k]);
+    free(q->entries);
+  }
+  free(all);
   rt_dev_cpu_close(dev);
 }
 
@@ -68,61 +87,104 @@ static void *pin(rt_dev *dev, size_t bytes)
   return data;
 }
 
-/** Append a call to the queue; NULL if out of memory. */
-static call *append(rt_dev *dev, what what)
+/** Room for one more entry; false if out of memory. */
+static bool make_room(line *q)
 {
-  queue *q = dev->queue;
-  if (q->n_waiting == q->room) {
-    const int64_t room = q->room == 0 ? 256 : 2 * q->room;
-    call *more = realloc(q->calls, (size_t)room * sizeof *more);
-    if (more == NULL)
-      return NULL;
-    q->calls = more;
-    q->room = room;
+  if (q->end < q->room)
+    return true;
+  if (q->first > q->room / 2) { // its first half is done
+    q->end -= q->first;
+    memmove(q->entries, q->entries + q->first,
+            (size_t)q->end * sizeof *q->entries);
+    q->first = 0;
+    return true;
   }
-  call *c = &q->calls[q->n_waiting++];
-  c->what = what;
-  return c;
+  const int64_t room = q->room == 0 ? 256 : 2 * q->room;
+  entry *more = realloc(q->entries, (size_t)room * sizeof *more);
+  if (more == NULL)
+    return false;
+  q->entries = more;
+  q->room = room;
+  return true;
+}
+
+/** Append an entry; NULL if out of memory: then an error is kept. */
+static entry *append(rt_dev *dev, rt_queue to, sort which)
+{
+  lines *all = dev->queue;
+  line *q = &all->of[to];
+  if (!make_room(q)) {
+    rt_dev_fail(dev, RT_ERR_MEM, "check", "no room in the queue");
+    return NULL;
+  }
+  entry *e = &q->entries[q->end++];
+  e->sort = which;
+  return e;
 }
 
 static void launch(rt_dev *dev, k_id kernel, const void *args)
 {
   const k_row *row = &k_table_cpu()[kernel];
   RT_ASSERT(row->args_bytes <= MAX_ARGS);
-  call *c = append(dev, KERNEL);
-  if (c == NULL) {
-    rt_dev_fail(dev, RT_ERR_MEM, row->name, "no room in the queue");
+  entry *e = append(dev, RT_QUEUE_COMPUTE, KERNEL);
+  if (e == NULL)
     return;
-  }
-  c->kernel = kernel;
-  memcpy(c->args, args, row->args_bytes);
+  e->kernel = kernel;
+  memcpy(e->args, args, row->args_bytes);
 }
 
 static rt_err put(rt_dev *dev, const rt_view *to, const void *host)
 {
   const size_t n = rt_view_bytes(to);
   void *bytes = malloc(n + 1);
-  call *c = bytes != NULL ? append(dev, PUT) : NULL;
-  if (c == NULL) {
+  entry *e = bytes != NULL ? append(dev, RT_QUEUE_COMPUTE, PUT) : NULL;
+  if (e == NULL) {
     free(bytes);
     return RT_FAIL(RT_ERR_MEM, "a copy of %zu bytes on its way", n);
   }
   memcpy(bytes, host, n);
-  c->view = *to;
-  c->bytes = bytes;
+  e->view = *to;
+  e->bytes = bytes;
   return RT_OK;
 }
 
-static void get_start(rt_dev *dev, void *pinned, const rt_view *from)
+static void get_start(rt_dev *dev, rt_queue queue, void *pinned,
+                      const rt_view *from)
 {
-  call *c = append(dev, GET);
+  entry *e = append(dev, queue, GET_START);
   memset(pinned, POISON, rt_view_bytes(from));
-  if (c == NULL) {
-    rt_dev_fail(dev, RT_ERR_MEM, "copy to the host", "no room in the queue");
+  if (e == NULL)
     return;
-  }
-  c->view = *from;
-  c->bytes = pinned;
+  e->view = *from;
+  e->bytes = pinned;
+}
+
+static void put_start(rt_dev *dev, rt_queue queue, const rt_view *to,
+                      const void *pinned)
+{
+  entry *e = append(dev, queue, PUT_START);
+  if (e == NULL)
+    return;
+  e->view = *to;
+  e->bytes = (void *)pinned; // only read
+}
+
+static void call(rt_dev *dev, rt_queue queue, rt_dev_fn *fn, void *with)
+{
+  entry *e = append(dev, queue, CALL);
+  if (e == NULL)
+    return;
+  e->fn = fn;
+  e->with = with;
+}
+
+static void wait(rt_dev *dev, rt_queue queue, rt_queue other, int64_t n)
+{
+  entry *e = append(dev, queue, WAIT);
+  if (e == NULL)
+    return;
+  e->other = other;
+  e->n = n;
 }
 
 /** What is wrong with a view, or NULL.  An input may be absent (all zeros).  An
@@ -169,7 +231,7 @@ static void poison(const rt_view *v)
            (size_t)v->cols * size);
 }
 
-static void run_kernel(rt_dev *dev, const call *c)
+static void run_kernel(rt_dev *dev, const entry *c)
 {
   const k_row *row = &k_table_cpu()[c->kernel];
   const rt_view *views = (const rt_view *)c->args;
@@ -186,42 +248,120 @@ static void run_kernel(rt_dev *dev, const call *c)
   rt_dev_run(dev, c->kernel, c->args);
 }
 
-static void run_call(rt_dev *dev, call *c)
+static void run(rt_dev *dev, const entry *e)
 {
-  const size_t bytes = c->what == KERNEL ? 0 : rt_view_bytes(&c->view);
-  if (c->what == KERNEL)
-    run_kernel(dev, c);
-  if (c->what == PUT) {
-    memcpy(c->view.data, c->bytes, bytes);
-    free(c->bytes);
+  switch (e->sort) {
+  case KERNEL:
+    run_kernel(dev, e);
+    break;
+  case PUT:
+    memcpy(e->view.data, e->bytes, rt_view_bytes(&e->view));
+    free(e->bytes);
+    break;
+  case GET_START:
+    memcpy(e->bytes, e->view.data, rt_view_bytes(&e->view));
+    break;
+  case PUT_START:
+    memcpy(e->view.data, e->bytes, rt_view_bytes(&e->view));
+    break;
+  case CALL:
+    rt_dev_run_fn(dev, e->fn, e->with);
+    break;
+  case WAIT:
+    break;
   }
-  if (c->what == GET)
-    memcpy(c->bytes, c->view.data, bytes);
 }
 
-static void run_until(rt_dev *dev, int64_t at)
+/** May the next entry of the queue be done? */
+static bool is_ready(const lines *all, const line *q)
 {
-  queue *q = dev->queue;
-  int64_t n = 0;
-  for (; n < q->n_waiting && q->n_done < at; n++, q->n_done++)
-    run_call(dev, &q->calls[n]);
-  if (n == 0)
-    return;
-  q->n_waiting -= n;
-  memmove(q->calls, q->calls + n, (size_t)q->n_waiting * sizeof *q->calls);
+  const entry *e = q->first < q->end ? &q->entries[q->first] : NULL;
+  return e != NULL && (e->sort != WAIT || all->of[e->other].n_done >= e->n);
+}
+
+/** Queue \a q, or the one that it waits for at last; NULL: there is nothing to
+ *  do, or they wait in a circle. */
+static line *follow(lines *all, rt_queue q)
+{
+  for (int hops = 0; hops < RT_N_QUEUES; hops++) {
+    line *l = &all->of[q];
+    if (is_ready(all, l))
+      return l;
+    if (l->first == l->end)
+      return NULL;
+    q = l->entries[l->first].other;
+  }
+  return NULL;
+}
+
+/** The queue that goes on.  Kernels first: other work only where they, or the
+ *  host, wait for it, so that what lacks a wait comes too late.  Kernels last:
+ *  it comes too early. */
+static line *choose(rt_dev *dev, const rt_event *event)
+{
+  lines *all = dev->queue;
+  for (rt_queue q = RT_QUEUE_COMPUTE + 1; dev->kernels_last && q < RT_N_QUEUES;
+       q++)
+    if (is_ready(all, &all->of[q]))
+      return &all->of[q];
+  const line *const kernels = &all->of[RT_QUEUE_COMPUTE];
+  if (kernels->first < kernels->end)
+    return follow(all, RT_QUEUE_COMPUTE);
+  for (rt_queue q = RT_QUEUE_COMPUTE + 1; q < RT_N_QUEUES; q++)
+    if (all->of[q].n_done < event->must[q])
+      return follow(all, q);
+  return NULL;
+}
+
+static bool is_done(const lines *all, const rt_event *event)
+{
+  for (int q = 0; q < RT_N_QUEUES; q++)
+    if (all->of[q].n_done < event->must[q])
+      return false;
+  return true;
+}
+
+/** Work until \a event is complete.  Stops after a call that has failed: other
+ *  ranks may not come to the next one. */
+static bool work(rt_dev *dev, const rt_event *event)
+{
+  lines *all = dev->queue;
+  while (!is_done(all, event)) {
+    line *q = choose(dev, event);
+    if (q == NULL) {
+      rt_dev_fail(dev, RT_ERR_INTERNAL, "check", "the queues wait in a circle");
+      return false;
+    }
+    const rt_err before = dev->ctx.err;
+    const entry *e = &q->entries[q->first++];
+    q->n_done += e->sort != WAIT;
+    run(dev, e);
+    if (e->sort == CALL && before == RT_OK && dev->ctx.err != RT_OK)
+      return false;
+  }
+  return true;
+}
+
+static void finish(rt_dev *dev, const rt_event *event)
+{
+  work(dev, event);
 }
 
 const rt_dev_backend rt_dev_check_backend = {.name = "check",
                                              .table = k_table_cpu,
                                              .workspace = k_workspace_cpu,
-                                             .open = open_queue,
-                                             .close = close_queue,
+                                             .open = open_queues,
+                                             .close = close_queues,
                                              .alloc = alloc,
                                              .release = rt_dev_cpu_release,
                                              .launch = launch,
                                              .put = put,
+                                             .get_start = get_start,
+                                             .put_start = put_start,
+                                             .call = call,
+                                             .wait = wait,
                                              .get = rt_dev_cpu_get,
                                              .pin = pin,
                                              .unpin = rt_dev_cpu_release,
-                                             .get_start = get_start,
-                                             .run_until = run_until};
+                                             .finish = finish,
+                                             .push = work};

@@ -54,16 +54,40 @@ rt_err rt_dev_cpu_get(rt_dev *dev, void *host, const rt_view *from)
   return RT_OK;
 }
 
-static void get_start(rt_dev *dev, void *pinned, const rt_view *from)
+static void get_start(rt_dev *dev, rt_queue queue, void *pinned,
+                      const rt_view *from)
 {
   (void)dev;
+  (void)queue;
   memcpy(pinned, from->data, rt_view_bytes(from));
 }
 
-static void run_until(rt_dev *dev, int64_t at)
+static void put_start(rt_dev *dev, rt_queue queue, const rt_view *to,
+                      const void *pinned)
+{
+  (void)dev;
+  (void)queue;
+  memcpy(to->data, pinned, rt_view_bytes(to));
+}
+
+static void call(rt_dev *dev, rt_queue queue, rt_dev_fn *fn, void *with)
+{
+  (void)queue;
+  rt_dev_run_fn(dev, fn, with);
+}
+
+static void wait(rt_dev *dev, rt_queue queue, rt_queue other, int64_t n)
 {
   (void)dev; // all work is already complete
-  (void)at;
+  (void)queue;
+  (void)other;
+  (void)n;
+}
+
+static void finish(rt_dev *dev, const rt_event *event)
+{
+  (void)dev;
+  (void)event;
 }
 
 const rt_dev_backend rt_dev_cpu_backend = {.name = "cpu",
@@ -81,4 +105,7 @@ const rt_dev_backend rt_dev_cpu_backend = {.name = "cpu",
                                            .pin = rt_dev_cpu_pin,
                                            .unpin = rt_dev_cpu_release,
                                            .get_start = get_start,
-                                           .run_until = run_until};
+                                           .put_start = put_start,
+                                           .call = call,
+                                           .wait = wait,
+                                           .finish = finish};

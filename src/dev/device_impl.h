@@ -19,34 +19,53 @@ typedef struct rt_dev_backend {
   void (*close)(rt_dev *dev);
   void *(*alloc)(rt_dev *dev, size_t bytes); /**< not zeroed */
   void (*release)(rt_dev *dev, void *data);
+  // Each of the next five appends a piece of work to a queue; what has none, to
+  // RT_QUEUE_COMPUTE.
   void (*launch)(rt_dev *dev, k_id kernel, const void *args);
-  /** Copy to the device in queue order; \a host is read before it returns. */
+  /** Copy to the device; \a host is read before it returns. */
   rt_err (*put)(rt_dev *dev, const rt_view *to, const void *host);
+  void (*get_start)(rt_dev *dev, rt_queue queue, void *pinned,
+                    const rt_view *from);
+  void (*put_start)(rt_dev *dev, rt_queue queue, const rt_view *to,
+                    const void *pinned);
+  void (*call)(rt_dev *dev, rt_queue queue, rt_dev_fn *fn, void *with);
+  /** What follows in \a queue starts after \a n pieces of work of \a other. */
+  void (*wait)(rt_dev *dev, rt_queue queue, rt_queue other, int64_t n);
   /** Copy to the host; all work before it is complete. */
   rt_err (*get)(rt_dev *dev, void *host, const rt_view *from);
   void *(*pin)(rt_dev *dev, size_t bytes);
   void (*unpin)(rt_dev *dev, void *pinned);
-  /** Copy to the host in queue order. */
-  void (*get_start)(rt_dev *dev, void *pinned, const rt_view *from);
-  /** Execute everything up to launch number \a at. */
-  void (*run_until)(rt_dev *dev, int64_t at);
+  /** Wait until \a event is complete, or return after an error. */
+  void (*finish)(rt_dev *dev, const rt_event *event);
+  /** See rt_dev_push; NULL: the device works by itself. */
+  bool (*push)(rt_dev *dev, const rt_event *event);
 } rt_dev_backend;
 
 extern const rt_dev_backend rt_dev_cpu_backend, rt_dev_check_backend;
 
 struct rt_dev {
   const rt_dev_backend *backend;
-  k_ctx ctx;          // its workspace is owned: allocated when first needed
-  size_t planned;     // bytes of workspace
-  int64_t n_launched; /**< number of kernels and copies since the start */
-  int64_t n_waits;    /**< of the host, since the start */
-  void *queue;        // owned by the backend
-  char error[1024];   // text of ctx.err
+  k_ctx ctx;      // its workspace is owned: allocated when first needed
+  size_t planned; // bytes of workspace
+  /** Of each queue: its pieces of work, and those of each queue that are
+   * complete before its next one starts. */
+  int64_t n[RT_N_QUEUES], known[RT_N_QUEUES][RT_N_QUEUES];
+  rt_event need[RT_N_QUEUES]; /**< of each queue: its next waits */
+  int64_t n_launches;         /**< kernels and copies since the start */
+  int64_t n_waits;            /**< of the host, since the start */
+  int64_t n_edges;            /**< waits of queues, since the start */
+  // for tests, on check:
+  int64_t lost_edge; /**< the number of a wait that is left out */
+  bool kernels_last; /**< not before other queues, but behind them */
+  void *queue;       // owned by the backend
+  char error[1024];  // text of ctx.err
 };
 
 /** Run one kernel of the backend's table now.  The first error is kept, with
  *  its text. */
 void rt_dev_run(rt_dev *dev, k_id kernel, const void *args);
+/** Call a function now.  The first error is kept, with its text. */
+void rt_dev_run_fn(rt_dev *dev, rt_dev_fn *fn, void *with);
 /** Keep an error of kernel \a name, unless there is one already. */
 void rt_dev_fail(rt_dev *dev, rt_err err, const char *name, const char *what);
 

@@ -25,10 +25,8 @@ struct rt_adamw {
   rt_arena *arena;       // owned
   rt_adamw_shard *shard; // owned [params->n]
   rt_view segments;      // f64 [n, K_N_SEGMENT], bucket by bucket
-  rt_view sum;           // f64 [1, 1]: of the squares that this rank counts
-  rt_view squares;       // f64 [n_ranks, 1]: that of every rank
+  rt_view squares;       // f64 [n_ranks, 1]: sums of what each rank counts
   rt_view step;          // f64 [1, 5]: a k_adamw_step
-  double *rank_sums;     // owned [n_ranks]
   group group[MOST_GROUPS];
   int n_groups;
   rt_buckets gathers;
@@ -36,7 +34,7 @@ struct rt_adamw {
 
 static rt_err arrive(void *opt, int bucket)
 {
-  return rt_buckets_finish(&((rt_adamw *)opt)->gathers, bucket);
+  return rt_buckets_join(&((rt_adamw *)opt)->gathers, bucket);
 }
 
 static int64_t n_segments_of(const rt_adamw *opt, int i)
@@ -97,9 +95,7 @@ rt_err rt_adamw_create(rt_params *params, rt_dev *dev,
   RT_CHECK(params->bucket_grad != NULL, RT_ERR_INTERNAL,
            "%s has no gradient to optimize", params->item[0].name);
   o->shard = calloc(n, sizeof *o->shard);
-  o->rank_sums = calloc((size_t)params->grid->n_ranks, sizeof *o->rank_sums);
-  RT_CHECK(o->shard && o->rank_sums, RT_ERR_MEM, "an optimizer of %zu tensors",
-           n);
+  RT_CHECK(o->shard != NULL, RT_ERR_MEM, "an optimizer of %zu tensors", n);
   RT_TRY(rt_buckets_init(&o->gathers, params, dev, RT_BUCKET_WEIGHTS));
   params->arrive = arrive;
   params->arrive_self = o;
@@ -108,7 +104,6 @@ rt_err rt_adamw_create(rt_params *params, rt_dev *dev,
   RT_TRY(rt_arena_reserve(o->arena, "segments", RT_F64, make_groups(o),
                           K_N_SEGMENT, &o->segments));
   RT_PLAN(dev, sumsq, .segments = o->segments);
-  RT_TRY(rt_arena_reserve(o->arena, "sum of squares", RT_F64, 1, 1, &o->sum));
   RT_TRY(rt_arena_reserve(o->arena, "sums of all ranks", RT_F64,
                           params->grid->n_ranks, 1, &o->squares));
   return rt_arena_reserve(o->arena, "step", RT_F64, 1, 5, &o->step);
@@ -219,7 +214,6 @@ void rt_adamw_destroy(rt_adamw **out)
   rt_buckets_clear(&o->gathers);
   rt_arena_destroy(&o->arena);
   free(o->shard);
-  free(o->rank_sums);
   free(o);
 }
 
@@ -231,16 +225,10 @@ rt_adamw_shard *rt_adamw_shard_of(rt_adamw *opt, int i)
 rt_err rt_adamw_squares(rt_adamw *opt, rt_view *out)
 {
   const rt_grid *grid = opt->params->grid;
-  double sum;
-  const bool alone = grid->n_ranks == 1;
   *out = opt->squares;
   RT_RUN(opt->dev, sumsq, .x = flats_of(opt).g, .segments = opt->segments,
-         .out = alone ? opt->squares : opt->sum);
-  if (alone)
-    return RT_OK;
-  RT_TRY(rt_dev_get(opt->dev, &sum, opt->sum));
-  RT_TRY(rt_comm_allgather(grid->world, &sum, sizeof sum, opt->rank_sums));
-  return rt_dev_put(opt->dev, opt->squares, opt->rank_sums);
+         .out = rt_view_rows(opt->squares, rt_comm_rank(grid->world), 1));
+  return rt_comm_gather(grid->world, opt->dev, opt->squares);
 }
 
 rt_view rt_adamw_step(const rt_adamw *opt)

@@ -36,7 +36,7 @@ rt_adamw_shard *rt_adamw_shard_of(rt_adamw *opt, int i);
  *  device, after gradsync; each rank reads its rows only.  Each element of the
  *  model counts once, in any layout, so the norm is the root of their sum, in
  *  order of ranks: the same bits everywhere.  NaN and Inf reach all ranks.
- *  Waits only if there are several.  Collective over the grid. */
+ *  Collective over the grid. */
 RT_MUST rt_err rt_adamw_squares(rt_adamw *opt, rt_view *squares);
 /** f64 [1, 5]: the k_adamw_step that the next update reads. */
 rt_view rt_adamw_step(const rt_adamw *opt);

@@ -37,7 +37,7 @@ rt_err rt_buckets_start(rt_buckets *b, int bucket)
 {
   const int first = b->first[bucket], n = b->first[bucket + 1] - first;
   const rt_comm *dp = b->params->grid->comm_dp;
-  const rt_event ready = rt_dev_event(b->dev);
+  const rt_event ready = rt_dev_event(b->dev, RT_QUEUE_COMPUTE);
   const rt_parts *parts = b->parts + first;
   return b->what == RT_BUCKET_GRADIENTS
              ? rt_comm_scatter_start(dp, b->dev, ready, parts, n,
@@ -46,7 +46,7 @@ rt_err rt_buckets_start(rt_buckets *b, int bucket)
                                     &b->open[bucket]);
 }
 
-rt_err rt_buckets_finish(rt_buckets *b, int bucket)
+rt_err rt_buckets_join(rt_buckets *b, int bucket)
 {
-  return rt_comm_finish(&b->open[bucket]);
+  return rt_comm_join(&b->open[bucket]);
 }

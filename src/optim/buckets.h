@@ -28,10 +28,11 @@ RT_MUST rt_err rt_buckets_init(rt_buckets *b, const rt_params *params,
 /** Gives up what is open. */
 void rt_buckets_clear(rt_buckets *b);
 
-/** Start the exchange of a bucket, which waits for earlier work on the device.
- *  Collective over dp, in the same order on all ranks. */
+/** Start the exchange of a bucket, after earlier kernels.  Collective over dp,
+ * in the same order on all ranks. */
 RT_MUST rt_err rt_buckets_start(rt_buckets *b, int bucket);
-/** Wait for it; nothing to do if none was started.  Collective. */
-RT_MUST rt_err rt_buckets_finish(rt_buckets *b, int bucket);
+/** Later kernels have its result; nothing to do if none was started.
+ *  Collective. */
+RT_MUST rt_err rt_buckets_join(rt_buckets *b, int bucket);
 
 #endif

@@ -72,7 +72,7 @@ rt_err rt_gradsync_finish(rt_gradsync *gs)
            gs->n_started, gs->params->n_buckets);
   // the first one started has progressed furthest
   for (int i = 0; i < gs->n_started; i++)
-    RT_TRY(rt_buckets_finish(&gs->sums, gs->started[i]));
+    RT_TRY(rt_buckets_join(&gs->sums, gs->started[i]));
   gs->n_started = 0;
   return RT_OK;
 }

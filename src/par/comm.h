@@ -69,17 +69,27 @@ RT_MUST rt_err rt_comm_barrier(const rt_comm *comm);
 RT_MUST rt_err rt_comm_meet(const rt_comm *comm, void (*meanwhile)(void *with),
                             void *with);
 
-/** In-place all-reduce of a contiguous device view (f32, f64).  Waits for
- *  earlier work on \a dev, and returns when the result is in place. */
+// Collectives of device buffers stand in the device's RT_QUEUE_COMM: the host
+// waits for nothing.  They follow kernels that were launched before, and
+// kernels launched after them have the result.  Errors in them are told by the
+// next wait of the device, or by the next such call.  All ranks of a group
+// append the same ones in the same order; on a device that works only while the
+// host waits, it also waits where the others do.
+
+/** In-place all-reduce of a contiguous device view (f32, f64; sums also bf16).
+ */
 RT_MUST rt_err rt_comm_allreduce(const rt_comm *comm, rt_dev *dev, rt_view x,
                                  rt_op op);
+/** In-place all-gather of a contiguous device view of any type, of which each
+ *  rank has as many rows, in order of ranks.  For small ones: it uses MPI. */
+RT_MUST rt_err rt_comm_gather(const rt_comm *comm, rt_dev *dev, rt_view x);
 
-/** A non-blocking operation. */
+/** An operation beside kernels, until its join. */
 typedef struct rt_pending rt_pending;
-/** Start an all-reduce once \a ready has completed on \a dev; \a x is borrowed
- *  until the finish.  Host code must call rt_comm_progress() regularly,
- *  otherwise nothing progresses.  Any number may be open; all ranks start them
- *  in the same order. */
+/** Start an all-reduce after \a ready of \a dev; kernels leave \a x alone until
+ *  the join.  Where launches are complete at once, host code must call
+ *  rt_comm_progress() regularly, otherwise nothing progresses.  Any number may
+ *  be open. */
 RT_MUST rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev,
                                        rt_event ready, rt_view x, rt_op op,
                                        rt_pending **out);
@@ -94,10 +104,10 @@ typedef struct rt_parts {
 void rt_parts_rows(const rt_parts *parts, int size, int rank, int64_t *row0,
                    int64_t *n);
 
-/** Start a reduce-scatter of the \a n views of \a parts (f32, f64), once \a
- *  ready has completed: each rank gets the sums of its own rows, added in the
- *  order of ranks.  All other rows keep this rank's numbers.  \a parts and the
- *  views are borrowed until the finish. */
+/** Start a reduce-scatter of the \a n views of \a parts (f32, f64), after \a
+ *  ready: each rank gets the sums of its own rows, added in the order of ranks.
+ *  All other rows keep this rank's numbers.  \a parts and the views are
+ * borrowed until the device has done it. */
 RT_MUST rt_err rt_comm_scatter_start(const rt_comm *comm, rt_dev *dev,
                                      rt_event ready, const rt_parts *parts,
                                      int n, rt_pending **out);
@@ -108,9 +118,10 @@ RT_MUST rt_err rt_comm_gather_start(const rt_comm *comm, rt_dev *dev,
 /** Bytes that this rank has sent in scatters and gathers of parts. */
 uint64_t rt_comm_sent(const rt_comm *comm);
 
-/** Wait for an operation, and set to NULL; NULL is accepted. */
-RT_MUST rt_err rt_comm_finish(rt_pending **pending);
-/** Forget an operation that this rank will not finish, after an error, and set
+/** Kernels launched from now on have the result.  Sets to NULL, which is
+ *  accepted. */
+RT_MUST rt_err rt_comm_join(rt_pending **pending);
+/** Forget an operation that this rank will not join, after an error, and set
  *  to NULL; NULL is accepted.  Later ones of the group fail.  Not collective.
  */
 void rt_comm_give_up(rt_pending **pending);

@@ -44,6 +44,10 @@ MPI_Op rt_comm_mpi_op(const rt_comm *comm, rt_op op, rt_dtype type);
 /** Create the operations that MPI lacks. */
 RT_MUST rt_err rt_comm_mpi_start(rt_comm *comm);
 
+/** Before this rank waits for others in a collective of the host: do what they
+ *  may wait for, the exchanges in the queues of devices (rt_dev_push). */
+void rt_comm_flush(void);
+
 /** The group's shared memory, set up at the first call; NULL if there is none.
  *  Collective. */
 RT_MUST rt_err rt_comm_shm(const rt_comm *comm, rt_shm **out);

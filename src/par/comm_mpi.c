@@ -1,5 +1,5 @@
 /** \file comm_mpi.c
- *  Types, operations and sums of host data, as MPI has them. */
+ *  Types and operations as MPI has them; times of collectives. */
 #include "par/comm_impl.h"
 
 #include "base/bf16.h"
@@ -75,19 +75,4 @@ rt_err rt_comm_left(const rt_comm *comm, double since, rt_err err)
   rt_ranks_moved(moved_s);
   rt_ranks_leave(since);
   return err;
-}
-
-rt_err rt_comm_allreduce_host(const rt_comm *comm, void *data, size_t n,
-                              rt_dtype type, rt_op op)
-{
-  if (comm->size == 1)
-    return RT_OK;
-  const double since = rt_ranks_enter("all-reduce");
-  for (size_t at = 0; at < n; at += comm->max) {
-    const size_t part = n - at < comm->max ? n - at : comm->max;
-    RT_TRY_MPI(MPI_Allreduce(
-        MPI_IN_PLACE, (char *)data + at * rt_dtype_size(type), (int)part,
-        rt_comm_mpi_type(type), rt_comm_mpi_op(comm, op, type), comm->comm));
-  }
-  return rt_comm_left(comm, since, RT_OK);
 }

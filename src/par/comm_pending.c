@@ -1,119 +1,8 @@
 /** \file comm_pending.c
- *  Collectives of device buffers, blocking or not, and a barrier for long
- *  waits. */
-#include "par/comm_impl.h"
+ *  Collectives of device buffers. */
+#include "par/comm_queue.h"
 
-#include "base/clock.h"
-#include <sched.h>
 #include <stdlib.h>
-#include <time.h>
-
-typedef enum kind { ALL_REDUCE, SCATTER, GATHER } kind;
-
-struct rt_pending {
-  kind kind;
-  const rt_comm *comm;   // borrowed
-  rt_dev *dev;           // borrowed
-  rt_view x;             // of an all-reduce
-  rt_shm *shm;           // borrowed; NULL: through MPI
-  rt_shm_op op;          // with shm
-  rt_exchange exchange;  // of parts; its shares also with shm
-  MPI_Request *requests; // of an all-reduce without shm: owned [room], the
-                         // first n are used
-  int n, room;
-  char *copy; // owned [copy_bytes]: what the host cannot access in place
-  size_t copy_bytes;
-  rt_pending *next; // in one of the lists below
-};
-
-// Operations in progress, and used ones for reuse, so that a step allocates
-// nothing.  Deliberately process-wide, like MPI's progress.
-static struct {
-  rt_pending *open, *spare;
-} list;
-
-/** Let an operation make progress; false if none was possible, or not known. */
-static bool move(rt_pending *p)
-{
-  int done; // the finish returns any error
-  if (p->shm != NULL)
-    return rt_shm_advance(p->shm);
-  if (p->kind != ALL_REDUCE)
-    return rt_exchange_advance(p->comm->lane->exchanges);
-  MPI_Testall(p->n, p->requests, &done, MPI_STATUSES_IGNORE);
-  return false;
-}
-
-static void move_all(void)
-{
-  for (rt_pending *p = list.open; p != NULL; p = p->next)
-    move(p);
-}
-
-void rt_comm_progress(void)
-{
-  if (list.open == NULL)
-    return;
-  const double since = rt_now_s();
-  move_all();
-  rt_ranks_leave(since);
-}
-
-/** How an idle rank waits: it yields the core, as there may be more ranks than
- *  cores, then sleeps for a small fraction of the time waited. */
-enum { YIELDS = 200, SHORT_SLEEPS = 1000, MPI_EVERY = 16 };
-
-static void idle(const rt_comm *comm, int tries)
-{
-  int arrived;
-  move_all(); // a peer may need another of our sums before it gets here
-  if (tries % MPI_EVERY == 0)
-    MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm->comm, &arrived,
-               MPI_STATUS_IGNORE);
-  const long nap_ns = tries < SHORT_SLEEPS ? 20000 : 200000;
-  if (tries < YIELDS)
-    sched_yield();
-  else
-    nanosleep(&(struct timespec){0, nap_ns}, NULL);
-}
-
-static void wait_for(const rt_comm *comm, rt_shm *shm, const rt_shm_op *op)
-{
-  for (int tries = 0; !rt_shm_done(shm, op); tries++)
-    if (rt_shm_advance(shm))
-      tries = 0;
-    else
-      idle(comm, tries);
-}
-
-static void wait_for_exchange(rt_pending *p)
-{
-  rt_exchanges *q = p->comm->lane->exchanges;
-  for (int tries = 0; !rt_exchange_done(q, &p->exchange); tries++)
-    if (rt_exchange_advance(q))
-      tries = 0;
-    else
-      idle(p->comm, tries);
-}
-
-rt_err rt_comm_shm(const rt_comm *comm, rt_shm **out)
-{
-  rt_comm_lane *lane = comm->lane;
-  if (!lane->known)
-    RT_TRY(rt_shm_create(comm->comm, &lane->shm));
-  lane->known = true;
-  *out = lane->shm;
-  return RT_OK;
-}
-
-rt_err rt_comm_shm_run(const rt_comm *comm, rt_shm *shm, rt_shm_op *op)
-{
-  const double since =
-      rt_ranks_enter(op->bytes_of != NULL ? "all-gather" : "all-reduce");
-  rt_shm_start(shm, op);
-  wait_for(comm, shm, op);
-  return rt_comm_left(comm, since, rt_shm_error(shm));
-}
 
 static rt_err check_view(const rt_view *x, rt_op op)
 {
@@ -125,48 +14,6 @@ static rt_err check_view(const rt_view *x, rt_op op)
            RT_ERR_INTERNAL,
            "device buffers are reduced in f32, f64 or, for sums, bf16, not %s",
            rt_dtype_name(x->dtype));
-  return RT_OK;
-}
-
-/** A pending operation, reusing a spare one if possible. */
-static rt_err take(kind what, const rt_comm *comm, rt_dev *dev,
-                   rt_pending **out)
-{
-  rt_pending *p = list.spare;
-  if (p != NULL)
-    list.spare = p->next;
-  else
-    p = calloc(1, sizeof *p);
-  RT_CHECK(p != NULL, RT_ERR_MEM, "an open collective");
-  p->kind = what;
-  p->comm = comm;
-  p->dev = dev;
-  p->n = 0;
-  p->next = list.open;
-  list.open = *out = p;
-  return rt_comm_shm(comm, &p->shm);
-}
-
-static void give_back(rt_pending *p)
-{
-  rt_pending **at = &list.open;
-  while (*at != p)
-    at = &(*at)->next;
-  *at = p->next;
-  p->next = list.spare;
-  list.spare = p;
-}
-
-/** Memory of the host for what it cannot access in place. */
-static rt_err make_copy(rt_pending *p, size_t bytes)
-{
-  if (bytes <= p->copy_bytes)
-    return RT_OK;
-  free(p->copy);
-  p->copy_bytes = 0;
-  p->copy = malloc(bytes);
-  RT_CHECK(p->copy != NULL, RT_ERR_MEM, "%zu bytes to exchange", bytes);
-  p->copy_bytes = bytes;
   return RT_OK;
 }
 
@@ -183,43 +30,89 @@ static rt_err make_room(rt_pending *p, int n)
   return RT_OK;
 }
 
-static rt_err start_mpi(const rt_comm *comm, char *data, rt_op op,
-                        rt_pending *p)
+static rt_err start_mpi(rt_pending *p)
 {
+  const rt_comm *const comm = p->comm;
   const size_t n = rt_view_size(&p->x), each = rt_dtype_size(p->x.dtype);
-  RT_TRY(make_room(p, (int)((n + comm->max - 1) / comm->max)));
   for (size_t at = 0; at < n; at += comm->max) {
     const size_t part = n - at < comm->max ? n - at : comm->max;
-    RT_TRY_MPI(MPI_Iallreduce(
-        MPI_IN_PLACE, data + at * each, (int)part, rt_comm_mpi_type(p->x.dtype),
-        rt_comm_mpi_op(comm, op, p->x.dtype), comm->comm, &p->requests[p->n]));
+    RT_TRY_MPI(MPI_Iallreduce(MPI_IN_PLACE, p->op.data + at * each, (int)part,
+                              rt_comm_mpi_type(p->x.dtype),
+                              rt_comm_mpi_op(comm, p->op.op, p->x.dtype),
+                              comm->comm, &p->requests[p->n]));
     p->n++;
   }
   return RT_OK;
 }
 
-/** Where the host has x: in place, or in a copy of it. */
-static rt_err reach(rt_pending *p, rt_event ready, char **data)
+static rt_err start_sum(rt_pending *p)
 {
-  *data = rt_dev_host(p->dev, p->x);
-  if (*data != NULL)
-    return rt_dev_event_wait(p->dev, ready); // explicit, only for this event
-  RT_TRY(make_copy(p, rt_view_bytes(&p->x) + 1));
-  *data = p->copy;
-  return rt_dev_get_after(p->dev, ready, *data, p->x);
+  const double since = rt_ranks_enter("all-reduce");
+  rt_err err = RT_OK;
+  p->open = true;
+  if (p->shm != NULL)
+    rt_shm_start(p->shm, &p->op);
+  else
+    err = start_mpi(p);
+  rt_ranks_leave(since);
+  return err;
 }
 
-static rt_err deliver(rt_pending *p);
+static rt_err run_sum(rt_pending *p)
+{
+  return p->shm != NULL
+             ? rt_comm_shm_run(p->comm, p->shm, &p->op)
+             : rt_comm_allreduce_host(p->comm, p->op.data, rt_view_size(&p->x),
+                                      p->x.dtype,
+                                      p->op.op); // faster than a non-blocking
+}
 
-/** Take an all-reduce whose data is ready, at p->op.data. */
-static rt_err ready_sum(const rt_comm *comm, rt_dev *dev, rt_event ready,
+static rt_err start_sum_queued(void *with, rt_turn turn)
+{
+  return rt_pending_run(with, turn, start_sum);
+}
+
+static rt_err run_sum_queued(void *with, rt_turn turn)
+{
+  return rt_pending_run(with, turn, run_sum);
+}
+
+/** Take an operation on \a x, whose numbers the host will have at p->op.data.
+ */
+static rt_err take_view(rt_kind what, const rt_comm *comm, rt_dev *dev,
                         rt_view x, rt_pending **out)
 {
-  RT_TRY(take(ALL_REDUCE, comm, dev, out));
+  RT_TRY(rt_pending_take(what, comm, dev, out));
   rt_pending *p = *out;
   p->x = x;
   p->op = (rt_shm_op){.bytes = rt_view_bytes(&x), .type = x.dtype};
-  return reach(p, ready, &p->op.data);
+  p->op.data = rt_dev_host(dev, x);
+  if (rt_dev_on_host(dev))
+    return RT_OK;
+  RT_TRY(rt_pending_copy(p, p->op.bytes + 1));
+  p->op.data = p->copy;
+  return RT_OK;
+}
+
+/** Take an all-reduce, and append what comes before it. */
+static rt_err begin_sum(rt_pending *p, rt_event ready, rt_op op)
+{
+  const rt_comm *const comm = p->comm;
+  const size_t n = rt_view_size(&p->x);
+  p->op.op = op;
+  RT_TRY(rt_comm_shm(comm, &p->shm));
+  RT_TRY(make_room(p, (int)((n + comm->max - 1) / comm->max)));
+  rt_pending_begin(p, ready);
+  if (!rt_dev_on_host(p->dev))
+    rt_dev_get_start(p->dev, RT_QUEUE_COMM, p->copy, p->x);
+  return RT_OK;
+}
+
+/** Append the way back of a copy. */
+static void deliver_view(const rt_pending *p)
+{
+  if (!rt_dev_on_host(p->dev))
+    rt_dev_put_start(p->dev, RT_QUEUE_COMM, p->x, p->copy);
 }
 
 rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
@@ -229,17 +122,10 @@ rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
   if (comm->size == 1)
     return RT_OK;
   RT_TRY(check_view(&x, op));
-  RT_TRY(ready_sum(comm, dev, ready, x, out));
-  rt_pending *p = *out;
-  const double since = rt_ranks_enter("all-reduce");
-  rt_err err = RT_OK;
-  p->op.op = op;
-  if (p->shm != NULL)
-    rt_shm_start(p->shm, &p->op);
-  else
-    err = start_mpi(comm, p->op.data, op, p);
-  rt_ranks_leave(since);
-  return err;
+  RT_TRY(take_view(RT_ALL_REDUCE, comm, dev, x, out));
+  RT_TRY(begin_sum(*out, ready, op));
+  rt_pending_append(*out, start_sum_queued);
+  return rt_dev_error(dev);
 }
 
 rt_err rt_comm_allreduce(const rt_comm *comm, rt_dev *dev, rt_view x, rt_op op)
@@ -248,18 +134,52 @@ rt_err rt_comm_allreduce(const rt_comm *comm, rt_dev *dev, rt_view x, rt_op op)
   if (comm->size == 1)
     return RT_OK;
   RT_TRY(check_view(&x, op));
-  // explicit wait: kernels that write x must have finished
-  RT_TRY(ready_sum(comm, dev, rt_dev_event(dev), x, &p));
-  p->op.op = op;
-  rt_err err =
-      p->shm != NULL
-          ? rt_comm_shm_run(comm, p->shm, &p->op)
-          : rt_comm_allreduce_host(comm, p->op.data, rt_view_size(&x), x.dtype,
-                                   op); // faster than a non-blocking one
-  if (err == RT_OK)
-    err = deliver(p);
-  give_back(p);
-  return err;
+  RT_TRY(take_view(RT_ALL_REDUCE, comm, dev, x, &p));
+  // explicit wait: kernels that write x come first
+  RT_TRY(begin_sum(p, rt_dev_event(dev, RT_QUEUE_COMPUTE), op));
+  rt_pending_append(p, run_sum_queued);
+  deliver_view(p);
+  return rt_pending_end(p);
+}
+
+/** The rows of rank \a rank, of as many for each. */
+static rt_view rows_of(const rt_pending *p, int rank)
+{
+  const int64_t each = p->x.rows / p->comm->size;
+  return rt_view_rows(p->x, rank * each, each);
+}
+
+static rt_err run_rows(rt_pending *p)
+{
+  const size_t each = p->op.bytes / (size_t)p->comm->size;
+  return rt_comm_allgather(p->comm, p->op.data + (size_t)p->comm->rank * each,
+                           each, p->op.data);
+}
+
+static rt_err run_rows_queued(void *with, rt_turn turn)
+{
+  return rt_pending_run(with, turn, run_rows);
+}
+
+rt_err rt_comm_gather(const rt_comm *comm, rt_dev *dev, rt_view x)
+{
+  rt_pending *p = NULL;
+  if (comm->size == 1)
+    return RT_OK;
+  RT_CHECK(x.rows % comm->size == 0 && (x.ld == x.cols || x.rows <= 1),
+           RT_ERR_INTERNAL,
+           "a gather takes a contiguous view of as many rows for each of %d "
+           "ranks, not %lld",
+           comm->size, (long long)x.rows);
+  RT_TRY(take_view(RT_ROWS, comm, dev, x, &p));
+  const rt_view own = rows_of(p, comm->rank);
+  rt_pending_begin(p, rt_dev_event(dev, RT_QUEUE_COMPUTE));
+  if (!rt_dev_on_host(dev))
+    rt_dev_get_start(dev, RT_QUEUE_COMM,
+                     p->copy + (size_t)comm->rank * rt_view_bytes(&own), own);
+  rt_pending_append(p, run_rows_queued);
+  deliver_view(p);
+  return rt_pending_end(p);
 }
 
 /** Check the views; their bytes together. */
@@ -298,9 +218,8 @@ static span span_of(const rt_pending *p, int i, size_t at, int64_t row0,
 typedef enum whose { ALL_ROWS, OWN_ROWS } whose;
 typedef enum way { FROM_DEVICE, TO_DEVICE } way;
 
-/** Copy rows from the device to the copy, once \a ready has completed, or back.
- */
-static rt_err pass(rt_pending *p, way to, whose rows, rt_event ready)
+/** Append copies of rows from the device to the copy, or back. */
+static void pass(const rt_pending *p, way to, whose rows)
 {
   const rt_shares *s = &p->exchange.shares;
   size_t at = 0;
@@ -310,18 +229,15 @@ static rt_err pass(rt_pending *p, way to, whose rows, rt_event ready)
       rt_parts_rows(&s->parts[i], s->size, p->comm->rank, &row0, &n);
     const span x = span_of(p, i, at, row0, n);
     at += rt_view_bytes(s->parts[i].view);
-    if (n == 0)
-      continue;
-    if (to == TO_DEVICE)
-      RT_TRY(rt_dev_put(p->dev, x.on_dev, x.copy));
-    else
-      RT_TRY(rt_dev_get_after(p->dev, ready, x.copy, x.on_dev));
+    if (n > 0 && to == TO_DEVICE)
+      rt_dev_put_start(p->dev, RT_QUEUE_COMM, x.on_dev, x.copy);
+    else if (n > 0)
+      rt_dev_get_start(p->dev, RT_QUEUE_COMM, x.copy, x.on_dev);
   }
-  return RT_OK;
 }
 
 /** Take an exchange of \a parts; none in a group of one rank. */
-static rt_err take_parts(kind what, const rt_comm *comm, rt_dev *dev,
+static rt_err take_parts(rt_kind what, const rt_comm *comm, rt_dev *dev,
                          const rt_parts *parts, int n, rt_pending **out)
 {
   size_t bytes;
@@ -329,14 +245,15 @@ static rt_err take_parts(kind what, const rt_comm *comm, rt_dev *dev,
   if (comm->size == 1 || n == 0)
     return RT_OK;
   RT_TRY(check_parts(comm, parts, n, &bytes));
-  RT_TRY(take(what, comm, dev, out));
+  RT_TRY(rt_pending_take(what, comm, dev, out));
   rt_pending *p = *out;
   const bool in_place = rt_dev_on_host(dev);
+  RT_TRY(rt_comm_shm(comm, &p->shm));
   if (!in_place)
-    RT_TRY(make_copy(p, bytes + 1));
+    RT_TRY(rt_pending_copy(p, bytes + 1));
   p->exchange = (rt_exchange){
       .shares = {parts, n, comm->size, dev, in_place ? NULL : p->copy},
-      .op = what == SCATTER ? RT_SHARE_SCATTER : RT_SHARE_GATHER,
+      .op = what == RT_SCATTER ? RT_SHARE_SCATTER : RT_SHARE_GATHER,
       .type = parts[0].view->dtype};
   p->op = (rt_shm_op){.bytes = bytes,
                       .type = parts[0].view->dtype,
@@ -346,22 +263,34 @@ static rt_err take_parts(kind what, const rt_comm *comm, rt_dev *dev,
   return RT_OK;
 }
 
+static rt_err start_exchange(rt_pending *p)
+{
+  const double since = rt_ranks_enter("exchange of rows");
+  p->open = true;
+  if (p->shm != NULL)
+    rt_shm_start(p->shm, &p->op);
+  else
+    rt_exchange_start(p->comm->lane->exchanges, &p->exchange);
+  rt_ranks_leave(since);
+  return RT_OK;
+}
+
+static rt_err start_exchange_queued(void *with, rt_turn turn)
+{
+  return rt_pending_run(with, turn, start_exchange);
+}
+
 static rt_err start_parts(rt_pending *p, rt_event ready)
 {
   if (p == NULL)
     return RT_OK;
   rt_comm_lane *const lane = p->comm->lane;
-  RT_TRY(rt_dev_event_wait(p->dev, ready)); // explicit, only for this event
-  RT_TRY(pass(p, FROM_DEVICE, p->kind == SCATTER ? ALL_ROWS : OWN_ROWS, ready));
   if (p->shm == NULL && lane->exchanges == NULL)
     RT_TRY(rt_exchanges_create(p->comm->comm, p->comm->max, &lane->exchanges));
-  const double since = rt_ranks_enter("exchange of rows");
-  if (p->shm != NULL)
-    rt_shm_start(p->shm, &p->op);
-  else
-    rt_exchange_start(lane->exchanges, &p->exchange);
-  rt_ranks_leave(since);
-  return RT_OK;
+  rt_pending_begin(p, ready);
+  pass(p, FROM_DEVICE, p->kind == RT_SCATTER ? ALL_ROWS : OWN_ROWS);
+  rt_pending_append(p, start_exchange_queued);
+  return rt_dev_error(p->dev);
 }
 
 rt_err rt_comm_scatter_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
@@ -369,14 +298,14 @@ rt_err rt_comm_scatter_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
 {
   RT_CHECK(n == 0 || parts[0].view->dtype != RT_BF16, RT_ERR_INTERNAL,
            "parts are summed in f32 or f64, not bf16");
-  RT_TRY(take_parts(SCATTER, comm, dev, parts, n, out));
+  RT_TRY(take_parts(RT_SCATTER, comm, dev, parts, n, out));
   return start_parts(*out, ready);
 }
 
 rt_err rt_comm_gather_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
                             const rt_parts *parts, int n, rt_pending **out)
 {
-  RT_TRY(take_parts(GATHER, comm, dev, parts, n, out));
+  RT_TRY(take_parts(RT_GATHER, comm, dev, parts, n, out));
   return start_parts(*out, ready);
 }
 
@@ -389,12 +318,12 @@ uint64_t rt_comm_sent(const rt_comm *comm)
 
 static rt_err wait_through_mpi(rt_pending *p)
 {
-  if (p->kind == ALL_REDUCE)
+  if (p->kind == RT_ALL_REDUCE)
     RT_TRY_MPI(MPI_Waitall(p->n, p->requests, MPI_STATUSES_IGNORE));
   else
-    wait_for_exchange(p);
-  return p->kind == ALL_REDUCE ? RT_OK
-                               : rt_exchange_error(p->comm->lane->exchanges);
+    rt_comm_wait_exchange(p);
+  return p->kind == RT_ALL_REDUCE ? RT_OK
+                                  : rt_exchange_error(p->comm->lane->exchanges);
 }
 
 /** Wait until the result is where the host has it. */
@@ -402,34 +331,36 @@ static rt_err wait_on_host(rt_pending *p)
 {
   if (p->shm == NULL)
     return wait_through_mpi(p);
-  wait_for(p->comm, p->shm, &p->op);
+  rt_comm_wait(p->comm, p->shm, &p->op);
   return rt_shm_error(p->shm);
 }
 
-/** Copy the result to the device, if the host cannot access it. */
-static rt_err deliver(rt_pending *p)
+static rt_err wait_for_end(rt_pending *p)
 {
-  if (p->kind != ALL_REDUCE)
-    return pass(p, TO_DEVICE, p->kind == GATHER ? ALL_ROWS : OWN_ROWS,
-                (rt_event){0});
-  return rt_dev_host(p->dev, p->x) != NULL ? RT_OK
-                                           : rt_dev_put(p->dev, p->x, p->copy);
+  const double since = rt_ranks_enter(
+      p->kind == RT_ALL_REDUCE ? "all-reduce" : "exchange of rows");
+  const rt_err err = wait_on_host(p);
+  p->open = false;
+  return rt_comm_left(p->comm, since, err);
 }
 
-rt_err rt_comm_finish(rt_pending **pending)
+static rt_err wait_queued(void *with, rt_turn turn)
+{
+  return rt_pending_run(with, turn, wait_for_end);
+}
+
+rt_err rt_comm_join(rt_pending **pending)
 {
   rt_pending *p = *pending;
   *pending = NULL;
   if (p == NULL)
     return RT_OK;
-  const double since =
-      rt_ranks_enter(p->kind == ALL_REDUCE ? "all-reduce" : "exchange of rows");
-  rt_err err = wait_on_host(p);
-  if (err == RT_OK)
-    err = deliver(p);
-  const rt_comm *const comm = p->comm;
-  give_back(p);
-  return rt_comm_left(comm, since, err);
+  rt_pending_append(p, wait_queued);
+  if (p->kind == RT_ALL_REDUCE)
+    deliver_view(p);
+  else
+    pass(p, TO_DEVICE, p->kind == RT_GATHER ? ALL_ROWS : OWN_ROWS);
+  return rt_pending_end(p);
 }
 
 void rt_comm_give_up(rt_pending **pending)
@@ -438,37 +369,12 @@ void rt_comm_give_up(rt_pending **pending)
   *pending = NULL;
   if (p == NULL)
     return;
+  p->open = false;
+  p->given_up = true;
   if (p->shm != NULL)
     rt_shm_give_up(p->shm);
-  else if (p->kind != ALL_REDUCE)
+  else if (p->kind != RT_ALL_REDUCE && p->comm->lane->exchanges != NULL)
     rt_exchanges_give_up(p->comm->lane->exchanges);
-  give_back(p);
-}
-
-rt_err rt_comm_meet(const rt_comm *comm, void (*meanwhile)(void *with),
-                    void *with)
-{
-  const double every_s = 1.0;
-  const long longest_nap_ns = 10000000; // a barrier of 2^14 ranks has 14 rounds
-  MPI_Request all;
-  int done = 0;
-  if (comm->size == 1)
-    return RT_OK;
-  const double since = rt_ranks_enter("meeting");
-  double said_s = since - every_s;
-  long nap_ns = 1000;
-  RT_TRY_MPI(MPI_Ibarrier(comm->comm, &all));
-  for (;;) {
-    move_all();
-    RT_TRY_MPI(MPI_Test(&all, &done, MPI_STATUS_IGNORE));
-    if (done)
-      break;
-    if (rt_now_s() - said_s >= every_s) {
-      said_s = rt_now_s();
-      meanwhile(with);
-    }
-    nanosleep(&(struct timespec){0, nap_ns}, NULL);
-    nap_ns = 2 * nap_ns < longest_nap_ns ? 2 * nap_ns : longest_nap_ns;
-  }
-  return rt_comm_left(comm, since, RT_OK);
+  if (p->n_queued == 0)
+    rt_pending_give_back(p); // otherwise the queue may still call it
 }

@@ -100,7 +100,7 @@ static void test_lazy(void)
   rt_launch(s.dev, K_fill, &args);
   args.value = 3.0; // the launch has its own copy
   CU_ASSERT(now(s.x, NAN));
-  const rt_event one = rt_dev_event(s.dev);
+  const rt_event one = rt_dev_event(s.dev, RT_QUEUE_COMPUTE);
   RT_RUN(s.dev, copy, .x = s.x, .y = s.y);
   RT_RUN(s.dev, add, .x = s.y, .y = s.x);
   RT_OKAY(rt_dev_event_wait(s.dev, (rt_event){0})); // 0: nothing to wait for
@@ -125,7 +125,7 @@ static void test_many(void)
   RT_RUN(s.dev, fill, .y = s.y, .value = 0.0);
   for (int i = 0; i < 1000; i++) {
     RT_RUN(s.dev, add, .x = s.x, .y = s.y);
-    at[i] = rt_dev_event(s.dev);
+    at[i] = rt_dev_event(s.dev, RT_QUEUE_COMPUTE);
   }
   for (int i = 99; i < 1000; i += 300) {
     RT_OKAY(rt_dev_event_wait(s.dev, at[i]));
@@ -212,14 +212,14 @@ static void test_host_waits(void)
     start(&s, lazy ? "check" : "cpu");
     RT_OKAY(rt_dev_put(s.dev, s.x, host));
     RT_RUN(s.dev, fill, .y = s.y, .value = 1.0);
-    const rt_event event = rt_dev_event(s.dev);
+    const rt_event event = rt_dev_event(s.dev, RT_QUEUE_COMPUTE);
     CU_ASSERT_EQUAL(rt_dev_host_waits(s.dev), 0);
     RT_OKAY(rt_dev_event_wait(s.dev, event));
     RT_OKAY(rt_dev_get(s.dev, host, s.x));
     RT_OKAY(rt_dev_sync(s.dev));
     CU_ASSERT_EQUAL(rt_dev_host_waits(s.dev), 3);
     RT_RUN(s.dev, fill, .y = s.y, .value = 2.0);
-    const rt_event older = rt_dev_event(s.dev);
+    const rt_event older = rt_dev_event(s.dev, RT_QUEUE_COMPUTE);
     RT_RUN(s.dev, fill, .y = s.y, .value = 3.0);
     RT_OKAY(rt_dev_event_wait(s.dev, older)); // the device has more to do
     CU_ASSERT_EQUAL(rt_dev_host_waits(s.dev), 3);
@@ -239,14 +239,14 @@ static void test_get_start(void)
     float *const got = rt_dev_pin(s.dev, N * sizeof *got);
     CU_ASSERT_PTR_NOT_NULL_FATAL(got);
     RT_RUN(s.dev, fill, .y = s.x, .value = 2.0);
-    rt_dev_get_start(s.dev, got, s.x);
-    const rt_event copied = rt_dev_event(s.dev);
+    rt_dev_get_start(s.dev, RT_QUEUE_COMPUTE, got, s.x);
+    const rt_event copied = rt_dev_event(s.dev, RT_QUEUE_COMPUTE);
     RT_RUN(s.dev, fill, .y = s.x, .value = 4.0);
     CU_ASSERT(lazy ? isnan(got[0]) && isnan(got[N - 1]) : got[0] == 2.0f);
     RT_OKAY(rt_dev_event_wait(s.dev, copied));
     CU_ASSERT(got[0] == 2.0f && got[N - 1] == 2.0f);
     CU_ASSERT_EQUAL(rt_dev_host_waits(s.dev), 0);
-    rt_dev_get_start(s.dev, got, s.x);
+    rt_dev_get_start(s.dev, RT_QUEUE_COMPUTE, got, s.x);
     CU_ASSERT_EQUAL(isnan(got[0]), lazy); // the old numbers are gone
     RT_OKAY(rt_dev_sync(s.dev));
     CU_ASSERT_EQUAL(got[0], 4.0f);

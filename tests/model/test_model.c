@@ -311,13 +311,13 @@ static rt_err come(void *self, int bucket)
 {
   late *l = self;
   const rt_params *p = rt_model_params(l->s->m);
-  const int64_t at = rt_dev_event(l->s->dev).at;
+  const int64_t at = rt_dev_launches(l->s->dev);
   CU_ASSERT_EQUAL(bucket, l->n_come);
   CU_ASSERT(at > l->launched_at);
   for (int i = 0; i < p->n; i++)
     if (p->item[i].bucket == bucket)
       store(l->s, p->item[i].w, l->tile[i]);
-  l->launched_at = rt_dev_event(l->s->dev).at;
+  l->launched_at = rt_dev_launches(l->s->dev);
   l->n_come++;
   return RT_OK;
 }

@@ -1,6 +1,7 @@
 /** \file test_comm_parts.c
  *  Scatters and gathers of rows, by shared memory and by messages.
  *  ranks: 1 2 3 4 */
+#include "dev/device_impl.h"
 #include "par/comm_impl.h"
 #include "support/rt_test.h"
 
@@ -149,9 +150,10 @@ static void there_and_back(scene_spec how)
   for (int back = 0; back < 2; back++) {
     for (int k = 0; k < 2; k++)
       RT_OKAY((back ? rt_comm_gather_start : rt_comm_scatter_start)(
-          s.world, s.dev, rt_dev_event(s.dev), s.parts + 3 * k, 3, &p[k]));
+          s.world, s.dev, rt_dev_event(s.dev, RT_QUEUE_COMPUTE),
+          s.parts + 3 * k, 3, &p[k]));
     for (int k = 1; k >= 0; k--)
-      RT_OKAY(rt_comm_finish(&p[k]));
+      RT_OKAY(rt_comm_join(&p[k]));
     for (int i = 0; i < N_VIEWS; i++)
       CU_ASSERT_EQUAL(n_wrong(&s, i, back != 0), 0);
   }
@@ -189,7 +191,8 @@ static void progress_moves(bool shared)
   int everywhere = 0;
   rt_pending *p;
   put(&s, i);
-  RT_OKAY(rt_comm_scatter_start(s.world, s.dev, rt_dev_event(s.dev),
+  RT_OKAY(rt_comm_scatter_start(s.world, s.dev,
+                                rt_dev_event(s.dev, RT_QUEUE_COMPUTE),
                                 s.parts + i, 1, &p));
   for (int turn = 0; turn < MOST && !everywhere; turn++) {
     rt_comm_progress();
@@ -199,7 +202,7 @@ static void progress_moves(bool shared)
     CU_ASSERT_FATAL(!shared || everywhere || turn < 5);
   }
   CU_ASSERT(everywhere);
-  RT_OKAY(rt_comm_finish(&p));
+  RT_OKAY(rt_comm_join(&p));
   finish(&s);
 }
 
@@ -216,12 +219,14 @@ static void test_missing_wait(void)
   for (int late = 0; late < 2; late++) {
     scene s;
     start(&s, (scene_spec){"check", RT_F64, true});
-    const rt_event before = rt_dev_event(s.dev);
+    s.dev->kernels_last = true;
+    const rt_event before = rt_dev_event(s.dev, RT_QUEUE_COMPUTE);
     put(&s, 0);
     rt_pending *p;
     RT_OKAY(rt_comm_scatter_start(
-        s.world, s.dev, late ? rt_dev_event(s.dev) : before, s.parts, 1, &p));
-    RT_OKAY(rt_comm_finish(&p));
+        s.world, s.dev, late ? rt_dev_event(s.dev, RT_QUEUE_COMPUTE) : before,
+        s.parts, 1, &p));
+    RT_OKAY(rt_comm_join(&p));
     int wrong = n_wrong(&s, 0, false);
     RT_OKAY(rt_comm_allreduce_host(s.world, &wrong, 1, RT_I32, RT_SUM));
     CU_ASSERT_EQUAL(wrong == 0, late || s.size == 1);
@@ -239,25 +244,26 @@ static void test_errors(void)
   put(&s, 0);
   if (s.size > 1) {
     RT_OKAY((s.rank == 0 ? rt_comm_scatter_start : rt_comm_gather_start)(
-        s.world, s.dev, rt_dev_event(s.dev), s.parts, 1, &p));
-    RT_FAILS(rt_comm_finish(&p), RT_ERR_INTERNAL, "different collectives");
+        s.world, s.dev, rt_dev_event(s.dev, RT_QUEUE_COMPUTE), s.parts, 1, &p));
+    RT_FAILS(rt_comm_join(&p), RT_ERR_INTERNAL, "different collectives");
     s.view[0].ld++;
-    RT_FAILS(rt_comm_scatter_start(s.world, s.dev, rt_dev_event(s.dev), s.parts,
-                                   1, &p),
+    RT_FAILS(rt_comm_scatter_start(s.world, s.dev,
+                                   rt_dev_event(s.dev, RT_QUEUE_COMPUTE),
+                                   s.parts, 1, &p),
              RT_ERR_INTERNAL, "contiguous");
   }
   finish(&s);
   start(&s, (scene_spec){"cpu", RT_F32, true});
   put(&s, 0);
-  RT_OKAY(rt_comm_scatter_start(s.world, s.dev, rt_dev_event(s.dev), s.parts, 1,
-                                &p));
+  RT_OKAY(rt_comm_scatter_start(
+      s.world, s.dev, rt_dev_event(s.dev, RT_QUEUE_COMPUTE), s.parts, 1, &p));
   rt_comm_give_up(&p);
   CU_ASSERT_PTR_NULL(p);
   rt_comm_progress();
   if (s.size > 1) {
-    RT_OKAY(rt_comm_scatter_start(s.world, s.dev, rt_dev_event(s.dev), s.parts,
-                                  1, &p));
-    RT_FAILS(rt_comm_finish(&p), RT_ERR_INTERNAL, "given up");
+    RT_OKAY(rt_comm_scatter_start(
+        s.world, s.dev, rt_dev_event(s.dev, RT_QUEUE_COMPUTE), s.parts, 1, &p));
+    RT_FAILS(rt_comm_join(&p), RT_ERR_INTERNAL, "given up");
   }
   finish(&s);
 }

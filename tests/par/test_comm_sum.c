@@ -1,6 +1,7 @@
 /** \file test_comm_sum.c
  *  Sums over ranks by shared memory and by MPI: blocking, open, behind events.
  *  ranks: 1 2 4 */
+#include "dev/device_impl.h"
 #include "par/comm_impl.h"
 #include "support/comm_scene.h"
 #include "support/rt_test.h"
@@ -112,8 +113,9 @@ static void open_sums(bool shared)
     rt_pending *p[N_OPEN];
     for (int i = 0; i < N_OPEN; i++) {
       v[i] = comm_values(RT_F32, n_of[i], s.rank);
-      RT_OKAY(rt_comm_allreduce_start(s.world, s.dev, rt_dev_event(s.dev), v[i],
-                                      RT_SUM, &p[i]));
+      RT_OKAY(rt_comm_allreduce_start(s.world, s.dev,
+                                      rt_dev_event(s.dev, RT_QUEUE_COMPUTE),
+                                      v[i], RT_SUM, &p[i]));
       rt_comm_progress();
     }
     const rt_view between = comm_values(RT_F64, 1000, s.rank);
@@ -121,10 +123,10 @@ static void open_sums(bool shared)
     comm_check(&s, &between, RT_SUM, shared || s.size <= 2);
     free(between.data);
     for (int i = N_OPEN - 1; i >= 0; i--) {
-      RT_OKAY(rt_comm_finish(&p[i]));
+      RT_OKAY(rt_comm_join(&p[i]));
       CU_ASSERT_PTR_NULL(p[i]);
       comm_check(&s, &v[i], RT_SUM, shared || s.size <= 2);
-      RT_OKAY(rt_comm_finish(&p[i])); // NULL is nothing
+      RT_OKAY(rt_comm_join(&p[i])); // NULL is nothing
       free(v[i].data);
     }
   }
@@ -151,8 +153,8 @@ static void progress_moves(bool shared)
   const size_t n = 300000; // 5 chunks, that is less than the ring
   const rt_view v = comm_values(RT_F32, n, s.rank);
   rt_pending *p;
-  RT_OKAY(rt_comm_allreduce_start(s.world, s.dev, rt_dev_event(s.dev), v,
-                                  RT_SUM, &p));
+  RT_OKAY(rt_comm_allreduce_start(
+      s.world, s.dev, rt_dev_event(s.dev, RT_QUEUE_COMPUTE), v, RT_SUM, &p));
   int here = 0, everywhere = s.size == 1;
   for (int i = 0; i < MOST && !everywhere; i++) {
     rt_comm_progress();
@@ -165,7 +167,7 @@ static void progress_moves(bool shared)
     CU_ASSERT_FATAL(!shared || everywhere || i < 5);
   }
   CU_ASSERT(everywhere);
-  RT_OKAY(rt_comm_finish(&p));
+  RT_OKAY(rt_comm_join(&p));
   comm_check(&s, &v, RT_SUM, shared || s.size <= 2);
   free(v.data);
   comm_scene_finish(&s);
@@ -188,16 +190,16 @@ static void test_two_groups(void)
   const rt_view a = comm_values(RT_F32, 900000, s.rank);
   const rt_view b = comm_values(RT_F32, 900000, s.rank);
   rt_pending *p, *q;
-  RT_OKAY(rt_comm_allreduce_start(s.world, s.dev, rt_dev_event(s.dev), a,
-                                  RT_SUM, &p));
-  RT_OKAY(rt_comm_allreduce_start(second, s.dev, rt_dev_event(s.dev), b, RT_MAX,
-                                  &q));
+  RT_OKAY(rt_comm_allreduce_start(
+      s.world, s.dev, rt_dev_event(s.dev, RT_QUEUE_COMPUTE), a, RT_SUM, &p));
+  RT_OKAY(rt_comm_allreduce_start(
+      second, s.dev, rt_dev_event(s.dev, RT_QUEUE_COMPUTE), b, RT_MAX, &q));
   if (s.rank % 2 == 0) { // each waits first for what the other leaves for later
-    RT_OKAY(rt_comm_finish(&p));
-    RT_OKAY(rt_comm_finish(&q));
+    RT_OKAY(rt_comm_join(&p));
+    RT_OKAY(rt_comm_join(&q));
   } else {
-    RT_OKAY(rt_comm_finish(&q));
-    RT_OKAY(rt_comm_finish(&p));
+    RT_OKAY(rt_comm_join(&q));
+    RT_OKAY(rt_comm_join(&p));
   }
   comm_check(&s, &a, RT_SUM, true);
   comm_check(&s, &b, RT_MAX, true);
@@ -215,17 +217,18 @@ static void test_missing_wait(void)
     for (int lazy = 0; lazy < 2; lazy++) {
       comm_scene s;
       comm_scene_start(&s, lazy ? "check" : "cpu", true);
+      s.dev->kernels_last = true;
       const rt_arena_memory m = rt_dev_memory(s.dev);
       const rt_view x = rt_view_of(m.alloc(m.self, 80), RT_F64, 1, 10);
       CU_ASSERT_PTR_NOT_NULL_FATAL(x.data);
-      rt_event ready = rt_dev_event(s.dev);
+      rt_event ready = rt_dev_event(s.dev, RT_QUEUE_COMPUTE);
       RT_RUN(s.dev, fill, .y = x, .value = s.rank + 1.0);
       if (late)
-        ready = rt_dev_event(s.dev);
+        ready = rt_dev_event(s.dev, RT_QUEUE_COMPUTE);
       RT_RUN(s.dev, scale, .y = x, .value = 1.0); // nobody waits for this one
       rt_pending *p;
       RT_OKAY(rt_comm_allreduce_start(s.world, s.dev, ready, x, RT_SUM, &p));
-      RT_OKAY(rt_comm_finish(&p));
+      RT_OKAY(rt_comm_join(&p));
       const double want = s.size * (s.size + 1) / 2.0;
       RT_OKAY(rt_dev_sync(s.dev));
       if (s.size > 1)
@@ -246,12 +249,12 @@ static void test_start_waits_for_event_only(void)
   comm_scene s;
   comm_scene_start(&s, "check", true);
   double x[1] = {1.0}, later[1] = {1.0};
-  const rt_event ready = rt_dev_event(s.dev);
+  const rt_event ready = rt_dev_event(s.dev, RT_QUEUE_COMPUTE);
   RT_RUN(s.dev, fill, .y = rt_view_of(later, RT_F64, 1, 1), .value = 2.0);
   rt_pending *p;
   RT_OKAY(rt_comm_allreduce_start(s.world, s.dev, ready,
                                   rt_view_of(x, RT_F64, 1, 1), RT_SUM, &p));
-  RT_OKAY(rt_comm_finish(&p));
+  RT_OKAY(rt_comm_join(&p));
   CU_ASSERT_EQUAL(later[0], 1.0);
   RT_OKAY(rt_dev_sync(s.dev));
   CU_ASSERT_EQUAL(x[0], s.size);

@@ -41,6 +41,14 @@ both full 0 1 "${live[@]}" teacher.target=full
 same_bits full full-lags
 asks full-lags 0 1
 
+# --- nor do steps on several ranks wait: collectives stand in the device's queues
+both dp 0 2 eval.rows=0 checkpoint.every=4
+same_bits dp dp-lags
+asks dp-lags 0 3
+both tp 0 2 "${live[@]}" student.tp=2
+same_bits tp tp-lags
+asks tp-lags 0 1
+
 # --- a stop: what is on its way is finished, and the run goes on from there
 mkdir stopped
 touch stopped/stop

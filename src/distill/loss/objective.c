@@ -12,7 +12,6 @@
 #include "distill/loss/objective.h"
 
 #include "base/split.h"
-#include "par/gather.h"
 
 #include <stdlib.h>
 
@@ -145,7 +144,7 @@ static rt_err send_weights(rt_objective *o, const chunk *c)
 static rt_err weigh(rt_objective *o, const chunk *c)
 {
   const rt_view stats = all_stats(o, c->n);
-  RT_TRY(rt_gather(o->spec.grid->comm_tp, o->spec.dev, stats, c->n));
+  RT_TRY(rt_comm_gather(o->spec.grid->comm_tp, o->spec.dev, stats));
   RT_TRY(send_weights(o, c));
   RT_RUN(o->spec.dev, loss_coef, .stats = stats,
          .weight = rt_view_rows(o->weight, 0, c->n),

@@ -348,8 +348,7 @@ static bool evaluates(const rt_train_run *run, int64_t step)
  *  wall limit needs to know how long a step takes. */
 static bool is_awaited(const rt_train_run *run)
 {
-  return run->launched == run->job->n_steps ||
-         evaluates(run, run->launched) ||
+  return run->launched == run->job->n_steps || evaluates(run, run->launched) ||
          rt_train_due(run->launched, run->checkpoint_every) ||
          (run->wall_end_s > 0.0 && run->step_s == 0.0);
 }

@@ -13,16 +13,16 @@
 #include "io/run/last_run.h"
 
 typedef struct rt_train_run {
-  rt_job *job;                          // borrowed
-  rt_trainer *trainer;                  // owned
-  rt_evaluator *evaluator;              // owned; NULL: no evaluation
-  rt_saver *saver;                      // owned
-  rt_progress progress;                 // owned
-  rt_lock *lock;                        // owned, rank 0 of a run with a folder
-  const char *folder;                   // output.dir; "" if not set
-  int64_t first, step;                  // steps completed at the start, and now
-  int64_t launched;                     // steps of which some may not be complete
-  int64_t saved;                        // step of the last checkpoint; -1: none
+  rt_job *job;             // borrowed
+  rt_trainer *trainer;     // owned
+  rt_evaluator *evaluator; // owned; NULL: no evaluation
+  rt_saver *saver;         // owned
+  rt_progress progress;    // owned
+  rt_lock *lock;           // owned, rank 0 of a run with a folder
+  const char *folder;      // output.dir; "" if not set
+  int64_t first, step;     // steps completed at the start, and now
+  int64_t launched;        // steps of which some may not be complete
+  int64_t saved;           // step of the last checkpoint; -1: none
   int64_t checkpoint_every, eval_every; // steps, 0: only at the end
   double checkpoint_s,
       saved_s;   // alternative interval in seconds; time of the last checkpoint

@@ -2,7 +2,6 @@
 #include "distill/teacher/circle.h"
 
 #include "base/split.h"
-#include "par/gather.h"
 
 rt_err rt_circle_init(const rt_comm *world, const rt_grid *student,
                       const rt_grid *teacher, int64_t micro_rows, rt_circle *c)
@@ -77,7 +76,7 @@ rt_view rt_circle_result(const rt_circle *c, rt_view board, int i_teacher)
 
 rt_err rt_circle_share(const rt_circle *c, rt_dev *dev, rt_view board)
 {
-  return rt_gather(c->comm, dev, board, 1);
+  return rt_comm_gather(c->comm, dev, board);
 }
 
 rt_circle_run rt_circle_run_at(const rt_circle *c, int64_t to)

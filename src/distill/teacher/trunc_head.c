@@ -9,7 +9,6 @@
 
 #include "base/bundle.h"
 #include "base/split.h"
-#include "par/gather.h"
 
 #include <stdlib.h>
 
@@ -253,7 +252,7 @@ static rt_err find_candidates(rt_trunc_head *th, rt_view tile, const stretch *s,
          .ids = matrix_of(m.ids, mine, n), .top = matrix_of(m.top, mine, n),
          .stats = matrix_of(m.stats, mine, n), .v0 = head.v0,
          .v_true = head.vocab, .spread = spread);
-  return rt_gather(th->grid->comm_tp, th->dev, m.all, 1);
+  return rt_comm_gather(th->grid->comm_tp, th->dev, m.all);
 }
 
 static void merge_candidates(rt_trunc_head *th, int64_t n, const stretch *s,
@@ -281,7 +280,7 @@ static rt_err draw_tile(rt_trunc_head *th, rt_view tile, const stretch *s,
          .seed = th->draws.seed, .row = s->row, .tok0 = s->t, .shard = mine);
   RT_RUN(th->dev, draw, .z = tile, .stats = matrix_of(m.stats, mine, n), .u = u,
          .ids = matrix_of(drawn, mine, n), .v0 = head.v0, .v_true = head.vocab);
-  RT_TRY(rt_gather(th->grid->comm_tp, th->dev, drawn, 1));
+  RT_TRY(rt_comm_gather(th->grid->comm_tp, th->dev, drawn));
   RT_RUN(th->dev, merge_draws, .stats = m.stats, .ids = drawn,
          .count = to->entries.count, .best = to->entries.ids,
          .logp = to->entries.logp, .about = to->about,

@@ -84,13 +84,8 @@ static void clear_gradients(rt_trainer *tr)
 /** The sums of the loss over all rows of the step, on the device. */
 static rt_err sum_loss(const rt_trainer *tr, rt_view *out)
 {
-  k_loss all;
   *out = rt_objective_sums(tr->objective);
-  if (rt_comm_size(tr->spec.dp) == 1)
-    return RT_OK;
-  RT_TRY(rt_objective_loss(tr->objective, &all));
-  RT_TRY(rt_comm_allreduce_host(tr->spec.dp, &all, K_N_LOSS, RT_F64, RT_SUM));
-  return rt_dev_put(tr->spec.dev, *out, &all);
+  return rt_comm_allreduce(tr->spec.dp, tr->spec.dev, *out, RT_SUM);
 }
 
 /** Decide on the device what becomes of the step, and update. */
@@ -99,6 +94,8 @@ static rt_err optimize(rt_trainer *tr, rt_view loss, const rt_open_step *s)
   const rt_adamw_spec *const adamw = rt_adamw_spec_of(tr->opt);
   rt_view squares;
   RT_TRY(rt_adamw_squares(tr->opt, &squares));
+  // what the step before tells must have been copied
+  rt_dev_wait(tr->spec.dev, RT_QUEUE_COMPUTE, tr->told_free);
   RT_RUN(tr->spec.dev, step_control, .squares = squares, .loss = loss,
          .control = tr->control, .step = rt_adamw_step(tr->opt),
          .told = tr->told, .alpha = s->alpha, .lr = s->lr,
@@ -107,11 +104,13 @@ static rt_err optimize(rt_trainer *tr, rt_view loss, const rt_open_step *s)
   return rt_adamw_update(tr->opt);
 }
 
-/** Let the device tell of the step. */
+/** Let the device tell of the step, while its next kernels run. */
 static void tell(rt_trainer *tr, rt_open_step *s)
 {
-  rt_dev_get_start(tr->spec.dev, s->told, tr->told);
-  s->copied = rt_dev_event(tr->spec.dev);
+  rt_dev *const dev = tr->spec.dev;
+  rt_dev_wait(dev, RT_QUEUE_COPY, rt_dev_event(dev, RT_QUEUE_COMPUTE));
+  rt_dev_get_start(dev, RT_QUEUE_COPY, s->told, tr->told);
+  s->copied = tr->told_free = rt_dev_event(dev, RT_QUEUE_COPY);
 }
 
 int64_t rt_trainer_n_open(const rt_trainer *tr)
@@ -168,12 +167,6 @@ rt_step_counts rt_trainer_counts(const rt_trainer *tr)
                           .drains = tr->n_drains};
 }
 
-/** Launches so far; this waits for nothing. */
-static int64_t launched(const rt_trainer *tr)
-{
-  return rt_dev_event(tr->spec.dev).at;
-}
-
 /** The forward and backward passes of a step, and its sums. */
 static rt_err run_micro_steps(rt_trainer *tr, int64_t step, double alpha)
 {
@@ -206,9 +199,10 @@ rt_err rt_trainer_step(rt_trainer *tr, int64_t step)
   RT_TRY(run_micro_steps(tr, step, s->alpha));
   RT_TRY(sum_loss(tr, &loss));
   rt_phases_to(ph, RT_PHASE_OPTIMIZER);
-  const int64_t before = launched(tr);
+  const int64_t before = rt_dev_launches(tr->spec.dev);
   RT_TRY(optimize(tr, loss, s));
-  tr->n_optimizer += 1 + launched(tr) - before; // 1: clear_gradients
+  // 1: clear_gradients
+  tr->n_optimizer += 1 + rt_dev_launches(tr->spec.dev) - before;
   tell(tr, s);
   RT_TRY(rt_window_capture_end_step(tr->capture));
   tr->n_waits += rt_dev_host_waits(tr->spec.dev) - waits;

@@ -45,8 +45,8 @@ enum { RT_STEPS_OPEN = 2 };
 /** Such a step: what the host knows of it. */
 typedef struct rt_open_step {
   double alpha, lr;
-  double since_s; /**< when it was launched, as rt_now_s() */
-  k_told *told;   // owned by the device: see rt_dev_pin
+  double since_s;  /**< when it was launched, as rt_now_s() */
+  k_told *told;    // owned by the device: see rt_dev_pin
   rt_event copied; /**< the device has told */
 } rt_open_step;
 
@@ -73,16 +73,17 @@ typedef struct rt_trainer {
                                        number */
   int64_t n_run, n_taken; /**< since the start: steps, results taken */
   int64_t n_waits,
-      n_drains,      /**< waits of the host for the device: in steps, and for
-                        the result of the last one in the queue */
-      n_optimizer;   /**< launches of the optimizer */
-  double taken_s;    /**< when the last result was taken */
-  rt_run_id id;     /**< identifies this run in its checkpoints */
-  rt_arena *input;  /**< owned: memory of the views below */
+      n_drains,    /**< waits of the host for the device: in steps, and for
+                      the result of the last one in the queue */
+      n_optimizer; /**< launches of the optimizer */
+  double taken_s;  /**< when the last result was taken */
+  rt_run_id id;    /**< identifies this run in its checkpoints */
+  rt_arena *input; /**< owned: memory of the views below */
   rt_view tok, pos, doc_start; /**< i32 [N, 1] on the device */
   rt_view control; /**< f64 [1, K_N_CONTROL] on the device: n_updates, n_skipped
                       and norm_mean are what the host knows of it */
   rt_view told;    /**< f64 [1, K_N_TOLD] on the device */
+  rt_event told_free; /**< told has been copied, and may be overwritten */
 } rt_trainer;
 
 /** Plan everything; allocate nothing.  Collective. */
