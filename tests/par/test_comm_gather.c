@@ -1,7 +1,7 @@
-/** \file test_gather.c
+/** \file test_comm_gather.c
  *  Each rank's rows of a device view reach all ranks, in any type.
  *  ranks: 1 2 4 */
-#include "par/gather.h"
+#include "par/comm.h"
 #include "support/comm_scene.h"
 #include "support/rt_test.h"
 
@@ -30,7 +30,7 @@ static void check(comm_scene *s, rt_dtype type, int64_t each)
     host[i] = byte_at((size_t)s->rank * mine + i);
   RT_OKAY(rt_dev_put(s->dev, rt_view_rows(all, s->rank * each, each), host));
   memset(host, 0, bytes);
-  RT_OKAY(rt_gather(s->world, s->dev, all, each));
+  RT_OKAY(rt_comm_gather(s->world, s->dev, all));
   RT_OKAY(rt_dev_get(s->dev, host, all));
   size_t n_wrong = 0;
   for (size_t i = 0; i < bytes; i++)
@@ -72,12 +72,12 @@ static void test_alone(void)
   comm_scene_start(&s, "check", true);
   RT_OKAY(rt_comm_create(MPI_COMM_SELF, &self));
   const int64_t waits = rt_dev_host_waits(s.dev);
-  RT_OKAY(rt_gather(self, s.dev, rt_view_of(x, RT_F32, 1, COLS), 1));
+  RT_OKAY(rt_comm_gather(self, s.dev, rt_view_of(x, RT_F32, 1, COLS)));
   CU_ASSERT_EQUAL(rt_dev_host_waits(s.dev), waits);
   CU_ASSERT(x[0] == 1.0F && x[1] == 2.0F);
   rt_comm_destroy(&self);
   comm_scene_finish(&s);
 }
 
-RT_TEST_MAIN("gather", {"within a node", test_node}, {"by MPI", test_mpi},
+RT_TEST_MAIN("comm_gather", {"within a node", test_node}, {"by MPI", test_mpi},
              {"a rank alone", test_alone})
