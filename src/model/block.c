@@ -57,9 +57,9 @@ static linear gate_up_of(const rt_block *block)
 /** y = x W^T + b */
 static void multiply(rt_dev *dev, rt_view x, const linear *l, rt_view y)
 {
-  RT_RUN(dev, gemm, .a = x, .b = l->w, .c = y, .trans_b = true, .alpha = 1.0);
-  if (l->bias.data != NULL)
-    RT_RUN(dev, bias_fwd, .bias = l->bias, .y = y);
+  const bool biased = l->bias.data != NULL;
+  RT_RUN(dev, gemm, .a = x, .b = l->w, .c = y, .addend = l->bias,
+         .trans_b = true, .alpha = 1.0, .beta = biased ? 1.0 : 0.0);
 }
 
 /** Gradients of multiply() with respect to its weights: dW += dy^T x, db += sum
