@@ -255,6 +255,99 @@ static void test_get_start(void)
   }
 }
 
+/** What calls in a queue have seen. */
+typedef struct seen {
+  rt_view x;
+  float at_call;
+  int n_turns, n_lost;
+} seen;
+
+static rt_err look(void *with, rt_turn turn)
+{
+  seen *s = with;
+  s->n_turns += turn == RT_TURN;
+  s->n_lost += turn == RT_TURN_LOST;
+  if (turn == RT_TURN)
+    s->at_call = ((const float *)s->x.data)[0];
+  return RT_OK;
+}
+
+static rt_err refuse_call(void *with, rt_turn turn)
+{
+  (void)with;
+  (void)turn;
+  return RT_FAIL(RT_ERR_IO, "a call was refused");
+}
+
+/** A call of another queue comes after the event it waits for, and kernels that
+ *  wait for it behind it; without that wait, before it. */
+static void test_queues(void)
+{
+  for (int lazy = 0; lazy < 2; lazy++)
+    for (int waits = 0; waits < 2; waits++) {
+      scene s;
+      start(&s, lazy ? "check" : "cpu");
+      seen got = {.x = s.x};
+      RT_RUN(s.dev, fill, .y = s.x, .value = 1.0);
+      rt_dev_wait(s.dev, RT_QUEUE_COMM, rt_dev_event(s.dev, RT_QUEUE_COMPUTE));
+      rt_dev_call(s.dev, RT_QUEUE_COMM, look, &got);
+      if (waits)
+        rt_dev_wait(s.dev, RT_QUEUE_COMPUTE,
+                    rt_dev_event(s.dev, RT_QUEUE_COMM));
+      RT_RUN(s.dev, fill, .y = s.x, .value = 2.0);
+      CU_ASSERT_EQUAL(rt_dev_host_waits(s.dev), 0);
+      CU_ASSERT_EQUAL(got.n_turns, !lazy);
+      RT_OKAY(rt_dev_sync(s.dev));
+      CU_ASSERT_EQUAL(got.at_call, lazy && !waits ? 2.0f : 1.0f);
+      CU_ASSERT(got.n_turns == 1 && now(s.x, 2.0f));
+      finish(&s);
+    }
+}
+
+/** The error of a call is told by the next wait, once; a push leaves it; a call
+ *  that is not reached is told so when the device goes. */
+static void test_calls_fail(void)
+{
+  for (int lazy = 0; lazy < 2; lazy++) {
+    scene s;
+    start(&s, lazy ? "check" : "cpu");
+    seen got = {.x = s.x};
+    rt_dev_call(s.dev, RT_QUEUE_COMM, refuse_call, NULL);
+    if (lazy)
+      RT_OKAY(rt_dev_error(s.dev)); // not called yet
+    CU_ASSERT_EQUAL(rt_dev_push(s.dev, rt_dev_event(s.dev, RT_QUEUE_COMM)),
+                    !lazy);
+    CU_ASSERT_EQUAL(rt_dev_host_waits(s.dev), 0);
+    RT_FAILS(rt_dev_error(s.dev), RT_ERR_IO, "a call was refused");
+    RT_OKAY(rt_dev_sync(s.dev));
+    rt_dev_call(s.dev, RT_QUEUE_COMM, look, &got);
+    finish(&s);
+    CU_ASSERT(got.n_turns == !lazy && got.n_lost == lazy);
+  }
+}
+
+/** A copy to the device in a queue reads the host when it is its turn. */
+static void test_put_start(void)
+{
+  for (int lazy = 0; lazy < 2; lazy++) {
+    scene s;
+    start(&s, lazy ? "check" : "cpu");
+    float *const host = rt_dev_pin(s.dev, N * sizeof *host);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(host);
+    for (int i = 0; i < N; i++)
+      host[i] = 1.0f;
+    rt_dev_put_start(s.dev, RT_QUEUE_COMM, s.x, host);
+    host[0] = 5.0f;
+    rt_dev_wait(s.dev, RT_QUEUE_COMPUTE, rt_dev_event(s.dev, RT_QUEUE_COMM));
+    RT_RUN(s.dev, copy, .x = s.x, .y = s.y);
+    RT_OKAY(rt_dev_sync(s.dev));
+    CU_ASSERT_EQUAL(((float *)s.y.data)[0], lazy ? 5.0f : 1.0f);
+    CU_ASSERT_EQUAL(((float *)s.y.data)[1], 1.0f);
+    rt_dev_unpin(s.dev, host);
+    finish(&s);
+  }
+}
+
 static void test_in_place(void)
 {
   scene s;
@@ -357,6 +450,9 @@ RT_TEST_MAIN("device", {"kinds", test_create},
              {"check poisons outputs", test_poison},
              {"waits of the host are counted", test_host_waits},
              {"copies to the host stand in the queue", test_get_start},
+             {"queues wait for each other", test_queues},
+             {"calls that fail or are lost", test_calls_fail},
+             {"copies read the host when it is their turn", test_put_start},
              {"outputs in an input's memory", test_in_place},
              {"a kernel's error sticks until a wait", test_errors_stick},
              {"workspace is planned", test_workspace},
