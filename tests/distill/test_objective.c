@@ -188,16 +188,15 @@ static void check(rt_dev *dev, const problem *p, const operands *x,
   CU_ASSERT_DOUBLE_EQUAL(loss->kd, p->kd, bar * p->kd);
 }
 
-/** The objective once; without tp it waits for nothing. */
+/** The objective once; it waits for nothing. */
 static k_loss run_once(rt_objective *o, rt_teacher *teacher,
-                       const rt_objective_in *in, rt_dev *dev, int tp)
+                       const rt_objective_in *in, rt_dev *dev)
 {
   k_loss loss = {0};
   const int64_t waits = rt_dev_host_waits(dev);
   rt_objective_clear(o);
   RT_OKAY(rt_objective_run(o, teacher, in));
-  if (tp == 1)
-    CU_ASSERT_EQUAL(rt_dev_host_waits(dev), waits);
+  CU_ASSERT_EQUAL(rt_dev_host_waits(dev), waits);
   RT_OKAY(rt_objective_loss(o, &loss));
   return loss;
 }
@@ -254,7 +253,7 @@ static void run(const char *kind, rt_dtype real, double chunk, double bar)
     p.logp[i] = NAN;
   RT_OKAY(rt_teacher_begin(teacher, &b));
   const rt_objective_in in = {&head, x.h, x.dh, &b, alpha, N};
-  const k_loss loss = run_once(o, teacher, &in, dev, grid.tp);
+  const k_loss loss = run_once(o, teacher, &in, dev);
   RT_OKAY(rt_comm_allreduce(grid.comm_tp, dev, x.dh, RT_SUM));
   check(dev, &p, &x, &loss, bar);
 
