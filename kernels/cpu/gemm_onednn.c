@@ -92,7 +92,7 @@ static const char *const names[] = {
 
 static way choose_way(void)
 {
-  if (has_isa(dnnl_cpu_isa_avx512_core_amx))
+  if (has_isa(dnnl_cpu_isa_avx512_core_amx) && k_amx_permitted())
     return BY_AMX;
   if (!has_isa(dnnl_cpu_isa_avx512_core_bf16))
     return FOR_LACK;
@@ -108,7 +108,7 @@ rt_err k_gemm_open(void **out)
   kept *const k = calloc(1, sizeof *k);
   *out = k;
   RT_CHECK(k != NULL, RT_ERR_MEM, "products of bf16");
-  k->has_amx = by == BY_AMX && k_amx_permitted();
+  k->has_amx = by == BY_AMX;
   return RT_OK;
 }
 
