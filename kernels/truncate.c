@@ -7,17 +7,13 @@
 #include "kernels/exp.h"
 #include <math.h>
 
-/** Log-probs below this have probability 0. */
-static const double least_logp = -700.0;
-
 /** to = exp((logp - top) / tau); a few times faster than one exp() each. */
 static void exp_of(const float *logp, int64_t n, double top, double tau,
                    double *to)
 {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++) {
-    const double x = ((double)logp[i] - top) / tau;
-    to[i] = x < least_logp ? 0.0 : k_exp_f64(x);
+    to[i] = k_exp_f64(((double)logp[i] - top) / tau);
   }
 }
 
