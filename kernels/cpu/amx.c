@@ -241,9 +241,10 @@ K_AMX void k_amx_transpose(rt_view x, rt_bf16 *to, int64_t ld, int64_t m)
     }
 }
 
-/** e^x as in k_exp(), and 0 for x far below. */
+/** e^x as in k_exp(): 0 for x far below, NaN for NaN. */
 K_AMX static inline __m512 exponential(__m512 x)
 {
+  x = _mm512_max_ps(_mm512_set1_ps(-104.0F), x); // the second one if NaN
   const __m512 n = _mm512_roundscale_ps(
       _mm512_mul_ps(x, _mm512_set1_ps(1.44269504F)), _MM_FROUND_TO_NEAREST_INT);
   __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375F), x);

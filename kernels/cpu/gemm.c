@@ -15,7 +15,7 @@ static bool shapes_fit(const k_gemm_args *g)
   const int64_t k = g->trans_a ? g->a.rows : g->a.cols;
   const int64_t kb = g->trans_b ? g->b.cols : g->b.rows;
   const int64_t n = g->trans_b ? g->b.rows : g->b.cols;
-  return m == g->c.rows && n == g->c.cols && k == kb &&
+  return m == g->c.rows && n == g->c.cols && k == kb && k > 0 &&
          (g->addend.data == NULL ||
           ((g->addend.rows == m || g->addend.rows == 1) &&
            g->addend.cols == n));

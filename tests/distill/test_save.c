@@ -116,18 +116,22 @@ static void test_time_to_stop(void)
   CU_ASSERT(one > 0.0);
   rt_train_run run = {.saver = saver,
                       .step = 3,
+                      .launched = 3,
+                      .step_s = 10.0,
                       .checkpoint_every = 2,
                       .eval_every = 5,
                       .eval_s = 100.0};
-  CU_ASSERT_EQUAL(rt_train_stop_s(&run, 10.0), 10.0 + one);
-  run.step = 4;
-  CU_ASSERT_EQUAL(rt_train_stop_s(&run, 10.0), 10.0 + 2.0 * one);
-  run.step = 5;
-  CU_ASSERT_EQUAL(rt_train_stop_s(&run, 10.0), 110.0 + one);
-  run.step = 3;
+  CU_ASSERT_EQUAL(rt_train_stop_s(&run), 10.0 + one);
+  run.step = run.launched = 4;
+  CU_ASSERT_EQUAL(rt_train_stop_s(&run), 10.0 + 2.0 * one);
+  run.step = run.launched = 5;
+  CU_ASSERT_EQUAL(rt_train_stop_s(&run), 110.0 + one);
+  run.step = run.launched = 3;
   train(&s, 1, 2);
   RT_OKAY(rt_saver_begin(saver, 2));
-  CU_ASSERT_EQUAL(rt_train_stop_s(&run, 10.0), 10.0 + 2.0 * one);
+  CU_ASSERT_EQUAL(rt_train_stop_s(&run), 10.0 + 2.0 * one);
+  run.launched = 4; // one is on its way
+  CU_ASSERT_EQUAL(rt_train_stop_s(&run), 20.0 + 2.0 * one);
   RT_OKAY(rt_saver_finish(saver));
   rt_saver_destroy(&saver);
   finish(&s);

@@ -388,6 +388,17 @@ static void check_scene_low(scene s, void *backend)
   CU_ASSERT(same_low(&one.dv, &three.dv));
 }
 
+/** Scores far below the largest have no probability. */
+static void check_far_low(scene s, void *backend)
+{
+  s.scale = 1e16;
+  const low_outputs got = run_low(&s, backend, 2);
+  const rt_bf16 *const o = got.o.data;
+  for (int64_t i = 0; i < got.o.rows * got.o.cols; i++)
+    CU_ASSERT(
+        isfinite(rt_bf16_get(o[i / got.o.cols * got.o.ld + i % got.o.cols])));
+}
+
 /** By panels in f32, and by what this processor has, such as AMX. */
 static void test_bf16(void)
 {
@@ -396,6 +407,7 @@ static void test_bf16(void)
   for (int i = 0; i < 4; i++) {
     void *const backend = i / 2 == 0 ? NULL : kept;
     const bool documents = i % 2 != 0;
+    check_far_low(make(2, 150, 150, 4, 2, 64, documents), backend);
     check_scene_low(make(3, 7, 7, 4, 2, 6, documents), backend);
     check_scene_low(make(2, 150, 150, 4, 2, 64, documents), backend);
     check_scene_low(make(1, 200, 200, 3, 1, 100, documents), backend);
