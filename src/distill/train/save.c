@@ -142,7 +142,10 @@ rt_err rt_saver_create(const rt_run_spec *run, const rt_trainer *t,
   const char *const folder = rt_deck_text(run->deck, RT_KEY_OUT_DIR);
   rt_saver *const s = calloc(1, sizeof *s);
   *out = s;
-  RT_CHECK(s != NULL, RT_ERR_MEM, "a writer of checkpoints");
+  // before a failure that the run survives: all ranks fail here, or none
+  const rt_err err =
+      s != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "a writer of checkpoints");
+  RT_TRY(rt_agree(run->world, err));
   s->run = *run;
   s->trainer = t;
   s->step = s->published = -1;
