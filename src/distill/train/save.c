@@ -143,9 +143,11 @@ rt_err rt_saver_create(const rt_run_spec *run, const rt_trainer *t,
   rt_saver *const s = calloc(1, sizeof *s);
   *out = s;
   // before a failure that the run survives: all ranks fail here, or none
-  const rt_err err =
-      s != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "a writer of checkpoints");
-  RT_TRY(rt_agree(run->world, err));
+  const rt_err err = rt_agree(
+      run->world,
+      s != NULL ? RT_OK : RT_FAIL(RT_ERR_MEM, "a writer of checkpoints"));
+  if (err != RT_OK || s == NULL)
+    return err;
   s->run = *run;
   s->trainer = t;
   s->step = s->published = -1;
