@@ -46,6 +46,7 @@ static void sleep_ms(long ms)
 
 _Noreturn static void quit(rt_err err)
 {
+  rt_log_give_up();
   MPI_Abort(MPI_COMM_WORLD, rt_err_exit_code(err));
   _exit(rt_err_exit_code(err)); // MPI_Abort may return
 }

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,55 +17,91 @@ static void drop(rt_lines *l, size_t n)
   l->n -= n;
 }
 
-/** After a failed write: whole lines that arrived stay in the file, the part of
- *  another one is cut off.  Returns 0, or errno if the file stays torn. */
+/** Cut off the part of a line that a failed write left behind; not if somebody
+ *  has written after it.  Returns 0, or errno if it stays. */
 static int mend(rt_lines *l)
 {
   struct stat s;
+  if (l->part == 0)
+    return 0;
   if (fstat(l->fd, &s) != 0)
     return errno;
-  size_t n = s.st_size > l->whole ? (size_t)(s.st_size - l->whole) : 0;
-  n = n < l->n ? n : l->n;
-  while (n > 0 && l->kept[n - 1] != '\n')
-    n--;
-  const int64_t end = l->whole + (int64_t)n;
-  if (s.st_size > end && ftruncate(l->fd, (off_t)end) != 0)
+  const bool last = s.st_size == (off_t)(l->whole + (int64_t)l->part);
+  if (last && ftruncate(l->fd, (off_t)l->whole) != 0)
     return errno;
-  drop(l, n);
-  l->torn = false;
+  l->part = 0;
   return 0;
 }
 
-static int write_all(int fd, const char *text, size_t n)
+/** Returns 0, or errno if only *done of the bytes are written. */
+static int write_all(int fd, const char *text, size_t n, size_t *done)
 {
-  for (size_t at = 0; at < n;) {
-    const ssize_t some = write(fd, text + at, n - at);
+  for (*done = 0; *done < n;) {
+    const ssize_t some = write(fd, text + *done, n - *done);
     if (some < 0 && errno == EINTR)
       continue;
     if (some <= 0) // 0: the only reason for which POSIX allows this
       return some < 0 ? errno : ENOSPC;
-    at += (size_t)some;
+    *done += (size_t)some;
   }
   return 0;
 }
 
-int rt_lines_write(rt_lines *l)
+/** Append lines; *done: the size of the whole ones that arrived.  The part of
+ *  another one is cut off, if not now, before the next write. */
+static int append(rt_lines *l, const char *text, size_t n, size_t *done)
 {
   struct stat s;
-  int reason = l->torn ? mend(l) : 0;
-  if (reason != 0 || l->fd < 0 || l->n == 0)
-    return reason;
+  size_t wrote;
+  *done = 0;
   if (fstat(l->fd, &s) != 0)
     return errno;
-  l->whole = (int64_t)s.st_size;
-  reason = write_all(l->fd, l->kept, l->n);
-  if (reason == 0) {
-    l->n = 0;
-    return 0;
-  }
-  l->torn = true;
-  mend(l); // if that fails, it is tried again before the next write
+  const int reason = write_all(l->fd, text, n, &wrote);
+  *done = wrote;
+  while (*done > 0 && text[*done - 1] != '\n')
+    --*done;
+  l->whole = (int64_t)s.st_size + (int64_t)*done;
+  l->part = wrote - *done;
+  mend(l);
   return reason;
+}
+
+/** Say in the file how many lines it lacks before those that are kept. */
+static int put_lost(rt_lines *l)
+{
+  char line[64];
+  size_t done;
+  if (l->stay == RT_LINES_FIRST || l->n_lost == 0)
+    return 0;
+  const int n = snprintf(line, sizeof line, "(%lld lines are missing here)\n",
+                         (long long)l->n_lost);
+  const int reason = append(l, line, (size_t)n, &done);
+  if (reason == 0)
+    l->n_lost = 0;
+  return reason;
+}
+
+int rt_lines_write(rt_lines *l)
+{
+  size_t done;
+  int reason = mend(l);
+  if (reason == 0 && l->fd >= 0)
+    reason = put_lost(l);
+  if (reason != 0 || l->fd < 0 || l->n == 0)
+    return reason;
+  reason = append(l, l->kept, l->n, &done);
+  drop(l, done);
+  return reason;
+}
+
+/** Make room for \a n bytes. */
+static void drop_oldest(rt_lines *l, size_t n)
+{
+  while (n > l->room - l->n && l->n > 0) {
+    const char *const end = memchr(l->kept, '\n', l->n);
+    drop(l, end != NULL ? (size_t)(end - l->kept) + 1 : l->n);
+    l->n_lost++;
+  }
 }
 
 int rt_lines_put(rt_lines *l, const char *text, size_t n)
@@ -72,6 +109,8 @@ int rt_lines_put(rt_lines *l, const char *text, size_t n)
   int reason = 0;
   if (n > l->room - l->n)
     reason = rt_lines_write(l);
+  if (l->stay == RT_LINES_LAST)
+    drop_oldest(l, n);
   if (n <= l->room - l->n) {
     memcpy(l->kept + l->n, text, n);
     l->n += n;

@@ -5,19 +5,27 @@
 #ifndef RT_LINES_H
 #define RT_LINES_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/** Caller's storage; set the first four members.  Not thread-safe. */
+/** The lines that stay if there is no room for all. */
+typedef enum rt_lines_stay {
+  RT_LINES_FIRST, /**< the caller reports how many are lost */
+  RT_LINES_LAST   /**< the file says in their place how many are missing */
+} rt_lines_stay;
+
+/** Caller's storage; set the first five members.  Not thread-safe, but other
+ *  threads may append to the same file. */
 typedef struct rt_lines {
   int fd;           /**< open for appending; -1: keep all lines for now */
   const char *path; /**< for messages; borrowed */
   char *kept;       /**< not written yet: the first n of [room]; borrowed */
-  size_t room, n;
+  size_t room;
+  rt_lines_stay stay;
+  size_t n;
   int64_t n_lost; /**< lines for which kept had no room */
-  int64_t whole;  // size of the file up to its last whole line, if torn
-  bool torn;      // a failed write may have left part of a line behind
+  int64_t whole;  // size of the file without the part of a line at its end
+  size_t part;    // size of that part, which a failed write left behind
 } rt_lines;
 
 /** Add \a n bytes that end a line, then write all that is kept.  Returns 0, or

@@ -48,6 +48,7 @@ static bool take_copy(void)
   copy.to.path = copy.path;
   copy.to.kept = copy.kept;
   copy.to.room = sizeof copy.kept;
+  copy.to.stay = RT_LINES_LAST;
   return !atomic_flag_test_and_set(&copy.used);
 }
 
@@ -71,18 +72,6 @@ static void say_kept(int reason)
   copy.fails = reason != 0;
 }
 
-/** Say in the file, once it can be written, how many lines it lacks. */
-static int put_lost(void)
-{
-  char line[64];
-  if (copy.to.n_lost == 0 || copy.to.n > 0)
-    return 0;
-  const int n = snprintf(line, sizeof line, "(%lld lines are missing here)\n",
-                         (long long)copy.to.n_lost);
-  copy.to.n_lost = 0;
-  return rt_lines_put(&copy.to, line, (size_t)n);
-}
-
 /** Append a line of \a length characters after its time, not by stdio, whose
  *  lock a hanging thread may hold. */
 static void copy_line(const char *when, const char *text, size_t length)
@@ -93,9 +82,7 @@ static void copy_line(const char *when, const char *text, size_t length)
   const size_t n = (size_t)all < sizeof line ? (size_t)all : sizeof line - 1;
   line[n - 1] = '\n';
   if (take_copy()) {
-    int reason = rt_lines_write(&copy.to);
-    if (reason == 0)
-      reason = put_lost();
+    const int reason = rt_lines_write(&copy.to);
     const int last = rt_lines_put(&copy.to, line, n);
     say_kept(reason != 0 ? reason : last);
     atomic_flag_clear(&copy.used);
@@ -130,17 +117,31 @@ rt_err rt_log_keep(const char *path)
   return RT_OK;
 }
 
-void rt_log_release(void)
+/** Write what is kept, or say how much is lost. */
+static void empty_copy(void)
 {
-  if (copy.to.fd < 0)
-    return;
-  await_copy();
   if (rt_lines_write(&copy.to) != 0)
     fprintf(stderr, "retort: warning: %s lacks its last %lld lines\n",
             copy.path, (long long)(rt_lines_kept(&copy.to) + copy.to.n_lost));
   copy.to.n = 0;
   copy.to.n_lost = 0;
-  copy.to.torn = false;
+}
+
+void rt_log_give_up(void)
+{
+  if (copy.to.fd < 0 || !take_copy())
+    return;
+  empty_copy();
+  atomic_flag_clear(&copy.used);
+}
+
+void rt_log_release(void)
+{
+  if (copy.to.fd < 0)
+    return;
+  await_copy();
+  empty_copy();
+  copy.to.part = 0;
   if (close(copy.to.fd) != 0)
     say_lost(errno);
   copy.to.fd = -1;

@@ -49,6 +49,9 @@ RT_MUST rt_err rt_log_keep(const char *path);
  *  lines with the time; any thread. */
 void rt_log_copy(const char *text);
 void rt_log_release(void);
+/** Before this process ends at once: write what that copy lacks, or warn.  Does
+ *  not wait for a thread that writes to it, which may hang. */
+void rt_log_give_up(void);
 /** Like rt_info, at level RT_LOG_DEBUG only. */
 void rt_debug(const char *fmt, ...) RT_PRINTF(1, 2);
 
