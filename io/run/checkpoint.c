@@ -362,7 +362,20 @@ static bool is_leftover(const char *name)
                  (base > 0 ? base : n) - (sizeof draft - 1));
 }
 
-/** Give .tmp-old-step-00000030 its name back, if no checkpoint has it. */
+/** Is everything of a checkpoint in \a folder?  Earlier versions left others,
+ *  partly removed, under the name of one that is replaced. */
+static rt_err is_whole(const char *folder, bool *whole)
+{
+  char state[RT_PATH_MAX], seal[RT_PATH_MAX];
+  RT_TRY(rt_path_join(state, folder, "state.h5"));
+  RT_TRY(rt_seal_path(seal, state));
+  *whole = rt_path_exists(state) && rt_path_exists(seal);
+  return RT_OK;
+}
+
+/** Give .tmp-old-step-00000030 its name back, if no checkpoint has it.  If one
+ *  has, remove it now: once that one is set aside, it would seem to be later
+ *  than the run. */
 static rt_err put_back(const char *folder, const char *name)
 {
   const int64_t step = step_after(RT_CHECKPOINT_OLD, name);
@@ -372,6 +385,10 @@ static rt_err put_back(const char *folder, const char *name)
   RT_TRY(rt_path_join(old, folder, name));
   RT_TRY(rt_checkpoint_path(path, folder, "", step, ""));
   if (rt_path_exists(path))
+    return rt_path_remove(old);
+  bool whole = false;
+  RT_TRY(is_whole(old, &whole));
+  if (!whole)
     return RT_OK;
   RT_TRY(rt_path_publish(old, path));
   rt_warn("%s is back: a run ended while it replaced it", path);

@@ -112,8 +112,8 @@ RT_MUST rt_err rt_checkpoint_later(const char *folder, int64_t step,
  *  they neither count as newest nor are overwritten.  Rank 0 only. */
 RT_MUST rt_err rt_checkpoint_set_aside(const char *folder, int64_t step);
 /** Give a checkpoint its name back that a killed run was about to replace: it
- * is the only one of its step.  Before the newest is looked for; no other may
- * write to the folder.  Rank 0 only. */
+ * is the only one of its step; remove those that are replaced.  Before the
+ * newest is looked for; no other may write to the folder.  Rank 0 only. */
 RT_MUST rt_err rt_checkpoint_put_back(const char *folder);
 /** Then remove what killed runs left half written or half removed; a writer
  * does so before it looks at free space. */

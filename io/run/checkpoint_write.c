@@ -301,7 +301,7 @@ static rt_err conclude(rt_err err, const char *folder, const char *tmp,
   if (err == RT_OK)
     return rt_path_remove(old);
   rt_err_keep();
-  if (rt_checkpoint_put_back(folder) != RT_OK)
+  if (again && !rt_path_exists(path) && rt_path_publish(old, path) != RT_OK)
     rt_warn("%s is left over: %s", old, rt_err_text());
   return rt_err_restore(err);
 }

@@ -170,6 +170,17 @@ static void test_fails(void)
   end();
 }
 
+/** A checkpoint that was being replaced, and one in removal. */
+static void put_files(void)
+{
+  static const char *const names[] = {".tmp-old-step-00000003/state.h5",
+                                      ".tmp-old-step-00000003/state.h5.seal",
+                                      ".tmp-old-step-00000006/state.h5"};
+  char path[RT_PATH_MAX];
+  for (int i = 0; i < 3; i++)
+    rt_put_text(rt_in(folder, names[i], path), "x");
+}
+
 /** What a killed run left is removed before free space is looked at, and
  *  nothing else. */
 static void test_leftovers(void)
@@ -184,6 +195,8 @@ static void test_leftovers(void)
              {".tmp-old-step-00000004", false}, // the new one is there
              {"step-00000004", true},
              {".tmp-rm-step-00000005", false},
+             {".tmp-old-step-00000006", false}, // no seal: was in removal
+             {"step-00000006", false},
              {".tmp-step-7.tmp.host.12", true},
              {".tmp-step-00000007.bak", true},
              {".tmp-old-step-00000003.tmp.host.1", true},
@@ -193,8 +206,11 @@ static void test_leftovers(void)
   for (int how = 0; how < 2; how++) {
     begin();
     for (int i = 0; my_rank == 0 && i < n; i++)
-      if (strcmp(all[i].name, "step-00000003") != 0)
+      if (strcmp(all[i].name, "step-00000003") != 0 &&
+          strcmp(all[i].name, "step-00000006") != 0)
         RT_OKAY(rt_folder_create(rt_in(folder, all[i].name, path)));
+    if (my_rank == 0)
+      put_files();
     if (how == 1 && my_rank == 0) {
       RT_OKAY(rt_checkpoint_sweep(folder));
     } else if (how == 0) { // a checkpoint that nobody can write
