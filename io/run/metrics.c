@@ -27,6 +27,7 @@ struct rt_metrics {
   rt_lines to; // fd and kept are owned
   bool fails;  // the last line could not be written, which has been said
   bool loses;  // lines are lost, the same
+  bool lacks;  // the caller knows what is missing at the end
   FILE *line;  // owned: into text [n], owned
   char *text;
   size_t n;
@@ -113,7 +114,8 @@ rt_err rt_metrics_open(const char *path, int64_t resume_step, rt_metrics **out)
   m->to = (rt_lines){.fd = -1,
                      .path = m->path,
                      .kept = calloc(kept_bytes, 1),
-                     .room = kept_bytes};
+                     .room = kept_bytes,
+                     .stay = RT_LINES_FIRST};
   *out = m;
   const rt_err err =
       rt_file_open_output(path, O_WRONLY | O_CREAT | O_APPEND, &m->to.fd);
@@ -223,6 +225,7 @@ rt_err rt_metrics_sync(rt_metrics *m)
   char why[RT_LINES_WHY] = "it could not be written for too long";
   const int reason = rt_lines_write(&m->to);
   const int64_t n = rt_lines_kept(&m->to) + m->to.n_lost;
+  m->lacks = n > 0;
   if (reason != 0)
     rt_lines_why(&m->to, reason, why);
   RT_CHECK(n == 0, RT_ERR_IO, "%s lacks %lld lines: %s", m->path, (long long)n,
@@ -230,10 +233,20 @@ rt_err rt_metrics_sync(rt_metrics *m)
   return rt_file_flush(m->to.fd, m->path);
 }
 
+/** Write what is kept, or say how much is lost, as not each end syncs. */
+static void write_rest(rt_metrics *m)
+{
+  rt_lines_write(&m->to);
+  const int64_t n = rt_lines_kept(&m->to) + m->to.n_lost;
+  if (n > 0 && !m->lacks)
+    rt_warn("%s lacks %lld lines", m->path, (long long)n);
+}
+
 void rt_metrics_close(rt_metrics **m)
 {
   if (*m == NULL)
     return;
+  write_rest(*m);
   if ((*m)->to.fd >= 0)
     close((*m)->to.fd);
   if ((*m)->line != NULL)

@@ -33,6 +33,8 @@ void rt_metrics_text(rt_metrics *m, const char *name, const char *value);
 RT_MUST rt_err rt_metrics_end(rt_metrics *m);
 /** Write what is kept, and fsync.  RT_ERR_IO: lines are missing. */
 RT_MUST rt_err rt_metrics_sync(rt_metrics *m);
+/** Write what is kept; a warning says what cannot be, unless rt_metrics_sync
+ *  has. */
 void rt_metrics_close(rt_metrics **m);
 
 #endif

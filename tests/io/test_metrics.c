@@ -8,6 +8,8 @@
 #include "support/rt_test.h"
 #include "support/scratch.h"
 #include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 static char folder[RT_PATH_MAX], path[RT_PATH_MAX];
 
@@ -149,6 +151,26 @@ static void test_cannot(void)
   scratch_remove(folder);
 }
 
+/** A run that ends without looking whether lines are kept writes them. */
+static void test_kept(void)
+{
+  rt_metrics *m;
+  struct rlimit old;
+  begin();
+  signal(SIGXFSZ, SIG_IGN); // as in the program: the write fails instead
+  RT_OKAY(rt_metrics_open(path, -1, &m));
+  getrlimit(RLIMIT_FSIZE, &old);
+  setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, old.rlim_max});
+  rt_metrics_begin(m, "train", 1);
+  RT_OKAY(rt_metrics_end(m));
+  setrlimit(RLIMIT_FSIZE, &old);
+  rt_metrics_close(&m);
+  char *const text = contents();
+  CU_ASSERT_STRING_EQUAL(text, "{\"kind\": \"train\", \"step\": 1}\n");
+  free(text);
+  scratch_remove(folder);
+}
+
 /** A restart knows the time of what it keeps; lists come back. */
 static void test_time(void)
 {
@@ -178,4 +200,5 @@ RT_TEST_MAIN("metrics", {"a line reads back", test_line},
              {"a restart rewrites nothing twice", test_restart},
              {"files cut anywhere", test_cut_anywhere},
              {"time goes on", test_time},
-             {"where nothing can be written", test_cannot})
+             {"where nothing can be written", test_cannot},
+             {"lines kept at the end", test_kept})

@@ -76,4 +76,14 @@ cmp whole.hf/model.safetensors full.hf/model.safetensors || fail "another model"
 fully 0 2 retort.log 9 0 "${train[@]}"
 says err.txt "retort.log lacks its last"
 
+# --- to an end without a look at what is kept: a bad step; the last checkpoint fails, too
+fully 76 2 metrics.jsonl 4 0 "${train[@]}" train.spike_factor=1.5
+grep -q "metrics.jsonl lacks [0-9]* lines" err.txt || fail "what a bad step leaves is not said"
+rm count
+fully 0 2 "" 0 0 "${train[@]}"
+at=$(sed -n 's/^0 \([0-9]*\) write .*metrics.jsonl$/\1/p' count | sed -n 7p)
+fully 74 2 "" "$at" 0 "${train[@]}"
+says err.txt "metrics.jsonl lacks"
+says err.txt "retort.log lacks its last"
+
 finish

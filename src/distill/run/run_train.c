@@ -401,8 +401,10 @@ static rt_err loop(rt_train_run *run, rt_stop *stop)
     *stop = STOP_ASKED;
   while (run->step < run->job->n_steps && *stop == GO_ON) {
     const rt_err err = advance(run, stop);
-    if (err != RT_OK && err != RT_ERR_NUMBER)
+    if (err != RT_OK && err != RT_ERR_NUMBER) {
+      rt_progress_clear(&run->progress); // tries what is kept once more
       run->job->hooks->fatal(err);
+    }
     RT_TRY(err);
   }
   return RT_OK;
