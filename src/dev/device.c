@@ -202,11 +202,11 @@ static void allocate_workspace(rt_dev *dev, const char *name)
     rt_dev_fail(dev, RT_ERR_MEM, name, what);
 }
 
-/** A kernel or copy has been appended. */
-static void count(rt_dev *dev, rt_queue queue)
+/** A kernel or copy has been appended, if there was room. */
+static void count(rt_dev *dev, rt_queue queue, bool appended)
 {
-  dev->n[queue]++;
-  dev->n_launches++;
+  dev->n[queue] += appended;
+  dev->n_launches += appended;
 }
 
 void rt_launch(rt_dev *dev, k_id kernel, const void *args)
@@ -223,15 +223,13 @@ void rt_launch(rt_dev *dev, k_id kernel, const void *args)
   if (need > dev->ctx.workspace_bytes)
     return; // failed: the next wait tells
   append_waits(dev, RT_QUEUE_COMPUTE);
-  dev->backend->launch(dev, kernel, args);
-  count(dev, RT_QUEUE_COMPUTE);
+  count(dev, RT_QUEUE_COMPUTE, dev->backend->launch(dev, kernel, args));
 }
 
 void rt_dev_call(rt_dev *dev, rt_queue queue, rt_dev_fn *fn, void *with)
 {
   append_waits(dev, queue);
-  dev->backend->call(dev, queue, fn, with);
-  dev->n[queue]++;
+  dev->n[queue] += dev->backend->call(dev, queue, fn, with);
 }
 
 rt_event rt_dev_event(rt_dev *dev, rt_queue queue)
@@ -283,6 +281,12 @@ bool rt_dev_push(rt_dev *dev, rt_event event)
   return dev->backend->push == NULL || dev->backend->push(dev, &event);
 }
 
+void rt_dev_drop(rt_dev *dev)
+{
+  if (dev->backend->drop != NULL)
+    dev->backend->drop(dev);
+}
+
 int64_t rt_dev_host_waits(const rt_dev *dev)
 {
   return dev->n_waits;
@@ -319,7 +323,7 @@ rt_err rt_dev_put(rt_dev *dev, rt_view to, const void *host)
   check_copied(&to);
   append_waits(dev, RT_QUEUE_COMPUTE);
   RT_TRY(dev->backend->put(dev, &to, host));
-  count(dev, RT_QUEUE_COMPUTE);
+  count(dev, RT_QUEUE_COMPUTE, true);
   return RT_OK;
 }
 
@@ -345,8 +349,7 @@ void rt_dev_get_start(rt_dev *dev, rt_queue queue, void *pinned, rt_view from)
 {
   check_copied(&from);
   append_waits(dev, queue);
-  dev->backend->get_start(dev, queue, pinned, &from);
-  count(dev, queue);
+  count(dev, queue, dev->backend->get_start(dev, queue, pinned, &from));
 }
 
 void rt_dev_put_start(rt_dev *dev, rt_queue queue, rt_view to,
@@ -354,6 +357,5 @@ void rt_dev_put_start(rt_dev *dev, rt_queue queue, rt_view to,
 {
   check_copied(&to);
   append_waits(dev, queue);
-  dev->backend->put_start(dev, queue, &to, pinned);
-  count(dev, queue);
+  count(dev, queue, dev->backend->put_start(dev, queue, &to, pinned));
 }

@@ -88,7 +88,8 @@ void rt_launch(rt_dev *dev, k_id kernel, const void *args);
 /** Why a function in a queue is called. */
 typedef enum rt_turn {
   RT_TURN,     /**< it is its turn */
-  RT_TURN_LOST /**< the device is destroyed before that: only forget \c with */
+  RT_TURN_LOST /**< there is none, as the work is dropped, the device is
+                  destroyed or out of memory: only forget \c with */
 } rt_turn;
 /** A function of the host in a queue, e.g. an exchange among ranks. */
 typedef rt_err rt_dev_fn(void *with, rt_turn turn);
@@ -108,6 +109,10 @@ RT_MUST rt_err rt_dev_error(rt_dev *dev);
  *  work.  Counts as no wait; false: it cannot be done, as there was an error.
  */
 bool rt_dev_push(rt_dev *dev, rt_event event);
+
+/** After an error, before memory is freed: forget the work in all queues that
+ *  has not begun, and wait for the rest.  Not collective. */
+void rt_dev_drop(rt_dev *dev);
 
 /** Number of times that the host has waited for all in RT_QUEUE_COMPUTE, which
  *  leaves the device without a kernel: every sync and get, and waits for an

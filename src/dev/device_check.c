@@ -42,24 +42,36 @@ static rt_err open_queues(rt_dev *dev)
   return rt_dev_cpu_open(dev);
 }
 
-/** Forget an entry that is not done. */
-static void forget(const entry *e)
+/** A call will not have its turn. */
+static void lose(rt_dev_fn *fn, void *with)
 {
-  if (e->sort == PUT)
-    free(e->bytes);
-  if (e->sort == CALL && e->fn(e->with, RT_TURN_LOST) != RT_OK)
+  if (fn(with, RT_TURN_LOST) != RT_OK)
     rt_err_clear(); // nobody is there to be told
+}
+
+/** Forget all entries that are not done. */
+static void drop(rt_dev *dev)
+{
+  lines *all = dev->queue;
+  for (int i = 0; all != NULL && i < RT_N_QUEUES; i++) {
+    line *q = &all->of[i];
+    while (q->first < q->end) {
+      const entry *e = &q->entries[q->first++];
+      q->n_done += e->sort != WAIT;
+      if (e->sort == PUT)
+        free(e->bytes);
+      if (e->sort == CALL)
+        lose(e->fn, e->with);
+    }
+  }
 }
 
 static void close_queues(rt_dev *dev)
 {
   lines *all = dev->queue;
-  for (int i = 0; all != NULL && i < RT_N_QUEUES; i++) {
-    line *q = &all->of[i];
-    for (int64_t k = q->first; k < q->end; k++)
-      forget(&q->entries[k]);
-    free(q->entries);
-  }
+  drop(dev);
+  for (int i = 0; all != NULL && i < RT_N_QUEUES; i++)
+    free(all->of[i].entries);
   free(all);
   rt_dev_cpu_close(dev);
 }
@@ -122,15 +134,16 @@ static entry *append(rt_dev *dev, rt_queue to, sort which)
   return e;
 }
 
-static void launch(rt_dev *dev, k_id kernel, const void *args)
+static bool launch(rt_dev *dev, k_id kernel, const void *args)
 {
   const k_row *row = &k_table_cpu()[kernel];
   RT_ASSERT(row->args_bytes <= MAX_ARGS);
   entry *e = append(dev, RT_QUEUE_COMPUTE, KERNEL);
   if (e == NULL)
-    return;
+    return false;
   e->kernel = kernel;
   memcpy(e->args, args, row->args_bytes);
+  return true;
 }
 
 static rt_err put(rt_dev *dev, const rt_view *to, const void *host)
@@ -148,34 +161,39 @@ static rt_err put(rt_dev *dev, const rt_view *to, const void *host)
   return RT_OK;
 }
 
-static void get_start(rt_dev *dev, rt_queue queue, void *pinned,
+static bool get_start(rt_dev *dev, rt_queue queue, void *pinned,
                       const rt_view *from)
 {
   entry *e = append(dev, queue, GET_START);
   memset(pinned, POISON, rt_view_bytes(from));
   if (e == NULL)
-    return;
+    return false;
   e->view = *from;
   e->bytes = pinned;
+  return true;
 }
 
-static void put_start(rt_dev *dev, rt_queue queue, const rt_view *to,
+static bool put_start(rt_dev *dev, rt_queue queue, const rt_view *to,
                       const void *pinned)
 {
   entry *e = append(dev, queue, PUT_START);
   if (e == NULL)
-    return;
+    return false;
   e->view = *to;
   e->bytes = (void *)pinned; // only read
+  return true;
 }
 
-static void call(rt_dev *dev, rt_queue queue, rt_dev_fn *fn, void *with)
+static bool call(rt_dev *dev, rt_queue queue, rt_dev_fn *fn, void *with)
 {
   entry *e = append(dev, queue, CALL);
-  if (e == NULL)
-    return;
+  if (e == NULL) {
+    lose(fn, with);
+    return false;
+  }
   e->fn = fn;
   e->with = with;
+  return true;
 }
 
 static void wait(rt_dev *dev, rt_queue queue, rt_queue other, int64_t n)
@@ -364,4 +382,5 @@ const rt_dev_backend rt_dev_check_backend = {.name = "check",
                                              .pin = pin,
                                              .unpin = rt_dev_cpu_release,
                                              .finish = finish,
-                                             .push = work};
+                                             .push = work,
+                                             .drop = drop};

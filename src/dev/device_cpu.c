@@ -35,9 +35,10 @@ void *rt_dev_cpu_pin(rt_dev *dev, size_t bytes)
   return malloc(bytes + 1);
 }
 
-static void launch(rt_dev *dev, k_id kernel, const void *args)
+static bool launch(rt_dev *dev, k_id kernel, const void *args)
 {
   rt_dev_run(dev, kernel, args);
+  return true;
 }
 
 static rt_err put(rt_dev *dev, const rt_view *to, const void *host)
@@ -54,26 +55,29 @@ rt_err rt_dev_cpu_get(rt_dev *dev, void *host, const rt_view *from)
   return RT_OK;
 }
 
-static void get_start(rt_dev *dev, rt_queue queue, void *pinned,
+static bool get_start(rt_dev *dev, rt_queue queue, void *pinned,
                       const rt_view *from)
 {
   (void)dev;
   (void)queue;
   memcpy(pinned, from->data, rt_view_bytes(from));
+  return true;
 }
 
-static void put_start(rt_dev *dev, rt_queue queue, const rt_view *to,
+static bool put_start(rt_dev *dev, rt_queue queue, const rt_view *to,
                       const void *pinned)
 {
   (void)dev;
   (void)queue;
   memcpy(to->data, pinned, rt_view_bytes(to));
+  return true;
 }
 
-static void call(rt_dev *dev, rt_queue queue, rt_dev_fn *fn, void *with)
+static bool call(rt_dev *dev, rt_queue queue, rt_dev_fn *fn, void *with)
 {
   (void)queue;
   rt_dev_run_fn(dev, fn, with);
+  return true;
 }
 
 static void wait(rt_dev *dev, rt_queue queue, rt_queue other, int64_t n)

@@ -20,15 +20,16 @@ typedef struct rt_dev_backend {
   void *(*alloc)(rt_dev *dev, size_t bytes); /**< not zeroed */
   void (*release)(rt_dev *dev, void *data);
   // Each of the next five appends a piece of work to a queue; what has none, to
-  // RT_QUEUE_COMPUTE.
-  void (*launch)(rt_dev *dev, k_id kernel, const void *args);
+  // RT_QUEUE_COMPUTE.  False: it is not in the queue, and an error is kept.
+  bool (*launch)(rt_dev *dev, k_id kernel, const void *args);
   /** Copy to the device; \a host is read before it returns. */
   rt_err (*put)(rt_dev *dev, const rt_view *to, const void *host);
-  void (*get_start)(rt_dev *dev, rt_queue queue, void *pinned,
+  bool (*get_start)(rt_dev *dev, rt_queue queue, void *pinned,
                     const rt_view *from);
-  void (*put_start)(rt_dev *dev, rt_queue queue, const rt_view *to,
+  bool (*put_start)(rt_dev *dev, rt_queue queue, const rt_view *to,
                     const void *pinned);
-  void (*call)(rt_dev *dev, rt_queue queue, rt_dev_fn *fn, void *with);
+  /** \a fn is told, RT_TURN_LOST, also if it is not in the queue. */
+  bool (*call)(rt_dev *dev, rt_queue queue, rt_dev_fn *fn, void *with);
   /** What follows in \a queue starts after \a n pieces of work of \a other. */
   void (*wait)(rt_dev *dev, rt_queue queue, rt_queue other, int64_t n);
   /** Copy to the host; all work before it is complete. */
@@ -39,6 +40,8 @@ typedef struct rt_dev_backend {
   void (*finish)(rt_dev *dev, const rt_event *event);
   /** See rt_dev_push; NULL: the device works by itself. */
   bool (*push)(rt_dev *dev, const rt_event *event);
+  /** See rt_dev_drop; NULL: nothing is ever in the queues. */
+  void (*drop)(rt_dev *dev);
 } rt_dev_backend;
 
 extern const rt_dev_backend rt_dev_cpu_backend, rt_dev_check_backend;

@@ -1,12 +1,13 @@
 /** \file test_device.c
  *  Memory, queues and events of the CPU devices.
  *  ranks: 1 */
-#include "dev/device.h"
+#include "dev/device_impl.h"
 #include "support/rt_test.h"
 
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { N = 6 };
 
@@ -326,6 +327,61 @@ static void test_calls_fail(void)
   }
 }
 
+/** What is dropped is not done, calls are told so, and the queues go on. */
+static void test_drop(void)
+{
+  for (int lazy = 0; lazy < 2; lazy++) {
+    scene s;
+    start(&s, lazy ? "check" : "cpu");
+    seen got = {.x = s.x};
+    const float one[N] = {1, 1, 1, 1, 1, 1};
+    RT_OKAY(rt_dev_put(s.dev, s.x, one));
+    RT_OKAY(rt_dev_sync(s.dev));
+    RT_RUN(s.dev, fill, .y = s.x, .value = 2.0);
+    RT_OKAY(rt_dev_put(s.dev, s.y, one));
+    rt_dev_wait(s.dev, RT_QUEUE_COMM, rt_dev_event(s.dev, RT_QUEUE_COMPUTE));
+    rt_dev_call(s.dev, RT_QUEUE_COMM, look, &got);
+    const rt_event called = rt_dev_event(s.dev, RT_QUEUE_COMM);
+    rt_dev_drop(s.dev);
+    CU_ASSERT(got.n_turns == !lazy && got.n_lost == lazy);
+    RT_OKAY(rt_dev_event_wait(s.dev, called));
+    CU_ASSERT(now(s.x, lazy ? 1.0f : 2.0f));
+    rt_dev_wait(s.dev, RT_QUEUE_COMPUTE, called);
+    RT_RUN(s.dev, fill, .y = s.x, .value = 3.0);
+    RT_OKAY(rt_dev_sync(s.dev));
+    CU_ASSERT(now(s.x, 3.0f));
+    finish(&s);
+    CU_ASSERT_EQUAL(got.n_turns + got.n_lost, 1);
+  }
+}
+
+/** Without memory for the queue there is one error, told once; then it goes on.
+ */
+static void test_no_room(void)
+{
+  enum { MOST = 200000, BYTES = 1 << 20 };
+  scene s;
+  struct rlimit old;
+  seen got = {0};
+  start(&s, "check");
+  getrlimit(RLIMIT_AS, &old);
+  const struct rlimit low = {BYTES, old.rlim_max}; // less than it has: no more
+  setrlimit(RLIMIT_AS, &low);
+  for (int i = 0; i < MOST && s.dev->ctx.err == RT_OK; i++)
+    RT_RUN(s.dev, fill, .y = s.x, .value = i);
+  const int64_t n = rt_dev_launches(s.dev);
+  RT_RUN(s.dev, fill, .y = s.x, .value = 0.0);
+  rt_dev_call(s.dev, RT_QUEUE_COMPUTE, look, &got);
+  setrlimit(RLIMIT_AS, &old);
+  CU_ASSERT(got.n_turns == 0 && got.n_lost == 1);
+  CU_ASSERT_EQUAL(rt_dev_launches(s.dev), n);
+  RT_FAILS(rt_dev_sync(s.dev), RT_ERR_MEM, "no room in the queue");
+  RT_RUN(s.dev, fill, .y = s.x, .value = 5.0);
+  RT_OKAY(rt_dev_sync(s.dev));
+  CU_ASSERT(now(s.x, 5.0f));
+  finish(&s);
+}
+
 /** A copy to the device in a queue reads the host when it is its turn. */
 static void test_put_start(void)
 {
@@ -452,6 +508,8 @@ RT_TEST_MAIN("device", {"kinds", test_create},
              {"copies to the host stand in the queue", test_get_start},
              {"queues wait for each other", test_queues},
              {"calls that fail or are lost", test_calls_fail},
+             {"work that is dropped", test_drop},
+             {"no memory for a queue", test_no_room},
              {"copies read the host when it is their turn", test_put_start},
              {"outputs in an input's memory", test_in_place},
              {"a kernel's error sticks until a wait", test_errors_stick},
