@@ -124,7 +124,7 @@ rt_err rt_comm_allreduce_host(const rt_comm *comm, void *data, size_t n,
 {
   if (comm->size == 1)
     return RT_OK;
-  rt_comm_flush();
+  RT_TRY(rt_comm_flush());
   const double since = rt_ranks_enter("all-reduce");
   for (size_t at = 0; at < n; at += comm->max) {
     const size_t part = n - at < comm->max ? n - at : comm->max;
@@ -139,7 +139,7 @@ rt_err rt_comm_bcast(const rt_comm *comm, void *data, size_t bytes, int root)
 {
   if (comm->size == 1)
     return RT_OK;
-  rt_comm_flush();
+  RT_TRY(rt_comm_flush());
   const double since = rt_ranks_enter("broadcast");
   for (size_t at = 0; at < bytes; at += comm->max) {
     const size_t part = bytes - at < comm->max ? bytes - at : comm->max;
@@ -173,7 +173,7 @@ rt_err rt_comm_allgather(const rt_comm *comm, const void *mine, size_t bytes,
       memcpy(place, mine, bytes);
     return comm->size == 1 ? RT_OK : gather_by_bcast(comm, NULL, bytes, out);
   }
-  rt_comm_flush();
+  RT_TRY(rt_comm_flush());
   const double since = rt_ranks_enter("all-gather");
   RT_TRY_MPI(MPI_Allgather(mine == place ? MPI_IN_PLACE : mine, (int)bytes,
                            MPI_BYTE, out, (int)bytes, MPI_BYTE, comm->comm));
@@ -194,7 +194,7 @@ rt_err rt_comm_allgatherv(const rt_comm *comm, const void *mine,
   if (comm->size == 1)
     return RT_OK;
   rt_shm *shm = NULL;
-  rt_comm_flush();
+  RT_TRY(rt_comm_flush());
   if (total >= SHARED_FROM)
     RT_TRY(rt_comm_shm(comm, &shm));
   if (shm == NULL)
@@ -205,7 +205,7 @@ rt_err rt_comm_allgatherv(const rt_comm *comm, const void *mine,
 
 rt_err rt_comm_barrier(const rt_comm *comm)
 {
-  rt_comm_flush();
+  RT_TRY(rt_comm_flush());
   const double since = rt_ranks_enter("barrier");
   RT_TRY_MPI(MPI_Barrier(comm->comm));
   return rt_comm_left(comm, since, RT_OK);
@@ -213,14 +213,13 @@ rt_err rt_comm_barrier(const rt_comm *comm)
 
 rt_err rt_comm_agree(const rt_comm *comm, rt_err err, const char *where)
 {
-  if (err == RT_OK) // a rank that has failed waits for nobody
-    rt_comm_flush();
-  return rt_agree_ranks(comm->comm, err, RT_SOON, where);
+  // a rank that has failed waits for nobody
+  const rt_err own = err == RT_OK ? rt_comm_flush() : err;
+  return rt_agree_ranks(comm->comm, own, RT_SOON, where);
 }
 
 rt_err rt_comm_agree_late(const rt_comm *comm, rt_err err, const char *where)
 {
-  if (err == RT_OK)
-    rt_comm_flush();
-  return rt_agree_ranks(comm->comm, err, RT_LATE, where);
+  const rt_err own = err == RT_OK ? rt_comm_flush() : err;
+  return rt_agree_ranks(comm->comm, own, RT_LATE, where);
 }

@@ -86,13 +86,6 @@ RT_MUST rt_err rt_comm_gather(const rt_comm *comm, rt_dev *dev, rt_view x);
 
 /** An operation beside kernels, until its join. */
 typedef struct rt_pending rt_pending;
-/** Start an all-reduce after \a ready of \a dev; kernels leave \a x alone until
- *  the join.  Where launches are complete at once, host code must call
- *  rt_comm_progress() regularly, otherwise nothing progresses.  Any number may
- *  be open. */
-RT_MUST rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev,
-                                       rt_event ready, rt_view x, rt_op op,
-                                       rt_pending **out);
 /** A view whose rows are divided among ranks: rank (first + j) % size has rows
  *  [j * each, (j + 1) * each), as far as there are any. */
 typedef struct rt_parts {
@@ -107,7 +100,9 @@ void rt_parts_rows(const rt_parts *parts, int size, int rank, int64_t *row0,
 /** Start a reduce-scatter of the \a n views of \a parts (f32, f64), after \a
  *  ready: each rank gets the sums of its own rows, added in the order of ranks.
  *  All other rows keep this rank's numbers.  \a parts and the views are
- * borrowed until the device has done it. */
+ *  borrowed until the device has done it, and kernels leave the views alone.
+ *  Where launches are complete at once, host code must call rt_comm_progress()
+ *  now and then, otherwise nothing progresses.  Any number may be open. */
 RT_MUST rt_err rt_comm_scatter_start(const rt_comm *comm, rt_dev *dev,
                                      rt_event ready, const rt_parts *parts,
                                      int n, rt_pending **out);
@@ -125,6 +120,9 @@ RT_MUST rt_err rt_comm_join(rt_pending **pending);
  *  to NULL; NULL is accepted.  Later ones of the group fail.  Not collective.
  */
 void rt_comm_give_up(rt_pending **pending);
+/** Before \a dev is destroyed: drop the work in its queues (rt_dev_drop), and
+ *  free what collectives keep on it for reuse.  Not collective. */
+void rt_comm_forget(rt_dev *dev);
 /** Let open operations of this process make progress.  Cheap; not collective.
  */
 void rt_comm_progress(void);

@@ -45,8 +45,9 @@ MPI_Op rt_comm_mpi_op(const rt_comm *comm, rt_op op, rt_dtype type);
 RT_MUST rt_err rt_comm_mpi_start(rt_comm *comm);
 
 /** Before this rank waits for others in a collective of the host: do what they
- *  may wait for, the exchanges in the queues of devices (rt_dev_push). */
-void rt_comm_flush(void);
+ *  may wait for, the exchanges in the queues of devices (rt_dev_push).  After
+ *  an error in one of them it must not wait: others may never come. */
+RT_MUST rt_err rt_comm_flush(void);
 
 /** The group's shared memory, set up at the first call; NULL if there is none.
  *  Collective. */

@@ -17,47 +17,6 @@ static rt_err check_view(const rt_view *x, rt_op op)
   return RT_OK;
 }
 
-/** Room for \a n requests. */
-static rt_err make_room(rt_pending *p, int n)
-{
-  const int room = n + 4;
-  if (n <= p->room)
-    return RT_OK;
-  MPI_Request *more = realloc(p->requests, (size_t)room * sizeof(MPI_Request));
-  RT_CHECK(more != NULL, RT_ERR_MEM, "%d requests", room);
-  p->requests = more;
-  p->room = room;
-  return RT_OK;
-}
-
-static rt_err start_mpi(rt_pending *p)
-{
-  const rt_comm *const comm = p->comm;
-  const size_t n = rt_view_size(&p->x), each = rt_dtype_size(p->x.dtype);
-  for (size_t at = 0; at < n; at += comm->max) {
-    const size_t part = n - at < comm->max ? n - at : comm->max;
-    RT_TRY_MPI(MPI_Iallreduce(MPI_IN_PLACE, p->op.data + at * each, (int)part,
-                              rt_comm_mpi_type(p->x.dtype),
-                              rt_comm_mpi_op(comm, p->op.op, p->x.dtype),
-                              comm->comm, &p->requests[p->n]));
-    p->n++;
-  }
-  return RT_OK;
-}
-
-static rt_err start_sum(rt_pending *p)
-{
-  const double since = rt_ranks_enter("all-reduce");
-  rt_err err = RT_OK;
-  p->open = true;
-  if (p->shm != NULL)
-    rt_shm_start(p->shm, &p->op);
-  else
-    err = start_mpi(p);
-  rt_ranks_leave(since);
-  return err;
-}
-
 static rt_err run_sum(rt_pending *p)
 {
   return p->shm != NULL
@@ -65,11 +24,6 @@ static rt_err run_sum(rt_pending *p)
              : rt_comm_allreduce_host(p->comm, p->op.data, rt_view_size(&p->x),
                                       p->x.dtype,
                                       p->op.op); // faster than a non-blocking
-}
-
-static rt_err start_sum_queued(void *with, rt_turn turn)
-{
-  return rt_pending_run(with, turn, start_sum);
 }
 
 static rt_err run_sum_queued(void *with, rt_turn turn)
@@ -94,38 +48,11 @@ static rt_err take_view(rt_kind what, const rt_comm *comm, rt_dev *dev,
   return RT_OK;
 }
 
-/** Take an all-reduce, and append what comes before it. */
-static rt_err begin_sum(rt_pending *p, rt_event ready, rt_op op)
-{
-  const rt_comm *const comm = p->comm;
-  const size_t n = rt_view_size(&p->x);
-  p->op.op = op;
-  RT_TRY(rt_comm_shm(comm, &p->shm));
-  RT_TRY(make_room(p, (int)((n + comm->max - 1) / comm->max)));
-  rt_pending_begin(p, ready);
-  if (!rt_dev_on_host(p->dev))
-    rt_dev_get_start(p->dev, RT_QUEUE_COMM, p->copy, p->x);
-  return RT_OK;
-}
-
 /** Append the way back of a copy. */
 static void deliver_view(const rt_pending *p)
 {
   if (!rt_dev_on_host(p->dev))
     rt_dev_put_start(p->dev, RT_QUEUE_COMM, p->x, p->copy);
-}
-
-rt_err rt_comm_allreduce_start(const rt_comm *comm, rt_dev *dev, rt_event ready,
-                               rt_view x, rt_op op, rt_pending **out)
-{
-  *out = NULL;
-  if (comm->size == 1)
-    return RT_OK;
-  RT_TRY(check_view(&x, op));
-  RT_TRY(take_view(RT_ALL_REDUCE, comm, dev, x, out));
-  RT_TRY(begin_sum(*out, ready, op));
-  rt_pending_append(*out, start_sum_queued);
-  return rt_dev_error(dev);
 }
 
 rt_err rt_comm_allreduce(const rt_comm *comm, rt_dev *dev, rt_view x, rt_op op)
@@ -135,8 +62,12 @@ rt_err rt_comm_allreduce(const rt_comm *comm, rt_dev *dev, rt_view x, rt_op op)
     return RT_OK;
   RT_TRY(check_view(&x, op));
   RT_TRY(take_view(RT_ALL_REDUCE, comm, dev, x, &p));
+  p->op.op = op;
+  RT_TRY(rt_comm_shm(comm, &p->shm));
   // explicit wait: kernels that write x come first
-  RT_TRY(begin_sum(p, rt_dev_event(dev, RT_QUEUE_COMPUTE), op));
+  rt_pending_begin(p, rt_dev_event(dev, RT_QUEUE_COMPUTE));
+  if (!rt_dev_on_host(dev))
+    rt_dev_get_start(dev, RT_QUEUE_COMM, p->copy, x);
   rt_pending_append(p, run_sum_queued);
   deliver_view(p);
   return rt_pending_end(p);
@@ -316,29 +247,20 @@ uint64_t rt_comm_sent(const rt_comm *comm)
          (lane->exchanges != NULL ? rt_exchange_sent(lane->exchanges) : 0);
 }
 
-static rt_err wait_through_mpi(rt_pending *p)
-{
-  if (p->kind == RT_ALL_REDUCE)
-    RT_TRY_MPI(MPI_Waitall(p->n, p->requests, MPI_STATUSES_IGNORE));
-  else
-    rt_comm_wait_exchange(p);
-  return p->kind == RT_ALL_REDUCE ? RT_OK
-                                  : rt_exchange_error(p->comm->lane->exchanges);
-}
-
 /** Wait until the result is where the host has it. */
 static rt_err wait_on_host(rt_pending *p)
 {
-  if (p->shm == NULL)
-    return wait_through_mpi(p);
-  rt_comm_wait(p->comm, p->shm, &p->op);
-  return rt_shm_error(p->shm);
+  if (p->shm != NULL) {
+    rt_comm_wait(p->comm, p->shm, &p->op);
+    return rt_shm_error(p->shm);
+  }
+  rt_comm_wait_exchange(p);
+  return rt_exchange_error(p->comm->lane->exchanges);
 }
 
 static rt_err wait_for_end(rt_pending *p)
 {
-  const double since = rt_ranks_enter(
-      p->kind == RT_ALL_REDUCE ? "all-reduce" : "exchange of rows");
+  const double since = rt_ranks_enter("exchange of rows");
   const rt_err err = wait_on_host(p);
   p->open = false;
   return rt_comm_left(p->comm, since, err);
@@ -356,10 +278,7 @@ rt_err rt_comm_join(rt_pending **pending)
   if (p == NULL)
     return RT_OK;
   rt_pending_append(p, wait_queued);
-  if (p->kind == RT_ALL_REDUCE)
-    deliver_view(p);
-  else
-    pass(p, TO_DEVICE, p->kind == RT_GATHER ? ALL_ROWS : OWN_ROWS);
+  pass(p, TO_DEVICE, p->kind == RT_GATHER ? ALL_ROWS : OWN_ROWS);
   return rt_pending_end(p);
 }
 
@@ -373,7 +292,7 @@ void rt_comm_give_up(rt_pending **pending)
   p->given_up = true;
   if (p->shm != NULL)
     rt_shm_give_up(p->shm);
-  else if (p->kind != RT_ALL_REDUCE && p->comm->lane->exchanges != NULL)
+  else if (p->comm->lane->exchanges != NULL)
     rt_exchanges_give_up(p->comm->lane->exchanges);
   if (p->n_queued == 0)
     rt_pending_give_back(p); // otherwise the queue may still call it

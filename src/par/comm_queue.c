@@ -15,16 +15,11 @@ static struct {
   int depth; // of calls from the queue of a device
 } list;
 
-/** Let an operation make progress; false if none was possible, or not known. */
+/** Let an exchange make progress; false if none was possible. */
 static bool move(rt_pending *p)
 {
-  int done; // the finish returns any error
-  if (p->shm != NULL)
-    return rt_shm_advance(p->shm);
-  if (p->kind != RT_ALL_REDUCE)
-    return rt_exchange_advance(p->comm->lane->exchanges);
-  MPI_Testall(p->n, p->requests, &done, MPI_STATUSES_IGNORE);
-  return false;
+  return p->shm != NULL ? rt_shm_advance(p->shm)
+                        : rt_exchange_advance(p->comm->lane->exchanges);
 }
 
 static bool any_open(void)
@@ -88,22 +83,23 @@ void rt_comm_wait_exchange(const rt_pending *p)
       idle(p->comm, tries);
 }
 
-void rt_comm_flush(void)
+rt_err rt_comm_flush(void)
 {
   rt_pending *p = list.depth == 0 ? list.used : NULL;
   while (p != NULL) {
     const bool waits = p->n_queued > 0 && !p->given_up;
     if (waits && !rt_dev_push(p->dev, rt_dev_event(p->dev, RT_QUEUE_COMM)))
-      return;
+      return rt_dev_error(p->dev);
     p = waits ? list.used : p->next; // the list is another one now
   }
+  return RT_OK;
 }
 
 rt_err rt_comm_shm(const rt_comm *comm, rt_shm **out)
 {
   rt_comm_lane *lane = comm->lane;
   if (!lane->known)
-    rt_comm_flush();
+    RT_TRY(rt_comm_flush());
   if (!lane->known)
     RT_TRY(rt_shm_create(comm->comm, &lane->shm));
   lane->known = true;
@@ -136,7 +132,8 @@ rt_err rt_pending_take(rt_kind what, const rt_comm *comm, rt_dev *dev,
   p->kind = what;
   p->comm = comm;
   p->dev = dev;
-  p->n = p->n_queued = 0;
+  p->shm = NULL;
+  p->n_queued = 0;
   p->open = p->given_up = false;
   p->next = list.used;
   list.used = *out = p;
@@ -153,6 +150,18 @@ void rt_pending_give_back(rt_pending *p)
   list.spare = p;
 }
 
+void rt_comm_forget(rt_dev *dev)
+{
+  rt_dev_drop(dev);
+  for (rt_pending *p = list.spare; p != NULL; p = p->next) {
+    if (p->dev != dev)
+      continue;
+    rt_dev_unpin(dev, p->copy);
+    p->copy = NULL;
+    p->copy_bytes = 0;
+  }
+}
+
 rt_err rt_pending_copy(rt_pending *p, size_t bytes)
 {
   if (bytes <= p->copy_bytes)
@@ -165,14 +174,21 @@ rt_err rt_pending_copy(rt_pending *p, size_t bytes)
   return RT_OK;
 }
 
+/** A stage is over.  The last one gives the operation back. */
+static void leave(rt_pending *p)
+{
+  if (--p->n_queued == 0 && p->given_up)
+    rt_pending_give_back(p);
+}
+
 rt_err rt_pending_run(rt_pending *p, rt_turn turn, rt_stage *fn)
 {
   rt_err err = RT_OK;
-  p->n_queued--;
   list.depth++;
   if (turn == RT_TURN && !p->given_up)
     err = fn(p);
   list.depth--;
+  leave(p);
   return err;
 }
 
@@ -182,12 +198,14 @@ void rt_pending_append(rt_pending *p, rt_dev_fn *fn)
   rt_dev_call(p->dev, RT_QUEUE_COMM, fn, p);
 }
 
+/** Stages before this one may be there if there was no room for it. */
 static rt_err give_back_queued(void *with, rt_turn turn)
 {
   rt_pending *p = with;
   (void)turn;
-  p->n_queued--;
-  rt_pending_give_back(p);
+  p->open = false;
+  p->given_up = true;
+  leave(p);
   return RT_OK;
 }
 
@@ -213,7 +231,7 @@ rt_err rt_comm_meet(const rt_comm *comm, void (*meanwhile)(void *with),
   int done = 0;
   if (comm->size == 1)
     return RT_OK;
-  rt_comm_flush();
+  RT_TRY(rt_comm_flush());
   const double since = rt_ranks_enter("meeting");
   double said_s = since - every_s;
   long nap_ns = 1000;

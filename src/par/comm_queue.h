@@ -12,20 +12,17 @@ typedef enum rt_kind { RT_ALL_REDUCE, RT_SCATTER, RT_GATHER, RT_ROWS } rt_kind;
 
 struct rt_pending {
   rt_kind kind;
-  const rt_comm *comm;   // borrowed
-  rt_dev *dev;           // borrowed
-  rt_view x;             // of an all-reduce or a gather of rows
-  rt_shm *shm;           // borrowed; NULL: through MPI
-  rt_shm_op op;          // with shm; its data also without
-  rt_exchange exchange;  // of parts; its shares also with shm
-  MPI_Request *requests; // of an all-reduce without shm: owned [room], the
-                         // first n are used
-  int n, room;
+  const rt_comm *comm;  // borrowed
+  rt_dev *dev;          // borrowed
+  rt_view x;            // of an all-reduce or a gather of rows
+  rt_shm *shm;          // borrowed; NULL: through MPI
+  rt_shm_op op;         // with shm; its data also without
+  rt_exchange exchange; // of parts; its shares also with shm
   char *copy; // owned [copy_bytes], pinned: what the host cannot access
   size_t copy_bytes;
   int n_queued;     // stages that are still in the device's queue
   bool open;        // started, and not complete
-  bool given_up;    // stages in the queue do nothing
+  bool given_up;    // stages in the queue do nothing; no other ones come
   rt_pending *next; // in a list of comm_queue.c
 };
 

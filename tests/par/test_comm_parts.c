@@ -50,6 +50,7 @@ static void start(scene *s, scene_spec how)
 
 static void finish(scene *s)
 {
+  rt_comm_forget(s->dev);
   rt_arena_destroy(&s->arena);
   rt_dev_destroy(&s->dev);
   rt_comm_destroy(&s->world);
@@ -139,7 +140,8 @@ static size_t all_bytes(const scene *s)
   return bytes;
 }
 
-/** Scatter all views in two groups that are open at once, then gather them. */
+/** Scatter all views in two groups that are open at once, then gather them.  A
+ *  sum goes by in between. */
 static void there_and_back(scene_spec how)
 {
   scene s;
@@ -152,8 +154,14 @@ static void there_and_back(scene_spec how)
       RT_OKAY((back ? rt_comm_gather_start : rt_comm_scatter_start)(
           s.world, s.dev, rt_dev_event(s.dev, RT_QUEUE_COMPUTE),
           s.parts + 3 * k, 3, &p[k]));
+    double one = 1.0;
+    RT_OKAY(rt_comm_allreduce(s.world, s.dev, rt_view_of(&one, RT_F64, 1, 1),
+                              RT_SUM));
     for (int k = 1; k >= 0; k--)
       RT_OKAY(rt_comm_join(&p[k]));
+    RT_OKAY(rt_comm_join(&p[0])); // NULL is nothing
+    RT_OKAY(rt_dev_sync(s.dev));
+    CU_ASSERT_EQUAL(one, s.size);
     for (int i = 0; i < N_VIEWS; i++)
       CU_ASSERT_EQUAL(n_wrong(&s, i, back != 0), 0);
   }
@@ -234,6 +242,111 @@ static void test_missing_wait(void)
   }
 }
 
+/** Two communicators with open exchanges: a rank that waits for one makes the
+ *  other progress. */
+static void test_two_groups(void)
+{
+  const int i[2] = {4, 5};
+  scene s;
+  start(&s, (scene_spec){"cpu", RT_F32, true});
+  rt_comm *second;
+  rt_pending *p[2];
+  RT_OKAY(rt_comm_create(MPI_COMM_WORLD, &second));
+  for (int k = 0; k < 2; k++) {
+    put(&s, i[k]);
+    RT_OKAY(rt_comm_scatter_start(k == 0 ? s.world : second, s.dev,
+                                  rt_dev_event(s.dev, RT_QUEUE_COMPUTE),
+                                  s.parts + i[k], 1, &p[k]));
+  }
+  // each waits first for what the other leaves for later
+  RT_OKAY(rt_comm_join(&p[s.rank % 2]));
+  RT_OKAY(rt_comm_join(&p[1 - s.rank % 2]));
+  CU_ASSERT(n_wrong(&s, i[0], false) == 0 && n_wrong(&s, i[1], false) == 0);
+  rt_comm_destroy(&second);
+  finish(&s);
+}
+
+/** An exchange waits only for work before its event. */
+static void test_waits_for_event_only(void)
+{
+  scene s;
+  double later[1] = {1.0};
+  rt_pending *p;
+  start(&s, (scene_spec){"check", RT_F64, true});
+  put(&s, 0);
+  const rt_event ready = rt_dev_event(s.dev, RT_QUEUE_COMPUTE);
+  RT_RUN(s.dev, fill, .y = rt_view_of(later, RT_F64, 1, 1), .value = 2.0);
+  s.dev->kernels_last = true;
+  RT_OKAY(rt_comm_scatter_start(s.world, s.dev, ready, s.parts, 1, &p));
+  RT_OKAY(rt_dev_event_wait(s.dev, rt_dev_event(s.dev, RT_QUEUE_COMM)));
+  CU_ASSERT_EQUAL(later[0], 1.0);
+  RT_OKAY(rt_comm_join(&p));
+  CU_ASSERT_EQUAL(n_wrong(&s, 0, false), 0);
+  CU_ASSERT_EQUAL(later[0], 2.0);
+  finish(&s);
+}
+
+/** An exchange that fails in the queue is told by the collective of the host
+ *  that comes next, which waits for nobody, and by an agreement. */
+static void test_failed_in_queue(void)
+{
+  for (int agrees = 0; agrees < 2; agrees++) {
+    scene s;
+    start(&s, (scene_spec){"check", RT_F32, true});
+    rt_pending *p = NULL;
+    put(&s, 0);
+    RT_OKAY((s.rank == 0 ? rt_comm_scatter_start : rt_comm_gather_start)(
+        s.world, s.dev, rt_dev_event(s.dev, RT_QUEUE_COMPUTE), s.parts, 1, &p));
+    RT_OKAY(rt_comm_join(&p));
+    const rt_err err =
+        agrees ? rt_agree(s.world, RT_OK) : rt_comm_barrier(s.world);
+    CU_ASSERT_EQUAL(err, s.size > 1 ? RT_ERR_INTERNAL : RT_OK);
+    if (s.size > 1)
+      CU_ASSERT_PTR_NOT_NULL(strstr(rt_err_text(), "different collectives"));
+    finish(&s);
+  }
+}
+
+/** Pinned memory that is in use. */
+static int n_pinned;
+
+static void *pin(rt_dev *dev, size_t bytes)
+{
+  n_pinned++;
+  return rt_dev_check_backend.pin(dev, bytes);
+}
+
+static void unpin(rt_dev *dev, void *data)
+{
+  n_pinned--;
+  rt_dev_check_backend.unpin(dev, data);
+}
+
+/** An exchange that is given up before its join is given back once its stage is
+ *  over, or lost; nothing of a device is kept for later. */
+static void test_nothing_kept(void)
+{
+  for (int runs = 0; runs < 2; runs++) {
+    scene s;
+    rt_pending *p = NULL;
+    start(&s, (scene_spec){"check", RT_F32, true});
+    rt_dev_backend counting = rt_dev_check_backend;
+    counting.pin = pin;
+    counting.unpin = unpin;
+    s.dev->backend = &counting;
+    put(&s, 0);
+    RT_OKAY(rt_comm_scatter_start(
+        s.world, s.dev, rt_dev_event(s.dev, RT_QUEUE_COMPUTE), s.parts, 1, &p));
+    CU_ASSERT_EQUAL(n_pinned, s.size > 1);
+    rt_comm_give_up(&p);
+    if (runs)
+      RT_OKAY(rt_dev_sync(s.dev));
+    rt_comm_forget(s.dev);
+    CU_ASSERT_EQUAL(n_pinned, 0);
+    finish(&s);
+  }
+}
+
 /** Ranks that enter different exchanges must not hang, nor one that gives up
  *  another's. */
 static void test_errors(void)
@@ -290,4 +403,8 @@ RT_TEST_MAIN("comm_parts", {"whose rows", test_rows},
              {"sums of own rows, then all rows", test_there_and_back},
              {"progress completes an exchange", test_progress},
              {"check shows a missing wait", test_missing_wait},
-             {"ranks that disagree do not hang", test_errors})
+             {"a wait moves the other group", test_two_groups},
+             {"a start waits for its event only", test_waits_for_event_only},
+             {"ranks that disagree do not hang", test_errors},
+             {"an error in the queue is told", test_failed_in_queue},
+             {"nothing of a device is kept", test_nothing_kept})

@@ -18,6 +18,7 @@ void comm_scene_start(comm_scene *s, const char *device, bool shared)
 
 void comm_scene_finish(comm_scene *s)
 {
+  rt_comm_forget(s->dev);
   rt_dev_destroy(&s->dev);
   rt_comm_destroy(&s->world);
   CU_ASSERT_PTR_NULL(s->world);

@@ -109,6 +109,7 @@ void train_finish(train_scene *x)
 {
   rt_trainer_destroy(&x->tr);
   rt_corpus_close(&x->corpus);
+  rt_comm_forget(x->dev);
   rt_dev_destroy(&x->dev);
   rt_grid_clear(&x->grid);
   rt_comm_destroy(&x->comm);

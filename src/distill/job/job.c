@@ -242,6 +242,8 @@ rt_err rt_job_init(rt_job *job, const rt_deck *deck, const rt_comm *world,
 
 void rt_job_clear(rt_job *job)
 {
+  if (job->dev != NULL)
+    rt_comm_forget(job->dev);
   rt_logits_close(&job->dataset);
   rt_corpus_close(&job->corpus);
   free(job->config);
