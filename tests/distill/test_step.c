@@ -210,7 +210,30 @@ static void test_other_text(void)
   train_finish(&x);
 }
 
+static rt_err lose(void *with, rt_turn turn)
+{
+  *(bool *)with = turn == RT_TURN_LOST;
+  return RT_OK;
+}
+
+/** A step is open when its trainer goes: none of its work remains in the
+ * queues, as its memory has gone. */
+static void test_open_step(void)
+{
+  train_scene x;
+  bool lost = false;
+  train_setup how = train_usual(MPI_COMM_WORLD, 1);
+  how.device = "check";
+  train_start(&x, how);
+  RT_OKAY(rt_trainer_step(x.tr, 0));
+  rt_dev_call(x.dev, RT_QUEUE_COPY, lose, &lost);
+  rt_trainer_destroy(&x.tr);
+  CU_ASSERT_TRUE(lost);
+  train_finish(&x);
+}
+
 RT_TEST_MAIN("step", {"any layout", test_layouts}, {"clipping", test_clip},
              {"bad steps", test_bad}, {"a bad step stops", test_stop},
              {"results one step later", test_lag},
-             {"different texts", test_other_text})
+             {"different texts", test_other_text},
+             {"a step is open at the end", test_open_step})

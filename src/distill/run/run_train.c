@@ -501,6 +501,8 @@ rt_err rt_run_train(rt_job *job)
     const rt_last_run end = rt_train_progress_of(&run);
     rt_last_run_ends(run.folder, &end, err);
   }
+  if (err != RT_OK)
+    rt_dev_drop(job->dev); // a step may be open: it uses what goes now
   rt_progress_clear(&run.progress);
   rt_saver_destroy(&run.saver);
   rt_evaluator_destroy(&run.evaluator);

@@ -104,6 +104,7 @@ void rt_trainer_destroy(rt_trainer **out)
   *out = NULL;
   if (tr == NULL)
     return;
+  rt_dev_drop(tr->spec.dev); // steps may be open: they use what goes now
   rt_feed_destroy(&tr->feed);
   rt_window_capture_destroy(&tr->capture);
   rt_objective_destroy(&tr->objective);
