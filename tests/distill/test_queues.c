@@ -127,17 +127,18 @@ static void test_bits(void)
     check_bits(layout(tp));
 }
 
-/** Does another outcome show that rank \a r lacks a wait, in one of the orders?
- */
+/** Does another outcome show that a rank lacks a wait, in one of the orders?
+ *  \a by: what is left out on this rank, and the order that comes first, as it
+ *  has shown the wait before this one. */
 static bool is_seen(train_scene *x, const train_setup *how, const outcome *want,
-                    int r, int64_t edge)
+                    order *by)
 {
-  for (int last = 0; last < 2; last++) {
-    const order by = {last != 0, rt_comm_rank(x->comm) == r ? edge : 0};
-    const outcome got = run(x, how, by);
+  for (int i = 0; i < 2; i++) {
+    const outcome got = run(x, how, *by);
     CU_ASSERT_EQUAL(got.n_edges, want->n_edges);
     if (!same(want, &got))
       return true;
+    by->kernels_last = !by->kernels_last;
   }
   return false;
 }
@@ -148,9 +149,10 @@ static bool is_seen(train_scene *x, const train_setup *how, const outcome *want,
 static void check_edges(train_setup how, bool share)
 {
   train_scene x;
+  order by = {0};
   how.device = "check";
   open_scene(&x, &how);
-  const outcome want = run(&x, &how, (order){0});
+  const outcome want = run(&x, &how, by);
   CU_ASSERT(want.err == RT_OK && want.n_edges >= 2 * N_STEPS - 1);
   for (int r = 0; r < rt_test_ranks(); r++) {
     int64_t n = want.n_edges;
@@ -158,7 +160,8 @@ static void check_edges(train_setup how, bool share)
     for (int64_t i = 1; i <= n; i++) {
       if (share && i % rt_test_ranks() != r)
         continue;
-      const bool seen = is_seen(&x, &how, &want, r, i);
+      by.lost = rt_comm_rank(x.comm) == r ? i : 0;
+      const bool seen = is_seen(&x, &how, &want, &by);
       if (!seen)
         printf("wait %lld of %lld of rank %d is not needed\n", (long long)i,
                (long long)n, r);
