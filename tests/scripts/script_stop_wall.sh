@@ -41,11 +41,13 @@ walls() {
 
 # a capture stops before the limit and keeps finished shards
 captures() {
-  made=(capture deck.yaml teacher.weights="$work/teacher.hf" capture.rows=600
-    capture.shard_rows=2 capture.micro_rows=1)
+  made=(capture deck.yaml teacher.weights="$work/teacher.hf"
+    capture.rows=3000 capture.shard_rows=2 capture.micro_rows=1
+    "data.files=[many.u16]")
+  for _ in $(seq 20); do cat corpus.u16; done >many.u16
   # set-up takes longer on some machines: the time left after it grows by less
   # than the whole capture takes
-  for wall in 1.5 2.5 4 5.5 7 8.5 10 12 14 17 20; do
+  for wall in 1.5 2 2.5 3 3.5 4 5 6 8 10 14 20; do
     expect 85 2 "${made[@]}" capture.dir=made run.wall_s=$wall run.wall_margin_s=1
     says err.txt "before the wall limit: finished shards are kept"
     kept=$(last made saved)
@@ -53,7 +55,7 @@ captures() {
   done
   [ "$kept" -gt 0 ] || fail "nothing was kept: $(cat made/last_run)"
   expect 0 2 "${made[@]}" capture.dir=made
-  says out.txt "$((600 - kept)) rows to do"
+  says out.txt "$((3000 - kept)) rows to do"
   [ -e made/last_run ] && fail "a finished dataset has a last_run"
 }
 
