@@ -441,22 +441,26 @@ bool k_attn_has_amx(const k_ctx *ctx, int64_t head_dim)
   return k_gemm_has_amx(ctx) && head_dim <= MOST_COLS;
 }
 
-size_t k_attn_fwd_amx_bytes(const k_ctx *ctx, const k_attn_fwd_args *args)
+typedef void take_fn(work *w, space *s);
+typedef void run_fn(k_ctx *ctx, const work *w);
+
+/** Workspace for a group of sequences. */
+static size_t bytes_of(const k_ctx *ctx, work w, take_fn *lay_out)
 {
-  work w = work_of_fwd(args);
   space s = {NULL, (size_t)ctx->n_threads * K_THREAD_BYTES};
   w.batch = group_of(ctx, w.batch, w.n_kv_heads);
-  take_forward(&w, &s);
+  lay_out(&w, &s);
   return s.used;
+}
+
+size_t k_attn_fwd_amx_bytes(const k_ctx *ctx, const k_attn_fwd_args *args)
+{
+  return bytes_of(ctx, work_of_fwd(args), take_forward);
 }
 
 size_t k_attn_bwd_amx_bytes(const k_ctx *ctx, const k_attn_bwd_args *args)
 {
-  work w = work_of_bwd(args);
-  space s = {NULL, (size_t)ctx->n_threads * K_THREAD_BYTES};
-  w.batch = group_of(ctx, w.batch, w.n_kv_heads);
-  take_backward(&w, &s);
-  return s.used;
+  return bytes_of(ctx, work_of_bwd(args), take_backward);
 }
 
 static void forward(k_ctx *ctx, const work *w)
@@ -503,26 +507,23 @@ static void backward(k_ctx *ctx, const work *w)
   }
 }
 
-void k_attn_fwd_amx(k_ctx *ctx, const k_attn_fwd_args *args)
+static void by_groups(k_ctx *ctx, work all, take_fn *lay_out, run_fn *run)
 {
-  const work all = work_of_fwd(args);
   const int64_t group = group_of(ctx, all.batch, all.n_kv_heads);
   for (int64_t b = 0; b < all.batch; b += group) {
     work w = part_of(&all, b, smaller(group, all.batch - b));
     space s = behind_threads(ctx);
-    take_forward(&w, &s);
-    forward(ctx, &w);
+    lay_out(&w, &s);
+    run(ctx, &w);
   }
+}
+
+void k_attn_fwd_amx(k_ctx *ctx, const k_attn_fwd_args *args)
+{
+  by_groups(ctx, work_of_fwd(args), take_forward, forward);
 }
 
 void k_attn_bwd_amx(k_ctx *ctx, const k_attn_bwd_args *args)
 {
-  const work all = work_of_bwd(args);
-  const int64_t group = group_of(ctx, all.batch, all.n_kv_heads);
-  for (int64_t b = 0; b < all.batch; b += group) {
-    work w = part_of(&all, b, smaller(group, all.batch - b));
-    space s = behind_threads(ctx);
-    take_backward(&w, &s);
-    backward(ctx, &w);
-  }
+  by_groups(ctx, work_of_bwd(args), take_backward, backward);
 }
