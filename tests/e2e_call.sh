@@ -15,7 +15,7 @@ preloaded() {
 }
 
 # one_message RANK PLACE: the exit code is that of an error, with one message that names
-# RANK
+# RANK, itself or in the finding that it sums up
 one_message() {
   case $code in
   65 | 66 | 71 | 73 | 74 | 77) ;;
@@ -24,9 +24,9 @@ one_message() {
   [ "$(grep -c '^retort: error: ' err.txt)" = 1 ] ||
     fail "$2: not one message: $(head -n 5 err.txt)"
   if [ "$1" = 0 ]; then
-    grep -q '^retort: error: rank 1' err.txt && fail "$2: names rank 1"
+    grep -q -E '^retort: (error|found): rank 1' err.txt && fail "$2: names rank 1"
   else
-    grep -q "^retort: error: rank $1" err.txt ||
+    grep -q -E "^retort: (error|found): rank $1" err.txt ||
       fail "$2: does not name rank $1: $(head -n 5 err.txt)"
   fi
 }

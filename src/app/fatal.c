@@ -93,16 +93,24 @@ static long courtesy_ms(int rank)
          (rt_err_is_mine() ? 0 : known_ms);
 }
 
-void rt_fatal_abort(rt_err err)
+void rt_fatal_who(char who[RT_FATAL_WHO])
 {
-  char host[64] = "?", who[128] = "";
+  char host[64] = "?";
   int n = 1;
   const int rank = my_rank(&n);
   gethostname(host, sizeof host - 1);
-  if (n > 1 && rt_err_is_mine())
-    snprintf(who, sizeof who, "rank %d on %s: ", rank, host);
-  sleep_ms(courtesy_ms(rank));
-  rt_fatal_print(err, who);
+  who[0] = '\0';
+  if (n > 1)
+    snprintf(who, RT_FATAL_WHO, "rank %d on %s: ", rank, host);
+}
+
+void rt_fatal_abort(rt_err err)
+{
+  char who[RT_FATAL_WHO];
+  int n;
+  rt_fatal_who(who);
+  sleep_ms(courtesy_ms(my_rank(&n)));
+  rt_fatal_print(err, rt_err_is_mine() ? who : "");
   quit(err);
 }
 

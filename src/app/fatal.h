@@ -9,8 +9,13 @@
 /** From now on print the trace of every error, not only of bugs. */
 void rt_fatal_show_traces(void);
 
+enum { RT_FATAL_WHO = 128 };
+/** How messages name this rank: "rank 3 on host x: "; "" if it is the only one.
+ */
+void rt_fatal_who(char who[RT_FATAL_WHO]);
+
 /** Print this thread's error to stderr, with its trace if that was asked for or
- *  if it is a bug in Retort.  \a who: "" or "rank 3 on host x: ". */
+ *  if it is a bug in Retort.  \a who: "" or as of rt_fatal_who. */
 void rt_fatal_print(rt_err err, const char *who);
 
 /** The hook for an error on this rank only, whose peers wait somewhere in MPI:

@@ -110,6 +110,17 @@ static rt_err run_verb(const rt_cli *cli, const rt_comm *world)
   return err;
 }
 
+static void set_up_log(const rt_cli *cli, const rt_comm *world)
+{
+  char who[RT_FATAL_WHO];
+  rt_fatal_who(who);
+  rt_log_name(who);
+  rt_log_setup(cli->debug || cli->verbose ? RT_LOG_DEBUG
+               : cli->quiet               ? RT_LOG_QUIET
+                                          : RT_LOG_INFO,
+               rt_comm_rank(world) == 0 ? RT_LOG_SPEAKS : RT_LOG_SILENT);
+}
+
 /** Everything between MPI_Init and MPI_Finalize; returns the exit code.  \a
  *  ready: error of this rank before MPI started. */
 static int run(const rt_cli *cli, rt_err ready)
@@ -122,10 +133,7 @@ static int run(const rt_cli *cli, rt_err ready)
   rt_err err = rt_comm_create(MPI_COMM_WORLD, &world);
   if (err != RT_OK)
     rt_fatal_abort(err);
-  rt_log_setup(cli->debug || cli->verbose ? RT_LOG_DEBUG
-               : cli->quiet               ? RT_LOG_QUIET
-                                          : RT_LOG_INFO,
-               rt_comm_rank(world) == 0 ? RT_LOG_SPEAKS : RT_LOG_SILENT);
+  set_up_log(cli, world);
   err = rt_agree(world, ready != RT_OK ? ready : watched);
   if (err == RT_OK)
     err = run_verb(cli, world);

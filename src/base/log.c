@@ -17,11 +17,17 @@
 
 static rt_log_level log_level = RT_LOG_INFO;
 static bool log_speaks = true, log_lost;
+static char log_who[128]; // "rank 1 on node7: "
 
 void rt_log_setup(rt_log_level level, rt_log_voice voice)
 {
   log_level = level;
   log_speaks = voice == RT_LOG_SPEAKS;
+}
+
+void rt_log_name(const char *who)
+{
+  snprintf(log_who, sizeof log_who, "%s", who);
 }
 
 /** The copy of all lines; those from before it was opened, or that cannot be
@@ -230,7 +236,9 @@ void rt_warn(const char *fmt, ...)
 
 void rt_found(const char *fmt, ...)
 {
-  PUT(stderr, "retort: found: ", fmt);
+  char prefix[sizeof log_who + 32];
+  snprintf(prefix, sizeof prefix, "retort: found: %s", log_who);
+  PUT(stderr, prefix, fmt);
 }
 
 void rt_debug(const char *fmt, ...)

@@ -18,6 +18,8 @@ typedef enum rt_log_voice {
 } rt_log_voice;
 /** Called once by app. */
 void rt_log_setup(rt_log_level level, rt_log_voice voice);
+/** What rt_found prints before its text: "rank 1 on node7: ". */
+void rt_log_name(const char *who);
 /** Print a line to stdout on the printing rank; the newline is added. */
 void rt_info(const char *fmt, ...) RT_PRINTF(1, 2);
 /** A line that begins with the local time: "2026-01-31T13:00:00 ...". */
@@ -38,8 +40,9 @@ bool rt_log_page_open(rt_log_page *page);
 void rt_log_page_close(rt_log_page *page);
 /** Print "retort: warning: ..." to stderr on the printing rank. */
 void rt_warn(const char *fmt, ...) RT_PRINTF(1, 2);
-/** Print "retort: found: ..." to stderr on any rank: damage that only this rank
- *  has seen and that does not end the run. */
+/** Print "retort: found: ..." to stderr on any rank, with its name
+ * (rt_log_name): damage that only this rank has seen and that does not end the
+ * run. */
 void rt_found(const char *fmt, ...) RT_PRINTF(1, 2);
 
 /** Append all lines of the printing rank to \a path, too, each preceded by its
