@@ -52,16 +52,16 @@ typedef struct k_ctx {
   K(attn_bwd, "iiiiiiiooo", "aND aMC aMC iN1 aND sNH aND aND aMC aMC")         \
   K(swiglu_fwd, "iio", "aNF aNF aNF")                                          \
   K(swiglu_bwd, "iiioo", "aNF aNF aNF aNF aNF")                                \
-  K(xent_stats, "biiiio", "zNV iN1 IN1 INK SNK dN6")                           \
-  K(xent_grad, "biiiiiio", "zNV iN1 IN1 INK SNK dN6 dN5 eNV")                  \
-  K(dense_stats, "bbio", "zNV zNV iN1 dN6")                                    \
-  K(dense_grad, "iiiiio", "zNV zNV iN1 dN6 dN5 eNV")                           \
-  K(loss_coef, "iiiiob", "d*6 dN1 DN1 IN1 dN5 d13")                            \
-  K(topk, "iiooo", "zNV iN1 iNK zNK dN6")                                      \
+  K(xent_stats, "biiiio", "zNV iN1 IN1 INK SNK dN7")                           \
+  K(xent_grad, "biiiiiio", "zNV iN1 IN1 INK SNK dN7 dN5 eNV")                  \
+  K(dense_stats, "bbio", "zNV zNV iN1 dN7")                                    \
+  K(dense_grad, "iiiiio", "zNV zNV iN1 dN7 dN5 eNV")                           \
+  K(loss_coef, "iiiiob", "d*7 dN1 DN1 IN1 dN5 d13")                            \
+  K(topk, "iiooo", "zNV iN1 iNK zNK dN7")                                      \
   K(merge_topk, "iiioooo", "dSX zSY iSY iN1 iNK fNK DN4")                      \
   K(argmax, "ioo", "zNV iN1 dN1")                                              \
   K(draw_numbers, "io", "dSX dNK")                                             \
-  K(draw, "iiio", "zNV dN6 dNK iNK")                                           \
+  K(draw, "iiio", "zNV dN7 dNK iNK")                                           \
   K(merge_draws, "iioooo", "dSX iSY iN1 iNK fNK DN4")                          \
   K(targets, "iioo", "iN1 fNK sNK dN1")                                        \
   K(sumsq, "iio", "g1* dN7 d11")                                               \
@@ -190,7 +190,9 @@ typedef struct k_swiglu_bwd_args {
   rt_view gate, up, dy, d_gate, d_up;
 } k_swiglu_bwd_args;
 
-/** Columns of the row statistics of a logit tile. */
+/** Columns of the row statistics of a logit tile.  A logit of -inf (a masked
+ *  id) is a probability p of 0, and adds 0 to every sum, also to those of
+ *  p log p.  NaN and +inf make SUM NaN. */
 enum {
   K_STAT_MAX,   /**< max over the true (unpadded) vocabulary of this tile */
   K_STAT_SUM,   /**< sum exp(z - max) */
@@ -199,8 +201,9 @@ enum {
                    k_dense_stats_args */
   K_STAT_T_MAX, /**< dense: max of z_t / tau */
   K_STAT_T_SUM, /**< dense: sum exp(z_t / tau - t_max) */
+  K_STAT_IDS,   /**< topk with spread: true ids with z > -inf, or NaN */
   K_N_STAT,
-  // topk with spread uses the last three columns for
+  // topk with spread uses the three before for sums over these ids
   K_STAT_EXP_Z = K_STAT_DOT, /**< sum exp(z - max) (z - max) */
   K_STAT_Z = K_STAT_T_MAX,   /**< sum (z - max) */
   K_STAT_ZZ = K_STAT_T_SUM   /**< sum (z - max)^2 */
@@ -294,8 +297,9 @@ typedef struct k_loss_coef_args {
 
 /** The K = ids.cols largest true logits of each row in descending order, ties
  *  by ascending id (fewer if the tile is narrower).  Ids are global.  stats:
- *  MAX, SUM and LABEL as in xent_stats; if \a spread, also EXP_Z, Z and ZZ,
- *  from which entropy and standard deviation follow.  z is not modified. */
+ *  MAX, SUM and LABEL as in xent_stats; if \a spread, also IDS, EXP_Z, Z
+ *  and ZZ, from which entropy and standard deviation follow.  z is not
+ * modified. */
 typedef struct k_topk_args {
   rt_view z;     /**< real [n, V] */
   rt_view label; /**< i32 [n, 1] */
@@ -312,23 +316,23 @@ typedef struct k_about {
   double lse;        /**< log-sum-exp of its logits */
   double label_logp; /**< log-prob of its label */
   double entropy;    /**< of the softmax, in nats; only with spread, else 0 */
-  double deviation;  /**< standard deviation of the logits; likewise */
+  double deviation;  /**< standard deviation of the logits above -inf;
+                          likewise */
 } k_about;
 enum { K_N_ABOUT = sizeof(k_about) / sizeof(double) };
 
 /** What the merges of shards' results need to know of the logits. */
 typedef struct k_logits {
-  int64_t tile, vocab; /**< ids of a shard, with padding; the true V */
-  int64_t row, tok0;   /**< of the first token: its row of the stream, and its
-                          place there */
-  bool spread;         /**< the statistics are those of topk with spread */
+  int64_t row, tok0; /**< of the first token: its row of the stream, and its
+                        place there */
+  bool spread;       /**< the statistics are those of topk with spread */
   bool finite; /**< logits that are not finite are an error (RT_ERR_DATA) */
 } k_logits;
 
 /** The entries of each token from the sorted lists of all shards: those kept by
  *  the rule (top-p, then top-k) of the K = best.cols likeliest, in descending
- *  order of log-prob in f32, ties by lower id.  The places behind them hold -1
- *  and -inf. */
+ *  order of log-prob in f32, ties by lower id; none has a logit of -inf.  The
+ * places behind them hold -1 and -inf. */
 typedef struct k_merge_topk_args {
   rt_view stats; /**< f64 [shards, n * K_N_STAT]: output of topk, one row per
                     shard, in order of ids */

@@ -39,23 +39,21 @@ double rt_shards_scaled(const rt_shards *s, int col, int col_max, double max)
   return sum;
 }
 
-/** Number of true (unpadded) ids of vocabulary shard \a r. */
-static double true_ids(int64_t tile, int64_t vocab, int r)
+/** 0 where rounding makes \a x negative; unlike fmax it keeps a NaN. */
+static double not_below_0(double x)
 {
-  const int64_t left = vocab - r * tile;
-  return (double)(left < 0 ? 0 : left < tile ? left : tile);
+  return x < 0.0 ? 0.0 : x;
 }
 
-void rt_shards_spread(const rt_shards *s, int64_t tile, int64_t vocab,
-                      double *entropy, double *deviation)
+void rt_shards_spread(const rt_shards *s, double *entropy, double *deviation)
 {
   const rt_exp_sum all = rt_shards_exp_sum(s, K_STAT_MAX, K_STAT_SUM);
-  const double n_ids = (double)vocab;
+  const double n_ids = rt_shards_sum(s, K_STAT_IDS);
   double exp_z = 0.0, z = 0.0, zz = 0.0; // of z - max over the whole vocabulary
   for (int r = 0; r < s->tp; r++) {
-    const double n = true_ids(tile, vocab, r);
+    const double n = rt_shards_get(s, r, K_STAT_IDS);
     if (n == 0.0)
-      continue; // this shard has only padding
+      continue; // this shard has only padding, or nothing but -inf
     const double by = rt_shards_get(s, r, K_STAT_MAX) - all.max;
     const double sum_z = rt_shards_get(s, r, K_STAT_Z);
     exp_z += exp(by) * (rt_shards_get(s, r, K_STAT_EXP_Z) +
@@ -64,6 +62,6 @@ void rt_shards_spread(const rt_shards *s, int64_t tile, int64_t vocab,
     zz += rt_shards_get(s, r, K_STAT_ZZ) + 2.0 * by * sum_z + n * by * by;
   }
   const double mean = z / n_ids;
-  *entropy = fmax(0.0, log(all.sum) - exp_z / all.sum);
-  *deviation = sqrt(fmax(0.0, zz / n_ids - mean * mean));
+  *entropy = not_below_0(log(all.sum) - exp_z / all.sum);
+  *deviation = sqrt(not_below_0(zz / n_ids - mean * mean));
 }

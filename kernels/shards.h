@@ -35,9 +35,8 @@ double rt_exp_sum_log(rt_exp_sum x);
 double rt_shards_scaled(const rt_shards *s, int col, int col_max, double max);
 
 /** From the statistics of kernel topk with spread: entropy of the softmax in
- *  nats, and standard deviation of the logits over the true \a vocab; each
- *  shard has \a tile ids, with padding. */
-void rt_shards_spread(const rt_shards *s, int64_t tile, int64_t vocab,
-                      double *entropy, double *deviation);
+ *  nats, and standard deviation of the logits over those true ids whose logit
+ *  is not -inf.  NaN if a logit is NaN or +inf, or all are -inf. */
+void rt_shards_spread(const rt_shards *s, double *entropy, double *deviation);
 
 #endif

@@ -15,6 +15,15 @@ static double block_sum(const real *z, int64_t n, real top)
   return (double)part;
 }
 
+/** n without the elements at the end of z[0..n) that have no probability: no
+ *  draw that rounding leaves over may fall on them. */
+static int64_t possible(const real *z, int64_t n, real top)
+{
+  while (n > 0 && k_exp(z[n - 1] - k_base(top)) == 0)
+    n--;
+  return n;
+}
+
 /** The first element of z[0..n) at which the cumulative sum, starting from \a
  *  sum, exceeds \a u.  If rounding prevents that, the last element with a
  *  nonzero probability. */
@@ -36,7 +45,7 @@ K_KERNEL(k_draw_cpu_f32, k_draw_cpu_f64, k_draw_cpu_bf16)
 {
   const k_draw_args *a = args;
   const int64_t left = a->v_true - a->v0, N = a->ids.cols;
-  const int64_t n = left < 0 ? 0 : left < a->z.cols ? left : a->z.cols;
+  const int64_t n_true = left < 0 ? 0 : left < a->z.cols ? left : a->z.cols;
   K_PARALLEL_FOR
   for (int64_t r = 0; r < a->z.rows; r++) {
     const real *const z = k_row_of(&a->z, r);
@@ -44,6 +53,7 @@ K_KERNEL(k_draw_cpu_f32, k_draw_cpu_f64, k_draw_cpu_bf16)
     const double *const s = (const double *)a->stats.data + r * a->stats.ld;
     int32_t *const ids = (int32_t *)a->ids.data + r * a->ids.ld;
     const real top = (real)s[K_STAT_MAX];
+    const int64_t n = possible(z, n_true, top);
     double sum = 0.0;
     int64_t d = 0;
     for (; d < N && n == 0; d++)

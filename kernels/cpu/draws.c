@@ -44,15 +44,28 @@ typedef struct share {
   double begin, mass;
 } share;
 
+static double mass_of(const rt_shards *s, int shard, double lse)
+{
+  return rt_shards_get(s, shard, K_STAT_SUM) *
+         exp(rt_shards_get(s, shard, K_STAT_MAX) - lse);
+}
+
 static share share_of(const rt_shards *s, int shard, double lse)
 {
-  share x = {0.0, 0.0};
-  for (int r = 0; r <= shard; r++) {
-    x.begin += x.mass;
-    x.mass = rt_shards_get(s, r, K_STAT_SUM) *
-             exp(rt_shards_get(s, r, K_STAT_MAX) - lse);
-  }
+  share x = {0.0, mass_of(s, shard, lse)};
+  for (int r = 0; r < shard; r++)
+    x.begin += mass_of(s, r, lse);
   return x;
+}
+
+/** The last shard of any probability: those behind it have only padding and
+ *  masked ids. */
+static int last_of(const rt_shards *s, double lse)
+{
+  int last = s->tp - 1;
+  while (last > 0 && mass_of(s, last, lse) == 0.0)
+    last--;
+  return last;
 }
 
 void k_draw_numbers_cpu(k_ctx *ctx, const void *args)
@@ -66,9 +79,10 @@ void k_draw_numbers_cpu(k_ctx *ctx, const void *args)
   for (int64_t i = 0; i < m.n; i++) {
     double *const u = (double *)a->u.data + i * a->u.ld;
     const rt_shards s = k_merged_shards(&m, i);
-    const share x = share_of(&s, a->shard, k_merged_lse(&m, i));
+    const double lse = k_merged_lse(&m, i);
+    const share x = share_of(&s, a->shard, lse);
     const double sum = rt_shards_get(&s, a->shard, K_STAT_SUM);
-    const bool last = a->shard == s.tp - 1;
+    const bool last = a->shard == last_of(&s, lse);
     for (int64_t d = 0; d < n_draws; d++)
       u[d] = rt_rng_uniform(a->seed, RT_RNG_DRAW, (uint64_t)a->row,
                             (uint64_t)((a->tok0 + i) * n_draws + d));

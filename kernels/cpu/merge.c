@@ -38,7 +38,7 @@ static k_about about_token(const k_merged *m, const k_logits *of, int64_t i)
   k_about a = {.lse = k_merged_lse(m, i)};
   a.label_logp = rt_shards_sum(&s, K_STAT_LABEL) - a.lse;
   if (of->spread)
-    rt_shards_spread(&s, of->tile, of->vocab, &a.entropy, &a.deviation);
+    rt_shards_spread(&s, &a.entropy, &a.deviation);
   return a;
 }
 

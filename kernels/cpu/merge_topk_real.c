@@ -38,8 +38,8 @@ static int64_t merge(const k_merge_topk_args *a, int64_t i, double lse,
         best_logit = logit;
       }
     }
-    if (best < 0)
-      break;
+    if (best < 0 || best_logit == -INFINITY)
+      break; // an id without probability is no entry
     to.ids[count] = ((const int32_t *)a->ids.data +
                      best * a->ids.ld)[i * to.k + next[best]++];
     to.logp[count] = (float)(best_logit - lse);

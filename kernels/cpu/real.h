@@ -81,6 +81,13 @@ static inline real k_exp(real x)
 #endif
 }
 
+/** From where exponentials of a row are counted: its maximum \a top, or 0 where
+ *  nothing is above -inf, as -inf - -inf would be NaN. */
+static inline real k_base(real top)
+{
+  return top == (real)-INFINITY ? 0 : top;
+}
+
 /** Maximum of x[0..n), ignoring NaN; -inf if n is 0.  It keeps one maximum per
  *  lane because compilers may not reorder a single maximum where NaN can
  *  occur. */

@@ -92,28 +92,33 @@ static real block_maxima(const real *z, int64_t n, int64_t width, real *maxima)
   return top;
 }
 
+/** Sum of exp(z - top). */
 static double sum_exp(const real *z, int64_t n, real top)
 {
   enum { CHUNK = 512 };
+  const real base = k_base(top);
   double sum = 0.0;
   for (int64_t v0 = 0; v0 < n; v0 += CHUNK) {
     const int64_t v1 = v0 + CHUNK < n ? v0 + CHUNK : n;
     real part = 0;
 #pragma omp simd reduction(+ : part)
     for (int64_t v = v0; v < v1; v++)
-      part += k_exp(z[v] - top);
+      part += k_exp(z[v] - base);
     sum += (double)part;
   }
   return sum;
 }
 
-/** Sums of exp(x) x, x and x^2, x = z - top, in double. */
+/** Sums of exp(x) x, x and x^2, x = z - top, in double, and their number, over
+ *  all z but -inf. */
 static void sum_spread(const real *z, int64_t n, real top, double *stats)
 {
-  double exp_z = 0.0, sum = 0.0, squares = 0.0;
-#pragma omp simd reduction(+ : exp_z, sum, squares)
+  const real base = k_base(top), never = (real)-INFINITY;
+  double exp_z = 0.0, sum = 0.0, squares = 0.0, n_out = 0.0;
+#pragma omp simd reduction(+ : exp_z, sum, squares, n_out)
   for (int64_t v = 0; v < n; v++) {
-    const real x = z[v] - top;
+    const real x = z[v] == never ? 0 : z[v] - base; // 0 adds nothing below
+    n_out += z[v] == never ? 1.0 : 0.0;
     exp_z += (double)(k_exp(x) * x);
     sum += (double)x;
     squares += (double)x * (double)x;
@@ -121,17 +126,23 @@ static void sum_spread(const real *z, int64_t n, real top, double *stats)
   stats[K_STAT_EXP_Z] = exp_z;
   stats[K_STAT_Z] = sum;
   stats[K_STAT_ZZ] = squares;
+  stats[K_STAT_IDS] = (double)n - n_out;
 }
 
 /** A number that at least k of x[0..n), and few more, reach.  Bisection between
- *  minimum and maximum, because it vectorises and a selection does not. */
+ *  minimum and maximum, because it vectorises and a selection does not; between
+ *  those above -inf, which has no middle to anything. */
 static real bound_of(const real *x, int64_t n, int64_t k, real top)
 {
-  if (n < k)
-    return (real)-INFINITY;
+  const real never = (real)-INFINITY;
   real low = top, high = top;
-  for (int64_t i = 0; i < n; i++)
-    low = x[i] < low ? x[i] : low;
+  int64_t above = 0;
+  for (int64_t i = 0; i < n; i++) {
+    above += x[i] > never;
+    low = x[i] < low && x[i] > never ? x[i] : low;
+  }
+  if (above < k)
+    return never;
   for (int step = 0; step < 16; step++) {
     const real middle = low + (high - low) / 2;
     int32_t reach = 0;

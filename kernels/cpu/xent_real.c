@@ -20,13 +20,14 @@ static int64_t true_cols(int64_t cols, int64_t v0, int64_t v_true)
 static double exp_row(real *z, int64_t n, real top)
 {
   enum { CHUNK = 512 };
+  const real base = k_base(top);
   double sum = 0.0;
   for (int64_t v0 = 0; v0 < n; v0 += CHUNK) {
     const int64_t v1 = v0 + CHUNK < n ? v0 + CHUNK : n;
     real part = 0;
 #pragma omp simd reduction(+ : part)
     for (int64_t v = v0; v < v1; v++) {
-      z[v] = k_exp(z[v] - top);
+      z[v] = k_exp(z[v] - base);
       part += z[v];
     }
     sum += (double)part;
@@ -45,6 +46,12 @@ static int32_t entries_of(const rt_view *count, int64_t r)
   return count->data != NULL ? ((const int32_t *)count->data)[r] : 0;
 }
 
+/** t z, where nothing of a target counts for nothing: z may be -inf. */
+static double part_of(real t, double z)
+{
+  return t == 0 ? 0.0 : (double)t * z;
+}
+
 /** sum_i t_i z[id_i] over the entries of row \a r in this tile. */
 static double dot_of(const k_xent_stats_args *a, const real *z, int64_t n,
                      int64_t r)
@@ -58,9 +65,9 @@ static double dot_of(const k_xent_stats_args *a, const real *z, int64_t n,
   int32_t i = 0;
   for (; i + 4 <= count; i += 4)
     for (int k = 0; k < 4; k++)
-      dot[k] += (double)t[i + k] * logit_of(z, n, ids[i + k] - a->v0);
+      dot[k] += part_of(t[i + k], logit_of(z, n, ids[i + k] - a->v0));
   for (; i < count; i++)
-    dot[0] += (double)t[i] * logit_of(z, n, ids[i] - a->v0);
+    dot[0] += part_of(t[i], logit_of(z, n, ids[i] - a->v0));
   return (dot[0] + dot[1]) + (dot[2] + dot[3]);
 }
 
@@ -77,7 +84,7 @@ K_KERNEL(k_xent_stats_cpu_f32, k_xent_stats_cpu_f64, k_xent_stats_cpu_bf16)
     s[K_STAT_MAX] = (double)top;
     s[K_STAT_LABEL] = logit_of(z, n, label[r] - a->v0);
     s[K_STAT_DOT] = dot_of(a, z, n, r);
-    s[K_STAT_T_MAX] = s[K_STAT_T_SUM] = 0.0;
+    s[K_STAT_T_MAX] = s[K_STAT_T_SUM] = s[K_STAT_IDS] = 0.0;
     s[K_STAT_SUM] = exp_row(z, n, top);
     for (int64_t v = n; v < a->z.cols; v++)
       z[v] = 0;
@@ -187,11 +194,13 @@ K_KERNEL(k_xent_grad_cpu_f32, k_xent_grad_cpu_f64, k_xent_grad_cpu_bf16)
 }
 
 /** Return sum exp(z_t - top) (own z_t - z_s), set \a sum to sum exp(z_t - top),
- *  and replace z_t by exp(z_t - top). */
+ *  and replace z_t by exp(z_t - top).  Where that is 0, both logits may be
+ *  -inf and the product is 0; a NaN of z_t shows in \a sum. */
 static double exp_row_dot(real *z_t, const real *z_s, int64_t n, real top,
                           real own, double *sum)
 {
   enum { CHUNK = 512 };
+  const real base = k_base(top);
   double dot = 0.0;
   *sum = 0.0;
   for (int64_t v0 = 0; v0 < n; v0 += CHUNK) {
@@ -199,9 +208,9 @@ static double exp_row_dot(real *z_t, const real *z_s, int64_t n, real top,
     real part = 0, part_dot = 0;
 #pragma omp simd reduction(+ : part, part_dot)
     for (int64_t v = v0; v < v1; v++) {
-      const real t = z_t[v], e = k_exp(t - top);
+      const real t = z_t[v], e = k_exp(t - base);
       part += e;
-      part_dot += e * (own * t - z_s[v]);
+      part_dot += e > 0 ? e * (own * t - z_s[v]) : 0;
       z_t[v] = e;
     }
     *sum += (double)part;
@@ -229,6 +238,7 @@ K_KERNEL(k_dense_stats_cpu_f32, k_dense_stats_cpu_f64, k_dense_stats_cpu_bf16)
     s[K_STAT_T_MAX] = (double)t_top;
     s[K_STAT_MAX] = (double)top;
     s[K_STAT_SUM] = exp_row(z_s, n, top);
+    s[K_STAT_IDS] = 0.0;
     for (int64_t v = n; v < a->z_s.cols; v++)
       z_s[v] = z_t[v] = 0;
   }

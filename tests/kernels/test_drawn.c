@@ -69,7 +69,7 @@ static void draw(const tensor *z, int n_shards, int64_t tile, int64_t n,
              .best = tensor_ints(x->best, N, n),
              .logp = rt_view_of(x->logp, RT_F32, N, n),
              .about = tensor_f64(&x->about[0].lse, N, K_N_ABOUT),
-             .of = {.tile = tile, .vocab = z->cols, .finite = true});
+             .of = {.finite = true});
 }
 
 /** How often each id of token \a i is drawn, by definition: a draw is the first
@@ -148,6 +148,11 @@ static void test_edges(void)
   check(&z, 50, &x);
   CU_ASSERT(x.count[1] == 1 && x.best[50] == 30);
   CU_ASSERT(x.count[2] == 2 && x.best[100] + x.best[101] == 5 + 39);
+  for (int64_t v = 15; v < V; v++) // of three shards only the first is possible
+    tensor_set(&z, 2, v, -INFINITY);
+  draw(&z, 3, 15, 50, &x);
+  check(&z, 50, &x);
+  CU_ASSERT(x.count[2] == 1 && x.best[100] == 5);
 }
 
 /** Numbers are a function of seed, row and token, not of where a call begins.
@@ -188,27 +193,42 @@ static void test_numbers(void)
   }
 }
 
-/** Where rounding leaves a sum of probabilities below 1, the last shard takes
- *  the draws behind it. */
-static void test_rounding(void)
+/** Where rounding leaves a sum of probabilities below 1, the last shard that
+ *  has any takes the draws behind it: \a n_shards, of which the second is. */
+static void check_rounding(int n_shards)
 {
   enum { DRAWS = 300 };
   static double u[N * DRAWS];
-  double s[2 * N * K_N_STAT] = {0};
+  double s[3 * N * K_N_STAT] = {0};
   int n_above = 0;
+  for (int i = 0; i < N; i++) // masked
+    s[(2 * N + i) * K_N_STAT + K_STAT_MAX] = -INFINITY;
   for (int i = 0; i < N; i++) { // log-sum-exps near 1e14 are rounded to 1 / 64
     s[i * K_N_STAT + K_STAT_MAX] = s[(N + i) * K_N_STAT + K_STAT_MAX] = 1e14;
     s[i * K_N_STAT + K_STAT_SUM] = 1.0;
     s[(N + i) * K_N_STAT + K_STAT_SUM] = 2.0575; // log 3.0575 is rounded up
   }
-  TENSOR_RUN(RT_F64, draw_numbers, .stats = tensor_f64(s, 2, N * K_N_STAT),
-             .u = tensor_f64(u, N, DRAWS), .seed = SEED, .shard = 1);
+  const rt_view stats = tensor_f64(s, n_shards, N * K_N_STAT);
+  TENSOR_RUN(RT_F64, draw_numbers, .stats = stats, .u = tensor_f64(u, N, DRAWS),
+             .seed = SEED, .shard = 1);
   for (int i = 0; i < N; i++) {
     n_above += u[(i + 1) * DRAWS - 1] >= 2.0575;
     for (int d = 1; d < DRAWS; d++)
       CU_ASSERT(u[i * DRAWS + d] >= u[i * DRAWS + d - 1]);
   }
   CU_ASSERT(n_above > 0);
+  if (n_shards < 3)
+    return;
+  TENSOR_RUN(RT_F64, draw_numbers, .stats = stats, .u = tensor_f64(u, N, DRAWS),
+             .seed = SEED, .shard = 2);
+  for (int i = 0; i < N * DRAWS; i++)
+    CU_ASSERT_EQUAL(u[i], -1.0);
+}
+
+static void test_rounding(void)
+{
+  check_rounding(2);
+  check_rounding(3);
 }
 
 static rt_err try(k_id kernel, const void *args)

@@ -159,14 +159,34 @@ static void test_draw(void)
   check_draw(4000, 3841);
 }
 
-/** One high logit in each block of 64: the bound must let exactly k pass. */
-static void test_topk_spikes(void)
+/** A draw that rounding leaves over falls on the last id of some probability,
+ *  however many masked ones follow. */
+static void test_draw_masked(void)
+{
+  static double z[MOST];
+  double stats[K_N_STAT] = {0.0, 300.0};
+  double u[] = {0.0, 299.5, 300.0, 301.0};
+  int32_t ids[4];
+  for (int64_t i = 0; i < MOST; i++)
+    z[i] = i < 300 ? 0.0 : i % 2 == 0 ? -INFINITY : -1e4;
+  run(K_draw, true,
+      &(k_draw_args){.z = f64(z, 1, MOST),
+                     .stats = f64(stats, 1, K_N_STAT),
+                     .u = f64(u, 1, 4),
+                     .ids = i32(ids, 1, 4),
+                     .v_true = MOST});
+  CU_ASSERT(ids[0] == 0 && ids[1] == 299 && ids[2] == 299 && ids[3] == 299);
+}
+
+/** One high logit in each block of 64 of those below \a end: the bound must let
+ *  exactly k pass.  All others are \a low. */
+static void check_spikes(int64_t end, double low)
 {
   static double z[MOST], top[MOST / 64];
   double stats[K_N_STAT];
   int32_t ids[MOST / 64], want[MOST / 64], label = 0;
   for (int64_t i = 0; i < MOST; i++)
-    z[i] = i % 64 == 17 ? normal(7, i) : -100.0;
+    z[i] = i % 64 == 17 && i < end ? normal(7, i) : low;
   for (int64_t k = 1; k <= MOST / 64; k++) {
     run(K_topk, true,
         &(k_topk_args){.z = f64(z, 1, MOST),
@@ -178,6 +198,13 @@ static void test_topk_spikes(void)
     plain_topk(z, MOST, k, want);
     CU_ASSERT_EQUAL(memcmp(want, ids, (size_t)k * sizeof *want), 0);
   }
+}
+
+static void test_topk_spikes(void)
+{
+  check_spikes(MOST, -100.0);
+  check_spikes(MOST / 2, -100.0);
+  check_spikes(MOST / 2, -INFINITY); // half of the blocks are masked
 }
 
 /** Row \a r: random logits of student and teacher, [V], and the probabilities
@@ -356,6 +383,7 @@ static void test_argmax(void)
 
 RT_TEST_MAIN("kernels", {"top-k is exact, ties by id", test_topk},
              {"top-k of spikes", test_topk_spikes}, {"draws", test_draw},
+             {"draws and masked ids", test_draw_masked},
              {"a dense teacher is a sparse one with all", test_dense_is_sparse},
              {"AdamW as in torch", test_adamw},
              {"exponentials to 2e-7", test_exp},

@@ -121,11 +121,13 @@ static double definition(const loss *s)
       z_sum += exp(z[v]);
       t_sum += exp(z_t[v] / tau);
     }
-    for (int32_t i = 0; i < s->count[r] && !s->dense; i++)
-      kd -= s->t.d[r * s->t.ld + i] * log(exp(z[s->ids[r * K + i]]) / z_sum);
+    for (int32_t i = 0; i < s->count[r] && !s->dense; i++) {
+      const double t = s->t.d[r * s->t.ld + i];
+      kd -= t > 0.0 ? t * log(exp(z[s->ids[r * K + i]]) / z_sum) : 0.0;
+    }
     for (int64_t v = 0; v < V && s->dense; v++) {
       const double t = exp(z_t[v] / tau) / t_sum;
-      kd += t * log((s->soft ? 1.0 : t) / (exp(z[v]) / z_sum));
+      kd += t > 0.0 ? t * log((s->soft ? 1.0 : t) / (exp(z[v]) / z_sum)) : 0.0;
     }
     sum += s->weight[r] *
            ((alpha - 1.0) * log(exp(z[s->label[r]]) / z_sum) + alpha * kd);
@@ -223,6 +225,34 @@ static void test_dense_soft(void)
   }
 }
 
+/** Logits of -inf: of the teacher, all of a tile among them, with those of the
+ *  student or not; of the student, where a sparse target has 0. */
+static void mask(loss *s)
+{
+  for (int64_t v = CUT; v < V; v++) {
+    tensor_set(&s->z_t, 0, v, -INFINITY);
+    if (s->dense)
+      tensor_set(&s->z, 0, v, -INFINITY);
+  }
+  for (int64_t v = 1; v < V; v += 2)
+    tensor_set(&s->z_t, 2, v, -INFINITY);
+  for (int64_t i = 1; i < K && !s->dense; i++) {
+    tensor_set(&s->t, 3, i, 0.0);
+    if (s->ids[3 * K + i] != s->label[3])
+      tensor_set(&s->z, 3, s->ids[3 * K + i], -INFINITY);
+  }
+}
+
+static void test_masked(void)
+{
+  for (int i = 0; i < 6; i++) {
+    loss s = make_loss(i < 4, 1 + i % 2);
+    s.soft = i == 2 || i == 3;
+    mask(&s);
+    check_loss(s, i % 2 == 0);
+  }
+}
+
 static void check_same(const double *a, const double *b)
 {
   for (int64_t i = 0; i < N * K_N_STAT; i++)
@@ -255,6 +285,27 @@ static void test_bad_logits(void)
       run_stats(&s, tensor_types[k], stats);
       for (int64_t r = 0; r < N; r++)
         CU_ASSERT_EQUAL(!isfinite(stats[0][r * K_N_STAT + K_STAT_SUM]), r == 1);
+    }
+  }
+}
+
+/** The same of a teacher's, also where the student's are masked; and of the
+ *  student's where the teacher's are. */
+static void test_bad_teacher(void)
+{
+  for (int i = 0; i < 8; i++) {
+    loss s = make_loss(true, 1);
+    double stats[2][N * K_N_STAT];
+    const bool of_student = (i & 2) != 0;
+    tensor_set(of_student ? &s.z : &s.z_t, 1, 7, (i & 1) ? NAN : INFINITY);
+    if (i & 4)
+      tensor_set(of_student ? &s.z_t : &s.z, 1, 7, -INFINITY);
+    for (size_t k = 0; k < 2; k++) {
+      run_stats(&s, tensor_types[k], stats);
+      for (int64_t r = 0; r < N; r++)
+        CU_ASSERT_EQUAL(!isfinite(stats[0][r * K_N_STAT + K_STAT_SUM]) ||
+                            !isfinite(stats[0][r * K_N_STAT + K_STAT_T_SUM]),
+                        r == 1);
     }
   }
 }
@@ -334,8 +385,9 @@ static void test_threads(void)
 RT_TEST_MAIN("kernels_loss", {"sparse targets, one tile and two", test_sparse},
              {"dense targets, one tile and two", test_dense},
              {"dense targets, soft cross-entropy", test_dense_soft},
-             {"no entries", test_no_entries},
+             {"masked ids", test_masked}, {"no entries", test_no_entries},
              {"NaN and Inf of a row", test_bad_logits},
+             {"NaN and Inf of a teacher", test_bad_teacher},
              {"top-k of a tile", test_topk_tile},
              {"top-k of padding", test_topk_of_padding},
              {"any number of threads, same bits", test_threads})

@@ -75,16 +75,16 @@ static void find_candidates(const rows *x, rt_dtype type, bool spread,
 
 static k_merge_topk_args args_of(const rows *x, merged *m)
 {
-  return (k_merge_topk_args){
-      .stats = m->stats,
-      .top = m->top,
-      .ids = m->ids,
-      .count = tensor_ints(m->count, N, 1),
-      .best = tensor_ints(m->best, N, x->k),
-      .logp = rt_view_of(m->logp, RT_F32, N, x->k),
-      .about = tensor_f64(&m->about[0].lse, N, K_N_ABOUT),
-      .of = {.tile = x->cut[1], .vocab = x->v, .row = ROW, .tok0 = TOK0},
-      .rule = x->rule};
+  return (k_merge_topk_args){.stats = m->stats,
+                             .top = m->top,
+                             .ids = m->ids,
+                             .count = tensor_ints(m->count, N, 1),
+                             .best = tensor_ints(m->best, N, x->k),
+                             .logp = rt_view_of(m->logp, RT_F32, N, x->k),
+                             .about =
+                                 tensor_f64(&m->about[0].lse, N, K_N_ABOUT),
+                             .of = {.row = ROW, .tok0 = TOK0},
+                             .rule = x->rule};
 }
 
 static void merge(const rows *x, rt_dtype type, merged *m)
@@ -213,23 +213,33 @@ static void test_top_p(void)
   }
 }
 
-/** -inf is a logit like others: an id without probability. */
+/** Mask ids of rows 1 and 2, all of some shards among them. */
+static void mask(rows *x)
+{
+  for (int64_t v = 0; v < x->v; v++)
+    if (v >= 13 && v < 30)
+      tensor_set(&x->z, 1, v, -INFINITY);
+  for (int64_t v = 3; v < x->v; v += 2)
+    tensor_set(&x->z, 2, v, -INFINITY);
+}
+
+/** An id with a logit of -inf has no probability, and is no entry. */
 static void test_impossible(void)
 {
   static merged m;
   for (int n_shards = 1; n_shards <= MOST_SHARDS; n_shards++) {
     rows x = make_rows(V, V, n_shards);
-    for (int64_t v = 3; v < V; v += 2)
-      tensor_set(&x.z, 2, v, -INFINITY);
+    mask(&x);
     x.label[2] = 3;
     merge(&x, RT_F32, &m);
-    CU_ASSERT(isfinite(m.about[2].lse));
     CU_ASSERT_EQUAL(m.about[2].label_logp, -INFINITY);
-    CU_ASSERT_EQUAL(m.count[2], V);
-    const int32_t *const best = m.best + 2 * V;
-    for (int k = V - 17; k < V; k++) { // 3, 5, ..., 35 at the end, by id
-      CU_ASSERT_EQUAL(best[k], 3 + 2 * (k - (V - 17)));
-      CU_ASSERT_EQUAL(m.logp[2 * V + k], -INFINITY);
+    CU_ASSERT(m.count[1] == V - 17 && m.count[2] == V - 17);
+    for (int i = 1; i <= 2; i++) {
+      CU_ASSERT_DOUBLE_EQUAL(m.about[i].lse, lse_of(&x, RT_F32, i), 1e-6);
+      for (int k = 0; k < V; k++) {
+        CU_ASSERT_EQUAL(m.best[i * V + k] >= 0, k < V - 17);
+        CU_ASSERT_EQUAL(isfinite(m.logp[i * V + k]), k < V - 17);
+      }
     }
   }
 }
@@ -258,8 +268,13 @@ static void test_not_finite(void)
       find_candidates(&x, RT_F64, true, &m);
       k_merge_topk_args a = args_of(&x, &m);
       CU_ASSERT_EQUAL(try(K_merge_topk, &a), RT_OK);
-      for (int i = 0; i < N; i++)
+      a.of.spread = true;
+      CU_ASSERT_EQUAL(try(K_merge_topk, &a), RT_OK);
+      for (int i = 0; i < N; i++) {
         CU_ASSERT_EQUAL(!isfinite(m.about[i].lse), i % 2 == 1);
+        CU_ASSERT_EQUAL(isnan(m.about[i].entropy), i % 2 == 1);
+        CU_ASSERT_EQUAL(isnan(m.about[i].deviation), i % 2 == 1);
+      }
       a.of.finite = true;
       RT_FAILS(try(K_merge_topk, &a), RT_ERR_DATA,
                "the teacher's logits of row 9, token 21 are not finite");
@@ -267,36 +282,49 @@ static void test_not_finite(void)
     }
 }
 
-/** Entropy and standard deviation; nothing is written where it is not asked
- *  for. */
+/** Entropy and standard deviation of row \a i by definition, over the ids that
+ *  are not masked. */
+static void check_spread(const rows *x, rt_dtype type, int i, const k_about *a)
+{
+  double entropy = 0.0, mean = 0.0, square = 0.0, n = 0.0;
+  const double lse = lse_of(x, type, i), tol = type == RT_F64 ? 1e-12 : 1e-5;
+  for (int64_t v = 0; v < V; v++) {
+    const double z = tensor_at(&x->z, type, i, v);
+    if (z == -INFINITY)
+      continue;
+    entropy -= exp(z - lse) * (z - lse);
+    mean += z;
+    square += z * z;
+    n += 1.0;
+  }
+  mean /= n;
+  CU_ASSERT_DOUBLE_EQUAL(a->entropy, entropy, tol);
+  CU_ASSERT_DOUBLE_EQUAL(a->deviation, sqrt(square / n - mean * mean), tol);
+}
+
+/** Entropy and standard deviation, with masked ids or not; nothing is written
+ *  where it is not asked for. */
 static void test_about(void)
 {
   static const int64_t widths[MOST_SHARDS] = {64, 20, 13, 13};
   static merged m;
-  for (int tp = 1; tp <= MOST_SHARDS; tp++) {
+  for (int c = 0; c < 4 * MOST_SHARDS; c++) {
+    const rt_dtype type = tensor_types[c & 1];
+    const int tp = 1 + c / 4;
     rows x = make_rows(V, 3, tp);
     for (int i = 0; i <= tp; i++) // of equal width, with padding
       x.cut[i] = i * widths[tp - 1];
-    find_candidates(&x, RT_F64, true, &m);
+    if (c & 2)
+      mask(&x);
+    find_candidates(&x, type, true, &m);
     k_merge_topk_args a = args_of(&x, &m);
-    a.of.spread = true;
-    tensor_run_on(2, K_merge_topk, RT_F64, &a);
-    for (int i = 0; i < N; i++) {
-      double entropy = 0.0, mean = 0.0, square = 0.0;
-      const double lse = lse_of(&x, RT_F64, i);
-      for (int64_t v = 0; v < V; v++) {
-        const double z = tensor_at(&x.z, RT_F64, i, v);
-        entropy -= exp(z - lse) * (z - lse);
-        mean += z / V;
-        square += z * z / V;
-      }
-      CU_ASSERT_DOUBLE_EQUAL(m.about[i].entropy, entropy, 1e-12);
-      CU_ASSERT_DOUBLE_EQUAL(m.about[i].deviation, sqrt(square - mean * mean),
-                             1e-12);
-    }
+    a.of.spread = a.of.finite = true;
+    tensor_run_on(2, K_merge_topk, type, &a);
+    for (int i = 0; i < N; i++)
+      check_spread(&x, type, i, &m.about[i]);
     a.about = (rt_view){0};
     memset(m.about, 0, sizeof m.about);
-    tensor_run_on(1, K_merge_topk, RT_F64, &a);
+    tensor_run_on(1, K_merge_topk, type, &a);
     CU_ASSERT_EQUAL(m.about[0].lse, 0.0);
   }
 }

@@ -15,6 +15,7 @@ static void statistics(const double *z, int64_t n, double *s)
 {
   memset(s, 0, COLS * sizeof *s);
   s[K_STAT_MAX] = -INFINITY;
+  s[K_STAT_IDS] = (double)n;
   for (int64_t v = 0; v < n; v++)
     s[K_STAT_MAX] = fmax(s[K_STAT_MAX], z[v]);
   for (int64_t v = 0; v < n; v++) {
@@ -55,7 +56,7 @@ static void test_spread(void)
     }
     const rt_shards s = {all, COLS, tp};
     double e, d;
-    rt_shards_spread(&s, width, V, &e, &d);
+    rt_shards_spread(&s, &e, &d);
     CU_ASSERT_DOUBLE_EQUAL(e, entropy, 1e-12);
     CU_ASSERT_DOUBLE_EQUAL(d, sqrt(square), 1e-12);
     CU_ASSERT_DOUBLE_EQUAL(
@@ -65,6 +66,31 @@ static void test_spread(void)
     CU_ASSERT_DOUBLE_EQUAL(exp_z, 1.0, 1e-12);
     CU_ASSERT_DOUBLE_EQUAL(rt_shards_sum(&s, K_N_STAT), tp * (tp - 1) / 2.0,
                            0.0);
+  }
+}
+
+/** Shards of which one has nothing above -inf, and NaN in any of them: a token
+ *  of which nothing is known is not one of entropy 0. */
+static void test_impossible(void)
+{
+  const double z[] = {1.0, -2.0, 0.5},
+               lse = log(exp(1.0) + exp(-2.0) + exp(0.5));
+  double all[2 * COLS], e, d, entropy = 0.0, square = 0.0;
+  for (int v = 0; v < 3; v++) {
+    entropy -= exp(z[v] - lse) * (z[v] - lse);
+    square += (z[v] + 0.5 / 3.0) * (z[v] + 0.5 / 3.0) / 3.0; // mean -0.5 / 3
+  }
+  for (int empty = 0; empty < 2; empty++) {
+    statistics(z, 3, all + (1 - empty) * COLS);
+    statistics(z, 0, all + empty * COLS);
+    const rt_shards s = {all, COLS, 2};
+    rt_shards_spread(&s, &e, &d);
+    CU_ASSERT_DOUBLE_EQUAL(e, entropy, 1e-15);
+    CU_ASSERT_DOUBLE_EQUAL(d, sqrt(square), 1e-15);
+    all[(1 - empty) * COLS + K_STAT_SUM] = NAN;
+    all[(1 - empty) * COLS + K_STAT_ZZ] = NAN;
+    rt_shards_spread(&s, &e, &d);
+    CU_ASSERT(isnan(e) && isnan(d));
   }
 }
 
@@ -81,4 +107,5 @@ static void test_one(void)
 }
 
 RT_TEST_MAIN("shards", {"shards of any width make the whole row", test_spread},
+             {"shards without a possible id", test_impossible},
              {"one shard is the row", test_one})

@@ -229,10 +229,7 @@ typedef struct place {
 static k_logits logits_of(const rt_trunc_head *th, const stretch *s,
                           const place *to)
 {
-  const rt_head head = rt_model_head(th->model);
-  return (k_logits){.tile = head.w.rows,
-                    .vocab = head.vocab,
-                    .row = s->row,
+  return (k_logits){.row = s->row,
                     .tok0 = s->t,
                     .spread = to->spread,
                     .finite = th->use != RT_TRUNC_TAKE};
