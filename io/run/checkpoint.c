@@ -58,6 +58,63 @@ static int64_t step_of(const char *name)
   return errno == 0 ? (int64_t)step : -1;
 }
 
+/** The step of a name that begins with \a before; -1: it is another one. */
+static int64_t step_after(const char *before, const char *name)
+{
+  const size_t n = strlen(before);
+  return strncmp(name, before, n) == 0 ? step_of(name + n) : -1;
+}
+
+/** Is everything of a checkpoint in \a folder?  Earlier versions left others,
+ *  partly removed, under the name of one that is replaced. */
+static rt_err is_whole(const char *folder, bool *whole)
+{
+  char state[RT_PATH_MAX], seal[RT_PATH_MAX];
+  RT_TRY(rt_path_join(state, folder, "state.h5"));
+  RT_TRY(rt_seal_path(seal, state));
+  *whole = rt_path_exists(state) && rt_path_exists(seal);
+  return RT_OK;
+}
+
+/** The file of a checkpoint's state.  One that a run was about to replace has
+ *  another name until the new one is there, and keeps it if the run ends then;
+ *  who may write gives it its name back (rt_checkpoint_put_back). */
+static rt_err find_state(char out[RT_PATH_MAX], const char *folder,
+                         int64_t step)
+{
+  char path[RT_PATH_MAX], old[RT_PATH_MAX];
+  bool whole = false;
+  RT_TRY(rt_checkpoint_path(path, folder, "", step, ""));
+  RT_TRY(rt_checkpoint_path(old, folder, RT_CHECKPOINT_OLD, step, ""));
+  if (!rt_path_exists(path))
+    RT_TRY(is_whole(old, &whole));
+  return rt_path_join(out, whole ? old : path, "state.h5");
+}
+
+/** The step of a name in a folder; -1: it is not counted. */
+typedef int64_t step_fn(const char *folder, const char *name);
+
+static int64_t own_step(const char *folder, const char *name)
+{
+  (void)folder;
+  return step_of(name);
+}
+
+/** Also of one that was about to be replaced, if it is the only one. */
+static int64_t readable_step(const char *folder, const char *name)
+{
+  const int64_t step = step_after(RT_CHECKPOINT_OLD, name);
+  char path[RT_PATH_MAX], old[RT_PATH_MAX];
+  bool whole = false;
+  if (step < 0)
+    return step_of(name);
+  if (rt_checkpoint_path(path, folder, "", step, "") != RT_OK ||
+      rt_path_join(old, folder, name) != RT_OK || rt_path_exists(path) ||
+      is_whole(old, &whole) != RT_OK)
+    return -1;
+  return whole ? step : -1;
+}
+
 static int newest_first(const void *a, const void *b)
 {
   const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -66,7 +123,8 @@ static int newest_first(const void *a, const void *b)
 
 /** Steps of the checkpoints in \a folder, newest first; the caller frees the
  *  array.  An absent folder has none. */
-static rt_err list_steps(const char *folder, int64_t **steps, int64_t *n)
+static rt_err list_steps(const char *folder, step_fn *step_in, int64_t **steps,
+                         int64_t *n)
 {
   *steps = NULL;
   *n = 0;
@@ -75,7 +133,7 @@ static rt_err list_steps(const char *folder, int64_t **steps, int64_t *n)
            folder, strerror(errno));
   rt_err err = RT_OK;
   for (struct dirent *e; err == RT_OK && dir && (e = readdir(dir)) != NULL;) {
-    const int64_t step = step_of(e->d_name);
+    const int64_t step = step_in(folder, e->d_name);
     if (step < 0)
       continue;
     int64_t *const more = realloc(*steps, (size_t)(*n + 1) * sizeof **steps);
@@ -141,7 +199,8 @@ rt_err rt_checkpoint_newest(MPI_Comm comm, const char *folder,
   int64_t *steps = NULL, n = 0;
   int rank;
   RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
-  rt_err err = rank == 0 ? list_steps(folder, &steps, &n) : RT_OK;
+  rt_err err =
+      rank == 0 ? list_steps(folder, readable_step, &steps, &n) : RT_OK;
   err = rt_group_agree(comm, err);
   if (err == RT_OK)
     err = first_good(&s, steps, n, step);
@@ -247,7 +306,7 @@ static rt_err share_meta(MPI_Comm comm, rt_err err, rt_checkpoint_meta *meta)
 rt_err rt_checkpoint_proof(const char *folder, int64_t step, uint64_t *hash)
 {
   char path[RT_PATH_MAX], sha256[RT_SHA256_HEX];
-  RT_TRY(rt_checkpoint_path(path, folder, "", step, "/state.h5"));
+  RT_TRY(find_state(path, folder, step));
   return rt_seal_hash(path, hash, sha256);
 }
 
@@ -258,9 +317,11 @@ rt_err rt_checkpoint_read_meta(MPI_Comm comm, const char *folder, int64_t step,
   char path[RT_PATH_MAX];
   int rank;
   RT_TRY_MPI(MPI_Comm_rank(comm, &rank));
-  RT_TRY(rt_checkpoint_path(path, folder, "", step, "/state.h5"));
+  rt_err err = rank == 0 ? find_state(path, folder, step) : RT_OK;
+  RT_TRY(rt_group_agree(comm, err));
+  RT_TRY(rt_group_bcast(comm, path, RT_PATH_MAX));
   RT_TRY(rt_h5_reader_open_all(comm, path, &meta->file));
-  rt_err err = rank == 0 ? read_meta(meta->file, path, meta) : RT_OK;
+  err = rank == 0 ? read_meta(meta->file, path, meta) : RT_OK;
   if (rank == 0 && err == RT_OK)
     err = check_numbers(path, step, meta);
   err = share_meta(comm, err, meta);
@@ -321,7 +382,7 @@ rt_err rt_checkpoint_later(const char *folder, int64_t step, int64_t *n)
 {
   int64_t *steps, n_all;
   *n = 0;
-  const rt_err err = list_steps(folder, &steps, &n_all);
+  const rt_err err = list_steps(folder, own_step, &steps, &n_all);
   while (err == RT_OK && *n < n_all && steps[*n] > step)
     ++*n;
   free(steps);
@@ -331,19 +392,12 @@ rt_err rt_checkpoint_later(const char *folder, int64_t step, int64_t *n)
 rt_err rt_checkpoint_set_aside(const char *folder, int64_t step)
 {
   int64_t *steps, n;
-  rt_err err = list_steps(folder, &steps, &n);
+  rt_err err = list_steps(folder, own_step, &steps, &n);
   for (int64_t i = 0; err == RT_OK && i < n && steps[i] > step; i++)
     err = set_aside(folder, steps[i]);
   free(steps);
   RT_TRY(err);
   return RT_OK;
-}
-
-/** The step of a name that begins with \a before; -1: it is another one. */
-static int64_t step_after(const char *before, const char *name)
-{
-  const size_t n = strlen(before);
-  return strncmp(name, before, n) == 0 ? step_of(name + n) : -1;
 }
 
 /** Is it .tmp-step-00000030.tmp.HOST.PID, which a writer makes, or
@@ -360,17 +414,6 @@ static bool is_leftover(const char *name)
   return strncmp(name, draft, sizeof draft - 1) == 0 &&
          is_step(name + sizeof draft - 1,
                  (base > 0 ? base : n) - (sizeof draft - 1));
-}
-
-/** Is everything of a checkpoint in \a folder?  Earlier versions left others,
- *  partly removed, under the name of one that is replaced. */
-static rt_err is_whole(const char *folder, bool *whole)
-{
-  char state[RT_PATH_MAX], seal[RT_PATH_MAX];
-  RT_TRY(rt_path_join(state, folder, "state.h5"));
-  RT_TRY(rt_seal_path(seal, state));
-  *whole = rt_path_exists(state) && rt_path_exists(seal);
-  return RT_OK;
 }
 
 /** Give .tmp-old-step-00000030 its name back, if no checkpoint has it.  If one
@@ -436,7 +479,7 @@ rt_err rt_checkpoint_prune(const char *folder, int keep_last,
 {
   RT_TRY(rt_checkpoint_sweep(folder));
   int64_t *steps, n;
-  rt_err err = list_steps(folder, &steps, &n);
+  rt_err err = list_steps(folder, own_step, &steps, &n);
   for (int64_t i = keep_last > 0 ? keep_last : 0; steps != NULL && i < n; i++)
     if (err == RT_OK && (keep_every <= 0 || steps[i] % keep_every != 0))
       err = remove_step(folder, steps[i]);

@@ -87,8 +87,10 @@ void rt_checkpoint_abandon(rt_checkpoint_writer **writer);
  *  Collective; every rank returns the same. */
 typedef rt_err rt_checkpoint_load(void *context, int64_t step);
 /** Load the newest checkpoint in \a folder that is not damaged, trying older
- *  ones in turn with a warning that says what is wrong.  *step = -1 if there is
- *  none; RT_ERR_DATA if all are damaged.  Collective. */
+ *  ones in turn with a warning that says what is wrong.  One that a killed run
+ *  was about to replace counts if it is the only one of its step, and is read
+ *  where it is.  *step = -1 if there is none; RT_ERR_DATA if all are damaged.
+ *  Collective. */
 RT_MUST rt_err rt_checkpoint_newest(MPI_Comm comm, const char *folder,
                                     rt_checkpoint_load *load, void *context,
                                     int64_t *step);
@@ -112,8 +114,9 @@ RT_MUST rt_err rt_checkpoint_later(const char *folder, int64_t step,
  *  they neither count as newest nor are overwritten.  Rank 0 only. */
 RT_MUST rt_err rt_checkpoint_set_aside(const char *folder, int64_t step);
 /** Give a checkpoint its name back that a killed run was about to replace: it
- * is the only one of its step; remove those that are replaced.  Before the
- * newest is looked for; no other may write to the folder.  Rank 0 only. */
+ * is the only one of its step; remove those that are replaced.  For a run,
+ * before it looks for the newest; no other may write to the folder.  Rank 0
+ * only. */
 RT_MUST rt_err rt_checkpoint_put_back(const char *folder);
 /** Then remove what killed runs left half written or half removed; a writer
  * does so before it looks at free space. */

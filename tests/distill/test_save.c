@@ -237,10 +237,12 @@ static void test_damaged(void)
   scratch_remove(folder);
 }
 
-/** Killed while it replaced its only checkpoint: that one is found. */
+/** Killed while it replaced its only checkpoint: that one is found, by who may
+ *  not write to the folder, too. */
 static void test_replacing(void)
 {
   side a, b;
+  uint64_t hash;
   int64_t step;
   char path[RT_PATH_MAX], old[RT_PATH_MAX];
   scratch_create(folder);
@@ -249,6 +251,14 @@ static void test_replacing(void)
   rt_in(folder, "checkpoints/.tmp-old-step-00000006", old);
   CU_ASSERT_TRUE(rt_comm_rank(a.x.comm) != 0 || rename(path, old) == 0);
   RT_OKAY(rt_comm_barrier(a.x.comm));
+  start(&b, 1, NULL);
+  RT_OKAY(rt_resume_weights(b.x.comm, b.x.dev, b.x.tr->model, folder, &step));
+  CU_ASSERT_EQUAL(step, 6);
+  check_same_weights(&a, &b);
+  RT_OKAY(rt_checkpoint_proof(rt_in(folder, "checkpoints", path), 6, &hash));
+  RT_OKAY(rt_comm_barrier(a.x.comm));
+  CU_ASSERT(!has("step-00000006") && has(".tmp-old-step-00000006"));
+  finish(&b);
   start(&b, 1, NULL);
   RT_OKAY(rt_resume_begin(&b.run, b.x.tr, &step));
   CU_ASSERT_EQUAL(step, 6);

@@ -130,6 +130,7 @@ rt_err rt_resume_weights(const rt_comm *world, rt_dev *dev, rt_model *model,
   char folder[RT_PATH_MAX];
   loading l = {.folder = folder, .world = world, .dev = dev, .model = model};
   RT_TRY(rt_run_folder_checkpoints(folder, run_folder));
+  // nothing is put back: the folder may be that of a run at work
   return rt_checkpoint_newest(rt_comm_mpi(world), folder, load_weights, &l,
                               step);
 }
