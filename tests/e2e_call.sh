@@ -31,9 +31,38 @@ one_message() {
   fi
 }
 
-# sweep RANK N FRESH RIGHT ARGS...: let a call fail on RANK, at N places of the command
-# ARGS, one per run.  FRESH prepares the folder before each run; RIGHT checks the result
-# if the command exits with 0.
+# try_place RANK FRESH RIGHT KEY NAME OFFSET ARGS...: let the call NAME at the place KEY fail
+# on RANK; FRESH prepares the folder, RIGHT checks the result if the command exits with 0
+try_place() {
+  local rank=$1 fresh=$2 right=$3 key=$4 name=$5 offset=$6 began
+  shift 6
+  $fresh
+  began=$SECONDS
+  preloaded "$rank" FAIL_KEY="$key" "$@"
+  [ $((SECONDS - began)) -le "$limit_s" ] || fail "$name $key, $1: over $limit_s s"
+  n_runs=$((n_runs + 1))
+  if [ "$code" = 0 ]; then
+    $right || fail "$name $key of rank $rank at $offset, $1: a wrong result"
+  else
+    one_message "$rank" "$name $key of rank $rank at $offset, $1"
+  fi
+}
+
+# try_in FUNCTION NAME RANK FRESH RIGHT ARGS...: the same for the calls of NAME in FUNCTION,
+# of those that the last sweep of this command on RANK has listed
+try_in() {
+  local function=$1 wanted=$2 from size key name offset before=$n_runs
+  read -r from size < <(nm -S "$RETORT" |
+    awk -v f="$function" '$4 == f { print "0x" $1, "0x" $2 }')
+  while read -r key name offset; do
+    [ "$name" = "$wanted" ] || continue
+    ((0x$offset > from && 0x$offset <= from + size)) || continue
+    try_place "$3" "$4" "$5" "$key" "$name" "$offset" "${@:6}"
+  done < <(cp list.txt places.txt && cat places.txt)
+  [ "$n_runs" -gt "$before" ] || fail "$function calls no $wanted"
+}
+
+# sweep RANK N FRESH RIGHT ARGS...: do so at N places of the command ARGS, one per run
 sweep() {
   local rank=$1 n=$2 fresh=$3 right=$4 key name offset i=0 began=$SECONDS
   shift 4
@@ -50,16 +79,6 @@ sweep() {
     i=$((i + 1))
     # one place in each n-th part of the list, and each call with the name ALSO
     [ "$name" = "${ALSO:-}" ] || [ $(((i + seed) * n / all)) -gt $(((i + seed - 1) * n / all)) ] || continue
-    $fresh
-    began=$SECONDS
-    preloaded "$rank" FAIL_KEY="$key" "$@"
-    [ $((SECONDS - began)) -le "$limit_s" ] ||
-      fail "$name $key, $1: over $limit_s s"
-    n_runs=$((n_runs + 1))
-    if [ "$code" = 0 ]; then
-      $right || fail "$name $key of rank $rank at $offset, $1: a wrong result"
-    else
-      one_message "$rank" "$name $key of rank $rank at $offset, $1"
-    fi
+    try_place "$rank" "$fresh" "$right" "$key" "$name" "$offset" "$@"
   done < <(cp list.txt places.txt && cat places.txt)
 }
