@@ -31,21 +31,27 @@ static rt_err run_sum_queued(void *with, rt_turn turn)
   return rt_pending_run(with, turn, run_sum);
 }
 
-/** Take an operation on \a x, whose numbers the host will have at p->op.data.
- */
-static rt_err take_view(rt_kind what, const rt_comm *comm, rt_dev *dev,
-                        rt_view x, rt_pending **out)
+/** The numbers of \a x will be where the host has them, at p->op.data. */
+static rt_err place_view(rt_pending *p, rt_view x)
 {
-  RT_TRY(rt_pending_take(what, comm, dev, out));
-  rt_pending *p = *out;
   p->x = x;
   p->op = (rt_shm_op){.bytes = rt_view_bytes(&x), .type = x.dtype};
-  p->op.data = rt_dev_host(dev, x);
-  if (rt_dev_on_host(dev))
+  p->op.data = rt_dev_host(p->dev, x);
+  if (rt_dev_on_host(p->dev))
     return RT_OK;
   RT_TRY(rt_pending_copy(p, p->op.bytes + 1));
   p->op.data = p->copy;
   return RT_OK;
+}
+
+/** An operation of which nothing is queued yet: give it back after an error. */
+static rt_err taken(rt_err err, rt_pending **p)
+{
+  if (err == RT_OK)
+    return RT_OK;
+  rt_pending_give_back(*p);
+  *p = NULL;
+  return err;
 }
 
 /** Append the way back of a copy. */
@@ -61,9 +67,12 @@ rt_err rt_comm_allreduce(const rt_comm *comm, rt_dev *dev, rt_view x, rt_op op)
   if (comm->size == 1)
     return RT_OK;
   RT_TRY(check_view(&x, op));
-  RT_TRY(take_view(RT_ALL_REDUCE, comm, dev, x, &p));
+  RT_TRY(rt_pending_take(RT_ALL_REDUCE, comm, dev, &p));
+  rt_err err = place_view(p, x);
   p->op.op = op;
-  RT_TRY(rt_comm_shm(comm, &p->shm));
+  if (err == RT_OK)
+    err = rt_comm_shm(comm, &p->shm);
+  RT_TRY(taken(err, &p));
   // explicit wait: kernels that write x come first
   rt_pending_begin(p, rt_dev_event(dev, RT_QUEUE_COMPUTE));
   if (!rt_dev_on_host(dev))
@@ -102,7 +111,8 @@ rt_err rt_comm_gather(const rt_comm *comm, rt_dev *dev, rt_view x)
            "a gather takes a contiguous view of as many rows for each of %d "
            "ranks, not %lld",
            comm->size, (long long)x.rows);
-  RT_TRY(take_view(RT_ROWS, comm, dev, x, &p));
+  RT_TRY(rt_pending_take(RT_ROWS, comm, dev, &p));
+  RT_TRY(taken(place_view(p, x), &p));
   const rt_view own = rows_of(p, comm->rank);
   rt_pending_begin(p, rt_dev_event(dev, RT_QUEUE_COMPUTE));
   if (!rt_dev_on_host(dev))
@@ -167,6 +177,16 @@ static void pass(const rt_pending *p, way to, whose rows)
   }
 }
 
+/** What the exchange of \a bytes goes through, and its copy. */
+static rt_err place_parts(rt_pending *p, size_t bytes)
+{
+  rt_comm_lane *const lane = p->comm->lane;
+  RT_TRY(rt_comm_shm(p->comm, &p->shm));
+  if (p->shm == NULL && lane->exchanges == NULL)
+    RT_TRY(rt_exchanges_create(p->comm->comm, p->comm->max, &lane->exchanges));
+  return rt_dev_on_host(p->dev) ? RT_OK : rt_pending_copy(p, bytes + 1);
+}
+
 /** Take an exchange of \a parts; none in a group of one rank. */
 static rt_err take_parts(rt_kind what, const rt_comm *comm, rt_dev *dev,
                          const rt_parts *parts, int n, rt_pending **out)
@@ -177,11 +197,9 @@ static rt_err take_parts(rt_kind what, const rt_comm *comm, rt_dev *dev,
     return RT_OK;
   RT_TRY(check_parts(comm, parts, n, &bytes));
   RT_TRY(rt_pending_take(what, comm, dev, out));
-  rt_pending *p = *out;
+  RT_TRY(taken(place_parts(*out, bytes), out));
+  rt_pending *const p = *out;
   const bool in_place = rt_dev_on_host(dev);
-  RT_TRY(rt_comm_shm(comm, &p->shm));
-  if (!in_place)
-    RT_TRY(rt_pending_copy(p, bytes + 1));
   p->exchange = (rt_exchange){
       .shares = {parts, n, comm->size, dev, in_place ? NULL : p->copy},
       .op = what == RT_SCATTER ? RT_SHARE_SCATTER : RT_SHARE_GATHER,
@@ -215,9 +233,6 @@ static rt_err start_parts(rt_pending *p, rt_event ready)
 {
   if (p == NULL)
     return RT_OK;
-  rt_comm_lane *const lane = p->comm->lane;
-  if (p->shm == NULL && lane->exchanges == NULL)
-    RT_TRY(rt_exchanges_create(p->comm->comm, p->comm->max, &lane->exchanges));
   rt_pending_begin(p, ready);
   pass(p, FROM_DEVICE, p->kind == RT_SCATTER ? ALL_ROWS : OWN_ROWS);
   rt_pending_append(p, start_exchange_queued);

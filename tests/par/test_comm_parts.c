@@ -2,7 +2,7 @@
  *  Scatters and gathers of rows, by shared memory and by messages.
  *  ranks: 1 2 3 4 */
 #include "dev/device_impl.h"
-#include "par/comm_impl.h"
+#include "par/comm_queue.h"
 #include "support/rt_test.h"
 
 #include <math.h>
@@ -347,6 +347,42 @@ static void test_nothing_kept(void)
   }
 }
 
+static void *pin_nothing(rt_dev *dev, size_t bytes)
+{
+  (void)dev, (void)bytes;
+  return NULL;
+}
+
+/** An operation that lacks memory before it is queued is given back, and is the
+ *  one that the next call takes. */
+static void test_no_memory(void)
+{
+  scene s;
+  rt_pending *first = NULL, *again = NULL, *p = NULL;
+  start(&s, (scene_spec){"check", RT_F32, true});
+  rt_dev_backend poor = rt_dev_check_backend;
+  poor.pin = pin_nothing;
+  s.dev->backend = &poor;
+  put(&s, 0);
+  const rt_event now = rt_dev_event(s.dev, RT_QUEUE_COMPUTE);
+  const rt_view rows = rt_view_of(s.parts[0].view->data, RT_F32, s.size, 1);
+  const rt_err want = s.size > 1 ? RT_ERR_MEM : RT_OK;
+  RT_OKAY(rt_pending_take(RT_ROWS, s.world, s.dev, &first));
+  rt_pending_give_back(first);
+  CU_ASSERT_EQUAL(rt_comm_allreduce(s.world, s.dev, rows, RT_SUM), want);
+  CU_ASSERT_EQUAL(rt_comm_gather(s.world, s.dev, rows), want);
+  CU_ASSERT_EQUAL(rt_comm_scatter_start(s.world, s.dev, now, s.parts, 1, &p),
+                  want);
+  CU_ASSERT_PTR_NULL(p);
+  CU_ASSERT_EQUAL(rt_comm_gather_start(s.world, s.dev, now, s.parts, 1, &p),
+                  want);
+  CU_ASSERT_PTR_NULL(p);
+  RT_OKAY(rt_pending_take(RT_ROWS, s.world, s.dev, &again));
+  CU_ASSERT_PTR_EQUAL(again, first);
+  rt_pending_give_back(again);
+  finish(&s);
+}
+
 /** Ranks that enter different exchanges must not hang, nor one that gives up
  *  another's. */
 static void test_errors(void)
@@ -407,4 +443,5 @@ RT_TEST_MAIN("comm_parts", {"whose rows", test_rows},
              {"a start waits for its event only", test_waits_for_event_only},
              {"ranks that disagree do not hang", test_errors},
              {"an error in the queue is told", test_failed_in_queue},
-             {"nothing of a device is kept", test_nothing_kept})
+             {"nothing of a device is kept", test_nothing_kept},
+             {"no memory", test_no_memory})

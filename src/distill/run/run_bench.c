@@ -138,6 +138,8 @@ rt_err rt_run_bench_gemm(rt_job *job)
   if (err == RT_OK)
     rt_info("bench gemm: %.6f s a step, %.1f GFLOP/s a rank, %s",
             s * (double)n_micro(job), g.flops / s * 1e-9, rt_dev_library());
+  if (err != RT_OK)
+    rt_dev_drop(job->dev); // what is in its queues uses what goes now
   rt_arena_destroy(&g.arena);
   rt_model_destroy(&g.model);
   return err;
@@ -251,6 +253,8 @@ rt_err rt_run_bench_teacher(rt_job *job)
   if (err == RT_OK)
     rt_info("bench teacher: %.6f s a step, %.1f tokens/s, %s", all_s,
             (double)(job->batch_rows * job->seq) / all_s, rt_dev_library());
+  if (err != RT_OK)
+    rt_dev_drop(job->dev); // the same
   clear_taught(&t);
   return err;
 }
@@ -393,6 +397,8 @@ rt_err rt_run_bench_loss(rt_job *job)
             s * 1e9 / (tokens * (double)job->arch_s.vocab), tokens,
             (long long)job->arch_s.vocab, (long long)job->arch_s.width,
             (long long)b.with.top_k);
+  if (err != RT_OK)
+    rt_dev_drop(job->dev); // the same
   rt_objective_destroy(&b.objective);
   clear_taught(&b.with);
   return err;

@@ -448,6 +448,8 @@ rt_err rt_run_capture(rt_job *job)
   if (c.recorded && err == RT_OK)
     // a dataset is passed on to others, without last_run
     rt_last_run_forget(c.folder);
+  if (err != RT_OK)
+    rt_dev_drop(job->dev); // what is in its queues uses what goes now
   clear(&c);
   return err;
 }

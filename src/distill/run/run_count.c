@@ -260,6 +260,8 @@ rt_err rt_run_count(rt_job *job)
 {
   count c = {.job = job};
   const rt_err err = run(&c);
+  if (err != RT_OK)
+    rt_dev_drop(job->dev); // what is in its queues uses what goes now
   rt_capture_teacher_clear(&c.teacher);
   rt_entry_counts_destroy(&c.counts);
   return err;

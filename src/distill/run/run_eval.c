@@ -155,6 +155,8 @@ rt_err rt_run_eval(rt_job *job)
 {
   rt_eval_run run = {.job = job};
   const rt_err err = evaluate(&run);
+  if (err != RT_OK)
+    rt_dev_drop(job->dev); // what is in its queues uses what goes now
   rt_evaluator_destroy(&run.evaluator);
   rt_model_destroy(&run.model);
   return err;
