@@ -21,6 +21,10 @@ static const size_t kept_bytes = (size_t)8 << 20;
 typedef struct rt_metrics_past {
   int64_t evaluated; // step of the last evaluation, or -1
   double time_s;     // maximum of time_s
+  int64_t trained;   // the last step that has a line, or that a start is at
+  int64_t n_missing; // steps without a line since the last start, with the
+                     // first and the last of them in the next two
+  int64_t missing, last_missing;
 } rt_metrics_past;
 
 struct rt_metrics {
@@ -36,6 +40,48 @@ struct rt_metrics {
   char path[];
 };
 
+/** After \a trained, the next line is of \a step. */
+static void note_step(rt_metrics_past *past, int64_t step)
+{
+  const int64_t n = step - past->trained - 1;
+  if (n > 0) {
+    past->missing = past->n_missing == 0 ? past->trained + 1 : past->missing;
+    past->last_missing = step - 1;
+    past->n_missing += n;
+  }
+  past->trained = step;
+}
+
+/** Take note of a line that is kept.  What was missing at an earlier start was
+ *  told then. */
+static void note_line(rt_metrics_past *past, const char *kind, int64_t step)
+{
+  if (strcmp(kind, "eval") == 0)
+    past->evaluated = step;
+  if (strcmp(kind, "train") == 0)
+    note_step(past, step);
+  if (strcmp(kind, "start") == 0) {
+    past->trained = step;
+    past->n_missing = 0;
+  }
+}
+
+/** Tell which steps have no line: a run was killed while its disk was full, or
+ *  its node was lost. */
+static void tell_missing(const char *path, int64_t resume_step,
+                         rt_metrics_past *past)
+{
+  note_step(past, resume_step + 1);
+  if (past->n_missing == 1)
+    rt_warn("%s lacks the line of step %lld, which was never written", path,
+            (long long)past->missing);
+  else if (past->n_missing > 0)
+    rt_warn("%s lacks %lld lines, of steps %lld to %lld, which were never "
+            "written",
+            path, (long long)past->n_missing, (long long)past->missing,
+            (long long)past->last_missing);
+}
+
 /** Is it a line that is kept?  \a whole is false for an invalid line (truncated
  *  by a crash); \a past is updated from a line that is kept. */
 static bool stays(const char *line, size_t n, int64_t resume_step, bool *whole,
@@ -50,8 +96,8 @@ static bool stays(const char *line, size_t n, int64_t resume_step, bool *whole,
   *whole = rt_json_int(rt_json_get(j, "step"), &step);
   const bool good = *whole && step <= resume_step;
   const char *const kind = rt_json_text(rt_json_get(j, "kind"));
-  if (good && kind != NULL && strcmp(kind, "eval") == 0)
-    past->evaluated = step;
+  if (good && kind != NULL)
+    note_line(past, kind, step);
   if (good && rt_json_real(rt_json_get(j, "time_s"), &time_s))
     past->time_s = fmax(past->time_s, time_s);
   rt_json_free(&j);
@@ -107,6 +153,8 @@ rt_err rt_metrics_open(const char *path, int64_t resume_step, rt_metrics **out)
   *out = NULL;
   rt_metrics_past past = {.evaluated = -1};
   RT_TRY(cut(path, resume_step, &past));
+  if (resume_step >= 0)
+    tell_missing(path, resume_step, &past);
   rt_metrics *m = calloc(1, sizeof *m + strlen(path) + 1);
   RT_CHECK(m != NULL, RT_ERR_MEM, "%zu bytes to open %s", sizeof *m, path);
   strcpy(m->path, path);

@@ -10,7 +10,8 @@
 typedef struct rt_metrics rt_metrics;
 
 /** Open for appending.  Lines whose "step" exceeds \a resume_step are removed
- *  (they will be written again); -1 keeps nothing. */
+ *  (they will be written again); -1 keeps nothing.  A warning says which steps
+ *  since the last "start" have no "train" line. */
 RT_MUST rt_err rt_metrics_open(const char *path, int64_t resume_step,
                                rt_metrics **out);
 /** Step of the last "eval" line found on opening, -1 if there was none. */

@@ -104,6 +104,61 @@ static void test_restart(void)
   scratch_remove(folder);
 }
 
+/** What a restart at \a resume says; the caller frees. */
+static char *said_at(int64_t resume)
+{
+  char log[RT_PATH_MAX], *text;
+  size_t n;
+  rt_metrics *m;
+  RT_OKAY(rt_path_join(log, folder, "log"));
+  rt_log_setup(RT_LOG_QUIET, RT_LOG_SPEAKS);
+  RT_OKAY(rt_log_keep(log));
+  RT_OKAY(rt_metrics_open(path, resume, &m));
+  rt_metrics_begin(m, "start", resume);
+  RT_OKAY(rt_metrics_end(m));
+  rt_metrics_close(&m);
+  rt_log_release();
+  rt_log_setup(RT_LOG_INFO, RT_LOG_SILENT);
+  RT_OKAY(rt_file_slurp(log, 1 << 16, &text, &n));
+  RT_OKAY(rt_path_remove(log));
+  return text;
+}
+
+/** Lines of steps before the checkpoint that were never written: the restart
+ *  says which, once. */
+static void test_missing(void)
+{
+  static const struct {
+    const char *steps; // that have a line, digit by digit
+    int64_t resume;
+    const char *says; // NULL: nothing
+  } cases[] = {{"123456", 6, NULL},
+               {"1234567", 5, NULL}, // step 7 is cut
+               {"123", 6, "lacks 3 lines, of steps 4 to 6"},
+               {"12356", 6, "lacks the line of step 4,"},
+               {"2346", 8, "lacks 4 lines, of steps 1 to 8"},
+               {"", 2, "lacks 2 lines, of steps 1 to 2"},
+               {"12", 0, NULL}};
+  char step[64];
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    begin();
+    char text[512] = "{\"kind\": \"start\", \"step\": 0}\n";
+    for (const char *c = cases[i].steps; *c != '\0'; c++) {
+      snprintf(step, sizeof step, "{\"kind\": \"train\", \"step\": %c}\n", *c);
+      strcat(text, step);
+    }
+    RT_OKAY(rt_file_put(path, text, strlen(text)));
+    char *said = said_at(cases[i].resume);
+    CU_ASSERT(cases[i].says != NULL ? strstr(said, cases[i].says) != NULL
+                                    : said[0] == '\0');
+    free(said);
+    said = said_at(cases[i].resume); // it has been said
+    CU_ASSERT_STRING_EQUAL(said, "");
+    free(said);
+    scratch_remove(folder);
+  }
+}
+
 /** A file cut at any byte goes on with its whole lines. */
 static void test_cut_anywhere(void)
 {
@@ -198,6 +253,7 @@ static void test_time(void)
 
 RT_TEST_MAIN("metrics", {"a line reads back", test_line},
              {"a restart rewrites nothing twice", test_restart},
+             {"lines that were never written", test_missing},
              {"files cut anywhere", test_cut_anywhere},
              {"time goes on", test_time},
              {"where nothing can be written", test_cannot},
