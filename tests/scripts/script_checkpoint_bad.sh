@@ -11,7 +11,7 @@
 less() { awk "BEGIN { exit !($1 < $2) }"; }
 
 # badly CODE HOW STEP ARGS...: from its fifth call on, the disk fails under what rank 1
-# writes of the checkpoint of STEP
+# writes of the checkpoint of STEP (04), or of all steps that begin with it (0)
 badly() {
   rm -rf bad
   # shellcheck disable=SC2086
@@ -52,6 +52,17 @@ badly 74 28 12
 [ "$(last bad saved)" = 8 ] || fail "saved $(last bad saved), not 8"
 expect 0 2 "${train[@]}" output.dir=bad
 same_bits off bad
+
+# --- a long outage: the first failure is told, then how many there were, once a checkpoint
+# is written again, or at the end
+badly 0 28 0 checkpoint.every=2
+[ "$(grep -c warning err.txt)" = 1 ] || fail "not one warning: $(cat err.txt)"
+says err.txt "the checkpoint of step 2:"
+says out.txt "written again, from step 10 on; 4 checkpoints were not written, steps 2 to 8"
+[ "$(last bad saved)" = $n_steps ] || fail "saved $(last bad saved)"
+badly 74 28 "" checkpoint.every=2
+[ "$(grep -c "Training goes on" err.txt)" = 1 ] || fail "$(cat err.txt)"
+says err.txt "warning: 5 checkpoints were not written, steps 2 to 10"
 
 # --- it is published before an evaluation, which may take long or fail
 slowly eval 1 eval.rows=8 eval.every=4 &

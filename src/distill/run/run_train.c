@@ -402,6 +402,7 @@ static rt_err loop(rt_train_run *run, rt_stop *stop)
   while (run->step < run->job->n_steps && *stop == GO_ON) {
     const rt_err err = advance(run, stop);
     if (err != RT_OK && err != RT_ERR_NUMBER) {
+      rt_train_tell_unsaved(run);
       rt_progress_clear(&run->progress); // tries what is kept once more
       run->job->hooks->fatal(err);
     }
@@ -503,6 +504,7 @@ rt_err rt_run_train(rt_job *job)
   }
   if (err != RT_OK)
     rt_dev_drop(job->dev); // a step may be open: it uses what goes now
+  rt_train_tell_unsaved(&run);
   rt_progress_clear(&run.progress);
   rt_saver_destroy(&run.saver);
   rt_evaluator_destroy(&run.evaluator);

@@ -29,6 +29,10 @@ typedef struct rt_train_run {
   bool recorded; // last_run has been written for this run
   int64_t told;  // its step of the last checkpoint
   bool untold;   // it could not be brought up to date, which has been said
+  int64_t n_unsaved; // checkpoints that could not be written since the last one
+                     // that was, with the first and the last step
+  int64_t unsaved, last_unsaved;
+  bool unpruned; // older ones could not be removed, which has been said
   int64_t eval_rows;
   double eval_s;      // that the last evaluation took
   double step_s;      // that the last step took; 0: not known
@@ -63,10 +67,11 @@ void rt_train_record_again(rt_train_run *run);
 
 /** Save this step on the way, after the checkpoint in writing, if there is one;
  *  RT_SAVE_MEANWHILE waits, too, if there is no copy to write from.  If it
- *  cannot be written (RT_ERR_IO), that is a warning, here and in the next two
- *  functions: the state is still in memory, and is written when the next
- *  checkpoint is due.  Does nothing without output.dir.  Collective, as are the
- *  next functions. */
+ *  cannot be written (RT_ERR_IO), here and in the next two functions, the state
+ *  is still in memory, and is written when the next checkpoint is due.  The
+ *  first that cannot be is a warning; how many could not be is said when one is
+ *  written again, or the run ends (rt_train_tell_unsaved).  Does nothing
+ * without output.dir.  Collective, as are the next functions. */
 RT_MUST rt_err rt_train_save(rt_train_run *run, rt_save_how how);
 /** All ranks' threads are ready with a part of the checkpoint in writing. */
 RT_MUST rt_err rt_train_go_on_saving(rt_train_run *run);
@@ -74,5 +79,8 @@ RT_MUST rt_err rt_train_go_on_saving(rt_train_run *run);
 RT_MUST rt_err rt_train_settle(rt_train_run *run);
 /** Save this step at the end, unless the checkpoint in writing has it. */
 RT_MUST rt_err rt_train_save_last(rt_train_run *run);
+/** At the end of a run: say once more that its last checkpoints could not be
+ *  written, if it was more than one.  Not collective. */
+void rt_train_tell_unsaved(rt_train_run *run);
 
 #endif

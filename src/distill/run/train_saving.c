@@ -67,14 +67,48 @@ void rt_train_record_again(rt_train_run *run)
     rt_err_clear();
 }
 
+/** "the checkpoint of step 4 was not written", "3 checkpoints were ..." */
+static void unsaved_text(const rt_train_run *run, char *text, size_t n)
+{
+  if (run->n_unsaved == 1)
+    snprintf(text, n, "the checkpoint of step %lld was not written",
+             (long long)run->unsaved);
+  else
+    snprintf(text, n, "%lld checkpoints were not written, steps %lld to %lld",
+             (long long)run->n_unsaved, (long long)run->unsaved,
+             (long long)run->last_unsaved);
+}
+
+void rt_train_tell_unsaved(rt_train_run *run)
+{
+  char what[128];
+  unsaved_text(run, what, sizeof what);
+  if (run->n_unsaved > 1)
+    rt_warn("%s", what);
+  run->n_unsaved = 0;
+}
+
+/** One is written again. */
+static void tell_saved(rt_train_run *run)
+{
+  char what[128];
+  unsaved_text(run, what, sizeof what);
+  if (run->n_unsaved > 0)
+    rt_info("checkpoints are written again, from step %lld on; %s",
+            (long long)run->saved, what);
+  run->n_unsaved = 0;
+}
+
 /** After a call of the saver with the result \a err: note what it has
  *  published. */
 static rt_err note(rt_train_run *run, rt_err err)
 {
   const int64_t step = rt_saver_published(run->saver);
   const bool more = step > run->saved;
-  if (more)
+  if (more) {
     run->saved = step;
+    tell_saved(run);
+  }
   RT_TRY(err);
   if (!more)
     return RT_OK;
@@ -85,15 +119,41 @@ static rt_err note(rt_train_run *run, rt_err err)
   return RT_OK;
 }
 
+/** The checkpoint of \a step could not be written. */
+static void count_unsaved(rt_train_run *run, int64_t step)
+{
+  if (run->n_unsaved++ == 0) {
+    run->unsaved = step;
+    rt_warn("the checkpoint of step %lld: %s.  Training goes on; the next one "
+            "is tried when it is due, and at the end",
+            (long long)step, rt_err_text());
+  }
+  run->last_unsaved = step;
+}
+
+/** It was written, but older ones could not be removed. */
+static void tell_unpruned(rt_train_run *run, int64_t step)
+{
+  if (!run->unpruned)
+    rt_warn("the checkpoint of step %lld is written, but older ones are left: "
+            "%s.  Training goes on; they are removed once they can be",
+            (long long)step, rt_err_text());
+  run->unpruned = true;
+}
+
 /** The same on the way.  An error on which not all ranks could agree cannot be
  *  survived. */
 static rt_err bear(rt_train_run *run, int64_t step, rt_err err)
 {
-  if (err != RT_ERR_IO || rt_agree_alone())
+  const bool written = rt_saver_published(run->saver) >= step;
+  if (err != RT_ERR_IO || rt_agree_alone()) {
+    run->unpruned = run->unpruned && !(err == RT_OK && written);
     return note(run, err);
-  rt_warn("the checkpoint of step %lld: %s.  Training goes on; the next one is "
-          "tried when it is due, and at the end",
-          (long long)step, rt_err_text());
+  }
+  if (written)
+    tell_unpruned(run, step);
+  else
+    count_unsaved(run, step);
   rt_err_clear();
   run->saved_s = rt_now_s();
   return note(run, RT_OK);
