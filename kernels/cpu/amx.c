@@ -35,15 +35,46 @@ k_amx_factor k_amx_along(const k_amx_area *s, int64_t head, int64_t row)
 
 #ifdef __x86_64__
 
+#include <cpuid.h>
 #include <immintrin.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-bool k_amx_permitted(void)
+/** Does the system save vector registers of 512 bits and tile registers? */
+static bool saves_registers(void)
+{
+  const uint32_t vectors = 0xe6, tiles = 0x60000; // bits of XCR0
+  uint32_t low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  (void)high;
+  return (low & (vectors | tiles)) == (vectors | tiles);
+}
+
+/** The instructions that K_AMX names, by CPUID. */
+static bool has_instructions(void)
+{
+  const uint32_t fma = 1U << 12, xgetbv = 1U << 27;          // 1: ecx
+  const uint32_t f = 1U << 16, dq = 1U << 17, bw = 1U << 30, // 7: ebx
+      vl = 1U << 31;                                         //
+  const uint32_t amx_bf16 = 1U << 22, amx_tile = 1U << 24;   // 7: edx
+  const uint32_t avx512_bf16 = 1U << 5;                      // 7, 1: eax
+  const uint32_t all_7 = f | dq | bw | vl, amx = amx_bf16 | amx_tile;
+  uint32_t a, b, c, d;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0 ||
+      (c & (fma | xgetbv)) != (fma | xgetbv))
+    return false;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || a == 0 ||
+      (b & all_7) != all_7 || (d & amx) != amx)
+    return false;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & avx512_bf16) != 0;
+}
+
+bool k_amx_usable(void)
 {
   enum { ASK = 0x1023, TILE_DATA = 18 }; // ARCH_REQ_XCOMP_PERM
-  return syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
+  return has_instructions() && saves_registers() &&
+         syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
 }
 
 /** Tile registers of 16 rows of 64 bytes. */
@@ -362,7 +393,7 @@ K_AMX void k_amx_softmax_grad_across(const float *s, const float *dp,
 
 #else
 
-bool k_amx_permitted(void)
+bool k_amx_usable(void)
 {
   return false;
 }

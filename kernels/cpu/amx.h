@@ -1,6 +1,6 @@
 /** \file amx.h
  *  Products in bf16 by AMX, for kernels that multiply small blocks inside a
- *  parallel region.  Layer: kernels.  Only where k_amx_permitted(). */
+ *  parallel region.  Layer: kernels.  Only where k_amx_usable(). */
 #ifndef K_AMX_H
 #define K_AMX_H
 
@@ -21,9 +21,9 @@ enum { K_AMX_STEP = 32 };
 #define K_AMX
 #endif
 
-/** Ask the system for the tile registers, once for all threads; false where it
- *  has none. */
-bool k_amx_permitted(void);
+/** Does this processor have all that K_AMX names, and does the system give tile
+ *  registers to this process?  It is asked for them, once for all threads. */
+bool k_amx_usable(void);
 /** Before and after products, on each thread. */
 void k_amx_start(void);
 void k_amx_end(void);

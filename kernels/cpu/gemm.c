@@ -2,10 +2,64 @@
  *  The gemm kernel: checks sizes and types, and chooses a library. */
 #include "kernels/cpu/gemm.h"
 
+#include "kernels/cpu/amx.h"
 #include "kernels/cpu/copy.h"
 #include "kernels/cpu/table_cpu.h"
 #include <omp.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/** Products by AMX keep nothing: k_ctx.backend points here. */
+static const char by_amx;
+
+/** The variable that limits oneDNN's instructions limits all products of bf16,
+ *  in builds without oneDNN, too. */
+static bool is_amx_allowed(void)
+{
+  const char *isa = getenv("ONEDNN_MAX_CPU_ISA");
+  if (isa == NULL)
+    isa = getenv("DNNL_MAX_CPU_ISA");
+  return isa == NULL || isa[0] == '\0' || strcasecmp(isa, "ALL") == 0 ||
+         strcasecmp(isa, "DEFAULT") == 0 || strcasestr(isa, "AMX") != NULL;
+}
+
+static bool uses_amx(void)
+{
+  return is_amx_allowed() && k_amx_usable();
+}
+
+rt_err k_gemm_open(void **out)
+{
+  if (!uses_amx())
+    return k_onednn_open(out);
+  *out = (void *)&by_amx;
+  return RT_OK;
+}
+
+void k_gemm_close(void *kept)
+{
+  if (kept != &by_amx)
+    k_onednn_close(kept);
+}
+
+bool k_gemm_has_amx(const k_ctx *ctx)
+{
+  return ctx->backend == &by_amx;
+}
+
+size_t k_gemm_onednn_bytes(const k_ctx *ctx)
+{
+  return ctx->backend == NULL || k_gemm_has_amx(ctx)
+             ? 0
+             : k_onednn_bytes(ctx->n_threads);
+}
+
+const char *k_gemm_bf16_library(void)
+{
+  return uses_amx() ? "bf16 by Retort's own products (amx)"
+                    : k_onednn_library();
+}
 
 /** Do the sizes match?  The shapes in the table cannot express transposition.
  */

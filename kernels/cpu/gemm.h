@@ -19,15 +19,24 @@ RT_MUST rt_err k_gemm_touch(const k_ctx *ctx, int64_t rows, int64_t cols,
 size_t k_gemm_bytes(const k_ctx *ctx, const k_gemm_args *args);
 
 /** What products of bf16 keep from call to call, for k_ctx.backend; *out is
- *  NULL where oneDNN is not built in, or k_gemm_panels is faster on this
- *  processor. */
+ *  NULL where k_gemm_panels computes them. */
 RT_MUST rt_err k_gemm_open(void **out);
 void k_gemm_close(void *kept);
 /** Are they computed by AMX? */
 bool k_gemm_has_amx(const k_ctx *ctx);
-/** Memory that oneDNN takes for products of bf16, if it computes them. */
+/** Memory that oneDNN takes for them, if it computes them. */
 size_t k_gemm_onednn_bytes(const k_ctx *ctx);
-/** The gemm kernel in bf16 by oneDNN; ctx->backend is not NULL. */
+
+/** The same for oneDNN, where AMX is not used; *out is NULL where it is not
+ *  built in, or k_gemm_panels is faster on this processor. */
+RT_MUST rt_err k_onednn_open(void **out);
+void k_onednn_close(void *kept);
+/** What computes products of bf16 without AMX, for the banner. */
+const char *k_onednn_library(void);
+/** Memory that it takes on so many threads. */
+size_t k_onednn_bytes(int n_threads);
+/** The gemm kernel in bf16 by oneDNN; ctx->backend is from k_onednn_open, and
+ *  not NULL. */
 void k_gemm_onednn(k_ctx *ctx, const k_gemm_args *args);
 /** The same by AMX, in k_gemm_amx_bytes of the workspace. */
 void k_gemm_amx(k_ctx *ctx, const k_gemm_args *args);

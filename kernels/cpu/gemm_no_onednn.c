@@ -2,26 +2,20 @@
  *  In the place of gemm_onednn.c where oneDNN was not found. */
 #include "kernels/cpu/gemm.h"
 
-rt_err k_gemm_open(void **out)
+rt_err k_onednn_open(void **out)
 {
   *out = NULL;
   return RT_OK;
 }
 
-void k_gemm_close(void *kept)
+void k_onednn_close(void *kept)
 {
   (void)kept;
 }
 
-bool k_gemm_has_amx(const k_ctx *ctx)
+size_t k_onednn_bytes(int n_threads)
 {
-  (void)ctx;
-  return false;
-}
-
-size_t k_gemm_onednn_bytes(const k_ctx *ctx)
-{
-  (void)ctx;
+  (void)n_threads;
   return 0;
 }
 
@@ -31,7 +25,7 @@ void k_gemm_onednn(k_ctx *ctx, const k_gemm_args *args)
   ctx->err = RT_FAIL(RT_ERR_INTERNAL, "gemm: built without oneDNN");
 }
 
-const char *k_gemm_bf16_library(void)
+const char *k_onednn_library(void)
 {
   return "bf16 by CBLAS in f32 (built without oneDNN)";
 }

@@ -1,7 +1,6 @@
 /** \file gemm_onednn.c
  *  Products of bf16 by oneDNN, 2.x or 3.x.  A primitive belongs to one shape;
  *  its creation compiles code and takes milliseconds, so all are kept. */
-#include "kernels/cpu/amx.h"
 #include "kernels/cpu/gemm.h"
 
 #include <dnnl.h>
@@ -37,7 +36,6 @@ typedef struct kept {
   dnnl_stream_t stream;
   product *products; // owned [room]; the first n are used
   int n, room;
-  bool has_amx;
 } kept;
 
 static void destroy_product(product *p)
@@ -48,7 +46,7 @@ static void destroy_product(product *p)
   dnnl_memory_destroy(p->c);
 }
 
-void k_gemm_close(void *at)
+void k_onednn_close(void *at)
 {
   kept *const k = at;
   if (k == NULL)
@@ -82,54 +80,41 @@ static bool gains_without_amx(void)
 }
 
 /** Ways to multiply bf16, and what the banner says of them. */
-typedef enum way { FOR_LACK, FOR_SPEED, BY_AVX512, BY_AMX } way;
+typedef enum way { FOR_LACK, FOR_SPEED, BY_AVX512 } way;
 static const char *const names[] = {
     [FOR_LACK] = "bf16 by CBLAS in f32 (this processor has no bf16)",
     [FOR_SPEED] = "bf16 by CBLAS in f32 (faster than this processor's "
                   "avx512_bf16)",
-    [BY_AVX512] = "bf16 by oneDNN " VERSION " (avx512_bf16)",
-    [BY_AMX] = "bf16 by Retort's own products (amx)"};
+    [BY_AVX512] = "bf16 by oneDNN " VERSION " (avx512_bf16)"};
 
 static way choose_way(void)
 {
-  if (has_isa(dnnl_cpu_isa_avx512_core_amx) && k_amx_permitted())
-    return BY_AMX;
   if (!has_isa(dnnl_cpu_isa_avx512_core_bf16))
     return FOR_LACK;
   return gains_without_amx() ? BY_AVX512 : FOR_SPEED;
 }
 
-rt_err k_gemm_open(void **out)
+rt_err k_onednn_open(void **out)
 {
-  const way by = choose_way();
   *out = NULL;
-  if (by < BY_AVX512)
+  if (choose_way() < BY_AVX512)
     return RT_OK;
-  kept *const k = calloc(1, sizeof *k);
-  *out = k;
-  RT_CHECK(k != NULL, RT_ERR_MEM, "products of bf16");
-  k->has_amx = by == BY_AMX;
+  *out = calloc(1, sizeof(kept));
+  RT_CHECK(*out != NULL, RT_ERR_MEM, "products of bf16");
   return RT_OK;
 }
 
-bool k_gemm_has_amx(const k_ctx *ctx)
-{
-  return ctx->backend != NULL && ((const kept *)ctx->backend)->has_amx;
-}
-
-const char *k_gemm_bf16_library(void)
+const char *k_onednn_library(void)
 {
   return names[choose_way()];
 }
 
 /** Measured: 5.4 MiB on one thread (its own code, and that compiled for each
  *  shape), 17.8 on four (panels and stacks). */
-size_t k_gemm_onednn_bytes(const k_ctx *ctx)
+size_t k_onednn_bytes(int n_threads)
 {
   const size_t fixed = 4608 << 10, each = 4608 << 10;
-  return ctx->backend != NULL && !k_gemm_has_amx(ctx)
-             ? fixed + each * (size_t)ctx->n_threads
-             : 0;
+  return fixed + each * (size_t)n_threads;
 }
 
 /** Made by the first product, as most runs have none. */

@@ -217,6 +217,48 @@ static void test_bf16(void)
   k_gemm_close(kept);
 }
 
+static bool uses_amx(void)
+{
+  k_ctx ctx = {0};
+  RT_OKAY(k_gemm_open(&ctx.backend));
+  const bool amx = k_gemm_has_amx(&ctx);
+  k_gemm_close(ctx.backend);
+  CU_ASSERT_EQUAL(strstr(k_gemm_bf16_library(), "(amx)") != NULL, amx);
+  return amx;
+}
+
+/** AMX is used where the processor has it, with oneDNN in the build or not,
+ *  unless the user forbids it. */
+static void test_amx(void)
+{
+  static const struct {
+    const char *isa;
+    bool allows;
+  } limits[] = {{"AVX512_CORE_BF16", false}, {"avx2", false},
+                {"AVX512_CORE_AMX", true},   {"ALL", true},
+                {"default", true},           {"", true}};
+  char line[8192] = "";
+  bool has = false;
+  const char *const was = getenv("ONEDNN_MAX_CPU_ISA");
+  char *const keep = was != NULL ? strdup(was) : NULL;
+  FILE *const f = fopen("/proc/cpuinfo", "r");
+  while (f != NULL && !has && fgets(line, sizeof line, f) != NULL)
+    has = strstr(line, " amx_bf16") != NULL && strstr(line, " avx512_bf16");
+  if (f != NULL)
+    fclose(f);
+  unsetenv("ONEDNN_MAX_CPU_ISA");
+  CU_ASSERT_EQUAL(uses_amx(), has);
+  for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+    setenv("ONEDNN_MAX_CPU_ISA", limits[i].isa, 1);
+    CU_ASSERT_EQUAL(uses_amx(), has && limits[i].allows);
+  }
+  unsetenv("ONEDNN_MAX_CPU_ISA");
+  if (keep != NULL)
+    setenv("ONEDNN_MAX_CPU_ISA", keep, 1);
+  free(keep);
+}
+
 RT_TEST_MAIN("gemm", {"products of every shape", test_products},
              {"an addend", test_addend}, {"products of bf16", test_bf16},
+             {"AMX where it is", test_amx},
              {"sizes that do not meet are refused", test_misfits})

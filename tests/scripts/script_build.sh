@@ -17,6 +17,25 @@ got=$(flags BLAS= BLAS_CFLAGS=-I/by/hand BLAS_LIBS=-lby_hand)
 [[ $got == *"-isystem /by/hand"*-lby_hand* ]] || fail "BLAS by hand: $got"
 [[ $got != *openblas* ]] || fail "BLAS by hand, and OpenBLAS: $got"
 
+# without oneDNN, products of bf16 use AMX all the same
+cat >"$tmp/bf16.c" <<'C'
+#include "kernels/cpu/gemm.h"
+#include <stdio.h>
+int main(void) { return puts(k_gemm_bf16_library()) < 0; }
+C
+mapfile -t files < <(ls kernels/cpu/{amx,copy_fill,gemm,gemm_amx,gemm_blas,gemm_panels}.c \
+  kernels/cpu/gemm_no_onednn.c src/base/*.c)
+# shellcheck disable=SC2046
+${CC:-cc} -std=c17 -D_GNU_SOURCE -O0 -w -I. -Isrc -DRT_COMMIT='""' -DRT_CFLAGS='""' \
+  -o "$tmp/bf16" "$tmp/bf16.c" "${files[@]}" $(env -u MAKEFLAGS make -s ONEDNN= flags) ||
+  fail "no build without oneDNN"
+want="built without oneDNN"
+grep -q " amx_bf16" /proc/cpuinfo && grep -q " avx512_bf16" /proc/cpuinfo && want="(amx)"
+got=$(env -u ONEDNN_MAX_CPU_ISA "$tmp/bf16")
+[[ $got == *"$want"* ]] || fail "bf16 without oneDNN: $got, expected $want"
+got=$(ONEDNN_MAX_CPU_ISA=AVX2 "$tmp/bf16")
+[[ $got == *"built without oneDNN"* ]] || fail "bf16 with AVX2: $got"
+
 # an HDF5 that does not exist: pkg-config finds all packages, but nothing links
 pc hdf5-of-nowhere -lno_such_hdf5
 env -u MAKEFLAGS PKG_CONFIG_PATH="$tmp" make -s HDF5=hdf5-of-nowhere deps \
