@@ -242,6 +242,25 @@ static void test_measures(void)
   scene_clear(&s);
 }
 
+/** The host waits for the device once for each chunk of tokens: what ranks
+ *  exchange stands in the device's queue. */
+static void test_waits(void)
+{
+  scene s;
+  side x;
+  rt_eval_result r;
+  scene_create(&s);
+  const int n = rt_comm_size(s.world);
+  start(&x, &s, s.student, (layout){n, 1, at_once, true, "check", n});
+  RT_OKAY(rt_dev_sync(x.dev));
+  const int64_t before = rt_dev_host_waits(x.dev);
+  RT_OKAY(rt_evaluate(x.evaluator, RT_VALID, 5, &r));
+  CU_ASSERT_EQUAL(r.tokens, 5 * T);
+  CU_ASSERT_EQUAL(rt_dev_host_waits(x.dev) - before, 5);
+  finish(&x);
+  scene_clear(&s);
+}
+
 /** A teacher compared with itself. */
 static void test_itself(void)
 {
@@ -257,4 +276,5 @@ static void test_itself(void)
 }
 
 RT_TEST_MAIN("evaluate", {"measures equal their definitions", test_measures},
+             {"one wait of the host for each chunk", test_waits},
              {"KL of a model to itself is 0", test_itself})

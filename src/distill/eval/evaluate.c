@@ -2,9 +2,10 @@
  *  Cross-entropy, accuracy, calibration, and KL to a teacher, one chunk of
  *  tokens at a time: logits of a whole batch are never in memory.
  *
- *  Each chunk needs one small all-gather over tp: each rank's statistics of its
- *  vocabulary tile, and its best token.  Every rank combines these in the same
- *  order, so all ranks of a tp group obtain the same sums. */
+ *  Each chunk needs one small gather over tp, in the device's queue: each
+ * rank's statistics of its vocabulary tile, and its best token.  Every rank
+ * combines these in the same order, so all ranks of a tp group obtain the same
+ * sums. */
 #include "distill/eval/evaluate.h"
 
 #include "kernels/shards.h"
@@ -14,19 +15,12 @@
 #include "distill/teacher/hidden_teacher.h"
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { N_BINS = 15 };
 
-/** Columns that a rank contributes per token: the kernel's statistics, then
- *  these. */
-enum {
-  COL_BEST_S = K_N_STAT, // largest logit of this tile, student
-  COL_ID_S,              // its id
-  COL_BEST_T,            // the same for the teacher
-  COL_ID_T,
-  N_COLS
-};
+/** Doubles that a rank contributes per token: the statistics of its tile, the
+ *  largest logits of student and teacher, and in one their ids. */
+enum { N_WORDS = K_N_STAT + 3 };
 
 /** Sums over tokens; only doubles, so that a single all-reduce can sum them. */
 typedef struct rt_sums {
@@ -43,13 +37,9 @@ struct rt_evaluator {
   rt_view tok, pos, doc_start; // i32 [N, 1]
   rt_view label;               // i32 [chunk, 1]
   rt_view z_s, z_t;            // real [chunk, V_pad / tp]
-  rt_view id_s, id_t;          // i32 [chunk, 1]
-  rt_view best_s, best_t;      // f64 [chunk, 1]
-  rt_view stats;               // f64 [chunk, K_N_STAT]
-  void *block;                 // owned: memory of the three arrays below
-  double *mine;                // [chunk, N_COLS]
-  double *all;                 // [tp, chunk, N_COLS]
-  double *column;              // [chunk, K_N_STAT]: copy from the device
+  rt_view board;               // f64 [tp, chunk * N_WORDS]: see rt_share
+  void *block;                 // owned: memory of the next one
+  double *all;                 // [tp, chunk * N_WORDS]: the board on the host
   rt_eval_tile_fn *show;       // called with each tile; NULL: none
   void *shown_to;              // borrowed: its argument
 };
@@ -73,16 +63,12 @@ static rt_err reserve_views(rt_evaluator *e)
       {"pos", RT_I32, n_tokens, 1, &e->pos},
       {"doc_start", RT_I32, n_tokens, 1, &e->doc_start},
       {"label", RT_I32, e->chunk, 1, &e->label},
-      {"student's best id", RT_I32, e->chunk, 1, &e->id_s},
-      {"student's best logit", RT_F64, e->chunk, 1, &e->best_s},
-      {"statistics", RT_F64, e->chunk, K_N_STAT, &e->stats},
+      {"statistics", RT_F64, e->spec.grid->tp, e->chunk * N_WORDS, &e->board},
       {"student's logits", real, e->chunk, v_local, &e->z_s},
-      {"teacher's best id", RT_I32, e->chunk, 1, &e->id_t},
-      {"teacher's best logit", RT_F64, e->chunk, 1, &e->best_t},
       {"teacher's logits", real, e->chunk, v_local, &e->z_t},
   };
   const size_t n = sizeof plan / sizeof plan[0];
-  for (size_t i = 0; i < (n_tiles == 2 ? n : n - 3); i++)
+  for (size_t i = 0; i < (n_tiles == 2 ? n : n - 1); i++)
     RT_TRY(rt_arena_reserve(e->arena, plan[i].name, plan[i].type, plan[i].rows,
                             plan[i].cols, plan[i].view));
   return RT_OK;
@@ -90,11 +76,8 @@ static rt_err reserve_views(rt_evaluator *e)
 
 static void lay_out(rt_evaluator *e, rt_bundle *s)
 {
-  const size_t n = (size_t)e->chunk;
-  e->mine = rt_bundle_take(s, n * N_COLS, sizeof *e->mine);
-  e->all =
-      rt_bundle_take(s, n * N_COLS * (size_t)e->spec.grid->tp, sizeof *e->all);
-  e->column = rt_bundle_take(s, n * K_N_STAT, sizeof *e->column);
+  const size_t words = (size_t)(e->chunk * N_WORDS * e->spec.grid->tp);
+  e->all = rt_bundle_take(s, words, sizeof *e->all);
 }
 
 static rt_err allocate(rt_evaluator *e)
@@ -206,57 +189,71 @@ static rt_err forward(rt_evaluator *e, rt_part part, int64_t first, int64_t n,
              : RT_OK;
 }
 
+/** The largest logit of each token in a tile, and its id. */
+typedef struct rt_best {
+  rt_view z, id; // f64 [n, 1], i32 [n, 1]
+} rt_best;
+
+/** What a rank contributes for n tokens: its row of the board, of n * N_WORDS
+ *  doubles. */
+typedef struct rt_share {
+  rt_view stats; // f64 [n, K_N_STAT]
+  rt_best s, t;  // t only with a teacher
+} rt_share;
+
+static rt_share share_of(double *row, int64_t n)
+{
+  double *const best = row + n * K_N_STAT;
+  int32_t *const ids = (int32_t *)(best + 2 * n);
+  return (rt_share){
+      .stats = rt_view_of(row, RT_F64, n, K_N_STAT),
+      .s = {rt_view_of(best, RT_F64, n, 1), rt_view_of(ids, RT_I32, n, 1)},
+      .t = {rt_view_of(best + n, RT_F64, n, 1),
+            rt_view_of(ids + n, RT_I32, n, 1)}};
+}
+
+/** The board for a chunk of \a n tokens. */
+static rt_view board_of(const rt_evaluator *e, int64_t n)
+{
+  return rt_view_of(e->board.data, RT_F64, e->spec.grid->tp, n * N_WORDS);
+}
+
+/** The share of this rank, on the device. */
+static rt_share own_share(const rt_evaluator *e, int64_t n)
+{
+  const rt_view row = rt_view_rows(board_of(e, n), e->spec.grid->i_tp, 1);
+  return share_of(row.data, n);
+}
+
 /** Compute the logits of \a n hidden states into \a z, and the best token of
  *  each. */
 static void launch_head(rt_dev *dev, const rt_head *head, rt_view hidden,
-                        rt_view z, rt_view id, rt_view best)
+                        rt_view z, const rt_best *best)
 {
   rt_head_logits(dev, head, hidden, z);
-  RT_RUN(dev, argmax, .z = z, .id = id, .best = best, .v0 = head->v0,
+  RT_RUN(dev, argmax, .z = z, .id = best->id, .best = best->z, .v0 = head->v0,
          .v_true = head->vocab);
 }
 
-/** Set column \a col of this rank's table from the device views \a id and \a
- *  best. */
-static rt_err get_best(rt_evaluator *e, rt_view id, rt_view best, int col)
+/** The best ids of the student, and of the teacher if there is one, for token
+ *  \a i over all tiles, of \a n tokens each; ties go to the lower id, which is
+ *  on the lower rank. */
+static void find_best(const rt_evaluator *e, int64_t n, int64_t i,
+                      int32_t id[2])
 {
-  const int64_t n = id.rows;
-  RT_TRY(rt_dev_get(e->spec.dev, e->column, best));
-  for (int64_t i = 0; i < n; i++)
-    e->mine[i * N_COLS + col] = e->column[i];
-  int32_t *ids = (int32_t *)e->column;
-  RT_TRY(rt_dev_get(e->spec.dev, ids, id));
-  for (int64_t i = 0; i < n; i++)
-    e->mine[i * N_COLS + col + 1] = (double)ids[i];
-  return RT_OK;
-}
-
-/** Fill this rank's table for a chunk, and gather it over tp. */
-static rt_err gather(rt_evaluator *e, int64_t n)
-{
-  const rt_view stats = rt_view_rows(e->stats, 0, n);
-  RT_TRY(rt_dev_get(e->spec.dev, e->column, stats));
-  for (int64_t i = 0; i < n; i++)
-    memcpy(e->mine + i * N_COLS, e->column + i * K_N_STAT,
-           K_N_STAT * sizeof *e->mine);
-  RT_TRY(get_best(e, rt_view_rows(e->id_s, 0, n), rt_view_rows(e->best_s, 0, n),
-                  COL_BEST_S));
-  if (e->teacher != NULL)
-    RT_TRY(get_best(e, rt_view_rows(e->id_t, 0, n),
-                    rt_view_rows(e->best_t, 0, n), COL_BEST_T));
-  return rt_comm_allgather(e->spec.grid->comm_tp, e->mine,
-                           (size_t)n * N_COLS * sizeof *e->mine, e->all);
-}
-
-/** The best id over all tiles; ties go to the lower id, which is on the lower
- *  rank. */
-static double best_id(const rt_shards *s, int col)
-{
-  int best = 0;
-  for (int r = 1; r < s->tp; r++)
-    if (rt_shards_get(s, r, col) > rt_shards_get(s, best, col))
-      best = r;
-  return rt_shards_get(s, best, col + 1);
+  const int n_models = e->teacher != NULL ? 2 : 1;
+  double top[2] = {0.0};
+  for (int r = 0; r < e->spec.grid->tp; r++) {
+    const rt_share x = share_of(e->all + r * n * N_WORDS, n);
+    const rt_best both[] = {x.s, x.t};
+    for (int m = 0; m < n_models; m++) {
+      const double z = ((const double *)both[m].z.data)[i];
+      if (r > 0 && !(z > top[m]))
+        continue;
+      top[m] = z;
+      id[m] = ((const int32_t *)both[m].id.data)[i];
+    }
+  }
 }
 
 /** KL(t || s) = sum_v p_t (z_t - z_s) - lse_t + lse_s. */
@@ -267,14 +264,14 @@ static double token_kl(const rt_shards *s, double lse_s)
   return dot / t.sum - rt_exp_sum_log(t) + lse_s;
 }
 
-static void add_token(const rt_shards *s, int32_t label, bool with_teacher,
-                      rt_sums *sums)
+/** \a id: the best of student and teacher. */
+static void add_token(const rt_shards *s, int32_t label, const int32_t id[2],
+                      bool with_teacher, rt_sums *sums)
 {
   const rt_exp_sum x = rt_shards_exp_sum(s, K_STAT_MAX, K_STAT_SUM);
   const double lse = rt_exp_sum_log(x);
   const double confidence = 1.0 / x.sum; // exp(max - lse)
-  const double id = best_id(s, COL_BEST_S);
-  const double correct = id == (double)label ? 1.0 : 0.0;
+  const double correct = id[0] == label ? 1.0 : 0.0;
   const int bin = (int)fmin(N_BINS - 1, confidence * N_BINS);
   sums->tokens += 1.0;
   sums->ce += lse - rt_shards_sum(s, K_STAT_LABEL);
@@ -283,17 +280,21 @@ static void add_token(const rt_shards *s, int32_t label, bool with_teacher,
   sums->bin_correct[bin] += correct;
   if (with_teacher) {
     sums->kl += token_kl(s, lse);
-    sums->agree += id == best_id(s, COL_BEST_T) ? 1.0 : 0.0;
+    sums->agree += id[0] == id[1] ? 1.0 : 0.0;
   }
 }
 
 static rt_err add_chunk(rt_evaluator *e, const int32_t *label, int64_t n,
                         rt_sums *sums)
 {
-  RT_TRY(gather(e, n));
+  const rt_view board = board_of(e, n);
+  RT_TRY(rt_comm_gather(e->spec.grid->comm_tp, e->spec.dev, board));
+  RT_TRY(rt_dev_get(e->spec.dev, e->all, board));
   for (int64_t i = 0; i < n; i++) {
-    const rt_shards s = {e->all + i * N_COLS, n * N_COLS, e->spec.grid->tp};
-    add_token(&s, label[i], e->teacher != NULL, sums);
+    const rt_shards s = {e->all + i * K_N_STAT, n * N_WORDS, e->spec.grid->tp};
+    int32_t id[2] = {-1, -1};
+    find_best(e, n, i, id);
+    add_token(&s, label[i], id, e->teacher != NULL, sums);
   }
   return RT_OK;
 }
@@ -308,11 +309,10 @@ static rt_err run_chunk(rt_evaluator *e, rt_view hidden_s, rt_view hidden_t,
   const rt_head head = rt_model_head(e->spec.student);
   const rt_view z_s = rt_view_rows(e->z_s, 0, n);
   const rt_view label = rt_view_rows(e->label, 0, n);
-  const rt_view stats = rt_view_rows(e->stats, 0, n);
+  const rt_share own = own_share(e, n);
   RT_TRY(rt_dev_put(dev, label, e->batch->label + tok0));
   // find the best token first, because the statistics overwrite the logits
-  launch_head(dev, &head, hidden_s, z_s, rt_view_rows(e->id_s, 0, n),
-              rt_view_rows(e->best_s, 0, n));
+  launch_head(dev, &head, hidden_s, z_s, &own.s);
   if (e->show != NULL)
     RT_TRY(
         rt_agree(e->spec.grid->comm_tp,
@@ -320,13 +320,12 @@ static rt_err run_chunk(rt_evaluator *e, rt_view hidden_s, rt_view hidden_t,
   if (e->teacher != NULL) {
     const rt_head head_t = rt_hidden_teacher_head(e->teacher);
     const rt_view z_t = rt_view_rows(e->z_t, 0, n);
-    launch_head(dev, &head_t, hidden_t, z_t, rt_view_rows(e->id_t, 0, n),
-                rt_view_rows(e->best_t, 0, n));
+    launch_head(dev, &head_t, hidden_t, z_t, &own.t);
     RT_RUN(dev, dense_stats, .z_s = z_s, .z_t = z_t, .label = label,
-           .stats = stats, .v0 = head.v0, .v_true = head.vocab, .tau = 1.0,
+           .stats = own.stats, .v0 = head.v0, .v_true = head.vocab, .tau = 1.0,
            .kl = true);
   } else {
-    RT_RUN(dev, xent_stats, .z = z_s, .label = label, .stats = stats,
+    RT_RUN(dev, xent_stats, .z = z_s, .label = label, .stats = own.stats,
            .v0 = head.v0, .v_true = head.vocab);
   }
   return add_chunk(e, e->batch->label + tok0, n, sums);
