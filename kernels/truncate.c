@@ -34,19 +34,53 @@ int64_t rt_truncate_count(const float *logp, int64_t n, rt_truncation rule)
   return max;
 }
 
+enum { LANES = 8 };
+
+/** Sums over entries, each lane over every eighth: the same order for any
+ *  vectors of the processor. */
+typedef struct sums {
+  double t[LANES];   // e^x
+  double dot[LANES]; // x e^x
+} sums;
+
+/** t = e^x with x = (logp - top) / tau, of LANES entries. */
+static inline void add(const float *logp, double top, double tau, double *t,
+                       sums *s)
+{
+#pragma omp simd
+  for (int k = 0; k < LANES; k++) {
+    const double x = ((double)logp[k] - top) / tau;
+    t[k] = k_exp_f64(x);
+    s->t[k] += t[k];
+    s->dot[k] += t[k] > 0.0 ? t[k] * x : 0.0;
+  }
+}
+
+static double total(const double x[LANES])
+{
+  return ((x[0] + x[1]) + (x[2] + x[3])) + ((x[4] + x[5]) + (x[6] + x[7]));
+}
+
 double rt_truncate_target(const float *logp, int64_t n, double tau, double *t)
 {
   if (n == 0)
     return 0.0;
   const double top = (double)logp[0]; // the maximum
-  double sum = 0.0, dot = 0.0;
-  exp_of(logp, n, top, tau, t);
-  for (int64_t i = 0; i < n; i++) {
-    sum += t[i];
-    dot += t[i] > 0.0 ? t[i] * (((double)logp[i] - top) / tau) : 0.0;
+  sums s = {{0.0}, {0.0}};
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES)
+    add(logp + i, top, tau, t + i, &s);
+  if (i < n) {
+    double last[LANES];
+    float padded[LANES];
+    for (int k = 0; k < LANES; k++)
+      padded[k] = i + k < n ? logp[i + k] : -INFINITY;
+    add(padded, top, tau, last, &s);
+    for (int k = 0; i + k < n; k++)
+      t[i + k] = last[k];
   }
-  const double scale = 1.0 / sum;
-  for (int64_t i = 0; i < n; i++)
+  const double sum = total(s.t), scale = 1.0 / sum;
+  for (i = 0; i < n; i++)
     t[i] *= scale;
-  return log(sum) - dot * scale; // H = log sum - E[(logp - top) / tau]
+  return log(sum) - total(s.dot) * scale; // H = log sum - E[x]
 }

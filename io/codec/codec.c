@@ -3,7 +3,7 @@
 #include "io/codec/codec.h"
 
 #include "io/codec/codec_exact.h"
-#include "io/codec/packed.h"
+#include "io/codec/packed_lanes.h"
 
 #include <stdlib.h>
 
@@ -89,4 +89,31 @@ rt_err rt_codec_decode(const rt_codec *codec, const void *record, size_t n,
   out->stored = true;
   return codec->packed != NULL ? rt_packed_decode(codec->packed, &in, out)
                                : rt_codec_decode_exact(&codec->spec, &in, out);
+}
+
+int rt_codec_at_once(rt_codec_kind kind)
+{
+  static_assert((int)RT_CODEC_AT_ONCE == (int)RT_LANES, "records and lanes");
+  return kind != RT_CODEC_EXACT && rt_lanes_permitted() ? RT_CODEC_AT_ONCE : 1;
+}
+
+rt_err rt_codec_decode_all(const rt_codec_record *records, int n)
+{
+  rt_packed_record packed[RT_CODEC_AT_ONCE];
+  RT_ASSERT(n <= RT_CODEC_AT_ONCE);
+  for (int i = 0; i < n; i++) {
+    const rt_codec_record *const r = &records[i];
+    if (r->codec->packed == NULL) {
+      RT_TRY(rt_codec_decode(r->codec, r->data, r->n, r->name, r->row));
+      continue;
+    }
+    r->row->stored = true;
+    packed[i] =
+        (rt_packed_record){.k = r->codec->packed,
+                           .in = {.data = r->data, .n = r->n, .name = r->name},
+                           .row = r->row};
+  }
+  return n > 0 && records[0].codec->packed != NULL
+             ? rt_packed_decode_all(packed, n)
+             : RT_OK;
 }

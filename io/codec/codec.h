@@ -44,4 +44,20 @@ RT_MUST rt_err rt_codec_encode(const rt_codec *codec, const rt_logits_row *row,
 RT_MUST rt_err rt_codec_decode(const rt_codec *codec, const void *record,
                                size_t n, const char *name, rt_logits_row *out);
 
+/** A record and the row that it becomes. */
+typedef struct rt_codec_record {
+  const rt_codec *codec; // borrowed
+  const void *data;      // borrowed [n]
+  size_t n;
+  const char *name;   // borrowed
+  rt_logits_row *row; // borrowed
+} rt_codec_record;
+enum { RT_CODEC_AT_ONCE = 16 };
+/** How many records of an encoding are best decoded together: some times faster
+ *  where the processor decodes them side by side; otherwise 1. */
+int rt_codec_at_once(rt_codec_kind kind);
+/** The same as rt_codec_decode() of \a n <= RT_CODEC_AT_ONCE records, whose
+ *  codecs have one spec.  An error is that of any of them. */
+RT_MUST rt_err rt_codec_decode_all(const rt_codec_record *records, int n);
+
 #endif

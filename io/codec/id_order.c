@@ -10,14 +10,14 @@
 static const uint64_t max_dense = 1 << 22;
 static const uint32_t max_seen = 1 << 24;
 enum { GAP_BITS = 3, CLASS_BITS = 6 };
+static const int bits_of[2] = {GAP_BITS, CLASS_BITS}; // of the two models
 
 void rt_id_order_clear(rt_id_order *o)
 {
-  free(o->id);
+  free(o->at);
   free(o->sorted);
   free(o->rank_of);
   free(o->dense);
-  free(o->near);
   *o = (rt_id_order){0};
 }
 
@@ -33,8 +33,8 @@ size_t rt_id_order_bytes(uint64_t vocab, const unsigned char *data, size_t n)
     memcpy(&n_seen, data, sizeof n_seen);
   n_seen = n_seen < max_seen ? n_seen : 0; // rt_id_order_load() accepts no more
   const rt_id_order *o;
-  return ((size_t)n_seen + 1) * (sizeof *o->id + sizeof *o->sorted +
-                                 sizeof *o->rank_of + sizeof *o->near) +
+  return ((size_t)n_seen + 1) *
+             (sizeof *o->at + sizeof *o->sorted + sizeof *o->rank_of) +
          ((size_t)dense_ids(vocab) + 1) * sizeof *o->dense;
 }
 
@@ -65,7 +65,7 @@ uint32_t rt_id_order_rank(const rt_id_order *o, uint32_t id)
 uint32_t rt_id_order_id(const rt_id_order *o, uint32_t rank)
 {
   if (rank < o->n_seen)
-    return o->id[rank];
+    return o->at[rank].id;
   // unseen id number u: add the number of seen ids that are below it
   const uint32_t u = rank - o->n_seen;
   uint32_t low = 0, high = o->n_seen;
@@ -83,13 +83,12 @@ static rt_err allocate(rt_id_order *o, uint32_t n_seen)
 {
   const size_t n = (size_t)n_seen + 1;
   o->n_seen = n_seen;
-  o->id = malloc(n * sizeof *o->id);
+  o->at = malloc(n * sizeof *o->at);
   o->sorted = malloc(n * sizeof *o->sorted);
   o->rank_of = malloc(n * sizeof *o->rank_of);
   o->n_dense = dense_ids(o->vocab);
   o->dense = calloc((size_t)o->n_dense + 1, sizeof *o->dense);
-  o->near = malloc(n * sizeof *o->near);
-  RT_CHECK(o->id && o->sorted && o->rank_of && o->dense && o->near, RT_ERR_MEM,
+  RT_CHECK(o->at && o->sorted && o->rank_of && o->dense, RT_ERR_MEM,
            "an order of %zu ids", n);
   return RT_OK;
 }
@@ -109,7 +108,7 @@ static void rank_classes(rt_id_order *o, const uint8_t *class_of)
   o->end[o->n_classes - 1] = o->vocab;
   for (uint32_t i = 0; i < o->n_seen; i++) {
     const uint32_t rank = (uint32_t)next[class_of[i]]++;
-    o->id[rank] = o->sorted[i];
+    o->at[rank].id = o->sorted[i];
     o->rank_of[i] = rank;
     if (o->sorted[i] < o->n_dense)
       o->dense[o->sorted[i]] = rank + 1;
@@ -122,15 +121,19 @@ typedef struct counted {
   uint32_t n;
 } counted;
 
-/** Fill o->near, once ends and masses are known. */
+/** Set o->at[].near, once ends and masses are known. */
 static void fill_near(rt_id_order *o)
 {
   int c = 0;
   for (uint32_t rank = 0; rank < o->n_seen; rank++) {
     while (rank >= o->end[c])
       c++;
-    o->near[rank] = (uint16_t)rt_order_near_of(o, c, rank);
+    o->at[rank].near = (uint16_t)rt_order_near_of(o, c, rank);
+    if (rank > 0)
+      o->at[rank - 1].after = o->at[rank].near;
   }
+  if (o->n_seen > 0) // not used
+    o->at[o->n_seen - 1].after = 0;
 }
 
 static int by_id(const void *a, const void *b)
@@ -269,7 +272,7 @@ static rt_err store_ids(const rt_id_order *o, rt_rans_model models[2],
   RT_TRY(put_ids(o, models, coder));
   coder->count = NULL;
   for (int i = 0; i < 2; i++) {
-    rt_rans_learn(count[i], &models[i]);
+    rt_rans_learn(count[i], bits_of[i], &models[i]);
     RT_TRY(rt_rans_store(&models[i], out));
   }
   RT_TRY(put_ids(o, models, coder));
@@ -302,12 +305,9 @@ static rt_err take_ids(rt_id_order *o, rt_rans_in *in,
                        uint8_t *class_of)
 {
   uint64_t next = 0;
-  rt_rans_numbers gaps, classes;
-  rt_rans_numbers_init(GAP_BITS, &gaps);
-  rt_rans_numbers_init(CLASS_BITS, &classes);
   for (uint32_t i = 0; i < o->n_seen; i++) {
-    const uint64_t id = next + rt_rans_take(in, &models[0], &gaps);
-    const uint64_t c = rt_rans_take(in, &models[1], &classes);
+    const uint64_t id = next + rt_rans_take(in, &models[0]);
+    const uint64_t c = rt_rans_take(in, &models[1]);
     RT_CHECK(!in->bad && id < o->vocab && c + 1 < (uint64_t)o->n_classes,
              RT_ERR_DATA,
              "%s: id %llu of class %llu, expected less than %llu "
@@ -330,7 +330,8 @@ static rt_err load_ids(rt_id_order *o, rt_bytes_in *in, rt_rans_model models[2])
   uint32_t n;
   const unsigned char *data;
   for (int i = 0; i < 2; i++)
-    RT_TRY(rt_rans_load(in->data, in->n, &in->at, in->name, &models[i]));
+    RT_TRY(rt_rans_load(in->data, in->n, &in->at, in->name, bits_of[i],
+                        &models[i]));
   RT_TRY(rt_bytes_take_u32(in, &n));
   RT_TRY(rt_bytes_take(in, n, &data));
   RT_TRY(rt_rans_open(data, n, in->name, &stream));

@@ -13,15 +13,21 @@
 
 enum { RT_ORDER_CLASSES = 128, RT_GAP_CONTEXTS = 37 };
 
+/** What decoding needs to know of a rank, in one word. */
+typedef struct rt_rank {
+  uint32_t id;
+  uint16_t near, /**< its rt_order_near() */
+      after;     /**< that of the next rank, where that was seen too */
+} rt_rank;
+
 typedef struct rt_id_order {
   uint64_t vocab;
   uint32_t n_seen;
   int n_classes; // the last class contains the ids that were not seen
-  uint32_t *id;  // owned [n_seen]: id of a rank
+  rt_rank *at;   // owned [n_seen], by rank
   uint32_t *sorted,
       *rank_of;    // owned [n_seen]: ids in ascending order; their ranks
   uint32_t *dense; // owned [n_dense]: rank + 1 of an id, or NULL
-  uint16_t *near;  // owned [n_seen]: rt_order_near() of a rank
   uint64_t n_dense;
   uint64_t end[RT_ORDER_CLASSES];    // one past the last rank of a class
   uint32_t beyond[RT_ORDER_CLASSES]; // mass of all later classes, in units of
@@ -67,7 +73,7 @@ static inline unsigned rt_order_near_of(const rt_id_order *o, int c,
 /** The same, from a table where there is one; \a rank < V. */
 static inline unsigned rt_order_near(const rt_id_order *o, uint64_t rank)
 {
-  return rank < o->n_seen ? o->near[rank]
+  return rank < o->n_seen ? o->at[rank].near
                           : rt_order_near_of(o, o->n_classes - 1, rank);
 }
 

@@ -21,12 +21,7 @@
   M(GAP, RT_GAP_CONTEXTS, 2)                                                   \
   M(VALUE, (RT_N_RANGES * RT_DENSITIES), 5)
 
-enum {
-  RT_N_RANGES = 12,
-  RT_N_LEVELS = 2048,
-  RT_MAX_BITS = 5,
-  RT_N_LEFT = 4096
-};
+enum { RT_N_RANGES = 12, RT_N_LEVELS = 2048, RT_N_LEFT = 4096 };
 #define RT_MODEL_ENUM(name, n, m)                                              \
   RT_M_##name, RT_M_##name##_LAST = RT_M_##name + (n)-1,
 enum { RT_PACKED_MODELS(RT_MODEL_ENUM) RT_N_MODELS };
@@ -41,8 +36,7 @@ typedef struct rt_packed {
   rt_id_order order; // owned
   int32_t lse_base;  // in 32nds
   rt_rans_model model[RT_N_MODELS];
-  rt_rans_numbers numbers[RT_MAX_BITS + 1]; // by m
-  uint16_t lg_left[RT_N_LEFT];              // rt_lg16(i + 1)
+  uint16_t lg_left[RT_N_LEFT]; // rt_lg16(i + 1)
   float value[RT_N_LEVELS],
       prob[RT_N_LEVELS]; // log-prob of a level, and its exp
 } rt_packed;
@@ -69,6 +63,19 @@ RT_MUST rt_err rt_packed_encode(const rt_packed *packed,
                                 const rt_logits_row *row, rt_bytes *out);
 RT_MUST rt_err rt_packed_decode(const rt_packed *packed, rt_bytes_in *in,
                                 rt_logits_row *out);
+
+/** A record and the row that it becomes. */
+typedef struct rt_packed_record {
+  const rt_packed *k; // borrowed
+  rt_bytes_in in;
+  rt_logits_row *row; // borrowed
+} rt_packed_record;
+/** Decode \a n <= RT_LANES records, side by side if the processor can.  An
+ *  error is that of any of them. */
+RT_MUST rt_err rt_packed_decode_all(rt_packed_record *records, int n);
+
+/** Precision of the numbers of a model. */
+int rt_packed_bits(int model);
 
 /** Quantisation level of a log-prob. */
 int rt_packed_level(float logp);

@@ -57,10 +57,18 @@ int64_t rt_packed_steps(float x, float per_unit)
   return lrintf(fmaxf(-max, fminf(max, x * per_unit)));
 }
 
+int rt_packed_bits(int model)
+{
+#define BITS(name, n, m)                                                       \
+  if (model <= RT_M_##name##_LAST)                                             \
+    return (m);
+  RT_PACKED_MODELS(BITS)
+#undef BITS
+  return 0;
+}
+
 static void fill_constants(rt_packed *k)
 {
-  for (int m = 0; m <= RT_MAX_BITS; m++)
-    rt_rans_numbers_init(m, &k->numbers[m]);
   for (unsigned left = 1; left < RT_N_LEFT; left++)
     k->lg_left[left] = (uint16_t)rt_lg16(left);
   for (int i = 0; i < RT_N_LEVELS; i++) {
@@ -100,7 +108,8 @@ rt_err rt_packed_load(const rt_codec_spec *spec, rt_bytes_in *in,
   RT_TRY(rt_id_order_load(spec->vocab, in->data, in->n, &in->at, in->name,
                           &k->order));
   for (int i = 0; i < RT_N_MODELS; i++)
-    RT_TRY(rt_rans_load(in->data, in->n, &in->at, in->name, &k->model[i]));
+    RT_TRY(rt_rans_load(in->data, in->n, &in->at, in->name, rt_packed_bits(i),
+                        &k->model[i]));
   RT_CHECK(in->at == in->n, RT_ERR_DATA,
            "%s: %zu excess bytes after the tables", in->name, in->n - in->at);
   return RT_OK;

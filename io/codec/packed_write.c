@@ -307,7 +307,7 @@ static rt_err learn_models(rt_packed *k, const rt_logits_row *rows,
   const rt_err err = put_rows(k, rows, n, &out);
   rt_rans_out_clear(&out);
   for (int i = 0; i < RT_N_MODELS; i++)
-    rt_rans_learn(count[i], &k->model[i]);
+    rt_rans_learn(count[i], rt_packed_bits(i), &k->model[i]);
   free(count);
   return err;
 }

@@ -5,22 +5,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-static unsigned freq_of(const rt_rans_model *m, unsigned symbol)
+/** The numbers of precision \a m that a symbol stands for: its first one and
+ *  its number of raw bits; more than 32 of these if there are none. */
+static rt_rans_symbol numbers_of(unsigned s, int m)
 {
-  return m->code[symbol] >> 16;
+  const uint32_t plain = 2U << m; // symbols that represent the number itself
+  if (s < plain)
+    return (rt_rans_symbol)s << RT_RANS_FIRST_AT;
+  const uint32_t n_raw = ((s - plain) >> m) + 1;
+  const uint32_t top = (1U << m) | ((s - plain) & ((1U << m) - 1));
+  if (n_raw + (uint32_t)m >= 32)
+    return (rt_rans_symbol)63 << RT_RANS_RAW_AT;
+  return (rt_rans_symbol)(top << n_raw) << RT_RANS_FIRST_AT |
+         (rt_rans_symbol)n_raw << RT_RANS_RAW_AT;
 }
 
-static void fill_slots(const uint32_t freq[RT_RANS_SYMBOLS], rt_rans_model *m)
+static void fill(const uint32_t freq[RT_RANS_SYMBOLS], int m,
+                 rt_rans_model *out)
 {
   uint32_t at = 0;
-  for (int s = 0; s < RT_RANS_SYMBOLS; s++) {
-    m->code[s] = freq[s] << 16 | at;
-    memset(m->slot + at, s, freq[s]);
+  RT_ASSERT(m >= 0 && m < 8);
+  for (unsigned s = 0; s < RT_RANS_SYMBOLS; s++) {
+    const rt_rans_symbol numbers = numbers_of(s, m);
+    const bool odd = s == RT_RANS_ESCAPE || rt_rans_n_raw(numbers) > 32;
+    out->symbol[s] = numbers | (rt_rans_symbol)odd << RT_RANS_ODD_AT |
+                     (rt_rans_symbol)freq[s] << RT_RANS_FREQ_AT | at;
+    memset(out->slot + at, (int)s, freq[s]);
     at += freq[s];
   }
 }
 
-void rt_rans_learn(const uint32_t count[RT_RANS_SYMBOLS], rt_rans_model *out)
+void rt_rans_learn(const uint32_t count[RT_RANS_SYMBOLS], int m,
+                   rt_rans_model *out)
 {
   uint32_t freq[RT_RANS_SYMBOLS] = {0}, used = 0;
   double total = 0.0;
@@ -40,7 +56,7 @@ void rt_rans_learn(const uint32_t count[RT_RANS_SYMBOLS], rt_rans_model *out)
   for (int s = 0; s < RT_RANS_SYMBOLS; s++)
     used += freq[s];
   freq[max] += RT_RANS_SCALE - used;
-  fill_slots(freq, out);
+  fill(freq, m, out);
 }
 
 /** A frequency takes 1 byte if below 224, otherwise 2; a 0 is followed by the
@@ -48,11 +64,12 @@ void rt_rans_learn(const uint32_t count[RT_RANS_SYMBOLS], rt_rans_model *out)
 rt_err rt_rans_store(const rt_rans_model *model, rt_bytes *out)
 {
   for (unsigned s = 0; s < RT_RANS_SYMBOLS; s++) {
-    const unsigned f = freq_of(model, s);
+    const unsigned f = rt_rans_freq(model->symbol[s]);
     unsigned char code[2] = {(unsigned char)f, 0};
     size_t n = 1;
     if (f == 0) {
-      while (s + 1 < RT_RANS_SYMBOLS && freq_of(model, s + 1) == 0) {
+      while (s + 1 < RT_RANS_SYMBOLS &&
+             rt_rans_freq(model->symbol[s + 1]) == 0) {
         s++;
         code[1]++;
       }
@@ -68,7 +85,7 @@ rt_err rt_rans_store(const rt_rans_model *model, rt_bytes *out)
 }
 
 rt_err rt_rans_load(const unsigned char *data, size_t n, size_t *at,
-                    const char *name, rt_rans_model *out)
+                    const char *name, int m, rt_rans_model *out)
 {
   uint32_t freq[RT_RANS_SYMBOLS] = {0}, sum = 0;
   for (int s = 0; s < RT_RANS_SYMBOLS; s++) {
@@ -89,25 +106,8 @@ rt_err rt_rans_load(const unsigned char *data, size_t n, size_t *at,
            RT_ERR_DATA,
            "%s: a model's frequencies add up to %u, expected %d with an escape",
            name, sum, RT_RANS_SCALE);
-  fill_slots(freq, out);
+  fill(freq, m, out);
   return RT_OK;
-}
-
-void rt_rans_numbers_init(int m, rt_rans_numbers *out)
-{
-  RT_ASSERT(m >= 0 && m < 8);
-  const uint32_t plain = 2U << m; // symbols that represent the number itself
-  for (uint32_t s = 0; s < RT_RANS_SYMBOLS; s++) {
-    out->first[s] = s;
-    out->n_raw[s] = 0;
-    if (s < plain)
-      continue;
-    const uint32_t n_raw = ((s - plain) >> m) + 1;
-    const uint32_t top = (1U << m) | ((s - plain) & ((1U << m) - 1));
-    const bool fits = n_raw + (uint32_t)m < 32;
-    out->n_raw[s] = (uint8_t)(fits ? n_raw : 64);
-    out->first[s] = fits ? top << n_raw : 0;
-  }
 }
 
 static rt_err put_bits(rt_rans_out *out, uint64_t value, int n)
@@ -126,16 +126,16 @@ static rt_err put_bits(rt_rans_out *out, uint64_t value, int n)
 
 static rt_err put_symbol(rt_rans_out *out, const rt_rans_model *m, unsigned s)
 {
-  const bool escaped = freq_of(m, s) == 0 || s == RT_RANS_ESCAPE;
+  const bool escaped = rt_rans_freq(m->symbol[s]) == 0 || s == RT_RANS_ESCAPE;
   const unsigned coded = escaped ? (unsigned)RT_RANS_ESCAPE : s;
   if (out->n_op == out->room) {
     const size_t room = 2 * out->room + 4096;
-    uint32_t *const more = realloc(out->op, room * sizeof *more);
+    rt_rans_symbol *const more = realloc(out->op, room * sizeof *more);
     RT_CHECK(more != NULL, RT_ERR_MEM, "%zu symbols of a row", room);
     out->op = more;
     out->room = room;
   }
-  out->op[out->n_op++] = m->code[coded];
+  out->op[out->n_op++] = m->symbol[coded];
   return escaped ? put_bits(out, s, 8) : RT_OK;
 }
 
@@ -166,14 +166,14 @@ static unsigned char *encode(const rt_rans_out *out, unsigned char *end)
 {
   uint32_t x[2] = {rt_rans_low, rt_rans_low};
   for (size_t i = out->n_op; i-- > 0;) {
-    const uint32_t freq = out->op[i] >> 16, cum = out->op[i] & 0xFFFF;
+    const uint32_t freq = rt_rans_freq(out->op[i]);
     uint32_t s = x[i & 1];
     if (s >= (uint64_t)freq << (32 - RT_RANS_BITS)) {
       *--end = (unsigned char)(s >> 8);
       *--end = (unsigned char)s;
       s >>= 16;
     }
-    x[i & 1] = (s / freq << RT_RANS_BITS) + s % freq + cum;
+    x[i & 1] = (s / freq << RT_RANS_BITS) + s % freq + rt_rans_sum(out->op[i]);
   }
   for (int i = 1; i >= 0; i--)
     for (int shift = 24; shift >= 0; shift -= 8)

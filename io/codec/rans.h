@@ -20,32 +20,52 @@ enum {
 };
 static const uint32_t rt_rans_low = 1U << 16; /**< lower bound of a state */
 
-/** Frequencies of the symbols, in units of 1 / RT_RANS_SCALE. */
+/** What a symbol means, in one word, as decoding waits for memory: its
+ *  frequency in units of 1 / RT_RANS_SCALE, the sum of those before it, and of
+ *  the numbers that it stands for the first one and the number of raw bits. */
+typedef uint64_t rt_rans_symbol;
+enum {
+  RT_RANS_FREQ_AT = 12, /**< the sum before it has the bits below */
+  RT_RANS_RAW_AT = 25,
+  RT_RANS_ODD_AT = 31, /**< an escape, or it stands for no number */
+  RT_RANS_FIRST_AT = 32
+};
+static inline uint32_t rt_rans_sum(rt_rans_symbol s)
+{
+  return (uint32_t)s & (RT_RANS_SCALE - 1);
+}
+static inline uint32_t rt_rans_freq(rt_rans_symbol s)
+{
+  return (uint32_t)(s >> RT_RANS_FREQ_AT) & (2 * RT_RANS_SCALE - 1);
+}
+static inline int rt_rans_n_raw(rt_rans_symbol s)
+{
+  return (int)(s >> RT_RANS_RAW_AT) & 63;
+}
+static inline uint32_t rt_rans_first(rt_rans_symbol s)
+{
+  return (uint32_t)(s >> RT_RANS_FIRST_AT);
+}
+
+/** Symbols of numbers of one precision. */
 typedef struct rt_rans_model {
-  uint32_t code[RT_RANS_SYMBOLS]; /**< frequency << 16 | sum of the frequencies
-                                     before it */
-  uint8_t slot[RT_RANS_SCALE];    /**< symbol of a slot */
+  uint8_t slot[RT_RANS_SCALE]; /**< symbol of a slot */
+  rt_rans_symbol symbol[RT_RANS_SYMBOLS];
 } rt_rans_model;
 
-/** For numbers with precision \a m: the first number of each symbol and its
- *  number of raw bits; more than 32 of these mark an unused symbol. */
-typedef struct rt_rans_numbers {
-  uint32_t first[RT_RANS_SYMBOLS];
-  uint8_t n_raw[RT_RANS_SYMBOLS];
-} rt_rans_numbers;
-void rt_rans_numbers_init(int m, rt_rans_numbers *out);
-
-/** Frequencies from counts; all counts may be 0. */
-void rt_rans_learn(const uint32_t count[RT_RANS_SYMBOLS], rt_rans_model *out);
+/** Frequencies from counts of the symbols of numbers with precision \a m; all
+ *  counts may be 0. */
+void rt_rans_learn(const uint32_t count[RT_RANS_SYMBOLS], int m,
+                   rt_rans_model *out);
 RT_MUST rt_err rt_rans_store(const rt_rans_model *model, rt_bytes *out);
 /** Read a model from untrusted bytes of rt_rans_store() at *at, which is
  *  advanced. */
 RT_MUST rt_err rt_rans_load(const unsigned char *data, size_t n, size_t *at,
-                            const char *name, rt_rans_model *out);
+                            const char *name, int m, rt_rans_model *out);
 
 /** A writer.  It buffers symbols, which are coded from last to first. */
 typedef struct rt_rans_out {
-  uint32_t *op; // owned [n_op <= room]: freq << 16 | cum
+  rt_rans_symbol *op; // owned [n_op <= room]
   size_t n_op, room;
   rt_bytes bits; // owned; raw bits, lowest first
   uint64_t pending;
@@ -115,18 +135,18 @@ typedef enum rt_rans_rest {
   RT_RANS_GOES_ON /**< there is a next one */
 } rt_rans_rest;
 
-/** Remove the symbol of \a code, which has the slot, from *state.  Without an
+/** Remove the symbol \a s, which has the slot, from *state.  Without an
  *  unpredictable branch: the next word is always loaded. */
-static inline void rt_rans_drop(rt_rans_in *in, uint32_t *state, uint32_t code,
-                                rt_rans_rest rest)
+static inline void rt_rans_drop(rt_rans_in *in, uint32_t *state,
+                                rt_rans_symbol s, rt_rans_rest rest)
 {
   static const unsigned char none[2] = {0};
   const bool sure = rest == RT_RANS_GOES_ON;
   const bool at_end = !sure && in->word == in->word_end;
   const unsigned char *const w = at_end ? none : in->word;
   const uint32_t word = (uint32_t)w[0] | (uint32_t)w[1] << 8;
-  const uint32_t x = (code >> 16) * (*state >> RT_RANS_BITS) +
-                     rt_rans_slot(*state) - (code & 0xFFFF);
+  const uint32_t x = rt_rans_freq(s) * (*state >> RT_RANS_BITS) +
+                     rt_rans_slot(*state) - rt_rans_sum(s);
   const bool low = x < rt_rans_low;
   if (!sure)
     in->bad |= low & at_end;
@@ -134,30 +154,39 @@ static inline void rt_rans_drop(rt_rans_in *in, uint32_t *state, uint32_t code,
   in->word += (low && !at_end) ? 2 : 0;
 }
 
-/** Complete the number that starts with \a symbol; less than 2^33 for any
- *  input. */
-static inline uint64_t rt_rans_number(rt_rans_in *in, unsigned symbol,
-                                      const rt_rans_numbers *numbers)
+/** Complete the number that starts with the symbol at \a i of a model; less
+ *  than 2^33 for any input. */
+static inline uint64_t rt_rans_number(rt_rans_in *in,
+                                      const rt_rans_model *model, unsigned i)
 {
-  if (symbol == RT_RANS_ESCAPE)
-    symbol = rt_rans_bits(in, 8);
-  const int n_raw = numbers->n_raw[symbol];
-  if (n_raw > 32) {
-    in->bad = true;
-    return 0;
+  rt_rans_symbol s = model->symbol[i];
+  if (s >> RT_RANS_ODD_AT & 1) {
+    if (i == RT_RANS_ESCAPE)
+      s = model->symbol[rt_rans_bits(in, 8)];
+    if (rt_rans_n_raw(s) > 32) {
+      in->bad = true;
+      return 0;
+    }
   }
-  return (uint64_t)numbers->first[symbol] + rt_rans_bits(in, n_raw);
+  return (uint64_t)rt_rans_first(s) + rt_rans_bits(in, rt_rans_n_raw(s));
+}
+
+/** Take a number with \a model from one of the states. */
+static inline uint64_t rt_rans_take_from(rt_rans_in *in, uint32_t *state,
+                                         const rt_rans_model *model,
+                                         rt_rans_rest rest)
+{
+  const unsigned i = model->slot[rt_rans_slot(*state)];
+  rt_rans_drop(in, state, model->symbol[i], rest);
+  return rt_rans_number(in, model, i);
 }
 
 /** Read a number written by rt_rans_put(), using the next of the two states. */
-static inline uint64_t rt_rans_take(rt_rans_in *in, const rt_rans_model *model,
-                                    const rt_rans_numbers *numbers)
+static inline uint64_t rt_rans_take(rt_rans_in *in, const rt_rans_model *model)
 {
   uint32_t *const state = &in->x[in->turn];
-  const unsigned symbol = model->slot[rt_rans_slot(*state)];
   in->turn ^= 1;
-  rt_rans_drop(in, state, model->code[symbol], RT_RANS_MAY_END);
-  return rt_rans_number(in, symbol, numbers);
+  return rt_rans_take_from(in, state, model, RT_RANS_MAY_END);
 }
 
 #endif

@@ -123,6 +123,15 @@ RT_MUST rt_err rt_logits_record_bytes(const rt_logits *ds, int64_t row,
  *  Thread-safe. */
 RT_MUST rt_err rt_logits_decode(const rt_logits *ds, int64_t row,
                                 const rt_bytes *record, rt_logits_row *out);
+enum { RT_LOGITS_AT_ONCE = 16 };
+/** How many rows are best read at once, up to RT_LOGITS_AT_ONCE, for speed in
+ * reasonable memory. */
+int rt_logits_at_once(const rt_logits *ds);
+/** The same as rt_logits_read() of \a n <= rt_logits_at_once() rows; if
+ *  records [n] is not NULL, as rt_logits_decode() of those. */
+RT_MUST rt_err rt_logits_read_all(const rt_logits *ds, const int64_t *rows,
+                                  int n, const rt_bytes *records,
+                                  rt_logits_row *out);
 /** Compare the SHA-256 of the whole file of shard \a i_shard with the manifest.
  *  Thread-safe; RT_OK for a shard that does not exist yet. */
 RT_MUST rt_err rt_logits_verify_shard(const rt_logits *ds, int64_t i_shard);

@@ -192,19 +192,23 @@ rt_err rt_logits_read_record(const rt_logits *ds, int64_t row, rt_bytes *out)
   return check_record(&x, row, out);
 }
 
-static rt_err decode(const rt_logits *ds, const found *x, int64_t row,
-                     const rt_bytes *bytes, rt_logits_row *out)
+static rt_err borrow(const rt_logits *ds, const found *x, rt_logits_loan *loan)
 {
-  RT_TRY(check_record(x, row, bytes));
-  char name[RT_PATH_MAX + 32];
   const rt_logits_tables tables = {.i_shard = x->i_shard,
                                    .spec = &ds->spec,
                                    .data = x->place->tables,
                                    .n = x->place->n_table_bytes,
                                    .path = x->place->path};
+  return rt_logits_cache_get(ds->decoders, &tables, loan);
+}
+
+static rt_err decode(const rt_logits *ds, const found *x, int64_t row,
+                     const rt_bytes *bytes, rt_logits_row *out)
+{
+  char name[RT_PATH_MAX + 32];
   rt_logits_loan loan;
   snprintf(name, sizeof name, "%s, row %lld", x->place->path, (long long)row);
-  RT_TRY(rt_logits_cache_get(ds->decoders, &tables, &loan));
+  RT_TRY(borrow(ds, x, &loan));
   const rt_err err =
       rt_codec_decode(loan.codec, bytes->data, bytes->n, name, out);
   rt_logits_cache_put(ds->decoders, &loan);
@@ -216,19 +220,82 @@ rt_err rt_logits_decode(const rt_logits *ds, int64_t row,
 {
   found x = {0};
   RT_TRY(find(ds, row, &x));
+  RT_TRY(check_record(&x, row, record));
   return decode(ds, &x, row, record, out);
 }
 
 rt_err rt_logits_read(const rt_logits *ds, int64_t row, rt_logits_row *out)
 {
   rt_bytes bytes = {0};
-  found x = {0};
-  rt_err err = find(ds, row, &x);
+  rt_err err = rt_logits_read_record(ds, row, &bytes);
   if (err == RT_OK)
-    err = fetch(ds, &x, &bytes);
-  if (err == RT_OK)
-    err = decode(ds, &x, row, &bytes, out);
+    err = rt_logits_decode(ds, row, &bytes, out);
   rt_bytes_clear(&bytes);
+  return err;
+}
+
+int rt_logits_at_once(const rt_logits *ds)
+{
+  static_assert((int)RT_LOGITS_AT_ONCE == (int)RT_CODEC_AT_ONCE, "as many");
+  const int64_t most = INT64_C(16) << 20;
+  int64_t record, tokens, entries;
+  rt_logits_row_memory(ds, &record, &tokens, &entries);
+  const int64_t n = most / (record + entries + 1);
+  const int best = rt_codec_at_once(ds->spec.kind);
+  return n < 1 ? 1 : n < best ? (int)n : best;
+}
+
+/** One of the rows that are read at once. */
+typedef struct reading {
+  found x;
+  rt_bytes own;           // owned: the record, if it is read here
+  const rt_bytes *record; // borrowed
+  rt_logits_loan loan;    // codec: NULL without one
+} reading;
+
+static rt_err prepare(const rt_logits *ds, int64_t row, const rt_bytes *given,
+                      reading *out)
+{
+  RT_TRY(find(ds, row, &out->x));
+  if (given == NULL)
+    RT_TRY(fetch(ds, &out->x, &out->own));
+  out->record = given != NULL ? given : &out->own;
+  RT_TRY(check_record(&out->x, row, out->record));
+  return borrow(ds, &out->x, &out->loan);
+}
+
+static rt_err decode_readings(const rt_logits *ds, const int64_t *rows, int n,
+                              const reading *r, rt_logits_row *out)
+{
+  rt_codec_record records[RT_LOGITS_AT_ONCE] = {0};
+  for (int i = 0; i < n; i++)
+    records[i] = (rt_codec_record){.codec = r[i].loan.codec,
+                                   .data = r[i].record->data,
+                                   .n = r[i].record->n,
+                                   .name = r[i].x.place->path,
+                                   .row = &out[i]};
+  if (rt_codec_decode_all(records, n) == RT_OK)
+    return RT_OK;
+  for (int i = 0; i < n; i++) // which one is it?
+    RT_TRY(decode(ds, &r[i].x, rows[i], r[i].record, &out[i]));
+  return RT_OK;
+}
+
+rt_err rt_logits_read_all(const rt_logits *ds, const int64_t *rows, int n,
+                          const rt_bytes *records, rt_logits_row *out)
+{
+  reading r[RT_LOGITS_AT_ONCE] = {0};
+  rt_err err = RT_OK;
+  RT_ASSERT(n <= RT_LOGITS_AT_ONCE);
+  for (int i = 0; i < n && err == RT_OK; i++)
+    err = prepare(ds, rows[i], records != NULL ? &records[i] : NULL, &r[i]);
+  if (err == RT_OK)
+    err = decode_readings(ds, rows, n, r, out);
+  for (int i = 0; i < n; i++) {
+    if (r[i].loan.codec != NULL)
+      rt_logits_cache_put(ds->decoders, &r[i].loan);
+    rt_bytes_clear(&r[i].own);
+  }
   return err;
 }
 

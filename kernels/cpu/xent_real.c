@@ -61,14 +61,17 @@ static double dot_of(const k_xent_stats_args *a, const real *z, int64_t n,
     return 0.0;
   const int32_t *const ids = (const int32_t *)a->ids.data + r * a->ids.ld;
   const real *const t = k_row_of(&a->t, r);
-  double dot[4] = {0.0}; // independent sums
+  double dot[8] = {0.0}; // independent sums
   int32_t i = 0;
-  for (; i + 4 <= count; i += 4)
-    for (int k = 0; k < 4; k++)
+  for (; i + 8 <= count; i += 8) {
+#pragma omp simd
+    for (int k = 0; k < 8; k++)
       dot[k] += part_of(t[i + k], logit_of(z, n, ids[i + k] - a->v0));
-  for (; i < count; i++)
-    dot[0] += part_of(t[i], logit_of(z, n, ids[i] - a->v0));
-  return (dot[0] + dot[1]) + (dot[2] + dot[3]);
+  }
+  for (int k = 0; i < count; i++, k++)
+    dot[k] += part_of(t[i], logit_of(z, n, ids[i] - a->v0));
+  return ((dot[0] + dot[1]) + (dot[2] + dot[3])) +
+         ((dot[4] + dot[5]) + (dot[6] + dot[7]));
 }
 
 K_KERNEL(k_xent_stats_cpu_f32, k_xent_stats_cpu_f64, k_xent_stats_cpu_bf16)

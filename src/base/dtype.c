@@ -120,6 +120,9 @@ void rt_dtype_convert(void *to, rt_dtype to_type, const void *from,
   else if (to_type == RT_BF16 && from_type == RT_F32)
     for (size_t i = 0; i < n; i++)
       ((rt_bf16 *)to)[i] = rt_bf16_put(((const float *)from)[i]);
+  else if (to_type == RT_F32 && from_type == RT_F64)
+    for (size_t i = 0; i < n; i++)
+      ((float *)to)[i] = (float)((const double *)from)[i];
   else
     for (size_t i = 0; i < n; i++)
       store(to, to_type, i, load(from, from_type, i));

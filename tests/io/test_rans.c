@@ -19,7 +19,7 @@ static uint32_t number(uint64_t i, uint32_t below)
 
 static unsigned freq_of(const rt_rans_model *m, int symbol)
 {
-  return m->code[symbol] >> 16;
+  return rt_rans_freq(m->symbol[symbol]);
 }
 
 /** Frequencies fill the scale, each slot is its symbol's, and the escape is
@@ -28,7 +28,7 @@ static void check_model(const rt_rans_model *m)
 {
   uint32_t sum = 0;
   for (int s = 0; s < RT_RANS_SYMBOLS; s++) {
-    CU_ASSERT_EQUAL(m->code[s] & 0xFFFF, sum);
+    CU_ASSERT_EQUAL(rt_rans_sum(m->symbol[s]), sum % RT_RANS_SCALE);
     for (uint32_t i = 0; i < freq_of(m, s); i++)
       CU_ASSERT_EQUAL_FATAL(m->slot[sum + i], s);
     sum += freq_of(m, s);
@@ -38,7 +38,7 @@ static void check_model(const rt_rans_model *m)
 }
 
 /** No symbol, one, 2^k of the same count, all, one of many and few. */
-static void make_model(int kind, rt_rans_model *m)
+static void make_model(int kind, int bits, rt_rans_model *m)
 {
   uint32_t count[RT_RANS_SYMBOLS] = {0};
   for (int s = 0; s < RT_RANS_SYMBOLS; s++)
@@ -52,7 +52,7 @@ static void make_model(int kind, rt_rans_model *m)
       count[s] = number((uint64_t)(1000 * kind + s), 4) == 0
                      ? number((uint64_t)(999 * kind + s), 1000)
                      : 0;
-  rt_rans_learn(count, m);
+  rt_rans_learn(count, bits, m);
   for (int s = 0; s < RT_RANS_ESCAPE; s++)
     CU_ASSERT_EQUAL(freq_of(m, s) > 0, count[s] > 0);
 }
@@ -63,22 +63,22 @@ static void test_models(void)
   for (int kind = 0; kind < 20; kind++) {
     rt_bytes b = {0};
     size_t at = 0;
-    make_model(kind, &m);
+    make_model(kind, kind % 8, &m);
     check_model(&m);
     RT_OKAY(rt_rans_store(&m, &b));
-    RT_OKAY(rt_rans_load(b.data, b.n, &at, "x", &again));
+    RT_OKAY(rt_rans_load(b.data, b.n, &at, "x", kind % 8, &again));
     CU_ASSERT_EQUAL(at, b.n);
     CU_ASSERT_EQUAL(memcmp(&m, &again, sizeof m), 0);
     for (size_t n = 0; n < b.n; n++) {
       at = 0;
-      RT_FAILS(rt_rans_load(b.data, n, &at, "the_tables", &again), RT_ERR_DATA,
-               "the_tables: ");
+      RT_FAILS(rt_rans_load(b.data, n, &at, "the_tables", 2, &again),
+               RT_ERR_DATA, "the_tables: ");
     }
     rt_bytes_clear(&b);
   }
-  make_model(1, &m); // all but the escape's share and 0 to 7 is 7's
+  make_model(1, 2, &m); // all but the escape's share and 0 to 7 is 7's
   CU_ASSERT_EQUAL(freq_of(&m, 7), RT_RANS_SCALE - RT_RANS_LEAST);
-  make_model(0, &m);
+  make_model(0, 2, &m);
   CU_ASSERT_EQUAL(freq_of(&m, RT_RANS_ESCAPE), RT_RANS_SCALE);
 }
 
@@ -100,7 +100,7 @@ static void test_bad_models(void)
              {sum_high, 5, "add up to"}};
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     size_t at = 0;
-    RT_FAILS(rt_rans_load(bad[i].data, bad[i].n, &at, "x", &m), RT_ERR_DATA,
+    RT_FAILS(rt_rans_load(bad[i].data, bad[i].n, &at, "x", 2, &m), RT_ERR_DATA,
              bad[i].says);
   }
 }
@@ -109,17 +109,22 @@ static void test_bad_models(void)
 static void test_numbers(void)
 {
   for (int m = 0; m < 8; m++) {
-    rt_rans_numbers x;
-    rt_rans_numbers_init(m, &x);
+    static rt_rans_model model;
+    const rt_rans_symbol *const x = model.symbol;
+    make_model(11, m, &model);
     for (unsigned s = 0; s < 2U << m && s < RT_RANS_SYMBOLS; s++) {
-      CU_ASSERT_EQUAL(x.first[s], s);
-      CU_ASSERT_EQUAL(x.n_raw[s], 0);
+      CU_ASSERT_EQUAL(rt_rans_first(x[s]), s);
+      CU_ASSERT_EQUAL(rt_rans_n_raw(x[s]), 0);
     }
     uint64_t next = 0; // no number is left out, none has two symbols
-    for (int s = 0; s < RT_RANS_SYMBOLS && x.n_raw[s] <= 32; s++) {
-      CU_ASSERT_EQUAL(x.first[s], next);
-      next = x.first[s] + (UINT64_C(1) << x.n_raw[s]);
+    int s = 0;
+    for (; s < RT_RANS_SYMBOLS && rt_rans_n_raw(x[s]) <= 32; s++) {
+      CU_ASSERT_EQUAL(rt_rans_first(x[s]), next);
+      CU_ASSERT_EQUAL(x[s] >> RT_RANS_ODD_AT & 1, s == RT_RANS_ESCAPE);
+      next = rt_rans_first(x[s]) + (UINT64_C(1) << rt_rans_n_raw(x[s]));
     }
+    for (; s < RT_RANS_SYMBOLS; s++)
+      CU_ASSERT_EQUAL(x[s] >> RT_RANS_ODD_AT & 1, 1);
     CU_ASSERT(next >= (m <= 2 ? UINT64_C(1) << 31 : 256));
   }
 }
@@ -153,12 +158,10 @@ static int take_all(int kind, const rt_rans_model *models, int m, int n,
                     const rt_bytes *b, rt_err *err)
 {
   rt_rans_in in;
-  rt_rans_numbers numbers;
   int wrong = 0;
-  rt_rans_numbers_init(m, &numbers);
   *err = rt_rans_open(b->data, b->n, "the_row", &in);
   for (int i = 0; i < n && *err == RT_OK; i++)
-    wrong += rt_rans_take(&in, &models[i % 2], &numbers) != value(kind, i, m);
+    wrong += rt_rans_take(&in, &models[i % 2]) != value(kind, i, m);
   if (*err == RT_OK)
     *err = rt_rans_close(&in, "the_row");
   return wrong;
@@ -172,8 +175,8 @@ static void test_streams(void)
   for (int kind = 0; kind < 4; kind++)
     for (int first = 0; first < 12; first += 3)
       for (int m = 0; m < 6; m++) {
-        make_model(first, &models[0]);
-        make_model(first + 8, &models[1]);
+        make_model(first, m, &models[0]);
+        make_model(first + 8, m, &models[1]);
         for (int l = 0; l < 6; l++) {
           rt_bytes b = {0};
           rt_err err;
@@ -195,8 +198,8 @@ static void test_cut(void)
   static rt_rans_model models[2];
   rt_bytes b = {0};
   rt_err err;
-  make_model(8, &models[0]);
-  make_model(14, &models[1]);
+  make_model(8, 2, &models[0]);
+  make_model(14, 2, &models[1]);
   put_all(3, models, 2, 100, &b);
   const size_t n = b.n;
   for (b.n = 0; b.n < n; b.n++) {
@@ -224,7 +227,7 @@ static void test_size(void)
     static rt_rans_model models[2];
     rt_bytes b = {0};
     rt_rans_out out = {0};
-    make_model(2 + k, &models[0]);
+    make_model(2 + k, 6, &models[0]);
     models[1] = models[0];
     for (int i = 0; i < N; i++)
       RT_OKAY(rt_rans_put(&out, models, 0, number((uint64_t)i, 1U << k), 6));

@@ -27,6 +27,13 @@ size_t rt_batch_bytes(const rt_rows *from, int64_t n_rows)
   return s.bytes;
 }
 
+int64_t rt_batch_at_once(const rt_rows *from, int64_t n_rows)
+{
+  const int64_t best =
+      from->dataset != NULL ? rt_logits_at_once(from->dataset) : 1;
+  return best < n_rows ? best : n_rows;
+}
+
 rt_err rt_batch_create(const rt_rows *from, int64_t n_rows, rt_batch **out)
 {
   rt_bundle s = {.bytes = rt_batch_bytes(from, n_rows)};
@@ -36,6 +43,7 @@ rt_err rt_batch_create(const rt_rows *from, int64_t n_rows, rt_batch **out)
   b->n_rows = n_rows;
   b->seq = from->seq;
   b->from = *from;
+  b->at_once = rt_batch_at_once(from, n_rows);
   RT_TRY(rt_bundle_alloc(&s, "a batch of rows"));
   b->block = s.block;
   lay_out(b, &s);
@@ -100,23 +108,30 @@ static rt_err compare_tokens(const rt_batch *b, int64_t r,
   return RT_OK;
 }
 
-/** Get the whole row, or the piece of it that the deck requests.  \a record:
- *  already read; NULL: read it here. */
-static rt_err get_logits(rt_batch *b, int64_t r, const rt_bytes *record)
+/** Read the entries of rows [first, first + n).  \a records: already read;
+ * NULL: read them here. */
+static rt_err read_logits(rt_batch *b, int64_t first, int64_t n,
+                          const rt_bytes *records)
+{
+  int64_t rows[RT_LOGITS_AT_ONCE];
+  for (int64_t r = 0; r < n; r++)
+    rows[r] = rt_rows_in_dataset(&b->from, b->row[first + r]);
+  return rt_logits_read_all(b->from.dataset, rows, (int)n,
+                            records != NULL ? records + first : NULL,
+                            b->logits + first);
+}
+
+/** Keep the whole row, or the piece of it that the deck requests. */
+static rt_err cut_logits(rt_batch *b, int64_t r)
 {
   rt_logits_row *const row = &b->logits[r];
-  const int64_t i = rt_rows_in_dataset(&b->from, b->row[r]);
   const int64_t first =
       b->from.pieces > 0 ? b->row[r] % b->from.pieces * b->seq : 0;
-  if (record != NULL)
-    RT_TRY(rt_logits_decode(b->from.dataset, i, record, row));
-  else
-    RT_TRY(rt_logits_read(b->from.dataset, i, row));
   RT_CHECK(b->from.pieces > 0 ? row->n_tokens >= first + b->seq
                               : row->n_tokens == b->seq,
            RT_ERR_DATA, "%s: row %lld has %lld tokens, data.seq is %lld%s",
-           b->from.folder, (long long)i, (long long)row->n_tokens,
-           (long long)b->seq,
+           b->from.folder, (long long)rt_rows_in_dataset(&b->from, b->row[r]),
+           (long long)row->n_tokens, (long long)b->seq,
            b->from.pieces > 0 ? ", which this piece needs from where it starts"
                               : "");
   if (b->from.pieces > 0)
@@ -125,13 +140,12 @@ static rt_err get_logits(rt_batch *b, int64_t r, const rt_bytes *record)
                                : RT_OK;
 }
 
-static rt_err fill_row(rt_batch *b, rt_part part, int64_t r,
-                       const rt_bytes *record, uint32_t *scratch)
+static rt_err fill_row(rt_batch *b, rt_part part, int64_t r, uint32_t *scratch)
 {
   const bool from_dataset = part == RT_TRAIN && b->from.dataset != NULL;
   const bool masked = b->from.mask_documents;
   if (from_dataset)
-    RT_TRY(get_logits(b, r, record));
+    RT_TRY(cut_logits(b, r));
   // pieces: the rows of the corpus are divided differently and only its hash is
   // known
   const bool in_corpus =
@@ -152,6 +166,8 @@ static rt_err fill_row(rt_batch *b, rt_part part, int64_t r,
 /** Row \a to gets the memory for entries of row \a from, which are done. */
 static void pass_memory(rt_logits_row *from, rt_logits_row *to)
 {
+  if (from == to)
+    return;
   to->ids = from->ids;
   to->logp = from->logp;
   to->cap_entries = from->cap_entries;
@@ -160,32 +176,47 @@ static void pass_memory(rt_logits_row *from, rt_logits_row *to)
   from->cap_entries = from->n_entries = 0;
 }
 
-/** Fill row \a r of \a n. */
+/** Fill row \a r of \a n, whose entries were read, and tell of it. */
 static rt_err fill_and_tell(rt_batch *b, int64_t r, int64_t n,
-                            const rt_bytes *record, uint32_t *scratch)
+                            uint32_t *scratch)
 {
-  RT_TRY(fill_row(b, RT_TRAIN, r, record, scratch));
+  RT_TRY(fill_row(b, RT_TRAIN, r, scratch));
+  if (b->on_row == NULL)
+    return RT_OK;
   RT_TRY(b->on_row(b->on_row_self, b, r));
-  if (n > 1)
-    pass_memory(&b->logits[r], &b->logits[(r + 1) % n]);
+  const int64_t next = r + b->at_once;
+  pass_memory(&b->logits[r], &b->logits[next < n ? next : r % b->at_once]);
+  return RT_OK;
+}
+
+/** Fill all rows. */
+static rt_err fill(rt_batch *b, rt_part part, int64_t n_rows,
+                   const rt_bytes *records, uint32_t *scratch)
+{
+  const bool from_dataset = part == RT_TRAIN && b->from.dataset != NULL;
+  if (!from_dataset) {
+    for (int64_t r = 0; r < n_rows; r++)
+      RT_TRY(fill_row(b, part, r, scratch));
+    return RT_OK;
+  }
+  for (int64_t r = 0; r < n_rows; r++) {
+    const int64_t left = n_rows - r;
+    if (r % b->at_once == 0)
+      RT_TRY(read_logits(b, r, left < b->at_once ? left : b->at_once, records));
+    RT_TRY(fill_and_tell(b, r, n_rows, scratch));
+  }
   return RT_OK;
 }
 
 rt_err rt_batch_fill(rt_batch *b, rt_part part, const int64_t *rows,
                      int64_t n_rows, const rt_bytes *records)
 {
-  const bool tell =
-      b->on_row != NULL && part == RT_TRAIN && b->from.dataset != NULL;
   uint32_t *scratch = malloc((size_t)(b->from.seq + 1) * sizeof *scratch);
   RT_CHECK(scratch != NULL, RT_ERR_MEM, "a row of %lld ids",
            (long long)b->from.seq);
-  rt_err err = RT_OK;
-  for (int64_t r = 0; err == RT_OK && r < n_rows; r++) {
+  for (int64_t r = 0; r < n_rows; r++)
     b->row[r] = rows[r];
-    const rt_bytes *const record = records != NULL ? &records[r] : NULL;
-    err = tell ? fill_and_tell(b, r, n_rows, record, scratch)
-               : fill_row(b, part, r, record, scratch);
-  }
+  const rt_err err = fill(b, part, n_rows, records, scratch);
   free(scratch);
   return err;
 }

@@ -23,15 +23,18 @@ struct rt_batch {
   int32_t *doc_start;    /**< [N], 0 unless data.mask_documents */
   float *weight;         /**< [N] */
   rt_logits_row *logits; /**< [n_rows] with a dataset, else NULL */
-  rt_row_fn *on_row; /**< for rows of the dataset; NULL: none.  All rows of the
-                        batch share memory for ids and logp, which are gone
-                        when it returns */
-  void *on_row_self; // borrowed
-  int slot;          /**< number of this batch among those of a feed */
+  int64_t at_once;       /**< rows of the dataset that are read at once */
+  rt_row_fn *on_row;     /**< for rows of the dataset; NULL: none.  at_once rows
+                            have     memory for ids and logp, which pass it to the
+                            next     ones     when it returns */
+  void *on_row_self;     // borrowed
+  int slot;              /**< number of this batch among those of a feed */
 };
 
 /** Memory in bytes of a batch, without the rows of a dataset. */
 size_t rt_batch_bytes(const rt_rows *from, int64_t n_rows);
+/** Rows of the dataset that a batch reads at once; 1 without one. */
+int64_t rt_batch_at_once(const rt_rows *from, int64_t n_rows);
 RT_MUST rt_err rt_batch_create(const rt_rows *from, int64_t n_rows,
                                rt_batch **out);
 /** Fill with these \a rows of a part.  \a records [n_rows]: their records of

@@ -205,10 +205,12 @@ double rt_feed_memory(const rt_feed_spec *spec)
     return batches;
   rt_logits_row_memory(spec->rows.dataset, &record, &tokens, &entries);
   const double rows = RT_FEED_SLOTS * (double)spec->micro_rows;
+  const double at_once =
+      (double)rt_batch_at_once(&spec->rows, spec->micro_rows);
   // records held at the same time
-  const double records = sharers_of(spec) != NULL ? rows : 1.0;
+  const double records = sharers_of(spec) != NULL ? rows : at_once;
   // rows that hold entries at the same time
-  const double full = spec->on_row != NULL ? RT_FEED_SLOTS : rows;
+  const double full = spec->on_row != NULL ? RT_FEED_SLOTS * at_once : rows;
   return batches + rows * (double)tokens + full * (double)entries +
          records * (double)record;
 }

@@ -9,18 +9,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-rt_err rt_target_store_init(rt_target_store *s, rt_dev *dev)
+static rt_err reserve(rt_target_store *s)
 {
   const int64_t n = s->n, k = s->k;
-  s->dev = dev;
-  RT_TRY(rt_arena_create("targets", &s->arena));
   RT_TRY(rt_arena_reserve(s->arena, "count", RT_I32, n, 1, &s->count));
   RT_TRY(rt_arena_reserve(s->arena, "ids", RT_I32, n, k, &s->ids));
   RT_TRY(
       rt_arena_reserve(s->arena, "target probabilities", s->type, n, k, &s->t));
+  return rt_arena_reserve(s->arena, "entropies", RT_F64, n, 1, &s->entropy);
+}
+
+/** The device reads the host's arrays of \a slot. */
+static void show(rt_target_store *s, int slot)
+{
+  const int64_t n = s->n, k = s->k, at = slot * n;
+  const size_t of_t = (size_t)(at * k) * rt_dtype_size(s->type);
+  s->count = rt_view_of(s->h_count + at, RT_I32, n, 1);
+  s->ids = rt_view_of(s->h_ids + at * k, RT_I32, n, k);
+  s->t = rt_view_of((char *)s->h_t + of_t, s->type, n, k);
+  s->entropy = rt_view_of(s->h_entropy + at, RT_F64, n, 1);
+}
+
+rt_err rt_target_store_init(rt_target_store *s, rt_dev *dev)
+{
+  s->dev = dev;
+  // a slot is not filled again before all that reads it is launched
+  s->in_place = s->n_slots > 0 && rt_dev_at_once(dev) && rt_dev_on_host(dev);
+  RT_TRY(rt_arena_create("targets", &s->arena));
+  if (!s->in_place)
+    RT_TRY(reserve(s));
   if (s->n_slots == 0)
     RT_PLAN(dev, targets, .t = s->t);
-  return rt_arena_reserve(s->arena, "entropies", RT_F64, n, 1, &s->entropy);
+  return RT_OK;
 }
 
 /** The host arrays. */
@@ -72,6 +92,10 @@ void rt_target_store_set(rt_target_store *s, int64_t i, int64_t count,
 rt_err rt_target_store_send(rt_target_store *s, int slot)
 {
   const int64_t at = slot * s->n;
+  if (s->in_place) {
+    show(s, slot);
+    return RT_OK;
+  }
   RT_TRY(rt_dev_put(s->dev, s->count, s->h_count + at));
   RT_TRY(rt_dev_put(s->dev, s->ids, s->h_ids + at * s->k));
   RT_TRY(rt_dev_put(s->dev, s->entropy, s->h_entropy + at));

@@ -14,6 +14,7 @@ typedef struct rt_target_store {
   int n_slots;     /**< micro-batches on the host; 0: targets are made on the
                       device */
   int64_t n, k;    /**< tokens of one, capacity per token */
+  bool in_place;   /**< the device reads the host's arrays */
   double tau;
   rt_dtype type;         /**< of t */
   rt_view count, ids, t; /**< device: i32 [n, 1], i32 [n, k], \a type [n, k] */
@@ -37,7 +38,7 @@ void rt_target_store_clear(rt_target_store *s);
  *  log-probs, in descending order. */
 void rt_target_store_set(rt_target_store *s, int64_t i, int64_t count,
                          const int32_t *ids, const float *logp);
-/** Copy all targets of a slot to the device. */
+/** Give the device all targets of a slot. */
 RT_MUST rt_err rt_target_store_send(rt_target_store *s, int slot);
 /** Make the targets of tokens from \a tok0 on from the log-probs f32 [n, k] of
  *  their entries, whose count and ids are in their place already.  In the
