@@ -1,63 +1,12 @@
 /** \file test_codec.c
  *  Records of teacher logits: what is encoded comes back, what is damaged does
  *  not crash.  ranks: 1 */
-#include "support/rt_test.h"
+#include "support/codec_rows.h"
 
 #include "base/rng.h"
-#include "io/codec/codec.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const rt_codec_spec exact = {.kind = RT_CODEC_EXACT,
-                                    .vocab = 70000,
-                                    .max_tokens = 40,
-                                    .max_entries = 30,
-                                    .entropy = true,
-                                    .deviation = true,
-                                    .step = true};
-
-/** Row \a i: T and the numbers of entries vary, some are none. */
-static rt_logits_row make_row(const rt_codec_spec *spec, int64_t i)
-{
-  rt_logits_row row = {0};
-  const int64_t T = spec->max_tokens - i % 3;
-  RT_OKAY(rt_logits_row_tokens(&row, T));
-  RT_OKAY(rt_logits_row_optional(
-      &row, (rt_logits_optional){.entropy = spec->entropy,
-                                 .deviation = spec->deviation}));
-  RT_OKAY(rt_logits_row_entries(&row, T * spec->max_entries));
-  row.n_tokens = T;
-  row.step = 1000 + i;
-  row.stream_row = 7 * i;
-  for (int64_t t = 0; t <= T; t++) {
-    uint32_t x[4];
-    rt_rng_bits(5, RT_RNG_TEST, (uint64_t)i, (uint64_t)t, x);
-    row.tok[t] = (uint32_t)(x[0] % spec->vocab);
-    if (t == T)
-      break;
-    row.count[t] = x[1] % ((uint32_t)spec->max_entries + 1);
-    row.lse[t] = (float)(x[2] % 4096) / 64.0F;
-    row.label_logp[t] = -(float)(x[3] % 4096) / 256.0F;
-    row.entropy[t] = (float)(x[3] % 640) / 64.0F;
-    row.deviation[t] = (float)(x[2] % 640) / 64.0F;
-    for (uint32_t k = 0; k < row.count[t]; k++) {
-      row.ids[row.n_entries] = (uint32_t)((x[2] + 7919UL * k) % spec->vocab);
-      row.logp[row.n_entries++] = -2.0F - 0.25F * (float)k;
-    }
-  }
-  return row;
-}
-
-/** Equal in all but floats of a lossy encoding, which the callers compare. */
-static bool same_shape(const rt_logits_row *a, const rt_logits_row *b)
-{
-  const size_t T = (size_t)a->n_tokens, n = (size_t)a->n_entries;
-  return a->n_tokens == b->n_tokens && a->n_entries == b->n_entries &&
-         a->step == b->step && memcmp(a->tok, b->tok, 4 * (T + 1)) == 0 &&
-         memcmp(a->count, b->count, 4 * T) == 0 &&
-         memcmp(a->ids, b->ids, 4 * n) == 0;
-}
 
 static void test_exact(void)
 {
@@ -66,7 +15,7 @@ static void test_exact(void)
   rt_logits_row got = {0};
   RT_OKAY(rt_codec_learn(&exact, NULL, 0, &codec));
   for (int64_t i = 0; i < 5; i++) {
-    rt_logits_row row = make_row(&exact, i);
+    rt_logits_row row = codec_row(&exact, i);
     const size_t T = (size_t)row.n_tokens;
     bytes.n = 0;
     RT_OKAY(rt_codec_encode(codec, &row, &bytes));
@@ -82,7 +31,7 @@ static void test_exact(void)
   RT_FAILS(rt_codec_decode(codec, bytes.data, bytes.n - 1, "record", &got),
            RT_ERR_DATA, "record: ");
   // more than a record can count: refused before any entry is looked at
-  rt_logits_row row = make_row(&exact, 0);
+  rt_logits_row row = codec_row(&exact, 0);
   row.n_entries = INT64_C(1) << 32;
   RT_FAILS(rt_codec_encode(codec, &row, &bytes), RT_ERR_DATA,
            "4294967296 entries, expected fewer than 2^32");
@@ -149,15 +98,15 @@ static void test_packed(void)
   const rt_codec_spec spec = packed_spec();
   rt_bytes tables = {0}, bytes = {0};
   rt_logits_row got = {0}, again = {0};
-  rt_logits_row sample[3] = {make_row(&spec, 0), make_row(&spec, 1),
-                             make_row(&spec, 2)};
+  rt_logits_row sample[3] = {codec_row(&spec, 0), codec_row(&spec, 1),
+                             codec_row(&spec, 2)};
   rt_codec *learnt, *loaded, *blank;
   RT_OKAY(rt_codec_learn(&spec, sample, 3, &learnt));
   RT_OKAY(rt_codec_learn(&spec, NULL, 0, &blank));
   RT_OKAY(rt_codec_store(learnt, &tables));
   RT_OKAY(rt_codec_load(&spec, tables.data, tables.n, "tables", &loaded));
   for (int64_t i = 0; i < 9; i++) {
-    rt_logits_row row = make_row(&spec, i);
+    rt_logits_row row = codec_row(&spec, i);
     bytes.n = 0;
     RT_OKAY(rt_codec_encode(learnt, &row, &bytes));
     const size_t n = bytes.n;
@@ -213,50 +162,18 @@ static void test_uniform(void)
   }
 }
 
-/** A row of draws: counts that add up to N. */
-static rt_logits_row make_draws(const rt_codec_spec *spec, int64_t i)
-{
-  rt_logits_row row = make_row(spec, i);
-  row.n_entries = 0;
-  for (int64_t t = 0; t < row.n_tokens; t++) {
-    int64_t left = spec->n_draws;
-    uint32_t n = 0;
-    for (int64_t most = left; left > 0; n++) {
-      int64_t c = left / 2 + 1;
-      c = c < most ? c : most;
-      row.ids[row.n_entries] =
-          (uint32_t)((uint64_t)(t * 977 + i + n) * 7919 % spec->vocab);
-      row.logp[row.n_entries++] = (float)log((double)c / (double)spec->n_draws);
-      left -= c;
-      most = c;
-    }
-    row.count[t] = n;
-  }
-  // equal counts lie by id
-  int64_t at = 0;
-  for (int64_t t = 0; t < row.n_tokens; at += row.count[t++])
-    for (int64_t a = at; a < at + row.count[t]; a++)
-      for (int64_t b = a + 1; b < at + row.count[t]; b++)
-        if (row.logp[a] == row.logp[b] && row.ids[a] > row.ids[b]) {
-          const uint32_t id = row.ids[a];
-          row.ids[a] = row.ids[b];
-          row.ids[b] = id;
-        }
-  return row;
-}
-
 static void test_sampled(void)
 {
   rt_codec_spec spec = exact;
   spec.kind = RT_CODEC_SAMPLED;
   spec.n_draws = 50;
   rt_bytes bytes = {0};
-  rt_logits_row got = {0}, row = make_draws(&spec, 1);
+  rt_logits_row got = {0}, row = codec_draws(&spec, 1);
   rt_codec *codec;
   RT_OKAY(rt_codec_learn(&spec, &row, 1, &codec));
   for (int64_t i = 0; i < 4; i++) {
     rt_logits_row_clear(&row);
-    row = make_draws(&spec, i);
+    row = codec_draws(&spec, i);
     bytes.n = 0;
     RT_OKAY(rt_codec_encode(codec, &row, &bytes));
     RT_OKAY(rt_codec_decode(codec, bytes.data, bytes.n, "record", &got));
@@ -284,7 +201,7 @@ static void test_greatest_ids(void)
     rt_bytes tables = {0}, bytes = {0};
     rt_logits_row got = {0};
     rt_logits_row row =
-        spec.n_draws > 0 ? make_draws(&spec, 1) : make_row(&spec, 1);
+        spec.n_draws > 0 ? codec_draws(&spec, 1) : codec_row(&spec, 1);
     CU_ASSERT_FATAL(row.count[0] >= 2);
     row.ids[0] = UINT32_MAX - 1;
     row.ids[1] = UINT32_MAX;
@@ -314,7 +231,7 @@ static void test_damaged(void)
 {
   const rt_codec_spec spec = packed_spec();
   rt_bytes tables = {0}, bytes = {0};
-  rt_logits_row got = {0}, row = make_row(&spec, 4);
+  rt_logits_row got = {0}, row = codec_row(&spec, 4);
   rt_codec *codec, *other;
   int n_taken = 0;
   RT_OKAY(rt_codec_learn(&spec, &row, 1, &codec));
@@ -359,143 +276,12 @@ static void test_damaged(void)
   rt_codec_destroy(&codec);
 }
 
-enum { MANY = RT_CODEC_AT_ONCE, SHARDS = 3 };
-
-/** Records of different shards, some of ids that their tables do not know. */
-typedef struct several {
-  rt_codec_spec spec;
-  rt_codec *codec[SHARDS];
-  rt_bytes bytes[MANY];
-  rt_logits_row one[MANY], all[MANY];
-} several;
-
-static rt_codec_spec spec_of_many(int kind)
-{
-  static const struct {
-    rt_codec_kind kind;
-    uint64_t vocab;
-    int64_t max_entries, n_draws;
-  } kinds[] = {{RT_CODEC_PACKED, 300, 250, 0},  // all ids are known
-               {RT_CODEC_PACKED, 70000, 30, 0}, // hardly any
-               {RT_CODEC_PACKED, 3000000, 100, 0},
-               {RT_CODEC_PACKED, 101, 100, 0},
-               {RT_CODEC_SAMPLED, 500, 30, 50}};
-  rt_codec_spec spec = exact;
-  spec.kind = kinds[kind].kind;
-  spec.vocab = kinds[kind].vocab;
-  spec.max_entries = kinds[kind].max_entries;
-  spec.n_draws = kinds[kind].n_draws;
-  return spec;
-}
-
-static void begin_several(int kind, several *x)
-{
-  *x = (several){.spec = spec_of_many(kind)};
-  for (int s = 0; s < SHARDS; s++) {
-    rt_logits_row sample[40];
-    const int n = s == 0 ? 1 : s == 1 ? 10 : 40;
-    for (int i = 0; i < n; i++)
-      sample[i] =
-          x->spec.n_draws > 0 ? make_draws(&x->spec, i) : make_row(&x->spec, i);
-    RT_OKAY(rt_codec_learn(&x->spec, sample, n, &x->codec[s]));
-    for (int i = 0; i < n; i++)
-      rt_logits_row_clear(&sample[i]);
-  }
-  for (int64_t i = 0; i < MANY; i++) {
-    rt_logits_row row = x->spec.n_draws > 0 ? make_draws(&x->spec, 3 * i)
-                                            : make_row(&x->spec, 3 * i);
-    RT_OKAY(rt_codec_encode(x->codec[i % SHARDS], &row, &x->bytes[i]));
-    rt_logits_row_clear(&row);
-  }
-}
-
-static void end_several(several *x)
-{
-  for (int s = 0; s < SHARDS; s++)
-    rt_codec_destroy(&x->codec[s]);
-  for (int i = 0; i < MANY; i++) {
-    rt_bytes_clear(&x->bytes[i]);
-    rt_logits_row_clear(&x->one[i]);
-    rt_logits_row_clear(&x->all[i]);
-  }
-}
-
-/** Decode the first \a n records one by one and together: the same rows, or
- *  both fail.  \return the outcome */
-static rt_err decode_twice(several *x, int n)
-{
-  rt_codec_record records[MANY] = {0};
-  rt_err one = RT_OK;
-  for (int i = 0; i < n; i++) {
-    const rt_codec *const codec = x->codec[i % SHARDS];
-    const rt_bytes *const b = &x->bytes[i];
-    records[i] = (rt_codec_record){codec, b->data, b->n, "r", &x->all[i]};
-    const rt_err err = rt_codec_decode(codec, b->data, b->n, "r", &x->one[i]);
-    one = one == RT_OK ? err : one;
-  }
-  const rt_err all = rt_codec_decode_all(records, n);
-  CU_ASSERT_EQUAL(all == RT_OK, one == RT_OK);
-  for (int i = 0; i < n && one == RT_OK; i++) {
-    const rt_logits_row *const a = &x->one[i], *const b = &x->all[i];
-    const size_t T = 4 * (size_t)a->n_tokens;
-    CU_ASSERT_FATAL(same_shape(a, b));
-    CU_ASSERT(memcmp(a->logp, b->logp, 4 * (size_t)a->n_entries) == 0);
-    CU_ASSERT(memcmp(a->lse, b->lse, T) == 0);
-    CU_ASSERT(memcmp(a->label_logp, b->label_logp, T) == 0);
-    CU_ASSERT(memcmp(a->entropy, b->entropy, T) == 0);
-    CU_ASSERT(memcmp(a->deviation, b->deviation, T) == 0);
-  }
-  return one;
-}
-
-/** Any number of records together, whole or damaged, are what each is alone. */
-static void test_several(void)
-{
-  for (int kind = 0; kind < 5; kind++) {
-    static several x;
-    int n_bad = 0;
-    begin_several(kind, &x);
-    for (int n = 0; n <= MANY; n++)
-      CU_ASSERT_EQUAL(decode_twice(&x, n), RT_OK);
-    for (uint32_t i = 0; i < 200; i++) {
-      uint32_t r[4];
-      rt_rng_bits(13, RT_RNG_TEST, (uint64_t)kind, i, r);
-      const int n = 3 + (int)(r[0] % (MANY - 2));
-      rt_bytes *const b = &x.bytes[r[3] % (uint32_t)n];
-      unsigned char *const at = &b->data[r[1] % b->n];
-      const unsigned char was = *at;
-      *at ^= (unsigned char)(1U << r[2] % 8);
-      n_bad += decode_twice(&x, n) != RT_OK;
-      *at = was;
-    }
-    CU_ASSERT(n_bad > 100);
-    end_several(&x);
-  }
-}
-
-/** A record that ends anywhere: nothing beyond its end is read. */
-static void test_several_cut(void)
-{
-  static several x;
-  begin_several(3, &x);
-  const rt_bytes whole = x.bytes[4];
-  for (size_t n = 0; n < whole.n; n += 7) {
-    unsigned char *const cut = malloc(n + 1);
-    memcpy(cut, whole.data, n);
-    x.bytes[4] = (rt_bytes){.data = cut, .n = n};
-    CU_ASSERT_EQUAL(decode_twice(&x, 5), RT_ERR_DATA);
-    free(cut);
-  }
-  x.bytes[4] = whole;
-  end_several(&x);
-}
-
 /** What no record can hold is refused when it is encoded. */
 static void test_refuses(void)
 {
   rt_codec *codec;
   rt_bytes bytes = {0};
-  rt_logits_row row = make_row(&exact, 0);
+  rt_logits_row row = codec_row(&exact, 0);
   RT_OKAY(rt_codec_learn(&exact, NULL, 0, &codec));
   uint32_t *const id = row.ids, kept = id[1];
   CU_ASSERT_FATAL(row.count[0] >= 2);
@@ -547,7 +333,7 @@ static void test_spec(void)
 /** Tokens [2, 5) of a row are what is left of it. */
 static void test_cut(void)
 {
-  rt_logits_row row = make_row(&exact, 6), whole = make_row(&exact, 6);
+  rt_logits_row row = codec_row(&exact, 6), whole = codec_row(&exact, 6);
   const int64_t before = whole.count[0] + whole.count[1];
   rt_logits_row_cut(&row, 2, 3);
   CU_ASSERT_EQUAL(row.n_tokens, 3);
@@ -644,8 +430,6 @@ RT_TEST_MAIN("codec", {"exact rows come back", test_exact},
              {"draws come back", test_sampled},
              {"ids up to 2^32 - 1 come back", test_greatest_ids},
              {"a row is cut", test_cut}, {"damaged bytes", test_damaged},
-             {"several records at once", test_several},
-             {"several, of which one is cut", test_several_cut},
              {"impossible rows are refused", test_refuses},
              {"impossible datasets are refused", test_spec},
              {"narrow a vocabulary", test_narrow})
