@@ -1,6 +1,7 @@
 #!/bin/bash
 # Two exports to the same name: the first to finish gets it, the other exits with 73
-# and leaves nothing behind.  The next export removes what a killed one left.
+# and leaves nothing behind.  The next export removes what a killed one left.  What a run
+# that is killed leaves of its last checkpoint is exported.
 # shellcheck source=tests/e2e.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e.sh"
 
@@ -58,4 +59,18 @@ two() {
 two arrays logits export data arrays
 two rows.jsonl logits export data rows.jsonl
 two model export teacher model
+
+# a run was killed while it replaced its checkpoint: export and eval read the old one, and
+# leave the folder as it is
+expect 0 1 export teacher want
+expect 0 1 eval deck.yaml output.dir=teacher student.width=48
+mv teacher/eval.json want.json
+mv teacher/checkpoints/{,.tmp-old-}step-00000030
+rm -rf teacher/checkpoints/step-*
+expect 0 1 export teacher model
+diff -r want model || fail "not the checkpoint that was being replaced"
+expect 0 1 eval deck.yaml output.dir=teacher student.width=48
+cmp want.json teacher/eval.json || fail "eval reads another one"
+[ "$(ls -A teacher/checkpoints)" = .tmp-old-step-00000030 ] ||
+  fail "they write to the folder: $(ls -A teacher/checkpoints)"
 finish
