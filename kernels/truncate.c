@@ -43,13 +43,13 @@ typedef struct sums {
   double dot[LANES]; // x e^x
 } sums;
 
-/** t = e^x with x = (logp - top) / tau, of LANES entries. */
-static inline void add(const float *logp, double top, double tau, double *t,
+/** t = e^x with x = (logp - top) rate, of LANES entries. */
+static inline void add(const float *logp, double top, double rate, double *t,
                        sums *s)
 {
 #pragma omp simd
   for (int k = 0; k < LANES; k++) {
-    const double x = ((double)logp[k] - top) / tau;
+    const double x = ((double)logp[k] - top) * rate;
     t[k] = k_exp_f64(x);
     s->t[k] += t[k];
     s->dot[k] += t[k] > 0.0 ? t[k] * x : 0.0;
@@ -65,17 +65,17 @@ double rt_truncate_target(const float *logp, int64_t n, double tau, double *t)
 {
   if (n == 0)
     return 0.0;
-  const double top = (double)logp[0]; // the maximum
+  const double top = (double)logp[0], rate = 1.0 / tau; // top: the maximum
   sums s = {{0.0}, {0.0}};
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES)
-    add(logp + i, top, tau, t + i, &s);
+    add(logp + i, top, rate, t + i, &s);
   if (i < n) {
     double last[LANES];
     float padded[LANES];
     for (int k = 0; k < LANES; k++)
       padded[k] = i + k < n ? logp[i + k] : -INFINITY;
-    add(padded, top, tau, last, &s);
+    add(padded, top, rate, last, &s);
     for (int k = 0; i + k < n; k++)
       t[i + k] = last[k];
   }

@@ -39,6 +39,9 @@ typedef struct rt_packed {
   uint16_t lg_left[RT_N_LEFT]; // rt_lg16(i + 1)
   float value[RT_N_LEVELS],
       prob[RT_N_LEVELS]; // log-prob of a level, and its exp
+  // by range: the symbols of a slot for all densities, so that they can be
+  // loaded before the density is known
+  uint8_t value_slot[RT_N_RANGES][RT_RANS_SCALE][RT_DENSITIES];
 } rt_packed;
 
 /** Create tables with their constants but without models. */
@@ -73,6 +76,9 @@ typedef struct rt_packed_record {
 /** Decode \a n <= RT_LANES records, side by side if the processor can.  An
  *  error is that of any of them. */
 RT_MUST rt_err rt_packed_decode_all(rt_packed_record *records, int n);
+
+/** After the models: set what follows from them. */
+void rt_packed_complete(rt_packed *packed);
 
 /** Precision of the numbers of a model. */
 int rt_packed_bits(int model);

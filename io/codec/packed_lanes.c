@@ -44,6 +44,7 @@ bool rt_lanes_put(rt_lanes *x, int i, const rt_packed_reader *r)
   x->gaps[i] = (uintptr_t)&k->model[RT_M_GAP];
   x->values[i] =
       (uintptr_t)&k->model[RT_M_VALUE + s->context_of_range * RT_DENSITIES];
+  x->value_slots[i] = (uintptr_t)k->value_slot[s->context_of_range];
   x->max[i] = s->max;
   x->span[i] = s->span;
   x->key[i] = (uintptr_t)(r->key + s->taken);
@@ -72,7 +73,7 @@ void rt_lanes_get(rt_lanes *x, int i, rt_packed_reader *r)
 /** The lanes of a group in registers. */
 typedef struct group {
   __m512i gap, value, word, bit, next, left, near, last_bit, ranks, n_seen,
-      gaps, values, max, span, key;
+      gaps, values, value_slots, max, span, key;
   __mmask8 on;
 } group;
 
@@ -80,7 +81,7 @@ typedef struct group {
 #define CHANGING(G)                                                            \
   G(gap) G(value) G(word) G(bit) G(next) G(left) G(near) G(key)
 #define CONSTANT(G)                                                            \
-  G(last_bit) G(ranks) G(n_seen) G(gaps) G(values) G(max) G(span)
+  G(last_bit) G(ranks) G(n_seen) G(gaps) G(values) G(value_slots) G(max) G(span)
 
 AVX512 static inline void load(const rt_lanes *x, int g, group *out)
 {
@@ -143,23 +144,41 @@ AVX512 static inline __m512i gap_contexts(const group *g,
       constant(0), _mm512_min_epi64(context, constant(RT_GAP_CONTEXTS - 1)));
 }
 
-/** The symbols of slots. */
-AVX512 static inline __m512i symbols_at(__mmask8 on, __m512i model,
-                                        __m512i state)
+AVX512 static inline __m512i slots_of(__m512i states)
 {
-  const __m512i slot = _mm512_and_si512(state, constant(RT_RANS_SCALE - 1));
-  const __m512i i = _mm512_and_si512(
-      words_at(on, _mm512_add_epi64(model, slot)), constant(0xFF));
+  return _mm512_and_si512(states, constant(RT_RANS_SCALE - 1));
+}
+
+/** Symbols 0 to 255 of models. */
+AVX512 static inline __m512i symbols_at(__mmask8 on, __m512i model, __m512i i)
+{
   const __m512i symbols =
       _mm512_add_epi64(model, constant(offsetof(rt_rans_model, symbol)));
   return longs_at(on, _mm512_add_epi64(symbols, _mm512_slli_epi64(i, 3)));
+}
+
+AVX512 static inline __m512i gap_symbols(const group *g,
+                                         const uint16_t *lg_left)
+{
+  const __m512i model = model_at(g->gaps, gap_contexts(g, lg_left));
+  const __m512i i = words_at(g->on, _mm512_add_epi64(model, slots_of(g->gap)));
+  return symbols_at(g->on, model, _mm512_and_si512(i, constant(0xFF)));
+}
+
+/** Symbols of values: \a slots has those of all densities. */
+AVX512 static inline __m512i value_symbols(const group *g, __m512i slots,
+                                           __m512i density)
+{
+  const __m512i i = _mm512_srlv_epi64(slots, _mm512_slli_epi64(density, 3));
+  return symbols_at(g->on, model_at(g->values, density),
+                    _mm512_and_si512(i, constant(0xFF)));
 }
 
 /** Remove a symbol from the state; the low halves of \a words are next. */
 AVX512 static inline __m512i drop(__m512i state, __m512i symbol, __m512i words,
                                   __mmask8 *low)
 {
-  const __m512i slot = _mm512_and_si512(state, constant(RT_RANS_SCALE - 1));
+  const __m512i slot = slots_of(state);
   const __m512i freq =
       _mm512_and_si512(_mm512_srli_epi64(symbol, RT_RANS_FREQ_AT),
                        constant(2 * RT_RANS_SCALE - 1));
@@ -196,8 +215,10 @@ AVX512 static inline __mmask8 odd(__m512i symbol)
 AVX512 static inline bool take_entry(group *g, const uint16_t *lg_left)
 {
   const __mmask8 on = g->on;
-  const __m512i gap_symbol =
-      symbols_at(on, model_at(g->gaps, gap_contexts(g, lg_left)), g->gap);
+  const __m512i value_slots =
+      words_at(on, _mm512_add_epi64(g->value_slots,
+                                    _mm512_slli_epi64(slots_of(g->value), 2)));
+  const __m512i gap_symbol = gap_symbols(g, lg_left);
   if (_mm512_mask_cmpgt_epu64_mask(on, g->bit, g->last_bit))
     return false;
   const __m512i bits =
@@ -214,8 +235,7 @@ AVX512 static inline bool take_entry(group *g, const uint16_t *lg_left)
       longs_at(on, _mm512_add_epi64(g->ranks, _mm512_slli_epi64(rank, 3)));
   const __m512i density =
       _mm512_and_si512(_mm512_srli_epi64(of_rank, 32), constant(3));
-  const __m512i value_symbol =
-      symbols_at(on, model_at(g->values, density), g->value);
+  const __m512i value_symbol = value_symbols(g, value_slots, density);
   const __m512i n_value = n_raw_of(value_symbol);
   const __m512i value =
       number(value_symbol, _mm512_srlv_epi64(bits, n_gap), n_value);

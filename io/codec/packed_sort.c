@@ -8,18 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** Put sorted entries into the row.  \a key: the upper halves are levels. */
-static rt_err put_levels(const rt_packed_token *token, const uint64_t *key,
-                         uint32_t *ids, float *logp)
+/** Put the log-probs of levels. */
+static rt_err put_levels(const rt_packed_token *token, const int32_t *level,
+                         float *logp)
 {
   const float *const value = token->k->value, *const prob = token->k->prob;
   double mass = 0.0;
 #pragma omp simd reduction(+ : mass)
   for (size_t i = 0; i < token->n; i++) {
-    const int32_t level = (int32_t)(key[i] >> 32);
-    ids[i] = (uint32_t)key[i];
-    logp[i] = value[level];
-    mass += (double)prob[level];
+    logp[i] = value[level[i]];
+    mass += (double)prob[level[i]];
   }
   RT_CHECK(mass <= RT_CODEC_MAX_STORED, RT_ERR_DATA,
            "%s: %zu entries have mass %g, expected at most 1 (%g, rounded)",
@@ -27,35 +25,39 @@ static rt_err put_levels(const rt_packed_token *token, const uint64_t *key,
   return RT_OK;
 }
 
-static rt_err put_draws(const rt_packed_token *token, const uint64_t *key,
-                        uint32_t *ids, float *logp)
+/** Put the log-probs of draws: \a less are N minus their numbers. */
+static rt_err put_draws(const rt_packed_token *token, const int32_t *less,
+                        float *logp)
 {
-  const uint64_t n_draws = (uint64_t)token->k->spec.n_draws;
-  uint64_t sum = 0;
+  const int64_t n_draws = token->k->spec.n_draws;
+  int64_t sum = 0;
   for (size_t i = 0; i < token->n; i++) {
-    const uint64_t draws = n_draws - (key[i] >> 32);
-    ids[i] = (uint32_t)key[i];
+    const int64_t draws = n_draws - less[i];
     logp[i] = (float)log((double)draws / (double)n_draws);
     sum += draws;
   }
-  RT_CHECK(sum == n_draws || token->n == 0, RT_ERR_DATA,
-           "%s: %llu draws, expected %llu", token->name,
-           (unsigned long long)sum, (unsigned long long)n_draws);
+  RT_CHECK(sum == n_draws, RT_ERR_DATA, "%s: %lld draws, expected %lld",
+           token->name, (long long)sum, (long long)n_draws);
   return RT_OK;
 }
 
-/** Put sorted entries, and what the label has of them. */
-static rt_err put(const rt_packed_token *token, const uint64_t *key)
+static uint32_t *ids_of(const rt_packed_token *token)
+{
+  return token->row->ids + token->begin;
+}
+
+/** The ids are in the row, in order: put the rest.  \a upper [n]: the upper
+ *  halves of their keys. */
+static rt_err put(const rt_packed_token *token, const int32_t *upper)
 {
   rt_logits_row *const row = token->row;
-  uint32_t *const ids = row->ids + token->begin;
   float *const logp = row->logp + token->begin;
   const bool packed = token->k->spec.kind == RT_CODEC_PACKED;
-  RT_TRY(packed ? put_levels(token, key, ids, logp)
-                : put_draws(token, key, ids, logp));
+  RT_TRY(packed ? put_levels(token, upper, logp)
+                : put_draws(token, upper, logp));
   if (token->place == 0)
     return RT_OK;
-  row->tok[token->t + 1] = ids[token->place - 1];
+  row->tok[token->t + 1] = ids_of(token)[token->place - 1];
   if (packed)
     row->label_logp[token->t] = logp[token->place - 1];
   return RT_OK;
@@ -86,22 +88,34 @@ static void sort_nearly(uint64_t *key, size_t n)
   }
 }
 
-/** Sort the keys of one token into \a to: counting sort by upper halves, then
- *  sort those with equal ones. */
-static void sort_alone(const rt_packed_token *token, const uint64_t *from,
-                       uint64_t *to)
+/** Sort keys into \a to: counting sort by upper halves, then sort those with
+ *  equal ones. */
+static void sort_keys(const rt_packed_token *token, const uint64_t *from,
+                      uint64_t *to)
 {
-  const uint64_t least = token->least, span = token->span;
-  const size_t n = token->n;
+  const uint64_t least = token->least;
   uint32_t at[RT_N_LEVELS + 1];
-  memset(at, 0, ((size_t)span + 2) * sizeof *at);
-  for (size_t i = 0; i < n; i++)
+  memset(at, 0, ((size_t)token->span + 2) * sizeof *at);
+  for (size_t i = 0; i < token->n; i++)
     at[(from[i] >> 32) - least + 1]++;
-  for (uint64_t k = 1; k <= span; k++)
+  for (uint64_t k = 1; k <= token->span; k++)
     at[k] += at[k - 1];
-  for (size_t i = 0; i < n; i++)
+  for (size_t i = 0; i < token->n; i++)
     to[at[(from[i] >> 32) - least]++] = from[i];
-  sort_nearly(to, n);
+  sort_nearly(to, token->n);
+}
+
+/** Put the entries of one token; its keys are used up. */
+static rt_err put_alone(const rt_packed_token *token, uint64_t *key)
+{
+  uint64_t *const sorted = key + token->n;
+  sort_keys(token, key, sorted);
+  int32_t *const upper = (void *)key;
+  for (size_t i = 0; i < token->n; i++) {
+    ids_of(token)[i] = (uint32_t)sorted[i];
+    upper[i] = (int32_t)(sorted[i] >> 32);
+  }
+  return put(token, upper);
 }
 
 /** a becomes the lesser, b the greater key of each column. */
@@ -122,7 +136,7 @@ static void sort_columns(uint32_t (*key)[RT_SORT_TOKENS], size_t n)
   for (size_t p = 1; p < n; p *= 2)
     for (size_t k = p; k >= 1; k /= 2)
       for (size_t j = k % p; j + k < n; j += 2 * k) {
-        if (j / (2 * p) != (j + k) / (2 * p))
+        if (((j ^ (j + k)) & ~(2 * p - 1)) != 0) // not in one pair of runs
           continue;
         const size_t left = n - j - k;
         for (size_t i = 0; i < k && i < left; i++)
@@ -151,21 +165,37 @@ static rt_err take_column(const rt_packed_sorter *s, int c)
 {
   const rt_packed_token *const token = &s->token[c];
   const int shift = id_bits(token);
-  const uint32_t ids = (UINT32_C(1) << shift) - 1;
-  uint64_t key[RT_SORT_ENTRIES];
+  const uint32_t of_id = (UINT32_C(1) << shift) - 1;
+  const uint32_t least = (uint32_t)token->least;
+  uint32_t *const ids = ids_of(token);
+  int32_t upper[RT_SORT_ENTRIES];
   for (size_t i = 0; i < token->n; i++) {
     const uint32_t x = s->key[i][c];
-    key[i] = ((x >> shift) + token->least) << 32 | (x & ids);
+    upper[i] = (int32_t)((x >> shift) + least);
+    ids[i] = x & of_id;
   }
-  return put(token, key);
+  return put(token, upper);
+}
+
+/** Fill up column \a c.  The entries' places in the row, which was last written
+ *  long ago, come near while the columns are sorted. */
+static void prepare_column(rt_packed_sorter *s, int c)
+{
+  enum { LINE = 16 };
+  const rt_packed_token *const token = &s->token[c];
+  for (size_t i = 0; i < token->n; i += LINE) {
+    __builtin_prefetch(ids_of(token) + i, 1);
+    __builtin_prefetch(token->row->logp + token->begin + i, 1);
+  }
+  for (size_t i = token->n; i < s->most; i++)
+    s->key[i][c] = UINT32_MAX;
 }
 
 rt_err rt_packed_sort_rest(rt_packed_sorter *s)
 {
   const int n = s->n;
   for (int c = 0; c < n; c++)
-    for (size_t i = s->token[c].n; i < s->most; i++)
-      s->key[i][c] = UINT32_MAX;
+    prepare_column(s, c);
   sort_columns(s->key, s->most);
   s->n = 0;
   s->most = 0;
@@ -177,10 +207,8 @@ rt_err rt_packed_sort_rest(rt_packed_sorter *s)
 rt_err rt_packed_sort(rt_packed_sorter *s, const rt_packed_token *token,
                       uint64_t *key)
 {
-  if (token->n > RT_SORT_ENTRIES || id_bits(token) > 21) {
-    sort_alone(token, key, key + token->n);
-    return put(token, key + token->n);
-  }
+  if (token->n > RT_SORT_ENTRIES || id_bits(token) > 21)
+    return put_alone(token, key);
   put_column(s, token, key);
   return s->n == RT_SORT_TOKENS ? rt_packed_sort_rest(s) : RT_OK;
 }

@@ -77,6 +77,15 @@ static void fill_constants(rt_packed *k)
   }
 }
 
+void rt_packed_complete(rt_packed *k)
+{
+  for (int r = 0; r < RT_N_RANGES; r++)
+    for (int d = 0; d < RT_DENSITIES; d++)
+      for (int s = 0; s < RT_RANS_SCALE; s++)
+        k->value_slot[r][s][d] =
+            k->model[RT_M_VALUE + r * RT_DENSITIES + d].slot[s];
+}
+
 rt_err rt_packed_create(const rt_codec_spec *spec, rt_packed **out)
 {
   rt_packed *const k = calloc(1, sizeof *k);
@@ -112,6 +121,7 @@ rt_err rt_packed_load(const rt_codec_spec *spec, rt_bytes_in *in,
                         &k->model[i]));
   RT_CHECK(in->at == in->n, RT_ERR_DATA,
            "%s: %zu excess bytes after the tables", in->name, in->n - in->at);
+  rt_packed_complete(k);
   return RT_OK;
 }
 

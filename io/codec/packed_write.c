@@ -325,5 +325,6 @@ rt_err rt_packed_learn(const rt_codec_spec *spec, const rt_logits_row *rows,
   free(ids);
   RT_TRY(err);
   RT_TRY(learn_models(k, rows, n_rows));
+  rt_packed_complete(k);
   return RT_OK;
 }

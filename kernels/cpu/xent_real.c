@@ -136,10 +136,8 @@ static targets targets_of(const k_xent_grad_args *a, int64_t r)
                    .label = ((const int32_t *)a->label.data)[r]};
 }
 
-/** z -= (c_label onehot(y) + c_kd t) / factor, where the tile has the ids.
- *  Before dz is rounded, so that what remains of a softmax close to its target
- *  keeps its digits. */
-static void subtract_scaled(const grad_row *row, const targets *of,
+/** z -= (c_label onehot(y) + c_kd t) / factor, where the tile has the ids. */
+static void subtract_from_z(const grad_row *row, const targets *of,
                             const k_coef *c)
 {
   real *const z = row->z;
@@ -164,8 +162,8 @@ static void subtract(const grad_row *row, int64_t id, double value)
     row->dz[id] = k_put(k_get(row->dz[id]) - (real)value);
 }
 
-/** The same from dz, where z does not count. */
-static void subtract_rounded(const grad_row *row, const targets *of,
+/** The same from dz = factor z. */
+static void subtract_from_dz(const grad_row *row, const targets *of,
                              const k_coef *c)
 {
   subtract(row, of->label - of->v0, c->c_label);
@@ -186,13 +184,17 @@ K_KERNEL(k_xent_grad_cpu_f32, k_xent_grad_cpu_f64, k_xent_grad_cpu_bf16)
     k_low *dz = k_low_row(&a->dz, r);
     const grad_row row = {z, dz, cols, factor};
     const targets of = targets_of(a, r);
-    if (factor >= least_factor)
-      subtract_scaled(&row, &of, c);
+    // before dz is rounded, so that what remains of a softmax close to its
+    // target keeps its digits; otherwise after the pass that brings the row
+    // near
+    const bool before = sizeof *dz < sizeof *z && factor >= least_factor;
+    if (before)
+      subtract_from_z(&row, &of, c);
 #pragma omp simd // each element is read before its place is written
     for (int64_t v = 0; v < cols; v++)
       dz[v] = k_put(z[v] * factor);
-    if (!(factor >= least_factor))
-      subtract_rounded(&row, &of, c);
+    if (!before)
+      subtract_from_dz(&row, &of, c);
   }
 }
 
