@@ -87,25 +87,58 @@ static int64_t larger(int64_t a, int64_t b)
   return a > b ? a : b;
 }
 
-rt_err k_gemm_touch(const k_ctx *ctx, int64_t rows, int64_t cols, int64_t terms)
+/** Does CBLAS multiply this type?  \a of: what it multiplies then. */
+static bool by_blas(const k_ctx *ctx, rt_dtype type, rt_dtype *of)
 {
+  *of = type == RT_F64 ? RT_F64 : RT_F32;
+  return type == RT_F64 || (type == RT_F32 && !k_gemm_has_avx512()) ||
+         (type == RT_BF16 && ctx->backend == NULL);
+}
+
+rt_err k_gemm_touch(const k_ctx *ctx, rt_dtype type, const int64_t size[3])
+{
+  const int64_t rows = size[0], cols = size[1], terms = size[2];
+  rt_dtype of;
+  if (!by_blas(ctx, type, &of))
+    return RT_OK;
   // all are zeros, so one block stands for all three
   const int64_t most = larger(rows * cols, terms * larger(rows, cols));
-  float *const zeros = calloc((size_t)most, sizeof *zeros);
+  void *const zeros = calloc((size_t)most, rt_dtype_size(of));
   RT_CHECK(zeros != NULL, RT_ERR_MEM, "a product of %lld x %lld",
            (long long)rows, (long long)cols);
-  const k_gemm_args product = {.a = rt_view_of(zeros, RT_F32, rows, terms),
-                               .b = rt_view_of(zeros, RT_F32, terms, cols),
-                               .c = rt_view_of(zeros, RT_F32, rows, cols),
+  const k_gemm_args product = {.a = rt_view_of(zeros, of, rows, terms),
+                               .b = rt_view_of(zeros, of, terms, cols),
+                               .c = rt_view_of(zeros, of, rows, cols),
                                .alpha = 1.0};
   omp_set_num_threads(ctx->n_threads);
-  k_gemm_inside(&product);
+  k_gemm_blas(&product);
   free(zeros);
   return RT_OK;
 }
 
+static bool by_avx512(const k_gemm_args *g)
+{
+  return g->a.dtype == RT_F32 && k_gemm_has_avx512();
+}
+
+void k_gemm_inside(const k_gemm_args *g)
+{
+  if (by_avx512(g))
+    k_gemm_avx512_inside(g);
+  else
+    k_gemm_blas(g);
+}
+
+const char *k_gemm_f32_library(void)
+{
+  return k_gemm_has_avx512() ? "f32 by Retort's own products (avx512)"
+                             : "f32 by CBLAS";
+}
+
 size_t k_gemm_bytes(const k_ctx *ctx, const k_gemm_args *g)
 {
+  if (by_avx512(g))
+    return k_gemm_avx512_bytes(ctx);
   if (g->a.dtype != RT_BF16)
     return 0;
   if (k_gemm_has_amx(ctx))
@@ -145,8 +178,10 @@ void k_gemm_cpu(k_ctx *ctx, const void *args)
   put_addend(ctx, g);
   // the libraries take their number of threads from OpenMP
   omp_set_num_threads(ctx->n_threads);
-  if (g->a.dtype != RT_BF16)
-    k_gemm_inside(g);
+  if (by_avx512(g))
+    k_gemm_avx512(ctx, g);
+  else if (g->a.dtype != RT_BF16)
+    k_gemm_blas(g);
   else if (k_gemm_has_amx(ctx))
     k_gemm_amx(ctx, g);
   else if (ctx->backend != NULL)

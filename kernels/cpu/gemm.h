@@ -6,14 +6,28 @@
 
 #include "kernels/kernels.h"
 
-/** Like the gemm kernel in f32 or f64, but on the calling thread where that is
- *  inside a parallel region. */
+/** The gemm kernel in f32 or f64 on the calling thread, which is inside a
+ *  parallel region; without addend. */
 void k_gemm_inside(const k_gemm_args *args);
 
-/** Compute a product of zeros, C of \a rows x \a cols with sums of \a terms, so
- *  that the library has the memory that it keeps for packed panels. */
-RT_MUST rt_err k_gemm_touch(const k_ctx *ctx, int64_t rows, int64_t cols,
-                            int64_t terms);
+/** Products of f32 or f64 by CBLAS; on the calling thread where that is inside
+ *  a parallel region. */
+void k_gemm_blas(const k_gemm_args *args);
+
+/** Does k_gemm_avx512 multiply f32?  Where the processor has AVX-512 and CBLAS
+ *  is OpenBLAS, which is slower. */
+bool k_gemm_has_avx512(void);
+/** The gemm kernel in f32 in k_gemm_avx512_bytes of the workspace. */
+void k_gemm_avx512(k_ctx *ctx, const k_gemm_args *args);
+size_t k_gemm_avx512_bytes(const k_ctx *ctx);
+/** The same on the calling thread, without a workspace, for small products. */
+void k_gemm_avx512_inside(const k_gemm_args *args);
+
+/** If CBLAS multiplies this type, compute a product of zeros, C of size[0] x
+ *  size[1] with sums of size[2], so that it has the memory that it keeps for
+ *  packed panels. */
+RT_MUST rt_err k_gemm_touch(const k_ctx *ctx, rt_dtype type,
+                            const int64_t size[3]);
 
 /** Workspace of the gemm kernel. */
 size_t k_gemm_bytes(const k_ctx *ctx, const k_gemm_args *args);
@@ -46,9 +60,11 @@ size_t k_gemm_amx_bytes(const k_ctx *ctx);
 void k_gemm_panels(k_ctx *ctx, const k_gemm_args *args);
 size_t k_gemm_panel_bytes(void);
 
+bool k_gemm_is_openblas(void);
 /** Name and version of the BLAS library, for the banner. */
 const char *k_gemm_library(void);
-/** What computes products of bf16, for the banner. */
+/** What computes products of f32, and of bf16, for the banner. */
+const char *k_gemm_f32_library(void);
 const char *k_gemm_bf16_library(void);
 /** Value of OPENBLAS_CORETYPE with which OpenBLAS would use the vector units of
  *  this processor, or NULL if it does already.  OpenBLAS selects kernels by

@@ -29,7 +29,7 @@ static void call_blas(const k_gemm_args *g)
                 g->c.data, ldc);
 }
 
-void k_gemm_inside(const k_gemm_args *args)
+void k_gemm_blas(const k_gemm_args *args)
 {
   if (args->c.cols == 0)
     return;
@@ -47,9 +47,14 @@ void k_gemm_inside(const k_gemm_args *args)
 extern char *openblas_get_config(void) __attribute__((weak));
 extern char *openblas_get_corename(void) __attribute__((weak));
 
+bool k_gemm_is_openblas(void)
+{
+  return openblas_get_config != NULL;
+}
+
 const char *k_gemm_library(void)
 {
-  return openblas_get_config != NULL ? openblas_get_config() : "CBLAS";
+  return k_gemm_is_openblas() ? openblas_get_config() : "CBLAS";
 }
 
 /** Kernels for AVX2 or newer that OpenBLAS 0.3 may choose by itself. */

@@ -52,7 +52,7 @@ static void multiply(k_ctx *ctx, const k_gemm_args *g, int64_t m0, int64_t n0)
     part.b = to_panel(
         ctx, block_of(g->b, g->trans_b, (int64_t[]){k0, n0}, (int64_t[]){k, n}),
         b);
-    k_gemm_inside(&part);
+    k_gemm_blas(&part);
     part.beta = 1.0;
   }
   if (!direct)

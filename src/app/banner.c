@@ -29,11 +29,12 @@ void rt_banner_version(FILE *to)
           "compiler   %s\n"
           "MPI        %s\n"
           "HDF5       %s\n"
-          "BLAS       %s; %s\n"
+          "BLAS       %s; %s; %s\n"
           "Apache License 2.0. There is NO WARRANTY, to the extent permitted "
           "by law.\n",
           RT_VERSION, rt_build_commit(), rt_build_compiler(), mpi,
-          rt_h5_version(), rt_dev_library(), rt_dev_library_bf16());
+          rt_h5_version(), rt_dev_library(), rt_dev_library_f32(),
+          rt_dev_library_bf16());
 }
 
 static void print_threads(const rt_threads *t)
@@ -101,8 +102,8 @@ rt_err rt_banner_print(const rt_job *job, const char *verb)
   rt_clock_iso(when, sizeof when);
   rt_info("retort %s (%s): %s, %s", RT_VERSION, rt_build_commit(), verb, when);
   rt_info("compiler   %s", rt_build_compiler());
-  rt_info("libraries  %s, HDF5 %s, %s; %s", mpi, rt_h5_version(),
-          rt_dev_library(), rt_dev_library_bf16());
+  rt_info("libraries  %s, HDF5 %s, %s; %s; %s", mpi, rt_h5_version(),
+          rt_dev_library(), rt_dev_library_f32(), rt_dev_library_bf16());
   rt_info("ranks      %d on %d host%s (%s)", rt_comm_size(job->world), hosts.n,
           hosts.n == 1 ? "" : "s", hosts.names);
   print_threads(&job->threads);

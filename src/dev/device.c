@@ -73,19 +73,24 @@ const char *rt_dev_library(void)
   return k_gemm_library();
 }
 
+const char *rt_dev_library_f32(void)
+{
+  return k_gemm_f32_library();
+}
+
 const char *rt_dev_library_bf16(void)
 {
   return k_gemm_bf16_library();
 }
 
-rt_err rt_dev_touch_library(const rt_dev *dev, int64_t side)
+rt_err rt_dev_touch_library(const rt_dev *dev, rt_dtype type, int64_t side)
 {
   // more rows are computed in pieces, and longer sums packed in parts
   const int64_t most[] = {4096, 1024, 1024};
   int64_t n[3];
   for (int i = 0; i < 3; i++)
     n[i] = side < most[i] ? side : most[i];
-  return k_gemm_touch(&dev->ctx, n[0], n[1], n[2]);
+  return k_gemm_touch(&dev->ctx, type, n);
 }
 
 size_t rt_dev_library_bf16_bytes(const rt_dev *dev)

@@ -31,12 +31,14 @@ const char *rt_dev_name(const rt_dev *dev);
 void rt_dev_wake_library(char **argv);
 /** Name and version of the BLAS library. */
 const char *rt_dev_library(void);
-/** What computes matrix products in bf16. */
+/** What computes matrix products in f32, and in bf16. */
+const char *rt_dev_library_f32(void);
 const char *rt_dev_library_bf16(void);
 /** Let the library of products take the memory that it keeps for those of a
- *  model whose matrices have at most \a side rows and columns, so that it
- * counts in the memory of this process. */
-RT_MUST rt_err rt_dev_touch_library(const rt_dev *dev, int64_t side);
+ *  model with this type whose matrices have at most \a side rows and columns,
+ *  so that it counts in the memory of this process. */
+RT_MUST rt_err rt_dev_touch_library(const rt_dev *dev, rt_dtype type,
+                                    int64_t side);
 /** Memory that this library takes once it multiplies bf16, beside all that is
  *  planned. */
 size_t rt_dev_library_bf16_bytes(const rt_dev *dev);

@@ -258,7 +258,99 @@ static void test_amx(void)
   free(keep);
 }
 
+/** The ways to multiply f32. */
+typedef enum way { ONE_THREAD, TWO_THREADS, FIVE_THREADS, INSIDE, BLAS } way;
+enum { N_WAYS = BLAS + 1 };
+static const char *const names[] = {"one thread", "two threads", "five threads",
+                                    "inside a region", "by CBLAS"};
+
+static void multiply_by(way by, const k_gemm_args *args)
+{
+  if (by == INSIDE)
+    k_gemm_inside(args);
+  else if (by == BLAS)
+    k_gemm_blas(args);
+  else
+    tensor_run_on(by == FIVE_THREADS ? 5 : 1 + (int)by, K_gemm, RT_F32, args);
+}
+
+/** The first \a m rows and \a n columns of the product. */
+static k_gemm_args part_of(const k_gemm_args *g, int64_t m, int64_t n)
+{
+  k_gemm_args p = *g;
+  p.a = g->trans_a ? rt_view_cols(g->a, 0, m) : rt_view_rows(g->a, 0, m);
+  p.b = g->trans_b ? rt_view_rows(g->b, 0, n) : rt_view_cols(g->b, 0, n);
+  p.c = rt_view_cols(rt_view_rows(g->c, 0, m), 0, n);
+  return p;
+}
+
+/** Retort's own products have the same bits on any number of threads, and as
+ *  part of a larger product. */
+static void check_bits(const product *p, const k_gemm_args *g, const tensor *c)
+{
+  if (!k_gemm_has_avx512())
+    return;
+  CU_ASSERT(tensor_same(&c[ONE_THREAD], &c[TWO_THREADS], RT_F32));
+  CU_ASSERT(tensor_same(&c[ONE_THREAD], &c[FIVE_THREADS], RT_F32));
+  const int64_t m = (p->m + 1) / 2, n = (p->n + 1) / 2;
+  const tensor x = tensor_random(p->m, p->n, 3);
+  k_gemm_args part = *g;
+  part.c = tensor_view(&x, RT_F32);
+  part = part_of(&part, m, n);
+  multiply_by(TWO_THREADS, &part);
+  for (int64_t i = 0; i < m; i++)
+    CU_ASSERT(tensor_same_bits(x.f + i * x.ld, c[ONE_THREAD].f + i * x.ld,
+                               (size_t)n * sizeof(float)));
+}
+
+static void check_ways(const product *p)
+{
+  tensor_reset();
+  const tensor a =
+      tensor_random(p->trans_a ? p->k : p->m, p->trans_a ? p->m : p->k, 1);
+  const tensor b =
+      tensor_random(p->trans_b ? p->n : p->k, p->trans_b ? p->k : p->n, 2);
+  const tensor before = tensor_random(p->m, p->n, 3);
+  k_gemm_args g = {.a = tensor_view(&a, RT_F32),
+                   .b = tensor_view(&b, RT_F32),
+                   .c = tensor_view(&before, RT_F32),
+                   .trans_a = p->trans_a,
+                   .trans_b = p->trans_b,
+                   .alpha = p->alpha,
+                   .beta = p->beta};
+  const double *const want = plain(p, &g.a, &g.b, &g.c);
+  tensor c[N_WAYS];
+  for (int by = 0; by < N_WAYS; by++) {
+    c[by] = tensor_random(p->m, p->n, 3);
+    g.c = tensor_view(&c[by], RT_F32);
+    multiply_by((way)by, &g);
+    tensor_check(&c[by], RT_F32, want, names[by]);
+  }
+  check_bits(p, &g, c);
+}
+
+/** Beyond the size of a tile, a piece and a part of the sums in each direction.
+ */
+static void test_ways(void)
+{
+  static const int64_t sizes[][3] = {
+      {15, 33, 17}, {1, 1, 1300}, {29, 70, 600}, {1030, 17, 8}, {8, 1060, 9}};
+  for (int i = 0; i < 5 * 4; i++) {
+    const int64_t *const s = sizes[i / 4];
+    check_ways(&(product){.m = s[0],
+                          .n = s[1],
+                          .k = s[2],
+                          .trans_a = i % 2,
+                          .trans_b = i / 2 % 2,
+                          .alpha = i % 3 == 0 ? 0.5 : 1.0,
+                          .beta = i % 5 == 0   ? 0.0
+                                  : i % 2 == 0 ? 1.0
+                                               : 0.25});
+  }
+}
+
 RT_TEST_MAIN("gemm", {"products of every shape", test_products},
+             {"products of f32 by every way", test_ways},
              {"an addend", test_addend}, {"products of bf16", test_bf16},
              {"AMX where it is", test_amx},
              {"sizes that do not meet are refused", test_misfits})

@@ -32,7 +32,8 @@ rt_err rt_job_note_products(rt_job *job)
   const int64_t s = longest_side(&job->arch_s, job->grid_s.tp, tokens);
   const int64_t t = longest_side(&job->arch_t, job->grid_t.tp, tokens);
   const double before = rt_limits_resident("/");
-  RT_TRY(rt_dev_touch_library(job->dev, s > t ? s : t));
+  RT_TRY(rt_dev_touch_library(job->dev, job->types_s.act, s));
+  RT_TRY(rt_dev_touch_library(job->dev, job->types_t.act, t));
   job->memory.base += fmax(rt_limits_resident("/") - before, 0.0);
   return RT_OK;
 }

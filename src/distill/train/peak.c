@@ -40,10 +40,10 @@ static void key_of(const rt_peak_spec *x, const rt_hosts *hosts, char key[KEY])
   cpu_name(cpu, sizeof cpu);
   snprintf(key, KEY,
            "GFLOP/s of a rank, GEMM in %s on %s:%s; %d ranks, %d a host, %d "
-           "threads each; %s; %s",
+           "threads each; %s; %s; %s",
            rt_dtype_name(x->type), rt_dev_name(x->dev), cpu,
            rt_comm_size(x->world), hosts->n_ranks, x->threads, rt_dev_library(),
-           rt_dev_library_bf16());
+           rt_dev_library_f32(), rt_dev_library_bf16());
 }
 
 /** Size of the matrices: large enough to come near the peak, and small, as the

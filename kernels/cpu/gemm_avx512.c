@@ -1,0 +1,435 @@
+/** \file gemm_avx512.c
+ *  Products of f32 by AVX-512.
+ *
+ *  C is divided into pieces, which threads take in turn.  For each piece, a
+ *  block of B becomes panels of 32 columns in this thread's workspace, which
+ *  its second cache holds, and strips of up to 14 rows of A, copied in the
+ *  order in which they are read, meet all of them: 28 registers hold a tile of
+ *  C.
+ *  Each element of C is a sum in the order of its terms, in parts whose length
+ *  depends on their number only, so that its bits depend neither on the
+ *  division nor on its place in C. */
+#include "kernels/cpu/gemm.h"
+
+#include "base/split.h"
+#include <omp.h>
+
+/** Numbers of a register; rows and columns of a tile. */
+enum { VECTOR = 16, STRIP = 14, PANEL = 2 * VECTOR };
+/** Most of a piece: rows, columns, and terms at a time, fewer in long sums; and
+ *  the least. */
+enum { ROWS = 1024, COLS = 512, TERMS = 576, OF_LONG = 384, LEAST = 128 };
+
+/** Parts of a thread's workspace. */
+typedef struct scratch {
+  float *a; // [TERMS, VECTOR], of which STRIP are used
+  float *b; // panels [TERMS, PANEL]
+} scratch;
+
+enum {
+  A_BYTES = TERMS * VECTOR * sizeof(float),
+  B_BYTES = TERMS * COLS * sizeof(float),
+  THREAD_BYTES = A_BYTES + B_BYTES
+};
+
+size_t k_gemm_avx512_bytes(const k_ctx *ctx)
+{
+  return (size_t)ctx->n_threads * THREAD_BYTES;
+}
+
+#ifdef __x86_64__
+
+#include <immintrin.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma")))
+#define INLINE AVX512 __attribute__((always_inline)) static inline
+// whole loops, so that arrays of vectors are registers
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/** The variable that limits OpenBLAS to older processors limits these, too. */
+static bool is_allowed(void)
+{
+  static const char *const cores[] = {"SkylakeX", "Cooperlake",
+                                      "SapphireRapids"};
+  const char *const core = getenv("OPENBLAS_CORETYPE");
+  for (size_t i = 0; core != NULL && i < sizeof cores / sizeof cores[0]; i++)
+    if (strcasecmp(core, cores[i]) == 0)
+      return true;
+  return core == NULL;
+}
+
+bool k_gemm_has_avx512(void)
+{
+  __builtin_cpu_init();
+  return k_gemm_is_openblas() && is_allowed() &&
+         __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+}
+
+/** A tile of C and its factors: rows of A, or a packed strip, and columns of
+ *  B, or a panel. */
+typedef struct tile {
+  const float *a, *b;
+  int64_t a_row, a_term, b_term; // steps to the next row or term
+  float *c;
+  int64_t ldc;
+  int64_t n, k; // columns, terms
+  float alpha, beta;
+} tile;
+
+/** The first \a n of a register's numbers. */
+AVX512 static __mmask16 first(int64_t n)
+{
+  return (__mmask16)(n >= VECTOR ? 0xffff : n <= 0 ? 0 : (1U << n) - 1);
+}
+
+/** c = alpha s + beta c */
+INLINE void put(const tile *t, float *c, __mmask16 mask, __m512 s)
+{
+  __m512 y = _mm512_mul_ps(_mm512_set1_ps(t->alpha), s);
+  if (t->beta != 0.0F)
+    y = _mm512_fmadd_ps(_mm512_set1_ps(t->beta), _mm512_maskz_loadu_ps(mask, c),
+                        y);
+  _mm512_mask_storeu_ps(c, mask, y);
+}
+
+/** \a rows is known when it is compiled. */
+INLINE void multiply_rows(const tile *t, const int rows)
+{
+  const __mmask16 left = first(t->n), right = first(t->n - VECTOR);
+  const float *a = t->a, *b = t->b;
+  __m512 s[STRIP][2];
+  UNROLL
+  for (int r = 0; r < rows; r++) {
+    s[r][0] = s[r][1] = _mm512_setzero_ps();
+    _mm_prefetch((const char *)(t->c + r * t->ldc), _MM_HINT_T0);
+    _mm_prefetch((const char *)(t->c + r * t->ldc + VECTOR), _MM_HINT_T0);
+  }
+  for (int64_t l = 0; l < t->k; l++, a += t->a_term, b += t->b_term) {
+    const __m512 b0 = _mm512_maskz_loadu_ps(left, b);
+    const __m512 b1 = _mm512_maskz_loadu_ps(right, b + VECTOR);
+    _mm_prefetch((const char *)(b + 8 * t->b_term), _MM_HINT_T0);
+    _mm_prefetch((const char *)(b + 8 * t->b_term + VECTOR), _MM_HINT_T0);
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+      const __m512 x = _mm512_set1_ps(a[r * t->a_row]);
+      s[r][0] = _mm512_fmadd_ps(x, b0, s[r][0]);
+      s[r][1] = _mm512_fmadd_ps(x, b1, s[r][1]);
+    }
+  }
+  UNROLL
+  for (int r = 0; r < rows; r++) {
+    put(t, t->c + r * t->ldc, left, s[r][0]);
+    put(t, t->c + r * t->ldc + VECTOR, right, s[r][1]);
+  }
+}
+
+AVX512 static void multiply(const tile *t, int64_t rows)
+{
+#define CASE(n)                                                                \
+  case n:                                                                      \
+    multiply_rows(t, n);                                                       \
+    break
+  switch (rows) {
+    CASE(14);
+    CASE(13);
+    CASE(12);
+    CASE(11);
+    CASE(10);
+    CASE(9);
+    CASE(8);
+    CASE(7);
+    CASE(6);
+    CASE(5);
+    CASE(4);
+    CASE(3);
+    CASE(2);
+    CASE(1);
+  default:
+    RT_ASSERT(rows == 0);
+  }
+#undef CASE
+}
+
+/** 16 x 16 numbers across their diagonal. */
+INLINE void transpose(__m512i r[VECTOR])
+{
+  __m512i t[VECTOR];
+  UNROLL
+  for (int i = 0; i < VECTOR; i += 4) { // blocks of 4 x 4
+    const __m512i a = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    const __m512i b = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    const __m512i c = _mm512_unpacklo_epi32(r[i + 2], r[i + 3]);
+    const __m512i d = _mm512_unpackhi_epi32(r[i + 2], r[i + 3]);
+    t[i] = _mm512_unpacklo_epi64(a, c);
+    t[i + 1] = _mm512_unpackhi_epi64(a, c);
+    t[i + 2] = _mm512_unpacklo_epi64(b, d);
+    t[i + 3] = _mm512_unpackhi_epi64(b, d);
+  }
+  UNROLL
+  for (int i = 0; i < 4; i++) { // their places
+    const __m512i a = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88);
+    const __m512i b = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xdd);
+    const __m512i c = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88);
+    const __m512i d = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xdd);
+    r[i] = _mm512_shuffle_i32x4(a, c, 0x88);
+    r[i + 4] = _mm512_shuffle_i32x4(b, d, 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(a, c, 0xdd);
+    r[i + 12] = _mm512_shuffle_i32x4(b, d, 0xdd);
+  }
+}
+
+/** The factor's row \a r, 16 numbers from \a c on; zeros beyond the view. */
+INLINE __m512i load(const rt_view *x, int64_t r, int64_t c)
+{
+  const float *const at = (const float *)x->data + r * x->ld + c;
+  return r < x->rows ? _mm512_maskz_loadu_epi32(first(x->cols - c), at)
+                     : _mm512_setzero_si512();
+}
+
+/** Columns of \a x as rows, each \a step from the one before, of multiples of
+ *  VECTOR. */
+AVX512 static void pack_across(rt_view x, int64_t step, float *to)
+{
+  for (int64_t j = 0; j < x.rows; j += VECTOR)
+    for (int64_t l = 0; l < x.cols; l += VECTOR) {
+      __m512i r[VECTOR];
+      UNROLL
+      for (int i = 0; i < VECTOR; i++)
+        r[i] = load(&x, j + i, l);
+      transpose(r);
+      UNROLL
+      for (int i = 0; i < VECTOR; i++)
+        if (l + i < x.cols)
+          _mm512_storeu_si512(to + (l + i) * step + j, r[i]);
+    }
+}
+
+/** Rows of \a x as they are, each \a step from the one before. */
+AVX512 static void pack_along(rt_view x, int64_t step, float *to)
+{
+  for (int64_t c = 0; c < x.cols; c += VECTOR)
+    for (int64_t r = 0; r < x.rows; r++)
+      _mm512_mask_storeu_epi32(to + r * step + c, first(x.cols - c),
+                               load(&x, r, c));
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+  return a < b ? a : b;
+}
+
+/** A piece of C, and a part of its sums. */
+typedef struct piece {
+  int64_t row, rows, col, cols, term, terms;
+} piece;
+
+/** Panel \a j of the piece's columns. */
+static void pack_panel(const k_gemm_args *g, const piece *p, int64_t j,
+                       float *to)
+{
+  const int64_t col = p->col + j, n = smaller(PANEL, p->cols - j);
+  if (g->trans_b)
+    pack_across(rt_view_cols(rt_view_rows(g->b, col, n), p->term, p->terms),
+                PANEL, to);
+  else
+    pack_along(rt_view_cols(rt_view_rows(g->b, p->term, p->terms), col, n),
+               PANEL, to);
+}
+
+/** The piece's terms of \a n rows of op(A), as they lie in A. */
+static rt_view rows_of_a(const k_gemm_args *g, const piece *p, int64_t row,
+                         int64_t n)
+{
+  return g->trans_a
+             ? rt_view_cols(rt_view_rows(g->a, p->term, p->terms), row, n)
+             : rt_view_cols(rt_view_rows(g->a, row, n), p->term, p->terms);
+}
+
+static tile tile_of(const k_gemm_args *g, const piece *p)
+{
+  return (tile){.ldc = g->c.ld,
+                .k = p->terms,
+                .alpha = (float)g->alpha,
+                .beta = p->term > 0 ? 1.0F : (float)g->beta};
+}
+
+static float *c_at(const k_gemm_args *g, int64_t row, int64_t col)
+{
+  return (float *)g->c.data + row * g->c.ld + col;
+}
+
+/** Rows of the next strip if \a n are left: strips differ by one at most. */
+static int64_t strip_of(int64_t n)
+{
+  const int64_t n_strips = (n + STRIP - 1) / STRIP;
+  return (n + n_strips - 1) / n_strips;
+}
+
+static void multiply_piece(const k_gemm_args *g, const piece *p,
+                           const scratch *s)
+{
+  tile t = tile_of(g, p);
+  t.a = s->a;
+  t.a_row = 1;
+  t.a_term = VECTOR;
+  t.b_term = PANEL;
+  for (int64_t j = 0; j < p->cols; j += PANEL)
+    pack_panel(g, p, j, s->b + j * p->terms);
+  for (int64_t r = 0, n; r < p->rows; r += n) {
+    n = strip_of(p->rows - r);
+    const rt_view rows = rows_of_a(g, p, p->row + r, n);
+    if (g->trans_a)
+      pack_along(rows, VECTOR, s->a);
+    else
+      pack_across(rows, VECTOR, s->a);
+    for (int64_t j = 0; j < p->cols; j += PANEL) {
+      t.b = s->b + j * p->terms;
+      t.c = c_at(g, p->row + r, p->col + j);
+      t.n = smaller(PANEL, p->cols - j);
+      multiply(&t, n);
+    }
+  }
+}
+
+/** How C and the sums are divided. */
+typedef struct division {
+  int64_t terms;             // of a sum
+  int64_t rows, cols, depth; // of a piece; terms at a time
+  int64_t n_rows, n_cols;    // pieces
+} division;
+
+/** Even parts of at most \a most, and multiples of \a step. */
+static int64_t part_of(int64_t n, int64_t most, int64_t step)
+{
+  const int64_t n_parts = (n + most - 1) / most;
+  return rt_round_up((n + n_parts - 1) / n_parts, step);
+}
+
+/** Do \a n pieces occupy the threads, nearly until the last one ends? */
+static bool is_even(int64_t n, int64_t n_threads)
+{
+  const int64_t turns = (n + n_threads - 1) / n_threads;
+  return n >= 2 * n_threads && 10 * turns * n_threads <= 11 * n;
+}
+
+/** Enough pieces for all threads; a transposed A is dear to cut by columns, B
+ *  by rows. */
+static division divide(const k_gemm_args *g, int n_threads)
+{
+  const int64_t m = g->c.rows, n = g->c.cols;
+  division d = {.terms = g->trans_a ? g->a.rows : g->a.cols};
+  int64_t rows = ROWS, cols = COLS;
+  for (;;) {
+    d.rows = part_of(m, rows, 1);
+    d.cols = part_of(n, cols, PANEL);
+    d.n_rows = (m + d.rows - 1) / d.rows;
+    d.n_cols = (n + d.cols - 1) / d.cols;
+    const bool can_cut_rows = rows > LEAST && m > LEAST;
+    const bool can_cut_cols = cols > LEAST && n > LEAST;
+    if (is_even(d.n_rows * d.n_cols, n_threads) ||
+        !(can_cut_rows || can_cut_cols))
+      break;
+    if (can_cut_rows && (g->trans_a || !can_cut_cols))
+      rows /= 2;
+    else
+      cols /= 2;
+  }
+  d.depth = d.terms <= TERMS ? d.terms : part_of(d.terms, OF_LONG, 1);
+  return d;
+}
+
+/** Piece number \a i, part after part. */
+static void run_piece(k_ctx *ctx, const k_gemm_args *g, const division *d,
+                      int64_t i)
+{
+  float *const at =
+      (float *)ctx->workspace +
+      (size_t)omp_get_thread_num() * (THREAD_BYTES / sizeof(float));
+  const scratch s = {.a = at + B_BYTES / sizeof(float), .b = at};
+  const int64_t row = i % d->n_rows * d->rows, col = i / d->n_rows * d->cols;
+  for (int64_t l = 0; l < d->terms; l += d->depth)
+    multiply_piece(g,
+                   &(piece){.row = row,
+                            .rows = smaller(d->rows, g->c.rows - row),
+                            .col = col,
+                            .cols = smaller(d->cols, g->c.cols - col),
+                            .term = l,
+                            .terms = smaller(d->depth, d->terms - l)},
+                   &s);
+}
+
+void k_gemm_avx512(k_ctx *ctx, const k_gemm_args *g)
+{
+  const division d = divide(g, ctx->n_threads);
+  const int64_t n = d.n_rows * d.n_cols;
+#pragma omp parallel for num_threads(ctx->n_threads)                           \
+    schedule(dynamic) if (n > 1)
+  for (int64_t i = 0; i < n; i++)
+    run_piece(ctx, g, &d, i);
+}
+
+/** Columns of one panel, in place or, if B is transposed, in a copy. */
+static void multiply_panel(const k_gemm_args *g, const piece *p, float *panel)
+{
+  tile t = tile_of(g, p);
+  t.b = (const float *)g->b.data + p->term * g->b.ld + p->col;
+  t.b_term = g->b.ld;
+  t.n = p->cols;
+  t.a_row = g->trans_a ? 1 : g->a.ld;
+  t.a_term = g->trans_a ? g->a.ld : 1;
+  if (g->trans_b) {
+    pack_panel(g, p, 0, panel);
+    t.b = panel;
+    t.b_term = PANEL;
+  }
+  for (int64_t r = 0, n; r < p->rows; r += n) {
+    n = strip_of(p->rows - r);
+    t.a = rows_of_a(g, p, r, n).data;
+    t.c = c_at(g, r, p->col);
+    multiply(&t, n);
+  }
+}
+
+void k_gemm_avx512_inside(const k_gemm_args *g)
+{
+  enum { DEPTH = 256 };
+  _Alignas(64) float panel[DEPTH * PANEL];
+  const int64_t terms = g->trans_a ? g->a.rows : g->a.cols;
+  for (int64_t l = 0; l < terms; l += DEPTH)
+    for (int64_t j = 0; j < g->c.cols; j += PANEL)
+      multiply_panel(g,
+                     &(piece){.rows = g->c.rows,
+                              .col = j,
+                              .cols = smaller(PANEL, g->c.cols - j),
+                              .term = l,
+                              .terms = smaller(DEPTH, terms - l)},
+                     panel);
+}
+
+#else
+
+bool k_gemm_has_avx512(void)
+{
+  return false;
+}
+
+void k_gemm_avx512(k_ctx *ctx, const k_gemm_args *args)
+{
+  (void)ctx;
+  k_gemm_blas(args);
+}
+
+void k_gemm_avx512_inside(const k_gemm_args *args)
+{
+  k_gemm_blas(args);
+}
+#endif
