@@ -40,11 +40,37 @@ static void check_again(const rt_codec_spec *spec, const rt_codec *codec,
   rt_bytes_clear(&bytes);
 }
 
+/** Decoded side by side, records are what each is alone: \a row, or refused. */
+static void check_together(const rt_codec *codec, const uint8_t *record,
+                           size_t n, const rt_logits_row *row)
+{
+  enum { N = 3 };
+  rt_logits_row all[N] = {{0}, {0}, {0}};
+  rt_codec_record records[N];
+  for (int i = 0; i < N; i++)
+    records[i] = (rt_codec_record){codec, record, n, "together", &all[i]};
+  must((rt_codec_decode_all(records, N) == RT_OK) == (row != NULL),
+       "only some decoders refuse a record");
+  for (int i = 0; i < N; i++) {
+    must(row == NULL ||
+             (all[i].n_tokens == row->n_tokens &&
+              all[i].n_entries == row->n_entries &&
+              same(row->tok, all[i].tok, row->n_tokens + 1) &&
+              same(row->ids, all[i].ids, row->n_entries) &&
+              same(row->logp, all[i].logp, row->n_entries) &&
+              same(row->label_logp, all[i].label_logp, row->n_tokens)),
+         "a record becomes another row beside others");
+    rt_logits_row_clear(&all[i]);
+  }
+}
+
 static void check_record(const rt_codec_spec *spec, const rt_codec *codec,
                          const uint8_t *record, size_t n)
 {
   rt_logits_row row = {0};
-  if (rt_codec_decode(codec, record, n, "record", &row) == RT_OK) {
+  const bool good = rt_codec_decode(codec, record, n, "record", &row) == RT_OK;
+  check_together(codec, record, n, good ? &row : NULL);
+  if (good) {
     must(rt_codec_check_row(spec, "row", &row) == RT_OK, "a bad row is taken");
     check_again(spec, codec, &row);
   }
