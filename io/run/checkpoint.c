@@ -448,7 +448,8 @@ static rt_err remove_leftover(const char *folder, const char *name)
   return rt_path_remove(path);
 }
 
-/** Do something with all names in \a folder, which may be absent. */
+/** Do something with all names in \a folder, which may be absent, even if it
+ *  fails for some. */
 static rt_err for_all(const char *folder,
                       rt_err (*act)(const char *folder, const char *name))
 {
@@ -456,8 +457,10 @@ static rt_err for_all(const char *folder,
   RT_CHECK(dir != NULL || errno == ENOENT, RT_ERR_IO, "cannot list %s: %s",
            folder, strerror(errno));
   rt_err err = RT_OK;
-  for (struct dirent *e; err == RT_OK && dir && (e = readdir(dir)) != NULL;)
-    err = act(folder, e->d_name);
+  for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+    const rt_err of_one = act(folder, e->d_name);
+    err = err == RT_OK ? of_one : err;
+  }
   if (dir != NULL)
     closedir(dir);
   return err;
@@ -477,12 +480,15 @@ rt_err rt_checkpoint_sweep(const char *folder)
 rt_err rt_checkpoint_prune(const char *folder, int keep_last,
                            int64_t keep_every)
 {
-  RT_TRY(rt_checkpoint_sweep(folder));
   int64_t *steps, n;
-  rt_err err = list_steps(folder, own_step, &steps, &n);
-  for (int64_t i = keep_last > 0 ? keep_last : 0; steps != NULL && i < n; i++)
-    if (err == RT_OK && (keep_every <= 0 || steps[i] % keep_every != 0))
-      err = remove_step(folder, steps[i]);
+  rt_err err = rt_checkpoint_sweep(folder);
+  const rt_err listed = list_steps(folder, own_step, &steps, &n);
+  err = err == RT_OK ? listed : err;
+  for (int64_t i = keep_last > 0 ? keep_last : 0; steps != NULL && i < n; i++) {
+    const bool kept = keep_every > 0 && steps[i] % keep_every == 0;
+    const rt_err gone = kept ? RT_OK : remove_step(folder, steps[i]);
+    err = err == RT_OK ? gone : err;
+  }
   free(steps);
   RT_TRY(err);
   return RT_OK;

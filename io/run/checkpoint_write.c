@@ -130,7 +130,8 @@ static rt_err prepare(const char *folder, const char *tmp, const plan *p)
   const int64_t bytes = bytes_of(p);
   int64_t room;
   RT_TRY(rt_folder_create(folder));
-  RT_TRY(rt_checkpoint_sweep(folder));
+  if (rt_checkpoint_sweep(folder) != RT_OK)
+    rt_err_clear(); // it only takes room; pruning says it
   RT_TRY(rt_disk_free(folder, &room));
   RT_CHECK(bytes <= room, RT_ERR_IO,
            "no room for a checkpoint: %.1f MiB needed in %s, %.1f MiB free; "

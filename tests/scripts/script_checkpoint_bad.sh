@@ -26,6 +26,18 @@ badly() {
   [ -d "bad/checkpoints/step-000000$3" ] && fail "$2: published all the same"
 }
 
+# hinder HOW PART AT TIMES ARGS...: from the AT-th on, calls of rank 0 that change a file
+# whose path has PART fail; the state is saved at the end
+hinder() {
+  # shellcheck disable=SC2086
+  timeout 60 $MPIRUN -np 2 env LD_PRELOAD="$work/fail_write.so" FAIL_AT="$3" FAIL_FOR="$4" \
+    FAIL_IN="bad/checkpoints/$2" FAIL_RANK=0 FAIL_HOW="$1" \
+    "$RETORT" "${train[@]}" output.dir=bad checkpoint.every=2 "${@:5}" >out.txt 2>err.txt
+  code=$?
+  [ $code = 0 ] || fail "$2, errno $1: exit $code: $(cat err.txt)"
+  [ "$(last bad saved)" = $n_steps ] || fail "$2: saved $(last bad saved)"
+}
+
 expect 0 2 "${train[@]}" output.dir=off
 
 # --- a stop before the wall limit leaves as much time for the last checkpoint as one
@@ -63,6 +75,27 @@ says out.txt "written again, from step 10 on; 4 checkpoints were not written, st
 badly 74 28 "" checkpoint.every=2
 [ "$(grep -c "Training goes on" err.txt)" = 1 ] || fail "$(cat err.txt)"
 says err.txt "warning: 5 checkpoints were not written, steps 2 to 10"
+
+# --- a folder that has become read-only, may not be written to, or is gone, for two
+# checkpoints: training goes on
+for how in 30 13 2; do
+  rm -rf bad
+  hinder "$how" .tmp-step 1 2
+  says err.txt "the checkpoint of step 2: cannot create folder bad/checkpoints/.tmp-step-"
+  says out.txt "written again, from step 6 on; 2 checkpoints were not written, steps 2 to 4"
+done
+
+# --- an old one that cannot be removed: others are, and new ones are written, also by the
+# next start
+rm -rf bad
+hinder 13 .tmp-rm-step-00000002 2 100 checkpoint.keep_last=2
+[ "$(grep -c warning err.txt)" = 1 ] || fail "not one warning: $(cat err.txt)"
+says err.txt "the checkpoint of step 6 is written, but older ones are left"
+rm -r bad/checkpoints/step-00000012
+hinder 13 .tmp-rm-step-00000002 1 100 checkpoint.keep_last=1
+says err.txt "warning: cannot remove bad/checkpoints/.tmp-rm-step-00000002"
+[ "$(echo bad/checkpoints/step-*)" = bad/checkpoints/step-00000012 ] ||
+  fail "others stay, too: $(ls bad/checkpoints)"
 
 # --- it is published before an evaluation, which may take long or fail
 slowly eval 1 eval.rows=8 eval.every=4 &

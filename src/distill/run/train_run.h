@@ -67,8 +67,8 @@ void rt_train_record_again(rt_train_run *run);
 
 /** Save this step on the way, after the checkpoint in writing, if there is one;
  *  RT_SAVE_MEANWHILE waits, too, if there is no copy to write from.  If it
- *  cannot be written (RT_ERR_IO), here and in the next two functions, the state
- *  is still in memory, and is written when the next checkpoint is due.  The
+ *  cannot be written (for its disk), here and in the next two functions, the
+ * state is still in memory, and is written when the next checkpoint is due. The
  *  first that cannot be is a warning; how many could not be is said when one is
  *  written again, or the run ends (rt_train_tell_unsaved).  Does nothing
  * without output.dir.  Collective, as are the next functions. */

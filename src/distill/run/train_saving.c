@@ -136,9 +136,16 @@ static void tell_unpruned(rt_train_run *run, int64_t step)
 {
   if (!run->unpruned)
     rt_warn("the checkpoint of step %lld is written, but older ones are left: "
-            "%s.  Training goes on; they are removed once they can be",
+            "%s.  They are removed once they can be",
             (long long)step, rt_err_text());
   run->unpruned = true;
+}
+
+/** Errors of a disk: it is full, fails, or has become read-only, or a folder is
+ *  gone or may not be written to. */
+static bool is_of_disk(rt_err err)
+{
+  return err == RT_ERR_IO || err == RT_ERR_PERM || err == RT_ERR_LOCKED;
 }
 
 /** The same on the way.  An error on which not all ranks could agree cannot be
@@ -146,7 +153,7 @@ static void tell_unpruned(rt_train_run *run, int64_t step)
 static rt_err bear(rt_train_run *run, int64_t step, rt_err err)
 {
   const bool written = rt_saver_published(run->saver) >= step;
-  if (err != RT_ERR_IO || rt_agree_alone()) {
+  if (!is_of_disk(err) || rt_agree_alone()) {
     run->unpruned = run->unpruned && !(err == RT_OK && written);
     return note(run, err);
   }
@@ -198,7 +205,9 @@ static rt_err save_waiting(rt_train_run *run)
 static rt_err save_last(rt_train_run *run)
 {
   RT_TRY(sync_window(run));
-  return note(run, rt_saver_save(run->saver, run->step));
+  const rt_err err = rt_saver_save(run->saver, run->step);
+  const bool written = rt_saver_published(run->saver) >= run->step;
+  return written ? bear(run, run->step, err) : note(run, err);
 }
 
 /** Do a part of writing checkpoints, as its own phase. */

@@ -2,6 +2,7 @@
  *  Resumes a run from its checkpoints. */
 #include "distill/train/resume.h"
 
+#include "base/log.h"
 #include "distill/train/run_folder.h"
 #include "distill/train/saved.h"
 #include "distill/train/state.h"
@@ -102,6 +103,16 @@ static rt_err fall_back(const char *run_folder, const char *folder,
   return rt_checkpoint_set_aside(folder, step);
 }
 
+/** Remove what killed runs left, as it may fill the disk that this run writes
+ *  to.  Rank 0. */
+static void sweep(const char *folder)
+{
+  if (rt_checkpoint_sweep(folder) == RT_OK)
+    return;
+  rt_warn("%s.  It is of no use, and removed once it can be", rt_err_text());
+  rt_err_clear();
+}
+
 rt_err rt_resume_begin(const rt_run_spec *run, rt_trainer *t, int64_t *step)
 {
   const char *const run_folder = rt_deck_text(run->deck, RT_KEY_OUT_DIR);
@@ -119,9 +130,10 @@ rt_err rt_resume_begin(const rt_run_spec *run, rt_trainer *t, int64_t *step)
   rt_err err = RT_OK;
   if (first && *step >= 0)
     err = fall_back(run_folder, folder, *step);
-  if (first && err == RT_OK) // they may fill the disk that this run writes to
-    err = rt_checkpoint_sweep(folder);
-  return rt_agree(run->world, err);
+  err = rt_agree(run->world, err);
+  if (first && err == RT_OK)
+    sweep(folder);
+  return err;
 }
 
 rt_err rt_resume_weights(const rt_comm *world, rt_dev *dev, rt_model *model,

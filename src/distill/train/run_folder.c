@@ -5,8 +5,11 @@
 #include "deck/deck.h"
 #include "io/common/lock.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 rt_err rt_run_folder_checkpoints(char out[RT_PATH_MAX], const char *run_folder)
 {
@@ -36,6 +39,10 @@ rt_err rt_run_folder_check(const char *folder)
            "%s is not a folder but a file or a dangling link, so no checkpoint "
            "could be written; remove it, or choose another output.dir",
            path);
+  RT_CHECK(!rt_path_exists(path) || access(path, W_OK | X_OK) == 0, RT_ERR_PERM,
+           "no checkpoint could be written to %s: %s; let this user write to "
+           "it, or choose another output.dir",
+           path, strerror(errno));
   if (is_runs(folder))
     return RT_OK;
   for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
