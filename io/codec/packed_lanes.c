@@ -11,13 +11,14 @@
 
 #include <immintrin.h>
 
-#define AVX512 __attribute__((target("avx512f,avx512vl,avx512dq")))
+#define AVX512 __attribute__((target("avx512f,avx512vl,avx512dq,avx512cd")))
 
 bool rt_lanes_permitted(void)
 {
   return __builtin_cpu_supports("avx512f") &&
          __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq");
+         __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512cd");
 }
 
 bool rt_lanes_put(rt_lanes *x, int i, const rt_packed_reader *r)
@@ -27,7 +28,7 @@ bool rt_lanes_put(rt_lanes *x, int i, const rt_packed_reader *r)
   const rt_packed_set *const s = &r->set;
   const size_t left = s->n - s->taken;
   // an entry takes at most two words
-  if (left == 0 || s->n >= RT_N_LEFT || s->next >= k->order.n_seen || in->bad ||
+  if (left == 0 || s->next >= k->order.n_seen || in->bad ||
       (size_t)(in->word_end - in->word) / 4 < left ||
       in->bits_end - in->bits < 8)
     return false;
@@ -48,7 +49,6 @@ bool rt_lanes_put(rt_lanes *x, int i, const rt_packed_reader *r)
   x->max[i] = s->max;
   x->span[i] = s->span;
   x->key[i] = (uintptr_t)(r->key + s->taken);
-  x->lg_left = k->lg_left; // the same for all
   x->on |= (uint16_t)(1U << i);
   return true;
 }
@@ -128,14 +128,24 @@ AVX512 static inline __m512i model_at(__m512i first, __m512i i)
                                            _mm512_slli_epi64(i, LG_PART + 1)));
 }
 
-/** The contexts of gaps: rt_gap_context(). */
-AVX512 static inline __m512i gap_contexts(const group *g,
-                                          const uint16_t *lg_left)
+/** rt_lg16() of each. */
+AVX512 static inline __m512i lg16(__m512i x)
 {
-  const __m512i lg = _mm512_and_si512(
-      words_at(g->on, _mm512_add_epi64(constant((int64_t)(uintptr_t)lg_left),
-                                       _mm512_add_epi64(g->left, g->left))),
-      constant(0xFFFF));
+  const __m512i zeros = _mm512_lzcnt_epi64(x);
+  const __m512i f = _mm512_and_si512(
+      _mm512_srli_epi64(_mm512_sllv_epi64(x, zeros), 59), constant(15));
+  const __m512i top =
+      _mm512_slli_epi64(_mm512_sub_epi64(constant(63), zeros), 4);
+  __m512i part = _mm512_mask_add_epi64(
+      f, _mm512_cmpge_epi64_mask(f, constant(2)), f, constant(1));
+  part = _mm512_min_epi64(part, constant(15));
+  return _mm512_add_epi64(top, part);
+}
+
+/** The contexts of gaps: rt_gap_context(). */
+AVX512 static inline __m512i gap_contexts(const group *g)
+{
+  const __m512i lg = lg16(g->left);
   const __m512i lg_near = _mm512_srli_epi64(g->near, 2);
   const __m512i biased = _mm512_srai_epi64(
       _mm512_sub_epi64(_mm512_add_epi64(lg_near, constant(4 + 1024)), lg), 3);
@@ -157,10 +167,9 @@ AVX512 static inline __m512i symbols_at(__mmask8 on, __m512i model, __m512i i)
   return longs_at(on, _mm512_add_epi64(symbols, _mm512_slli_epi64(i, 3)));
 }
 
-AVX512 static inline __m512i gap_symbols(const group *g,
-                                         const uint16_t *lg_left)
+AVX512 static inline __m512i gap_symbols(const group *g)
 {
-  const __m512i model = model_at(g->gaps, gap_contexts(g, lg_left));
+  const __m512i model = model_at(g->gaps, gap_contexts(g));
   const __m512i i = words_at(g->on, _mm512_add_epi64(model, slots_of(g->gap)));
   return symbols_at(g->on, model, _mm512_and_si512(i, constant(0xFF)));
 }
@@ -212,13 +221,13 @@ AVX512 static inline __mmask8 odd(__m512i symbol)
 
 /** Decode an entry in each lane; false, and nothing is changed, if one of them
  *  is rare or invalid. */
-AVX512 static inline bool take_entry(group *g, const uint16_t *lg_left)
+AVX512 static inline bool take_entry(group *g)
 {
   const __mmask8 on = g->on;
   const __m512i value_slots =
       words_at(on, _mm512_add_epi64(g->value_slots,
                                     _mm512_slli_epi64(slots_of(g->value), 2)));
-  const __m512i gap_symbol = gap_symbols(g, lg_left);
+  const __m512i gap_symbol = gap_symbols(g);
   if (_mm512_mask_cmpgt_epu64_mask(on, g->bit, g->last_bit))
     return false;
   const __m512i bits =
@@ -269,7 +278,7 @@ AVX512 static int take_one_group(rt_lanes *x, int i, uint64_t n)
   load(x, i, &g);
   int odd_one = -1;
   while (n-- > 0 && odd_one < 0)
-    odd_one = take_entry(&g, x->lg_left) ? -1 : i;
+    odd_one = take_entry(&g) ? -1 : i;
   store(&g, i, x);
   return odd_one;
 }
@@ -282,9 +291,7 @@ AVX512 static int take_both_groups(rt_lanes *x, uint64_t n)
   load(x, 1, &b);
   int odd_one = -1;
   while (n-- > 0 && odd_one < 0)
-    odd_one = !take_entry(&a, x->lg_left)   ? 0
-              : !take_entry(&b, x->lg_left) ? 1
-                                            : -1;
+    odd_one = !take_entry(&a) ? 0 : !take_entry(&b) ? 1 : -1;
   store(&a, 0, x);
   store(&b, 1, x);
   return odd_one;

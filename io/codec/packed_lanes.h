@@ -24,8 +24,7 @@ typedef struct rt_lanes {
   uint64_t gaps[RT_LANES], values[RT_LANES]; /**< models */
   uint64_t value_slots[RT_LANES];            /**< symbols of their slots */
   uint64_t max[RT_LANES], span[RT_LANES], key[RT_LANES];
-  const uint16_t *lg_left; // borrowed
-  uint16_t on;             /**< a bit for each lane that has a token */
+  uint16_t on; /**< a bit for each lane that has a token */
 } rt_lanes;
 
 /** Does this processor decode side by side? */

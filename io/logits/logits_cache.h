@@ -2,8 +2,8 @@
  *  LRU cache of the decoders of a dataset's shards.  Layer: io, for
  *  io/logits_*.c only.  No MPI; thread-safe except create and destroy.
  *
- *  At V = 49152, a decoder takes 0.9 MB plus 16 bytes for each id that its
- *  tables list, so at most 1.7 MB, and a millisecond to create; decoding a row
+ *  At V = 49152, a decoder takes 1.1 MB plus 16 bytes for each id that its
+ *  tables list, so at most 1.9 MB, and a millisecond to create; decoding a row
  *  of 2048 tokens takes two.  Reading rows in random order from
  *  more shards than the cache holds thus costs half as much again. */
 #ifndef RT_LOGITS_CACHE_H
