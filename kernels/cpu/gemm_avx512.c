@@ -3,9 +3,9 @@
  *
  *  C is divided into pieces, which threads take in turn.  For each piece, a
  *  block of B becomes panels of 32 columns in this thread's workspace, which
- *  its second cache holds, and strips of up to 14 rows of A, copied in the
- *  order in which they are read, meet all of them: 28 registers hold a tile of
- *  C.
+ *  its second cache holds, and strips of up to 14 rows of A meet all of them:
+ *  28 registers hold a tile of C.  A strip is copied if its rows would meet in
+ *  the same lines of the first cache.
  *  Each element of C is a sum in the order of its terms, in parts whose length
  *  depends on their number only, so that its bits depend neither on the
  *  division nor on its place in C. */
@@ -16,6 +16,8 @@
 
 /** Numbers of a register; rows and columns of a tile. */
 enum { VECTOR = 16, STRIP = 14, PANEL = 2 * VECTOR };
+/** Numbers of a page. */
+enum { PAGE = 1024 };
 /** Most of a piece: rows, columns, and terms at a time, fewer in long sums; and
  *  the least. */
 enum { ROWS = 1024, COLS = 512, TERMS = 576, OF_LONG = 384, LEAST = 128 };
@@ -187,12 +189,17 @@ INLINE void transpose(__m512i r[VECTOR])
   }
 }
 
+static inline const float *at_of(const rt_view *x, int64_t r, int64_t c)
+{
+  return (const float *)x->data + r * x->ld + c;
+}
+
 /** The factor's row \a r, 16 numbers from \a c on; zeros beyond the view. */
 INLINE __m512i load(const rt_view *x, int64_t r, int64_t c)
 {
-  const float *const at = (const float *)x->data + r * x->ld + c;
-  return r < x->rows ? _mm512_maskz_loadu_epi32(first(x->cols - c), at)
-                     : _mm512_setzero_si512();
+  return r < x->rows
+             ? _mm512_maskz_loadu_epi32(first(x->cols - c), at_of(x, r, c))
+             : _mm512_setzero_si512();
 }
 
 /** Columns of \a x as rows, each \a step from the one before, of multiples of
@@ -203,8 +210,10 @@ AVX512 static void pack_across(rt_view x, int64_t step, float *to)
     for (int64_t l = 0; l < x.cols; l += VECTOR) {
       __m512i r[VECTOR];
       UNROLL
-      for (int i = 0; i < VECTOR; i++)
+      for (int i = 0; i < VECTOR; i++) {
         r[i] = load(&x, j + i, l);
+        _mm_prefetch((const char *)(at_of(&x, j + i + VECTOR, l)), _MM_HINT_T1);
+      }
       transpose(r);
       UNROLL
       for (int i = 0; i < VECTOR; i++)
@@ -213,13 +222,17 @@ AVX512 static void pack_across(rt_view x, int64_t step, float *to)
     }
 }
 
-/** Rows of \a x as they are, each \a step from the one before. */
-AVX512 static void pack_along(rt_view x, int64_t step, float *to)
+/** Rows of a strip as they are, each VECTOR from the one before.  Those of the
+ *  next strip, which lie far from each other, come near meanwhile. */
+AVX512 static void pack_along(rt_view x, float *to)
 {
-  for (int64_t c = 0; c < x.cols; c += VECTOR)
-    for (int64_t r = 0; r < x.rows; r++)
-      _mm512_mask_storeu_epi32(to + r * step + c, first(x.cols - c),
-                               load(&x, r, c));
+  const __mmask16 mask = first(x.cols);
+  for (int64_t r = 0; r < x.rows; r++) {
+    const float *const at = at_of(&x, r, 0);
+    _mm512_mask_storeu_ps(to + r * VECTOR, mask,
+                          _mm512_maskz_loadu_ps(mask, at));
+    _mm_prefetch((const char *)(at + 2 * x.cols - 1), _MM_HINT_T1);
+  }
 }
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -232,17 +245,23 @@ typedef struct piece {
   int64_t row, rows, col, cols, term, terms;
 } piece;
 
-/** Panel \a j of the piece's columns. */
-static void pack_panel(const k_gemm_args *g, const piece *p, int64_t j,
-                       float *to)
+/** The piece's part of op(B) as panels. */
+AVX512 static void pack_b(const k_gemm_args *g, const piece *p, float *to)
 {
-  const int64_t col = p->col + j, n = smaller(PANEL, p->cols - j);
   if (g->trans_b)
-    pack_across(rt_view_cols(rt_view_rows(g->b, col, n), p->term, p->terms),
-                PANEL, to);
-  else
-    pack_along(rt_view_cols(rt_view_rows(g->b, p->term, p->terms), col, n),
-               PANEL, to);
+    for (int64_t j = 0; j < p->cols; j += PANEL)
+      pack_across(rt_view_cols(rt_view_rows(g->b, p->col + j,
+                                            smaller(PANEL, p->cols - j)),
+                               p->term, p->terms),
+                  PANEL, to + j * p->terms);
+  else // whole rows, as they come from memory
+    for (int64_t l = 0; l < p->terms; l++, to += PANEL) {
+      const float *const b =
+          (const float *)g->b.data + (p->term + l) * g->b.ld + p->col;
+      for (int64_t c = 0; c < p->cols; c += VECTOR)
+        _mm512_storeu_ps(to + c / PANEL * PANEL * p->terms + c % PANEL,
+                         _mm512_maskz_loadu_ps(first(p->cols - c), b + c));
+    }
 }
 
 /** The piece's terms of \a n rows of op(A), as they lie in A. */
@@ -274,23 +293,40 @@ static int64_t strip_of(int64_t n)
   return (n + n_strips - 1) / n_strips;
 }
 
+/** May rows of A be read in place?  Not if a row begins where the one before
+ *  does in a page, so that the first cache cannot hold a strip. */
+static bool is_in_place(const k_gemm_args *g)
+{
+  return !g->trans_a && g->a.ld % PAGE != 0;
+}
+
+/** The left factor of \a n rows of C from row \a r of the piece on. */
+static void set_strip(const k_gemm_args *g, const piece *p, const scratch *s,
+                      const int64_t at[2], tile *t)
+{
+  const rt_view rows = rows_of_a(g, p, p->row + at[0], at[1]);
+  t->a_row = 1;
+  t->a_term = VECTOR;
+  t->a = s->a;
+  if (is_in_place(g)) {
+    t->a_row = rows.ld;
+    t->a_term = 1;
+    t->a = rows.data;
+  } else if (g->trans_a)
+    pack_along(rows, s->a);
+  else
+    pack_across(rows, VECTOR, s->a);
+}
+
 static void multiply_piece(const k_gemm_args *g, const piece *p,
                            const scratch *s)
 {
   tile t = tile_of(g, p);
-  t.a = s->a;
-  t.a_row = 1;
-  t.a_term = VECTOR;
   t.b_term = PANEL;
-  for (int64_t j = 0; j < p->cols; j += PANEL)
-    pack_panel(g, p, j, s->b + j * p->terms);
+  pack_b(g, p, s->b);
   for (int64_t r = 0, n; r < p->rows; r += n) {
     n = strip_of(p->rows - r);
-    const rt_view rows = rows_of_a(g, p, p->row + r, n);
-    if (g->trans_a)
-      pack_along(rows, VECTOR, s->a);
-    else
-      pack_across(rows, VECTOR, s->a);
+    set_strip(g, p, s, (int64_t[]){r, n}, &t);
     for (int64_t j = 0; j < p->cols; j += PANEL) {
       t.b = s->b + j * p->terms;
       t.c = c_at(g, p->row + r, p->col + j);
@@ -387,7 +423,7 @@ static void multiply_panel(const k_gemm_args *g, const piece *p, float *panel)
   t.a_row = g->trans_a ? 1 : g->a.ld;
   t.a_term = g->trans_a ? g->a.ld : 1;
   if (g->trans_b) {
-    pack_panel(g, p, 0, panel);
+    pack_b(g, p, panel);
     t.b = panel;
     t.b_term = PANEL;
   }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 256, NAME = 48, TILE_STEP = 64 };
+enum { ALIGN = 256, NAME = 48, TILE_STEP = 64, PAGE = 1024 };
 
 typedef struct range {
   char name[NAME];
@@ -81,7 +81,9 @@ rt_err rt_arena_append(rt_arena *arena, const char *name, rt_dtype dtype,
 
 int64_t rt_arena_tile_ld(int64_t cols)
 {
-  return rt_round_up(cols, TILE_STEP);
+  const int64_t ld = rt_round_up(cols, TILE_STEP);
+  // rows that begin alike in their pages would meet in a few lines of a cache
+  return ld % PAGE == 0 ? ld + TILE_STEP : ld;
 }
 
 rt_err rt_arena_reserve_tile(rt_arena *arena, const char *name, rt_dtype dtype,

@@ -38,7 +38,8 @@ RT_MUST rt_err rt_arena_append(rt_arena *arena, const char *name,
                                rt_view *view);
 
 /** The same as rt_arena_reserve(), but each row begins at a multiple of 64
- *  elements: for tiles of logits, whatever the vocabulary. */
+ *  elements, but no two after another at one place of a page: for tiles of
+ *  logits, whatever the vocabulary. */
 RT_MUST rt_err rt_arena_reserve_tile(rt_arena *arena, const char *name,
                                      rt_dtype dtype, int64_t rows, int64_t cols,
                                      rt_view *view);

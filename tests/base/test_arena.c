@@ -89,6 +89,7 @@ static void test_tile(void)
   CU_ASSERT(x.rows == 3 && x.cols == 65 && x.ld == 128);
   CU_ASSERT_PTR_EQUAL((float *)x.data + 3 * 128, y.data);
   CU_ASSERT_EQUAL(rt_arena_tile_ld(64), 64);
+  CU_ASSERT_EQUAL(rt_arena_tile_ld(49152), 49152 + 64);
   rt_arena_destroy(&a);
 }
 
