@@ -66,18 +66,19 @@ static void note_line(rt_metrics_past *past, const char *kind, int64_t step)
   }
 }
 
-/** Tell which steps have no line: a run was killed while its disk was full, or
- *  its node was lost. */
+/** Tell which steps have no line: a run was killed while its disk was full, its
+ *  node was lost, or a user has moved the file away. */
 static void tell_missing(const char *path, int64_t resume_step,
                          rt_metrics_past *past)
 {
   note_step(past, resume_step + 1);
   if (past->n_missing == 1)
-    rt_warn("%s lacks the line of step %lld, which was never written", path,
-            (long long)past->missing);
+    rt_warn("%s lacks the line of step %lld, which was not written, or was "
+            "removed",
+            path, (long long)past->missing);
   else if (past->n_missing > 0)
-    rt_warn("%s lacks %lld lines, of steps %lld to %lld, which were never "
-            "written",
+    rt_warn("%s lacks %lld lines, of steps %lld to %lld, which were not "
+            "written, or were removed",
             path, (long long)past->n_missing, (long long)past->missing,
             (long long)past->last_missing);
 }

@@ -124,21 +124,22 @@ static char *said_at(int64_t resume)
   return text;
 }
 
-/** Lines of steps before the checkpoint that were never written: the restart
- *  says which, once. */
+/** Lines of steps before the checkpoint that are not there: the restart says
+ *  which, once. */
 static void test_missing(void)
 {
   static const struct {
     const char *steps; // that have a line, digit by digit
     int64_t resume;
     const char *says; // NULL: nothing
-  } cases[] = {{"123456", 6, NULL},
-               {"1234567", 5, NULL}, // step 7 is cut
-               {"123", 6, "lacks 3 lines, of steps 4 to 6"},
-               {"12356", 6, "lacks the line of step 4,"},
-               {"2346", 8, "lacks 4 lines, of steps 1 to 8"},
-               {"", 2, "lacks 2 lines, of steps 1 to 2"},
-               {"12", 0, NULL}};
+  } cases[] = {
+      {"123456", 6, NULL},
+      {"1234567", 5, NULL}, // step 7 is cut
+      {"123", 6, "lacks 3 lines, of steps 4 to 6, which were not written, or "},
+      {"12356", 6, "lacks the line of step 4,"},
+      {"2346", 8, "lacks 4 lines, of steps 1 to 8"},
+      {"", 2, "lacks 2 lines, of steps 1 to 2"},
+      {"12", 0, NULL}};
   char step[64];
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     begin();
