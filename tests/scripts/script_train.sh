@@ -262,6 +262,11 @@ expect 65 2 train deck.yaml "${live[@]}" teacher.weights=large
 says err.txt "the teacher's logits of row"
 expect 65 2 capture deck.yaml teacher.weights=large capture.dir=large.logits
 says err.txt "the teacher's logits of row"
+expect 76 2 eval deck.yaml output.dir= student.weights=large
+says err.txt "the loss is NaN: the model's logits"
+expect 76 2 eval deck.yaml output.dir= student.weights=teacher.hf eval.teacher=true \
+  teacher.weights=large
+says err.txt "the KL is NaN: the teacher's logits"
 
 # --- paths of over 256 bytes
 long=$(printf 'w%.0s' {1..200})

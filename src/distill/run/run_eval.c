@@ -123,6 +123,20 @@ static rt_err check_logits_out(const rt_job *job)
   return rt_agree(job->world, err);
 }
 
+/** A script must not take NaN for a result. */
+static rt_err check_result(const rt_eval_result *r)
+{
+  RT_CHECK(
+      !isnan(r->loss), RT_ERR_NUMBER,
+      "the loss is NaN: the model's logits are not finite; its weights are "
+      "damaged, or its activations overflow their type");
+  RT_CHECK(
+      !r->with_teacher || !isnan(r->kl), RT_ERR_NUMBER,
+      "the KL is NaN: the teacher's logits are not finite; its weights are "
+      "damaged, or its activations overflow their type");
+  return RT_OK;
+}
+
 static rt_err evaluate(rt_eval_run *run)
 {
   rt_job *job = run->job;
@@ -148,7 +162,8 @@ static rt_err evaluate(rt_eval_run *run)
   print_table(&r);
   const bool writes = rt_comm_rank(job->world) == 0 &&
                       rt_deck_text(deck, RT_KEY_OUT_DIR)[0] != '\0';
-  return rt_agree(job->world, writes ? write_json(run, &r) : RT_OK);
+  RT_TRY(rt_agree(job->world, writes ? write_json(run, &r) : RT_OK));
+  return rt_agree(job->world, check_result(&r));
 }
 
 rt_err rt_run_eval(rt_job *job)
