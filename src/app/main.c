@@ -177,6 +177,8 @@ int main(int argc, char **argv)
   const rt_err err = rt_cli_parse(argc, argv, &cli);
   // line buffering, also for output through mpirun's pipe
   setvbuf(stdout, NULL, _IOLBF, 0);
+  if (cli.version)
+    rt_dev_wake_library(argv); // it names what a run computes with
   if (answer_early(&cli, err, &launcher, &code)) {
     rt_cli_clear(&cli);
     return code;

@@ -83,6 +83,8 @@ if grep -qw avx2 /proc/cpuinfo && "$RETORT" --version | grep -q OpenBLAS; then
   [ "$(grep ": $name\$" err.txt)" = "core type unset: $name
 core type $core: $name" ] || fail "kernels of the BLAS: $(cat err.txt)"
   [ "$code" = 0 ] || fail "plan ends with $code"
+  as "LD_PRELOAD=$work/old_blas.so" --version
+  says err.txt "core type $core: $name"
   as "LD_PRELOAD=$work/old_blas.so OPENBLAS_CORETYPE=Haswell" plan deck.yaml
   [ "$(grep ": $name\$" err.txt)" = "core type Haswell: $name" ] ||
     fail "the user's choice: $(cat err.txt)"
