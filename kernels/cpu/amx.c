@@ -35,8 +35,8 @@ k_amx_factor k_amx_along(const k_amx_area *s, int64_t head, int64_t row)
 
 #ifdef __x86_64__
 
+#include "kernels/cpu/transpose.h"
 #include <cpuid.h>
-#include <immintrin.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -143,41 +143,6 @@ void k_amx_multiply(k_amx_product p)
       multiply_tiles(&p, i, j);
 }
 
-// whole loops, so that arrays of vectors are registers
-#ifdef __clang__
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-
-/** 16 x 16 numbers of 32 bits across their diagonal. */
-K_AMX static inline void transpose(__m512i r[TILE])
-{
-  __m512i t[TILE];
-  UNROLL
-  for (int i = 0; i < TILE; i += 4) { // blocks of 4 x 4
-    const __m512i a = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    const __m512i b = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    const __m512i c = _mm512_unpacklo_epi32(r[i + 2], r[i + 3]);
-    const __m512i d = _mm512_unpackhi_epi32(r[i + 2], r[i + 3]);
-    t[i] = _mm512_unpacklo_epi64(a, c);
-    t[i + 1] = _mm512_unpackhi_epi64(a, c);
-    t[i + 2] = _mm512_unpacklo_epi64(b, d);
-    t[i + 3] = _mm512_unpackhi_epi64(b, d);
-  }
-  UNROLL
-  for (int i = 0; i < 4; i++) { // their places
-    const __m512i a = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88);
-    const __m512i b = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xdd);
-    const __m512i c = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88);
-    const __m512i d = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xdd);
-    r[i] = _mm512_shuffle_i32x4(a, c, 0x88);
-    r[i + 4] = _mm512_shuffle_i32x4(b, d, 0x88);
-    r[i + 8] = _mm512_shuffle_i32x4(a, c, 0xdd);
-    r[i + 12] = _mm512_shuffle_i32x4(b, d, 0xdd);
-  }
-}
-
 /** \a n low bits. */
 static uint32_t bits(int64_t n)
 {
@@ -211,12 +176,12 @@ K_AMX void k_amx_pack_across(rt_view x, const k_amx_factor *to, int64_t k,
   for (int64_t j = 0; j < n; j += TILE)
     for (int64_t l = 0; l < k; l += K_AMX_STEP) {
       __m512i r[TILE];
-      UNROLL
+      K_UNROLL
       for (int i = 0; i < TILE; i++)
         r[i] = load_row(&x, j + i, l);
-      transpose(r);
+      k_transpose(r);
       uint32_t *const tile = tile_at(to, l, j);
-      UNROLL
+      K_UNROLL
       for (int i = 0; i < TILE; i++)
         _mm512_storeu_si512(tile + i * TILE, r[i]);
     }
@@ -262,11 +227,11 @@ K_AMX void k_amx_transpose(rt_view x, rt_bf16 *to, int64_t ld, int64_t m)
   for (int64_t i = 0; i < m; i += TILE)
     for (int64_t l = 0; l < ld; l += K_AMX_STEP) {
       __m512i r[TILE];
-      UNROLL
+      K_UNROLL
       for (int p = 0; p < TILE; p++)
         r[p] = load_pairs(&x, l + PAIR * p, i);
-      transpose(r);
-      UNROLL
+      k_transpose(r);
+      K_UNROLL
       for (int p = 0; p < TILE; p++)
         _mm512_storeu_si512(to + (i + p) * ld + l, r[p]);
     }
@@ -335,14 +300,14 @@ K_AMX float k_amx_softmax(const float *s, k_amx_range see, float scale,
 {
   const __m512 by = _mm512_set1_ps(scale);
   __m512 x[ROW], most = _mm512_set1_ps(*top), sum = _mm512_setzero_ps();
-  UNROLL
+  K_UNROLL
   for (int i = 0; i < ROW; i++) {
     x[i] = _mm512_mul_ps(_mm512_loadu_ps(s + i * TILE), by);
     // the second operand if one is NaN, which stays where it is
     most = _mm512_mask_max_ps(most, in_range(see, i * TILE), x[i], most);
   }
   *top = _mm512_reduce_max_ps(most);
-  UNROLL
+  K_UNROLL
   for (int i = 0; i < ROW; i++) {
     const __m512 e = _mm512_maskz_mov_ps(
         in_range(see, i * TILE),
@@ -358,7 +323,7 @@ K_AMX void k_amx_softmax_grad(const float *s, const float *dp, k_amx_range see,
 {
   const __m512 scale = _mm512_set1_ps(r->scale), z = _mm512_set1_ps(r->z);
   const __m512 delta = _mm512_set1_ps(r->delta);
-  UNROLL
+  K_UNROLL
   for (int i = 0; i < ROW; i++) {
     const __m512 e =
         exponential(_mm512_fmsub_ps(_mm512_loadu_ps(s + i * TILE), scale, z));
@@ -374,7 +339,7 @@ K_AMX void k_amx_softmax_grad_across(const float *s, const float *dp,
 {
   const __m512 scale = _mm512_set1_ps(q->scale);
   const __m512i k = _mm512_set1_epi32(key);
-  UNROLL
+  K_UNROLL
   for (int i = 0; i < ROW; i++) {
     const int64_t at = i * TILE;
     const __mmask16 sees =

@@ -9,6 +9,7 @@
  * division. */
 #include "kernels/cpu/amx.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/gemm_pieces.h"
 #include "kernels/cpu/real.h"
 
 #include "base/split.h"
@@ -47,50 +48,25 @@ static scratch scratch_of(const k_ctx *ctx)
 
 /** How C and the sums are divided. */
 typedef struct division {
-  int64_t terms;             // of a sum
-  int64_t rows, cols, depth; // of a piece; terms at a time
-  int64_t n_rows, n_cols;    // pieces
-  bool direct;               // sums are made in C
+  k_gemm_pieces of_c;
+  int64_t terms, depth; // of a sum; at a time
+  bool direct;          // sums are made in C
 } division;
 
-/** The size of even pieces of at most \a most, a multiple of STEP. */
-static int64_t piece_of(int64_t n, int64_t most)
-{
-  const int64_t n_pieces = (n + most - 1) / most;
-  return rt_round_up((n + n_pieces - 1) / n_pieces, STEP);
-}
-
-static int64_t count(int64_t n, int64_t piece)
-{
-  return (n + piece - 1) / piece;
-}
-
-/** Enough pieces for all threads; a transposed A is dear to cut by columns, B
- * by rows. */
 static division divide(const k_gemm_args *g, int n_threads)
 {
-  const int64_t m = g->c.rows, n = g->c.cols;
-  division d = {.terms = g->trans_a ? g->a.rows : g->a.cols};
-  int64_t rows = ROWS, cols = COLS;
-  for (;;) {
-    d.rows = piece_of(m, rows);
-    d.cols = piece_of(n, cols);
-    d.n_rows = count(m, d.rows);
-    d.n_cols = count(n, d.cols);
-    const bool can_cut_rows = rows > LEAST && m > LEAST;
-    const bool can_cut_cols = cols > LEAST && n > LEAST;
-    if (d.n_rows * d.n_cols >= 2 * n_threads || !(can_cut_rows || can_cut_cols))
-      break;
-    if (can_cut_rows && (g->trans_a || !can_cut_cols))
-      rows /= 2;
-    else
-      cols /= 2;
-  }
-  d.depth = piece_of(d.terms, TERMS);
-  d.direct = g->c.dtype == RT_F32 && g->alpha == 1.0 &&
-             (g->beta == 0.0 || g->beta == 1.0) && m % STEP == 0 &&
-             n % STEP == 0;
-  return d;
+  const k_gemm_limits limits = {.rows = ROWS,
+                                .cols = COLS,
+                                .row_step = STEP,
+                                .col_step = STEP,
+                                .least = LEAST};
+  const int64_t terms = g->trans_a ? g->a.rows : g->a.cols;
+  return (division){.of_c = k_gemm_divide(g, limits, n_threads),
+                    .terms = terms,
+                    .depth = k_gemm_part(terms, TERMS, STEP),
+                    .direct = g->c.dtype == RT_F32 && g->alpha == 1.0 &&
+                              (g->beta == 0.0 || g->beta == 1.0) &&
+                              g->c.rows % STEP == 0 && g->c.cols % STEP == 0};
 }
 
 /** A piece of C. */
@@ -200,18 +176,18 @@ static void multiply_piece(const k_gemm_args *g, const division *d,
 void k_gemm_amx(k_ctx *ctx, const k_gemm_args *g)
 {
   const division d = divide(g, ctx->n_threads);
-  RT_ASSERT(d.terms > 0);
+  const k_gemm_pieces c = d.of_c;
 #pragma omp parallel num_threads(ctx->n_threads)
   {
     const scratch t = scratch_of(ctx);
     k_amx_start();
 #pragma omp for schedule(dynamic)
-    for (int64_t i = 0; i < d.n_rows * d.n_cols; i++) {
-      const int64_t row = i % d.n_rows * d.rows, col = i / d.n_rows * d.cols;
-      const int64_t cols = smaller(d.cols, g->c.cols - col);
+    for (int64_t i = 0; i < c.n_rows * c.n_cols; i++) {
+      const int64_t row = i % c.n_rows * c.rows, col = i / c.n_rows * c.cols;
+      const int64_t cols = smaller(c.cols, g->c.cols - col);
       multiply_piece(g, &d, &t,
                      &(piece){.row = row,
-                              .rows = smaller(d.rows, g->c.rows - row),
+                              .rows = smaller(c.rows, g->c.rows - row),
                               .col = col,
                               .cols = cols,
                               .cols_padded = padded(cols)});

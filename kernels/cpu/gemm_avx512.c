@@ -10,8 +10,8 @@
  *  depends on their number only, so that its bits depend neither on the
  *  division nor on its place in C. */
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/gemm_pieces.h"
 
-#include "base/split.h"
 #include <omp.h>
 
 /** Numbers of a register; rows and columns of a tile. */
@@ -41,19 +41,12 @@ size_t k_gemm_avx512_bytes(const k_ctx *ctx)
 
 #ifdef __x86_64__
 
-#include <immintrin.h>
+#include "kernels/cpu/transpose.h"
 #include <stdlib.h>
 #include <strings.h>
 
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma")))
 #define INLINE AVX512 __attribute__((always_inline)) static inline
-// whole loops, so that arrays of vectors are registers
-#ifdef __clang__
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-
 /** The variable that limits OpenBLAS to older processors limits these, too. */
 static bool is_allowed(void)
 {
@@ -109,7 +102,7 @@ INLINE void multiply_rows(const tile *t, const int rows)
   const __mmask16 left = first(t->n), right = first(t->n - VECTOR);
   const float *a = t->a, *b = t->b;
   __m512 s[STRIP][2];
-  UNROLL
+  K_UNROLL
   for (int r = 0; r < rows; r++) {
     s[r][0] = s[r][1] = _mm512_setzero_ps();
     _mm_prefetch((const char *)(t->c + r * t->ldc), _MM_HINT_T0);
@@ -120,14 +113,14 @@ INLINE void multiply_rows(const tile *t, const int rows)
     const __m512 b1 = _mm512_maskz_loadu_ps(right, b + VECTOR);
     _mm_prefetch((const char *)(b + 8 * t->b_term), _MM_HINT_T0);
     _mm_prefetch((const char *)(b + 8 * t->b_term + VECTOR), _MM_HINT_T0);
-    UNROLL
+    K_UNROLL
     for (int r = 0; r < rows; r++) {
       const __m512 x = _mm512_set1_ps(a[r * t->a_row]);
       s[r][0] = _mm512_fmadd_ps(x, b0, s[r][0]);
       s[r][1] = _mm512_fmadd_ps(x, b1, s[r][1]);
     }
   }
-  UNROLL
+  K_UNROLL
   for (int r = 0; r < rows; r++) {
     put(t, t->c + r * t->ldc, left, s[r][0]);
     put(t, t->c + r * t->ldc + VECTOR, right, s[r][1]);
@@ -161,34 +154,6 @@ AVX512 static void multiply(const tile *t, int64_t rows)
 #undef CASE
 }
 
-/** 16 x 16 numbers across their diagonal. */
-INLINE void transpose(__m512i r[VECTOR])
-{
-  __m512i t[VECTOR];
-  UNROLL
-  for (int i = 0; i < VECTOR; i += 4) { // blocks of 4 x 4
-    const __m512i a = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    const __m512i b = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    const __m512i c = _mm512_unpacklo_epi32(r[i + 2], r[i + 3]);
-    const __m512i d = _mm512_unpackhi_epi32(r[i + 2], r[i + 3]);
-    t[i] = _mm512_unpacklo_epi64(a, c);
-    t[i + 1] = _mm512_unpackhi_epi64(a, c);
-    t[i + 2] = _mm512_unpacklo_epi64(b, d);
-    t[i + 3] = _mm512_unpackhi_epi64(b, d);
-  }
-  UNROLL
-  for (int i = 0; i < 4; i++) { // their places
-    const __m512i a = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88);
-    const __m512i b = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xdd);
-    const __m512i c = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88);
-    const __m512i d = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xdd);
-    r[i] = _mm512_shuffle_i32x4(a, c, 0x88);
-    r[i + 4] = _mm512_shuffle_i32x4(b, d, 0x88);
-    r[i + 8] = _mm512_shuffle_i32x4(a, c, 0xdd);
-    r[i + 12] = _mm512_shuffle_i32x4(b, d, 0xdd);
-  }
-}
-
 static inline const float *at_of(const rt_view *x, int64_t r, int64_t c)
 {
   return (const float *)x->data + r * x->ld + c;
@@ -209,13 +174,13 @@ AVX512 static void pack_across(rt_view x, int64_t step, float *to)
   for (int64_t j = 0; j < x.rows; j += VECTOR)
     for (int64_t l = 0; l < x.cols; l += VECTOR) {
       __m512i r[VECTOR];
-      UNROLL
+      K_UNROLL
       for (int i = 0; i < VECTOR; i++) {
         r[i] = load(&x, j + i, l);
         _mm_prefetch((const char *)(at_of(&x, j + i + VECTOR, l)), _MM_HINT_T1);
       }
-      transpose(r);
-      UNROLL
+      k_transpose(r);
+      K_UNROLL
       for (int i = 0; i < VECTOR; i++)
         if (l + i < x.cols)
           _mm512_storeu_si512(to + (l + i) * step + j, r[i]);
@@ -338,49 +303,22 @@ static void multiply_piece(const k_gemm_args *g, const piece *p,
 
 /** How C and the sums are divided. */
 typedef struct division {
-  int64_t terms;             // of a sum
-  int64_t rows, cols, depth; // of a piece; terms at a time
-  int64_t n_rows, n_cols;    // pieces
+  k_gemm_pieces of_c;
+  int64_t terms, depth; // of a sum; at a time
 } division;
 
-/** Even parts of at most \a most, and multiples of \a step. */
-static int64_t part_of(int64_t n, int64_t most, int64_t step)
-{
-  const int64_t n_parts = (n + most - 1) / most;
-  return rt_round_up((n + n_parts - 1) / n_parts, step);
-}
-
-/** Do \a n pieces occupy the threads, nearly until the last one ends? */
-static bool is_even(int64_t n, int64_t n_threads)
-{
-  const int64_t turns = (n + n_threads - 1) / n_threads;
-  return n >= 2 * n_threads && 10 * turns * n_threads <= 11 * n;
-}
-
-/** Enough pieces for all threads; a transposed A is dear to cut by columns, B
- *  by rows. */
 static division divide(const k_gemm_args *g, int n_threads)
 {
-  const int64_t m = g->c.rows, n = g->c.cols;
-  division d = {.terms = g->trans_a ? g->a.rows : g->a.cols};
-  int64_t rows = ROWS, cols = COLS;
-  for (;;) {
-    d.rows = part_of(m, rows, 1);
-    d.cols = part_of(n, cols, PANEL);
-    d.n_rows = (m + d.rows - 1) / d.rows;
-    d.n_cols = (n + d.cols - 1) / d.cols;
-    const bool can_cut_rows = rows > LEAST && m > LEAST;
-    const bool can_cut_cols = cols > LEAST && n > LEAST;
-    if (is_even(d.n_rows * d.n_cols, n_threads) ||
-        !(can_cut_rows || can_cut_cols))
-      break;
-    if (can_cut_rows && (g->trans_a || !can_cut_cols))
-      rows /= 2;
-    else
-      cols /= 2;
-  }
-  d.depth = d.terms <= TERMS ? d.terms : part_of(d.terms, OF_LONG, 1);
-  return d;
+  const k_gemm_limits limits = {.rows = ROWS,
+                                .cols = COLS,
+                                .row_step = 1,
+                                .col_step = PANEL,
+                                .least = LEAST};
+  const int64_t terms = g->trans_a ? g->a.rows : g->a.cols;
+  return (division){.of_c = k_gemm_divide(g, limits, n_threads),
+                    .terms = terms,
+                    .depth = terms <= TERMS ? terms
+                                            : k_gemm_part(terms, OF_LONG, 1)};
 }
 
 /** Piece number \a i, part after part. */
@@ -391,13 +329,14 @@ static void run_piece(k_ctx *ctx, const k_gemm_args *g, const division *d,
       (float *)ctx->workspace +
       (size_t)omp_get_thread_num() * (THREAD_BYTES / sizeof(float));
   const scratch s = {.a = at + B_BYTES / sizeof(float), .b = at};
-  const int64_t row = i % d->n_rows * d->rows, col = i / d->n_rows * d->cols;
+  const k_gemm_pieces *const c = &d->of_c;
+  const int64_t row = i % c->n_rows * c->rows, col = i / c->n_rows * c->cols;
   for (int64_t l = 0; l < d->terms; l += d->depth)
     multiply_piece(g,
                    &(piece){.row = row,
-                            .rows = smaller(d->rows, g->c.rows - row),
+                            .rows = smaller(c->rows, g->c.rows - row),
                             .col = col,
-                            .cols = smaller(d->cols, g->c.cols - col),
+                            .cols = smaller(c->cols, g->c.cols - col),
                             .term = l,
                             .terms = smaller(d->depth, d->terms - l)},
                    &s);
@@ -406,7 +345,7 @@ static void run_piece(k_ctx *ctx, const k_gemm_args *g, const division *d,
 void k_gemm_avx512(k_ctx *ctx, const k_gemm_args *g)
 {
   const division d = divide(g, ctx->n_threads);
-  const int64_t n = d.n_rows * d.n_cols;
+  const int64_t n = d.of_c.n_rows * d.of_c.n_cols;
 #pragma omp parallel for num_threads(ctx->n_threads)                           \
     schedule(dynamic) if (n > 1)
   for (int64_t i = 0; i < n; i++)

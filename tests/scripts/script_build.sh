@@ -23,7 +23,7 @@ cat >"$tmp/bf16.c" <<'C'
 #include <stdio.h>
 int main(void) { return puts(k_gemm_bf16_library()) < 0; }
 C
-mapfile -t files < <(ls kernels/cpu/{amx,copy_fill,gemm,gemm_amx,gemm_avx512,gemm_blas,gemm_panels}.c \
+mapfile -t files < <(ls kernels/cpu/{amx,copy_fill,gemm,gemm_amx,gemm_avx512,gemm_blas,gemm_panels,gemm_pieces}.c \
   kernels/cpu/gemm_no_onednn.c src/base/*.c)
 # shellcheck disable=SC2046
 ${CC:-cc} -std=c17 -D_GNU_SOURCE -O0 -w -I. -Isrc -DRT_COMMIT='""' -DRT_CFLAGS='""' \
