@@ -274,14 +274,14 @@ class Bench:
             sys.exit("the loss depends on the kernels of OpenBLAS")
 
     def efficiency(self):
-        """FLOP/s of a step, attention as computed, over those of CBLAS alone."""
+        """FLOP/s of a step, attention as computed, over those of its products alone."""
         gemm_flop = 6 * N * (L * (2 * D * D + 2 * D * KV + 3 * D * FFN) + D * V)
         # causal attention computes half of each product: 2 forward, 5 backward (one is
         # recomputed)
         attention = 7 * 2 * 4 * L * 512 * 512 * 512 / 2
         step, alone = self.alternate(lambda: self.step(1, 2),
                                      lambda: self.bench("gemm")[0][0])
-        print(f"  step {step:.3f} s = {N / step:.0f} tokens/s; CBLAS alone "
+        print(f"  step {step:.3f} s = {N / step:.0f} tokens/s; products alone "
               f"{alone:.3f} s = {gemm_flop / alone * 1e-9:.0f} GFLOP/s")
         self.put("train.gemm_efficiency",
                  (gemm_flop + attention) / step / (gemm_flop / alone), "ratio",
